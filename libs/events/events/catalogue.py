@@ -1,0 +1,133 @@
+"""Every own event by (type, version) with its schema: the contract between the services.
+
+Schemas are dumped strictly and loaded with unknown fields excluded. Adding a field keeps the version; a rename, a
+removal or a new meaning is a new version, and both are published until nothing binds the old one. Amounts are
+integers in the currency's minor unit as Stripe counts it; times are UTC.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from events.errors import Undecodable
+
+REVIEW_REASONS = ("amount-mismatch", "currency-mismatch", "livemode-mismatch", "account-mismatch", "oversold")
+
+
+class Line(Schema):
+    """One line of a cart: `quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    unit_amount = fields.Integer(required=True, strict=True)
+    amount_total = fields.Integer(required=True, strict=True)
+
+
+class Amounts(Schema):
+    """What a checkout costs: total = subtotal - discount + shipping, taxes that Stripe adds aside."""
+
+    currency = fields.String(required=True, validate=validate.Regexp(r"^[a-z]{3}$"))
+    amount_subtotal = fields.Integer(required=True, strict=True)
+    amount_discount = fields.Integer(required=True, strict=True)
+    amount_shipping = fields.Integer(required=True, strict=True)
+    amount_total = fields.Integer(required=True, strict=True)
+
+
+class CheckoutRef(Schema):
+    """Which checkout and which of its Stripe sessions."""
+
+    checkout_id = fields.String(required=True)
+    session_id = fields.String(required=True)
+
+
+class CheckoutSessionStarted(CheckoutRef, Amounts):
+    """Checkout made a Stripe session for this cart; amounts and lines are what the customer was shown."""
+
+    livemode = fields.Boolean(required=True)
+    customer_email = fields.String(allow_none=True, load_default=None)
+    locale = fields.String(allow_none=True, load_default=None)
+    discount_code = fields.String(allow_none=True, load_default=None)
+    expires_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
+
+
+class CheckoutSessionCanceled(CheckoutRef):
+    """The customer gave up; the session is expired at Stripe."""
+
+
+class OrderSnapshot(CheckoutRef, Amounts):
+    """An order as it stood when `occurred_at` it changed."""
+
+    order_id = fields.String(required=True)
+    number = fields.String(required=True)
+    payment_intent = fields.String(allow_none=True, load_default=None)
+    customer_email = fields.String(allow_none=True, load_default=None)
+    customer_name = fields.String(allow_none=True, load_default=None)
+    locale = fields.String(allow_none=True, load_default=None)
+    lines = fields.List(fields.Nested(Line), required=True)
+    occurred_at = fields.AwareDateTime(required=True)
+
+
+class OrderExpired(OrderSnapshot):
+    """Nobody paid before the session ended; `recovery_url` is Stripe's link to the same cart, if it made one."""
+
+    recovery_url = fields.Url(allow_none=True, load_default=None)
+
+
+class ReviewOpened(OrderSnapshot):
+    """Money came, but something does not fit: a person has to decide."""
+
+    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
+    detail = fields.String(required=True)
+
+
+class MissingLine(Schema):
+    """Of `quantity` pieces paid for, `missing` are not there."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True)
+    missing = fields.Integer(required=True, strict=True)
+
+
+class ReservationOversold(Schema):
+    """A checkout was paid after its reservation had lapsed and its stock was sold to somebody else."""
+
+    checkout_id = fields.String(required=True)
+    lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+SCHEMAS: Mapping[tuple[str, int], Schema] = {
+    ("checkout.session.started", 1): CheckoutSessionStarted(),
+    ("checkout.session.canceled", 1): CheckoutSessionCanceled(),
+    ("orders.order.paid", 1): OrderSnapshot(),
+    ("orders.payment.pending", 1): OrderSnapshot(),
+    ("orders.payment.failed", 1): OrderSnapshot(),
+    ("orders.order.expired", 1): OrderExpired(),
+    ("orders.order.canceled", 1): OrderSnapshot(),
+    ("orders.review.opened", 1): ReviewOpened(),
+    ("inventory.reservation.oversold", 1): ReservationOversold(),
+}
+
+
+def dump(event_type: str, version: int, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` as JSON values. Raises `ValidationError` for a missing, unknown or ill-typed field."""
+    schema = SCHEMAS[event_type, version]
+    document: dict[str, Any] = schema.dump(data)
+    unknown = data.keys() - schema.fields.keys()
+    if unknown:
+        raise ValidationError({name: ["Unknown field."] for name in sorted(unknown)})
+    schema.load(document, unknown=RAISE)
+    return document
+
+
+def load(event_type: str, version: int, document: Mapping[str, Any]) -> dict[str, Any]:
+    """An own event's data, fields that this version does not know left out. Raises `Undecodable`."""
+    try:
+        loaded: dict[str, Any] = SCHEMAS[event_type, version].load(document, unknown=EXCLUDE)
+    except KeyError as error:
+        raise Undecodable(f"{event_type} version {version} is not in the catalogue") from error
+    except ValidationError as error:
+        raise Undecodable(f"{event_type} version {version} does not fit its schema: {error}") from error
+    return loaded

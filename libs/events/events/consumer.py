@@ -1,0 +1,196 @@
+"""The consumer: messages come from the service's queue, the runner brings about their effect, then they are acked.
+
+While the database is away the messages in hand stay unacknowledged (a requeue would use up the delivery limit), no
+more are taken, and heartbeats go on.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kombu import Connection, Exchange, Message, Queue
+from kombu.mixins import ConsumerMixin
+
+from events import topology
+from events.database import Database, is_away
+from events.envelope import Event
+from events.errors import Undecodable
+from events.runner import Runner
+from events.telemetry import get_logger
+
+PREFETCH = 50  # messages in hand: enough to share a transaction, few enough to be redelivered after a crash
+HEARTBEAT = 15  # seconds; a dead broker is noticed after two of them
+POLL = 0.5  # seconds until a stop or a pause is noticed on an idle queue
+MEMORY_POLL = 0.01  # seconds between looks into a memory:// queue, which wakes nobody
+
+log = get_logger(__name__)
+
+
+def connect(broker_url: str) -> Connection:
+    """A kombu connection; nothing is opened yet."""
+    if broker_url.startswith("memory://"):
+        return Connection(broker_url, transport_options={"polling_interval": MEMORY_POLL})
+    return Connection(broker_url, heartbeat=HEARTBEAT, connect_timeout=5)
+
+
+def declare_topology(channel: Any) -> None:
+    """Declare all of the bus on an open channel; harmless when it is there."""
+    exchanges = {
+        spec.name: Exchange(spec.name, spec.type, durable=True, arguments=dict(spec.arguments), channel=channel)
+        for spec in topology.EXCHANGES
+    }
+    for exchange in exchanges.values():
+        exchange.declare()
+    for spec in topology.QUEUES:
+        queue = Queue(spec.name, durable=True, queue_arguments=dict(spec.arguments), channel=channel)
+        queue.declare()
+        for exchange_name, routing_key in spec.bindings:
+            queue.bind_to(exchanges[exchange_name], routing_key)
+
+
+class Consumer(ConsumerMixin):
+    """Consumes one service's queue until `stop`."""
+
+    def __init__(
+        self,
+        broker_url: str,
+        service: str,
+        database: Database,
+        runner: Runner,
+        *,
+        is_paused: Callable[[], bool],
+    ) -> None:
+        self.connection = connect(broker_url)
+        self._queue = Queue(service, no_declare=True)
+        self._database = database
+        self._runner = runner
+        self._is_paused = is_paused
+        self._in_hand: list[Message] = []
+        self.consuming = threading.Event()
+
+    def stop(self) -> None:
+        """Finish the messages in hand, then return from `run`."""
+        self.should_stop = True
+
+    def get_consumers(self, make: Any, channel: Any) -> list[Any]:
+        self._in_hand.clear()  # what an earlier connection brought will be delivered again
+        declare_topology(channel)
+        return [make(queues=[self._queue], on_message=self._in_hand.append, prefetch_count=PREFETCH)]
+
+    def consume(
+        self, limit: object = None, timeout: object = None, safety_interval: object = 1, **_: Any
+    ) -> Iterator[None]:
+        """ConsumerMixin's inner loop, with batches. Leaves by the connection's errors, which `run` mends."""
+        del limit, timeout, safety_interval
+        with self.consumer_context() as (connection, _channel, consumers):
+            self.consuming.set()
+            try:
+                while not self.should_stop:
+                    self._take(connection)
+                    self._settle(connection)
+                    if self._is_paused():
+                        self._pause(connection, consumers)
+                    yield
+            finally:
+                self.consuming.clear()
+
+    def _take(self, connection: Connection) -> None:
+        """Wait for a message, then take what is there without waiting."""
+        timeout = POLL
+        try:
+            while len(self._in_hand) < PREFETCH:
+                connection.drain_events(timeout=timeout)
+                timeout = 0 if self._is_memory(connection) else 0.001
+        except TimeoutError:
+            connection.heartbeat_check()
+
+    def _settle(self, connection: Connection) -> None:
+        readable = [(message, event) for message in self._in_hand if (event := self._read(message)) is not None]
+        while readable:
+            try:
+                self._runner.handle([event for _, event in readable])
+            except Undecodable as error:
+                readable = self._without_undecodable(readable, error)
+                continue
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.error("database away, holding messages", held=len(readable), error=str(error))
+                self._hold(connection)
+                if self.should_stop:
+                    break  # unacknowledged: the broker redelivers
+                continue
+            for message, _ in readable:
+                message.ack()
+            break
+        self._in_hand.clear()
+
+    def _without_undecodable(
+        self, readable: list[tuple[Message, Event]], error: Undecodable
+    ) -> list[tuple[Message, Event]]:
+        """Reject what cannot be decoded to the dead queue, keep the rest."""
+        kept = []
+        for message, event in readable:
+            try:
+                _ = event.data
+                if event.is_stripe:
+                    _ = event.object
+            except Undecodable as problem:
+                _reject(message, problem)
+            else:
+                kept.append((message, event))
+        if len(kept) == len(readable):
+            raise error  # a handler says so of something else: a defect, not a message
+        return kept
+
+    def _read(self, message: Message) -> Event | None:
+        properties = {"headers": message.headers, **message.properties}
+        try:
+            return Event.received(message.delivery_info["routing_key"], properties, bytes_of(message))
+        except Undecodable as error:
+            _reject(message, error)
+            return None
+
+    def _hold(self, connection: Connection) -> None:
+        """Keep the connection alive until the database answers or the process stops."""
+        while not self.should_stop:
+            try:
+                self._database.ping()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+            else:
+                log.info("database back")
+                return
+            self._keep_alive(connection)
+
+    def _pause(self, connection: Connection, consumers: list[Any]) -> None:
+        """Take nothing until resumed; what the broker had already sent stays in hand and is handled after."""
+        for consumer in consumers:
+            consumer.cancel()
+        log.info("paused")
+        while self._is_paused() and not self.should_stop:
+            self._keep_alive(connection)
+        for consumer in consumers:
+            consumer.consume()
+        log.info("resumed")
+
+    def _keep_alive(self, connection: Connection) -> None:
+        try:
+            connection.drain_events(timeout=1)
+        except TimeoutError:
+            connection.heartbeat_check()
+
+    def _is_memory(self, connection: Connection) -> bool:
+        return bool(connection.transport.driver_type == "memory")
+
+
+def bytes_of(message: Message) -> bytes:
+    """The body as it was published; kombu's memory transport hands text back for it."""
+    body = message.body
+    return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def _reject(message: Message, error: Undecodable) -> None:
+    log.error("undecodable message sent to the dead queue", error=str(error))
+    message.reject()

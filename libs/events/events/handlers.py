@@ -1,0 +1,48 @@
+"""Which function of a service acts on which event."""
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.orm import Session
+
+from events.envelope import Event
+from events.errors import Ignored
+
+Handler = Callable[[Event, Session], None]
+
+
+class Handlers:
+    """A service's registry: routing key → handlers, run in the order of their definition.
+
+    Handlers work within the runner's transaction: they never commit, ack, publish or touch the network.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[Handler]] = {}
+        self._unblocking: set[str] = set()
+
+    def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
+        """Register a handler. `unblocks`: once it succeeds, what waits for the same checkout is due at once."""
+
+        def register(handler: Handler) -> Handler:
+            for key in routing_keys:
+                self._by_key.setdefault(key, []).append(handler)
+                if unblocks:
+                    self._unblocking.add(key)
+            return handler
+
+        return register
+
+    @property
+    def keys(self) -> Iterable[str]:
+        return self._by_key.keys()
+
+    def unblocks(self, event: Event) -> bool:
+        return event.routing_key in self._unblocking
+
+    def run(self, event: Event, session: Session) -> None:
+        """Run the event's handlers. Raises `Ignored` where there is none, and whatever a handler raises."""
+        found = self._by_key.get(event.routing_key)
+        if found is None:
+            raise Ignored(f"no handler for {event.routing_key}")
+        for handler in found:
+            handler(event, session)

@@ -1,0 +1,131 @@
+"""The outbox: events that a transaction promises to publish, committed with the change that they tell of."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Index, LargeBinary, String, delete, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from events.database import Json, UtcDateTime, insert_once, metadata, skip_locked, utcnow
+from events.envelope import STRIPE, Event, own_event
+
+KEPT = timedelta(days=7)  # published rows: long enough to answer "did we say so?"
+CLAIM = 200  # the publisher's window: one pipelined round a claim
+VERSIONS = Path(__file__).parent / "migrations" / "outbox"
+
+
+class Base(DeclarativeBase):
+    metadata = metadata()
+
+
+class OutboxEvent(Base):
+    """One event to publish; `published_at` is set once the broker has confirmed it."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "ix_outbox_unpublished",
+            "event_id",
+            postgresql_where=text("published_at IS NULL"),
+            sqlite_where=text("published_at IS NULL"),
+        ),
+    )
+
+    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    routing_key: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(String(64))
+    correlation_id: Mapped[str | None] = mapped_column(String(255))
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    headers: Mapped[dict[str, Any]] = mapped_column(Json())
+    body: Mapped[bytes] = mapped_column(LargeBinary())
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+    def event(self) -> Event:
+        return Event(
+            id=self.event_id,
+            routing_key=self.routing_key,
+            source=self.source,
+            occurred_at=self.occurred_at,
+            body=self.body,
+            correlation_id=self.correlation_id,
+            headers=self.headers,
+        )
+
+
+def add(
+    session: Session,
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    correlation_id: str,
+    causation: Event | None = None,
+) -> str:
+    """Promise an own event; its id. Raises marshmallow's `ValidationError` when `data` does not fit the catalogue."""
+    causation_id = causation.id if causation else None
+    return _promise(session, own_event(event_type, data, correlation_id=correlation_id, causation_id=causation_id))
+
+
+def add_stripe(
+    session: Session,
+    stripe_type: str,
+    obj: Mapping[str, Any],
+    *,
+    event_id: str,
+    correlation_id: str,
+    source: str,
+) -> str:
+    """Promise a Stripe event made from the object at Stripe, for one whose webhook never came.
+
+    `event_id` must be the same whenever the same change is found again: that makes the repeat harmless.
+    """
+    now = utcnow()
+    document = {
+        "id": event_id,
+        "object": "event",
+        "type": stripe_type,
+        "created": int(now.timestamp()),
+        "livemode": bool(obj.get("livemode")),
+        "data": {"object": dict(obj)},
+    }
+    headers = {"livemode": document["livemode"]}
+    body = orjson.dumps(document, default=str)  # the SDK's Decimals, which no handler reads
+    return _promise(session, Event(event_id, STRIPE + stripe_type, source, now, body, correlation_id, headers))
+
+
+def _promise(session: Session, event: Event) -> str:
+    insert_once(
+        session,
+        OutboxEvent,
+        event_id=event.id,
+        routing_key=event.routing_key,
+        source=event.source,
+        correlation_id=event.correlation_id,
+        occurred_at=event.occurred_at,
+        headers=dict(event.headers),
+        body=event.body,
+    )
+    session.info["outbox_filled"] = True
+    return event.id
+
+
+def claim(session: Session) -> Sequence[OutboxEvent]:
+    """The oldest unpublished rows, locked until the transaction ends."""
+    statement = (
+        select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id).limit(CLAIM)
+    )
+    return session.scalars(skip_locked(session, statement)).all()
+
+
+def mark_published(session: Session, event_ids: Sequence[str]) -> None:
+    """Exactly these are confirmed."""
+    statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)).values(published_at=utcnow())
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def prune(session: Session, before: datetime) -> int:
+    """Drop rows published before an instant."""
+    pruned: int = session.execute(delete(OutboxEvent).where(OutboxEvent.published_at < before)).rowcount  # type: ignore[attr-defined]
+    return pruned

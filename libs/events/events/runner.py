@@ -1,0 +1,139 @@
+"""What becomes of a delivered event: the outcomes of the inbox, one transaction for the happy path.
+
+Several waiting messages share one transaction. When one of them does not simply succeed, everything is rolled back
+and they are taken one by one, so that a failing message never hurts its neighbours.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from prometheus_client import Counter, Histogram
+from sqlalchemy.orm import Session
+
+from events import inbox
+from events.database import Database, is_away, utcnow
+from events.envelope import Event
+from events.errors import Ignored, NotYet, Undecodable
+from events.handlers import Handlers
+from events.telemetry import get_logger
+
+SEEN = "seen"
+
+HANDLED = Counter("clozit_events_handled_total", "Events by what became of them", ["routing_key", "outcome"])
+LAG = Histogram(
+    "clozit_event_lag_seconds",
+    "From when the event happened to its committed effect",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+
+log = get_logger(__name__)
+
+
+class Runner:
+    """Runs a service's handlers against its database. Raises `Undecodable`, and a database's absence, to its caller."""
+
+    def __init__(self, database: Database, handlers: Handlers) -> None:
+        self._database = database
+        self._handlers = handlers
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Bring about the effect of each event, or store why not yet. After it returns, all may be acknowledged."""
+        if len(events) > 1 and self._together(events):
+            return
+        for event in events:
+            self.handle_one(event)
+
+    def handle_one(self, event: Event) -> str:
+        """One event in its own transaction; its outcome."""
+        try:
+            outcome = self._fresh(event)
+        except Undecodable:
+            raise
+        except Ignored as ignored:
+            reason = str(ignored)
+            outcome = self._record(lambda session: self._ignore(session, event, reason))
+        except NotYet as cause:
+            outcome = self._put_off(event, inbox.WAITING, cause)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
+            outcome = self._put_off(event, inbox.RETRYING, error)
+        self._count(event, outcome)
+        return outcome
+
+    def retry_due(self, now: datetime | None = None) -> int:
+        """Try again every stored event that is due; how many were tried."""
+        tried = 0
+        while self._retry_one(now or utcnow()):
+            tried += 1
+        return tried
+
+    def _together(self, events: Sequence[Event]) -> bool:
+        try:
+            with self._database.begin() as session:
+                new = inbox.claim_new(session, events)
+                for event in {event.id: event for event in events if event.id in new}.values():
+                    self._run(event, session)
+        except Exception as error:
+            if is_away(error):
+                raise
+            return False  # whoever failed will fail again alone, and be named
+        for event in events:
+            self._count(event, inbox.DONE if event.id in new else SEEN)
+        return True
+
+    def _fresh(self, event: Event) -> str:
+        with self._database.begin() as session:
+            if not inbox.claim_new(session, [event]):
+                return SEEN
+            self._run(event, session)
+        return inbox.DONE
+
+    def _run(self, event: Event, session: Session) -> None:
+        self._handlers.run(event, session)
+        if self._handlers.unblocks(event) and event.correlation_id:
+            session.flush()
+            inbox.wake(session, [event.correlation_id])
+
+    def _ignore(self, session: Session, event: Event, reason: str) -> str:
+        if not inbox.claim_new(session, [event]):
+            return SEEN
+        inbox.mark_ignored(session, event, reason)
+        return inbox.IGNORED
+
+    def _put_off(self, event: Event, status: str, error: Exception) -> str:
+        return self._record(lambda session: inbox.store_unhandled(session, event, status, error))
+
+    def _record(self, write: Callable[[Session], str]) -> str:
+        with self._database.begin() as session:
+            return write(session)
+
+    def _retry_one(self, now: datetime) -> bool:
+        with self._database.begin() as session:
+            row = inbox.claim_due(session, now)
+            if row is None:
+                return False
+            event = row.event()
+            try:
+                with session.begin_nested():
+                    self._run(event, session)
+            except Ignored as reason:
+                row.finish(inbox.IGNORED, str(reason))
+            except NotYet as reason:
+                row.put_off(inbox.WAITING, reason)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                log.exception("handler failed again", event_id=event.id, attempts=row.attempts)
+                row.put_off(inbox.RETRYING, error)
+            else:
+                row.finish(inbox.DONE)
+            outcome = row.status
+        self._count(event, outcome)
+        return True
+
+    def _count(self, event: Event, outcome: str) -> None:
+        HANDLED.labels(event.routing_key, outcome).inc()
+        if outcome == inbox.DONE:
+            LAG.observe(max(0.0, (datetime.now(UTC) - event.occurred_at).total_seconds()))

@@ -1,0 +1,139 @@
+"""Builders of Stripe's events in the shapes of API version 2026-10-28.endive, and of their signatures.
+
+Only the fields that consumers may rely on are built; `overrides` add or replace any. Amounts in minor units.
+"""
+
+import hashlib
+import hmac
+import itertools
+import time
+from typing import Any
+
+import orjson
+
+from events.envelope import STRIPE, Event
+
+API_VERSION = "2026-10-28.endive"
+_numbers = itertools.count(1)
+
+
+def stripe_id(prefix: str) -> str:
+    """An identifier in Stripe's manner, unique within this process."""
+    return f"{prefix}_test_{next(_numbers):06d}"
+
+
+def stripe_event(
+    event_type: str,
+    obj: dict[str, Any],
+    *,
+    event_id: str | None = None,
+    created: int | None = None,
+    livemode: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """The document that Stripe posts."""
+    return {
+        "id": event_id or stripe_id("evt"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": created or int(time.time()),
+        "data": {"object": obj},
+        "livemode": livemode,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": event_type,
+        **overrides,
+    }
+
+
+def to_bytes(event: dict[str, Any]) -> bytes:
+    """The body as Stripe sends it: indented by two spaces, UTF-8."""
+    return orjson.dumps(event, option=orjson.OPT_INDENT_2)
+
+
+def sign(body: bytes, secret: str, timestamp: int | None = None) -> str:
+    """The Stripe-Signature header over exactly these bytes (https://docs.stripe.com/webhooks/signature)."""
+    at = timestamp if timestamp is not None else int(time.time())
+    digest = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def as_bus_event(event: dict[str, Any]) -> Event:
+    """What the ingest makes of a posted document."""
+    from datetime import UTC, datetime
+
+    metadata = event["data"]["object"].get("metadata") or {}
+    return Event(
+        id=event["id"],
+        routing_key=STRIPE + event["type"],
+        source="webhooks",
+        occurred_at=datetime.fromtimestamp(event["created"], UTC),
+        body=to_bytes(event),
+        correlation_id=metadata.get("checkout_id"),
+        headers={"livemode": event["livemode"], "api_version": event["api_version"]},
+    )
+
+
+def checkout_session(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
+    """A completed, paid session of 57.38 EUR, of this checkout (None: not of this shop)."""
+    return {
+        "id": stripe_id("cs"),
+        "object": "checkout.session",
+        "after_expiration": None,
+        "amount_subtotal": 5248,
+        "amount_total": 5738,
+        "client_reference_id": checkout_id,
+        "created": int(time.time()),
+        "currency": "eur",
+        "customer": None,
+        "customer_details": {"email": "zoe@example.com", "name": "Zoë Müller", "address": None, "phone": None},
+        "customer_email": None,
+        "expires_at": int(time.time()) + 1800,
+        "livemode": False,
+        "metadata": {"checkout_id": checkout_id} if checkout_id else {},
+        "mode": "payment",
+        "payment_intent": stripe_id("pi"),
+        "payment_status": "paid",
+        "recovered_from": None,
+        "status": "complete",
+        "total_details": {"amount_discount": 0, "amount_shipping": 490, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+        "url": None,
+        **overrides,
+    }
+
+
+def payment_intent(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
+    """A payment intent that succeeded."""
+    return {
+        "id": stripe_id("pi"),
+        "object": "payment_intent",
+        "amount": 5738,
+        "amount_received": 5738,
+        "currency": "eur",
+        "last_payment_error": None,
+        "latest_charge": stripe_id("ch"),
+        "livemode": False,
+        "metadata": {"checkout_id": checkout_id} if checkout_id else {},
+        "status": "succeeded",
+        **overrides,
+    }
+
+
+def charge(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
+    """A charge that succeeded."""
+    return {
+        "id": stripe_id("ch"),
+        "object": "charge",
+        "amount": 5738,
+        "amount_captured": 5738,
+        "amount_refunded": 0,
+        "currency": "eur",
+        "livemode": False,
+        "metadata": {"checkout_id": checkout_id} if checkout_id else {},
+        "paid": True,
+        "payment_intent": stripe_id("pi"),
+        "refunded": False,
+        "status": "succeeded",
+        **overrides,
+    }

@@ -1,0 +1,168 @@
+"""What every service's web application has: health, metrics, OpenAPI, problems, request ids, CORS, tokens, paging."""
+
+import base64
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from flask import Blueprint as FlaskBlueprint
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, fields, validate
+from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+
+from events import problems
+from events.auth import operator_required, service_required
+from events.config import Common
+from events.envelope import new_id
+from events.problems import Problem
+from events.telemetry import configure_logging, get_logger
+
+__all__ = [
+    "PageArgs",
+    "Problem",
+    "create_app",
+    "decode_cursor",
+    "encode_cursor",
+    "operator_required",
+    "service_required",
+]
+
+MAX_BODY = 1024 * 1024  # bytes; no request of ours comes near
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+QUIET = ("/healthz", "/readyz", "/metrics")
+
+REQUESTS = Histogram(
+    "clozit_http_request_seconds",
+    "HTTP requests by route and status",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+log = get_logger(__name__)
+Check = Callable[[], None]
+
+
+def create_app(
+    config: Common,
+    *,
+    title: str,
+    checks: Mapping[str, Check],
+    blueprints: Sequence[Blueprint],
+    allowed_origins: Sequence[str] = (),
+) -> Flask:
+    """A service's application. `checks` raise while the service cannot do its work; /readyz names each."""
+    configure_logging(config.service, config.log_level)
+    app = Flask(config.service, static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        API_TITLE=title,
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["clozit.config"] = config
+    api = _ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(_health(checks))
+    problems.register(app)
+    app.before_request(_begin)
+    app.after_request(_end)
+    CORS(
+        app,
+        origins=list(allowed_origins),
+        allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+    )
+    return app
+
+
+def create_health_app(checks: Mapping[str, Check]) -> Flask:
+    """What a worker answers: health and metrics, nothing else."""
+    app = Flask("health", static_folder=None)
+    app.register_blueprint(_health(checks))
+    return app
+
+
+class _ProblemApi(Api):
+    def _register_error_handlers(self) -> None:
+        """None of flask-smorest's own: `problems.register` answers for all."""
+
+
+def _health(checks: Mapping[str, Check]) -> FlaskBlueprint:
+    blueprint = FlaskBlueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @blueprint.get("/readyz")
+    def ready() -> tuple[dict[str, Any], int]:
+        states = {name: _state(check) for name, check in checks.items()}
+        good = all(state == "ok" for state in states.values())
+        return {"status": "ready" if good else "not ready", "checks": states}, 200 if good else 503
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    return blueprint
+
+
+def _state(check: Check) -> str:
+    try:
+        check()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, this route's job is to say it
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return "ok"
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else new_id("req")
+    g.began = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    if request.path in QUIET:
+        return response
+    took = time.perf_counter() - g.began
+    route = str(request.url_rule) if request.url_rule else "unknown"
+    REQUESTS.labels(request.method, route, response.status_code).observe(took)
+    log.info("request", method=request.method, route=route, status=response.status_code, ms=round(took * 1000, 1))
+    return response
+
+
+class PageArgs(Schema):
+    """The paging of every list: `cursor` as the page before gave it, `limit` rows at most."""
+
+    cursor = fields.String(load_default=None)
+    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
+
+
+def encode_cursor(*values: Any) -> str:
+    """An opaque cursor over JSON values, such as the last row's sort key."""
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[Any, ...]:
+    """The values of a cursor. Raises `Problem` 422 for one that we did not give."""
+    try:
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        values = None
+    if not isinstance(values, list):
+        raise Problem(
+            422, "invalid-request", "Some fields are not right.", errors={"cursor": ["Not a cursor of ours."]}
+        )
+    return tuple(values)
