@@ -44,15 +44,19 @@ def common(
     service: str,
     port: int,
     database: bool = True,
+    operators: bool = True,
     service_token: bool = False,
 ) -> dict[str, Any]:
-    """The fields of `Common`. `service_token`: this service calls, or is called by, another one."""
+    """The fields of `Common`.
+
+    `operators`: this service has routes for them; `service_token`: it calls, or is called by, another service.
+    """
     return {
         "service": service,
         "port": env.int("PORT", port),
         "broker_url": env.str("BROKER_URL"),
         "database_url": env.str("DATABASE_URL") if database else "",
-        "operator_tokens": _tokens(env),
+        "operator_tokens": _tokens(env) if operators else {},
         "service_token": env.str("SERVICE_TOKEN", validate=validate.Length(min=MIN_SECRET)) if service_token else "",
         "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
         "metrics_port": env.int("METRICS_PORT", 0),

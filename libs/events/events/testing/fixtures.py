@@ -95,7 +95,7 @@ def any_database(request: pytest.FixtureRequest) -> MakeDatabase:
 
 
 @pytest.fixture
-def broker_url(rabbitmq_url: str) -> Iterator[str]:
+def broker_url(rabbitmq_url: str) -> str:
     """The test's RabbitMQ, with all queues empty."""
     from kombu import Connection
 
@@ -107,7 +107,7 @@ def broker_url(rabbitmq_url: str) -> Iterator[str]:
         declare_topology(channel)
         for queue in topology.QUEUES:
             channel.queue_purge(queue.name)
-    yield rabbitmq_url
+    return rabbitmq_url
 
 
 @pytest.fixture

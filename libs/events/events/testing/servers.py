@@ -64,6 +64,11 @@ def rabbitmq() -> Iterator[str]:
         raise Unavailable("RabbitMQ: no TEST_BROKER_URL, no Docker, no rabbitmq-server program")
 
 
+def _answers(url: str) -> bool:
+    with psycopg.connect(url):
+        return True
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -130,7 +135,7 @@ def _private_postgres(programs: Path) -> Iterator[str]:
         command = [str(programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), *options]
         url = f"postgresql://clozit:{password}@127.0.0.1:{port}/postgres"
         with _process(command, folder / "log", user=user, stop=signal.SIGINT):
-            wait_until(lambda: psycopg.connect(url).close() is None, what="PostgreSQL")
+            wait_until(lambda: _answers(url), what="PostgreSQL")
             yield url
 
 

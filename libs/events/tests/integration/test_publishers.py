@@ -1,0 +1,136 @@
+"""Both publishers keep the same promises: one suite for pika on RabbitMQ and for the embedded bus."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from events import publisher, topology
+from events.consumer import bytes_of, connect
+from events.envelope import Event, own_event
+from events.errors import Unpublished
+from events.publisher import Publisher
+from kombu import Connection
+
+
+def paid(number: int = 1) -> Event:
+    return own_event(
+        "checkout.session.canceled",
+        {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
+        correlation_id=f"chk_{number}",
+    )
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+def url(request: pytest.FixtureRequest) -> str:
+    fixture = "memory_broker_url" if request.param == "memory" else "broker_url"
+    value: str = request.getfixturevalue(fixture)
+    return value
+
+
+@pytest.fixture
+def publishing(url: str) -> Iterator[Publisher]:
+    made = publisher.connect(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def broker(url: str) -> Iterator[Connection]:
+    with connect(url) as connection:
+        yield connection
+
+
+def received(connection: Connection, queue: str) -> Event | None:
+    message = connection.default_channel.basic_get(queue, no_ack=True)
+    if message is None:
+        return None
+    message = connection.default_channel.message_to_python(message) if not hasattr(message, "properties") else message
+    properties = {"headers": message.headers, **message.properties}
+    return Event.received(message.delivery_info["routing_key"], properties, bytes_of(message))
+
+
+def test_confirmed_event_is_in_its_queue_as_it_was(publishing: Publisher, broker: Connection) -> None:
+    event = paid()
+    publishing.wait(publishing.publish(event))
+
+    got = received(broker, "orders")
+
+    assert got is not None
+    assert (got.id, got.routing_key, got.source, got.correlation_id) == (
+        event.id,
+        "checkout.session.canceled",
+        "checkout",
+        "chk_1",
+    )
+    assert got.body == event.body
+    assert got.headers["version"] == 1
+    assert got.occurred_at == event.occurred_at.replace(microsecond=0)
+    assert received(broker, "inventory") is None
+
+
+def test_event_that_nobody_binds_is_kept_as_unrouted(publishing: Publisher, broker: Connection) -> None:
+    from events.testing.stripe import as_bus_event, stripe_event
+
+    publishing.wait(publishing.publish(as_bus_event(stripe_event("product.updated", {"id": "prod_1"}))))
+
+    got = received(broker, topology.UNROUTED)
+    assert got is not None
+    assert got.type == "product.updated"
+
+
+def test_many_at_once_are_each_confirmed(publishing: Publisher, broker: Connection) -> None:
+    events = [paid(number) for number in range(150)]
+    for future in [publishing.publish(event) for event in events]:
+        publishing.wait(future)
+
+    assert {received(broker, "orders").id for _ in events} == {event.id for event in events}  # type: ignore[union-attr]
+
+
+def test_closed_publisher_refuses(publishing: Publisher) -> None:
+    publishing.close()
+    with pytest.raises(Unpublished):
+        publishing.wait(publishing.publish(paid()))
+    with pytest.raises(Unpublished):
+        publishing.check()
+
+
+def test_window_sheds_what_exceeds_it(broker_url: str) -> None:
+    publishing = publisher.PikaPublisher(broker_url, window=2)
+    try:
+        outcomes = [future.exception(5) for future in [publishing.publish(paid(number)) for number in range(50)]]
+    finally:
+        publishing.close()
+    assert outcomes[:2] == [None, None]
+    assert any(isinstance(outcome, publisher.Overloaded) for outcome in outcomes)
+
+
+def test_event_that_no_queue_takes_is_not_confirmed(broker_url: str) -> None:
+    """Without the alternate exchange's queue nothing takes a stranger: mandatory must say so."""
+    publishing = publisher.connect(broker_url)
+    publishing.wait(publishing.publish(paid()))
+    with Connection(broker_url) as connection:
+        connection.default_channel.queue_delete(topology.UNROUTED)
+        from events.testing.stripe import as_bus_event, stripe_event
+
+        with pytest.raises(Unpublished, match="no queue takes"):
+            publishing.wait(publishing.publish(as_bus_event(stripe_event("product.updated", {"id": "prod_1"}))))
+    publishing.wait(publishing.publish(paid()))  # on a new channel, whose declarations restored the queue
+    publishing.close()
+
+
+def test_absent_broker_fails_within_the_deadline() -> None:
+    from events.testing.servers import free_port
+
+    publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    with pytest.raises(Unpublished):
+        publishing.wait(publishing.publish(paid()))
+    publishing.close()
+
+
+def test_killed_broker_connection_is_replaced_and_the_next_publish_is_kept(broker_url: str) -> None:
+    publishing = publisher.PikaPublisher(broker_url)
+    publishing.wait(publishing.publish(paid(1)))
+    sock = publishing._connection._transport._sock
+    sock.shutdown(socket.SHUT_RDWR)
+    publishing.wait(publishing.publish(paid(2)))
+    publishing.close()

@@ -1,0 +1,240 @@
+"""A worker on the real broker and database: what it is sent takes effect once, whatever happens on the way."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kombu import Connection
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from events import inbox, operations, outbox, publisher, topology
+from events.config import Common
+from events.database import Database
+from events.envelope import Event, own_event
+from events.errors import Ignored, NotYet
+from events.handlers import Handlers
+from events.inbox import InboxEvent
+from events.migrations import INBOX, OUTBOX
+from events.testing.fixtures import MakeDatabase
+from events.testing.servers import wait_until
+from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from events.worker import Job, Worker
+
+
+def canceled(number: int) -> Event:
+    return own_event(
+        "checkout.session.canceled",
+        {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
+        correlation_id=f"chk_{number}",
+    )
+
+
+@pytest.fixture
+def database(postgres_database: MakeDatabase) -> Database:
+    made = postgres_database((INBOX, OUTBOX))
+    with made.begin() as session:
+        session.execute(text("CREATE TABLE effects (checkout_id text)"))
+    return made
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    registry = Handlers()
+
+    @registry.on("checkout.session.canceled")
+    def record(event: Event, session: Session) -> None:
+        session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.data["checkout_id"]})
+
+    @registry.on("stripe.checkout.session.completed")
+    def refuse(event: Event, session: Session) -> None:
+        match event.object["id"]:
+            case "cs_ignored":
+                raise Ignored("not ours")
+            case "cs_waiting":
+                raise NotYet("no order yet")
+            case "cs_broken":
+                session.execute(text("INSERT INTO effects VALUES ('half done')"))
+                raise ValueError("defect")
+
+    return registry
+
+
+@pytest.fixture
+def publish(broker_url: str) -> Iterator[Callable[..., None]]:
+    publishing = publisher.connect(broker_url)
+
+    def send(*events: Event) -> None:
+        for future in [publishing.publish(event) for event in events]:
+            publishing.wait(future)
+
+    yield send
+    publishing.close()
+
+
+@pytest.fixture
+def start(broker_url: str, database: Database, handlers: Handlers) -> Iterator[Callable[..., Worker]]:
+    started: list[Worker] = []
+
+    def start(**options: Any) -> Worker:
+        config = Common(service="orders", port=0, broker_url=broker_url)
+        started.append(Worker(config, database, handlers, **options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop()
+
+
+def effects(database: Database) -> list[str]:
+    with database.read() as session:
+        return sorted(session.scalars(text("SELECT checkout_id FROM effects")))
+
+
+def rows(database: Database, status: str) -> list[InboxEvent]:
+    with database.read() as session:
+        return list(session.scalars(select(InboxEvent).where(InboxEvent.status == status)))
+
+
+def depth(broker_url: str, queue: str) -> int:
+    with Connection(broker_url) as connection:
+        count: int = connection.default_channel.queue_declare(queue, passive=True).message_count
+        return count
+
+
+def test_events_take_effect_once_however_often_they_come(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    events = [canceled(number) for number in range(120)]
+    publish(*events[:100], *events[:60])
+    start()
+    publish(*events[50:])
+    wait_until(lambda: len(effects(database)) == 120 and depth(broker_url, "orders") == 0, 30)
+    assert effects(database) == sorted(f"chk_{number}" for number in range(120))
+    assert {row.body for row in rows(database, "done")} == {None}
+
+
+def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database
+) -> None:
+    troubles = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{trouble}")))
+        for trouble in ("ignored", "waiting", "broken")
+    ]
+    publish(canceled(1), *troubles, canceled(2))
+    start()
+    wait_until(lambda: effects(database) == ["chk_1", "chk_2"] and len(rows(database, "retrying")) == 1, 30)
+    [ignored], [waiting], [retrying] = (rows(database, status) for status in ("ignored", "waiting", "retrying"))
+    assert ignored.error == "not ours"
+    assert waiting.error == "NotYet: no order yet"
+    assert waiting.event().object["id"] == "cs_waiting"
+    assert "ValueError: defect" in (retrying.traceback or "")
+    assert waiting.next_attempt_at is not None
+    assert retrying.next_attempt_at is not None
+
+
+def test_undecodable_body_goes_to_the_dead_queue(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    good = canceled(1)
+    publish(Event(**{**vars(good), "id": "evt_bad", "body": b"\xff not json"}), good)
+    with Connection(broker_url) as connection:
+        connection.Producer().publish(b"no envelope", exchange=topology.EVENTS, routing_key="checkout.session.canceled")
+    start()
+    wait_until(lambda: depth(broker_url, topology.dead_queue("orders")) == 2 and effects(database) == ["chk_1"], 30)
+
+
+def test_relay_publishes_what_the_outbox_promises(
+    start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    start()
+    with database.begin() as session:
+        data = {"checkout_id": "chk_7", "session_id": "cs_7"}
+        outbox.add(session, "checkout.session.canceled", data, correlation_id="chk_7")
+    wait_until(lambda: effects(database) == ["chk_7"], 30)
+    with database.read() as session:
+        assert outbox.claim(session) == []
+
+
+def test_paused_worker_takes_nothing_and_goes_on_when_resumed(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    with database.begin() as session:
+        operations.pause(session, True, actor="ops", reason="test")
+    worker = start()
+    wait_until(lambda: worker._paused, 30)
+    wait_until(lambda: _consumers(broker_url) == 0, 30)
+    publish(canceled(1))
+    assert effects(database) == []
+    with database.begin() as session:
+        operations.pause(session, False, actor="ops", reason="test")
+    wait_until(lambda: effects(database) == ["chk_1"], 30)
+
+
+def _consumers(broker_url: str) -> int:
+    with Connection(broker_url) as connection:
+        count: int = connection.default_channel.queue_declare("orders", passive=True).consumer_count
+        return count
+
+
+def test_database_away_holds_the_message_until_it_is_back(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str, postgres_url: str
+) -> None:
+    import psycopg
+
+    name = database.engine.url.database
+    start()
+    publish(canceled(1))
+    wait_until(lambda: effects(database) == ["chk_1"], 30)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        publish(canceled(2))
+        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # taken, not acknowledged
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    wait_until(lambda: effects(database) == ["chk_1", "chk_2"], 30)
+    assert rows(database, "retrying") == []
+
+
+def test_failing_job_does_not_end_the_worker(start: Callable[..., Worker]) -> None:
+    ran: list[int] = []
+
+    def stumble() -> None:
+        ran.append(1)
+        raise RuntimeError("once")
+
+    start(jobs=[Job("stumble", 0.01, stumble)])
+    wait_until(lambda: ran, 30)
+
+
+def test_sigterm_stops_a_worker_process_cleanly(broker_url: str, database: Database) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    program = f"""
+from events.config import Common
+from events.database import Database
+from events.handlers import Handlers
+from events.worker import Worker
+Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), Handlers()).run()
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _consumers(broker_url) == 1, 30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_inbox_row_gives_up_after_its_schedule() -> None:
+    row = InboxEvent(event_id="evt_1", attempts=0, status=inbox.RETRYING)
+    for _ in inbox.BACKOFF:
+        row.put_off(inbox.RETRYING, ValueError("defect"))
+        assert row.status == inbox.RETRYING
+    row.put_off(inbox.RETRYING, ValueError("defect"))
+    assert row.status == inbox.FAILED
+    assert row.next_attempt_at is None

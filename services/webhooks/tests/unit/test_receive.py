@@ -1,0 +1,208 @@
+"""What strangers and Stripe may post, and what they are told."""
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from events.envelope import Event
+from events.errors import Unpublished
+from events.testing.stripe import checkout_session, sign, stripe_event, to_bytes
+from flask.testing import FlaskClient
+from webhooks.app import create_app
+from webhooks.config import Config
+from werkzeug.test import TestResponse
+
+SECRET, OLD_SECRET = "whsec_" + "n" * 24, "whsec_" + "o" * 24
+
+
+class RecordingPublisher:
+    """Confirms, or leaves in doubt, what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.doubt: Unpublished | None = None
+
+    def publish(self, event: Event) -> "Future[None]":
+        self.events.append(event)
+        return Future()
+
+    def wait(self, future: "Future[None]") -> None:
+        if self.doubt:
+            raise self.doubt
+
+    def check(self) -> None:
+        if self.doubt:
+            raise self.doubt
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def publisher() -> RecordingPublisher:
+    return RecordingPublisher()
+
+
+@pytest.fixture
+def client(publisher: RecordingPublisher) -> FlaskClient:
+    config = Config(
+        service="webhooks", port=0, broker_url="memory://", webhook_secrets=[SECRET, OLD_SECRET], livemode=False
+    )
+    return create_app(config, publisher).test_client()
+
+
+def post(client: FlaskClient, body: bytes, **changes: Any) -> TestResponse:
+    headers = {"Stripe-Signature": sign(body, SECRET), "Content-Type": "application/json", **changes}
+    return client.post("/webhooks/stripe", data=body, headers=headers)
+
+
+def completed(**overrides: Any) -> bytes:
+    return to_bytes(stripe_event("checkout.session.completed", checkout_session("chk_1"), **overrides))
+
+
+def test_signed_event_is_published_as_the_bytes_that_were_signed(
+    client: FlaskClient, publisher: RecordingPublisher
+) -> None:
+    body = completed(event_id="evt_1", created=1793613742)
+    assert post(client, body).status_code == 200
+    [event] = publisher.events
+    assert event.body == body
+    assert (event.id, event.routing_key, event.correlation_id) == (
+        "evt_1",
+        "stripe.checkout.session.completed",
+        "chk_1",
+    )
+    assert event.occurred_at.timestamp() == 1793613742
+    assert event.headers["livemode"] is False
+    assert event.headers["api_version"] == "2026-10-28.endive"
+
+
+def test_every_configured_secret_is_valid(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    body = completed()
+    assert post(client, body, **{"Stripe-Signature": sign(body, OLD_SECRET)}).status_code == 200
+
+
+def test_header_of_a_roll_bears_several_signatures(client: FlaskClient) -> None:
+    body = completed()
+    now = int(time.time())
+    signatures = [sign(body, secret, now).split(",")[1] for secret in ("whsec_stranger", SECRET)]
+    assert post(client, body, **{"Stripe-Signature": f"t={now},{','.join(signatures)},v0=abc"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("signature", "kind"),
+    [
+        ("", "bad-signature"),
+        ("garbage", "bad-signature"),
+        ("t=abc,v1=00", "bad-signature"),
+        ("v1=00", "bad-signature"),
+        ("t=1,v1=é", "bad-signature"),
+        ("t=99999999999999999999,v1=00", "bad-signature"),
+    ],
+)
+def test_malformed_signature_is_refused(
+    client: FlaskClient, publisher: RecordingPublisher, signature: str, kind: str
+) -> None:
+    answer = client.post(
+        "/webhooks/stripe",
+        data=completed(),
+        content_type="application/json",
+        environ_overrides={"HTTP_STRIPE_SIGNATURE": signature},
+    )
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["type"] == f"urn:clozit:problem:{kind}"
+    assert publisher.events == []
+
+
+@pytest.mark.parametrize("shift", [-301, 400])
+def test_signature_of_another_time_is_refused(client: FlaskClient, shift: int) -> None:
+    body = completed()
+    answer = post(client, body, **{"Stripe-Signature": sign(body, SECRET, int(time.time()) + shift)})
+    assert answer.status_code == 400
+
+
+def test_one_more_newline_breaks_the_signature(client: FlaskClient) -> None:
+    body = completed()
+    assert post(client, body + b"\n", **{"Stripe-Signature": sign(body, SECRET)}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b'"text"',
+        b'{"id":"evt_1"}',
+        b'{"id":1,"type":"a","created":1,"livemode":false,"data":{"object":{}}}',
+        b'{"id":"evt_1","type":"a","created":"1","livemode":false,"data":{"object":{}}}',
+        b'{"id":"evt_1","type":"a","created":99999999999999,"livemode":false,"data":{"object":{}}}',
+        b'{"id":"evt_1","type":"a","created":1,"livemode":false,"data":{"object":[]}}',
+        b'{"id":"","type":"a","created":1,"livemode":false,"data":{"object":{}}}',
+        b'{"id":"evt_1","type":"\\u0000","created":1,"livemode":false,"data":{"object":{}}}',
+        b'{"id":"evt_1","object":"v2.core.event","type":"v1.x","created":"2026-11-02T00:00:00Z"}',
+    ],
+)
+def test_signed_nonsense_is_refused_and_never_a_defect(
+    client: FlaskClient, publisher: RecordingPublisher, body: bytes
+) -> None:
+    answer = post(client, body)
+    assert answer.status_code == 400
+    assert answer.content_type == "application/problem+json"
+    assert publisher.events == []
+
+
+def test_thin_event_is_told_what_to_change(client: FlaskClient) -> None:
+    answer = post(client, b'{"id":"evt_1","object":"v2.core.event"}')
+    assert answer.json is not None
+    assert "snapshot" in answer.json["detail"]
+
+
+def test_event_of_the_other_mode_is_refused(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    assert post(client, completed(livemode=True)).status_code == 400
+    assert publisher.events == []
+
+
+def test_odd_metadata_is_no_correlation_id(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    for metadata in (None, [], {"checkout_id": 5}, {"checkout_id": "x" * 300}):
+        assert post(client, to_bytes(stripe_event("charge.succeeded", {"metadata": metadata}))).status_code == 200
+    assert [event.correlation_id for event in publisher.events] == [None] * 4
+
+
+def test_other_content_type_is_refused(client: FlaskClient) -> None:
+    assert post(client, completed(), **{"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    assert post(client, b" " * (1024 * 1024 + 1)).status_code == 413
+    assert publisher.events == []
+
+
+def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    publisher.doubt = Unpublished("broker frozen")
+    answer = post(client, completed())
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.get("/healthz").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json is not None
+    assert "broker frozen" in ready.json["checks"]["broker"]
+
+
+def test_metrics_and_contract_are_served(client: FlaskClient) -> None:
+    post(client, completed())
+    assert b'clozit_webhooks_total{outcome="confirmed"}' in client.get("/metrics").data
+    contract = client.get("/openapi.json").json
+    assert contract is not None
+    assert contract["openapi"] == "3.1.0"
+    assert "/webhooks/stripe" in contract["paths"]
+
+
+def test_request_id_is_kept_or_made(client: FlaskClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
+    assert client.get("/healthz", headers={"X-Request-ID": "evil id"}).headers["X-Request-ID"].startswith("req_")

@@ -1,0 +1,55 @@
+"""POST /webhooks/stripe: 200 once the broker has confirmed, anything else makes Stripe try again."""
+
+from events.errors import Unpublished
+from events.publisher import Publisher
+from events.telemetry import get_logger
+from events.web import Problem
+from flask import request
+from flask_smorest import Blueprint
+from prometheus_client import Counter
+
+from webhooks.config import Config
+from webhooks.verification import verified
+
+RETRY_AFTER = 5  # seconds; Stripe keeps its own schedule, other senders may listen
+
+RECEIVED = Counter("clozit_webhooks_total", "Webhook requests by outcome", ["outcome"])
+
+log = get_logger(__name__)
+
+
+def blueprint(config: Config, publisher: Publisher) -> Blueprint:
+    """The one route of this service."""
+    routes = Blueprint("webhooks", __name__, description="Stripe posts its events here")
+
+    @routes.route("/webhooks/stripe", methods=["POST"])
+    @routes.response(200)
+    def receive() -> dict[str, str]:
+        if request.mimetype != "application/json":
+            raise Problem(415, "unsupported-media-type", "Stripe's events come as application/json.")
+        try:
+            event = verified(
+                request.get_data(cache=False),
+                request.headers.get("Stripe-Signature", ""),
+                config.webhook_secrets,
+                livemode=config.livemode,
+            )
+        except Problem as problem:
+            RECEIVED.labels(problem.kind).inc()
+            log.warning("webhook refused", problem=problem.kind, detail=problem.detail)
+            raise
+        try:
+            publisher.wait(publisher.publish(event))
+        except Unpublished as doubt:
+            RECEIVED.labels("unconfirmed").inc()
+            log.error("event not confirmed by the broker", event_id=event.id, type=event.type, reason=str(doubt))
+            raise Problem(
+                503,
+                "broker-unavailable",
+                "The event could not be stored. Send it again.",
+                headers={"Retry-After": str(RETRY_AFTER)},
+            ) from doubt
+        RECEIVED.labels("confirmed").inc()
+        return {"event_id": event.id}
+
+    return routes
