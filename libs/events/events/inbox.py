@@ -31,7 +31,7 @@ DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (
 STATUSES = (DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED)
 PENDING = (WAITING, RETRYING)
 
-# A failed handler is most often a passing fault (a lock, a deploy); after two days a person has to look.
+# A failed handler is most often a passing fault (a lock, a deploy); after seven hours a person has to look.
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
 # A missing cause is most often milliseconds late; Stripe's own retries end after three days.
 PATIENCE = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))

@@ -51,11 +51,13 @@ def migrate(database: Database, chains: Sequence[Chain], revision: str = "head")
     with _exclusive(database) as connection:
         for chain in chains:
             command.upgrade(chain.config(connection), revision)
+            connection.commit()  # ends what alembic only read; else the next chain would join that transaction
 
 
 def downgrade(database: Database, chain: Chain, revision: str = "base") -> None:
     with _exclusive(database) as connection:
         command.downgrade(chain.config(connection), revision)
+        connection.commit()
 
 
 def new_revision(database: Database, chain: Chain, message: str) -> None:

@@ -1,6 +1,16 @@
 """Alembic's entry: runs one chain on the connection that `events.migrations` hands over, a transaction a revision."""
 
+from typing import Literal
+
 from alembic import context
+
+from events.database import UtcDateTime
+
+
+def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """How our own column types are written in a new revision."""
+    return "UtcDateTime()" if kind == "type" and isinstance(item, UtcDateTime) else False
+
 
 chain = context.config.attributes["chain"]
 connection = context.config.attributes["connection"]
@@ -9,7 +19,7 @@ context.configure(
     target_metadata=chain.metadata,
     version_table=chain.version_table,
     transaction_per_migration=True,
-    render_as_batch=connection.dialect.name == "sqlite",
+    render_item=render_item,
     include_name=lambda name, kind, _parents: kind != "table" or name in chain.metadata.tables,
 )
 with context.begin_transaction():

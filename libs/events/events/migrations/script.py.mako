@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from events.database import Json, UtcDateTime
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -7,10 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kombu import Connection
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session
-
 from events import inbox, operations, outbox, publisher, topology
 from events.config import Common
 from events.database import Database
@@ -23,6 +19,9 @@ from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from events.worker import Job, Worker
+from kombu import Connection
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 
 def canceled(number: int) -> Event:

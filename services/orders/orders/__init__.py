@@ -1,0 +1,1 @@
+"""Orders: one per checkout; payments as facts, statuses derived from them."""
