@@ -29,7 +29,7 @@ log = get_logger(__name__)
 def connect(broker_url: str) -> Connection:
     """A kombu connection; nothing is opened yet."""
     if broker_url.startswith("memory://"):
-        return Connection(broker_url, transport_options={"polling_interval": MEMORY_POLL})
+        return Connection("memory://localhost", transport_options={"polling_interval": MEMORY_POLL})
     return Connection(broker_url, heartbeat=HEARTBEAT, connect_timeout=5)
 
 

@@ -9,7 +9,7 @@ from orders.api import blueprint
 from orders.config import Config, load
 
 
-def create_app(config: Config, database: Database | None = None) -> Flask:
+def create_app(config: Config, *, database: Database | None = None) -> Flask:
     database = database or Database(config.database_url)
     return create_web_app(
         config,

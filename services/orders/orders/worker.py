@@ -7,5 +7,5 @@ from orders.config import Config
 from orders.handlers import handlers
 
 
-def create_worker(config: Config, database: Database | None = None) -> Worker:
+def create_worker(config: Config, *, database: Database | None = None) -> Worker:
     return Worker(config, database or Database(config.database_url), handlers)

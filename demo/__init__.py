@@ -1,0 +1,1 @@
+"""What runs around the services on one machine: launcher, fake Stripe, storefront."""

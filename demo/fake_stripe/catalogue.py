@@ -1,0 +1,113 @@
+"""Products, prices, shipping rates, coupons and promotion codes: what may be created from what."""
+
+from .account import AUTOMATIC, Account, Cause
+from .errors import StripeError
+from .shapes import catalogue as shapes
+from .state import Object
+from .totals import refuse_odd_amount
+
+
+def create_product(account: Account, params: Object, cause: Cause) -> Object:
+    product = account.store.add(shapes.product(account.now(), params))
+    account.emit("product.created", product, cause=cause)
+    return product
+
+
+def create_price(account: Account, params: Object, cause: Cause) -> Object:
+    price = _add_price(account, params, "")
+    account.emit("price.created", price, cause=cause)
+    return price
+
+
+def line_item(account: Account, given: Object, name: str) -> Object:
+    """The line of a session, by a price or by price data; such a price and product are not active afterwards."""
+    if ("price" in given) == ("price_data" in given):
+        message = f"You must specify either `price` or `price_data` when creating {name}."
+        raise StripeError(message, code="parameter_missing", param=name)
+    if "price_data" in given:
+        price = _add_price(account, {**given["price_data"], "active": False}, f"{name}[price_data]")
+    else:
+        price = account.store.get("price", given["price"], f"{name}[price]")
+        if not price["active"]:
+            message = "The price specified is inactive. This field only accepts active prices."
+            raise StripeError(message, param=f"{name}[price]")
+    return shapes.line_item(price, account.store.get("product", price["product"]), given)
+
+
+def _add_price(account: Account, params: Object, name: str) -> Object:
+    def param(field: str) -> str:
+        return f"{name}[{field}]" if name else field
+
+    if ("product" in params) == ("product_data" in params):
+        message = "You must specify either `product` or `product_data` when creating a price."
+        raise StripeError(message, code="parameter_missing", param=param("product"))
+    refuse_odd_amount(params["unit_amount"], params["currency"], param("unit_amount"))
+    if "product_data" in params:
+        data = {**params["product_data"], "active": params.get("active", True)}
+        product = account.store.add(shapes.product(account.now(), data))
+    else:
+        product = account.store.get("product", params["product"], param("product"))
+    return account.store.add(shapes.price(account.now(), product["id"], params))
+
+
+def create_shipping_rate(account: Account, params: Object, _cause: Cause = AUTOMATIC) -> Object:
+    if "fixed_amount" not in params:
+        raise StripeError("Missing required param: fixed_amount.", code="parameter_missing", param="fixed_amount")
+    return account.store.add(shapes.shipping_rate(account.now(), params))
+
+
+def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
+    if ("percent_off" in params) == ("amount_off" in params):
+        raise StripeError("You must provide either percent_off or amount_off.", param="percent_off")
+    if "amount_off" in params and "currency" not in params:
+        raise StripeError("Missing required param: currency.", code="parameter_missing", param="currency")
+    if not 0 < params.get("percent_off", 1) <= 100:
+        raise StripeError("percent_off must be above 0 and at most 100.", param="percent_off")
+    if any(coupon["id"] == params.get("id") for coupon in account.store.all("coupon")):
+        raise StripeError("Coupon already exists.", code="resource_already_exists", param="id")
+    coupon = account.store.add(shapes.coupon(account.now(), params))
+    account.emit("coupon.created", coupon, cause=cause)
+    return coupon
+
+
+def create_promotion_code(account: Account, params: Object, cause: Cause) -> Object:
+    account.store.get("coupon", params["promotion"]["coupon"], "promotion[coupon]")
+    code = account.store.add(shapes.promotion_code(account.now(), params))
+    account.emit("promotion_code.created", code, cause=cause)
+    return code
+
+
+def coupon_of(account: Account, discount: Object, currency: str) -> Object:
+    """The valid coupon behind one entry of a session's `discounts`."""
+    coupon_id = discount.get("coupon")
+    if code_id := discount.get("promotion_code"):
+        code = account.store.get("promotion_code", code_id, "discounts[0][promotion_code]")
+        if not code["active"] or _is_over(account, code["expires_at"]) or _is_used_up(code):
+            raise StripeError("This promotion code is not active.", param="discounts[0][promotion_code]")
+        coupon_id = code["promotion"]["coupon"]
+    if not coupon_id:
+        raise StripeError("A discount needs a coupon or a promotion code.", param="discounts[0]")
+    coupon = account.store.get("coupon", coupon_id, "discounts[0][coupon]")
+    if _is_over(account, coupon["redeem_by"]) or _is_used_up(coupon):
+        raise StripeError(f"Coupon expired: {coupon_id}", code="coupon_expired", param="discounts[0][coupon]")
+    if coupon["currency"] not in (None, currency):
+        message = f"The coupon {coupon_id} is in {coupon['currency']}, the session in {currency}."
+        raise StripeError(message, param="discounts[0][coupon]")
+    return coupon
+
+
+def redeem(account: Account, session: Object) -> None:
+    """Count the use of the session's discounts, once it is complete."""
+    for discount in session["discounts"]:
+        for kind in ("coupon", "promotion_code"):
+            if discount[kind] and (redeemed := account.store.find(discount[kind])):
+                redeemed["times_redeemed"] += 1
+
+
+def _is_over(account: Account, until: int | None) -> bool:
+    return until is not None and until <= account.now()
+
+
+def _is_used_up(redeemable: Object) -> bool:
+    maximum = redeemable["max_redemptions"]
+    return maximum is not None and redeemable["times_redeemed"] >= maximum

@@ -1,0 +1,38 @@
+"""Errors as Stripe's API answers them."""
+
+from typing import Any
+
+
+class StripeError(Exception):
+    """An error answer: HTTP status and the members of its `error` object."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        type_: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error: dict[str, Any] = {"message": message, "type": type_, **more}
+        if code is not None:
+            self.error |= {"code": code, "doc_url": f"https://docs.stripe.com/error-codes/{code.replace('_', '-')}"}
+        if param is not None:
+            self.error["param"] = param
+
+    @property
+    def is_refused_parameter(self) -> bool:
+        """Refused before any work began: Stripe does not keep such an answer for its idempotency key."""
+        return str(self.error.get("code", "")).startswith("parameter_") or self.status == 401
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+
+def missing_resource(kind: str, object_id: str, param: str = "id") -> StripeError:
+    name = kind.rsplit(".", 1)[-1]
+    return StripeError(f"No such {name}: '{object_id}'", status=404, code="resource_missing", param=param)

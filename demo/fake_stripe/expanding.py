@@ -1,0 +1,42 @@
+"""`expand`: ids in an answer replaced by the objects they stand for."""
+
+import copy
+from typing import Any
+
+from .errors import StripeError
+from .lists import page
+from .state import Object, Store
+
+
+def expand(store: Store, answer: Object, paths: list[str]) -> Object:
+    answer = copy.deepcopy(answer)
+    for path in paths:
+        _expand(store, answer, path.split("."), path)
+    return answer
+
+
+def line_items(store: Store, session: Object, params: Object) -> Object:
+    url = f"/v1/checkout/sessions/{session['id']}/line_items"
+    return page(store.line_items[session["id"]], params, url)
+
+
+def _expand(store: Store, value: Any, steps: list[str], path: str) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _expand(store, item, steps, path)
+        return
+    if not steps or value is None:
+        return
+    _replace(store, value, steps[0], path)
+    _expand(store, value[steps[0]], steps[1:], path)
+
+
+def _replace(store: Store, value: Object, step: str, path: str) -> None:
+    if step == "line_items" and value.get("object") == "checkout.session":
+        value.setdefault(step, copy.deepcopy(line_items(store, value, {})))
+        return
+    if step not in value:
+        message = f"This property cannot be expanded ({path})."
+        raise StripeError(message, param="expand")
+    if isinstance(value[step], str) and (found := store.find(value[step])):
+        value[step] = copy.deepcopy(found)

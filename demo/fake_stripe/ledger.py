@@ -1,0 +1,43 @@
+"""Everything that has happened at the fake, in one document."""
+
+import copy
+from collections import defaultdict
+
+from .account import Account
+from .state import Object
+
+KINDS = {
+    "sessions": "checkout.session",
+    "payment_intents": "payment_intent",
+    "charges": "charge",
+    "refunds": "refund",
+    "disputes": "dispute",
+}
+
+
+def ledger(account: Account) -> Object:
+    """Oldest first; events with every delivery and attempt; totals by currency, in minor units."""
+    with account.store.lock:
+        shown: Object = {name: account.store.all(kind)[::-1] for name, kind in KINDS.items()}
+        events = [event_summary(account, event) for event in account.store.all("event")[::-1]]
+        return copy.deepcopy({"now": account.now(), **shown, "events": events, "totals": _totals(account)})
+
+
+def event_summary(account: Account, event: Object) -> Object:
+    about = event["data"]["object"]
+    return {
+        **{name: event[name] for name in ("id", "type", "created", "pending_webhooks")},
+        "object_id": about["id"],
+        "deliveries": [delivery.summary() for delivery in account.webhooks.of(event["id"])],
+    }
+
+
+def _totals(account: Account) -> Object:
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: {"charged": 0, "refunded": 0, "disputed": 0})
+    for charge in account.store.all("charge"):
+        if charge["status"] == "succeeded":
+            totals[charge["currency"]]["charged"] += charge["amount"]
+            totals[charge["currency"]]["refunded"] += charge["amount_refunded"]
+    for dispute in account.store.all("dispute"):
+        totals[dispute["currency"]]["disputed"] += dispute["amount"]
+    return dict(totals)

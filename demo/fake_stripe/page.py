@@ -1,0 +1,151 @@
+"""The hosted payment page: plain HTML forms, no script needed."""
+
+import re
+from typing import Any
+
+from flask import Blueprint, Response, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from . import payments, sessions
+from .account import AUTOMATIC, Account
+from .errors import StripeError
+from .money import display
+from .shapes.payment import NO_ADDRESS, Payer
+from .state import Object
+
+METHODS = {"card": "card", "sepa_success": "sepa_debit", "sepa_fail": "sepa_debit"}
+IBANS = {"sepa_success": payments.IBAN_SUCCEEDS, "sepa_fail": payments.IBAN_FAILS}
+DEFAULTS = {
+    "method": "card",
+    "card_number": "4242 4242 4242 4242",
+    "card_expiry": "08 / 30",
+    "card_cvc": "123",
+    "name": "Zoë Müller",
+    "line1": "Beispielstraße 12",
+    "postal_code": "10115",
+    "city": "Berlin",
+}
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+def create_blueprint(account: Account) -> Blueprint:
+    blueprint = Blueprint("page", __name__, template_folder="templates")
+
+    @blueprint.get("/c/pay/<session_id>")
+    def show(session_id: str) -> Response:
+        return _page(account, _session(account, session_id), prefilled(account, session_id))
+
+    @blueprint.post("/c/pay/<session_id>")
+    def pay(session_id: str) -> BaseResponse:
+        return _pay(account, _session(account, session_id))
+
+    @blueprint.post("/c/pay/<session_id>/expire")
+    def let_expire(session_id: str) -> BaseResponse:
+        with account.store.lock:
+            session = _session(account, session_id)
+            if session["status"] == "open":
+                sessions.expire(account, session, AUTOMATIC)
+        return redirect(f"/c/pay/{session_id}", 303)
+
+    @blueprint.get("/r/<session_id>")
+    def recover(session_id: str) -> BaseResponse:
+        with account.store.lock:
+            return redirect(sessions.recover(account, _session(account, session_id))["url"], 303)
+
+    @blueprint.errorhandler(StripeError)
+    def failed(error: StripeError) -> tuple[str, int]:
+        return render_template("message.html", title="This link does not work", text=str(error)), error.status
+
+    return blueprint
+
+
+def _session(account: Account, session_id: str) -> Object:
+    return account.store.get("checkout.session", session_id)
+
+
+def prefilled(account: Account, session_id: str) -> dict[str, str]:
+    session = _session(account, session_id)
+    country = ((session["shipping_address_collection"] or {}).get("allowed_countries") or ["DE"])[0]
+    return {**DEFAULTS, "email": session["customer_email"] or "", "country": country}
+
+
+def _pay(account: Account, session: Object) -> BaseResponse:
+    form = {**prefilled(account, session["id"]), **request.form.to_dict()}
+    if not EMAIL.fullmatch(form["email"].strip()):
+        return _page(account, session, form, {"email": "Enter an e-mail address like anna@example.com."})
+    try:
+        return redirect(pay(account, session, form, account.config.redirect_wait), 303)
+    except StripeError as error:
+        return _page(account, session, form, {"pay": str(error)})
+
+
+def pay(account: Account, session: Object, form: dict[str, str], wait: float) -> str:
+    """Pay as the form says; returns where the customer goes next. A repeated click changes nothing."""
+    with account.store.lock:
+        if session["status"] == "complete":
+            return success_url(session)
+        if chosen := form.get("shipping_rate"):
+            sessions.choose_shipping(account, session, chosen)
+        event = _charge(account, session, form)
+    if event:
+        account.webhooks.wait_answered(event["id"], wait)
+    return success_url(session)
+
+
+def _charge(account: Account, session: Object, form: dict[str, str]) -> Object | None:
+    method = form.get("method", "card")
+    if method not in METHODS:
+        raise StripeError("Choose how to pay.", param="method")
+    payer = _payer(session, form)
+    if METHODS[method] == "sepa_debit":
+        return payments.pay_by_sepa(account, session, IBANS[method], payer)
+    return payments.pay_by_card(account, session, re.sub(r"\D", "", form["card_number"]), payer)
+
+
+def _payer(session: Object, form: dict[str, str]) -> Payer:
+    address: Object | None = None
+    if session["shipping_address_collection"]:
+        typed = {name: form[name] for name in ("city", "country", "line1", "postal_code")}
+        address = {**NO_ADDRESS, **typed}
+    phone = form.get("phone") or None
+    return Payer(form["email"].strip(), form["name"].strip(), form["country"], phone, address)
+
+
+def success_url(session: Object) -> str:
+    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def _page(account: Account, session: Object, form: dict[str, str], errors: dict[str, str] | None = None) -> Response:
+    if session["status"] != "open":
+        return _closed(account, session)
+    with account.store.lock:
+        html = render_template("pay.html", **_shown(account, session), form=form, errors=errors or {})
+    return Response(html, 422 if errors else 200)
+
+
+def _shown(account: Account, session: Object) -> dict[str, Any]:
+    rates = [account.store.get("shipping_rate", o["shipping_rate"]) for o in session["shipping_options"]]
+    return {
+        "shop": account.config.shop_name,
+        "session": session,
+        "lines": account.store.line_items[session["id"]],
+        "products": {product["id"]: product for product in account.store.all("product")},
+        "rates": rates,
+        "methods": [m for m, kind in METHODS.items() if kind in session["payment_method_types"]],
+        "declines": payments.DECLINES,
+        "disputed": payments.DISPUTED,
+        "delay": account.config.sepa_delay,
+        "money": lambda amount: display(amount, session["currency"]),
+    }
+
+
+def _closed(account: Account, session: Object) -> Response:
+    complete = session["status"] == "complete"
+    title = "You have paid already" if complete else "This payment page has expired"
+    text = (
+        "There is nothing left to do here." if complete else "Nothing was charged. Go back to the shop to start again."
+    )
+    link = success_url(session) if complete else session["cancel_url"]
+    shop = account.config.shop_name
+    html = render_template("message.html", title=title, text=text, link=link, shop=shop)
+    return Response(html, 200 if complete else 410)

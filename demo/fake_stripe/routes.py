@@ -1,0 +1,143 @@
+"""The calls of the API: path, accepted parameters, and what each does."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from . import accepted, catalogue, disputes, refunds, sessions
+from .account import Account, Cause
+from .expanding import line_items
+from .lists import page
+from .params import Kind, flag, list_of, one_of, text
+from .state import Object
+from .updates import update
+
+Act = Callable[[Account, Object, str, Cause], Object]  # account, parameters, the path's id or "", cause
+Create = Callable[[Account, Object, Cause], Object]
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str  # below /v1, `<object_id>` where it names one
+    accepts: Kind
+    act: Act
+
+
+def _creating(create: Create) -> Act:
+    return lambda account, params, _id, cause: create(account, params, cause)
+
+
+def _retrieving(kind: str) -> Act:
+    return lambda account, _params, object_id, _cause: account.store.get(kind, object_id)
+
+
+def _listing(kind: str, path: str) -> Act:
+    return lambda account, params, _id, _cause: page(account.store.all(kind), params, f"/v1{path}")
+
+
+def _updating(kind: str) -> Act:
+    return lambda account, params, object_id, cause: update(account, account.store.get(kind, object_id), params, cause)
+
+
+def _resource(
+    kind: str, path: str, listed: Kind, create: tuple[Kind, Create] | None = None, updated: Kind | None = None
+) -> Iterator[Route]:
+    yield Route("GET", path, listed, _listing(kind, path))
+    yield Route("GET", f"{path}/<object_id>", accepted.retrieving(), _retrieving(kind))
+    if create:
+        yield Route("POST", path, create[0], _creating(create[1]))
+    if updated:
+        yield Route("POST", f"{path}/<object_id>", updated, _updating(kind))
+
+
+def _expire(account: Account, _params: Object, session_id: str, cause: Cause) -> Object:
+    return sessions.expire(account, account.store.get("checkout.session", session_id), cause)
+
+
+def _line_items(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:
+    return line_items(account.store, account.store.get("checkout.session", session_id), params)
+
+
+def _close_dispute(account: Account, _params: Object, dispute_id: str, cause: Cause) -> Object:
+    return disputes.close(account, account.store.get("dispute", dispute_id), "lost", cause)
+
+
+def _delete_coupon(account: Account, _params: Object, coupon_id: str, cause: Cause) -> Object:
+    coupon = account.store.get("coupon", coupon_id)
+    account.store.remove("coupon", coupon_id)
+    account.emit("coupon.deleted", coupon, cause=cause)
+    return {"id": coupon_id, "object": "coupon", "deleted": True}
+
+
+_OF_PAYMENT = {"payment_intent": text(), "charge": text()}
+_SESSION = "/checkout/sessions/<object_id>"
+
+ROUTES: tuple[Route, ...] = (
+    *_resource(
+        "product",
+        "/products",
+        accepted.listing(active=flag, ids=list_of(text())),
+        (accepted.PRODUCT_CREATE, catalogue.create_product),
+        accepted.PRODUCT_UPDATE,
+    ),
+    *_resource(
+        "price",
+        "/prices",
+        accepted.listing(active=flag, product=text(), currency=text(3), type=one_of("one_time")),
+        (accepted.PRICE_CREATE, catalogue.create_price),
+        accepted.PRICE_UPDATE,
+    ),
+    *_resource(
+        "shipping_rate",
+        "/shipping_rates",
+        accepted.listing(active=flag),
+        (accepted.SHIPPING_RATE, catalogue.create_shipping_rate),
+        accepted.describing(active=flag),
+    ),
+    *_resource(
+        "coupon",
+        "/coupons",
+        accepted.listing(),
+        (accepted.COUPON_CREATE, catalogue.create_coupon),
+        accepted.describing(name=text(40)),
+    ),
+    *_resource(
+        "promotion_code",
+        "/promotion_codes",
+        accepted.listing(active=flag, code=text(), coupon=text()),
+        (accepted.PROMOTION_CODE_CREATE, catalogue.create_promotion_code),
+        accepted.describing(active=flag),
+    ),
+    *_resource(
+        "checkout.session",
+        "/checkout/sessions",
+        accepted.SESSION_LIST,
+        (accepted.SESSION_CREATE, sessions.create_session),
+        accepted.SESSION_UPDATE,
+    ),
+    Route("POST", f"{_SESSION}/expire", accepted.retrieving(), _expire),
+    Route("GET", f"{_SESSION}/line_items", accepted.listing(), _line_items),
+    *_resource(
+        "payment_intent", "/payment_intents", accepted.listing(), None, accepted.describing(description=text(1000))
+    ),
+    *_resource(
+        "charge",
+        "/charges",
+        accepted.listing(payment_intent=text()),
+        None,
+        accepted.describing(description=text(1000)),
+    ),
+    *_resource(
+        "refund",
+        "/refunds",
+        accepted.listing(**_OF_PAYMENT),
+        (accepted.REFUND_CREATE, refunds.create_refund),
+        accepted.describing(),
+    ),
+    *_resource("dispute", "/disputes", accepted.listing(**_OF_PAYMENT), None, accepted.describing()),
+    *_resource("payment_method", "/payment_methods", accepted.listing(type=text())),
+    *_resource("balance_transaction", "/balance_transactions", accepted.listing(type=text(), source=text())),
+    *_resource("event", "/events", accepted.EVENT_LIST),
+    Route("POST", "/disputes/<object_id>/close", accepted.retrieving(), _close_dispute),
+    Route("DELETE", "/coupons/<object_id>", accepted.retrieving(), _delete_coupon),
+)

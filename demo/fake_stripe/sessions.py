@@ -1,0 +1,159 @@
+"""Checkout Sessions: created, changed by the customer's choices, expired, recovered."""
+
+import copy
+
+from . import catalogue
+from .account import AUTOMATIC, Account, Cause
+from .errors import StripeError
+from .shapes.payment import Payer
+from .shapes.session import DAY, checkout_session, customer_details
+from .state import Object, new_id
+from .totals import price_up, refuse_odd_amount
+
+SHORTEST = 30 * 60  # Stripe's bounds for expires_at, counted from the creation
+RECOVERABLE = 30 * DAY
+
+
+def create_session(account: Account, params: Object, _cause: Cause) -> Object:
+    _check_expiry(account, params)
+    if not params["line_items"]:
+        raise StripeError("Missing required param: line_items.", code="parameter_missing", param="line_items")
+    if "allow_promotion_codes" in params and "discounts" in params:
+        message = "You may only specify one of these parameters: allow_promotion_codes, discounts."
+        raise StripeError(message, param="discounts")
+    numbered = enumerate(params["line_items"])
+    lines = [catalogue.line_item(account, given, f"line_items[{position}]") for position, given in numbered]
+    currency = _only_currency(lines, params.get("currency"))
+    _check_payment_methods(params, currency)
+    session = checkout_session(account.now(), account.config.shop_name, currency, params)
+    rates = [_shipping_rate(account, given, currency) for given in params.get("shipping_options", [])]
+    session["shipping_options"] = [_shown(rate) for rate in rates]
+    coupon = None
+    if given := params.get("discounts"):
+        coupon = catalogue.coupon_of(account, given[0], currency)
+    price_up(session, lines, coupon, rates[0] if rates else None)
+    return _open(account, session, lines, params)
+
+
+def _check_expiry(account: Account, params: Object) -> None:
+    ahead = params.get("expires_at", account.now() + DAY) - account.now()
+    if not SHORTEST <= ahead <= DAY:
+        bound = "at least 30 minutes" if ahead < SHORTEST else "less than 24 hours"
+        message = f"The `expires_at` timestamp must be {bound} from Checkout Session creation."
+        raise StripeError(message, param="expires_at")
+
+
+def _check_payment_methods(params: Object, currency: str) -> None:
+    if "sepa_debit" in params.get("payment_method_types", []) and currency != "eur":
+        message = f"The payment method `sepa_debit` supports only eur, not {currency}."
+        raise StripeError(message, param="payment_method_types")
+
+
+def _only_currency(lines: list[Object], asked: str | None) -> str:
+    currencies = {line["currency"] for line in lines} | ({asked} if asked else set())
+    if len(currencies) > 1:
+        message = f"All line items must have the same currency; found {', '.join(sorted(currencies))}."
+        raise StripeError(message, param="line_items")
+    return str(currencies.pop())
+
+
+def _shipping_rate(account: Account, given: Object, currency: str) -> Object:
+    if "shipping_rate_data" in given:
+        rate = catalogue.create_shipping_rate(account, given["shipping_rate_data"])
+    else:
+        rate = account.store.get("shipping_rate", given.get("shipping_rate", ""), "shipping_options")
+    if rate["fixed_amount"]["currency"] != currency:
+        message = f"The shipping rate {rate['id']} must be in the session's currency, {currency}."
+        raise StripeError(message, param="shipping_options")
+    refuse_odd_amount(rate["fixed_amount"]["amount"], currency, "shipping_options")
+    return rate
+
+
+def _shown(rate: Object) -> Object:
+    return {"shipping_amount": rate["fixed_amount"]["amount"], "shipping_rate": rate["id"]}
+
+
+def _open(account: Account, session: Object, lines: list[Object], params: Object) -> Object:
+    session["url"] = f"{account.base_url}/c/pay/{session['id']}"
+    account.store.line_items[session["id"]] = lines
+    account.store.session_params[session["id"]] = params
+    account.store.add(session)
+    account.later(session["expires_at"] - account.now(), lambda: _lapse(account, session))
+    return session
+
+
+def _lapse(account: Account, session: Object) -> None:
+    if session["status"] == "open":
+        expire(account, session, AUTOMATIC)
+
+
+def expire(account: Account, session: Object, cause: Cause) -> Object:
+    if session["status"] != "open":
+        message = (
+            'Only Checkout Sessions with a status in ["open"] can be expired.'
+            f" This Checkout Session has a status of {session['status']}."
+        )
+        raise StripeError(message, param="session")
+    session |= {"status": "expired", "url": None}
+    if session["after_expiration"] and session["after_expiration"]["recovery"]["enabled"]:
+        session["after_expiration"]["recovery"] |= {
+            "expires_at": account.now() + RECOVERABLE,
+            "url": f"{account.base_url}/r/{session['id']}",
+        }
+    account.emit("checkout.session.expired", session, cause=cause)
+    _abandon_attempt(account, session)
+    return session
+
+
+def _abandon_attempt(account: Account, session: Object) -> None:
+    """A declined attempt left a payment intent: it ends with its session."""
+    if session["payment_intent"]:
+        intent = account.store.get("payment_intent", session["payment_intent"])
+        intent |= {"status": "canceled", "canceled_at": account.now(), "cancellation_reason": "expired"}
+        account.emit("payment_intent.canceled", intent)
+
+
+def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
+    """What the customer picks on the page; the first option until then."""
+    if rate_id not in {option["shipping_rate"] for option in session["shipping_options"]}:
+        raise StripeError("This session does not offer that shipping.", param="shipping_rate")
+    coupon = None
+    if session["discounts"]:
+        coupon = catalogue.coupon_of(account, session["discounts"][0], session["currency"])
+    lines = account.store.line_items[session["id"]]
+    price_up(session, lines, coupon, account.store.get("shipping_rate", rate_id))
+
+
+def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:
+    """The customer is done; returns the event."""
+    address = payer.address or {**payer.billing()["address"]}
+    shipping = {"address": payer.address, "name": payer.name} if payer.address else None
+    session |= {
+        "status": "complete",
+        "payment_status": payment_status,
+        "url": None,
+        "customer_details": customer_details(payer.email, payer.name, payer.phone, address),
+        "collected_information": {"business_name": None, "individual_name": None, "shipping_details": shipping},
+    }
+    if session["automatic_tax"]["enabled"]:
+        session["automatic_tax"]["status"] = "complete"
+    catalogue.redeem(account, session)
+    return account.emit("checkout.session.completed", session)
+
+
+def recover(account: Account, expired: Object) -> Object:
+    """A new session for an abandoned cart: same contents, new id, `recovered_from` names the old one."""
+    recovery = (expired["after_expiration"] or {}).get("recovery") or {}
+    if not recovery.get("url") or recovery["expires_at"] <= account.now():
+        raise StripeError("This cart can no longer be recovered.", status=410)
+    session: Object = copy.deepcopy(expired) | {
+        "id": new_id("cs_test_a1", 56).replace("a1_", "a1"),
+        "status": "open",
+        "created": account.now(),
+        "expires_at": account.now() + DAY,
+        "after_expiration": None,
+        "payment_intent": None,
+        "recovered_from": expired["id"],
+    }
+    lines = copy.deepcopy(account.store.line_items[expired["id"]])
+    return _open(account, session, lines, account.store.session_params[expired["id"]])

@@ -1,0 +1,33 @@
+"""Movements of the account's balance."""
+
+from typing import Any
+
+from ..state import Object, new_id
+
+
+def balance_transaction(created: int, source: Object, amount: int, fee: int, **about: Any) -> Object:
+    """`about` names description, reporting_category, type and what the fee is for (fee_description)."""
+    fee_line = {
+        "amount": fee,
+        "application": None,
+        "currency": source["currency"],
+        "description": about.pop("fee_description", None),
+        "type": "stripe_fee",
+    }
+    return {
+        "id": new_id("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": created + 5 * 24 * 3600,
+        "balance_type": "payments",
+        "created": created,
+        "currency": source["currency"],
+        "description": about.pop("description", None),
+        "exchange_rate": None,
+        "fee": fee,
+        "fee_details": [fee_line] if fee else [],
+        "net": amount - fee,
+        **about,
+        "source": source["id"],
+        "status": "pending",
+    }

@@ -1,0 +1,113 @@
+"""A local SMTP server that keeps every mail it gets instead of sending it on."""
+
+import asyncio
+import email
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import default as modern
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass(frozen=True)
+class Mail:
+    id: str
+    to: tuple[str, ...]  # the envelope's recipients, so blind copies show too
+    sender: str
+    subject: str
+    date: datetime  # when it was caught
+    text: str
+    html: str
+    message: EmailMessage = field(repr=False)  # with all its headers
+
+
+class Mailbox:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.host = host
+        self.port = port  # 0 until started means: take any free one
+        self._mails: list[Mail] = []
+        self._arrival = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            server = loop.run_until_complete(loop.create_server(self._session, self.host, self.port))
+        except OSError:
+            loop.close()
+            raise
+        self.port = server.sockets[0].getsockname()[1]
+        self._loop = loop
+        self._thread = threading.Thread(target=self._serve, args=(loop, server), name="mailbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._loop is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop = self._thread = None
+
+    @property
+    def messages(self) -> list[Mail]:
+        """Oldest first; a copy."""
+        with self._arrival:
+            return list(self._mails)
+
+    def wait_for(self, predicate: Callable[[Mail], bool], timeout: float = 10) -> Mail:
+        """The first mail, caught already or yet to come, that satisfies the predicate; TimeoutError without."""
+        found: list[Mail] = []
+
+        def search() -> bool:
+            found.extend(mail for mail in self._mails if predicate(mail))
+            return bool(found)
+
+        with self._arrival:
+            if not self._arrival.wait_for(search, timeout):
+                subjects = [mail.subject for mail in self._mails]
+                raise TimeoutError(f"no such mail within {timeout} s; caught: {subjects}")
+        return found[0]
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802 - aiosmtpd calls it so
+        content = envelope.original_content or b""
+        with self._arrival:
+            self._mails.append(parse(str(len(self._mails) + 1), envelope.rcpt_tos, content))
+            self._arrival.notify_all()
+        return "250 Caught"
+
+    def _session(self) -> SMTP:
+        return SMTP(self, enable_SMTPUTF8=True, hostname="localhost", loop=self._loop)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
+        loop.run_forever()
+        server.close()
+        clients = asyncio.all_tasks(loop)  # one task per open connection
+        for client in clients:
+            client.cancel()
+        if clients:  # gather of nothing would look for a loop of its own
+            loop.run_until_complete(asyncio.gather(*clients, return_exceptions=True))
+        loop.run_until_complete(server.wait_closed())
+        loop.close()
+
+
+def parse(id: str, recipients: list[str], content: bytes) -> Mail:  # noqa: A002 - the field's name
+    message = email.message_from_bytes(content, policy=modern)
+    return Mail(
+        id=id,
+        to=tuple(recipients),
+        sender=str(message["from"] or ""),
+        subject=str(message["subject"] or ""),
+        date=datetime.now(UTC),
+        text=_body(message, "plain"),
+        html=_body(message, "html"),
+        message=message,
+    )
+
+
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body(preferencelist=(kind,))
+    return str(part.get_content()).replace("\r\n", "\n") if part else ""  # SMTP's line ends are not the author's

@@ -1,0 +1,80 @@
+import { call, settings } from "./api.js";
+import { bought } from "./cart.js";
+import { byId, copy } from "./dom.js";
+import { money } from "./money.js";
+
+const FIRST_MS = 500;
+const LONGEST_MS = 10_000;
+const LATE_MS = 60_000; // the page then says that it may be closed
+const MAIL = "An e-mail will tell you; you may close this page.";
+
+const STATES = {
+  waiting: ["One moment", "Thank you.", "We are waiting for the payment's confirmation."],
+  open: ["Confirming", "Thank you.", "We are confirming your payment."],
+  payment_pending: ["Payment pending", "Thank you. Your bank is on it.", `Bank debit takes some days. Your pieces are reserved. ${MAIL}`],
+  paid: ["Paid", "Thank you, it is yours.", "The payment has arrived and we are packing."],
+  checked: ["Paid, being checked", "Thank you.", "The payment has arrived. We are having one more look at the order and will write to you."],
+  payment_failed: ["Payment failed", "The payment did not go through.", "Nothing was charged and the order is off. Your bank can tell you why."],
+  expired: ["Expired", "This order has lapsed.", "It was not paid in time. Nothing was charged."],
+  canceled: ["Canceled", "This order was canceled.", "Nothing was charged."],
+};
+const MOVING = new Set(["waiting", "open", "payment_pending", "checked"]);
+const GONE = new Set(["payment_failed", "expired", "canceled"]);
+
+const session = new URLSearchParams(location.search).get("session_id");
+
+async function watch() {
+  const { orders_url } = await settings();
+  const started = Date.now();
+  for (let pause = FIRST_MS; ; pause = Math.min(pause * 1.5, LONGEST_MS)) {
+    if (!MOVING.has(await look(orders_url, Date.now() - started > LATE_MS))) return;
+    await new Promise((resume) => setTimeout(resume, pause));
+  }
+}
+
+async function look(ordersUrl, late) {
+  try {
+    const order = await call(`${ordersUrl}/orders/by-session/${encodeURIComponent(session)}`);
+    byId("order-problem").textContent = "";
+    return show(order);
+  } catch (problem) {
+    byId("order-problem").textContent = problem.status === 404 ? "" : `${problem.message} This page keeps trying.`;
+    if (late) tell(byId("explanation"), `This takes longer than usual. ${MAIL}`);
+    return "waiting";
+  }
+}
+
+function show(order) {
+  const state = order.needs_review || order.status === "needs_review" ? "checked" : order.status;
+  if (state !== "open" && !GONE.has(state)) bought();
+  announce(state);
+  showReceipt(order);
+  return state;
+}
+
+function announce(state) {
+  const [badge, headline, explanation] = STATES[state] ?? [state.replaceAll("_", " "), "Thank you.", ""];
+  byId("order").dataset.status = state;
+  tell(byId("badge"), badge);
+  tell(byId("headline"), headline);
+  tell(byId("explanation"), explanation);
+}
+
+function tell(node, words) {
+  if (node.textContent !== words) node.textContent = words; // a screen reader repeats what is written again
+}
+
+function showReceipt(order) {
+  const amount = (minor) => money(minor, order.currency);
+  const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
+    ["Tax", order.amount_tax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
+  byId("number").textContent = order.number;
+  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
+    copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  byId("sums").replaceChildren(...sums.map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node));
+  byId("sums").lastElementChild.className = "total";
+  byId("receipt").hidden = false;
+}
+
+if (session) watch().catch((problem) => { byId("order-problem").textContent = problem.message; });
+else byId("order-problem").textContent = "This address names no order.";

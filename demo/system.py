@@ -1,0 +1,29 @@
+"""Where a running system is, and what it takes to use it as its people do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from demo.fake_stripe import FakeStripe
+from demo.shop.mailbox import Mailbox
+
+SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
+
+
+@dataclass(frozen=True)
+class System:
+    """URLs by service, the operator's token, and the fakes at its edges."""
+
+    urls: Mapping[str, str]
+    operator_token: str = field(repr=False)
+    stripe: FakeStripe
+    mailbox: Mailbox
+
+    def get(self, service: str, path: str, *, operator: bool = False) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.operator_token}"} if operator else {}
+        return httpx.get(self.urls[service] + path, headers=headers, timeout=10)
+
+    def post(self, service: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        return httpx.post(self.urls[service] + path, json=body or {}, headers=headers, timeout=20)

@@ -1,0 +1,87 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.fake_stripe import FakeStripe
+
+from .conftest import Receiver, Sell
+
+Post = Any
+
+
+@pytest.fixture
+def post(fake: FakeStripe) -> Post:
+    def send(route: str, **body: Any) -> Any:
+        return httpx.post(f"{fake.url}/_control/{route}", json=body)
+
+    return send
+
+
+def test_pay_and_settle_without_a_browser(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    session = sell()
+    paid = post("pay", session_id=session.id, method="sepa_success", email="otto@example.com", settle="now")
+    assert paid.json()["session"]["payment_status"] == "paid"
+    assert paid.json()["session"]["customer_details"]["email"] == "otto@example.com"
+    assert paid.json()["redirect"].endswith(session.id)
+    assert post("settle", session_id=session.id).json()["settled"] is False
+    declined = post("pay", session_id=sell().id, method="decline")
+    assert (declined.status_code, declined.json()["error"]["code"]) == (402, "card_declined")
+    assert post("pay", session_id=session.id, method="shells").status_code == 400
+
+
+def test_the_state_shows_everything(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    session = sell()
+    fake.pay(session.id)
+    assert fake.wait_delivered()
+    post("refund", session_id=session.id, amount=100).raise_for_status()
+    state = httpx.get(f"{fake.url}/_control/state").json()
+    assert [shown["id"] for shown in state["sessions"]] == [session.id]
+    assert state["totals"] == {"eur": {"charged": 5738, "refunded": 100, "disputed": 0}}
+    completed = next(event for event in state["events"] if event["type"] == "checkout.session.completed")
+    assert completed["object_id"] == session.id
+    assert completed["deliveries"][0]["attempts"][0]["status"] == 200
+
+
+def test_a_dashboard_refund_names_no_request_and_can_still_fail(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    session = sell()
+    fake.pay(session.id)
+    refund = post("refund", session_id=session.id).json()
+    assert fake.events("refund.created")[0]["request"] == {"id": None, "idempotency_key": None}
+    failed = post("refund", refund_id=refund["id"], failure_reason="expired_or_canceled_card").json()
+    assert failed["status"] == "failed"
+    assert fake.ledger["charges"][0]["amount_refunded"] == 0
+
+
+def test_a_dispute_is_opened_and_won(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    session = sell()
+    fake.pay(session.id)
+    assert post("dispute", session_id=session.id, reason="fraudulent").json()["reason"] == "fraudulent"
+    won = post("dispute", session_id=session.id, status="won").json()
+    assert won["status"] == "won"
+    assert fake.events("charge.dispute.funds_reinstated")
+
+
+def test_the_clock_moves_and_sessions_expire(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    first, second = sell(), sell()
+    assert post("expire", session_id=first.id).json()["status"] == "expired"
+    post("clock", advance=24 * 3600 + 1).raise_for_status()
+    assert fake.wait_event("checkout.session.expired", 2)
+    assert fake.session(second.id)["status"] == "expired"
+
+
+def test_any_event_can_be_triggered(sell: Sell, receiver: Receiver, post: Post) -> None:
+    session = sell()
+    post(
+        "trigger", type="checkout.session.completed", object_id=session.id, overrides={"amount_total": 1}
+    ).raise_for_status()
+    assert receiver.wait_for("checkout.session.completed")[0].event["data"]["object"]["amount_total"] == 1
+    assert post("trigger", type="x", object_id="cs_none").status_code == 404
+
+
+def test_endpoints_can_join_later(fake: FakeStripe, receiver: Receiver, post: Post, sell: Sell) -> None:
+    fake.account.webhooks.endpoints.clear()
+    assert post("webhooks", url=receiver.url, secret="whsec_late").json() == {"webhooks": [receiver.url]}
+    fake.pay(sell().id)
+    receiver.wait_for("checkout.session.completed")
+    assert post("webhooks", url=receiver.url).status_code == 400

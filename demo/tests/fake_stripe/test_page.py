@@ -1,0 +1,96 @@
+"""The payment page in plain HTTP, as a browser without script uses it."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.fake_stripe import FakeStripe
+
+from .conftest import Receiver, Sell
+
+PAYER = {"email": "anna@example.com", "name": "Anna", "method": "card"}
+
+
+def test_a_declined_card_shows_why_and_another_one_pays(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+    session = sell()
+    assert session.url
+    page = httpx.get(session.url)
+    assert page.status_code == 200
+    assert "€57.38" in page.text
+    assert "T-shirt, grey" in page.text
+    assert 'href="https://shop.test/cart"' in page.text
+    declined = httpx.post(session.url, data={**PAYER, "card_number": "4000 0000 0000 0002"})
+    assert declined.status_code == 422
+    assert "Your card was declined." in declined.text
+    assert 'value="anna@example.com"' in declined.text
+    paid = httpx.post(session.url, data={**PAYER, "card_number": "4242 4242 4242 4242"})
+    assert paid.status_code == 303
+    assert paid.headers["Location"] == f"https://shop.test/thanks?session_id={session.id}"
+    (completed,) = receiver.of("checkout.session.completed")  # delivered before the redirect
+    assert completed.event["data"]["object"]["customer_details"]["email"] == "anna@example.com"
+
+
+def test_a_second_click_changes_nothing(fake: FakeStripe, sell: Sell) -> None:
+    url = str(sell().url)
+    first, second = (httpx.post(url, data=PAYER) for _click in range(2))
+    assert first.headers["Location"] == second.headers["Location"]
+    assert len(fake.ledger["charges"]) == 1
+    assert "paid already" in httpx.get(url).text
+
+
+@pytest.mark.parametrize("email", ["", "anna"])
+def test_an_email_is_required(sell: Sell, email: str) -> None:
+    answer = httpx.post(str(sell().url), data={**PAYER, "email": email})
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text
+
+
+def test_the_email_is_prefilled(sell: Sell) -> None:
+    assert 'value="otto@example.com"' in httpx.get(str(sell(customer_email="otto@example.com").url)).text
+
+
+@pytest.mark.parametrize("method", ["sepa_success", "sepa_fail"])
+def test_sepa_pays_later(fake: FakeStripe, sell: Sell, method: str) -> None:
+    session = sell()
+    assert httpx.post(str(session.url), data={**PAYER, "method": method}).status_code == 303
+    assert fake.session(session.id)["payment_status"] == "unpaid"
+
+
+def test_sepa_is_offered_for_euros_only(sell: Sell, cart: dict[str, Any]) -> None:
+    assert "SEPA" in re.sub(r"<details>.*?</details>", "", httpx.get(str(sell().url)).text, flags=re.DOTALL)
+    price = {"currency": "jpy", "unit_amount": 2990, "product_data": {"name": "Socks"}}
+    yen = sell(line_items=[{"price_data": price, "quantity": 1}], shipping_options=None)
+    page = httpx.get(str(yen.url)).text
+    assert "¥2,990" in page
+    assert 'value="sepa_success"' not in page
+    assert httpx.post(str(yen.url), data={**PAYER, "method": "sepa_success"}).status_code == 422
+
+
+def test_the_customer_picks_the_shipping(fake: FakeStripe, sell: Sell, cart: dict[str, Any]) -> None:
+    express = {
+        "display_name": "Express",
+        "type": "fixed_amount",
+        "fixed_amount": {"amount": 990, "currency": "eur"},
+    }
+    session = sell(shipping_options=[*cart["shipping_options"], {"shipping_rate_data": express}])
+    assert "Express" in httpx.get(str(session.url)).text
+    rate = session.shipping_options[1].shipping_rate
+    httpx.post(str(session.url), data={**PAYER, "shipping_rate": str(rate)})
+    assert fake.session(session.id)["amount_total"] == 5248 + 990
+    assert fake.ledger["charges"][0]["amount"] == 5248 + 990
+
+
+def test_the_session_can_be_left_to_expire(fake: FakeStripe, sell: Sell) -> None:
+    session = sell()
+    expired = httpx.post(f"{session.url}/expire", follow_redirects=True)
+    assert expired.status_code == 410
+    assert "has expired" in expired.text
+    assert fake.session(session.id)["status"] == "expired"
+    assert httpx.post(str(session.url), data=PAYER).status_code == 410
+    assert fake.ledger["charges"] == []
+
+
+def test_an_unknown_session_is_not_found(fake: FakeStripe) -> None:
+    assert httpx.get(f"{fake.url}/c/pay/cs_test_none").status_code == 404

@@ -1,0 +1,39 @@
+"""The web process, wired."""
+
+from events.database import Database
+from events.ops import inbox_blueprint
+from events.web import create_app as create_web_app
+from flask import Flask
+
+from checkout.api import Parts, blueprint
+from checkout.checkouts import Checkouts
+from checkout.config import Config, load
+from checkout.inventory_client import InventoryClient, StockView
+from checkout.stripe_sessions import StripeSessions
+
+
+def create_app(
+    config: Config,
+    *,
+    database: Database | None = None,
+    stripe: StripeSessions | None = None,
+    inventory: InventoryClient | None = None,
+) -> Flask:
+    """Everything that is not given is made from the configuration."""
+    database = database or Database(config.database_url)
+    stripe = stripe or StripeSessions(config.stripe_api_key, config.stripe_api_base)
+    inventory = inventory or InventoryClient(config.inventory_url, config.service_token)
+    app = create_web_app(
+        config,
+        title="Clozit checkout",
+        checks={"database": database.ping},
+        blueprints=[blueprint, inbox_blueprint(database)],
+        allowed_origins=sorted(config.origins),
+    )
+    checkouts = Checkouts(config, database, stripe, inventory)
+    app.extensions["clozit"] = Parts(config, database, checkouts, StockView(inventory.available))
+    return app
+
+
+def create_wsgi() -> Flask:
+    return create_app(load())

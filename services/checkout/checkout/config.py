@@ -1,0 +1,65 @@
+"""What the checkout service is told by its environment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from environs import validate
+from events.config import Common, common, reading
+from marshmallow import ValidationError
+
+STRIPE_API = "https://api.stripe.com"
+DAY = 24 * 60  # minutes; Stripe ends every session after a day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """`shop_url` is the storefront; its origin and `allowed_origins` may call and be redirected to."""
+
+    stripe_api_key: str = field(repr=False)
+    stripe_api_base: str = STRIPE_API
+    inventory_url: str
+    shop_url: str
+    allowed_origins: Sequence[str] = ()
+    automatic_tax: bool = False
+    session_minutes: int = 30
+    reservation_grace_minutes: int = 60
+    default_currency: str = "eur"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`scheme://host[:port]` of every site that is ours, lower-case."""
+        return frozenset(origin(url) for url in (self.shop_url, *self.allowed_origins))
+
+
+def origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def load() -> Config:
+    """Raises `ConfigError` naming everything that is missing or bad."""
+    with reading() as env:
+        return Config(
+            **common(env, service="checkout", port=8001, service_token=True),
+            stripe_api_key=env.str("STRIPE_API_KEY"),
+            stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API, validate=_web_address),
+            inventory_url=env.str("INVENTORY_URL", validate=_web_address),
+            shop_url=env.str("SHOP_URL", validate=_web_address),
+            allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [], validate=_web_addresses) or ()),  # None: a bad list
+            automatic_tax=env.bool("AUTOMATIC_TAX", False),
+            session_minutes=env.int("SESSION_MINUTES", 30, validate=validate.Range(min=30, max=DAY)),
+            reservation_grace_minutes=env.int("RESERVATION_GRACE_MINUTES", 60, validate=validate.Range(min=0)),
+            default_currency=env.str("DEFAULT_CURRENCY", "eur", validate=validate.Regexp("^[a-z]{3}$")),
+        )
+
+
+def _web_address(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValidationError("Give an address such as https://shop.example.")
+
+
+def _web_addresses(values: Sequence[str]) -> None:
+    for value in values:
+        _web_address(value)

@@ -1,0 +1,45 @@
+"""How a checkout's session ended, as Stripe tells it."""
+
+from events.envelope import Event
+from events.errors import Ignored
+from events.handlers import Handlers
+from sqlalchemy.orm import Session
+
+from checkout import models
+from checkout.announcements import announce_canceled, locked, record_session
+from checkout.models import Checkout
+
+handlers = Handlers()
+
+
+@handlers.on(
+    "stripe.checkout.session.completed",
+    "stripe.checkout.session.async_payment_succeeded",
+    "stripe.checkout.session.async_payment_failed",
+)
+def record_completion(event: Event, session: Session) -> None:
+    """The customer is through with the page; whether the money came is the orders' business."""
+    checkout = _checkout_of(event, session)
+    record_session(session, checkout, event.object, causation=event)
+    checkout.complete(event.object["id"])
+
+
+@handlers.on("stripe.checkout.session.expired")
+def record_expiry(event: Event, session: Session) -> None:
+    checkout = _checkout_of(event, session)
+    is_news = record_session(session, checkout, event.object, causation=event)
+    if is_news and checkout.status == models.ABANDONED:
+        announce_canceled(session, checkout)
+    if checkout.session_id == event.object["id"]:
+        checkout.expire()
+
+
+def _checkout_of(event: Event, session: Session) -> Checkout:
+    """Its row stands before Stripe is called: one that is not there belongs to another installation."""
+    checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
+    if checkout_id is None:
+        raise Ignored("the session bears no checkout_id: it was not made by checkout")
+    checkout = locked(session, checkout_id)
+    if checkout is None:
+        raise Ignored(f"{checkout_id} is not in this database")
+    return checkout

@@ -1,0 +1,128 @@
+"""The sweep: reservation, Stripe session and checkout end together, also when a request died or a webhook never came.
+
+A checkout is due at its `check_at`. Claiming one moves that ahead in a short transaction, so that sweeps may run
+side by side and a failure is tried again; each step may be repeated, and none holds a transaction over the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from events import outbox
+from events.database import Database, skip_locked, utcnow
+from events.telemetry import get_logger
+from events.web import Problem
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from checkout import models
+from checkout.announcements import announce_canceled, locked, record_session
+from checkout.checkouts import WEBHOOK_DELAY
+from checkout.inventory_client import InventoryClient
+from checkout.models import Checkout
+from checkout.problems import CheckoutNotFound, StripeRejected, StripeUnavailable
+from checkout.stripe_sessions import StripeSessions
+
+BATCH = 50  # checkouts a claim; with a neighbour slow, each may take seconds
+RECHECK = timedelta(minutes=5)  # until the first retry: longer than a sweep of one batch
+PATIENCE = 4  # what has been unsettled for four hours is looked at every hour
+MISSING = {models.COMPLETE: "completed", models.EXPIRED: "expired"}  # status at Stripe → the event that did not come
+
+log = get_logger(__name__)
+
+
+class Sweep:
+    def __init__(self, database: Database, stripe: StripeSessions, inventory: InventoryClient) -> None:
+        self._database, self._stripe, self._inventory = database, stripe, inventory
+
+    def run(self, now: datetime | None = None) -> None:
+        """Look at every checkout that is due."""
+        now = now or utcnow()
+        while checkout_ids := self._claim(now):
+            for checkout_id in checkout_ids:
+                self._try(checkout_id, now)
+
+    def _claim(self, now: datetime) -> Sequence[str]:
+        due = select(Checkout).where(Checkout.check_at <= now).order_by(Checkout.check_at).limit(BATCH)
+        with self._database.begin() as session:
+            checkouts = session.scalars(skip_locked(session, due)).all()
+            for checkout in checkouts:
+                checkout.check_at = now + max(RECHECK, (now - checkout.created_at) / PATIENCE)
+            return [checkout.id for checkout in checkouts]
+
+    def _try(self, checkout_id: str, now: datetime) -> None:
+        try:
+            self._settle(checkout_id, now)
+        except Problem as problem:
+            log.warning("checkout is looked at again later", checkout_id=checkout_id, reason=str(problem))
+        except Exception:
+            log.exception("checkout cannot be settled", checkout_id=checkout_id)
+
+    def _settle(self, checkout_id: str, now: datetime) -> None:
+        with self._database.begin() as session:
+            checkout = _locked(session, checkout_id)
+            checkout.abandon(checkout.check_at or now)
+        if checkout.status == models.ABANDONED:
+            self._clear_away(checkout, now)
+        elif checkout.status == models.OPEN:
+            self._ask_stripe(checkout)
+
+    def _clear_away(self, checkout: Checkout, now: datetime) -> None:
+        """Nobody was given this session's address, so nobody can pay it."""
+        self._inventory.release(checkout.id)
+        if checkout.reserved_at and (found := self._learn(checkout, now)):
+            with self._database.begin() as session:
+                current = _locked(session, checkout.id)
+                if record_session(session, current, found):
+                    announce_canceled(session, current)
+            self._end_at_stripe(found["id"])
+        with self._database.begin() as session:
+            current = _locked(session, checkout.id)
+            if current.check_at == checkout.check_at:  # else somebody who was still at work asks for another look
+                current.check_at = None
+        log.info("abandoned checkout is cleared away", checkout_id=checkout.id)
+
+    def _learn(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:
+        """The session that the interrupted request may have made: repeating its call tells."""
+        try:
+            return self._stripe.create(checkout)
+        except StripeRejected:
+            return None
+        except StripeUnavailable:
+            if now < checkout.expires_at + WEBHOOK_DELAY:
+                raise
+            return None  # whatever was made has ended by itself
+
+    def _end_at_stripe(self, session_id: str) -> None:
+        try:
+            self._stripe.expire(session_id)
+        except StripeRejected:
+            log.info("session had ended before", session_id=session_id)
+
+    def _ask_stripe(self, checkout: Checkout) -> None:
+        found = self._stripe.retrieve(str(checkout.session_id))
+        if found["status"] in MISSING:
+            with self._database.begin() as session:
+                self._record_end(session, _locked(session, checkout.id), found)
+
+    def _record_end(self, session: Session, checkout: Checkout, found: Mapping[str, Any]) -> None:
+        is_complete = found["status"] == models.COMPLETE
+        if not (checkout.complete(found["id"]) if is_complete else checkout.expire()):
+            return
+        fact = MISSING[found["status"]]
+        outbox.add_stripe(
+            session,
+            f"checkout.session.{fact}",
+            found,
+            event_id=f"evt_recovered_{found['id']}_{fact}",
+            correlation_id=checkout.id,
+            source="checkout",
+        )
+        log.warning("stripe's event never came", checkout_id=checkout.id, fact=fact)
+
+
+def _locked(session: Session, checkout_id: str) -> Checkout:
+    checkout = locked(session, checkout_id)
+    if checkout is None:
+        raise CheckoutNotFound
+    return checkout

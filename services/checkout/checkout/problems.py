@@ -1,0 +1,73 @@
+"""What goes wrong at checkout, in the words that the shop's frontend gets to read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from events.web import Problem
+
+RETRY_AFTER = {"Retry-After": "5"}  # seconds; most outages of a neighbour are a restart
+
+
+class Invalid(Problem):
+    """A request that cannot be taken as it is; `errors` says what is wrong by field."""
+
+    def __init__(self, errors: Mapping[str, Any]) -> None:
+        super().__init__(422, "invalid-request", "Some fields need to be corrected.", errors=errors)
+
+
+class OutOfStock(Problem):
+    """`lines` tells of each short sku what was asked for and what there is."""
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(
+            409, "out-of-stock", "Some items are not available in that quantity. Change the cart.", lines=lines
+        )
+
+
+class KeyReused(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            422, "idempotency-key-reused", "This Idempotency-Key came with another request. Use a new one."
+        )
+
+
+class CheckoutExpired(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            409, "checkout-expired", "This checkout has ended. Start another one, with a new Idempotency-Key."
+        )
+
+
+class AlreadyPaid(Problem):
+    def __init__(self) -> None:
+        super().__init__(409, "already-paid", "The customer has finished this checkout; it cannot be canceled.")
+
+
+class CheckoutNotFound(Problem):
+    def __init__(self) -> None:
+        super().__init__(404, "checkout-not-found", "There is no checkout with this id.")
+
+
+class InventoryUnavailable(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            503, "inventory-unavailable", "The stock cannot be reserved now. Repeat the request.", headers=RETRY_AFTER
+        )
+
+
+class StripeUnavailable(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "stripe-unavailable",
+            "The payment provider does not answer now. Repeat the request.",
+            headers=RETRY_AFTER,
+        )
+
+
+class StripeRejected(Problem):
+    """Stripe refused our parameters: repeating them changes nothing. `code` is Stripe's word for the reason."""
+
+    def __init__(self, code: str | None) -> None:
+        super().__init__(502, "stripe-rejected", "The payment provider refused this checkout.")
+        self.code = code

@@ -1,0 +1,190 @@
+"""What the API takes and gives. Amounts are integers in the currency's minor unit, currencies lower-case."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from events.money import SUPPORTED, is_valid_amount
+from events.web import PageArgs
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
+
+from checkout.agreements import Wish
+from checkout.pricing import Item
+
+MAX_QUANTITY = 20  # pieces of one sku: more is a typing error, or a trader who should call us
+MAX_ITEMS = 100  # line items that Stripe takes in one session
+MAX_AMOUNT = 99_999_999  # Stripe's eight digits
+MAX_KEY = 255  # characters of an Idempotency-Key, as at Stripe
+MAX_CODE = 40  # characters of a discount code: Stripe shows it as the name of a coupon
+# The languages of Stripe's page: https://docs.stripe.com/api/checkout/sessions/create, `locale`
+# fmt: off
+LOCALES = (
+    "auto", "bg", "cs", "da", "de", "el", "en", "en-GB", "es", "es-419", "et", "fi", "fil", "fr", "fr-CA",
+    "hi-IN", "hr", "hu", "id", "it", "ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl", "pl", "pt", "pt-BR",
+    "ro", "ru", "sk", "sl", "sv", "th", "tr", "vi", "zh", "zh-HK", "zh-TW",
+)
+# fmt: on
+
+
+PRINTABLE = validate.Regexp(r"[^\x00-\x1f\x7f]*\Z", error="Contains control characters.")
+
+
+class Currency(fields.String):
+    """A currency that Stripe takes."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        currency = super()._deserialize(value, attr, data, **kwargs).lower()
+        if currency not in SUPPORTED:
+            raise ValidationError("Not a currency that is supported.")
+        return currency
+
+
+def valid_amounts(amounts: Mapping[str, int]) -> None:
+    wrong = [currency for currency, amount in amounts.items() if not is_valid_amount(amount, currency)]
+    if wrong:
+        raise ValidationError({currency: ["Not an amount that Stripe takes."] for currency in wrong})
+
+
+def amounts_by_currency(smallest: int, **kwargs: Any) -> fields.Dict:
+    """Minor units by currency."""
+    amount = fields.Integer(strict=True, validate=validate.Range(smallest, MAX_AMOUNT))
+    return fields.Dict(keys=Currency(), values=amount, validate=valid_amounts, **kwargs)
+
+
+class CartItem(Schema):
+    sku = fields.String(required=True, validate=[validate.Length(1, 64), PRINTABLE])
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(1, MAX_QUANTITY))
+
+
+class NewCheckout(Schema):
+    """A cart to pay for. In both addresses `{CHECKOUT_ID}` is replaced by the checkout's id."""
+
+    items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(1, MAX_ITEMS))
+    currency = Currency(load_default=None, allow_none=True)
+    customer_email = fields.Email(load_default=None, allow_none=True, validate=validate.Length(max=320))
+    discount_code = fields.String(
+        load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE), PRINTABLE]
+    )
+    shipping_option = fields.String(load_default=None, allow_none=True, validate=[validate.Length(1, 64), PRINTABLE])
+    success_url = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 2000))
+    cancel_url = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 2000))
+    locale = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(LOCALES))
+
+    @validates("items")
+    def each_sku_once(self, items: list[dict[str, Any]], data_key: str) -> None:  # noqa: ARG002 - marshmallow's
+        skus = [item.get("sku") for item in items]  # None: not valid in itself
+        twice = [position for position, sku in enumerate(skus) if sku and sku in skus[:position]]
+        if twice:
+            raise ValidationError({position: {"sku": ["Listed twice; add the quantities up."]} for position in twice})
+
+    @post_load
+    def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:  # noqa: ARG002 - marshmallow's signature
+        code = data.pop("discount_code")
+        items = tuple(Item(**item) for item in data.pop("items"))
+        return Wish(items=items, discount_code=normal_code(code) if code else None, **data)
+
+
+def normal_code(code: str) -> str:
+    """Customers type codes as they like."""
+    return code.strip().upper()
+
+
+class KeyHeader(Schema):
+    key = fields.String(
+        data_key="Idempotency-Key",
+        load_default=None,
+        validate=[validate.Length(1, MAX_KEY), validate.Regexp(r"[!-~]+\Z")],
+    )
+
+
+class StartedCheckout(Schema):
+    checkout_id = fields.String(attribute="id")
+    session_id = fields.String()
+    url = fields.String(allow_none=True)
+    expires_at = fields.AwareDateTime()
+    currency = fields.String()
+    amount_subtotal = fields.Integer()
+    amount_discount = fields.Integer()
+    amount_shipping = fields.Integer()
+    amount_total = fields.Integer()
+
+
+class CheckoutStatus(StartedCheckout):
+    """new, open, complete, expired, canceled or abandoned."""
+
+    class Meta:
+        exclude = ("url",)
+
+    session_id = fields.String(allow_none=True)
+    status = fields.String()
+
+
+class ProductFields(Schema):
+    group = fields.String(required=True, validate=validate.Length(1, 64))
+    size = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=16))
+    name = fields.String(required=True, validate=validate.Length(1, 200))
+    description = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
+    image = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
+    prices = amounts_by_currency(1, required=True)
+    tax_code = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=32))
+    active = fields.Boolean(load_default=True)
+
+
+class ProductEntry(ProductFields):
+    sku = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9._-]{1,64}\Z"))
+
+
+class ProductArgs(PageArgs):
+    currency = Currency(load_default=None)
+
+
+class ListedProduct(Schema):
+    """`available` is null while the stock is not known."""
+
+    sku = fields.String()
+    group = fields.String()
+    size = fields.String(allow_none=True)
+    name = fields.String()
+    description = fields.String(allow_none=True)
+    image = fields.String(allow_none=True)
+    unit_amount = fields.Integer()
+    currency = fields.String()
+    available = fields.Integer(allow_none=True)
+
+
+class ProductPage(Schema):
+    items = fields.List(fields.Nested(ListedProduct))
+    next_cursor = fields.String(allow_none=True)
+
+
+class DiscountFields(Schema):
+    """Either `percent_off` or `amounts_off` by currency."""
+
+    percent_off = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 100))
+    amounts_off = amounts_by_currency(1, load_default=None, allow_none=True)
+    active = fields.Boolean(load_default=True)
+
+    @validates_schema
+    def one_of_both(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        if bool(data["percent_off"]) == bool(data["amounts_off"]):
+            raise ValidationError("Give either percent_off or amounts_off.", "percent_off")
+
+
+class DiscountEntry(DiscountFields):
+    code = fields.String()
+
+
+class ShippingEntry(Schema):
+    id = fields.String(required=True, validate=validate.Length(1, 64))
+    name = fields.String(required=True, validate=validate.Length(1, 100))
+    amounts = amounts_by_currency(0, required=True)
+    free_from = amounts_by_currency(0, load_default=dict)
+    min_days = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    max_days = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    active = fields.Boolean(load_default=True)
+
+
+class Catalogue(Schema):
+    """A catalogue's file; the stock that it may name is inventory's."""
+
+    products = fields.List(fields.Nested(ProductEntry(unknown=EXCLUDE)), load_default=list)
+    shipping_options = fields.List(fields.Nested(ShippingEntry(unknown=EXCLUDE)), load_default=list)

@@ -1,0 +1,297 @@
+"""Stripe and inventory are replaced below the clients that speak to them, so the clients themselves are tested.
+
+Everything else is real: the database, the inbox, the outbox, the web application.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+import stripe
+from checkout import catalogue
+from checkout.agreements import Wish
+from checkout.app import create_app
+from checkout.checkouts import Checkouts
+from checkout.config import Config
+from checkout.inventory_client import InventoryClient
+from checkout.leases import Sweep
+from checkout.models import CHAINS, Checkout
+from checkout.pricing import Item
+from checkout.stripe_sessions import StripeSessions
+from events.database import Database
+from events.testing import outbox_events
+
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+OPERATOR = "operator-token-0123"
+
+CATALOGUE = {
+    "products": [
+        {"sku": "TEE-M", "group": "TEE", "size": "M", "name": "T-shirt, M", "description": "Cotton",
+         "image": "/img/tee.svg", "prices": {"eur": 2499, "usd": 2799, "jpy": 3900}, "tax_code": "txcd_30011000",
+         "stock": 5, "active": True},
+        {"sku": "CAP", "group": "CAP", "size": None, "name": "Cap", "description": None, "image": None,
+         "prices": {"eur": 1750}, "tax_code": None, "stock": 9, "active": True},
+        {"sku": "OLD", "group": "OLD", "size": None, "name": "Last year's", "description": None, "image": None,
+         "prices": {"eur": 100}, "tax_code": None, "stock": 1, "active": False},
+    ],
+    "shipping_options": [
+        {"id": "standard", "name": "Standard", "amounts": {"eur": 490}, "free_from": {"eur": 8000},
+         "min_days": 2, "max_days": 4},
+    ],
+}  # fmt: skip
+
+
+class Crash(Exception):  # noqa: N818 - what happens
+    """The process dies here."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> datetime:
+        self.now += timedelta(**by)
+        return self.now
+
+
+class FakeStripe(stripe.HTTPClient):
+    """Stripe's answers to what checkout calls, with its idempotency and its 30-minute minimum.
+
+    `before` and `after` are run at each call: they may raise, or return (status, body) to answer instead.
+    """
+
+    name = "fake"
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.coupons: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.params: list[dict[str, Any]] = []
+        self.before: Callable[[str], Any] = lambda _: None
+        self.after: Callable[[str], Any] = lambda _: None
+
+    def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
+        path = urlsplit(url).path
+        self.calls.append((method, path))
+        instead = self.before(path)
+        status, body = instead or self.answer(method, path, headers, post_data or "")
+        instead = self.after(path)
+        status, body = instead or (status, body)
+        return json.dumps(body), status, {"request-id": "req_fake"}
+
+    def answer(self, method: str, path: str, headers: Any, form: str) -> tuple[int, dict[str, Any]]:
+        if method.upper() == "POST" and path in ("/v1/checkout/sessions", "/v1/coupons"):
+            return self.create(path, headers["Idempotency-Key"], form)
+        session = self.sessions.get(path.split("/")[4])
+        if session is None:
+            return error(404, "resource_missing")
+        if path.endswith("/expire"):
+            if session["status"] != "open":
+                return error(400, None)
+            session.update(status="expired", url=None)
+        return 200, session
+
+    def create(self, path: str, key: str, form: str) -> tuple[int, dict[str, Any]]:
+        if key in self.answers:
+            known_form, body = self.answers[key]
+            return (200, body) if known_form == form else error(400, None, "idempotency_error")
+        params = unflatten(form)
+        self.params.append(params)
+        status, body = self.make_coupon(params) if path == "/v1/coupons" else self.make_session(params)
+        if status == 200:
+            self.answers[key] = form, dict(body)
+        return status, body
+
+    def make_coupon(self, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if params["id"] in self.coupons:
+            return error(400, "resource_already_exists")
+        self.coupons[params["id"]] = {"object": "coupon", **params}
+        return 200, self.coupons[params["id"]]
+
+    def make_session(self, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if int(params["expires_at"]) < self.clock.now.timestamp() + 1800:
+            return error(400, "timestamp_too_soon")
+        session_id = f"cs_test_{len(self.sessions) + 1}"
+        session = {
+            "id": session_id,
+            "object": "checkout.session",
+            "status": "open",
+            "payment_status": "unpaid",
+            "livemode": False,
+            "metadata": params["metadata"],
+            "expires_at": int(params["expires_at"]),
+            "url": f"https://checkout.stripe.test/{session_id}",
+        }
+        self.sessions[session_id] = session
+        return 200, session
+
+    def pay(self, session_id: str) -> None:
+        self.sessions[session_id].update(status="complete", payment_status="paid", url=None)
+
+
+def error(status: int, code: str | None, kind: str = "invalid_request_error") -> tuple[int, dict[str, Any]]:
+    return status, {"error": {"type": kind, "code": code, "message": "no", "param": None}}
+
+
+def unflatten(form: str) -> dict[str, Any]:
+    """`a[b][0]=c` as {"a": {"b": {"0": "c"}}}."""
+    found: dict[str, Any] = {}
+    for key, value in parse_qsl(form, keep_blank_values=True):
+        *path, last = key.replace("]", "").split("[")
+        place = found
+        for name in path:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return found
+
+
+class FakeInventory:
+    """Inventory's answers to what checkout calls."""
+
+    def __init__(self) -> None:
+        self.stock = {"TEE-M": 5, "CAP": 9}
+        self.reservations: dict[str, dict[str, Any]] = {}
+        self.released: list[str] = []
+        self.asked = 0
+        self.before: Callable[[httpx.Request], Any] = lambda _: None
+        self.after: Callable[[httpx.Request], Any] = lambda _: None
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer service-token-0123"
+        instead = self.before(request)
+        answer = instead or self.answer(request)
+        self.after(request)
+        return answer
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            self.asked += 1
+            items = [{"sku": sku, "available": count} for sku, count in self.stock.items()]
+            return httpx.Response(200, json={"items": items, "next_cursor": None})
+        if request.method == "DELETE":
+            checkout_id = request.url.path.rsplit("/", 1)[1]
+            self.reservations.pop(checkout_id, None)
+            self.released.append(checkout_id)
+            return httpx.Response(204)
+        return self.reserve(json.loads(request.content))
+
+    def reserve(self, wanted: dict[str, Any]) -> httpx.Response:
+        if wanted["checkout_id"] in self.reservations:
+            return httpx.Response(200, json=wanted)
+        if wanted["checkout_id"] in self.released:
+            return problem("reservation-conflict")
+        short = [
+            {"sku": line["sku"], "requested": line["quantity"], "available": self.stock[line["sku"]]}
+            for line in wanted["lines"]
+            if line["quantity"] > self.stock[line["sku"]]
+        ]
+        if short:
+            return problem("out-of-stock", lines=short)
+        self.reservations[wanted["checkout_id"]] = wanted
+        return httpx.Response(201, json=wanted)
+
+
+def problem(kind: str, **members: Any) -> httpx.Response:
+    return httpx.Response(409, json={"type": f"urn:clozit:problem:{kind}", **members})
+
+
+class World:
+    """One installation of checkout with its neighbours."""
+
+    def __init__(self, database: Database, config: Config) -> None:
+        self.database, self.config = database, config
+        self.clock = Clock()
+        self.stripe, self.inventory = FakeStripe(self.clock), FakeInventory()
+        self.sessions = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.stripe, retries=0)
+        self.reserving = InventoryClient(
+            config.inventory_url, config.service_token, transport=httpx.MockTransport(self.inventory)
+        )
+        self.checkouts = Checkouts(config, database, self.sessions, self.reserving, self.clock)
+        self.sweep = Sweep(database, self.sessions, self.reserving)
+
+    def start(self, key: str | None = "key-1", **wish: Any) -> Checkout:
+        return self.checkouts.start(Wish(items=[Item("TEE-M", 2)], **wish), key)
+
+    def row(self) -> Checkout:
+        with self.database.read() as session:
+            return session.query(Checkout).one()
+
+    def announced(self) -> list[str]:
+        return [event.type for event in outbox_events(self.database)]
+
+    def app(self) -> Any:
+        app = create_app(self.config, database=self.database, stripe=self.sessions, inventory=self.reserving)
+        parts = app.extensions["clozit"]
+        app.extensions["clozit"] = type(parts)(parts.config, parts.database, self.checkouts, parts.stock)
+        return app
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config(
+        service="checkout",
+        port=8001,
+        broker_url="memory://",
+        operator_tokens={"zoe": OPERATOR},
+        service_token="service-token-0123",
+        stripe_api_key="sk_test_1",
+        inventory_url="http://inventory.test",
+        shop_url="https://shop.test",
+        allowed_origins=("https://staging.shop.test:8443",),
+    )
+
+
+@pytest.fixture
+def make_world(config: Config) -> Callable[[Any], World]:
+    def make(make_database: Any) -> World:
+        database = make_database(CHAINS)
+        catalogue.seed(database, CATALOGUE)
+        return World(database, config)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[[Any], World], sqlite_database: Any) -> World:
+    """On SQLite: what does not depend on how a database locks."""
+    return make_world(sqlite_database)
+
+
+@pytest.fixture
+def any_world(make_world: Callable[[Any], World], any_database: Any) -> World:
+    """Once on SQLite, once on PostgreSQL."""
+    return make_world(any_database)
+
+
+@pytest.fixture
+def client(world: World) -> Any:
+    return world.app().test_client()
+
+
+@pytest.fixture
+def crash() -> SimpleNamespace:
+    """`crash.once()`: a hook that raises `crash.error` the first time it is called."""
+
+    def once(*matching: str) -> Callable[[Any], None]:
+        calls: Iterator[int] = itertools.count()
+
+        def hook(call: Any) -> None:
+            path = call if isinstance(call, str) else call.url.path
+            if path in matching and next(calls) == 0:
+                raise Crash
+
+        return hook
+
+    return SimpleNamespace(once=once, error=Crash)

@@ -1,0 +1,117 @@
+from typing import Any
+
+import httpx
+import pytest
+
+CART = {"items": [{"sku": "TEE-M", "quantity": 2}]}
+KEY = {"Idempotency-Key": "a-key"}
+
+
+def test_start_answers_with_what_the_shop_needs(client: Any) -> None:
+    answer = client.post("/checkout/sessions", json=CART | {"shipping_option": "standard"}, headers=KEY)
+    assert answer.status_code == 201
+    body = answer.json
+    assert body.pop("checkout_id").startswith("chk_")
+    assert body == {
+        "session_id": "cs_test_1",
+        "url": "https://checkout.stripe.test/cs_test_1",
+        "expires_at": "2026-05-04T10:33:00+00:00",
+        "currency": "eur",
+        "amount_subtotal": 4998,
+        "amount_discount": 0,
+        "amount_shipping": 490,
+        "amount_total": 5488,
+    }
+    assert (
+        client.post("/checkout/sessions", json=CART | {"shipping_option": "standard"}, headers=KEY).json == answer.json
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"items": []}, ["items"]),
+        ({"items": [{"sku": "NO", "quantity": 1}]}, ["items", "0", "sku"]),
+        ({"items": [{"sku": "OLD", "quantity": 1}]}, ["items", "0", "sku"]),
+        ({"items": [{"sku": "TEE-M", "quantity": 0}]}, ["items", "0", "quantity"]),
+        ({"items": [{"sku": "TEE-M", "quantity": 21}]}, ["items", "0", "quantity"]),
+        ({"items": [{"sku": "TEE-M", "quantity": "2"}]}, ["items", "0", "quantity"]),
+        ({"items": [{"sku": "TEE-M", "quantity": 1}, {"sku": "TEE-M", "quantity": 1}]}, ["items", "1", "sku"]),
+        ({"items": [{"sku": "TEE-M", "quantity": 1, "price": 1}]}, ["items", "0", "price"]),
+        ({"items": [{"sku": "A\0", "quantity": 1}]}, ["items", "0", "sku"]),
+        ({"items": [{"sku": "CAP", "quantity": 1}], "currency": "usd"}, ["items", "0", "sku"]),
+        ({"currency": "xyz"}, ["currency"]),
+        ({"customer_email": "nobody"}, ["customer_email"]),
+        ({"locale": "tlh"}, ["locale"]),
+        ({"discount_code": "NONE"}, ["discount_code"]),
+        ({"shipping_option": "drone"}, ["shipping_option"]),
+        ({"currency": "usd", "shipping_option": "standard"}, ["shipping_option"]),
+        ({"success_url": "https://evil.test/"}, ["success_url"]),
+        ({"cancel_url": "https://shop.test@evil.test/"}, ["cancel_url"]),
+        ({"amount": 1}, ["amount"]),
+    ],
+)
+def test_bad_request_is_told_by_field(client: Any, world: Any, change: dict[str, Any], field: list[str]) -> None:
+    answer = client.post("/checkout/sessions", json=CART | change)
+    assert answer.status_code == 422
+    assert answer.content_type == "application/problem+json"
+    assert answer.json["type"] == "urn:clozit:problem:invalid-request"
+    errors = answer.json["errors"]
+    for name in field:
+        errors = errors[name]
+    assert isinstance(errors[0], str)
+    assert world.stripe.calls == []
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a key"])
+def test_bad_key_is_told(client: Any, key: str) -> None:
+    answer = client.post("/checkout/sessions", json=CART, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert "Idempotency-Key" in answer.json["errors"]
+
+
+def test_problems_leave_as_problems(client: Any, world: Any) -> None:
+    world.inventory.stock["TEE-M"] = 0
+    answer = client.post("/checkout/sessions", json=CART)
+    assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:out-of-stock")
+    assert answer.json["lines"] == [{"sku": "TEE-M", "requested": 2, "available": 0}]
+    world.inventory.before = lambda _: httpx.Response(500)
+    answer = client.post("/checkout/sessions", json=CART)
+    assert (answer.status_code, answer.json["type"]) == (503, "urn:clozit:problem:inventory-unavailable")
+    assert answer.headers["Retry-After"] == "5"
+
+
+def test_addresses_of_ours_are_passed_on_with_the_checkout_id(client: Any, world: Any) -> None:
+    urls = {"success_url": "https://staging.shop.test:8443/{CHECKOUT_ID}/{CHECKOUT_SESSION_ID}"}
+    checkout_id = client.post("/checkout/sessions", json=CART | urls).json["checkout_id"]
+    params = world.stripe.params[0]
+    assert params["success_url"] == f"https://staging.shop.test:8443/{checkout_id}/{{CHECKOUT_SESSION_ID}}"
+    assert params["cancel_url"] == f"https://shop.test/cancel?checkout_id={checkout_id}"
+
+
+def test_status_and_giving_up(client: Any) -> None:
+    checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
+    shown = client.get(f"/checkout/sessions/{checkout_id}").json
+    assert (shown["status"], shown["session_id"], shown["amount_total"]) == ("open", "cs_test_1", 4998)
+    assert "url" not in shown
+    for _ in range(2):
+        answer = client.post(f"/checkout/sessions/{checkout_id}/expire")
+        assert (answer.status_code, answer.json["status"]) == (200, "canceled")
+
+
+def test_paid_checkout_cannot_be_given_up(client: Any, world: Any) -> None:
+    checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
+    world.stripe.pay("cs_test_1")
+    answer = client.post(f"/checkout/sessions/{checkout_id}/expire")
+    assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:already-paid")
+    assert client.get(f"/checkout/sessions/{checkout_id}").json["status"] == "complete"
+
+
+def test_unknown_checkout_is_not_found(client: Any) -> None:
+    assert client.get("/checkout/sessions/chk_none").status_code == 404
+    assert client.post("/checkout/sessions/chk_none/expire").status_code == 404
+
+
+def test_documented_and_healthy(client: Any) -> None:
+    assert "/checkout/sessions" in client.get("/openapi.json").json["paths"]
+    assert client.get("/readyz").status_code == 200

@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from checkout import catalogue
+from checkout.__main__ import main
+from checkout.models import Discount, Product
+from checkout.pricing import Item, quote
+from checkout.problems import Invalid
+from click.testing import CliRunner
+
+OPERATOR = {"Authorization": "Bearer operator-token-0123"}
+TEE = {"group": "TEE", "size": "L", "name": "T-shirt, L", "prices": {"EUR": 2599}}
+
+
+def test_products_of_a_currency_with_what_is_available(any_world: Any) -> None:
+    client = any_world.app().test_client()
+    listed = client.get("/products?currency=USD").json
+    assert listed == {
+        "items": [
+            {
+                "sku": "TEE-M",
+                "group": "TEE",
+                "size": "M",
+                "name": "T-shirt, M",
+                "description": "Cotton",
+                "image": "/img/tee.svg",
+                "unit_amount": 2799,
+                "currency": "usd",
+                "available": 5,
+            }
+        ],
+        "next_cursor": None,
+    }
+    assert [item["sku"] for item in client.get("/products").json["items"]] == ["CAP", "TEE-M"]
+    assert any_world.inventory.asked == 1
+
+
+def test_list_does_without_inventory(client: Any, world: Any) -> None:
+    world.inventory.before = lambda _: httpx.Response(503)
+    assert [item["available"] for item in client.get("/products").json["items"]] == [None, None]
+
+
+def test_pages(client: Any) -> None:
+    first = client.get("/products?limit=1").json
+    second = client.get(f"/products?limit=1&cursor={first['next_cursor']}").json
+    assert [page["items"][0]["sku"] for page in (first, second)] == ["CAP", "TEE-M"]
+    assert second["next_cursor"] is None
+    assert client.get("/products?cursor=junk!").status_code == 422
+
+
+def test_operator_changes_a_product(client: Any) -> None:
+    for _ in range(2):
+        answer = client.put("/products/TEE-L", json=TEE, headers=OPERATOR)
+        assert answer.status_code == 200
+        assert answer.json["prices"] == {"eur": 2599}
+    assert "TEE-L" in [item["sku"] for item in client.get("/products").json["items"]]
+    client.put("/products/TEE-L", json=TEE | {"active": False}, headers=OPERATOR)
+    assert "TEE-L" not in [item["sku"] for item in client.get("/products").json["items"]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prices": {"isk": 150}}, {"prices": {"eur": 0}}, {"prices": {"eur": 1.5}}, {"prices": {"xyz": 1}}, {"x": 1}],
+)
+def test_bad_product_is_refused(client: Any, change: dict[str, Any]) -> None:
+    assert client.put("/products/TEE-L", json=TEE | change, headers=OPERATOR).status_code == 422
+    assert client.put("/products/T%20L", json=TEE, headers=OPERATOR).status_code == 422
+
+
+def test_changes_want_an_operator(client: Any) -> None:
+    assert client.put("/products/TEE-L", json=TEE).status_code == 401
+    assert client.put("/discounts/SPRING", json={"percent_off": 10}).status_code == 401
+
+
+def test_discount_is_made_and_used(client: Any) -> None:
+    assert client.put("/discounts/Spring", json={"percent_off": 10}, headers=OPERATOR).json["code"] == "SPRING"
+    cart = {"items": [{"sku": "TEE-M", "quantity": 1}, {"sku": "CAP", "quantity": 1}], "discount_code": " spring"}
+    body = client.post("/checkout/sessions", json=cart).json
+    assert (body["amount_subtotal"], body["amount_discount"], body["amount_total"]) == (4249, 425, 3824)
+    client.put("/discounts/spring", json={"percent_off": 10, "active": False}, headers=OPERATOR)
+    assert client.post("/checkout/sessions", json=cart).status_code == 422
+
+
+@pytest.mark.parametrize("discount", [{}, {"percent_off": 10, "amounts_off": {"eur": 5}}, {"percent_off": 101}])
+def test_bad_discount_is_refused(client: Any, discount: dict[str, Any]) -> None:
+    assert client.put("/discounts/SPRING", json=discount, headers=OPERATOR).status_code == 422
+
+
+def test_lines_bear_their_share_of_the_discount(world: Any) -> None:
+    with world.database.begin() as session:
+        session.add(Discount(code="TEN", percent_off=None, amounts_off={"eur": 1000}, active=True))
+        session.flush()
+        found = quote(
+            session, [Item("TEE-M", 1), Item("CAP", 1)], "eur", discount_code="TEN", shop_url="https://shop.test"
+        )
+        with pytest.raises(Invalid):
+            quote(session, [Item("TEE-M", 1)], "usd", discount_code="TEN", shop_url="https://shop.test")
+    assert [line["amount_total"] for line in found.lines] == [2499 - 588, 1750 - 412]
+    assert found.amount_total == 3249
+
+
+def test_discount_never_exceeds_the_goods(world: Any) -> None:
+    with world.database.begin() as session:
+        session.add(Discount(code="BIG", percent_off=None, amounts_off={"eur": 99999}, active=True))
+        session.flush()
+        found = quote(
+            session,
+            [Item("CAP", 1)],
+            "eur",
+            discount_code="BIG",
+            shipping_option="standard",
+            shop_url="https://shop.test",
+        )
+    assert (found.amount_discount, found.amount_total) == (1750, 490)
+
+
+def test_shipping_is_free_from_a_value_of_goods(world: Any) -> None:
+    with world.database.read() as session:
+        paid = quote(session, [Item("TEE-M", 3)], "eur", shipping_option="standard", shop_url="https://shop.test")
+        free = quote(session, [Item("TEE-M", 4)], "eur", shipping_option="standard", shop_url="https://shop.test")
+    assert (paid.amount_shipping, free.amount_shipping) == (490, 0)
+
+
+def test_seeding_again_brings_the_file_back(any_world: Any) -> None:
+    document = {"products": [{"sku": "TEE-M", "stock": 3, **TEE}], "shipping_options": []}
+    for _ in range(2):
+        catalogue.seed(any_world.database, document)
+    with any_world.database.read() as session:
+        assert session.get_one(Product, "TEE-M").prices == {"eur": 2599}
+        assert session.get_one(Product, "CAP").active
+
+
+def test_seed_command(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps({"products": [{"sku": "NEW", **TEE}]}))
+    monkeypatch.setattr("checkout.__main__.load", lambda: None)
+    monkeypatch.setattr("checkout.__main__.configuration", lambda _: world.config)
+    monkeypatch.setattr("checkout.__main__.Database", lambda _: world.database)
+    assert CliRunner().invoke(main, ["seed", str(file)]).exit_code == 0
+    with world.database.read() as session:
+        assert session.get(Product, "NEW") is not None
+    file.write_text('{"products": [{"sku": "NEW"}]}')
+    assert "is not a catalogue" in CliRunner().invoke(main, ["seed", str(file)]).output

@@ -1,0 +1,187 @@
+"""The shop's and the operators' view of the stock, and the reservations of the checkout service."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+
+from events.database import Database, utcnow
+from events.web import PageArgs, Problem, decode_cursor, encode_cursor, operator_required, service_required
+from flask import current_app, g
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from inventory import ledger, reservations, schemas
+from inventory.models import HELD, Movement, Reservation, Stock
+
+DEADLOCK = "40P01"  # SQLSTATE: PostgreSQL undid our transaction to let another one pass; ours may simply begin again
+DEADLOCK_TRIES = 3
+
+T = TypeVar("T")
+blueprint = Blueprint("inventory", __name__)
+
+
+def database() -> Database:
+    found: Database = current_app.extensions["clozit"]
+    return found
+
+
+@blueprint.get("/stock")
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, schemas.StockPage)
+def list_stock(args: dict[str, Any]) -> dict[str, Any]:
+    """Every sku with what is on hand, reserved and available."""
+    statement = select(Stock).order_by(Stock.sku).limit(args["limit"] + 1)
+    if args["cursor"]:
+        statement = statement.where(Stock.sku > _after(args["cursor"], str))
+    with database().read() as session:
+        return _page(list(session.scalars(statement)), args["limit"], lambda stock: stock.sku)
+
+
+@blueprint.get("/stock/<sku>")
+@blueprint.response(200, schemas.StockItem)
+def show_stock(sku: str) -> Stock:
+    with database().read() as session:
+        return session.get(Stock, _valid_sku(sku)) or _unknown_sku(sku)
+
+
+@blueprint.put("/stock/<sku>")
+@operator_required
+@blueprint.arguments(schemas.StockChange)
+@blueprint.response(200, schemas.StockItem)
+def change_stock(change: dict[str, Any], sku: str) -> Stock:
+    """Set what was counted, or adjust by what came in or was lost; the movement keeps why, and the token's name."""
+    note = {"reason": change["reason"], "actor": g.actor, "at": utcnow()}
+    _valid_sku(sku)
+    try:
+        with database().begin() as session:
+            if "on_hand" in change:
+                return ledger.set_on_hand(session, sku, change["on_hand"], **note)
+            return ledger.adjust(session, sku, change["adjust"], **note)
+    except ledger.UnknownSku:
+        _unknown_sku(sku)
+    except ledger.BelowReserved as short:
+        raise Problem(
+            409,
+            "below-reserved",
+            "That would leave less than open checkouts have been promised. Release them first, or keep that many.",
+            reserved=short.reserved,
+            on_hand=short.on_hand,
+        ) from None
+
+
+@blueprint.get("/stock/<sku>/movements")
+@operator_required
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, schemas.MovementPage)
+def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
+    """Why there are that many: every change of what is on hand, newest first."""
+    statement = select(Movement).where(Movement.sku == sku).order_by(Movement.id.desc()).limit(args["limit"] + 1)
+    if args["cursor"]:
+        statement = statement.where(Movement.id < _after(args["cursor"], int))
+    with database().read() as session:
+        return _page(list(session.scalars(statement)), args["limit"], lambda movement: movement.id)
+
+
+@blueprint.post("/reservations")
+@service_required
+@blueprint.arguments(schemas.NewReservation)
+@blueprint.response(201, schemas.ReservationState)
+@blueprint.alt_response(200, schema=schemas.ReservationState, description="This checkout holds the same lines already.")
+def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
+    """Hold all lines for a checkout until a time, or none."""
+    lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
+    try:
+        reservation, made = _transaction(
+            lambda session: reservations.reserve(session, wanted["checkout_id"], wanted["expires_at"], lines, utcnow())
+        )
+    except reservations.OutOfStock as short:
+        raise Problem(
+            409, "out-of-stock", "Some lines ask for more than is available. Nothing was reserved.", lines=short.lines
+        ) from None
+    except reservations.Conflict as conflict:
+        raise Problem(409, "reservation-conflict", f"{conflict} Use a new checkout id.") from None
+    return reservation, 201 if made else 200
+
+
+@blueprint.delete("/reservations/<checkout_id>")
+@service_required
+@blueprint.response(204)
+def release(checkout_id: str) -> None:
+    """Give the pieces back; also when there are none to give back."""
+
+    def give_back(session: Session) -> None:
+        reservation = reservations.find(session, checkout_id)
+        if reservation is not None:
+            reservations.release(session, reservation)
+
+    try:
+        _transaction(give_back)
+    except reservations.Sold:
+        raise Problem(409, "reservation-committed", "These pieces are paid for. Refund the order instead.") from None
+
+
+@blueprint.patch("/reservations/<checkout_id>")
+@service_required
+@blueprint.arguments(schemas.ReservationExtension)
+@blueprint.response(200, schemas.ReservationState)
+def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
+    """Keep the pieces until a later time; an earlier one changes nothing."""
+
+    def keep(session: Session) -> Reservation | None:
+        reservation = reservations.find(session, checkout_id)
+        if reservation is not None:
+            reservations.extend(session, reservation, extension["expires_at"])
+        return reservation
+
+    reservation = _transaction(keep)
+    if reservation is None:
+        raise Problem(404, "reservation-not-found", f"Nothing is reserved for {checkout_id}.")
+    if reservation.status != HELD:
+        raise Problem(409, "reservation-conflict", f"The reservation is {reservation.status}, not held.")
+    return reservation
+
+
+def _transaction(work: Callable[[Session], T]) -> T:
+    """Run in one write transaction, again when PostgreSQL chose it to resolve a deadlock.
+
+    One reservation alone takes its locks in order, but a worker's batch of events holds those of several.
+    """
+    for attempt in range(1, DEADLOCK_TRIES + 1):
+        try:
+            with database().begin() as session:
+                return work(session)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == DEADLOCK_TRIES:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _page(rows: list[Any], limit: int, key: Callable[[Any], Any]) -> dict[str, Any]:
+    page = rows[:limit]
+    return {"items": page, "next_cursor": encode_cursor(key(page[-1])) if len(rows) > limit else None}
+
+
+def _after(cursor: str, kind: type[T]) -> T:
+    values = decode_cursor(cursor)
+    if len(values) != 1 or not isinstance(values[0], kind):
+        raise _invalid("cursor", "Not a cursor of ours.")
+    return values[0]
+
+
+def _invalid(field: str, message: str) -> Problem:
+    return Problem(422, "invalid-request", "Some fields are not right.", errors={field: [message]})
+
+
+def _valid_sku(sku: str) -> str:
+    try:
+        schemas.SKU(sku)
+    except ValidationError as error:
+        raise _invalid("sku", error.messages[0]) from None
+    return sku
+
+
+def _unknown_sku(sku: str) -> NoReturn:
+    raise Problem(404, "sku-not-found", f"There is no sku {sku}. Set its on_hand to begin with it.")

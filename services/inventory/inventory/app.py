@@ -1,0 +1,27 @@
+"""The web process, wired."""
+
+from events.database import Database
+from events.ops import inbox_blueprint
+from events.web import create_app as create_web_app
+from flask import Flask
+
+from inventory.api import blueprint
+from inventory.config import Config, load
+
+
+def create_app(config: Config, *, database: Database | None = None) -> Flask:
+    """Everything that is not given is made from the configuration."""
+    database = database or Database(config.database_url)
+    app = create_web_app(
+        config,
+        title="Clozit inventory",
+        checks={"database": database.ping},
+        blueprints=[blueprint, inbox_blueprint(database)],
+        allowed_origins=config.allowed_origins,
+    )
+    app.extensions["clozit"] = database
+    return app
+
+
+def create_wsgi() -> Flask:
+    return create_app(load())

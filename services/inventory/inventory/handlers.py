@@ -1,0 +1,53 @@
+"""What Stripe's events mean for the stock."""
+
+from datetime import timedelta
+
+from events.envelope import Event
+from events.errors import Ignored, NotYet
+from events.handlers import Handlers
+from sqlalchemy.orm import Session
+
+from inventory import reservations
+from inventory.models import COMMITTED, Reservation
+
+DELAYED = timedelta(days=14)  # the slowest delayed payment method that Stripe lists takes that long to fail
+
+handlers = Handlers()
+
+
+@handlers.on("stripe.checkout.session.completed")
+def commit_or_keep(event: Event, session: Session) -> None:
+    """The customer finished: paid or free means sold; a delayed method keeps the pieces until it has ended."""
+    reservation = _reservation(event, session)
+    if event.object.get("payment_status") == "unpaid":
+        reservations.extend(session, reservation, event.occurred_at + DELAYED)
+    else:
+        reservations.commit(session, reservation, at=event.occurred_at, causation=event)
+
+
+@handlers.on("stripe.checkout.session.async_payment_succeeded")
+def commit_stock(event: Event, session: Session) -> None:
+    reservations.commit(session, _reservation(event, session), at=event.occurred_at, causation=event)
+
+
+@handlers.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")
+def release_stock(event: Event, session: Session) -> None:
+    """Nobody will pay in this session. What is sold already, in whatever order we are told, stays sold."""
+    reservation = reservations.find(session, _checkout_id(event))
+    if reservation is None or reservation.status == COMMITTED:
+        return
+    reservations.release(session, reservation)
+
+
+def _reservation(event: Event, session: Session) -> Reservation:
+    reservation = reservations.find(session, _checkout_id(event))
+    if reservation is None:
+        raise NotYet(f"no reservation for {_checkout_id(event)}")
+    return reservation
+
+
+def _checkout_id(event: Event) -> str:
+    checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
+    if not checkout_id:
+        raise Ignored("not made by our checkout: no metadata.checkout_id")
+    return str(checkout_id)

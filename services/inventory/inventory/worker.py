@@ -1,0 +1,17 @@
+"""The worker process, wired."""
+
+from events.database import Database, utcnow
+from events.worker import Job, Worker
+
+from inventory.config import Config
+from inventory.handlers import handlers
+from inventory.reservations import expire_due
+
+EXPIRE_EVERY = 15  # seconds; abandoned stock is back on sale soon after it may be
+
+
+def create_worker(config: Config, *, database: Database | None = None) -> Worker:
+    """Everything that is not given is made from the configuration."""
+    stock = database or Database(config.database_url)
+    expire = Job("expire-reservations", EXPIRE_EVERY, lambda: expire_due(stock, utcnow()))
+    return Worker(config, stock, handlers, jobs=[expire])

@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from events.database import Database
+from inventory.__main__ import main
+from inventory.models import Stock
+from inventory.worker import create_worker
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path}/inventory.db"
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("BROKER_URL", "memory://")
+    monkeypatch.setenv("OPERATOR_TOKENS", "ana:operator-token-of-ana")
+    monkeypatch.setenv("SERVICE_TOKEN", "service-token-of-tests")
+    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    return url
+
+
+def seed(tmp_path: Path, document: object) -> tuple[int, str]:
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps(document))
+    result = CliRunner().invoke(main, ["seed", str(file)])
+    return result.exit_code, result.output
+
+
+def test_seed_fills_only_what_is_new(url: str, tmp_path: Path) -> None:
+    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "1 new skus\n")
+    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 9}, {"sku": "HAT", "stock": 1}]})[0] == 0
+    database = Database(url)
+    with database.read() as session:
+        assert {row.sku: row.on_hand for row in session.query(Stock)} == {"TEE": 5, "HAT": 1}
+    database.dispose()
+
+
+def test_seed_refuses_what_is_no_catalogue(url: str, tmp_path: Path) -> None:
+    code, output = seed(tmp_path, {"products": [{"sku": "TEE", "stock": -1}]})
+    assert code == 1
+    assert "not a catalogue" in output
+
+
+def test_worker_is_wired(config: object, database: Database) -> None:
+    worker = create_worker(config, database=database)  # type: ignore[arg-type]
+    worker.stop()

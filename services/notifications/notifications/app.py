@@ -1,0 +1,26 @@
+"""The web process, wired."""
+
+from events.database import Database
+from events.ops import inbox_blueprint
+from events.web import create_app as create_web_app
+from flask import Flask
+
+from notifications.api import blueprint
+from notifications.config import Config, load
+
+
+def create_app(config: Config, *, database: Database | None = None) -> Flask:
+    """Without a database given, it is the configuration's."""
+    database = database or Database(config.database_url)
+    app = create_web_app(
+        config,
+        title="Clozit notifications",
+        checks={"database": database.ping},
+        blueprints=[blueprint, inbox_blueprint(database)],
+    )
+    app.extensions["clozit"] = database
+    return app
+
+
+def create_wsgi() -> Flask:
+    return create_app(load())

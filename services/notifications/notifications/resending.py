@@ -1,0 +1,51 @@
+"""A mail once more, because an operator asks for it: a new row, the old one stays as it is."""
+
+from events.database import utcnow
+from events.envelope import new_id
+from events.web import Problem
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from notifications.models import PENDING, SENDING, Email, purchase
+
+UNDER_WAY = (PENDING, SENDING)
+
+
+def resend(session: Session, email_id: str, actor: str) -> Email:
+    """The new mail, due at once. Raises `Problem` where there is none, or it is still going out by itself."""
+    original = session.get(Email, email_id)
+    if original is None:
+        raise Problem(404, "unknown-notification", f"There is no notification {email_id}.")
+    purchase(session, original.checkout_id)  # two operators, or two clicks, one after the other
+    if found := _under_way(session, original):
+        raise Problem(
+            409, "notification-under-way", f"{found} is still on its way; wait until it is sent.", notification_id=found
+        )
+    again = _copy(original, actor)
+    session.add(again)
+    session.flush()
+    return again
+
+
+def _under_way(session: Session, original: Email) -> str | None:
+    same = (Email.id == original.id) | (Email.resend_of == original.id)
+    return session.scalar(select(Email.id).where(same, Email.status.in_(UNDER_WAY)).limit(1))
+
+
+def _copy(original: Email, actor: str) -> Email:
+    fresh, now = new_id("eml"), utcnow()
+    return Email(
+        id=fresh,
+        kind=original.kind,
+        checkout_id=original.checkout_id,
+        subject_key=f"{original.subject_key.partition('/')[0]}/{fresh}",
+        recipient=original.recipient,
+        locale=original.locale,
+        context=original.context,
+        status=PENDING,
+        attempts=0,
+        next_attempt_at=now,
+        created_at=now,
+        resend_of=original.id,
+        requested_by=actor,
+    )
