@@ -71,12 +71,29 @@ def prefilled(account: Account, session_id: str) -> dict[str, str]:
 
 def _pay(account: Account, session: Object) -> BaseResponse:
     form = {**prefilled(account, session["id"]), **request.form.to_dict()}
-    if not EMAIL.fullmatch(form["email"].strip()):
-        return _page(account, session, form, {"email": "Enter an e-mail address like anna@example.com."})
     try:
+        changed = _change_total(account, session, form)
+        if changed or "update" in form:  # nobody pays an amount that they have not seen
+            return _page(account, session, form, notice=changed)
+        if not EMAIL.fullmatch(form["email"].strip()):
+            return _page(account, session, form, {"email": "Enter an e-mail address like anna@example.com."})
         return redirect(pay(account, session, form, account.config.redirect_wait), 303)
     except StripeError as error:
         return _page(account, session, form, {"pay": str(error)})
+
+
+def _change_total(account: Account, session: Object, form: dict[str, str]) -> str | None:
+    """Take up another shipping and a promotion code; says what has changed, if anything."""
+    before = session["amount_total"]
+    with account.store.lock:
+        if session["status"] != "open":
+            return None
+        chosen, cost = form.get("shipping_rate"), session["shipping_cost"]
+        if chosen and cost and chosen != cost["shipping_rate"]:
+            sessions.choose_shipping(account, session, chosen)
+        if code := form.pop("promotion_code", "").strip():
+            sessions.apply_promotion_code(account, session, code)
+        return "The total has changed." if session["amount_total"] != before else None
 
 
 def pay(account: Account, session: Object, form: dict[str, str], wait: float) -> str:
@@ -84,8 +101,6 @@ def pay(account: Account, session: Object, form: dict[str, str], wait: float) ->
     with account.store.lock:
         if session["status"] == "complete":
             return success_url(session)
-        if chosen := form.get("shipping_rate"):
-            sessions.choose_shipping(account, session, chosen)
         event = _charge(account, session, form)
     if event:
         account.webhooks.wait_answered(event["id"], wait)
@@ -115,11 +130,17 @@ def success_url(session: Object) -> str:
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _page(account: Account, session: Object, form: dict[str, str], errors: dict[str, str] | None = None) -> Response:
+def _page(
+    account: Account,
+    session: Object,
+    form: dict[str, str],
+    errors: dict[str, str] | None = None,
+    notice: str | None = None,
+) -> Response:
     if session["status"] != "open":
         return _closed(account, session)
     with account.store.lock:
-        html = render_template("pay.html", **_shown(account, session), form=form, errors=errors or {})
+        html = render_template("pay.html", **_shown(account, session), form=form, errors=errors or {}, notice=notice)
     return Response(html, 422 if errors else 200)
 
 

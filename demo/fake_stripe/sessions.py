@@ -117,11 +117,25 @@ def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
     """What the customer picks on the page; the first option until then."""
     if rate_id not in {option["shipping_rate"] for option in session["shipping_options"]}:
         raise StripeError("This session does not offer that shipping.", param="shipping_rate")
-    coupon = None
-    if session["discounts"]:
-        coupon = catalogue.coupon_of(account, session["discounts"][0], session["currency"])
-    lines = account.store.line_items[session["id"]]
-    price_up(session, lines, coupon, account.store.get("shipping_rate", rate_id))
+    _reprice(account, session, session["discounts"], rate_id)
+
+
+def apply_promotion_code(account: Account, session: Object, code: str) -> None:
+    """The code that the customer typed, where the session allows one."""
+    typed = (found for found in account.store.all("promotion_code") if found["code"].lower() == code.lower())
+    known = next(typed, None)
+    if known is None or session["discounts"] or not session["allow_promotion_codes"]:
+        raise StripeError("This promotion code is not valid here.", param="promotion_code")
+    discounts = [{"coupon": known["promotion"]["coupon"], "promotion_code": known["id"]}]
+    chosen = session["shipping_cost"] and session["shipping_cost"]["shipping_rate"]
+    _reprice(account, session, discounts, chosen)
+    session["discounts"] = discounts
+
+
+def _reprice(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
+    coupon = catalogue.coupon_of(account, discounts[0], session["currency"]) if discounts else None
+    rate = account.store.get("shipping_rate", rate_id) if rate_id else None
+    price_up(session, account.store.line_items[session["id"]], coupon, rate)
 
 
 def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:

@@ -37,6 +37,9 @@ export async function call(url, { method = "GET", headers = {}, body } = {}) {
 
 export const settings = () => call("/config.json");
 
+export const expire = (checkoutUrl, id) =>
+  call(`${checkoutUrl}/checkout/sessions/${encodeURIComponent(id)}/expire`, { method: "POST" });
+
 export async function products(checkoutUrl, currency) {
   const items = [];
   let cursor = null;

@@ -1,4 +1,4 @@
-import { call, settings } from "./api.js";
+import { expire, settings } from "./api.js";
 import { forgetAttempt } from "./cart.js";
 import { byId } from "./dom.js";
 
@@ -11,8 +11,7 @@ const checkout = new URLSearchParams(location.search).get("checkout_id");
 async function freeStock() {
   byId("again").hidden = true;
   try {
-    const { checkout_url } = await settings();
-    await call(`${checkout_url}/checkout/sessions/${encodeURIComponent(checkout)}/expire`, { method: "POST" });
+    await expire((await settings()).checkout_url, checkout);
     show("freed", "Your pieces are back on the shelf for others. Your bag is as you left it.");
   } catch ({ status, message }) {
     byId("again").hidden = status in REFUSALS;

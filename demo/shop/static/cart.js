@@ -10,6 +10,8 @@ export const cart = { items: {}, currency: null, shipping_option: null, ...read(
 export const quantity = (sku) => cart.items[sku] ?? 0;
 export const pieces = () => Object.values(cart.items).reduce((sum, count) => sum + count, 0);
 
+export const reread = () => Object.assign(cart, read(localStorage, CART)); // another tab may have changed it
+
 export function keep(changes) {
   Object.assign(cart, changes);
   write(localStorage, CART, cart);
@@ -20,24 +22,27 @@ export function put(sku, count) {
   keep({ items: count > 0 ? { ...cart.items, [sku]: count } : others });
 }
 
-export function bought() {
+/** Empties the bag that was paid in this session; a newer one stays as it is, however often the page is shown. */
+export function bought(session_id) {
+  if (read(sessionStorage, ATTEMPT)?.session_id !== session_id) return;
   keep({ items: {} });
   forgetAttempt();
 }
 
-/** The idempotency key of this very order: a double click or a reload asks for the same session again. */
-export function attemptKey(order) {
+/** This very order has one idempotency key: a double click or a reload asks for the same session again.
+ *  replaced: the unpaid checkout of an earlier order, which still holds pieces that this one may want. */
+export function attempt(order) {
   const wanted = JSON.stringify(order);
   const last = read(sessionStorage, ATTEMPT);
   const alive = !last?.expires_at || Date.parse(last.expires_at) > Date.now();
-  if (last?.wanted === wanted && alive) return last.key;
-  const key = crypto.randomUUID();
-  write(sessionStorage, ATTEMPT, { wanted, key });
-  return key;
+  if (last?.wanted === wanted && alive) return last;
+  const next = { wanted, key: crypto.randomUUID(), replaced: last?.checkout_id ?? last?.replaced };
+  write(sessionStorage, ATTEMPT, next);
+  return next;
 }
 
-export function attemptLasts(expires_at) {
-  write(sessionStorage, ATTEMPT, { ...read(sessionStorage, ATTEMPT), expires_at });
+export function attemptStarted({ checkout_id, session_id, expires_at }) {
+  write(sessionStorage, ATTEMPT, { ...read(sessionStorage, ATTEMPT), checkout_id, session_id, expires_at });
 }
 
 export const forgetAttempt = () => sessionStorage.removeItem(ATTEMPT);

@@ -1,6 +1,6 @@
-import { call } from "./api.js";
+import { call, expire } from "./api.js";
 import { showBag } from "./bag.js";
-import { attemptKey, attemptLasts, cart, forgetAttempt } from "./cart.js";
+import { attempt, attemptStarted, cart, forgetAttempt } from "./cart.js";
 import { byId } from "./dom.js";
 
 const FIELDS = ["customer_email", "discount_code"];
@@ -8,29 +8,30 @@ const FIELDS = ["customer_email", "discount_code"];
 /** Sends the customer to the payment page, or says what stands in the way where it stands. */
 export async function checkOut(checkoutUrl, refreshStock) {
   const order = currentOrder();
-  const headers = { "Idempotency-Key": attemptKey(order) };
+  const { key, replaced } = attempt(order);
   showProblems();
   busy(true);
   try {
+    if (replaced) await expire(checkoutUrl, replaced).catch(() => {}); // else it ends by itself, later
+    const headers = { "Idempotency-Key": key };
     const session = await call(`${checkoutUrl}/checkout/sessions`, { method: "POST", headers, body: order });
-    attemptLasts(session.expires_at);
+    attemptStarted(session);
     location.assign(session.url);
   } catch (problem) {
     if (isFinal(problem)) forgetAttempt();
     if (problem.name === "checkout-expired") return checkOut(checkoutUrl, refreshStock); // now with a new key
     if (problem.name === "out-of-stock") await refreshStock().catch(() => {});
-    showProblems(problem);
     busy(false);
+    showProblems(problem);
   }
 }
 
 function currentOrder() {
-  const typed = Object.fromEntries(FIELDS.map((id) => [id, byId(id).value.trim()]).filter(([, value]) => value));
   return {
     items: Object.entries(cart.items).map(([sku, quantity]) => ({ sku, quantity })),
     currency: cart.currency,
     ...(cart.shipping_option && { shipping_option: cart.shipping_option }),
-    ...typed,
+    ...Object.fromEntries(FIELDS.map((id) => [id, byId(id).value.trim()]).filter(([, value]) => value)),
     locale: document.documentElement.lang,
     success_url: `${location.origin}/success.html?session_id={CHECKOUT_SESSION_ID}`,
     cancel_url: `${location.origin}/cancel.html?checkout_id={CHECKOUT_ID}`,
@@ -51,7 +52,7 @@ function showProblems(problem) {
   const placed = FIELDS.filter((id) => showField(id, sentences(problem?.fields[id])));
   byId("checkout-problem").textContent = problem ? summary(problem, short, placed) : "";
   const first = placed[0] ?? (short[0] && `fewer-${short[0].sku}`) ?? (problem && "pay");
-  if (first) setTimeout(() => byId(first)?.focus()); // once the button is enabled again
+  if (first) byId(first)?.focus();
 }
 
 function showField(id, words) {

@@ -1,6 +1,6 @@
 import { products, settings } from "./api.js";
 import { showBag, stockBag } from "./bag.js";
-import { cart, keep } from "./cart.js";
+import { cart, keep, reread } from "./cart.js";
 import { busy, checkOut } from "./checkout.js";
 import { byId } from "./dom.js";
 import { showGrid } from "./grid.js";
@@ -19,10 +19,9 @@ async function refreshOrSay() {
   try {
     config ??= await start();
     await refresh();
-    byId("grid-problem").hidden = true;
+    byId("grid-problem").textContent = "";
   } catch (problem) {
     byId("grid-problem").textContent = problem.message;
-    byId("grid-problem").hidden = false;
   }
 }
 
@@ -58,7 +57,9 @@ addEventListener("pageshow", ({ persisted }) => {
   if (persisted) busy(false); // back from the payment page
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !byId("bag").open) refreshOrSay(); // others have been shopping
+  if (document.hidden || byId("bag").open) return;
+  reread();
+  refreshOrSay(); // others have been shopping
 });
 
 await refreshOrSay();

@@ -10,6 +10,7 @@ const MAIL = "An e-mail will tell you; you may close this page.";
 
 const STATES = {
   waiting: ["One moment", "Thank you.", "We are waiting for the payment's confirmation."],
+  late: ["One moment", "Thank you.", `This takes longer than usual. ${MAIL}`],
   open: ["Confirming", "Thank you.", "We are confirming your payment."],
   payment_pending: ["Payment pending", "Thank you. Your bank is on it.", `Bank debit takes some days. Your pieces are reserved. ${MAIL}`],
   paid: ["Paid", "Thank you, it is yours.", "The payment has arrived and we are packing."],
@@ -39,29 +40,24 @@ async function look(ordersUrl, late) {
     return show(order);
   } catch (problem) {
     byId("order-problem").textContent = problem.status === 404 ? "" : `${problem.message} This page keeps trying.`;
-    if (late) tell(byId("explanation"), `This takes longer than usual. ${MAIL}`);
+    if (late && problem.status === 404) announce("late");
     return "waiting";
   }
 }
 
 function show(order) {
-  const state = order.needs_review || order.status === "needs_review" ? "checked" : order.status;
-  if (state !== "open" && !GONE.has(state)) bought();
+  const state = order.needs_review ? "checked" : order.status;
+  if (state !== "open" && !GONE.has(state)) bought(session);
   announce(state);
   showReceipt(order);
   return state;
 }
 
 function announce(state) {
-  const [badge, headline, explanation] = STATES[state] ?? [state.replaceAll("_", " "), "Thank you.", ""];
+  if (byId("order").dataset.status === state) return; // a screen reader repeats what is written again
+  const words = STATES[state] ?? [state.replaceAll("_", " "), "Thank you.", ""];
+  ["badge", "headline", "explanation"].forEach((id, index) => { byId(id).textContent = words[index]; });
   byId("order").dataset.status = state;
-  tell(byId("badge"), badge);
-  tell(byId("headline"), headline);
-  tell(byId("explanation"), explanation);
-}
-
-function tell(node, words) {
-  if (node.textContent !== words) node.textContent = words; // a screen reader repeats what is written again
 }
 
 function showReceipt(order) {

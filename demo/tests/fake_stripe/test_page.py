@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+import stripe
 
 from demo.fake_stripe import FakeStripe
 
@@ -76,10 +77,24 @@ def test_the_customer_picks_the_shipping(fake: FakeStripe, sell: Sell, cart: dic
     }
     session = sell(shipping_options=[*cart["shipping_options"], {"shipping_rate_data": express}])
     assert "Express" in httpx.get(str(session.url)).text
-    rate = session.shipping_options[1].shipping_rate
-    httpx.post(str(session.url), data={**PAYER, "shipping_rate": str(rate)})
-    assert fake.session(session.id)["amount_total"] == 5248 + 990
+    choice = {**PAYER, "shipping_rate": str(session.shipping_options[1].shipping_rate)}
+    changed = httpx.post(str(session.url), data=choice)
+    assert "It is now €62.38." in changed.text
+    assert fake.ledger["charges"] == []  # nobody pays an amount that they have not seen
+    assert httpx.post(str(session.url), data=choice).status_code == 303
     assert fake.ledger["charges"][0]["amount"] == 5248 + 990
+
+
+def test_a_promotion_code_is_applied_before_paying(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
+    coupon = client.v1.coupons.create({"amount_off": 1000, "currency": "eur", "duration": "once"})
+    client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "AUTUMN"})
+    session = sell(allow_promotion_codes=True)
+    unknown = httpx.post(str(session.url), data={**PAYER, "promotion_code": "SPRING", "update": "code"})
+    assert "not valid here" in unknown.text
+    applied = httpx.post(str(session.url), data={**PAYER, "promotion_code": "autumn", "update": "code"})
+    assert "It is now €47.38." in applied.text
+    httpx.post(str(session.url), data=PAYER)
+    assert fake.ledger["charges"][0]["amount"] == 4738
 
 
 def test_the_session_can_be_left_to_expire(fake: FakeStripe, sell: Sell) -> None:

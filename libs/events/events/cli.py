@@ -13,7 +13,7 @@ from events.config import Common
 from events.database import Database
 from events.errors import ConfigError
 from events.inbox import STATUSES, InboxEvent
-from events.migrations import Chain, migrate, new_revision
+from events.migrations import Chain, migrate
 from events.worker import Worker
 
 WEB_THREADS = 32  # a request mostly waits: for a confirm, a query, Stripe
@@ -62,7 +62,6 @@ def service_cli(
 
     if chains:
         group.add_command(_migrate(load, chains))
-        group.add_command(_makemigration(load, chains))
         group.add_command(_inbox(load))
     return group
 
@@ -83,17 +82,6 @@ def _migrate(load: Callable[[], Common], chains: Sequence[Chain]) -> click.Comma
     def command() -> None:
         migrate(Database(configuration(load).database_url), chains)
         click.echo("migrated")
-
-    return command
-
-
-def _makemigration(load: Callable[[], Common], chains: Sequence[Chain]) -> click.Command:
-    @click.command(name="makemigration", hidden=True, help="For developers: write the next revision from the models.")
-    @click.argument("message")
-    def command(message: str) -> None:
-        database = Database(configuration(load).database_url)
-        migrate(database, chains)
-        new_revision(database, chains[-1], message)
 
     return command
 

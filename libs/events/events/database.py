@@ -155,8 +155,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def insert_once(session: Session, model: Any, **values: Any) -> bool:
     """INSERT … ON CONFLICT DO NOTHING; True if this call made the row."""
     insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    made: int = session.execute(insert(model).values(**values).on_conflict_do_nothing()).rowcount  # type: ignore[attr-defined]
-    return made == 1
+    key = next(iter(model.__table__.primary_key))
+    statement = insert(model).values(**values).on_conflict_do_nothing().returning(key)
+    return session.execute(statement).first() is not None  # psycopg tells no row count here
 
 
 def lock(session: Session, statement: Statement) -> Statement:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 
 
 def get_logger(name: str) -> Any:
@@ -33,7 +34,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.ExceptionRenderer(
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold personal data
+                ),
                 structlog.processors.JSONRenderer(),
             ],
         )

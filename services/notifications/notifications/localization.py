@@ -43,7 +43,8 @@ class Language:
     def moment(self, at: datetime) -> str:
         """A date and a time of day, in UTC and saying so."""
         day = format_date(at.astimezone(UTC), "long", locale=self.locale)
-        return f"{day}, {format_time(at.astimezone(UTC), 'short', locale=self.locale)} UTC"
+        time = format_time(at.astimezone(UTC), "short", locale=self.locale)
+        return f"{day}, {time} UTC".replace("\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")  # fonts lack the first
 
 
 def language(tag: str | None) -> Language:
@@ -75,4 +76,5 @@ def format_money(minor: int, currency: str, locale: Locale | str) -> str:
     pattern: Any = copy.copy(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
     written: str = pattern.apply(value, locale, currency=currency.upper(), currency_digits=False)
-    return re.sub(r"(?<=[A-Za-z])(?=\d)", "\N{NO-BREAK SPACE}", written)  # CLDR wants ISK 1,500; Babel glues them
+    # CLDR wants a space between letters and digits, as in ISK 1,500; Babel glues them.
+    return re.sub(r"(?<=[A-Za-z])(\.?)(?=\d)", "\\1\N{NO-BREAK SPACE}", written)

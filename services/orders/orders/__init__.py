@@ -1,1 +1,1 @@
-"""Orders: one per checkout; payments as facts, statuses derived from them."""
+"""The orders service: one order per checkout, its payments as facts, the operators' API."""

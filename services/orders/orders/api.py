@@ -1,84 +1,60 @@
-"""The success page's route, and the operators'."""
+"""What the success page asks, and the operators' view of the orders."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from events.database import Database
 from events.web import Problem, decode_cursor, encode_cursor, operator_required
+from flask import current_app
 from flask_smorest import Blueprint
-from sqlalchemy import ColumnElement, func, select, tuple_
-from sqlalchemy.orm import selectinload
 
-from orders.models import Order, OrderSession
-from orders.schemas import OrderDetail, OrderPage, PublicOrder, SearchArgs
+from orders import schemas, search
+from orders.models import Order
 
-RETRY_AFTER = 1  # seconds; the order is a relay's round away
+SOON = {"Retry-After": "1"}  # seconds; the customer may be back before the checkout's announcement is here
 
-
-def blueprint(database: Database) -> Blueprint:
-    """Routes under /orders."""
-    routes = Blueprint("orders", __name__, url_prefix="/orders", description="Orders and their states")
-
-    @routes.route("/by-session/<session_id>", methods=["GET"])
-    @routes.response(200, PublicOrder)
-    def show_to_customer(session_id: str) -> Order:
-        with database.read() as session:
-            of_session = select(OrderSession.order_id).where(OrderSession.session_id == session_id)
-            statement = select(Order).where(Order.id.in_(of_session)).options(selectinload(Order.lines))
-            order = session.scalar(statement)
-        if order is None:
-            detail = "There is no order for this session yet. Right after the checkout, ask again in a second."
-            raise Problem(404, "order-not-found", detail, headers={"Retry-After": str(RETRY_AFTER)})
-        return order
-
-    @routes.route("", methods=["GET"])
-    @operator_required
-    @routes.arguments(SearchArgs, location="query")
-    @routes.response(200, OrderPage)
-    def search(args: dict[str, Any]) -> dict[str, Any]:
-        limit = args["limit"]
-        statement = select(Order).where(*_conditions(args))
-        if args["cursor"]:
-            statement = statement.where(tuple_(Order.created_at, Order.id) < _position(args["cursor"]))
-        with database.read() as session:
-            statement = statement.order_by(Order.created_at.desc(), Order.id.desc()).limit(limit + 1)
-            found: Sequence[Order] = session.scalars(statement).all()
-        more = len(found) > limit
-        cursor = encode_cursor(found[limit - 1].created_at, found[limit - 1].id) if more else None
-        return {"items": found[:limit], "next_cursor": cursor}
-
-    @routes.route("/<order_id>", methods=["GET"])
-    @operator_required
-    @routes.response(200, OrderDetail)
-    def show(order_id: str) -> Order:
-        parts = (Order.lines, Order.payments, Order.attempts, Order.timeline)
-        with database.read() as session:
-            order = session.get(Order, order_id, options=[selectinload(part) for part in parts])
-        if order is None:
-            raise Problem(404, "order-not-found", f"There is no order {order_id}.")
-        return order
-
-    return routes
+blueprint = Blueprint("orders", __name__)
 
 
-def _conditions(args: dict[str, Any]) -> list[ColumnElement[bool]]:
-    conditions = {
-        "status": lambda value: Order.status == value,
-        "email": lambda value: func.lower(Order.customer_email) == value.lower(),
-        "session": lambda value: Order.id.in_(select(OrderSession.order_id).where(OrderSession.session_id == value)),
-        "payment_intent": lambda value: Order.payment_intent == value,
-        "checkout_id": lambda value: Order.checkout_id == value,
-        "needs_review": Order.needs_review.is_,
-        "created_from": lambda value: Order.created_at >= value,
-        "created_to": lambda value: Order.created_at < value,
-    }
-    return [condition(args[name]) for name, condition in conditions.items() if name in args]
+def database() -> Database:
+    found: Database = current_app.extensions["clozit"]
+    return found
 
 
-def _position(cursor: str) -> tuple[datetime, str]:
-    try:
-        created_at, order_id = decode_cursor(cursor)
-        return datetime.fromisoformat(created_at), str(order_id)
-    except (ValueError, TypeError) as error:
-        raise Problem(422, "invalid-request", "Not a cursor of this list.", errors={"cursor": [str(error)]}) from error
+@blueprint.get("/orders/by-session/<session_id>")
+@blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
+def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
+    """How the order of a Stripe session stands, for the page that the customer returns to."""
+    with database().read() as session:
+        order = search.by_session(session, session_id)
+    if order is None:
+        raise Problem(404, "order-not-found", "There is no order of this session yet. Ask again.", headers=SOON)
+    return order, 200, {"Cache-Control": "no-store"}
+
+
+@blueprint.get("/orders")
+@operator_required
+@blueprint.arguments(schemas.SearchArgs, location="query")
+@blueprint.response(200, schemas.OrderPage)
+def list_orders(args: dict[str, Any]) -> dict[str, Any]:
+    """The orders that pass every filter, newest first."""
+    cursor, limit = args.pop("cursor"), args.pop("limit")
+    with database().read() as session:
+        found = search.search(session, args, before=_before(cursor), limit=limit + 1)
+    page = found[:limit]
+    return {"items": page, "next_cursor": encode_cursor(page[-1].id) if len(found) > limit else None}
+
+
+@blueprint.get("/orders/<order_id>")
+@operator_required
+@blueprint.response(200, schemas.WholeOrder)
+def show_order(order_id: str) -> Order:
+    """One order with its lines, sessions, payments, failed attempts and timeline."""
+    with database().read() as session:
+        order = search.whole(session, order_id)
+    if order is None:
+        raise Problem(404, "order-not-found", f"There is no order {order_id}.")
+    return order
+
+
+def _before(cursor: str | None) -> str | None:
+    return "".join(map(str, decode_cursor(cursor))) if cursor else None

@@ -1,4 +1,4 @@
-"""The web process's wiring."""
+"""The web process, wired."""
 
 from events.database import Database
 from events.ops import inbox_blueprint
@@ -10,14 +10,17 @@ from orders.config import Config, load
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
+    """Everything that is not given is made from the configuration."""
     database = database or Database(config.database_url)
-    return create_web_app(
+    app = create_web_app(
         config,
         title="Clozit orders",
         checks={"database": database.ping},
-        blueprints=[blueprint(database), inbox_blueprint(database)],
+        blueprints=[blueprint, inbox_blueprint(database)],
         allowed_origins=config.allowed_origins,
     )
+    app.extensions["clozit"] = database
+    return app
 
 
 def create_wsgi() -> Flask:

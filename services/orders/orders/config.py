@@ -1,25 +1,28 @@
-"""The orders service's configuration."""
+"""What the orders service is told by its environment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from events.config import Common, common, reading
 
+STRIPE_API = "https://api.stripe.com"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """`allowed_origins`: where the shop's pages come from that may ask for an order's state."""
+    """`allowed_origins` may ask from a browser how an order stands."""
 
     stripe_api_key: str = field(repr=False)
-    stripe_api_base: str = "https://api.stripe.com"
+    stripe_api_base: str = STRIPE_API
     allowed_origins: Sequence[str] = ()
 
 
 def load() -> Config:
+    """Raises `ConfigError` naming everything that is missing or bad."""
     with reading() as env:
         return Config(
             **common(env, service="orders", port=8003),
             stripe_api_key=env.str("STRIPE_API_KEY"),
-            stripe_api_base=env.str("STRIPE_API_BASE", "https://api.stripe.com"),
-            allowed_origins=env.list("ALLOWED_ORIGINS", []),
+            stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API),
+            allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
         )

@@ -1,4 +1,4 @@
-"""What the orders service says over HTTP. Amounts in minor units of `currency`, times in UTC."""
+"""What the API takes and gives. Amounts are integers in the currency's minor unit, as Stripe counts it."""
 
 from events.web import PageArgs
 from marshmallow import Schema, fields, validate
@@ -7,96 +7,111 @@ from orders.models import STATUSES
 
 
 class PublicLine(Schema):
-    name = fields.String()
-    quantity = fields.Integer()
-    amount_total = fields.Integer()
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    amount_total = fields.Integer(required=True)
 
 
 class PublicOrder(Schema):
-    """What the success page shows, no more: whoever has the session's id may see it."""
+    """What the success page shows, no more: who knows a session's id learns nothing about the customer."""
 
-    number = fields.String()
-    status = fields.String(validate=validate.OneOf(STATUSES))
-    needs_review = fields.Boolean()
-    currency = fields.String()
-    amount_subtotal = fields.Integer()
-    amount_discount = fields.Integer()
-    amount_shipping = fields.Integer()
-    amount_total = fields.Integer()
-    lines = fields.List(fields.Nested(PublicLine))
-    updated_at = fields.AwareDateTime()
-
-
-class OrderRow(Schema):
-    id = fields.String()
-    number = fields.String()
-    checkout_id = fields.String()
-    session_id = fields.String()
-    payment_intent = fields.String(allow_none=True)
-    status = fields.String()
-    needs_review = fields.Boolean()
-    review_reason = fields.String(allow_none=True)
-    currency = fields.String()
-    amount_total = fields.Integer()
-    customer_email = fields.String(allow_none=True)
-    created_at = fields.AwareDateTime()
-    updated_at = fields.AwareDateTime()
-
-
-class LineDetail(PublicLine):
-    sku = fields.String()
-    unit_amount = fields.Integer()
-
-
-class PaymentDetail(Schema):
-    id = fields.String()
-    amount = fields.Integer()
-    currency = fields.String()
-    recorded_at = fields.AwareDateTime()
-
-
-class AttemptDetail(Schema):
-    at = fields.AwareDateTime()
-    code = fields.String(allow_none=True)
-
-
-class TimelineDetail(Schema):
-    at = fields.AwareDateTime()
-    kind = fields.String()
-    text = fields.String()
-    event_id = fields.String()
-
-
-class OrderDetail(OrderRow):
-    livemode = fields.Boolean()
-    amount_subtotal = fields.Integer()
-    amount_discount = fields.Integer()
-    amount_shipping = fields.Integer()
-    customer_name = fields.String(allow_none=True)
-    locale = fields.String(allow_none=True)
-    review_detail = fields.String(allow_none=True)
-    pending_at = fields.AwareDateTime(allow_none=True)
-    paid_at = fields.AwareDateTime(allow_none=True)
-    failed_at = fields.AwareDateTime(allow_none=True)
-    expired_at = fields.AwareDateTime(allow_none=True)
-    canceled_at = fields.AwareDateTime(allow_none=True)
-    lines = fields.List(fields.Nested(LineDetail))
-    payments = fields.List(fields.Nested(PaymentDetail))
-    attempts = fields.List(fields.Nested(AttemptDetail))
-    timeline = fields.List(fields.Nested(TimelineDetail))
-
-
-class OrderPage(Schema):
-    items = fields.List(fields.Nested(OrderRow))
-    next_cursor = fields.String(allow_none=True)
+    number = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    currency = fields.String(required=True)
+    amount_total = fields.Integer(required=True)
+    lines = fields.List(fields.Nested(PublicLine), required=True)
+    updated_at = fields.AwareDateTime(required=True)
 
 
 class SearchArgs(PageArgs):
+    """Filters, all of which must hold, and paging."""
+
     status = fields.String(validate=validate.OneOf(STATUSES))
-    email = fields.String()
-    session = fields.String(metadata={"description": "a Stripe session's id"})
-    payment_intent = fields.String()
+    number = fields.String()
     checkout_id = fields.String()
+    email = fields.String()
+    session = fields.String(metadata={"description": "a Stripe session of the order, the first or a recovered one"})
+    payment_intent = fields.String()
     needs_review = fields.Boolean()
     created_from = fields.AwareDateTime()
-    created_to = fields.AwareDateTime()
+    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+
+
+class OrderSummary(Schema):
+    id = fields.String(required=True)
+    number = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    session_id = fields.String(required=True)
+    payment_intent = fields.String(required=True, allow_none=True)
+    livemode = fields.Boolean(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    needs_review = fields.Boolean(required=True)
+    review_reason = fields.String(required=True, allow_none=True)
+    currency = fields.String(required=True)
+    amount_total = fields.Integer(required=True)
+    customer_email = fields.String(required=True, allow_none=True)
+    customer_name = fields.String(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class OrderPage(Schema):
+    items = fields.List(fields.Nested(OrderSummary), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class LineItem(PublicLine):
+    sku = fields.String(required=True)
+    unit_amount = fields.Integer(required=True)
+
+
+class PaymentItem(Schema):
+    """`id` is the payment intent, or the session where the order is free."""
+
+    id = fields.String(required=True)
+    session_id = fields.String(required=True, allow_none=True)
+    state = fields.String(required=True)
+    currency = fields.String(required=True)
+    amount = fields.Integer(required=True)
+    amount_tax = fields.Integer(required=True)
+    paid_at = fields.AwareDateTime(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class AttemptItem(Schema):
+    id = fields.String(required=True)
+    payment_intent = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True, allow_none=True)
+    message = fields.String(required=True, allow_none=True)
+    at = fields.AwareDateTime(required=True)
+
+
+class TimelineItem(Schema):
+    at = fields.AwareDateTime(required=True)
+    kind = fields.String(required=True)
+    text = fields.String(required=True)
+    event_id = fields.String(required=True, allow_none=True)
+
+
+class SessionItem(Schema):
+    session_id = fields.String(required=True)
+
+
+class WholeOrder(OrderSummary):
+    amount_subtotal = fields.Integer(required=True)
+    amount_discount = fields.Integer(required=True)
+    amount_shipping = fields.Integer(required=True)
+    locale = fields.String(required=True, allow_none=True)
+    recovery_url = fields.String(required=True, allow_none=True)
+    review_detail = fields.String(required=True, allow_none=True)
+    started_at = fields.AwareDateTime(required=True)
+    pending_at = fields.AwareDateTime(required=True, allow_none=True)
+    paid_at = fields.AwareDateTime(required=True, allow_none=True)
+    failed_at = fields.AwareDateTime(required=True, allow_none=True)
+    expired_at = fields.AwareDateTime(required=True, allow_none=True)
+    canceled_at = fields.AwareDateTime(required=True, allow_none=True)
+    sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)
+    lines = fields.List(fields.Nested(LineItem), required=True)
+    payments = fields.List(fields.Nested(PaymentItem), required=True)
+    attempts = fields.List(fields.Nested(AttemptItem), required=True)
+    timeline = fields.List(fields.Nested(TimelineItem), required=True)

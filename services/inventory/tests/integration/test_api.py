@@ -4,7 +4,6 @@ import pytest
 from events.database import Database
 from events.testing import deliver
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-from flask.testing import FlaskClient
 from inventory.handlers import handlers
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
@@ -12,12 +11,12 @@ SERVICE = {"Authorization": "Bearer service-token-of-tests"}
 UNTIL, LATER = "2026-11-02T12:00:00+00:00", "2026-11-02T13:00:00+00:00"
 
 
-def wanted(checkout_id: str = "chk_1", **lines: int) -> dict[str, Any]:
+def wanted(**lines: int) -> dict[str, Any]:
     items = [{"sku": sku, "quantity": quantity} for sku, quantity in lines.items()]
-    return {"checkout_id": checkout_id, "expires_at": UNTIL, "lines": items}
+    return {"checkout_id": "chk_1", "expires_at": UNTIL, "lines": items}
 
 
-def reserve(client: FlaskClient, **lines: int) -> Any:
+def reserve(client: Any, **lines: int) -> Any:
     return client.post("/reservations", json=wanted(**lines), headers=SERVICE)
 
 
@@ -26,7 +25,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json["type"].removeprefix("urn:clozit:problem:")
 
 
-def test_stock_is_public_and_paged(client: FlaskClient, shelf: Any) -> None:
+def test_stock_is_public_and_paged(client: Any, shelf: Any) -> None:
     shelf.fill(TEE=5, SOCK=2, HAT=1).reserve("chk_1", TEE=3)
     first = client.get("/stock?limit=2").json
     second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}").json
@@ -38,24 +37,24 @@ def test_stock_is_public_and_paged(client: FlaskClient, shelf: Any) -> None:
     assert client.get("/stock/TEE").json == second["items"][0]
 
 
-def test_stock_may_be_read_from_the_shops_pages(client: FlaskClient) -> None:
+def test_stock_may_be_read_from_the_shops_pages(client: Any) -> None:
     answer = client.get("/stock", headers={"Origin": "https://shop.example"})
     assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "WzFd", "W10"])  # no JSON; [1]; []
-def test_foreign_cursors_are_refused(client: FlaskClient, cursor: str) -> None:
+def test_foreign_cursors_are_refused(client: Any, cursor: str) -> None:
     assert problem(client.get(f"/stock?cursor={cursor}")) == (422, "invalid-request")
 
 
-def test_unknown_sku(client: FlaskClient) -> None:
+def test_unknown_sku(client: Any) -> None:
     assert problem(client.get("/stock/GHOST")) == (404, "sku-not-found")
     change = {"adjust": 1, "reason": "found"}
     assert problem(client.put("/stock/GHOST", json=change, headers=OPERATOR)) == (404, "sku-not-found")
     assert problem(client.get("/stock/%00")) == (422, "invalid-request")
 
 
-def test_operator_counts_and_adjusts_and_the_ledger_tells(client: FlaskClient, shelf: Any) -> None:
+def test_operator_counts_and_adjusts_and_the_ledger_tells(client: Any, shelf: Any) -> None:
     for change, on_hand in (({"on_hand": 8}, 8), ({"adjust": -3}, 5), ({"on_hand": 5}, 5)):
         answer = client.put("/stock/TEE", json={**change, "reason": f"{change}"}, headers=OPERATOR)
         assert (answer.status_code, answer.json["on_hand"]) == (200, on_hand)
@@ -67,7 +66,7 @@ def test_operator_counts_and_adjusts_and_the_ledger_tells(client: FlaskClient, s
 
 
 @pytest.mark.parametrize("change", [{"on_hand": 2}, {"adjust": -3}])
-def test_what_is_promised_is_not_taken_off_the_shelf(client: FlaskClient, shelf: Any, change: Any) -> None:
+def test_what_is_promised_is_not_taken_off_the_shelf(client: Any, shelf: Any, change: Any) -> None:
     shelf.fill(TEE=5).reserve("chk_1", TEE=3)
     answer = client.put("/stock/TEE", json={**change, "reason": "moths"}, headers=OPERATOR)
     assert problem(answer) == (409, "below-reserved")
@@ -75,7 +74,7 @@ def test_what_is_promised_is_not_taken_off_the_shelf(client: FlaskClient, shelf:
     assert shelf.pieces() == {"TEE": (5, 3)}
 
 
-def test_reserve_repeat_and_conflict(client: FlaskClient, shelf: Any) -> None:
+def test_reserve_repeat_and_conflict(client: Any, shelf: Any) -> None:
     shelf.fill(TEE=5)
     made = reserve(client, TEE=2)
     assert (made.status_code, made.json) == (201, wanted(TEE=2) | {"status": "held"})
@@ -83,14 +82,14 @@ def test_reserve_repeat_and_conflict(client: FlaskClient, shelf: Any) -> None:
     assert problem(reserve(client, TEE=3)) == (409, "reservation-conflict")
 
 
-def test_short_lines_are_named(client: FlaskClient, shelf: Any) -> None:
+def test_short_lines_are_named(client: Any, shelf: Any) -> None:
     shelf.fill(TEE=5, SOCK=0)
     answer = reserve(client, TEE=2, SOCK=1)
     assert problem(answer) == (409, "out-of-stock")
     assert answer.json["lines"] == [{"sku": "SOCK", "requested": 1, "available": 0}]
 
 
-def test_release_is_repeatable_and_final(client: FlaskClient, shelf: Any) -> None:
+def test_release_is_repeatable_and_final(client: Any, shelf: Any) -> None:
     shelf.fill(TEE=5)
     reserve(client, TEE=2)
     for _ in range(2):
@@ -100,7 +99,7 @@ def test_release_is_repeatable_and_final(client: FlaskClient, shelf: Any) -> Non
     assert problem(reserve(client, TEE=2)) == (409, "reservation-conflict")
 
 
-def test_what_is_sold_is_not_released(client: FlaskClient, shelf: Any, database: Database) -> None:
+def test_what_is_sold_is_not_released(client: Any, shelf: Any, database: Database) -> None:
     shelf.fill(TEE=5)
     reserve(client, TEE=2)
     deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1"))))
@@ -108,7 +107,7 @@ def test_what_is_sold_is_not_released(client: FlaskClient, shelf: Any, database:
     assert problem(answer) == (409, "reservation-committed")
 
 
-def test_extend(client: FlaskClient, shelf: Any) -> None:
+def test_extend(client: Any, shelf: Any) -> None:
     shelf.fill(TEE=5)
     reserve(client, TEE=2)
 
@@ -133,12 +132,12 @@ def test_extend(client: FlaskClient, shelf: Any) -> None:
         ("GET", "/ops/inbox", SERVICE),
     ],
 )
-def test_each_route_wants_its_own_token(client: FlaskClient, method: str, path: str, token: Any) -> None:
+def test_each_route_wants_its_own_token(client: Any, method: str, path: str, token: Any) -> None:
     for headers in ({}, token, {"Authorization": "Bearer wrong"}):
         assert problem(client.open(path, method=method, headers=headers)) == (401, "unauthorized")
 
 
-def test_health_and_contract(client: FlaskClient) -> None:
+def test_health_and_contract(client: Any) -> None:
     assert client.get("/readyz").status_code == 200
     paths = client.get("/openapi.json").json["paths"]
     assert {"/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()

@@ -1,1 +1,1 @@
-"""The orders service's revisions."""
+"""The orders' revisions."""

@@ -1,0 +1,59 @@
+# `make` lists the targets. Each sets up what it needs in .venv; only Python 3.11+ and make have to be there.
+PYTHON ?= python3
+SERVICES := checkout webhooks orders notifications inventory
+PACKAGES := libs/events $(SERVICES:%=services/%)
+READY := .venv/.ready
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo smoke test lint format types lock migration clean
+
+help: ## what can be done here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.txt $(PACKAGES:%=%/pyproject.toml) libs/events/requirements.in
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clozit Payments needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
+	$(BIN)/pip check
+	@touch $@
+
+setup: $(READY) ## make .venv with everything in it
+
+demo: $(READY) ## run everything in one process and say where to click
+	@$(BIN)/python -m demo
+
+smoke: $(READY) ## the same with scripted purchases; checks every effect and exits
+	@$(BIN)/python -m demo --smoke
+
+test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately (CONTRIBUTING.md)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
+
+lock: $(READY) ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
+	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	@for service in $(SERVICES); do \
+		echo "services/$$service/requirements.txt"; \
+		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \
+	done
+
+migration: $(READY) ## write a service's next revision: make migration SERVICE=orders NAME=add_x
+	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
+	@$(BIN)/python -m events.migrations.new $(SERVICE) $(NAME)
+
+clean: ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,40 @@
+"""What the database layer promises on both kinds."""
+
+import pytest
+from sqlalchemy import select
+
+from events.database import insert_once, utcnow
+from events.inbox import ConsumerControl, InboxEvent
+from events.migrations import INBOX
+from events.testing.fixtures import MakeDatabase
+
+
+def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:
+    database = any_database((INBOX,))
+    with database.begin() as session:
+        assert insert_once(session, ConsumerControl, id=1, paused=False)
+        assert not insert_once(session, ConsumerControl, id=1, paused=True)
+    with database.read() as session:
+        assert [row.paused for row in session.scalars(select(ConsumerControl))] == [False]
+
+
+def test_failed_block_leaves_nothing(any_database: MakeDatabase) -> None:
+    database = any_database((INBOX,))
+    with pytest.raises(RuntimeError), database.begin() as session:
+        session.add(ConsumerControl(id=1, paused=False))
+        session.flush()
+        raise RuntimeError
+    with database.read() as session:
+        assert session.scalars(select(ConsumerControl)).all() == []
+
+
+def test_instants_come_back_in_utc(any_database: MakeDatabase) -> None:
+    database = any_database((INBOX,))
+    now = utcnow()
+    row = InboxEvent(
+        event_id="evt_1", routing_key="a", source="b", occurred_at=now, received_at=now, status="done", attempts=1
+    )
+    with database.begin() as session:
+        session.add(row)
+    with database.read() as session:
+        assert session.scalars(select(InboxEvent.occurred_at)).one() == now

@@ -1,0 +1,80 @@
+from datetime import timedelta
+
+import pytest
+from events.errors import ConfigError
+from notifications.config import load
+from notifications.smtp import Server
+
+GOOD = {
+    "BROKER_URL": "memory://",
+    "DATABASE_URL": "sqlite:///x.db",
+    "OPERATOR_TOKENS": "zoe:operator-token-0123",
+    "SMTP_URL": "smtp://user:p%40ss@mail.example:2525?starttls=require",
+    "MAIL_FROM": "Clozit <orders@shop.example>",
+    "STAFF_EMAIL": "staff@shop.example",
+}
+NAMES = (*GOOD, "SHOP_URL", "SHOP_NAME", "ABANDONED_CART_DELAY", "PORT")
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    def use(**changes):
+        for name in NAMES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {**GOOD, **changes}.items():
+            monkeypatch.setenv(name, value)
+
+    return use
+
+
+def test_defaults(environment):
+    environment()
+    config = load()
+    assert (config.port, config.shop_name, config.abandoned_cart_delay) == (8005, "Clozit", timedelta(hours=1))
+
+
+def test_delay_is_in_seconds(environment):
+    environment(ABANDONED_CART_DELAY="5")
+    assert load().abandoned_cart_delay == timedelta(seconds=5)
+
+
+def test_every_bad_value_is_named_and_no_password_shown(environment):
+    bad = {
+        "SMTP_URL": "smtp://user:sec/ret@mail.example",
+        "MAIL_FROM": "orders",
+        "STAFF_EMAIL": "a@b.example, c@d.example",
+        "SHOP_URL": "javascript:x",
+        "ABANDONED_CART_DELAY": "-1",
+    }
+    environment(**bad)
+    with pytest.raises(ConfigError) as failure:
+        load()
+    assert failure.value.problems.keys() == bad.keys()
+    assert "sec" not in str(failure.value)
+
+
+def test_secrets_are_not_shown(environment):
+    environment()
+    assert "p%40ss" not in repr(load())
+    assert "p@ss" not in repr(Server.parse(GOOD["SMTP_URL"]))
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        (GOOD["SMTP_URL"], Server("mail.example", 2525, starttls="require", user="user", password="p@ss")),
+        ("smtp://mail.example", Server("mail.example", 587)),
+        ("smtps://mail.example", Server("mail.example", 465, encrypted=True)),
+        ("smtp://127.0.0.1:25?starttls=never", Server("127.0.0.1", 25, starttls="never")),
+    ],
+)
+def test_smtp_url(url, server):
+    assert Server.parse(url) == server
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example:25", "http://mail.example", "smtp://", "smtp://m?starttls=perhaps", "smtp://m:x"]
+)
+def test_bad_smtp_url(url):
+    with pytest.raises(ValueError, match=r"\w"):
+        Server.parse(url)

@@ -1,0 +1,73 @@
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from events import money
+from notifications.localization import format_money, language, translations
+
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "locale", "written"),
+    [
+        (5738, "eur", "en", "€57.38"),
+        (123450, "eur", "de", f"1.234,50{SPACE}€"),
+        (6480, "jpy", "en", "¥6,480"),
+        (6480, "jpy", "de", f"6.480{SPACE}¥"),
+        (150000, "isk", "en", f"ISK{SPACE}1,500"),
+        (150050, "isk", "en", f"ISK{SPACE}1,500.50"),
+        (50000, "ugx", "de", f"500{SPACE}UGX"),
+        (12340, "kwd", "en", f"KWD{SPACE}12.340"),
+        (12340, "kwd", "de", f"12,340{SPACE}KWD"),
+        (150000, "huf", "en", f"HUF{SPACE}1,500.00"),
+        (150000, "all", "en", f"ALL{SPACE}1,500.00"),
+        (100, "clp", "en", f"CLP{SPACE}100"),
+        (-1285, "usd", "en", "-$12.85"),
+        (-1285, "isk", "en", f"-ISK{SPACE}12.85"),
+        (500, "xcg", "en", f"Cg.{SPACE}5.00"),
+    ],
+)
+def test_money_has_stripes_exponents_and_the_locales_form(minor, currency, locale, written):
+    assert format_money(minor, currency, locale) == written
+
+
+@pytest.mark.parametrize("currency", sorted(money.SUPPORTED - money.TWO_DECIMAL_WHOLE))
+def test_money_shows_as_many_decimals_as_stripe_counts(currency):
+    digits = format_money(1_567_000 * 10 ** money.exponent(currency), currency, "en").partition("567,000")[2]
+    assert len(digits.strip(".")) == money.exponent(currency)
+
+
+def test_unknown_currency_is_refused():
+    with pytest.raises(ValueError, match="xxx"):
+        format_money(1, "xxx", "en")
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("de", "de"),
+        ("de-CH", "de-CH"),
+        ("de_AT", "de-AT"),
+        ("en-GB", "en-GB"),
+        ("fr", "en"),
+        ("auto", "en"),
+        (None, "en"),
+        ("", "en"),
+        ("../../etc", "en"),
+        ("x" * 500, "en"),
+    ],
+)
+def test_language_falls_back_to_english_throughout(asked, given):
+    assert language(asked).tag == given
+
+
+def test_moments_are_in_utc_and_say_so():
+    at = datetime(2026, 5, 4, 1, 30, tzinfo=timezone(timedelta(hours=9)))
+    assert language("de").moment(at) == "3. Mai 2026, 16:30 UTC"
+    assert language("en").moment(at) == f"May 3, 2026, 4:30{SPACE}PM UTC"
+
+
+def test_every_language_says_everything():
+    english = {(section, key) for section, texts in translations()["en"].items() for key in texts}
+    for texts in translations().values():
+        assert {(section, key) for section in texts for key in texts[section]} == english

@@ -1,0 +1,92 @@
+"""Which order an event is about: found and locked, so that its facts are recorded one after the other."""
+
+import secrets
+
+from events.database import insert_once, lock, utcnow
+from events.envelope import Event, new_id
+from events.errors import Ignored, NotYet
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from orders.models import OPEN, Order, OrderLine, OrderSession, Payment
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: an order's number is read out on the phone
+AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
+
+
+def order_of_checkout(session: Session, event: Event, checkout_id: str) -> Order:
+    """Raises `NotYet`: the announcement of this checkout is still on its way."""
+    order = _locked(session, Order.checkout_id == checkout_id)
+    if order is None:
+        raise NotYet(f"{event.type}: no order for {checkout_id} yet")
+    return order
+
+
+def order_of_metadata(session: Session, event: Event) -> Order:
+    """By the checkout id that our checkout put on everything it made at Stripe."""
+    checkout_id = _checkout_id(event)
+    if not checkout_id:
+        raise Ignored("not made by our checkout: no metadata.checkout_id")
+    return order_of_checkout(session, event, checkout_id)
+
+
+def order_of_session(session: Session, event: Event) -> Order:
+    """The order of a Checkout Session, which it remembers: a recovered cart is a new session of an old order."""
+    order = order_of_metadata(session, event)
+    insert_once(session, OrderSession, session_id=event.object["id"], order_id=order.id)
+    return order
+
+
+def order_of_money(session: Session, event: Event) -> Order:
+    """Of a charge, refund or dispute: Stripe puts no metadata on disputes, nor on refunds made in its dashboard."""
+    if checkout_id := _checkout_id(event):
+        return order_of_checkout(session, event, checkout_id)
+    payment_intent = event.object.get("payment_intent")
+    order = _order_paid_with(session, payment_intent) if payment_intent else None
+    if order is None:
+        raise Ignored("no order of ours was paid with this payment intent")
+    return order
+
+
+def make_order(session: Session, event: Event) -> Order | None:
+    """The order of a checkout that has just started; None if it is known."""
+    started = event.data
+    email = started["customer_email"]
+    made = insert_once(
+        session,
+        Order,
+        id=new_id("ord"),
+        number="CL-" + "".join(secrets.choice(CROCKFORD) for _ in range(8)),
+        checkout_id=started["checkout_id"],
+        session_id=started["session_id"],
+        livemode=started["livemode"],
+        **{name: started[name] for name in AMOUNTS},
+        customer_email=email,
+        customer_email_key=email.lower() if email else None,
+        locale=started["locale"],
+        status=OPEN,
+        needs_review=False,
+        started_at=event.occurred_at,
+        created_at=utcnow(),
+        updated_at=utcnow(),
+    )
+    order = order_of_checkout(session, event, started["checkout_id"])  # not there: the number was taken, try again
+    insert_once(session, OrderSession, session_id=started["session_id"], order_id=order.id)
+    if not made:
+        return None
+    order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
+    return order
+
+
+def _checkout_id(event: Event) -> str | None:
+    checkout_id: str | None = (event.object.get("metadata") or {}).get("checkout_id")
+    return checkout_id
+
+
+def _order_paid_with(session: Session, payment_intent: str) -> Order | None:
+    paid_with = select(Payment.order_id).where(Payment.id == payment_intent)
+    return _locked(session, or_(Order.payment_intent == payment_intent, Order.id.in_(paid_with)))
+
+
+def _locked(session: Session, which: ColumnElement[bool]) -> Order | None:
+    return session.scalar(lock(session, select(Order).where(which)))

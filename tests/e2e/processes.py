@@ -1,0 +1,142 @@
+"""The real thing for tests: every service's processes, by their own commands and the environment alone."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+from events.testing.servers import wait_until
+
+from demo.fake_stripe import FakeStripe
+from demo.ports import Ports
+from demo.shop.mailbox import Mailbox
+from demo.system import System
+
+ROOT = Path(__file__).parents[2]
+CATALOGUE = ROOT / "deploy" / "catalogue.json"
+WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
+
+
+class Fleet:
+    """Processes by name, such as "orders worker", to be stopped, killed and started again by tests."""
+
+    def __init__(self, environments: Mapping[str, Mapping[str, str]], folder: Path) -> None:
+        self._environments, self._folder = environments, folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def command(self, service: str, *arguments: str) -> None:
+        """Run one of a service's commands to its end. Raises when it fails."""
+        command = [sys.executable, "-m", service, *arguments]
+        done = subprocess.run(
+            command, env=dict(self._environments[service]), cwd=self._folder, check=False, capture_output=True
+        )
+        assert done.returncode == 0, f"{command} failed: {done.stderr.decode()}"
+
+    def start(self, service: str, kind: str) -> None:
+        name = f"{service} {kind}"
+        with (self._folder / f"{service}-{kind}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", service, kind],
+                env=dict(self._environments[service]),
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # granian's own processes die with it
+            )
+
+    def signal(self, service: str, kind: str, number: signal.Signals) -> int:
+        """Send a signal to a process and wait for its end; the exit code."""
+        process = self.processes.pop(f"{service} {kind}")
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        return process.wait(15)
+
+    def log(self, service: str, kind: str) -> str:
+        return (self._folder / f"{service}-{kind}.log").read_text(errors="replace")
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def fleet(folder: Path, new_database: Callable[[], str], broker_url: str) -> Iterator[tuple[System, Fleet]]:
+    """The whole system in processes of its own, ready for a purchase."""
+    with ExitStack() as stack:
+        ports = Ports.free()
+        mailbox = Mailbox(port=0)
+        mailbox.start()
+        stack.callback(mailbox.stop)
+        secret, token = f"whsec_{secrets.token_hex(16)}", secrets.token_hex(16)
+        stripe = FakeStripe(
+            webhooks=[(f"{ports.url('webhooks')}/webhooks/stripe", secret)], webhook_backoff=(0.2, 0.5, 1, 2, 4, 8)
+        )
+        stack.enter_context(stripe)
+        environments = _environments(ports, new_database, broker_url, stripe.url, mailbox.port, secret, token)
+        processes = Fleet(environments, folder)
+        stack.callback(processes.close)
+        for service in WITH_DATABASE:
+            processes.command(service, "migrate")
+        for service in ("checkout", "inventory"):
+            processes.command(service, "seed", str(CATALOGUE))
+        for service in environments:
+            processes.start(service, "web")
+        for service in WITH_DATABASE:
+            processes.start(service, "worker")
+        urls = {service: ports.url(service) for service in environments}
+        system = System(urls, token, stripe, mailbox)
+        for url in urls.values():
+            wait_until(lambda url=url: httpx.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
+        yield system, processes
+
+
+def _environments(
+    ports: Ports,
+    new_database: Callable[[], str],
+    broker_url: str,
+    stripe_url: str,
+    smtp_port: int,
+    secret: str,
+    token: str,
+) -> dict[str, dict[str, str]]:
+    shop = ports.url("shop")
+    at_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop}
+    between = {"SERVICE_TOKEN": secrets.token_hex(16)}
+    special = {
+        "checkout": at_stripe | between | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop},
+        "webhooks": {"STRIPE_WEBHOOK_SECRETS": secret, "LIVEMODE": "false"},
+        "orders": at_stripe,
+        "inventory": between,
+        "notifications": {
+            "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+            "MAIL_FROM": "Clozit <orders@clozit.example>",
+            "STAFF_EMAIL": "staff@clozit.example",
+            "ABANDONED_CART_DELAY": "2",
+        },
+    }
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {
+        service: {
+            **inherited,
+            "PYTHONUNBUFFERED": "1",
+            "BROKER_URL": broker_url,
+            "PORT": str(ports.of(service)),
+            "OPERATOR_TOKENS": f"e2e:{token}",
+            **({"DATABASE_URL": new_database()} if service in WITH_DATABASE else {}),
+            **own,
+        }
+        for service, own in special.items()
+    }
