@@ -5,7 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from json import loads
 from pathlib import Path
@@ -73,7 +73,8 @@ def running(folder: Path, ports: Ports, real: RealStripe | None = None) -> Itera
             configs = _at_stripe(configs)
         databases = {name: Database(config.database_url) for name, config in configs.items() if config.database_url}
         _prepare(databases)
-        stack.callback(lambda: [database.dispose() for database in databases.values()])
+        for database in databases.values():
+            stack.callback(database.dispose)
         for name, app in _applications(configs, databases).items():
             stack.enter_context(_served(app, ports.of(name)))
         shop = create_shop(
@@ -108,13 +109,15 @@ def _configs(
         shared = {"operator_tokens": operators, "service_token": service_token, "broker_url": BROKER}
         return {"service": name, "port": ports.of(name), "database_url": url, "log_level": "ERROR", **shared}
 
-    at_stripe = {"stripe_api_key": stripe.api_key, "stripe_api_base": stripe_url}
+    at_stripe: dict[str, Any] = {"stripe_api_key": stripe.api_key, "stripe_api_base": stripe_url}
     return {
         "inventory": inventory.config.Config(**base("inventory"), allowed_origins=[shop]),
         "checkout": checkout.config.Config(
             **base("checkout"), **at_stripe, inventory_url=ports.url("inventory"), shop_url=shop, allowed_origins=[shop]
         ),
-        "webhooks": webhooks.config.Config(**base("webhooks", database=False), webhook_secrets=[secret], livemode=False),
+        "webhooks": webhooks.config.Config(
+            **base("webhooks", database=False), webhook_secrets=[secret], livemode=False
+        ),
         "orders": orders.config.Config(**base("orders"), **at_stripe, allowed_origins=[shop]),
         "notifications": notifications.config.Config(
             **base("notifications"),
@@ -128,8 +131,6 @@ def _configs(
 
 
 def _at_stripe(configs: dict[str, Any]) -> dict[str, Any]:
-    from dataclasses import replace
-
     base = "https://api.stripe.com"
     return {
         name: replace(config, stripe_api_base=base) if hasattr(config, "stripe_api_base") else config

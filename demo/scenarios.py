@@ -1,4 +1,4 @@
-"""Purchases played through a running system, and every effect that each must have. Used by smoke and end to end tests."""
+"""Purchases played through a running system, and every effect that each must have: for smoke and end to end tests."""
 
 import time
 from collections.abc import Callable

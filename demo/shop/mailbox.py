@@ -4,6 +4,7 @@ import asyncio
 import email
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -34,16 +35,11 @@ class Mailbox:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        loop = asyncio.new_event_loop()
-        try:
-            server = loop.run_until_complete(loop.create_server(self._session, self.host, self.port))
-        except OSError:
-            loop.close()
-            raise
-        self.port = server.sockets[0].getsockname()[1]
-        self._loop = loop
-        self._thread = threading.Thread(target=self._serve, args=(loop, server), name="mailbox", daemon=True)
+        """Listen; raises `OSError` where the port is taken."""
+        listening: Future[int] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(listening,), name="mailbox", daemon=True)
         self._thread.start()
+        self.port = listening.result()
 
     def stop(self) -> None:
         if self._loop is None or self._thread is None:
@@ -82,7 +78,16 @@ class Mailbox:
     def _session(self) -> SMTP:
         return SMTP(self, enable_SMTPUTF8=True, hostname="localhost", loop=self._loop)
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
+    def _serve(self, listening: "Future[int]") -> None:
+        self._loop = loop = asyncio.new_event_loop()
+        try:
+            server = loop.run_until_complete(loop.create_server(self._session, self.host, self.port))
+        except OSError as error:
+            loop.close()
+            self._loop = None
+            listening.set_exception(error)
+            return
+        listening.set_result(server.sockets[0].getsockname()[1])
         loop.run_forever()
         server.close()
         clients = asyncio.all_tasks(loop)  # one task per open connection

@@ -52,9 +52,9 @@ def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[
 
 
 @pytest.mark.timeout(240)
-def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet], tmp_path: Path) -> None:
+def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet]) -> None:
     """Another application on the same Stripe account: acknowledged, recorded as ignored, no order made."""
-    system, processes = up
+    system, _ = up
     secret = system.stripe.account.webhooks.endpoints[0].secret
     foreign = [
         stripe_event("checkout.session.completed", checkout_session(None)),

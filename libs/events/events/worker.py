@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from wsgiref.simple_server import WSGIServer, make_server
@@ -24,7 +25,7 @@ RELAY_POLL = 5.0  # seconds between looks into the outbox without a signal
 LISTEN_CHECK = 2.0  # seconds after which a listener looks whether it should stop
 PRUNE_EVERY = 3600.0
 STUMBLE = 5.0  # seconds of rest after a background loop failed
-STOP_WITHIN = 9.0  # seconds; orchestrators are told 10
+STOP_WITHIN = 8.0  # seconds for all loops; orchestrators are told 10
 
 FAILURES = Counter("clozit_loop_failures_total", "Unexpected failures of a worker's loops", ["loop"])
 
@@ -91,8 +92,9 @@ class Worker:
 
     def stop(self) -> None:
         self._request_stop()
+        deadline = time.monotonic() + STOP_WITHIN
         for thread in self._threads:
-            thread.join(STOP_WITHIN)
+            thread.join(max(0.0, deadline - time.monotonic()))
         if self._publisher:
             self._publisher.close()
 

@@ -113,7 +113,7 @@ def remember_attempt(event: Event, session: Session) -> None:
 def review_oversold(event: Event, session: Session) -> None:
     """Paid, but some of it is gone."""
     order = order_of_checkout(session, event, event.data["checkout_id"])
-    missing = ", ".join(f"{line['missing']} of {line['quantity']} × {line['sku']}" for line in event.data["lines"])
+    missing = ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in event.data["lines"])
     open_review(session, order, "oversold", f"Missing: {missing}.", event)
 
 

@@ -17,7 +17,7 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "payment_intent": lambda intent: or_(
         Order.payment_intent == intent, Order.id.in_(select(Payment.order_id).where(Payment.id == intent))
     ),
-    "needs_review": lambda needs_review: Order.needs_review.is_(needs_review),
+    "needs_review": Order.needs_review.is_,
     "created_from": lambda instant: Order.created_at >= instant,
     "created_to": lambda instant: Order.created_at < instant,
 }

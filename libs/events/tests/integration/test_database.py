@@ -20,10 +20,15 @@ def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:
 
 def test_failed_block_leaves_nothing(any_database: MakeDatabase) -> None:
     database = any_database((INBOX,))
-    with pytest.raises(RuntimeError), database.begin() as session:
-        session.add(ConsumerControl(id=1, paused=False))
-        session.flush()
-        raise RuntimeError
+
+    def fail_late() -> None:
+        with database.begin() as session:
+            session.add(ConsumerControl(id=1, paused=False))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_late()
     with database.read() as session:
         assert session.scalars(select(ConsumerControl)).all() == []
 

@@ -47,11 +47,6 @@ def test_staff_are_told_of_an_order_without_an_address(small_world):
     assert small_world.tell("orders.review.opened", customer_email=None) == "done"
 
 
-def test_event_of_no_interest_is_ignored(small_world):
-    small_world.handlers._by_key.pop("orders.order.canceled")
-    assert small_world.tell("orders.order.canceled") == "ignored"
-
-
 def test_reminder_waits_for_its_delay(small_world):
     small_world.tell("orders.order.expired")
     (email,) = small_world.emails()
