@@ -12,7 +12,14 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validat
 
 from events.errors import Undecodable
 
-REVIEW_REASONS = ("amount-mismatch", "currency-mismatch", "livemode-mismatch", "account-mismatch", "oversold")
+REVIEW_REASONS = (
+    "amount-mismatch",
+    "currency-mismatch",
+    "livemode-mismatch",
+    "account-mismatch",
+    "oversold",
+    "duplicate-payment",
+)
 
 
 class Line(Schema):
@@ -73,7 +80,7 @@ class OrderSnapshot(CheckoutRef, Amounts):
 class OrderExpired(OrderSnapshot):
     """Nobody paid before the session ended; `recovery_url` is Stripe's link to the same cart, if it made one."""
 
-    recovery_url = fields.Url(allow_none=True, load_default=None)
+    recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
 
 
 class ReviewOpened(OrderSnapshot):

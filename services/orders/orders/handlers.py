@@ -58,7 +58,7 @@ def record_payment(event: Event, session: Session) -> None:
         return
     if not order.pay(event.occurred_at):
         detail = f"Paid again, with {payment.id}: {payment.amount} {payment.currency}."
-        open_review(session, order, "amount-mismatch", detail, event)
+        open_review(session, order, "duplicate-payment", detail, event)
         return
     order.session_id = event.object["id"]
     order.payment_intent = event.object.get("payment_intent") or order.payment_intent

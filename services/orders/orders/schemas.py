@@ -17,7 +17,11 @@ class PublicOrder(Schema):
 
     number = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    needs_review = fields.Boolean(required=True)
     currency = fields.String(required=True)
+    amount_subtotal = fields.Integer(required=True)
+    amount_discount = fields.Integer(required=True)
+    amount_shipping = fields.Integer(required=True)
     amount_total = fields.Integer(required=True)
     lines = fields.List(fields.Nested(PublicLine), required=True)
     updated_at = fields.AwareDateTime(required=True)

@@ -1,12 +1,11 @@
 """What the database layer promises on both kinds."""
 
 import pytest
-from sqlalchemy import select
-
 from events.database import insert_once, utcnow
 from events.inbox import ConsumerControl, InboxEvent
 from events.migrations import INBOX
 from events.testing.fixtures import MakeDatabase
+from sqlalchemy import select
 
 
 def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:

@@ -9,6 +9,7 @@ from events.consumer import bytes_of, connect
 from events.envelope import Event, own_event
 from events.errors import Unpublished
 from events.publisher import Publisher
+from events.testing.servers import wait_until
 from kombu import Connection
 
 
@@ -130,7 +131,9 @@ def test_absent_broker_fails_within_the_deadline() -> None:
 def test_killed_broker_connection_is_replaced_and_the_next_publish_is_kept(broker_url: str) -> None:
     publishing = publisher.PikaPublisher(broker_url)
     publishing.wait(publishing.publish(paid(1)))
-    sock = publishing._connection._transport._sock
+    broken = publishing._connection
+    sock = broken._transport._sock
     sock.shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: publishing._attempt > 0 or publishing._connection is not broken, 10, "the loss to be noticed")
     publishing.wait(publishing.publish(paid(2)))
     publishing.close()

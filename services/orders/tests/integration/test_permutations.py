@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -16,15 +16,12 @@ REPEATS = ["", "twin"]  # the same Event once more, or a second Event object of 
 
 
 def orders(facts: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every order in which the facts may come, each of them twice."""
-
-    def extend(left: Counter[str]) -> Iterator[tuple[str, ...]]:
-        if not left:
-            yield ()
-        for fact in sorted(left):
-            yield from ((fact, *rest) for rest in extend(left - Counter([fact])))
-
-    return list(extend(Counter([*facts, *facts])))
+    """Every order in which the facts may come, with repeats: any one of them late, each at once, all once more."""
+    found: list[tuple[str, ...]] = []
+    for order in permutations(facts):
+        found += [(*order, late) for late in order]
+        found += [tuple(fact for fact in order for _ in range(2)), order + order, order + order[::-1]]
+    return found
 
 
 def play(desk: Any, purchase: Any, order: Sequence[str], repeat: str) -> None:

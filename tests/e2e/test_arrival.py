@@ -1,0 +1,149 @@
+"""One card purchase across orders, inventory and notifications: any order of arrival, every event also twice."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import inventory.models
+import notifications.models
+import orders.models
+import pytest
+from events import publisher
+from events.config import Common
+from events.database import Database, utcnow
+from events.envelope import Event, own_event
+from events.handlers import Handlers
+from events.migrations import Chain
+from events.testing import Bus
+from events.testing.fixtures import MakeDatabase
+from events.testing.servers import wait_until
+from events.testing.stripe import as_bus_event, charge, checkout_session, payment_intent, stripe_event
+from events.worker import Worker
+from inventory import ledger, reservations
+from inventory.handlers import handlers as inventory_handlers
+from inventory.models import Movement, Stock
+from notifications.handlers import handlers as notifications_handlers
+from notifications.models import Email
+from orders.handlers import handlers as orders_handlers
+from orders.models import Order
+from sqlalchemy import select
+
+CHAINS: Mapping[str, Sequence[Chain]] = {
+    "orders": orders.models.CHAINS,
+    "inventory": inventory.models.CHAINS,
+    "notifications": notifications.models.CHAINS,
+}
+HANDLERS: Mapping[str, Handlers] = {
+    "orders": orders_handlers,
+    "inventory": inventory_handlers,
+    "notifications": notifications_handlers,
+}
+Databases = Mapping[str, Database]
+CART = {"TEE": 2, "SOCK": 1}
+ON_HAND = 1000
+
+
+def make(make_database: MakeDatabase) -> Databases:
+    databases = {name: make_database(chains) for name, chains in CHAINS.items()}
+    ledger.seed(databases["inventory"], {"products": [{"sku": sku, "stock": ON_HAND} for sku in CART]})
+    return databases
+
+
+def purchase(databases: Databases, checkout_id: str) -> list[Event]:
+    """What checkout did (reserve, announce), and what Stripe says of a purchase of 57.38 EUR."""
+    with databases["inventory"].begin() as session:
+        now = utcnow()
+        reservations.reserve(session, checkout_id, now + timedelta(hours=2), CART.items(), now)
+    session_id, intent = f"cs_{checkout_id}", f"pi_{checkout_id}"
+    lines = [
+        {"sku": sku, "name": sku, "quantity": quantity, "unit_amount": 1, "amount_total": quantity}
+        for sku, quantity in CART.items()
+    ]
+    started = {
+        "checkout_id": checkout_id,
+        "session_id": session_id,
+        "livemode": False,
+        "currency": "eur",
+        "amount_subtotal": 5248,
+        "amount_discount": 0,
+        "amount_shipping": 490,
+        "amount_total": 5738,
+        "customer_email": "zoe@example.com",
+        "expires_at": datetime.now(UTC) + timedelta(minutes=30),
+        "lines": lines,
+    }
+    stripes = {
+        "payment_intent.succeeded": payment_intent(checkout_id, id=intent),
+        "charge.succeeded": charge(checkout_id, payment_intent=intent),
+        "checkout.session.completed": checkout_session(checkout_id, id=session_id, payment_intent=intent),
+    }
+    return [
+        own_event("checkout.session.started", started, correlation_id=checkout_id),
+        *(as_bus_event(stripe_event(kind, obj)) for kind, obj in stripes.items()),
+    ]
+
+
+def effects(databases: Databases, checkout_id: str) -> tuple[list[str], list[tuple[str, int]], list[tuple[str, str]]]:
+    """(orders' statuses, stock movements, e-mails) of one checkout."""
+    with databases["orders"].read() as session:
+        statuses = list(session.scalars(select(Order.status).where(Order.checkout_id == checkout_id)))
+    with databases["inventory"].read() as session:
+        moved = select(Movement.sku, Movement.delta).where(Movement.checkout_id == checkout_id).order_by(Movement.sku)
+        movements = [(sku, delta) for sku, delta in session.execute(moved)]
+    with databases["notifications"].read() as session:
+        written = select(Email.kind, Email.recipient).where(Email.checkout_id == checkout_id)
+        mails = [(kind, recipient) for kind, recipient in session.execute(written)]
+    return statuses, movements, mails
+
+
+ONCE = (["paid"], [("SOCK", -1), ("TEE", -2)], [("order_confirmed", "zoe@example.com")])
+
+
+def test_every_order_of_arrival_has_each_effect_once(sqlite_database: MakeDatabase) -> None:
+    databases = make(sqlite_database)
+    bus = Bus({name: (databases[name], HANDLERS[name]) for name in CHAINS})
+    for number, order in enumerate(itertools.permutations(range(4))):
+        for way in ("once", "each twice", "all twice"):
+            checkout_id = f"chk_{number}_{way.replace(' ', '_')}"
+            events = purchase(databases, checkout_id)
+            arriving = [events[place] for place in order]
+            match way:
+                case "each twice":
+                    arriving = [event for event in arriving for _ in range(2)]
+                case "all twice":
+                    arriving *= 2
+            for event in arriving:
+                bus.publish(event)
+            bus.settle()
+            assert effects(databases, checkout_id) == ONCE, (order, way)
+    with databases["inventory"].read() as session:
+        left = {stock.sku: (stock.on_hand, stock.reserved) for stock in session.scalars(select(Stock))}
+    assert left == {sku: (ON_HAND - 72 * quantity, 0) for sku, quantity in CART.items()}
+
+
+@pytest.fixture
+def real(postgres_database: MakeDatabase, broker_url: str) -> Iterator[Databases]:
+    """Three workers on PostgreSQL and RabbitMQ."""
+    databases = make(postgres_database)
+    with ExitStack() as stack:
+        for name, database in databases.items():
+            config = Common(service=name, port=0, broker_url=broker_url)
+            worker = Worker(config, database, HANDLERS[name], publishes=name != "notifications")
+            worker.start()
+            stack.callback(worker.stop)
+        yield databases
+
+
+def test_the_same_on_postgresql_and_rabbitmq(real: Databases, broker_url: str) -> None:
+    publishing = publisher.connect(broker_url)
+    orders_of_arrival = [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)]
+    ids = []
+    for number, order in enumerate(orders_of_arrival):
+        ids.append(f"chk_{number}")
+        events = purchase(real, ids[-1])
+        for event in [events[place] for place in order for _ in range(2)]:
+            publishing.wait(publishing.publish(event))
+    for checkout_id in ids:
+        wait_until(lambda checkout_id=checkout_id: effects(real, checkout_id) == ONCE, 30, checkout_id)  # type: ignore[misc]
+    publishing.close()
