@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test lint format types lock migration clean
+.PHONY: help setup demo smoke test faults docs lint format types lock migration clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ smoke: $(READY) ## the same with scripted purchases; checks every effect and exi
 
 test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately (CONTRIBUTING.md)
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(READY) ## the fault suite alone, with its table: kills and freezes brokers, databases and services
+	FAULTS_REPORT=$(FAULTS_REPORT) $(BIN)/python -m pytest tests/faults -s -p no:randomly
+
+docs: $(READY) ## write docs/events.md and docs/asyncapi.json from the catalogue
+	$(BIN)/python -m events.docs
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .

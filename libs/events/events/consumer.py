@@ -96,7 +96,7 @@ class Consumer(ConsumerMixin):
 
     def _take(self, connection: Connection) -> None:
         """Wait for a message, then take what is there without waiting."""
-        timeout = POLL
+        timeout = 0.001 if self._in_hand else POLL
         try:
             while len(self._in_hand) < PREFETCH:
                 connection.drain_events(timeout=timeout)
@@ -105,7 +105,9 @@ class Consumer(ConsumerMixin):
             connection.heartbeat_check()
 
     def _settle(self, connection: Connection) -> None:
-        readable = [(message, event) for message in self._in_hand if (event := self._read(message)) is not None]
+        batch = self._in_hand[:]
+        self._in_hand.clear()  # from here on it takes what comes while the batch is held
+        readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
         while readable:
             try:
                 self._runner.handle([event for _, event in readable])
@@ -123,7 +125,6 @@ class Consumer(ConsumerMixin):
             for message, _ in readable:
                 message.ack()
             break
-        self._in_hand.clear()
 
     def _without_undecodable(
         self, readable: list[tuple[Message, Event]], error: Undecodable

@@ -36,7 +36,7 @@ OVERTAKEN: Mapping[str | None, Sequence[str]] = {
 # A mail server is away for seconds (restart) or hours (outage); hourly costs it nothing.
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
 LAST_ATTEMPT = len(BACKOFF) + 72  # hourly for three more days, then a person has to look
-LEASE = timedelta(minutes=10)  # a batch is over long before; after it, the sender is taken for dead
+LEASE = timedelta(minutes=2)  # a stint and its last mail are over before; after it, the sender is taken for dead
 
 
 class Base(DeclarativeBase):

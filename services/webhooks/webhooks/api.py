@@ -3,7 +3,7 @@
 from events.errors import Unpublished
 from events.publisher import Publisher
 from events.telemetry import get_logger
-from events.web import Problem
+from events.web import MAX_BODY, Problem
 from flask import request
 from flask_smorest import Blueprint
 from prometheus_client import Counter
@@ -27,9 +27,12 @@ def blueprint(config: Config, publisher: Publisher) -> Blueprint:
     def receive() -> dict[str, str]:
         if request.mimetype != "application/json":
             raise Problem(415, "unsupported-media-type", "Stripe's events come as application/json.")
+        body = request.get_data(cache=False)
+        if len(body) >= MAX_BODY:  # a chunked body bears no length: it was cut off there
+            raise Problem(413, "request-entity-too-large", "Stripe's events are smaller than one mebibyte.")
         try:
             event = verified(
-                request.get_data(cache=False),
+                body,
                 request.headers.get("Stripe-Signature", ""),
                 config.webhook_secrets,
                 livemode=config.livemode,

@@ -1,7 +1,7 @@
 """Real PostgreSQL and RabbitMQ for tests.
 
 Taken, in this order, from TEST_DATABASE_URL / TEST_BROKER_URL; Docker, through testcontainers; server programs on
-this machine, started privately on free ports in a temporary folder. `Unavailable` names what was tried.
+this machine, started privately on free ports in a temporary folder. Raises `Unavailable` where there is none.
 """
 
 import os
@@ -39,11 +39,9 @@ def postgres() -> Iterator[str]:
 
         with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
             yield container.get_connection_url()
-    elif program := _program("postgres", "/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin"):
-        with _private_postgres(program.parent) as url:
-            yield url
     else:
-        raise Unavailable("PostgreSQL: no TEST_DATABASE_URL, no Docker, no postgres program")
+        with private_postgres() as server:
+            yield server.url
 
 
 @contextmanager
@@ -57,11 +55,9 @@ def rabbitmq() -> Iterator[str]:
         with RabbitMqContainer(RABBITMQ_IMAGE) as container:
             host, port = container.get_container_host_ip(), container.get_exposed_port(container.port)
             yield f"amqp://{container.username}:{container.password}@{host}:{port}/%2F"
-    elif program := _program("rabbitmq-server", "/usr/lib/rabbitmq/bin"):
-        with private_rabbitmq(program) as url:
-            yield url
     else:
-        raise Unavailable("RabbitMQ: no TEST_BROKER_URL, no Docker, no rabbitmq-server program")
+        with private_rabbitmq() as server:
+            yield server.url
 
 
 def _answers(url: str) -> bool:
@@ -119,8 +115,82 @@ def _folder(prefix: str, owner: str | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Server:
+    """A server program of one's own: started, and stopped, frozen or killed as a test wants."""
+
+    def __init__(
+        self,
+        url: str,
+        command: list[str],
+        log: Path,
+        *,
+        ready: Callable[[], object],
+        stop: signal.Signals,
+        user: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self._command, self._log, self._ready, self._stop = command, log, ready, stop
+        self._user, self._environment = user, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises `Unavailable` with the end of its log."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=output,
+                stderr=output,
+                user=self._user,
+                env=self._environment,
+                start_new_session=True,
+                cwd="/",
+            )
+        try:
+            wait_until(self._ready, what=self._command[0])
+        except TimeoutError as error:
+            log = self._log.read_text(errors="replace")[-2000:]
+            raise Unavailable(f"{self._command[0]} does not start: {log}") from error
+
+    def freeze(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone; `start` brings it back with what it had on disk."""
+        self.signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(self._stop)
+        self._wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the server and all its helpers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _kill_group(self._process.pid)
+        self._process = None
+
+
 @contextmanager
-def _private_postgres(programs: Path) -> Iterator[str]:
+def private_postgres() -> Iterator[Server]:
+    """A PostgreSQL of one's own in a temporary folder, from the programs on this machine; raises `Unavailable`."""
+    programs = _program("postgres", "/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin")
+    if programs is None:
+        raise Unavailable("no postgres program on this machine")
     user = _unprivileged_user()
     with _folder("clozit-postgres-", user) as folder:
         password, port = secrets.token_hex(8), free_port()
@@ -128,20 +198,23 @@ def _private_postgres(programs: Path) -> Iterator[str]:
         if user:
             shutil.chown(folder / "password", user)
         data = str(folder / "data")
-        initdb = [str(programs / "initdb"), "-D", data, "-U", "clozit", "-A", "scram-sha-256", "-N"]
+        initdb = [str(programs.parent / "initdb"), "-D", data, "-U", "clozit", "-A", "scram-sha-256", "-N"]
         subprocess.run([*initdb, f"--pwfile={folder / 'password'}"], check=True, user=user, capture_output=True)
         settings = ["fsync=off", "synchronous_commit=off", "max_connections=300", f"unix_socket_directories={folder}"]
         options = [part for setting in settings for part in ("-c", setting)]
-        command = [str(programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), *options]
+        command = [str(programs), "-D", data, "-h", "127.0.0.1", "-p", str(port), *options]
         url = f"postgresql://clozit:{password}@127.0.0.1:{port}/postgres"
-        with _process(command, folder / "log", user=user, stop=signal.SIGINT):
-            wait_until(lambda: _answers(url), what="PostgreSQL")
-            yield url
+        yield from _run(
+            Server(url, command, folder / "log", ready=lambda: _answers(url), stop=signal.SIGINT, user=user)
+        )
 
 
 @contextmanager
-def private_rabbitmq(program: Path) -> Iterator[str]:
-    """A RabbitMQ of one's own, with an Erlang port mapper of its own, in a temporary folder."""
+def private_rabbitmq() -> Iterator[Server]:
+    """A RabbitMQ of one's own, with an Erlang port mapper of its own, in a temporary folder; raises `Unavailable`."""
+    program = _program("rabbitmq-server", "/usr/lib/rabbitmq/bin")
+    if program is None:
+        raise Unavailable("no rabbitmq-server program on this machine")
     with _folder("clozit-rabbitmq-") as folder:
         port = free_port()
         (folder / "plugins").write_text("[].")
@@ -162,37 +235,30 @@ def private_rabbitmq(program: Path) -> Iterator[str]:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
-        with _process([str(program)], folder / "log", environment=environment, stop=signal.SIGTERM):
-            wait_until(lambda: Connection(url, connect_timeout=2).ensure_connection(max_retries=1).release() is None,
-                       what="RabbitMQ")  # fmt: skip
-            yield url
-
-
-@contextmanager
-def _process(
-    command: list[str],
-    log: Path,
-    *,
-    user: str | None = None,
-    environment: dict[str, str] | None = None,
-    stop: signal.Signals,
-) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, user=user, env=environment, start_new_session=True, cwd="/"
+        yield from _run(
+            Server(
+                url,
+                [str(program)],
+                folder / "log",
+                ready=lambda: _accepts(url),
+                stop=signal.SIGTERM,
+                environment=environment,
+            )
         )
+
+
+def _run(server: Server) -> Iterator[Server]:
     try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable(f"{command[0]} does not start: {log.read_text(errors='replace')[-2000:]}") from error
+        server.start()
+        yield server
     finally:
-        process.send_signal(stop)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        _kill_group(process.pid)
+        server.stop()
+
+
+def _accepts(url: str) -> bool:
+    with Connection(url, connect_timeout=2) as connection:
+        connection.ensure_connection(max_retries=1)
+    return True
 
 
 def _kill_group(group: int) -> None:

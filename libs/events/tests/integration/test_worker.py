@@ -194,8 +194,10 @@ def test_database_away_holds_the_message_until_it_is_back(
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         publish(canceled(2))
         wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # taken, not acknowledged
+        publish(canceled(3), canceled(4))
+        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # these came while the first was held
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    wait_until(lambda: effects(database) == ["chk_1", "chk_2"], 30)
+    wait_until(lambda: effects(database) == ["chk_1", "chk_2", "chk_3", "chk_4"], 30)
     assert rows(database, "retrying") == []
 
 
