@@ -1,12 +1,83 @@
-"""python -m orders web | worker | migrate | inbox"""
+"""python -m orders web | worker | migrate | inbox | reconcile"""
 
-from events.cli import service_cli
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
-from orders.config import load
+import click
+import stripe
+from events.cli import configuration, service_cli
+from events.database import Database
+
+from orders.config import Config, load
+from orders.differences import Difference
 from orders.models import CHAINS
+from orders.reconcile import Reconciliation
+from orders.stripe_client import StripeRecords, stripe_client
 from orders.worker import create_worker
 
+AGES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
+
+
+def _instant(_ctx: click.Context, _param: click.Parameter, age: str) -> datetime:
+    if not (age[:-1].isascii() and age[:-1].isdigit() and age[-1] in AGES):
+        raise click.BadParameter(f"{age!r} is no age such as 90s, 30m, 24h or 3d.")
+    try:
+        return datetime.now(UTC).replace(microsecond=0) - timedelta(**{AGES[age[-1]]: int(age[:-1])})
+    except OverflowError as error:
+        raise click.BadParameter(f"{age} is longer than time has been counted.") from error
+
+
+@main.command()
+@click.option("--since", default="24h", show_default=True, callback=_instant, help="How far back: 90s, 30m, 24h, 3d.")
+@click.option("--heal", is_flag=True, help="Send the events that are missing.")
+@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
+def reconcile(since: datetime, heal: bool, as_json: bool) -> None:
+    """Compare Stripe's sessions and payments with the orders.
+
+    Names every difference and exits 1 while any remains. What --heal mends is gone on the next run: the workers have
+    to handle the events first. Delayed payment methods take up to 14 days: look back further than that now and then.
+    """
+    config: Config = configuration(load)
+    found: list[Difference] = []
+    with stripe_client(config.stripe_api_key, config.stripe_api_base) as client:
+        run = Reconciliation(Database(config.database_url), StripeRecords(client), since)
+        problem = _collect(run, found, heal=heal)
+    (_tell_as_json if as_json else _tell)(since, run.compared, found)
+    if problem:
+        raise click.ClickException(f"not everything is compared, Stripe does not answer as it should: {problem}")
+    if not all(difference.healed_by for difference in found):
+        sys.exit(1)
+
+
+def _collect(run: Reconciliation, found: list[Difference], *, heal: bool) -> str | None:
+    """What kept Stripe from being asked, if anything did; what was found until then stays."""
+    try:
+        for difference in run.differences():
+            told = run.heal(difference) if heal else difference
+            found.append(told)
+    except stripe.StripeError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _tell(since: datetime, compared: int, found: Sequence[Difference]) -> None:
+    for one in found:
+        click.echo(f"{one.order or 'no order'} {one.checkout_id}: {one.text}")
+        if one.healed_by:
+            click.echo(f"  healed: {one.healed_by} is on its way to the services.")
+    healed = sum(one.healed_by is not None for one in found)
+    click.echo(f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(found)}, healed: {healed}.")
+
+
+def _tell_as_json(since: datetime, compared: int, found: Sequence[Difference]) -> None:
+    differences = [asdict(one) for one in found]
+    click.echo(json.dumps({"since": since.isoformat(), "compared": compared, "differences": differences}, indent=2))
+
 
 if __name__ == "__main__":
     main()

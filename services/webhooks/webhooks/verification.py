@@ -19,15 +19,35 @@ TOLERANCE = 300  # seconds between Stripe's clock and ours; Stripe's own default
 def verified(body: bytes, signature: str, secrets: Sequence[str], *, livemode: bool) -> Event:
     """The event in a signed body. Raises `Problem`."""
     _check_signature(body, signature, secrets)
-    document = _parsed(body)
-    if document["livemode"] is not livemode:
+    event = enveloped(body)
+    if event.headers["livemode"] is not livemode:
         raise Problem(
             400,
             "wrong-livemode",
             f"This ingest takes livemode={str(livemode).lower()} events only: give each of Stripe's modes its own"
             " endpoint, secret and LIVEMODE.",
         )
-    return _enveloped(document, body)
+    return event
+
+
+def enveloped(body: bytes) -> Event:
+    """The event in a body that is known to come from Stripe. Raises `Problem`."""
+    document = _parsed(body)
+    headers = {
+        "livemode": document["livemode"],
+        "api_version": document.get("api_version"),
+        "account": document.get("account"),
+        "received_at": datetime.now(UTC).isoformat(),
+    }
+    return Event(
+        id=document["id"],
+        routing_key=STRIPE + document["type"],
+        source="webhooks",
+        occurred_at=_instant(document["created"]),
+        body=body,
+        correlation_id=_checkout_id(document["data"]["object"]),
+        headers={name: value for name, value in headers.items() if isinstance(value, str | bool)},
+    )
 
 
 def _check_signature(body: bytes, signature: str, secrets: Sequence[str]) -> None:
@@ -81,24 +101,6 @@ MAX_ID = 255  # characters of an AMQP short string, and of the inbox's key
 
 def _routable(event_type: str) -> bool:
     return 0 < len(event_type) < MAX_ID - len(STRIPE) and event_type.isascii() and event_type.isprintable()
-
-
-def _enveloped(document: dict[str, Any], body: bytes) -> Event:
-    headers = {
-        "livemode": document["livemode"],
-        "api_version": document.get("api_version"),
-        "account": document.get("account"),
-        "received_at": datetime.now(UTC).isoformat(),
-    }
-    return Event(
-        id=document["id"],
-        routing_key=STRIPE + document["type"],
-        source="webhooks",
-        occurred_at=_instant(document["created"]),
-        body=body,
-        correlation_id=_checkout_id(document["data"]["object"]),
-        headers={name: value for name, value in headers.items() if isinstance(value, str | bool)},
-    )
 
 
 def _instant(created: int) -> datetime:
