@@ -8,7 +8,7 @@ integers in the currency's minor unit as Stripe counts it; times are UTC.
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from events.errors import Undecodable
 
@@ -22,7 +22,14 @@ REVIEW_REASONS = (
 )
 
 
-class Line(Schema):
+class Contract(Schema):
+    """Reads what newer writers add: nested schemas too have to say so for themselves."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Line(Contract):
     """One line of a cart: `quantity` pieces of one sku."""
 
     sku = fields.String(required=True)
@@ -32,7 +39,7 @@ class Line(Schema):
     amount_total = fields.Integer(required=True, strict=True)
 
 
-class Amounts(Schema):
+class Amounts(Contract):
     """What a checkout costs: total = subtotal - discount + shipping, taxes that Stripe adds aside."""
 
     currency = fields.String(required=True, validate=validate.Regexp(r"^[a-z]{3}$"))
@@ -42,7 +49,7 @@ class Amounts(Schema):
     amount_total = fields.Integer(required=True, strict=True)
 
 
-class CheckoutRef(Schema):
+class CheckoutRef(Contract):
     """Which checkout and which of its Stripe sessions."""
 
     checkout_id = fields.String(required=True)
@@ -90,7 +97,7 @@ class ReviewOpened(OrderSnapshot):
     detail = fields.String(required=True)
 
 
-class MissingLine(Schema):
+class MissingLine(Contract):
     """Of `quantity` pieces paid for, `missing` are not there."""
 
     sku = fields.String(required=True)
@@ -98,7 +105,7 @@ class MissingLine(Schema):
     missing = fields.Integer(required=True, strict=True)
 
 
-class ReservationOversold(Schema):
+class ReservationOversold(Contract):
     """A checkout was paid after its reservation had lapsed and its stock was sold to somebody else."""
 
     checkout_id = fields.String(required=True)
@@ -119,20 +126,34 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
 
 
 def dump(event_type: str, version: int, data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` as JSON values. Raises `ValidationError` for a missing, unknown or ill-typed field."""
+    """`data` as JSON values. Raises `ValidationError` for a missing, unknown or ill-typed field, on any level."""
     schema = SCHEMAS[event_type, version]
-    document: dict[str, Any] = schema.dump(data)
-    unknown = data.keys() - schema.fields.keys()
-    if unknown:
-        raise ValidationError({name: ["Unknown field."] for name in sorted(unknown)})
-    schema.load(document, unknown=RAISE)
+    try:
+        document: dict[str, Any] = schema.dump(data)
+    except (TypeError, ValueError) as error:  # a field that cannot write what it was given
+        raise ValidationError(str(error)) from error
+    if altered := _altered(data, schema.load(document)):
+        raise ValidationError(altered)
     return document
+
+
+def _altered(given: Any, kept: Any) -> Any:
+    """What readers would not find as it was given, in marshmallow's shape; fields convert where they can."""
+    if isinstance(kept, dict):
+        unknown = {name: ["Unknown field."] for name in sorted(given.keys() - kept.keys())}
+        return unknown | {
+            name: found for name in given.keys() & kept.keys() if (found := _altered(given[name], kept[name]))
+        }
+    if isinstance(kept, list):
+        return {at: found for at, pair in enumerate(zip(given, kept, strict=True)) if (found := _altered(*pair))}
+    same = given == kept and isinstance(given, type(kept)) and isinstance(given, bool) == isinstance(kept, bool)
+    return [] if same else [f"Not a valid {type(kept).__name__}."]
 
 
 def load(event_type: str, version: int, document: Mapping[str, Any]) -> dict[str, Any]:
     """An own event's data, fields that this version does not know left out. Raises `Undecodable`."""
     try:
-        loaded: dict[str, Any] = SCHEMAS[event_type, version].load(document, unknown=EXCLUDE)
+        loaded: dict[str, Any] = SCHEMAS[event_type, version].load(document)
     except KeyError as error:
         raise Undecodable(f"{event_type} version {version} is not in the catalogue") from error
     except ValidationError as error:

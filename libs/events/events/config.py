@@ -10,6 +10,8 @@ from marshmallow import ValidationError
 
 from events.errors import ConfigError
 
+PORT = validate.Range(0, 65535)
+NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset one on as ""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -27,10 +29,21 @@ class Common:
     metrics_port: int = 0  # where a worker answers /healthz, /readyz and /metrics; 0: nowhere
 
 
+class _Environment(FileAwareEnv):
+    """Names a secret's file that cannot be read with everything else that is wrong."""
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        try:
+            return super()._get_value(env_key, default)
+        except ValueError as error:
+            self._errors[env_key].append(str(error))
+            return ""
+
+
 @contextmanager
 def reading() -> Iterator[FileAwareEnv]:
     """An environment to read from. Raises `ConfigError` at the end, naming every missing or bad value."""
-    env = FileAwareEnv(eager=False, file_suffix="_FILE")
+    env = _Environment(eager=False, strip_whitespace=True)
     yield env
     try:
         env.seal()
@@ -53,13 +66,13 @@ def common(
     """
     return {
         "service": service,
-        "port": env.int("PORT", port),
-        "broker_url": env.str("BROKER_URL"),
-        "database_url": env.str("DATABASE_URL") if database else "",
+        "port": env.int("PORT", port, validate=PORT),
+        "broker_url": env.str("BROKER_URL", validate=NOT_BLANK),
+        "database_url": env.str("DATABASE_URL", validate=NOT_BLANK) if database else "",
         "operator_tokens": _tokens(env) if operators else {},
         "service_token": env.str("SERVICE_TOKEN", validate=validate.Length(min=MIN_SECRET)) if service_token else "",
         "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
-        "metrics_port": env.int("METRICS_PORT", 0),
+        "metrics_port": env.int("METRICS_PORT", 0, validate=PORT),
     }
 
 
@@ -67,12 +80,14 @@ MIN_SECRET = 16  # characters; a shorter token can be guessed over the network
 
 
 def _tokens(env: FileAwareEnv) -> dict[str, str]:
-    def check(pairs: Any) -> None:
-        bad = [name for name, token in pairs.items() if not name or len(token) < MIN_SECRET]
-        if bad or not pairs:
+    def parse(text: str) -> dict[str, str]:
+        pairs = [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in text.split(","))]
+        if any(not name or len(token) < MIN_SECRET for name, token in pairs) or len(dict(pairs)) < len(pairs):
             raise ValidationError(
-                f"Give name:token pairs, separated by commas, each token of {MIN_SECRET} characters or more."
+                f"Give name:token pairs, no name twice, separated by commas, tokens of {MIN_SECRET} characters or more."
             )
+        return dict(pairs)
 
-    tokens: dict[str, str] = env.dict("OPERATOR_TOKENS", key_value_delimiter=":", delimiter=",", validate=check)
+    env.add_parser("operator_tokens", parse)
+    tokens: dict[str, str] = env.operator_tokens("OPERATOR_TOKENS")
     return tokens

@@ -61,7 +61,11 @@ class Event:
             raise Undecodable(f"{self.id}: the body is not a JSON object")
         if self.is_stripe:
             return document
-        return catalogue.load(self.type, int(self.headers.get("version", 1)), document)
+        try:
+            version = int(self.headers.get("version", 1))
+        except (TypeError, ValueError) as error:
+            raise Undecodable(f"{self.id}: the version is no number") from error
+        return catalogue.load(self.type, version, document)
 
     @property
     def object(self) -> dict[str, Any]:
@@ -97,7 +101,10 @@ class Event:
         if isinstance(timestamp, datetime):  # py-amqp decodes AMQP timestamps to naive UTC datetimes
             occurred_at = timestamp.replace(tzinfo=UTC)
         elif isinstance(timestamp, int):
-            occurred_at = datetime.fromtimestamp(timestamp, UTC)
+            try:
+                occurred_at = datetime.fromtimestamp(timestamp, UTC)
+            except (OverflowError, ValueError, OSError) as error:
+                raise Undecodable(f"{event_id}: {timestamp} is no timestamp") from error
         else:
             raise Undecodable(f"{event_id}: the message bears no timestamp")
         return cls(

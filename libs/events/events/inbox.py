@@ -92,6 +92,8 @@ class InboxEvent(Base):
     def put_off(self, status: str, error: BaseException) -> None:
         """Schedule the next attempt, or give up as `failed` when the schedule is through."""
         schedule = PATIENCE if status == WAITING else BACKOFF
+        if status != self.status:
+            self.attempts = 0  # what was spent on waiting is not taken from the retries
         self.error = f"{type(error).__name__}: {error}"
         self.traceback = None if status == WAITING else "".join(traceback.format_exception(error))
         if self.attempts >= len(schedule):

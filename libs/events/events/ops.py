@@ -159,6 +159,13 @@ def _after(cursor: str | None) -> tuple[Any, ...] | None:
         return None
     try:
         received_at, event_id = decode_cursor(cursor)
-        return datetime.fromisoformat(received_at), str(event_id)
+        at = datetime.fromisoformat(received_at)
     except (ValueError, TypeError) as error:
-        raise Problem(422, "invalid-request", "Not a cursor of this list.", errors={"cursor": [str(error)]}) from error
+        raise _not_ours(str(error)) from error
+    if at.tzinfo is None:
+        raise _not_ours("The time bears no zone.")
+    return at, str(event_id)
+
+
+def _not_ours(why: str) -> Problem:
+    return Problem(422, "invalid-request", "Not a cursor of this list.", errors={"cursor": [why]})

@@ -42,5 +42,8 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for chatty in ("pika", "amqp", "kombu", "httpx", "httpcore", "stripe"):
+    for chatty in ("amqp", "kombu", "httpx", "httpcore", "stripe"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("pika").setLevel(
+        logging.CRITICAL
+    )  # a broker away is five errors each time; the publisher says it once

@@ -34,6 +34,7 @@ __all__ = [
 
 MAX_BODY = 1024 * 1024  # bytes; no request of ours comes near
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 QUIET = ("/healthz", "/readyz", "/metrics")
 
 REQUESTS = Histogram(
@@ -91,7 +92,28 @@ def create_health_app(checks: Mapping[str, Check]) -> Flask:
     return app
 
 
+class _ProblemDocument(Schema):
+    """An error, as RFC 9457 has it."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.Dict(metadata={"description": "what is wrong, by field"})
+
+
 class _ProblemApi(Api):
+    ERROR_SCHEMA = _ProblemDocument
+    DEFAULT_RESPONSE_CONTENT_TYPE: str = "application/json"
+
+    def _register_responses(self) -> None:
+        """The default responses are errors: only they are problem documents."""
+        usual = self.DEFAULT_RESPONSE_CONTENT_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
+        super()._register_responses()
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = usual
+
     def _register_error_handlers(self) -> None:
         """None of flask-smorest's own: `problems.register` answers for all."""
 
@@ -138,7 +160,8 @@ def _end(response: Response) -> Response:
         return response
     took = time.perf_counter() - g.began
     route = str(request.url_rule) if request.url_rule else "unknown"
-    REQUESTS.labels(request.method, route, response.status_code).observe(took)
+    method = request.method if request.method in METHODS else "other"  # callers invent what they like
+    REQUESTS.labels(method, route, response.status_code).observe(took)
     log.info("request", method=request.method, route=route, status=response.status_code, ms=round(took * 1000, 1))
     return response
 

@@ -200,7 +200,8 @@ def private_postgres() -> Iterator[Server]:
         data = str(folder / "data")
         initdb = [str(programs.parent / "initdb"), "-D", data, "-U", "clozit", "-A", "scram-sha-256", "-N"]
         subprocess.run([*initdb, f"--pwfile={folder / 'password'}"], check=True, user=user, capture_output=True)
-        settings = ["fsync=off", "synchronous_commit=off", "max_connections=300", f"unix_socket_directories={folder}"]
+        # Not synchronous_commit=off: a killed server would forget what it had confirmed, and blame the services.
+        settings = ["fsync=off", "max_connections=300", f"unix_socket_directories={folder}"]
         options = [part for setting in settings for part in ("-c", setting)]
         command = [str(programs), "-D", data, "-h", "127.0.0.1", "-p", str(port), *options]
         url = f"postgresql://clozit:{password}@127.0.0.1:{port}/postgres"

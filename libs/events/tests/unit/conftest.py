@@ -1,0 +1,38 @@
+"""No unit test speaks to anybody; what it sets up for logging ends with it."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_socket import disable_socket, enable_socket
+
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+
+
+@pytest.fixture(autouse=True)
+def no_sockets() -> Iterator[None]:
+    disable_socket()
+    yield
+    enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture(scope="session")
+def contracts() -> Mapping[tuple[str, int], dict[str, Any]]:
+    """The golden documents by (type, version)."""
+    return {_key(path): json.loads(path.read_text(encoding="utf-8")) for path in CONTRACTS.glob("*.json")}
+
+
+def _key(path: Path) -> tuple[str, int]:
+    event_type, _, version = path.stem.rpartition(".v")
+    return event_type, int(version)

@@ -1,0 +1,59 @@
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from events.envelope import Event
+from events.errors import Ignored, NotYet
+from events.handlers import Handlers
+from sqlalchemy.orm import Session
+
+SESSION = cast(Session, None)  # no handler here asks it anything
+
+
+def event(routing_key: str) -> Event:
+    return Event("evt_1", routing_key, "orders", datetime(2026, 5, 4, tzinfo=UTC), b"{}")
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    return Handlers()
+
+
+def test_handlers_run_in_the_order_of_their_definition(handlers: Handlers) -> None:
+    ran: list[str] = []
+    handlers.on("a.b")(lambda *_: ran.append("first"))
+    handlers.on("c.d", "a.b")(lambda *_: ran.append("second"))
+    handlers.run(event("a.b"), SESSION)
+    assert ran == ["first", "second"]
+
+
+def test_event_without_a_handler_is_ignored_with_the_reason(handlers: Handlers) -> None:
+    handlers.on("a.b")(lambda *_: None)
+    with pytest.raises(Ignored, match=r"a\.b\.c"):
+        handlers.run(event("a.b.c"), SESSION)
+
+
+def test_what_a_handler_raises_stops_the_next_one(handlers: Handlers) -> None:
+    def wait(_event: Event, _session: Session) -> None:
+        raise NotYet("the order")
+
+    ran: list[str] = []
+    handlers.on("a.b")(wait)
+    handlers.on("a.b")(lambda *_: ran.append("after"))
+    with pytest.raises(NotYet):
+        handlers.run(event("a.b"), SESSION)
+    assert ran == []
+
+
+def test_only_keys_registered_so_unblock(handlers: Handlers) -> None:
+    handlers.on("a.b", unblocks=True)(lambda *_: None)
+    handlers.on("c.d")(lambda *_: None)
+    assert handlers.unblocks(event("a.b"))
+    assert not handlers.unblocks(event("c.d"))
+
+
+def test_registering_leaves_the_function_as_it_was(handlers: Handlers) -> None:
+    def reserve_stock(_event: Event, _session: Session) -> None: ...
+
+    assert handlers.on("a.b", "c.d")(reserve_stock) is reserve_stock
+    assert set(handlers.keys) == {"a.b", "c.d"}

@@ -1,0 +1,111 @@
+"""The schedule of an event that could not be handled. The clock stands, and chance is given."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from events import inbox
+from events.errors import NotYet
+from events.inbox import DISCARDED, DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SECONDS = {
+    RETRYING: [5, 30, 120, 600, 3600, 21600],
+    WAITING: [1, 5, 30, 120, 600, 3600, 21600, 86400, 144000],
+}
+
+
+@pytest.fixture(autouse=True)
+def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "utcnow", lambda: NOW)
+    monkeypatch.setattr(inbox.random, "uniform", lambda low, high: (low + high) / 2)
+
+
+@pytest.fixture
+def row() -> InboxEvent:
+    return InboxEvent(
+        event_id="evt_1",
+        routing_key="a.b",
+        source="orders",
+        occurred_at=NOW,
+        status=RETRYING,
+        attempts=0,
+        headers={"version": 1},
+        body=b"{}",
+    )
+
+
+def delays(row: InboxEvent, status: str, error: Exception) -> list[float]:
+    """Fail until it gives up; the seconds until each next attempt."""
+    found = []
+    while row.status != FAILED:
+        row.put_off(status, error)
+        if row.next_attempt_at is not None:
+            found.append((row.next_attempt_at - NOW).total_seconds())
+    return found
+
+
+def fail() -> None:
+    raise RuntimeError("no such column")
+
+
+@pytest.mark.parametrize(("status", "error"), [(RETRYING, RuntimeError("no")), (WAITING, NotYet("the order"))])
+def test_attempts_follow_the_schedule_and_then_fail(row: InboxEvent, status: str, error: Exception) -> None:
+    assert delays(row, status, error) == SECONDS[status]
+    assert (row.status, row.next_attempt_at, row.finished_at) == (FAILED, None, NOW)
+    assert row.attempts == len(SECONDS[status]) + 1
+
+
+def test_failed_event_keeps_what_a_retry_needs(row: InboxEvent) -> None:
+    delays(row, RETRYING, RuntimeError("no"))
+    event = row.event()
+    assert (event.id, event.routing_key, event.body, event.headers) == ("evt_1", "a.b", b"{}", {"version": 1})
+
+
+@pytest.mark.parametrize("edge", [0, 1])
+def test_jitter_is_a_fifth_at_most(row: InboxEvent, monkeypatch: pytest.MonkeyPatch, edge: int) -> None:
+    monkeypatch.setattr(inbox.random, "uniform", lambda *ends: ends[edge])
+    row.put_off(RETRYING, RuntimeError("no"))
+    assert row.next_attempt_at == NOW + timedelta(seconds=[4, 6][edge])
+
+
+def test_error_is_kept_with_its_traceback(row: InboxEvent) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        fail()
+    row.put_off(RETRYING, raised.value)
+    assert row.error == "RuntimeError: no such column"
+    assert row.traceback is not None
+    assert "in fail" in row.traceback
+
+
+def test_waiting_is_no_fault_and_has_no_traceback(row: InboxEvent) -> None:
+    row.put_off(RETRYING, RuntimeError("no"))
+    row.put_off(WAITING, NotYet("chk_1 has not arrived"))
+    assert (row.status, row.error, row.traceback) == (WAITING, "NotYet: chk_1 has not arrived", None)
+
+
+def test_fault_after_a_long_wait_is_tried_again(row: InboxEvent) -> None:
+    for _ in range(7):
+        row.put_off(WAITING, NotYet("the order"))
+    row.put_off(RETRYING, RuntimeError("a lock, a deploy"))
+    assert row.status == RETRYING
+
+
+@pytest.mark.parametrize("status", [DONE, IGNORED])
+def test_handled_event_drops_its_payload(row: InboxEvent, status: str) -> None:
+    row.put_off(RETRYING, RuntimeError("no"))
+    row.finish(status, "not ours" if status == IGNORED else None)
+    assert (row.status, row.finished_at, row.next_attempt_at) == (status, NOW, None)
+    assert (row.body, row.headers, row.traceback) == (None, None, None)
+    assert row.error == ("not ours" if status == IGNORED else None)
+    with pytest.raises(ValueError, match="dropped"):
+        row.event()
+
+
+def test_discarded_event_keeps_its_payload_and_error(row: InboxEvent) -> None:
+    row.put_off(RETRYING, RuntimeError("no"))
+    row.finish(DISCARDED)
+    assert (row.status, row.body, row.error) == (DISCARDED, b"{}", "RuntimeError: no")
+
+
+def test_traces_outlive_stripes_list() -> None:
+    assert timedelta(days=30) < inbox.KEPT

@@ -1,0 +1,96 @@
+from importlib import import_module
+
+import pytest
+from events import topology
+from events.catalogue import SCHEMAS
+
+SERVICES = sorted(topology.BINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "routing_key", "taken"),
+    [
+        ("orders.order.paid", "orders.order.paid", True),
+        ("orders.order.paid", "orders.order.paid.twice", False),
+        ("orders.order.paid", "ordersXorderXpaid", False),
+        ("orders.*.paid", "orders.order.paid", True),
+        ("orders.*.paid", "orders.paid", False),
+        ("orders.*.paid", "orders.order.line.paid", False),
+        ("*", "orders", True),
+        ("*", "orders.order", False),
+        ("orders.#", "orders", True),
+        ("orders.#", "orders.order", True),
+        ("orders.#", "orders.order.paid", True),
+        ("orders.#", "ordersome", False),
+        ("#", "orders", True),
+        ("#", "orders.order.paid", True),
+        ("#.paid", "paid", True),
+        ("#.paid", "orders.order.paid", True),
+        ("#.paid", "orders.order.unpaid", False),
+        ("orders.#.paid", "orders.paid", True),
+        ("orders.#.paid", "orders.order.paid", True),
+        ("orders.#.paid", "orders.order.line.paid", True),
+        ("orders.#.paid", "orders.order.paid.twice", False),
+        ("#.#", "orders", True),
+        ("*.#", "orders", True),
+        ("*.#.*", "orders", False),
+        ("*.#.*", "orders.order", True),
+        ("stripe.checkout.session.#", "stripe.checkout.session.async_payment_succeeded", True),
+        ("stripe.checkout.session.#", "stripe.checkout.sessions", False),
+    ],
+)
+def test_pattern_takes_the_keys_that_rabbitmq_would_route(pattern: str, routing_key: str, taken: bool) -> None:
+    assert topology.matches(pattern, routing_key) is taken
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_handlers_key_is_bound_to_its_queue(service: str) -> None:
+    keys = set(import_module(f"{service}.handlers").handlers.keys)
+    unbound = {key for key in keys if service not in topology.queues_for(key)}
+    assert keys
+    assert not unbound
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_own_event_that_is_handled_is_in_the_catalogue(service: str) -> None:
+    own = {key for key in import_module(f"{service}.handlers").handlers.keys if not key.startswith("stripe.")}
+    assert own <= {event_type for event_type, _ in SCHEMAS}
+
+
+@pytest.mark.parametrize("event_type", sorted({event_type for event_type, _ in SCHEMAS}))
+def test_every_own_event_reaches_somebody(event_type: str) -> None:
+    assert topology.queues_for(event_type)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_service_queue_has_no_length_limit(service: str) -> None:
+    """A full queue of one service would make the broker refuse what its siblings stored."""
+    queue = next(queue for queue in topology.QUEUES if queue.name == service)
+    assert (
+        not {"x-max-length", "x-max-length-bytes", "x-overflow", "x-message-ttl", "x-expires"} & queue.arguments.keys()
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_message_that_kills_its_consumer_ends_in_a_queue_for_people(service: str) -> None:
+    queues = {queue.name: queue for queue in topology.QUEUES}
+    arguments = queues[service].arguments
+    assert arguments["x-delivery-limit"] == 20
+    way = (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"])
+    assert way in queues[f"{service}.dead"].bindings
+    assert "x-max-length" not in queues[f"{service}.dead"].arguments
+
+
+def test_all_queues_are_quorum_queues() -> None:
+    assert {queue.arguments["x-queue-type"] for queue in topology.QUEUES} == {"quorum"}
+
+
+def test_exchanges_stand_before_what_refers_to_them() -> None:
+    """In the order in which every process declares them."""
+    names = [exchange.name for exchange in topology.EXCHANGES]
+    assert names.index(topology.UNROUTED) < names.index(topology.EVENTS)
+    assert {exchange for queue in topology.QUEUES for exchange, _ in queue.bindings} <= set(names)
+
+
+def test_event_that_nobody_wants_reaches_no_service() -> None:
+    assert topology.queues_for("stripe.payout.paid") == []

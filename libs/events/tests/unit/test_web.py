@@ -1,0 +1,344 @@
+"""What every service's web application does, shown on one with a few routes."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from events import auth, ops
+from events.config import Common
+from events.web import (
+    PageArgs,
+    Problem,
+    create_app,
+    create_health_app,
+    decode_cursor,
+    encode_cursor,
+    operator_required,
+    service_required,
+)
+from flask import g
+from flask.testing import FlaskClient
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+OPERATOR, OTHER, SERVICE = "operator-token-0123", "another-token-01234", "service-token-01234"
+SHOP, STAGING = "https://shop.example", "https://staging.example"
+MakeClient = Callable[..., FlaskClient]
+
+
+class Cart(Schema):
+    items = fields.List(fields.Integer(strict=True), required=True)
+    email = fields.Email()
+
+
+def routes() -> Blueprint:
+    blueprint = Blueprint("carts", __name__)
+
+    @blueprint.route("/carts", methods=["POST"])
+    @blueprint.arguments(Cart)
+    @blueprint.response(201)
+    def make(cart: dict[str, Any]) -> dict[str, Any]:
+        return {"items": len(cart["items"])}
+
+    @blueprint.route("/carts")
+    @blueprint.arguments(PageArgs, location="query")
+    def list_(args: dict[str, Any]) -> dict[str, Any]:
+        return {"after": decode_cursor(args["cursor"]) if args["cursor"] else None, "limit": args["limit"]}
+
+    @blueprint.route("/defect")
+    def fail() -> dict[str, Any]:
+        password = "local-secret"
+        raise RuntimeError(f"zoe@example.com {len(password)}")
+
+    @blueprint.route("/out-of-stock")
+    def refuse() -> dict[str, Any]:
+        raise Problem(409, "out-of-stock", "Take fewer.", headers={"Retry-After": "5"}, lines=[{"sku": "CAP"}])
+
+    @blueprint.route("/operator")
+    @operator_required
+    def operator() -> dict[str, Any]:
+        return {"actor": g.actor}
+
+    @blueprint.route("/service")
+    @service_required
+    def service() -> dict[str, Any]:
+        return {"actor": g.actor}
+
+    return blueprint
+
+
+@pytest.fixture
+def make_client() -> MakeClient:
+    def make(checks: Any = None, origins: Any = (SHOP, STAGING), **changes: Any) -> FlaskClient:
+        tokens = {"operator_tokens": {"zoe": OPERATOR, "ana": OTHER}, "service_token": SERVICE}
+        config = Common(**{"service": "carts", "port": 0, "broker_url": "memory://", **tokens, **changes})
+        app = create_app(config, title="Carts", checks=checks or {}, blueprints=[routes()], allowed_origins=origins)
+        return app.test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> FlaskClient:
+    return make_client()
+
+
+def problem(response: Any, status: int, kind: str) -> dict[str, Any]:
+    """The body of a problem, once it is one."""
+    body: dict[str, Any] = response.get_json(force=True)
+    assert response.content_type == "application/problem+json"
+    assert (response.status_code, body["status"], body["type"]) == (status, status, f"urn:clozit:problem:{kind}")
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def test_unknown_route_is_a_problem(client: FlaskClient) -> None:
+    problem(client.get("/nowhere"), 404, "not-found")
+
+
+def test_wrong_method_is_a_problem_that_says_which_are_right(client: FlaskClient) -> None:
+    response = client.delete("/carts")
+    problem(response, 405, "method-not-allowed")
+    assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
+
+
+def test_bad_fields_are_named_each(client: FlaskClient) -> None:
+    response = client.post("/carts", json={"items": [1, "two"], "email": "nobody", "colour": "red"})
+    assert problem(response, 422, "invalid-request")["errors"] == {
+        "items": {"1": ["Not a valid integer."]},
+        "email": ["Not a valid email address."],
+        "colour": ["Unknown field."],
+    }
+
+
+def test_body_of_another_shape_is_refused(client: FlaskClient) -> None:
+    assert problem(client.post("/carts", json=[1]), 422, "invalid-request")["errors"] == {
+        "_schema": ["Invalid input type."]
+    }
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff"])
+def test_body_that_is_not_json_is_a_problem(client: FlaskClient, body: bytes) -> None:
+    problem(client.post("/carts", data=body, content_type="application/json"), 400, "bad-request")
+
+
+def test_huge_body_is_refused(client: FlaskClient) -> None:
+    body = b'{"items": [' + b"1," * 600_000 + b"1]}"
+    problem(client.post("/carts", data=body, content_type="application/json"), 413, "request-entity-too-large")
+
+
+def test_defect_is_a_problem_that_tells_nothing_of_it(client: FlaskClient) -> None:
+    response = client.get("/defect")
+    problem(response, 500, "internal-error")
+    assert "zoe" not in response.text
+    assert "RuntimeError" not in response.text
+    assert "secret" not in response.text
+
+
+def test_problem_of_a_view_has_its_members_and_headers(client: FlaskClient) -> None:
+    response = client.get("/out-of-stock")
+    assert problem(response, 409, "out-of-stock")["lines"] == [{"sku": "CAP"}]
+    assert response.headers["Retry-After"] == "5"
+
+
+def test_request_id_of_the_caller_is_kept(client: FlaskClient) -> None:
+    response = client.post("/carts", json={"items": [1]}, headers={"X-Request-ID": "edge-1.2:3"})
+    assert (response.status_code, response.headers["X-Request-ID"]) == (201, "edge-1.2:3")
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", 'a"b', "é"])
+def test_odd_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"].startswith("req_")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/nowhere", "/defect"])
+def test_every_response_bears_a_request_id_of_its_own(client: FlaskClient, path: str) -> None:
+    assert client.get(path).headers["X-Request-ID"] != client.get(path).headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "actor"),
+    [("/operator", OPERATOR, "zoe"), ("/operator", OTHER, "ana"), ("/service", SERVICE, "service")],
+)
+def test_right_token_opens_and_names_its_holder(client: FlaskClient, path: str, token: str, actor: str) -> None:
+    for scheme in ("Bearer", "bearer"):
+        response = client.get(path, headers={"Authorization": f"{scheme} {token}"})
+        assert (response.status_code, response.get_json()) == (200, {"actor": actor})
+
+
+@pytest.mark.parametrize("path", ["/operator", "/service"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Basic {OPERATOR}",
+        OPERATOR,
+        f"Bearer {OPERATOR} ",
+        f"Bearer {OPERATOR[:-1]}",
+        "Bearer é",
+        "Bearer zoe",
+    ],
+)
+def test_missing_or_wrong_token_is_refused(client: FlaskClient, path: str, given: str | None) -> None:
+    response = client.get(path, headers={"Authorization": given} if given is not None else {})
+    problem(response, 401, "unauthorized")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_operators_and_services_cannot_stand_in_for_each_other(client: FlaskClient) -> None:
+    assert client.get("/operator", headers={"Authorization": f"Bearer {SERVICE}"}).status_code == 401
+    assert client.get("/service", headers={"Authorization": f"Bearer {OPERATOR}"}).status_code == 401
+
+
+def test_service_without_tokens_lets_nobody_in(make_client: MakeClient) -> None:
+    client = make_client(operator_tokens={}, service_token="")
+    for given in ("Bearer", "Bearer ", "Bearer x"):
+        assert client.get("/operator", headers={"Authorization": given}).status_code == 401
+        assert client.get("/service", headers={"Authorization": given}).status_code == 401
+
+
+def test_every_token_is_compared_in_constant_time(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    class Hmac:
+        @staticmethod
+        def compare_digest(known: bytes, given: bytes) -> bool:
+            compared.append(known)
+            return hmac.compare_digest(known, given)
+
+    monkeypatch.setattr(auth, "hmac", Hmac)
+    client.get("/operator", headers={"Authorization": f"Bearer {OPERATOR}"})
+    assert compared == [OPERATOR.encode(), OTHER.encode()]
+
+
+@pytest.mark.parametrize("cursor", ["zzz", "!!!", "é", "e30", "bnVsbA", "%00", "W", encode_cursor("a") + "x"])
+def test_cursor_that_is_none_of_ours_is_refused(client: FlaskClient, cursor: str) -> None:
+    response = client.get("/carts", query_string={"cursor": cursor})
+    assert "cursor" in problem(response, 422, "invalid-request")["errors"]
+
+
+def test_cursor_survives_the_way_to_the_caller_and_back(client: FlaskClient) -> None:
+    values = ["2026-05-04T10:00:00+00:00", "ord_ü", 7, None]
+    cursor = encode_cursor(*values)
+    assert decode_cursor(cursor) == tuple(values)
+    assert client.get("/carts", query_string={"cursor": cursor}).get_json()["after"] == values
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "many", "-1"])
+def test_limit_out_of_bounds_is_refused(client: FlaskClient, limit: str) -> None:
+    assert "limit" in problem(client.get(f"/carts?limit={limit}"), 422, "invalid-request")["errors"]
+
+
+def test_limit_has_a_default(client: FlaskClient) -> None:
+    assert client.get("/carts").get_json() == {"after": None, "limit": 50}
+
+
+@pytest.mark.parametrize("values", [("noon", "evt_1"), (5, "evt_1"), ("2026-05-04T10:00:00+00:00",)], ids=str)
+def test_cursor_of_another_list_is_refused_by_the_inbox(values: tuple[Any, ...]) -> None:
+    with pytest.raises(Problem) as raised:
+        ops._after(encode_cursor(*values))
+    assert raised.value.status == 422
+
+
+def test_cursor_with_a_time_of_no_zone_is_refused_by_the_inbox() -> None:
+    with pytest.raises(Problem):
+        ops._after(encode_cursor("2026-05-04T10:00:00", "evt_1"))
+
+
+@pytest.mark.parametrize("origin", [SHOP, STAGING])
+@pytest.mark.parametrize("path", ["/carts", "/out-of-stock", "/defect", "/nowhere"])
+def test_allowed_origin_may_read_answers_and_problems(client: FlaskClient, origin: str, path: str) -> None:
+    headers = client.get(path, headers={"Origin": origin}).headers
+    assert headers["Access-Control-Allow-Origin"] == origin
+    assert "X-Request-ID" in headers["Access-Control-Expose-Headers"]
+    assert "Origin" in headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", f"{SHOP}.evil.example", "https://shopXexample", "http://shop.example", "null"]
+)
+def test_other_origin_may_not(client: FlaskClient, origin: str) -> None:
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    assert "Access-Control-Allow-Origin" not in client.get("/carts", headers={"Origin": origin}).headers
+    assert "Access-Control-Allow-Origin" not in client.options("/carts", headers=preflight).headers
+
+
+def test_no_origin_may_where_none_is_configured(make_client: MakeClient) -> None:
+    response = make_client(origins=()).get("/carts", headers={"Origin": SHOP})
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_frontend_may_send_an_idempotency_key(client: FlaskClient) -> None:
+    asked = {
+        "Origin": SHOP,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type, idempotency-key",
+    }
+    response = client.options("/carts", headers=asked)
+    assert response.headers["Access-Control-Allow-Origin"] == SHOP
+    assert response.headers["Access-Control-Allow-Headers"].lower() == "content-type, idempotency-key"
+
+
+def fail_check() -> None:
+    raise ConnectionError("refused\nand a second line")
+
+
+def test_failing_check_makes_the_service_unready_but_alive(make_client: MakeClient) -> None:
+    client = make_client(checks={"database": fail_check, "broker": lambda: None})
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.get_json() == {
+        "status": "not ready",
+        "checks": {"database": "ConnectionError: refused", "broker": "ok"},
+    }
+    assert client.get("/healthz").status_code == 200
+
+
+def test_service_is_ready_when_every_check_is(make_client: MakeClient) -> None:
+    ready = make_client(checks={"database": lambda: None}).get("/readyz")
+    assert (ready.status_code, ready.get_json()) == (200, {"status": "ready", "checks": {"database": "ok"}})
+
+
+def test_worker_answers_health_alone() -> None:
+    client = create_health_app({"worker": fail_check}).test_client()
+    assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/carts")] == [
+        200,
+        503,
+        200,
+        404,
+    ]
+
+
+def test_requests_are_counted_by_route_not_by_path(client: FlaskClient) -> None:
+    client.get("/nowhere/chk_secret_1")
+    client.get("/carts")
+    metrics = client.get("/metrics").text
+    assert 'route="/carts",status="200"' in metrics
+    assert "chk_secret_1" not in metrics
+
+
+def test_strange_methods_make_no_metrics_of_their_own(client: FlaskClient) -> None:
+    client.open("/carts", method="BREW7")
+    assert "BREW7" not in client.get("/metrics").text
+
+
+def test_openapi_describes_the_routes(client: FlaskClient) -> None:
+    document = orjson.loads(client.get("/openapi.json").data)
+    assert document["openapi"] == "3.1.0"
+    assert {"get", "post"} <= document["paths"]["/carts"].keys()
+
+
+def test_openapi_describes_errors_as_they_are_sent(client: FlaskClient) -> None:
+    document = orjson.loads(client.get("/openapi.json").data)
+    content = document["components"]["responses"]["DEFAULT_ERROR"]["content"]
+    assert content.keys() == {"application/problem+json"}
+    reference = content["application/problem+json"]["schema"]["$ref"].rsplit("/", 1)[1]
+    assert {"type", "title", "status", "detail"} <= document["components"]["schemas"][reference]["properties"].keys()
