@@ -35,7 +35,7 @@ def postgres() -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
     elif _docker():
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.community.postgres import PostgresContainer
 
         with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
             yield container.get_connection_url()
@@ -50,7 +50,7 @@ def rabbitmq() -> Iterator[str]:
     if url := os.environ.get("TEST_BROKER_URL"):
         yield url
     elif _docker():
-        from testcontainers.rabbitmq import RabbitMqContainer
+        from testcontainers.community.rabbitmq import RabbitMqContainer
 
         with RabbitMqContainer(RABBITMQ_IMAGE) as container:
             host, port = container.get_container_host_ip(), container.get_exposed_port(container.port)
