@@ -103,6 +103,11 @@ def _configs(
     operators = {"demo": secrets.token_hex(16)}
     service_token = secrets.token_hex(16)
     shop = ports.url("shop")
+    origins = [
+        shop,
+        shop.replace("127.0.0.1", "localhost"),
+        *filter(None, os.environ.get("ALLOWED_ORIGINS", "").split(",")),
+    ]
 
     def base(name: str, *, database: bool = True) -> Mapping[str, Any]:
         url = f"sqlite:///{folder / name}.db" if database else ""
@@ -111,14 +116,18 @@ def _configs(
 
     at_stripe: dict[str, Any] = {"stripe_api_key": stripe.api_key, "stripe_api_base": stripe_url}
     return {
-        "inventory": inventory.config.Config(**base("inventory"), allowed_origins=[shop]),
+        "inventory": inventory.config.Config(**base("inventory"), allowed_origins=origins),
         "checkout": checkout.config.Config(
-            **base("checkout"), **at_stripe, inventory_url=ports.url("inventory"), shop_url=shop, allowed_origins=[shop]
+            **base("checkout"),
+            **at_stripe,
+            inventory_url=ports.url("inventory"),
+            shop_url=shop,
+            allowed_origins=origins,
         ),
         "webhooks": webhooks.config.Config(
             **base("webhooks", database=False), webhook_secrets=[secret], livemode=False
         ),
-        "orders": orders.config.Config(**base("orders"), **at_stripe, allowed_origins=[shop]),
+        "orders": orders.config.Config(**base("orders"), **at_stripe, allowed_origins=origins),
         "notifications": notifications.config.Config(
             **base("notifications"),
             smtp_url=f"smtp://127.0.0.1:{smtp_port}",

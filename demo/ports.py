@@ -35,7 +35,9 @@ class Ports:
     @classmethod
     def documented(cls) -> "Ports":
         """8000 and its neighbours, or as DEMO_<NAME>_PORT says. Raises `Taken` naming every port that is not free."""
-        wanted = {name: int(os.environ.get(f"DEMO_{name.upper()}_PORT", port)) for name, port in DEFAULTS.items()}
+        wanted = {name: _wanted(name, port) for name, port in DEFAULTS.items()}
+        if len(set(wanted.values())) < len(wanted):
+            raise ValueError("two of the demo's ports are the same: look at DEMO_…_PORT")
         taken = {name: port for name, port in wanted.items() if not _is_free(port)}
         if taken:
             raise Taken(taken)
@@ -66,6 +68,14 @@ class Ports:
     @property
     def smtp(self) -> int:
         return self.of("smtp")
+
+
+def _wanted(name: str, port: int) -> int:
+    variable = f"DEMO_{name.upper()}_PORT"
+    given = os.environ.get(variable, str(port))
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise ValueError(f"{variable}={given} is not a port: give a number from 1 to 65535")
+    return int(given)
 
 
 def _is_free(port: int) -> bool:

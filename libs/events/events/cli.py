@@ -38,6 +38,7 @@ def service_cli(
     def web(threads: int, workers: int) -> None:
         from granian import Granian
         from granian.constants import Interfaces
+        from granian.log import LogLevels
 
         config = configuration(load)
         Granian(
@@ -51,6 +52,7 @@ def service_cli(
             backlog=1024,
             workers_kill_timeout=8,
             log_access=False,
+            log_level=LogLevels.error,  # its own start-up lines are no JSON
             respawn_failed_workers=True,
         ).serve()
 
@@ -71,7 +73,7 @@ def configuration(load: Callable[[], Any]) -> Any:
     try:
         return load()
     except ConfigError as error:
-        click.echo("The configuration is not complete:", err=True)
+        click.echo("The configuration is not right:", err=True)
         for variable, problems in sorted(error.problems.items()):
             click.echo(f"  {variable}: {' '.join(problems)}", err=True)
         sys.exit(2)

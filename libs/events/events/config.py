@@ -12,6 +12,10 @@ from events.errors import ConfigError
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset one on as ""
+BROKER = validate.Regexp(r"amqps?://.+|memory://", error="Give amqp://user:password@host:port/vhost.")
+DATABASE = validate.Regexp(
+    r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Give postgresql://user:password@host/name."
+)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -67,8 +71,8 @@ def common(
     return {
         "service": service,
         "port": env.int("PORT", port, validate=PORT),
-        "broker_url": env.str("BROKER_URL", validate=NOT_BLANK),
-        "database_url": env.str("DATABASE_URL", validate=NOT_BLANK) if database else "",
+        "broker_url": env.str("BROKER_URL", validate=[NOT_BLANK, BROKER]),
+        "database_url": env.str("DATABASE_URL", validate=[NOT_BLANK, DATABASE]) if database else "",
         "operator_tokens": _tokens(env) if operators else {},
         "service_token": env.str("SERVICE_TOKEN", validate=validate.Length(min=MIN_SECRET)) if service_token else "",
         "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),

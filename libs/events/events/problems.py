@@ -8,6 +8,12 @@ from werkzeug.exceptions import HTTPException
 
 from events.telemetry import get_logger
 
+SENTENCES = {  # for callers of an API, in place of werkzeug's for people with a browser
+    400: "The request cannot be read: its body is not JSON, or not in UTF-8.",
+    404: "There is no such route. /openapi.json lists those of this service.",
+    405: "This route does not know that method; the Allow header names those that it does.",
+}
+
 log = get_logger(__name__)
 
 
@@ -45,7 +51,8 @@ def _from_http(error: HTTPException) -> Response:
         return Problem(422, "invalid-request", "Some fields are not right.", errors=_fields(error.data)).response()
     kind = error.name.lower().replace(" ", "-")
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
-    return Problem(error.code or 500, kind, error.description or error.name, headers=headers).response()
+    detail = SENTENCES.get(error.code or 500, error.description or error.name)
+    return Problem(error.code or 500, kind, detail, headers=headers).response()
 
 
 def _fields(data: Mapping[str, Any]) -> Any:

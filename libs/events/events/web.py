@@ -75,6 +75,7 @@ def create_app(
     app.register_blueprint(_health(checks))
     problems.register(app)
     app.before_request(_begin)
+    app.before_request(_refuse_other_bodies)
     app.after_request(_end)
     CORS(
         app,
@@ -144,6 +145,13 @@ def _state(check: Check) -> str:
     except Exception as error:  # noqa: BLE001 - whatever is wrong, this route's job is to say it
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return "ok"
+
+
+def _refuse_other_bodies() -> None:
+    """A body of another type would be read as no body at all, and its wishes as none."""
+    has_body = request.content_length or request.headers.get("Transfer-Encoding")
+    if has_body and not request.is_json:
+        raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
 
 
 def _begin() -> None:

@@ -1,6 +1,7 @@
 """The web process, wired."""
 
 from events.database import Database
+from events.migrations import check
 from events.ops import inbox_blueprint
 from events.web import create_app as create_web_app
 from flask import Flask
@@ -9,6 +10,7 @@ from checkout.api import Parts, blueprint
 from checkout.checkouts import Checkouts
 from checkout.config import Config, load
 from checkout.inventory_client import InventoryClient, StockView
+from checkout.models import CHAINS
 from checkout.stripe_sessions import StripeSessions
 
 
@@ -26,7 +28,7 @@ def create_app(
     app = create_web_app(
         config,
         title="Clozit checkout",
-        checks={"database": database.ping},
+        checks={"database": lambda: check(database, CHAINS)},
         blueprints=[blueprint, inbox_blueprint(database)],
         allowed_origins=sorted(config.origins),
     )

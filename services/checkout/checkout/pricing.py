@@ -49,7 +49,8 @@ def quote(
     discount = _discount(session, discount_code, subtotal, currency) if discount_code else 0
     for line, share in zip(lines, distribute(discount, [line["amount_total"] for line in lines]), strict=True):
         line["amount_total"] -= share
-    shipping = _shipping(session, shipping_option, subtotal - discount, currency) if shipping_option else None
+    option = shipping_option or _cheapest_shipping(session, currency)
+    shipping = _shipping(session, option, subtotal - discount, currency) if option else None
     return Quote(currency, lines, shipping, subtotal, discount, shipping["amount"] if shipping else 0)
 
 
@@ -110,6 +111,13 @@ def _discount(session: Session, code: str, subtotal: int, currency: str) -> int:
     if currency not in (discount.amounts_off or {}):
         raise Invalid({"discount_code": [f"Not valid in {currency}."]})
     return min(subtotal, (discount.amounts_off or {})[currency])
+
+
+def _cheapest_shipping(session: Session, currency: str) -> str | None:
+    """For a cart that names none: leaving the field out must not ship for free. None where the shop has no options."""
+    offered = session.scalars(select(ShippingOption).where(ShippingOption.active)).all()
+    priced = [(option.amounts[currency], option.id) for option in offered if currency in option.amounts]
+    return min(priced)[1] if priced else None
 
 
 def _shipping(session: Session, option_id: str, goods: int, currency: str) -> dict[str, Any]:

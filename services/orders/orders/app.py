@@ -1,12 +1,14 @@
 """The web process, wired."""
 
 from events.database import Database
+from events.migrations import check
 from events.ops import inbox_blueprint
 from events.web import create_app as create_web_app
 from flask import Flask
 
 from orders.api import blueprint
 from orders.config import Config, load
+from orders.models import CHAINS
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
@@ -15,7 +17,7 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
     app = create_web_app(
         config,
         title="Clozit orders",
-        checks={"database": database.ping},
+        checks={"database": lambda: check(database, CHAINS)},
         blueprints=[blueprint, inbox_blueprint(database)],
         allowed_origins=config.allowed_origins,
     )

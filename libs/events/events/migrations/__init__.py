@@ -11,6 +11,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
 from events import inbox, outbox
@@ -52,6 +54,16 @@ def migrate(database: Database, chains: Sequence[Chain], revision: str = "head")
         for chain in chains:
             command.upgrade(chain.config(connection), revision)
             connection.commit()  # ends what alembic only read; else the next chain would join that transaction
+
+
+def check(database: Database, chains: Sequence[Chain]) -> None:
+    """Raise `RuntimeError` unless the database is at this release's tables; raises what the driver raises."""
+    with database.engine.execution_options(readonly=True).connect() as connection:
+        for chain in chains:
+            script = ScriptDirectory.from_config(chain.config(connection))
+            context = MigrationContext.configure(connection, opts={"version_table": chain.version_table})
+            if set(context.get_current_heads()) != set(script.get_heads()):
+                raise RuntimeError(f"the tables of {chain.name} are not this release's: run the migrate command")
 
 
 def downgrade(database: Database, chain: Chain, revision: str = "base") -> None:

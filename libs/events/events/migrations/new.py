@@ -21,4 +21,6 @@ def main(service: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m events.migrations.new <service> <name>")
     main(*sys.argv[1:])

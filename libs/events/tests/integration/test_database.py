@@ -1,9 +1,11 @@
 """What the database layer promises on both kinds."""
 
+from pathlib import Path
+
 import pytest
-from events.database import insert_once, utcnow
+from events.database import Database, insert_once, utcnow
 from events.inbox import ConsumerControl, InboxEvent
-from events.migrations import INBOX
+from events.migrations import INBOX, OUTBOX, check, migrate
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import select
 
@@ -42,3 +44,12 @@ def test_instants_come_back_in_utc(any_database: MakeDatabase) -> None:
         session.add(row)
     with database.read() as session:
         assert session.scalars(select(InboxEvent.occurred_at)).one() == now
+
+
+def test_database_that_is_not_migrated_is_not_ready(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(RuntimeError, match="run the migrate command"):
+        check(database, (INBOX, OUTBOX))
+    migrate(database, (INBOX, OUTBOX))
+    check(database, (INBOX, OUTBOX))
+    database.dispose()

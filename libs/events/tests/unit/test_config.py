@@ -83,7 +83,7 @@ def test_secrets_stay_out_of_the_representation(load: Load) -> None:
 
 
 def test_service_asks_only_for_what_it_needs(load: Load) -> None:
-    config = load({"BROKER_URL": "b"}, database=False, operators=False, service_token=False)
+    config = load({"BROKER_URL": "amqp://b"}, database=False, operators=False, service_token=False)
     assert (config.database_url, config.operator_tokens, config.service_token) == ("", {}, "")
 
 

@@ -342,3 +342,10 @@ def test_openapi_describes_errors_as_they_are_sent(client: FlaskClient) -> None:
     assert content.keys() == {"application/problem+json"}
     reference = content["application/problem+json"]["schema"]["$ref"].rsplit("/", 1)[1]
     assert {"type", "title", "status", "detail"} <= document["components"]["schemas"][reference]["properties"].keys()
+
+
+def test_body_of_another_type_is_not_read_as_none(make_client: MakeClient) -> None:
+    refused = make_client().post("/carts", data='{"items": [1]}')
+    assert refused.status_code == 415
+    assert refused.json is not None
+    assert "application/json" in refused.json["detail"]

@@ -92,7 +92,7 @@ def test_addresses_of_ours_are_passed_on_with_the_checkout_id(client: Any, world
 def test_status_and_giving_up(client: Any) -> None:
     checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
     shown = client.get(f"/checkout/sessions/{checkout_id}").json
-    assert (shown["status"], shown["session_id"], shown["amount_total"]) == ("open", "cs_test_1", 4998)
+    assert (shown["status"], shown["session_id"], shown["amount_total"]) == ("open", "cs_test_1", 5488)
     assert "url" not in shown
     for _ in range(2):
         answer = client.post(f"/checkout/sessions/{checkout_id}/expire")

@@ -79,7 +79,7 @@ def test_discount_is_made_and_used(client: Any) -> None:
     assert client.put("/discounts/Spring", json={"percent_off": 10}, headers=OPERATOR).json["code"] == "SPRING"
     cart = {"items": [{"sku": "TEE-M", "quantity": 1}, {"sku": "CAP", "quantity": 1}], "discount_code": " spring"}
     body = client.post("/checkout/sessions", json=cart).json
-    assert (body["amount_subtotal"], body["amount_discount"], body["amount_total"]) == (4249, 425, 3824)
+    assert (body["amount_subtotal"], body["amount_discount"], body["amount_total"]) == (4249, 425, 4314)
     client.put("/discounts/spring", json={"percent_off": 10, "active": False}, headers=OPERATOR)
     assert client.post("/checkout/sessions", json=cart).status_code == 422
 
@@ -99,7 +99,7 @@ def test_lines_bear_their_share_of_the_discount(world: Any) -> None:
         with pytest.raises(Invalid):
             quote(session, [Item("TEE-M", 1)], "usd", discount_code="TEN", shop_url="https://shop.test")
     assert [line["amount_total"] for line in found.lines] == [2499 - 588, 1750 - 412]
-    assert found.amount_total == 3249
+    assert found.amount_total == 3739
 
 
 def test_discount_never_exceeds_the_goods(world: Any) -> None:
@@ -144,3 +144,10 @@ def test_seed_command(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert session.get(Product, "NEW") is not None
     file.write_text('{"products": [{"sku": "NEW"}]}')
     assert "is not a catalogue" in CliRunner().invoke(main, ["seed", str(file)]).output
+
+
+def test_cart_that_names_no_shipping_does_not_ship_for_free(world: Any) -> None:
+    with world.database.read() as session:
+        quoted = quote(session, [Item("TEE-M", 1)], "eur", shop_url="https://shop.test")
+    assert quoted.shipping is not None
+    assert (quoted.shipping["id"], quoted.amount_shipping) == ("standard", 490)

@@ -81,7 +81,7 @@ def test_price_change_between_two_tries_does_not_change_what_was_agreed(world: A
         world.start()
     with world.database.begin() as session:
         session.get(models.Product, "TEE-M").active = False
-    assert world.start().amount_total == 4998
+    assert world.start().amount_total == 5488
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
@@ -238,7 +238,7 @@ def test_discounted_session_repeats_after_stripe_forgot_the_keys(world: Any, cra
         world.start(discount_code="SPRING")
     world.stripe.answers.clear()
     checkout = world.start(discount_code="SPRING")
-    assert (checkout.amount_discount, checkout.amount_total) == (500, 4498)
+    assert (checkout.amount_discount, checkout.amount_total) == (500, 4988)
     assert world.stripe.coupons[checkout.id]["amount_off"] == "500"
     assert world.stripe.params[-1]["discounts"] == {"0": {"coupon": checkout.id}}
 
