@@ -8,13 +8,13 @@ import pytest
 
 
 class Report:
-    """A row for each fault that was survived."""
+    """A row for each fault, counted from what the services hold once all is quiet."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, int, float]] = []
+        self.rows: list[tuple[str, int, int, int, float]] = []
 
-    def add(self, fault: str, purchases: int, drained_after: float) -> None:
-        self.rows.append((fault, purchases, drained_after))
+    def add(self, fault: str, purchases: int, lost: int, twice: int, drained_after: float) -> None:
+        self.rows.append((fault, purchases, lost, twice, drained_after))
 
     def text(self) -> str:
         lines = [
@@ -22,7 +22,10 @@ class Report:
             "|---|---|---|---|---|",
         ]
         return "\n".join(
-            [*lines, *(f"| {fault} | {count} | 0 | 0 | {after:.1f} |" for fault, count, after in self.rows)]
+            [
+                *lines,
+                *(f"| {fault} | {n} | {lost} | {twice} | {after:.1f} |" for fault, n, lost, twice, after in self.rows),
+            ]
         )
 
 

@@ -55,7 +55,7 @@ class Sweep:
             self._settle(checkout_id, now)
         except Problem as problem:
             log.warning("checkout is looked at again later", checkout_id=checkout_id, reason=str(problem))
-        except Exception:
+        except Exception:  # its claim brings it back later; meanwhile it must not hold up the others
             log.exception("checkout cannot be settled", checkout_id=checkout_id)
 
     def _settle(self, checkout_id: str, now: datetime) -> None:
