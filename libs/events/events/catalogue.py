@@ -20,6 +20,8 @@ REVIEW_REASONS = (
     "oversold",
     "duplicate-payment",
 )
+REVIEW_DECISIONS = ("accept", "refund", "cancel")
+REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")  # Stripe's
 
 
 class Contract(Schema):
@@ -60,6 +62,10 @@ class CheckoutSessionStarted(CheckoutRef, Amounts):
     """Checkout made a Stripe session for this cart; amounts and lines are what the customer was shown."""
 
     livemode = fields.Boolean(required=True)
+    promotion_codes = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Stripe's page took promotion codes: what is paid may be less by their discount"},
+    )
     customer_email = fields.String(allow_none=True, load_default=None)
     locale = fields.String(allow_none=True, load_default=None)
     discount_code = fields.String(allow_none=True, load_default=None)
@@ -97,6 +103,72 @@ class ReviewOpened(OrderSnapshot):
     detail = fields.String(required=True)
 
 
+class ReviewSettled(OrderSnapshot):
+    """A person decided (or the policy did, as `policy`): ship it, give the money back, or neither."""
+
+    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
+    decision = fields.String(required=True, validate=validate.OneOf(REVIEW_DECISIONS))
+    settled_by = fields.String(required=True)
+
+
+class Pieces(Contract):
+    """`quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class StockReturned(Contract):
+    """Pieces that were sold are back on the shelf: a refund with restock, or a review that ended in one."""
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    return_id = fields.String(required=True, metadata={"description": "one return, however often it is told"})
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+
+
+class OrderShipped(OrderSnapshot):
+    """A parcel is on its way, with all or some of the order's pieces."""
+
+    shipment_id = fields.String(required=True)
+    carrier = fields.String(allow_none=True, load_default=None)
+    tracking = fields.String(allow_none=True, load_default=None)
+    tracking_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+    shipped = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+    is_complete = fields.Boolean(
+        required=True, metadata={"description": "nothing of the order is left to ship after this parcel"}
+    )
+
+
+class RefundChanged(OrderSnapshot):
+    """One refund of an order, by its id at Stripe; `amount_refunded` is the order's sum of succeeded refunds."""
+
+    refund_id = fields.String(required=True)
+    refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
+    refund_amount = fields.Integer(required=True, strict=True)
+    amount_refunded = fields.Integer(required=True, strict=True)
+    failure_reason = fields.String(allow_none=True, load_default=None)
+
+
+class DisputeChanged(OrderSnapshot):
+    """One dispute of an order's payment: `dispute_status` is Stripe's word; inquiries (`warning_…`) move no money."""
+
+    dispute_id = fields.String(required=True)
+    dispute_status = fields.String(required=True)
+    dispute_amount = fields.Integer(required=True, strict=True)
+    dispute_reason = fields.String(required=True)
+    evidence_due_by = fields.AwareDateTime(allow_none=True, load_default=None)
+    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "and not reinstated since"})
+
+
+class StockLow(Contract):
+    """What is available of a sku fell to its threshold or below."""
+
+    sku = fields.String(required=True)
+    available = fields.Integer(required=True, strict=True)
+    threshold = fields.Integer(required=True, strict=True)
+
+
 class MissingLine(Contract):
     """Of `quantity` pieces paid for, `missing` are not there."""
 
@@ -121,7 +193,16 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.order.expired", 1): OrderExpired(),
     ("orders.order.canceled", 1): OrderSnapshot(),
     ("orders.review.opened", 1): ReviewOpened(),
+    ("orders.review.settled", 1): ReviewSettled(),
+    ("orders.stock.returned", 1): StockReturned(),
+    ("orders.order.shipped", 1): OrderShipped(),
+    ("orders.refund.succeeded", 1): RefundChanged(),
+    ("orders.refund.failed", 1): RefundChanged(),
+    ("orders.dispute.opened", 1): DisputeChanged(),
+    ("orders.dispute.updated", 1): DisputeChanged(),
+    ("orders.dispute.closed", 1): DisputeChanged(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
+    ("inventory.stock.low", 1): StockLow(),
 }
 
 

@@ -31,6 +31,15 @@ OCCASIONS: Mapping[str, str] = {
     "orders.order.expired": "The session ended before anybody paid.",
     "orders.order.canceled": "The customer gave the checkout up before paying.",
     "orders.review.opened": "Money came, but not as agreed: nothing is fulfilled until a person has decided.",
+    "orders.review.settled": "A person, or the shop's policy, decided what becomes of an order that needed review.",
+    "orders.stock.returned": "Sold pieces are on the shelf again: a refund with restock, or a review's refund.",
+    "orders.order.shipped": "An operator marked a parcel with all or some of the pieces as shipped.",
+    "orders.refund.succeeded": "Stripe gave money back, whoever asked for it.",
+    "orders.refund.failed": "A refund did not reach the customer, at once or days later; the money is back with the shop.",
+    "orders.dispute.opened": "The customer's bank disputes the payment, or inquires about it.",
+    "orders.dispute.updated": "A dispute's deadline, status or funds changed.",
+    "orders.dispute.closed": "A dispute or inquiry ended: won, lost or closed.",
+    "inventory.stock.low": "What is available of a sku fell to its threshold.",
     "inventory.reservation.oversold": "A payment arrived for stock that is no longer there.",
 }
 

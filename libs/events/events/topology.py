@@ -25,8 +25,8 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "checkout.session.#",
         "inventory.reservation.#",
     ),
-    "inventory": ("stripe.checkout.session.#",),
-    "notifications": ("orders.#",),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#"),
+    "notifications": ("orders.#", "inventory.stock.#"),
 }
 
 
