@@ -35,7 +35,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.stock.returned": "Sold pieces are on the shelf again: a refund with restock, or a review's refund.",
     "orders.order.shipped": "An operator marked a parcel with all or some of the pieces as shipped.",
     "orders.refund.succeeded": "Stripe gave money back, whoever asked for it.",
-    "orders.refund.failed": "A refund did not reach the customer, at once or days later; the money is back with the shop.",
+    "orders.refund.failed": "A refund did not reach the customer, maybe days later; the shop has the money again.",
     "orders.dispute.opened": "The customer's bank disputes the payment, or inquires about it.",
     "orders.dispute.updated": "A dispute's deadline, status or funds changed.",
     "orders.dispute.closed": "A dispute or inquiry ended: won, lost or closed.",
