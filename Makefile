@@ -52,6 +52,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 lock: $(READY) ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 	@for service in $(SERVICES); do \
 		echo "services/$$service/requirements.txt"; \
 		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \

@@ -26,6 +26,7 @@ class Common:
     service: str
     port: int
     broker_url: str = field(repr=False)
+    broker_declare: bool = True  # no: `webhooks declare` does it, and this process's user may not
     database_url: str = field(default="", repr=False)
     operator_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_token: str = field(default="", repr=False)
@@ -72,6 +73,7 @@ def common(
         "service": service,
         "port": env.int("PORT", port, validate=PORT),
         "broker_url": env.str("BROKER_URL", validate=[NOT_BLANK, BROKER]),
+        "broker_declare": env.bool("BROKER_DECLARE", True),
         "database_url": env.str("DATABASE_URL", validate=[NOT_BLANK, DATABASE]) if database else "",
         "operator_tokens": _tokens(env) if operators else {},
         "service_token": env.str("SERVICE_TOKEN", validate=validate.Length(min=MIN_SECRET)) if service_token else "",

@@ -59,12 +59,14 @@ class Consumer(ConsumerMixin):
         runner: Runner,
         *,
         is_paused: Callable[[], bool],
+        declare: bool = True,
     ) -> None:
         self.connection = connect(broker_url)
         self._queue = Queue(service, no_declare=True)
         self._database = database
         self._runner = runner
         self._is_paused = is_paused
+        self._declare = declare
         self._in_hand: list[Message] = []
         self.consuming = threading.Event()
 
@@ -74,7 +76,8 @@ class Consumer(ConsumerMixin):
 
     def get_consumers(self, make: Any, channel: Any) -> list[Any]:
         self._in_hand.clear()  # what an earlier connection brought will be delivered again
-        declare_topology(channel)
+        if self._declare:
+            declare_topology(channel)
         return [make(queues=[self._queue], on_message=self._in_hand.append, prefetch_count=PREFETCH)]
 
     def consume(

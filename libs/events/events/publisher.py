@@ -71,11 +71,12 @@ class _Pending:
 class PikaPublisher:
     """`Publisher` over RabbitMQ. All `_on…` methods run on the I/O thread, the public ones on their callers'."""
 
-    def __init__(self, broker_url: str, *, window: int = WINDOW) -> None:
+    def __init__(self, broker_url: str, *, window: int = WINDOW, declare: bool = True) -> None:
         self._parameters = pika.URLParameters(broker_url)
         self._parameters.heartbeat = HEARTBEAT
         self._parameters.socket_timeout = self._parameters.stack_timeout = CONNECT_TIMEOUT
         self._window = window
+        self._declares = declare
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._under_way = 0
@@ -154,12 +155,8 @@ class PikaPublisher:
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_returned)
-        for exchange in topology.EXCHANGES:
-            channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
-        for queue in topology.QUEUES:
-            channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-            for exchange_name, key in queue.bindings:
-                channel.queue_bind(queue.name, exchange_name, key)
+        if self._declares:
+            _declare_topology(channel)
         channel.confirm_delivery(
             lambda frame: self._on_answer(channel, frame.method), lambda _frame: self._on_ready(channel)
         )
@@ -293,10 +290,19 @@ class PikaPublisher:
             pending.future.set_exception(error)
 
 
-def connect(broker_url: str) -> Publisher:
-    """The publisher for a broker's URL: RabbitMQ by pika, `memory://` by kombu."""
+def _declare_topology(channel: Channel) -> None:
+    for exchange in topology.EXCHANGES:
+        channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
+    for queue in topology.QUEUES:
+        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        for exchange_name, key in queue.bindings:
+            channel.queue_bind(queue.name, exchange_name, key)
+
+
+def connect(broker_url: str, *, declare: bool = True) -> Publisher:
+    """The publisher for a broker's URL: RabbitMQ by pika, `memory://` by kombu. `declare`: the bus's topology too."""
     if broker_url.startswith("memory://"):
         from events.memory import MemoryPublisher
 
         return MemoryPublisher(broker_url)
-    return PikaPublisher(broker_url)
+    return PikaPublisher(broker_url, declare=declare)

@@ -59,9 +59,14 @@ class Worker:
         self._paused = False
         self._runner = Runner(database, handlers)
         self._consumer = Consumer(
-            config.broker_url, config.service, database, self._runner, is_paused=lambda: self._paused
+            config.broker_url,
+            config.service,
+            database,
+            self._runner,
+            is_paused=lambda: self._paused,
+            declare=config.broker_declare,
         )
-        self._publisher = publisher.connect(config.broker_url) if publishes else None
+        self._publisher = publisher.connect(config.broker_url, declare=config.broker_declare) if publishes else None
         self._relay = Relay(database, self._publisher) if self._publisher else None
         self._jobs = [
             Job("retries", RETRY_POLL, self._retry_due),

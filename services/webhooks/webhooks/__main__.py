@@ -1,4 +1,4 @@
-"""python -m webhooks web | backfill"""
+"""python -m webhooks web | declare | backfill"""
 
 import json
 import sys
@@ -11,6 +11,7 @@ import click
 import stripe
 from events import publisher
 from events.cli import configuration, service_cli
+from events.consumer import connect, declare_topology
 from events.errors import Unpublished
 from events.telemetry import configure_logging
 
@@ -29,6 +30,17 @@ def _types(_ctx: click.Context, _param: click.Parameter, value: str) -> list[str
 
 
 @main.command()
+def declare() -> None:
+    """Declare the bus: exchanges, queues and bindings; safe to repeat.
+
+    For a broker on which the services' own users may not (BROKER_DECLARE=false); BROKER_URL bears one that may.
+    """
+    with connect(configuration(load).broker_url) as connection:
+        declare_topology(connection.default_channel)
+    click.echo("declared")
+
+
+@main.command()
 @click.option("--since", type=Since(), required=True, help="How far back: 90s, 30m, 12h, 3d, or an instant.")
 @click.option("--types", default="", callback=_types, help="Only these types of Stripe's, separated by commas.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events a second.")
@@ -44,7 +56,9 @@ def backfill(since: datetime, types: list[str], rate: float, starting_after: str
     if since > wanted:
         click.echo(f"Stripe lists events for {recovery.LISTED_FOR.days} days only: back to {_iso(since)}.", err=True)
     report = Report(settled=starting_after)
-    publishing = nullcontext() if dry_run else closing(publisher.connect(config.broker_url))
+    publishing = (
+        nullcontext() if dry_run else closing(publisher.connect(config.broker_url, declare=config.broker_declare))
+    )
     with publishing as broker, stripe_events(config.stripe_api_key, config.stripe_api_base) as events, interruptible():
         filling = Backfill(broker, report, livemode=config.livemode, rate=rate)
         problem = _run(filling, report, events.since(since, types, starting_after))

@@ -14,7 +14,7 @@ from webhooks.config import Config, load
 def create_app(config: Config, publishing: Publisher | None = None) -> Flask:
     """The application; without a publisher given, it connects one of its own and closes it at exit."""
     if publishing is None:
-        publishing = publisher.connect(config.broker_url)
+        publishing = publisher.connect(config.broker_url, declare=config.broker_declare)
         atexit.register(publishing.close)
     return create_web_app(
         config,

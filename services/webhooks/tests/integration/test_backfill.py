@@ -101,7 +101,7 @@ def buy(fake: FakeStripe) -> Buy:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> RecordingPublisher:
     recording = RecordingPublisher()
-    monkeypatch.setattr(publisher, "connect", lambda _url: recording)
+    monkeypatch.setattr(publisher, "connect", lambda _url, **_options: recording)
     return recording
 
 
@@ -189,7 +189,7 @@ def test_dry_run_publishes_nothing_and_needs_no_broker(
     buy: Buy, run: Backfilling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buy(1)
-    monkeypatch.setattr(publisher, "connect", lambda _url: pytest.fail("connected to the broker"))
+    monkeypatch.setattr(publisher, "connect", lambda _url, **_options: pytest.fail("connected to the broker"))
     told = summary(run("--since", "1h", "--dry-run"))
     assert told["listed"] > 0
     assert (told["published"], told["dry_run"]) == (0, True)
