@@ -138,6 +138,12 @@ class OrderShipped(OrderSnapshot):
     is_complete = fields.Boolean(
         required=True, metadata={"description": "nothing of the order is left to ship after this parcel"}
     )
+    remaining = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what is left to ship after this parcel, refunded pieces aside; null: not told"},
+    )
 
 
 class RefundChanged(OrderSnapshot):
@@ -147,6 +153,12 @@ class RefundChanged(OrderSnapshot):
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
     amount_refunded = fields.Integer(required=True, strict=True)
+    amount_paid = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "all payments of the order, a duplicate one included; null: the order's total"},
+    )
     failure_reason = fields.String(allow_none=True, load_default=None)
 
 
