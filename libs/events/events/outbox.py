@@ -79,7 +79,8 @@ def add_stripe(
 ) -> str:
     """Promise a Stripe event made from the object at Stripe, for one whose webhook never came.
 
-    `event_id` must be the same whenever the same change is found again: that makes the repeat harmless.
+    `event_id` must be the same whenever the same change is found again: that makes the repeat harmless. Sessions have
+    theirs from `recovered_id`.
     """
     now = utcnow()
     document = {
@@ -93,6 +94,14 @@ def add_stripe(
     headers = {"livemode": document["livemode"]}
     body = orjson.dumps(document, default=str)  # the SDK's Decimals, which no handler reads
     return _promise(session, Event(event_id, STRIPE + stripe_type, source, now, body, correlation_id, headers))
+
+
+def recovered_id(checkout_session: Mapping[str, Any], fact: str) -> str:
+    """The id of a session's event made from the object, alike whoever finds it missing: checkout or orders.
+
+    The payment status is part of it: `completed` is another change while unpaid than once it is paid.
+    """
+    return f"evt_recovered_{checkout_session['id']}_{fact}_{checkout_session['payment_status']}"
 
 
 def _promise(session: Session, event: Event) -> str:

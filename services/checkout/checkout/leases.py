@@ -114,7 +114,7 @@ class Sweep:
             session,
             f"checkout.session.{fact}",
             found,
-            event_id=f"evt_recovered_{found['id']}_{fact}",
+            event_id=outbox.recovered_id(found, fact),
             correlation_id=checkout.id,
             source="checkout",
         )

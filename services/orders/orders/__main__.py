@@ -4,12 +4,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import click
 import stripe
 from events.cli import configuration, service_cli
 from events.database import Database
+from events.instants import Instant
 
 from orders.config import Config, load
 from orders.differences import Difference
@@ -18,22 +19,11 @@ from orders.reconcile import Reconciliation
 from orders.stripe_client import StripeRecords, stripe_client
 from orders.worker import create_worker
 
-AGES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
 
 
-def _instant(_ctx: click.Context, _param: click.Parameter, age: str) -> datetime:
-    if not (age[:-1].isascii() and age[:-1].isdigit() and age[-1] in AGES):
-        raise click.BadParameter(f"{age!r} is no age such as 90s, 30m, 24h or 3d.")
-    try:
-        return datetime.now(UTC).replace(microsecond=0) - timedelta(**{AGES[age[-1]]: int(age[:-1])})
-    except OverflowError as error:
-        raise click.BadParameter(f"{age} is longer than time has been counted.") from error
-
-
 @main.command()
-@click.option("--since", default="24h", show_default=True, callback=_instant, help="How far back: 90s, 30m, 24h, 3d.")
+@click.option("--since", default="24h", show_default=True, type=Instant(), help="How far back: 24h, 3d, or an instant.")
 @click.option("--heal", is_flag=True, help="Send the events that are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def reconcile(since: datetime, heal: bool, as_json: bool) -> None:

@@ -50,7 +50,8 @@ class Reconciliation:
         """Promise the event that is missing, if one is and was not sent before; `healed_by` tells."""
         if difference.fact is None or difference.session_id is None:
             return difference
-        event_id = f"evt_recovered_{difference.session_id}_{difference.fact}"
+        found = self._differing[difference.session_id]
+        event_id = outbox.recovered_id(found, difference.fact)
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
@@ -59,7 +60,7 @@ class Reconciliation:
             outbox.add_stripe(
                 session,
                 f"checkout.session.{difference.fact}",
-                self._differing[difference.session_id],
+                found,
                 event_id=event_id,
                 correlation_id=difference.checkout_id,
                 source="orders",

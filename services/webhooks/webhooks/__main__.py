@@ -13,10 +13,11 @@ from events import publisher
 from events.cli import configuration, service_cli
 from events.consumer import connect, declare_topology
 from events.errors import Unpublished
+from events.instants import Instant
 from events.telemetry import configure_logging
 
 from webhooks import backfill as recovery
-from webhooks.backfill import MAX_TYPES, Backfill, Report, Since, interruptible, stripe_events, within_reach
+from webhooks.backfill import MAX_TYPES, Backfill, Report, interruptible, stripe_events, within_reach
 from webhooks.config import Config, load
 
 main = service_cli("webhooks", load=load, app="webhooks.app:create_wsgi")
@@ -41,7 +42,7 @@ def declare() -> None:
 
 
 @main.command()
-@click.option("--since", type=Since(), required=True, help="How far back: 90s, 30m, 12h, 3d, or an instant.")
+@click.option("--since", type=Instant(), required=True, help="How far back: 90s, 30m, 12h, 3d, or an instant.")
 @click.option("--types", default="", callback=_types, help="Only these types of Stripe's, separated by commas.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events a second.")
 @click.option("--starting-after", metavar="EVENT", help="Go on after this event, as an interrupted run says.")

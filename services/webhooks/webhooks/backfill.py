@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-import click
 import orjson
 import stripe
 from events.envelope import Event
@@ -33,29 +32,6 @@ PAGE = 100  # the most that Stripe puts on one
 TIMEOUT = 10  # seconds a try
 RETRIES = 2  # by the SDK: lost connections, timeouts, 409 and 5xx
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds until an unconfirmed event is tried again; a broker restarts in less
-AGES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Since(click.ParamType[datetime]):
-    """An age such as 90s, 30m, 12h or 3d, or an instant such as 2026-11-20T10:00:00Z; the instant."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return self._instant(str(value)).replace(microsecond=0)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is neither an age such as 90s, 30m, 12h, 3d nor an instant with its zone.", param, ctx
-            )
-
-    def _instant(self, text: str) -> datetime:
-        if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in AGES:
-            return datetime.now(UTC) - timedelta(**{AGES[text[-1]]: int(text[:-1])})
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            raise ValueError(text)
-        return instant.astimezone(UTC)
 
 
 def within_reach(since: datetime) -> datetime:

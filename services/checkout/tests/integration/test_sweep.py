@@ -146,7 +146,7 @@ def test_end_whose_webhook_never_came_is_put_on_the_bus(any_world: Any, outcome:
     assert any_world.row().status == status
     found = [event for event in outbox_events(any_world.database) if event.is_stripe]
     assert [(event.id, event.routing_key) for event in found] == [
-        (f"evt_recovered_cs_test_1_{fact}", f"stripe.checkout.session.{fact}")
+        (f"evt_recovered_cs_test_1_{fact}_paid", f"stripe.checkout.session.{fact}")
     ]
     assert found[0].correlation_id == checkout.id
     assert found[0].object["payment_status"] == "paid"

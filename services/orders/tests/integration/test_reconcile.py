@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import stripe
 from click.testing import CliRunner, Result
+from events import outbox
 from events.database import Database
 from events.envelope import own_event
 from events.testing import Bus, deliver, outbox_events
@@ -147,10 +148,10 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
 
     healing = run("--heal")
     assert healing.exit_code == 0
-    assert f"healed: evt_recovered_{session_id}_completed" in healing.stdout
+    assert f"healed: evt_recovered_{session_id}_completed_paid" in healing.stdout
     [event] = outbox_events(shop.database)
     assert (event.id, event.routing_key) == (
-        f"evt_recovered_{session_id}_completed",
+        f"evt_recovered_{session_id}_completed_paid",
         "stripe.checkout.session.completed",
     )
     assert (event.source, event.correlation_id, event.object["id"]) == ("orders", "chk_1", session_id)
@@ -200,10 +201,34 @@ def test_delayed_methods(
         shop.fake.settle(session_id)
     assert kinds(run("--json")) == [kind]
     [difference] = json.loads(run("--heal", "--json").stdout)["differences"]
-    assert difference["healed_by"] == f"evt_recovered_{session_id}_{fact}"
+    assert difference["healed_by"].startswith(f"evt_recovered_{session_id}_{fact}_")
     shop.settle()
     assert shop.status("chk_1") == status
     assert run().exit_code == 0
+
+
+def test_a_recovered_completion_takes_effect_unpaid_and_again_once_it_is_paid(shop: Shop, run: Reconciling) -> None:
+    """No webhook comes at all, and checkout's sweep has found the unpaid session and the paid one too."""
+    session_id = shop.buy("chk_1", "sepa_success")
+    run("--heal")
+    shop.settle()
+    assert shop.status("chk_1") == "payment_pending"
+    shop.fake.settle(session_id)
+    with shop.database.begin() as session:
+        found = shop.fake.session(session_id)
+        event_id = outbox.recovered_id(found, "completed")
+        outbox.add_stripe(
+            session,
+            "checkout.session.completed",
+            found,
+            event_id=event_id,
+            correlation_id="chk_1",
+            source="checkout",
+        )
+    shop.settle()
+    assert shop.status("chk_1") == "paid"
+    recovered = [event.id for event in outbox_events(shop.database) if event.is_stripe]
+    assert sorted(recovered) == [f"evt_recovered_{session_id}_completed_{status}" for status in ("paid", "unpaid")]
 
 
 def test_a_lost_expiry_is_healed_with_its_recovery_link(shop: Shop, run: Reconciling) -> None:
@@ -369,7 +394,7 @@ def test_an_event_that_did_not_mend_it_is_not_sent_again(shop: Shop, run: Reconc
     shop.change(Payment, paid_at=None)
     result = run("--heal")
     assert result.exit_code == 1
-    assert f"evt_recovered_{session_id}_completed was sent before and did not mend it" in result.stdout
+    assert f"evt_recovered_{session_id}_completed_paid was sent before and did not mend it" in result.stdout
 
 
 def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run: Reconciling) -> None:
