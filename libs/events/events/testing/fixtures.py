@@ -16,6 +16,12 @@ from events.testing import servers
 MakeDatabase = Callable[[Sequence[Chain]], Database]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once where the servers of this run came from."""
+    for source in servers.used:
+        terminalreporter.write_line(f"servers: {source}")
+
+
 def _serve(server: Callable[[], object]) -> Iterator[str]:
     try:
         with server() as url:  # type: ignore[attr-defined]

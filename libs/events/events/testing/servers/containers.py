@@ -1,0 +1,143 @@
+"""PostgreSQL and RabbitMQ from Docker, through testcontainers."""
+
+import secrets
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import docker  # type: ignore[import-untyped]
+from docker.errors import DockerException, ImageNotFound  # type: ignore[import-untyped]
+from docker.types import Ulimit  # type: ignore[import-untyped]
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+
+from events.testing.servers.local import POSTGRES_SETTINGS
+from events.testing.servers.server import Unavailable, postgres_answers, rabbitmq_answers
+from events.testing.servers.waiting import free_port, wait_until
+from events.testing.servers.watchdog import watch
+
+SOURCE = "Docker"
+IMAGES = {"postgres": "postgres:17", "rabbitmq": "rabbitmq:4-management"}
+STOP_WITHIN = 20  # seconds until a container that was asked to end is killed
+OPEN_FILES = 8_192  # Erlang makes tables as large as the limit, and an engine's own may be a thousand million
+
+testcontainers_config.ryuk_disabled = True  # one image more to pull; our watchdog does the same
+
+
+def missing(name: str) -> str | None:
+    """Why this server's container cannot be started at once; None where it can."""
+    image = IMAGES[name]
+    try:
+        client = docker.from_env()
+        try:
+            client.images.get(image)
+        finally:
+            client.close()
+    except ImageNotFound:
+        return f"the Docker engine has no {image}"
+    except DockerException:
+        return "no Docker engine answers"
+    return None
+
+
+class ContainerServer:
+    """`Server` of a container, on a host port of its own that a restart keeps."""
+
+    def __init__(
+        self, container: DockerContainer, port: int, url: str, *, ready: Callable[[str], object], control: str = ""
+    ) -> None:
+        self.url = ""
+        self._container, self._port, self._template = container.with_bind_ports(port, free_port()), port, url
+        self._ready, self._control = ready, control
+        self._watched = ExitStack()
+
+    def start(self) -> None:
+        if self.url:
+            self._docker.start()
+        else:
+            self._create()
+        try:
+            wait_until(lambda: self._ready(self.url), what=self._container.image)
+        except TimeoutError as error:
+            log = self._docker.logs(tail=30).decode(errors="replace")
+            raise Unavailable(f"{self._container.image} does not start: {log}") from error
+
+    def _create(self) -> None:
+        try:
+            self._container.start()
+        except DockerException as error:
+            raise Unavailable(f"Docker does not start {self._container.image}: {error}") from error
+        self._watched.enter_context(watch("container", self._docker.id))
+        host, port = self._container.get_container_host_ip(), self._container.get_exposed_port(self._port)
+        self.url = self._template.format(host=host, port=port)
+
+    def remove(self) -> None:
+        self._container.stop()
+        self._watched.close()
+
+    def stop(self) -> None:
+        self._docker.stop(timeout=STOP_WITHIN)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self._docker.wait()
+
+    def freeze(self) -> None:
+        self._docker.pause()
+
+    def thaw(self) -> None:
+        self._docker.unpause()
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the container's first process; SIGKILL ends them all."""
+        self._docker.kill(signal=number.name)
+
+    def ctl(self, *arguments: str) -> str:
+        command = [self._control, *arguments]
+        code, (output, errors) = self._docker.exec_run(command, demux=True)
+        if code:
+            raise subprocess.CalledProcessError(code, command, (output or b"").decode(), (errors or b"").decode())
+        return (output or b"").decode()
+
+    @property
+    def _docker(self) -> Any:
+        return self._container.get_wrapped_container()
+
+
+@contextmanager
+def postgres() -> Iterator[ContainerServer]:
+    """A PostgreSQL of one's own; pulls the image where the engine lacks it; raises `Unavailable`."""
+    password = secrets.token_hex(8)
+    container = (
+        _container(IMAGES["postgres"])
+        .with_envs(POSTGRES_USER="clozit", POSTGRES_PASSWORD=password)
+        .with_command(["postgres", *POSTGRES_SETTINGS])
+    )
+    url = f"postgresql://clozit:{password}@{{host}}:{{port}}/postgres"
+    yield from _run(ContainerServer(container, 5432, url, ready=postgres_answers))
+
+
+@contextmanager
+def rabbitmq() -> Iterator[ContainerServer]:
+    """A RabbitMQ of one's own; pulls the image where the engine lacks it; raises `Unavailable`."""
+    password = secrets.token_hex(8)
+    container = _container(IMAGES["rabbitmq"]).with_envs(RABBITMQ_DEFAULT_USER="clozit", RABBITMQ_DEFAULT_PASS=password)
+    url = f"amqp://clozit:{password}@{{host}}:{{port}}/%2F"
+    yield from _run(ContainerServer(container, 5672, url, ready=rabbitmq_answers, control="rabbitmqctl"))
+
+
+def _container(image: str) -> DockerContainer:
+    try:
+        return DockerContainer(image).with_kwargs(ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)])
+    except DockerException as error:
+        raise Unavailable(f"no Docker engine answers: {error}") from error
+
+
+def _run(server: ContainerServer) -> Iterator[ContainerServer]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

@@ -1,0 +1,151 @@
+"""PostgreSQL and RabbitMQ from the programs on this machine, on free ports, each in a temporary folder of its own."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from events.testing.servers.process import ProcessServer
+from events.testing.servers.server import Unavailable, postgres_answers, rabbitmq_answers
+from events.testing.servers.waiting import free_port
+
+SOURCE = "programs on this machine"
+POSTGRES_PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin")
+RABBITMQ_PROGRAMS = ("/usr/lib/rabbitmq/bin",)
+# Not synchronous_commit=off: a killed server would forget what it had confirmed, and blame the services.
+POSTGRES_SETTINGS = ("-c", "fsync=off", "-c", "max_connections=300")
+
+
+@contextmanager
+def postgres() -> Iterator[ProcessServer]:
+    """A PostgreSQL of one's own; raises `Unavailable`."""
+    program = _program("postgres", POSTGRES_PROGRAMS)
+    user = _unprivileged_user()
+    with _folder("clozit-postgres-", user) as folder:
+        password, port = secrets.token_hex(8), free_port()
+        (folder / "password").write_text(password)
+        if user:
+            shutil.chown(folder / "password", user)
+        data = str(folder / "data")
+        initdb = [str(program.parent / "initdb"), "-D", data, "-U", "clozit", "-A", "scram-sha-256", "-N"]
+        subprocess.run([*initdb, f"--pwfile={folder / 'password'}"], check=True, user=user, capture_output=True)
+        command = [str(program), "-D", data, "-h", "127.0.0.1", "-p", str(port), *POSTGRES_SETTINGS]
+        command += ["-c", f"unix_socket_directories={folder}"]
+        url = f"postgresql://clozit:{password}@127.0.0.1:{port}/postgres"
+        yield from _run(
+            ProcessServer(url, command, folder, ready=lambda: postgres_answers(url), stop=signal.SIGINT, user=user)
+        )
+
+
+@contextmanager
+def rabbitmq() -> Iterator[ProcessServer]:
+    """A RabbitMQ of one's own; raises `Unavailable`."""
+    with port_mapper() as environment, rabbitmq_node(environment) as server:
+        yield server
+
+
+@contextmanager
+def rabbitmq_node(environment: Mapping[str, str]) -> Iterator[ProcessServer]:
+    """One node, with the Erlang cookie and port mapper that `environment` names; raises `Unavailable`."""
+    program = _program("rabbitmq-server", RABBITMQ_PROGRAMS)
+    with _folder("clozit-rabbitmq-") as folder:
+        port = free_port()
+        (folder / "plugins").write_text("[].")
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{port}\nvm_memory_high_watermark.relative = 0.3\n"
+        )
+        url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
+        yield from _run(
+            ProcessServer(
+                url,
+                [str(program)],
+                folder,
+                ready=lambda: rabbitmq_answers(url),
+                stop=signal.SIGTERM,
+                environment={
+                    **environment,
+                    "RABBITMQ_NODENAME": f"clozit{port}@localhost",
+                    "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+                    "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+                    "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+                    "RABBITMQ_LOG_BASE": str(folder / "logs"),
+                    "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+                    "RABBITMQ_DIST_PORT": str(free_port()),
+                },
+                control=str(program.parent / "rabbitmqctl"),
+            )
+        )
+
+
+@contextmanager
+def port_mapper() -> Iterator[Mapping[str, str]]:
+    """An Erlang port mapper and a cookie of one's own: the environment in which nodes find each other and nobody else.
+
+    Erlang would start a mapper by itself, as a daemon that outlives its nodes.
+    """
+    with _folder("clozit-erlang-") as folder:
+        port = free_port()
+        environment = {
+            **os.environ,
+            "HOME": str(folder),  # the Erlang cookie is made there
+            "ERL_EPMD_PORT": str(port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        command = [str(_program("epmd", ("/usr/lib/erlang/erts-*/bin",)))]
+        for _ in _run(
+            ProcessServer(
+                "", command, folder, ready=lambda: _listens(port), stop=signal.SIGTERM, environment=environment
+            )
+        ):
+            yield environment
+
+
+def _run(server: ProcessServer) -> Iterator[ProcessServer]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True
+
+
+def _program(name: str, folders: tuple[str, ...]) -> Path:
+    """A server program: in its package's own folders first, since Debian's wrappers on PATH want their own user."""
+    for folder in folders:
+        found = sorted(Path("/").glob(f"{folder.lstrip('/')}/{name}"))
+        if found:
+            return found[-1]
+    on_path = shutil.which(name)
+    if on_path is None:
+        raise Unavailable(f"no {name} program on this machine")
+    return Path(on_path)
+
+
+@contextmanager
+def _folder(prefix: str, owner: str | None = None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        if owner:
+            shutil.chown(folder, owner)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root: then somebody else has to."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
