@@ -10,6 +10,7 @@ from .params import (
     flag,
     integer,
     list_of,
+    map_of,
     metadata,
     number,
     one_of,
@@ -17,6 +18,7 @@ from .params import (
     text,
     url,
 )
+from .shapes.aftermath import EVIDENCE
 
 EXPAND = list_of(text(), 20)
 AMOUNT = integer(0, 99_999_999)  # Stripe's documented ceiling of eight digits
@@ -176,9 +178,11 @@ REFUND_CREATE = record(
     charge=text(),
     amount=integer(1),
     reason=one_of("duplicate", "fraudulent", "requested_by_customer"),
+    instructions_email=email,
     metadata=metadata,
     expand=EXPAND,
 )
+DISPUTE_UPDATE = describing(evidence=record(**{name: clearable(text(20_000)) for name in EVIDENCE}), submit=flag)
 COUPON_CREATE = record(
     id=text(),
     name=text(40),
@@ -188,6 +192,7 @@ COUPON_CREATE = record(
     duration=one_of("once", "forever"),
     max_redemptions=integer(1),
     redeem_by=integer(),
+    currency_options=map_of(record(("amount_off",), amount_off=integer(1))),
     metadata=metadata,
     expand=EXPAND,
 )
@@ -198,6 +203,7 @@ PROMOTION_CODE_CREATE = record(
     active=flag,
     expires_at=integer(),
     max_redemptions=integer(1),
+    restrictions=record(first_time_transaction=flag, minimum_amount=integer(1), minimum_amount_currency=currency),
     metadata=metadata,
     expand=EXPAND,
 )

@@ -3,6 +3,7 @@
 import copy
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,7 @@ class Account:
         self.timers = Timers(self.clock)
         self.faults = Faults()
         self.idempotency = IdempotencyKeys()
+        self.refund_starts: deque[str] = deque()  # statuses that the next refunds begin with, if not the usual one
         self.stopping = threading.Event()  # ends the waits of the fault api_timeout
         self.webhooks = Webhooks(
             store=self.store,

@@ -2,9 +2,10 @@
 
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
+from .money import display
 from .shapes import catalogue as shapes
 from .state import Object
-from .totals import refuse_odd_amount
+from .totals import amount_off, refuse_odd_amount
 
 
 def create_product(account: Account, params: Object, cause: Cause) -> Object:
@@ -72,28 +73,45 @@ def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
 
 def create_promotion_code(account: Account, params: Object, cause: Cause) -> Object:
     account.store.get("coupon", params["promotion"]["coupon"], "promotion[coupon]")
+    if any(
+        known["code"].lower() == params.get("code", "").lower()
+        for known in account.store.all("promotion_code")
+        if known["active"]
+    ):
+        message = "An active promotion code with `code: {}` already exists.".format(params["code"])
+        raise StripeError(message, code="resource_already_exists", param="code")
     code = account.store.add(shapes.promotion_code(account.now(), params))
     account.emit("promotion_code.created", code, cause=cause)
     return code
 
 
-def coupon_of(account: Account, discount: Object, currency: str) -> Object:
+def coupon_of(account: Account, discount: Object, currency: str, subtotal: int) -> Object:
     """The valid coupon behind one entry of a session's `discounts`."""
     coupon_id = discount.get("coupon")
     if code_id := discount.get("promotion_code"):
         code = account.store.get("promotion_code", code_id, "discounts[0][promotion_code]")
-        if not code["active"] or _is_over(account, code["expires_at"]) or _is_used_up(code):
-            raise StripeError("This promotion code is not active.", param="discounts[0][promotion_code]")
+        _refuse_code(account, code, currency, subtotal)
         coupon_id = code["promotion"]["coupon"]
     if not coupon_id:
         raise StripeError("A discount needs a coupon or a promotion code.", param="discounts[0]")
     coupon = account.store.get("coupon", coupon_id, "discounts[0][coupon]")
     if _is_over(account, coupon["redeem_by"]) or _is_used_up(coupon):
         raise StripeError(f"Coupon expired: {coupon_id}", code="coupon_expired", param="discounts[0][coupon]")
-    if coupon["currency"] not in (None, currency):
+    if coupon["amount_off"] is not None and amount_off(coupon, currency) is None:
         message = f"The coupon {coupon_id} is in {coupon['currency']}, the session in {currency}."
         raise StripeError(message, param="discounts[0][coupon]")
     return coupon
+
+
+def _refuse_code(account: Account, code: Object, currency: str, subtotal: int) -> None:
+    if not code["active"] or _is_over(account, code["expires_at"]) or _is_used_up(code):
+        raise StripeError("This promotion code is not active.", param="discounts[0][promotion_code]")
+    limits = code["restrictions"]
+    if limits["minimum_amount"] is None:
+        return
+    if currency != limits["minimum_amount_currency"] or subtotal < limits["minimum_amount"]:
+        least = display(limits["minimum_amount"], limits["minimum_amount_currency"])
+        raise StripeError(f"This promotion code is for orders of {least} or more.", param="promotion_code")
 
 
 def redeem(account: Account, session: Object) -> None:
@@ -102,6 +120,8 @@ def redeem(account: Account, session: Object) -> None:
         for kind in ("coupon", "promotion_code"):
             if discount[kind] and (redeemed := account.store.find(discount[kind])):
                 redeemed["times_redeemed"] += 1
+                if kind == "coupon":
+                    redeemed["valid"] = not _is_used_up(redeemed)
 
 
 def _is_over(account: Account, until: int | None) -> bool:

@@ -1,6 +1,7 @@
 """The control API: look at everything, make payments without a browser, order faults, move the clock."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -10,14 +11,16 @@ from .account import AUTOMATIC, Account
 from .errors import StripeError
 from .faults import KINDS
 from .ledger import event_summary, ledger
-from .payments import DISPUTED
 from .state import Object
 from .webhooks import Endpoint
 
 PAYING = {  # method of /_control/pay -> what the customer would type on the page
     "card": {"method": "card"},
     "decline": {"method": "card", "card_number": "4000000000000002"},
-    "dispute": {"method": "card", "card_number": DISPUTED},
+    "dispute": {"method": "card", "card_number": "4000000000000259"},
+    "inquiry": {"method": "card", "card_number": "4000000000001976"},
+    "slow_refund": {"method": "card", "card_number": refunds.SLOW_CARD},
+    "failing_refund": {"method": "card", "card_number": refunds.FAILING_CARD},
     "sepa_success": {"method": "sepa_success"},
     "sepa_fail": {"method": "sepa_fail"},
 }
@@ -108,24 +111,32 @@ def _act_as_bank_or_shop(control: Blueprint, account: Account) -> None:
 
     @control.post("/refund")
     def refund() -> Response:
-        """As in the dashboard: a refund of a session's payment, or the failure of a refund."""
+        """As in the dashboard: a refund of a session's payment; or what becomes of a refund (`status`: failed)."""
         body = _body()
         if "refund_id" in body:
-            failing = account.store.get("refund", body["refund_id"])
-            return jsonify(_locked(account, refunds.fail, failing, body.get("failure_reason", "unknown")))
+            known = account.store.get("refund", body["refund_id"])
+            status, reason = body.get("status", "failed"), body.get("failure_reason", "unknown")
+            return jsonify(_locked(account, refunds.advance, known, status, reason))
         wanted: Object = {name: body[name] for name in ("amount", "reason", "metadata") if name in body}
-        wanted["charge"] = _charge(account, body)["id"]
+        wanted["charge"] = charge_of(account, body.get("session_id", ""))["id"]
         return jsonify(_locked(account, refunds.create_refund, wanted, AUTOMATIC))
+
+    @control.post("/next-refund")
+    def next_refund() -> Response:
+        """`status` pending or requires_action: how the next refund begins, whoever makes it."""
+        _locked(account, refunds.begin_next_as, _body("status")["status"])
+        return jsonify(queued=list(account.refund_starts))
 
     @control.post("/dispute")
     def dispute() -> Response:
-        """Open one on a session's payment; with a `status` of won or lost, close it."""
+        """Open one on a session's payment (`reason`, `inquiry`, `amount`); with a `status`, what becomes of it."""
         body = _body("session_id")
-        charge = _charge(account, body)
+        charge = charge_of(account, body["session_id"])
         if status := body.get("status"):
             found = account.store.get("dispute", charge["dispute"] or "")
-            return jsonify(_locked(account, disputes.close, found, status))
-        return jsonify(_locked(account, disputes.open_dispute, charge, body.get("reason", "product_not_received")))
+            return jsonify(_locked(account, disputes.advance, found, status))
+        wanted = {name: body[name] for name in ("reason", "inquiry", "amount") if name in body}
+        return jsonify(_locked(account, partial(disputes.open_dispute, **wanted), charge))
 
     @control.post("/resend")
     def resend() -> Response:
@@ -153,8 +164,8 @@ def pay_session(account: Account, session: Object, method: str, email: str | Non
     return page.pay(account, session, form, wait)
 
 
-def _charge(account: Account, body: dict[str, Any]) -> Object:
-    session = account.store.get("checkout.session", body.get("session_id", ""), "session_id")
+def charge_of(account: Account, session_id: str) -> Object:
+    session = account.store.get("checkout.session", session_id, "session_id")
     intent = account.store.get("payment_intent", session["payment_intent"] or "")
     return account.store.get("charge", intent["latest_charge"] or "")
 

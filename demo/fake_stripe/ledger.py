@@ -12,7 +12,10 @@ KINDS = {
     "charges": "charge",
     "refunds": "refund",
     "disputes": "dispute",
+    "coupons": "coupon",
+    "promotion_codes": "promotion_code",
 }
+TOTALS = ("charged", "refunded", "disputed", "balance")
 
 
 def ledger(account: Account) -> Object:
@@ -33,11 +36,14 @@ def event_summary(account: Account, event: Object) -> Object:
 
 
 def _totals(account: Account) -> Object:
-    totals: dict[str, dict[str, int]] = defaultdict(lambda: {"charged": 0, "refunded": 0, "disputed": 0})
+    """`refunded` with pending ones, `disputed` what banks hold now, `balance` after every fee."""
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(TOTALS, 0))
     for charge in account.store.all("charge"):
         if charge["status"] == "succeeded":
             totals[charge["currency"]]["charged"] += charge["amount"]
             totals[charge["currency"]]["refunded"] += charge["amount_refunded"]
     for dispute in account.store.all("dispute"):
-        totals[dispute["currency"]]["disputed"] += dispute["amount"]
+        totals[dispute["currency"]]["disputed"] -= sum(moved["amount"] for moved in dispute["balance_transactions"])
+    for moved in account.store.all("balance_transaction"):
+        totals[moved["currency"]]["balance"] += moved["net"]
     return dict(totals)

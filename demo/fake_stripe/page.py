@@ -153,8 +153,7 @@ def _shown(account: Account, session: Object) -> dict[str, Any]:
         "products": {product["id"]: product for product in account.store.all("product")},
         "rates": rates,
         "methods": [m for m, kind in METHODS.items() if kind in session["payment_method_types"]],
-        "declines": payments.DECLINES,
-        "disputed": payments.DISPUTED,
+        "cards": payments.PROMISES | {number: why.message for number, why in payments.DECLINES.items()},
         "delay": account.config.sepa_delay,
         "money": lambda amount: display(amount, session["currency"]),
     }

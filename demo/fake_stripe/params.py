@@ -119,6 +119,15 @@ def either(on_mapping: Kind, otherwise: Kind) -> Kind:
     return read
 
 
+def map_of(kind: Kind) -> Kind:
+    def read(raw: Any, name: str) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise _invalid("Invalid object", name)
+        return {key: kind(value, f"{name}[{key}]") for key, value in raw.items()}
+
+    return read
+
+
 def clearable(kind: Kind) -> Kind:
     """Updates unset a field by an empty string."""
     return lambda raw, name: None if raw == "" else kind(raw, name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from . import disputes, sessions
 from .account import Account, Cause
 from .errors import StripeError
+from .refunds import FAILING_CARD, SLOW_CARD
 from .shapes import method as methods
 from .shapes.balance import balance_transaction
 from .shapes.payment import Payer, charge, payment_intent
@@ -19,13 +20,20 @@ class Decline:
     message: str
 
 
-SUCCEEDS = ("4242424242424242", "5555555555554444", "4000056655665556")
-DISPUTED = "4000000000000259"
+SUCCEEDS = ("4242424242424242", "5555555555554444", "4000056655665556", SLOW_CARD, FAILING_CARD, *disputes.CARDS)
 DECLINES = {
     "4000000000000002": Decline("card_declined", "generic_decline", "Your card was declined."),
     "4000000000009995": Decline("card_declined", "insufficient_funds", "Your card has insufficient funds."),
     "4000000000000069": Decline("expired_card", "expired_card", "Your card has expired."),
     "4000000000000127": Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
+}
+PROMISES = {  # cards that pay, and what comes of it
+    "4242424242424242": "Pays.",
+    "4000000000000259": "Pays; the customer's bank takes the money back later (fraudulent).",
+    "4000000000002685": "Pays; the customer's bank takes the money back later (not received).",
+    "4000000000001976": "Pays; the customer's bank inquires later.",
+    SLOW_CARD: "Pays; a refund is pending at first.",
+    FAILING_CARD: "Pays; a refund succeeds, and fails later.",
 }
 NOT_A_TEST_CARD = Decline(
     "card_declined", "test_mode_live_card", "Your card was declined. Only test cards work here; try one of those below."
@@ -49,12 +57,14 @@ def pay_by_card(account: Account, session: Object, number: str, payer: Payer) ->
     intent = _confirm(account, session, payer)
     method = account.store.add(methods.card(account.now(), number, payer))
     attempt = account.store.add(charge(account.now(), intent, payer, method, account.config.shop_name))
-    if number not in (*SUCCEEDS, DISPUTED):
+    if number not in SUCCEEDS:
         raise _decline(account, intent, attempt, method, DECLINES.get(number, NOT_A_TEST_CARD))
     _succeed(account, intent, attempt, _by_customer())
     completed = sessions.complete(account, session, payer, "paid")
-    if number == DISPUTED:
-        account.later(account.config.followup_delay, lambda: disputes.open_dispute(account, attempt))
+    if number in disputes.CARDS:
+        reason, inquiry = disputes.CARDS[number]
+        delay = account.config.followup_delay
+        account.later(delay, lambda: disputes.open_dispute(account, attempt, reason, inquiry=inquiry))
     return completed
 
 

@@ -59,7 +59,15 @@ def _line_items(account: Account, params: Object, session_id: str, _cause: Cause
 
 
 def _close_dispute(account: Account, _params: Object, dispute_id: str, cause: Cause) -> Object:
-    return disputes.close(account, account.store.get("dispute", dispute_id), "lost", cause)
+    return disputes.close(account, account.store.get("dispute", dispute_id), cause)
+
+
+def _update_dispute(account: Account, params: Object, dispute_id: str, cause: Cause) -> Object:
+    return disputes.update(account, account.store.get("dispute", dispute_id), params, cause)
+
+
+def _cancel_refund(account: Account, _params: Object, refund_id: str, cause: Cause) -> Object:
+    return refunds.cancel(account, account.store.get("refund", refund_id), cause)
 
 
 def _delete_coupon(account: Account, _params: Object, coupon_id: str, cause: Cause) -> Object:
@@ -134,10 +142,12 @@ ROUTES: tuple[Route, ...] = (
         (accepted.REFUND_CREATE, refunds.create_refund),
         accepted.describing(),
     ),
-    *_resource("dispute", "/disputes", accepted.listing(**_OF_PAYMENT), None, accepted.describing()),
+    *_resource("dispute", "/disputes", accepted.listing(**_OF_PAYMENT)),
     *_resource("payment_method", "/payment_methods", accepted.listing(type=text())),
     *_resource("balance_transaction", "/balance_transactions", accepted.listing(type=text(), source=text())),
     *_resource("event", "/events", accepted.EVENT_LIST),
+    Route("POST", "/refunds/<object_id>/cancel", accepted.retrieving(), _cancel_refund),
+    Route("POST", "/disputes/<object_id>", accepted.DISPUTE_UPDATE, _update_dispute),
     Route("POST", "/disputes/<object_id>/close", accepted.retrieving(), _close_dispute),
     Route("DELETE", "/coupons/<object_id>", accepted.retrieving(), _delete_coupon),
 )

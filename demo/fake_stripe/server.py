@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import control, payments, sessions
+from . import control, disputes, payments, refunds, sessions
 from .account import AUTOMATIC, Account, Config
 from .app import create_app
 from .faults import Fault
@@ -96,6 +96,30 @@ class FakeStripe:
     def expire(self, session_id: str) -> Object:
         with self.account.store.lock:
             return sessions.expire(self.account, self.session(session_id), AUTOMATIC)
+
+    def refund(self, session_id: str, **params: Any) -> Object:
+        """As in the dashboard: `amount`, `reason`, `metadata`; without an amount, all that is left."""
+        with self.account.store.lock:
+            wanted = {**params, "charge": control.charge_of(self.account, session_id)["id"]}
+            return refunds.create_refund(self.account, wanted, AUTOMATIC)
+
+    def begin_next_refund_as(self, status: str) -> None:
+        """`pending` or `requires_action`, whoever makes it; several calls queue up."""
+        with self.account.store.lock:
+            refunds.begin_next_as(self.account, status)
+
+    def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
+        """What becomes of a refund: pending, succeeded, failed (also after it succeeded), canceled."""
+        with self.account.store.lock:
+            return refunds.advance(self.account, self.account.store.get("refund", refund_id), status, reason)
+
+    def dispute(self, session_id: str, status: str | None = None, **how: Any) -> Object:
+        """Open one (`reason`, `inquiry`, `amount`); with a status, what becomes of it (see `disputes.NEXT`)."""
+        with self.account.store.lock:
+            charge = control.charge_of(self.account, session_id)
+            if status is None:
+                return disputes.open_dispute(self.account, charge, **how)
+            return disputes.advance(self.account, self.account.store.get("dispute", charge["dispute"] or ""), status)
 
     def advance(self, seconds: float) -> None:
         self.account.timers.advance(seconds)

@@ -30,7 +30,7 @@ def create_session(account: Account, params: Object, _cause: Cause) -> Object:
     session["shipping_options"] = [_shown(rate) for rate in rates]
     coupon = None
     if given := params.get("discounts"):
-        coupon = catalogue.coupon_of(account, given[0], currency)
+        coupon = catalogue.coupon_of(account, given[0], currency, _subtotal(lines))
     price_up(session, lines, coupon, rates[0] if rates else None)
     return _open(account, session, lines, params)
 
@@ -133,9 +133,14 @@ def apply_promotion_code(account: Account, session: Object, code: str) -> None:
 
 
 def _reprice(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
-    coupon = catalogue.coupon_of(account, discounts[0], session["currency"]) if discounts else None
+    lines = account.store.line_items[session["id"]]
+    coupon = catalogue.coupon_of(account, discounts[0], session["currency"], _subtotal(lines)) if discounts else None
     rate = account.store.get("shipping_rate", rate_id) if rate_id else None
-    price_up(session, account.store.line_items[session["id"]], coupon, rate)
+    price_up(session, lines, coupon, rate)
+
+
+def _subtotal(lines: list[Object]) -> int:
+    return sum(line["amount_subtotal"] for line in lines)
 
 
 def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:

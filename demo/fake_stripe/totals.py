@@ -10,7 +10,7 @@ from .state import Object
 def price_up(session: Object, lines: list[Object], coupon: Object | None, rate: Object | None) -> None:
     """Fill in every amount of the session and of its line items. Discounts do not touch the shipping."""
     subtotal = sum(line["amount_subtotal"] for line in lines)
-    discount = _discount(coupon, subtotal)
+    discount = _discount(coupon, subtotal, session["currency"])
     _share_discount(lines, discount, subtotal)
     shipping = rate["fixed_amount"]["amount"] if rate else 0
     session["amount_subtotal"] = subtotal
@@ -20,13 +20,21 @@ def price_up(session: Object, lines: list[Object], coupon: Object | None, rate: 
     refuse_too_small(session["amount_total"], session["currency"])
 
 
-def _discount(coupon: Object | None, subtotal: int) -> int:
+def _discount(coupon: Object | None, subtotal: int, currency: str) -> int:
     if coupon is None:
         return 0
     if coupon["percent_off"] is None:
-        return min(int(coupon["amount_off"]), subtotal)
+        return min(amount_off(coupon, currency) or 0, subtotal)
     exact = Decimal(subtotal) * Decimal(str(coupon["percent_off"])) / 100
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+    return int((exact / step(currency)).quantize(Decimal(1), ROUND_HALF_UP)) * step(currency)
+
+
+def amount_off(coupon: Object, currency: str) -> int | None:
+    """In this currency; None where the coupon names no amount in it."""
+    if coupon["currency"] == currency:
+        return int(coupon["amount_off"])
+    option = coupon["currency_options"].get(currency)
+    return int(option["amount_off"]) if option else None
 
 
 def _share_discount(lines: list[Object], discount: int, subtotal: int) -> None:

@@ -11,12 +11,11 @@ EVENTS = {
     "promotion_code": ("promotion_code.updated",),
     "charge": ("charge.updated",),
     "refund": ("refund.updated", "charge.refund.updated"),
-    "dispute": ("charge.dispute.updated",),
 }
 
 
 def update(account: Account, obj: Object, params: Object, cause: Cause) -> Object:
-    before = _change(obj, {name: value for name, value in params.items() if name != "expand"})
+    before = change(obj, {name: value for name, value in params.items() if name != "expand"})
     if before and "updated" in obj:
         before["updated"], obj["updated"] = obj["updated"], account.now()
     for type_ in EVENTS.get(obj["object"], ()) if before else ():
@@ -24,7 +23,7 @@ def update(account: Account, obj: Object, params: Object, cause: Cause) -> Objec
     return obj
 
 
-def _change(obj: Object, wanted: Object) -> Object:
+def change(obj: Object, wanted: Object) -> Object:
     """Apply the changes; returns the former values of what changed."""
     before: Object = {}
     if metadata := wanted.pop("metadata", None):

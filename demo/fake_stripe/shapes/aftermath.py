@@ -34,7 +34,7 @@ EVIDENCE = (
 )
 
 
-def refund(created: int, charge: Object, amount: int, params: Object) -> Object:
+def refund(created: int, charge: Object, amount: int, params: Object, status: str) -> Object:
     by_card = charge["payment_method_details"]["type"] == "card"
     return {
         "id": new_id("re" if by_card else "pyr"),
@@ -53,7 +53,7 @@ def refund(created: int, charge: Object, amount: int, params: Object) -> Object:
         "reason": params.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "succeeded" if by_card else "pending",
+        "status": status,
         "transfer_reversal": None,
     }
 
@@ -63,8 +63,19 @@ def _to_card() -> Object:
     return {"card": card, "type": "card"}
 
 
-def dispute(created: int, charge: Object, amount: int, reason: str) -> Object:
-    card = {"brand": "visa", "case_type": "chargeback", "network_reason_code": "13.1"}
+def instructions(created: int, email: str) -> Object:
+    """The `next_action` of a refund that waits until the customer has said where the money goes."""
+    sent = {"email_sent_at": created, "email_sent_to": email}
+    return {"display_details": {"email_sent": sent, "expires_at": created + 6 * WEEK}, "type": "display_details"}
+
+
+def dispute(created: int, charge: Object, amount: int, reason: str, *, inquiry: bool) -> Object:
+    network_reason = {"fraudulent": "10.4", "product_not_received": "13.1"}.get(reason, "13.3")
+    card = {
+        "brand": charge["payment_method_details"].get("card", {}).get("brand", "visa"),
+        "case_type": "inquiry" if inquiry else "chargeback",
+        "network_reason_code": network_reason,
+    }
     by_card = charge["payment_method_details"]["type"] == "card"
     return {
         "id": new_id("dp" if by_card else "du"),
@@ -84,11 +95,11 @@ def dispute(created: int, charge: Object, amount: int, reason: str) -> Object:
             "past_due": False,
             "submission_count": 0,
         },
-        "is_charge_refundable": False,
+        "is_charge_refundable": inquiry,
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {"card": card, "type": "card"} if by_card else {"type": "sepa_debit"},
         "reason": reason,
-        "status": "needs_response",
+        "status": "warning_needs_response" if inquiry else "needs_response",
     }

@@ -100,6 +100,7 @@ def coupon(created: int, params: Object) -> Object:
         "amount_off": params.get("amount_off"),
         "created": created,
         "currency": params.get("currency"),
+        "currency_options": params.get("currency_options", {}),
         "duration": params.get("duration", "once"),
         "duration_in_months": None,
         "livemode": False,
@@ -114,11 +115,8 @@ def coupon(created: int, params: Object) -> Object:
 
 
 def promotion_code(created: int, params: Object) -> Object:
-    restrictions: dict[str, Any] = {
-        "first_time_transaction": False,
-        "minimum_amount": None,
-        "minimum_amount_currency": None,
-    }
+    unlimited = {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None}
+    restrictions: dict[str, Any] = {**unlimited, **params.get("restrictions", {})}
     return {
         "id": new_id("promo"),
         "object": "promotion_code",

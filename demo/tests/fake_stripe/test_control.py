@@ -37,7 +37,7 @@ def test_the_state_shows_everything(fake: FakeStripe, sell: Sell, post: Post) ->
     post("refund", session_id=session.id, amount=100).raise_for_status()
     state = httpx.get(f"{fake.url}/_control/state").json()
     assert [shown["id"] for shown in state["sessions"]] == [session.id]
-    assert state["totals"] == {"eur": {"charged": 5738, "refunded": 100, "disputed": 0}}
+    assert state["totals"]["eur"].items() >= {"charged": 5738, "refunded": 100, "disputed": 0}.items()
     completed = next(event for event in state["events"] if event["type"] == "checkout.session.completed")
     assert completed["object_id"] == session.id
     assert completed["deliveries"][0]["attempts"][0]["status"] == 200
@@ -60,6 +60,16 @@ def test_a_dispute_is_opened_and_won(fake: FakeStripe, sell: Sell, post: Post) -
     won = post("dispute", session_id=session.id, status="won").json()
     assert won["status"] == "won"
     assert fake.events("charge.dispute.funds_reinstated")
+    assert post("dispute", session_id=session.id, status="lost").status_code == 400
+
+
+def test_the_next_refund_begins_as_asked(fake: FakeStripe, sell: Sell, post: Post) -> None:
+    session = sell()
+    fake.pay(session.id)
+    assert post("next-refund", status="requires_action").json() == {"queued": ["requires_action"]}
+    refund = post("refund", session_id=session.id).json()
+    assert refund["status"] == "requires_action"
+    assert post("refund", refund_id=refund["id"], status="succeeded").json()["status"] == "succeeded"
 
 
 def test_the_clock_moves_and_sessions_expire(fake: FakeStripe, sell: Sell, post: Post) -> None:

@@ -1,0 +1,116 @@
+import pytest
+import stripe
+
+from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.errors import StripeError
+
+from .conftest import Sell
+
+
+@pytest.fixture
+def paid(fake: FakeStripe, sell: Sell) -> str:
+    """The session of a payment by card."""
+    session = sell()
+    fake.pay(session.id)
+    return str(session.id)
+
+
+def statuses(fake: FakeStripe, type_: str) -> list[str]:
+    return [event["data"]["object"]["status"] for event in fake.events(type_)]
+
+
+def test_a_slow_refund_is_pending_then_succeeds(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
+    session = sell()
+    fake.pay(session.id, "slow_refund")
+    created = client.v1.refunds.create({"payment_intent": fake.session(session.id)["payment_intent"]})
+    assert created.status == "pending"
+    assert fake.wait_event("charge.refund.updated")
+    (updated,) = fake.events("refund.updated")
+    assert updated["data"]["object"]["status"] == "succeeded"
+    assert updated["data"]["previous_attributes"]["status"] == "pending"
+
+
+def test_a_refund_to_a_closed_card_succeeds_then_fails(
+    client: stripe.StripeClient, fake: FakeStripe, sell: Sell
+) -> None:
+    session = sell()
+    fake.pay(session.id, "failing_refund")
+    intent = str(fake.session(session.id)["payment_intent"])
+    assert client.v1.refunds.create({"payment_intent": intent}).status == "succeeded"
+    assert fake.wait_event("charge.refund.updated")
+    (failed,) = fake.events("refund.failed")
+    assert failed["data"]["previous_attributes"]["status"] == "succeeded"
+    assert fake.ledger["totals"]["eur"]["refunded"] == 0
+    assert client.v1.refunds.create({"payment_intent": intent, "amount": 100}).amount == 100  # it may be tried again
+
+
+def test_a_debit_is_refunded_without_the_cards_own_event(fake: FakeStripe, sell: Sell) -> None:
+    session = sell()
+    fake.pay(session.id, "sepa_success")
+    fake.settle(session.id)
+    refund = fake.refund(session.id, amount=100)
+    assert (refund["id"][:4], refund["status"]) == ("pyr_", "pending")
+    fake.advance_refund(refund["id"], "succeeded")
+    assert statuses(fake, "refund.updated") == ["succeeded"]
+    assert fake.events("charge.refund.updated") == []
+
+
+def test_a_refund_may_wait_for_the_customer(client: stripe.StripeClient, fake: FakeStripe, paid: str) -> None:
+    fake.begin_next_refund_as("requires_action")
+    charge = fake.ledger["charges"][0]["id"]
+    waiting = client.v1.refunds.create({"charge": charge, "amount": 300})
+    assert waiting.status == "requires_action"
+    assert waiting.next_action is not None
+    assert waiting.next_action.type == "display_details"
+    assert client.v1.refunds.create({"charge": charge, "amount": 100}).status == "succeeded"  # only the next one
+    assert client.v1.refunds.cancel(waiting.id).status == "canceled"
+    assert fake.ledger["charges"][0]["amount_refunded"] == 100
+    with pytest.raises(stripe.InvalidRequestError, match="cannot become canceled"):
+        client.v1.refunds.cancel(waiting.id)
+
+
+def test_a_refund_that_waited_goes_on_to_succeed_and_fails_days_later(fake: FakeStripe, paid: str) -> None:
+    fake.begin_next_refund_as("requires_action")
+    refund = fake.refund(paid)
+    for status in ("pending", "succeeded", "failed"):
+        if refund["status"] != status:
+            fake.advance_refund(refund["id"], status)
+    fake.advance(3 * 24 * 3600)
+    assert refund["status"] == "failed"
+    assert "next_action" not in refund
+    with pytest.raises(StripeError, match="cannot become succeeded"):
+        fake.advance_refund(refund["id"], "succeeded")
+    with pytest.raises(StripeError, match="No refund begins as failed"):
+        fake.begin_next_refund_as("failed")
+
+
+@pytest.mark.parametrize(("already", "message"), [(0, "charge amount (€57.38)"), (5000, "on charge (€7.38)")])
+def test_too_much_is_refused_with_what_is_left(
+    client: stripe.StripeClient, fake: FakeStripe, paid: str, already: int, message: str
+) -> None:
+    if already:
+        fake.refund(paid, amount=already)
+    with pytest.raises(stripe.InvalidRequestError) as raised:
+        client.v1.refunds.create({"charge": fake.ledger["charges"][0]["id"], "amount": 5739})
+    assert message in str(raised.value)
+    assert (raised.value.http_status, raised.value.param, raised.value.code) == (400, "amount", None)
+
+
+def test_refunds_are_found_by_their_payment_with_their_metadata(
+    client: stripe.StripeClient, fake: FakeStripe, paid: str
+) -> None:
+    intent = str(fake.session(paid)["payment_intent"])
+    for number in ("rfi_1", "rfi_2"):
+        client.v1.refunds.create(
+            {"payment_intent": intent, "amount": 100, "metadata": {"refund_intention": number}},
+            {"idempotency_key": number},
+        )
+    again = client.v1.refunds.create(
+        {"payment_intent": intent, "amount": 100, "metadata": {"refund_intention": "rfi_1"}},
+        {"idempotency_key": "rfi_1"},
+    )
+    listed = client.v1.refunds.list({"payment_intent": intent}).data
+    assert [refund.metadata and refund.metadata["refund_intention"] for refund in listed] == ["rfi_2", "rfi_1"]
+    assert again.id == listed[1].id
+    assert client.v1.refunds.list({"charge": str(listed[0].charge)}).data == listed
+    assert client.v1.refunds.list({"payment_intent": "pi_other"}).data == []
