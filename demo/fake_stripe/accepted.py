@@ -110,6 +110,7 @@ LINE_ITEM = record(
         tax_behavior=TAX_BEHAVIOR,
     ),
     quantity=integer(1, 999_999),
+    tax_rates=list_of(text(), 5),
     adjustable_quantity=record(("enabled",), enabled=flag, minimum=integer(0), maximum=integer(1)),
     metadata=metadata,
 )
@@ -124,6 +125,23 @@ SHIPPING_RATE = record(
     tax_code=text(),
     metadata=metadata,
     expand=EXPAND,
+)
+TAX_RATE_CREATE = record(
+    ("display_name", "inclusive", "percentage"),
+    display_name=text(50),
+    inclusive=flag,
+    percentage=number,
+    active=flag,
+    country=text(2),
+    description=text(),
+    jurisdiction=text(50),
+    state=text(2),
+    tax_type=one_of("gst", "hst", "igst", "jct", "pst", "qst", "rst", "sales_tax", "vat"),
+    metadata=metadata,
+    expand=EXPAND,
+)
+TAX_RATE_UPDATE = describing(
+    active=flag, display_name=text(50), description=clearable(text()), jurisdiction=clearable(text(50))
 )
 _SAID = record(("message",), message=text(1200))
 SESSION_CREATE = record(

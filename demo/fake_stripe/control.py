@@ -1,7 +1,9 @@
 """The control API: look at everything, make payments without a browser, order faults, move the clock."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -92,7 +94,8 @@ def _act_as_customer(control: Blueprint, account: Account) -> None:
     def pay() -> Response:
         body = _body("session_id", "method")
         session = account.store.get("checkout.session", body["session_id"])
-        redirect_url = pay_session(account, session, body["method"], body.get("email"), body.get("wait", 0.0))
+        typed = body.get("typed", {})
+        redirect_url = pay_session(account, session, body["method"], body.get("email"), body.get("wait", 0.0), typed)
         if body.get("settle") == "now":
             _locked(account, payments.settle, session)
         return jsonify(session=session, redirect=redirect_url)
@@ -155,12 +158,25 @@ def _act_as_bank_or_shop(control: Blueprint, account: Account) -> None:
         return jsonify(event)
 
 
-def pay_session(account: Account, session: Object, method: str, email: str | None, wait: float) -> str:
-    """Pay as on the hosted page; returns the redirect. A decline raises."""
+def pay_session(
+    account: Account,
+    session: Object,
+    method: str,
+    email: str | None = None,
+    wait: float = 0.0,
+    typed: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Pay as on the hosted page; returns the redirect. A decline raises.
+
+    `typed` are the page's fields: country, shipping_rate, promotion_code, promotions, phone, line1, …
+    """
     if method not in PAYING:
         raise StripeError(f"Unknown method: {method}; known are {', '.join(PAYING)}", param="method")
     address = email or session["customer_email"] or CUSTOMER
-    form = {**page.prefilled(account, session["id"]), **PAYING[method], "email": address}
+    form = {**page.prefilled(account, session["id"]), **PAYING[method], "email": address, "terms": "accepted", **typed}
+    with account.store.lock:
+        if session["status"] == "open":
+            page.choose(account, session, form)
     return page.pay(account, session, form, wait)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import payments, sessions
+from . import payments, sessions, taxes
 from .account import AUTOMATIC, Account
 from .errors import StripeError
 from .money import display
@@ -21,6 +21,7 @@ DEFAULTS = {
     "card_expiry": "08 / 30",
     "card_cvc": "123",
     "name": "Zoë Müller",
+    "phone": "+49 30 901820",
     "line1": "Beispielstraße 12",
     "postal_code": "10115",
     "city": "Berlin",
@@ -65,8 +66,34 @@ def _session(account: Account, session_id: str) -> Object:
 
 def prefilled(account: Account, session_id: str) -> dict[str, str]:
     session = _session(account, session_id)
-    country = ((session["shipping_address_collection"] or {}).get("allowed_countries") or ["DE"])[0]
+    country = account.store.locations.get(session_id) or _countries(session)[0]
     return {**DEFAULTS, "email": session["customer_email"] or "", "country": country}
+
+
+def _countries(session: Object) -> list[str]:
+    allowed = (session["shipping_address_collection"] or {}).get("allowed_countries")
+    return allowed or ["DE", *sorted(taxes.STANDARD.keys() - {"DE"}), "US"]
+
+
+def _asks_address(session: Object) -> bool:
+    return bool(session["shipping_address_collection"]) or session["billing_address_collection"] == "required"
+
+
+def _mistakes(session: Object, form: dict[str, str]) -> dict[str, str]:
+    """What has to be typed before paying, by field."""
+    needed = {"name": "Enter your name."}
+    if session["phone_number_collection"]["enabled"]:
+        needed["phone"] = "Enter a phone number, with the country: +49 30 901820."
+    if _asks_address(session):
+        needed |= {"line1": "Enter street and number.", "postal_code": "Enter a postal code.", "city": "Enter a city."}
+    if (session["consent_collection"] or {}).get("terms_of_service") == "required":
+        needed["terms"] = "Accept the terms to go on."
+    found = {field: message for field, message in needed.items() if not form.get(field, "").strip()}
+    if not EMAIL.fullmatch(form["email"].strip()):
+        found["email"] = "Enter an e-mail address like anna@example.com."
+    if form["country"] not in _countries(session):
+        found["country"] = "Choose one of these countries."
+    return found
 
 
 def _pay(account: Account, session: Object) -> BaseResponse:
@@ -75,25 +102,30 @@ def _pay(account: Account, session: Object) -> BaseResponse:
         changed = _change_total(account, session, form)
         if changed or "update" in form:  # nobody pays an amount that they have not seen
             return _page(account, session, form, notice=changed)
-        if not EMAIL.fullmatch(form["email"].strip()):
-            return _page(account, session, form, {"email": "Enter an e-mail address like anna@example.com."})
+        if mistakes := _mistakes(session, form):
+            return _page(account, session, form, mistakes)
         return redirect(pay(account, session, form, account.config.redirect_wait), 303)
     except StripeError as error:
         return _page(account, session, form, {"pay": str(error)})
 
 
 def _change_total(account: Account, session: Object, form: dict[str, str]) -> str | None:
-    """Take up another shipping and a promotion code; says what has changed, if anything."""
+    """Take up country, shipping and a promotion code; says what has changed, if anything."""
     before = session["amount_total"]
     with account.store.lock:
-        if session["status"] != "open":
-            return None
-        chosen, cost = form.get("shipping_rate"), session["shipping_cost"]
-        if chosen and cost and chosen != cost["shipping_rate"]:
-            sessions.choose_shipping(account, session, chosen)
-        if code := form.pop("promotion_code", "").strip():
-            sessions.apply_promotion_code(account, session, code)
+        if session["status"] == "open":
+            choose(account, session, form)
         return "The total has changed." if session["amount_total"] != before else None
+
+
+def choose(account: Account, session: Object, form: dict[str, str]) -> None:
+    """What moves the total."""
+    sessions.choose_country(account, session, form["country"])
+    chosen, cost = form.get("shipping_rate"), session["shipping_cost"]
+    if chosen and cost and chosen != cost["shipping_rate"]:
+        sessions.choose_shipping(account, session, chosen)
+    if code := form.pop("promotion_code", "").strip():
+        sessions.apply_promotion_code(account, session, code)
 
 
 def pay(account: Account, session: Object, form: dict[str, str], wait: float) -> str:
@@ -112,18 +144,31 @@ def _charge(account: Account, session: Object, form: dict[str, str]) -> Object |
     if method not in METHODS:
         raise StripeError("Choose how to pay.", param="method")
     payer = _payer(session, form)
+    session["consent"] = _consent(session["consent_collection"] or {}, form)
     if METHODS[method] == "sepa_debit":
         return payments.pay_by_sepa(account, session, IBANS[method], payer)
     return payments.pay_by_card(account, session, re.sub(r"\D", "", form["card_number"]), payer)
 
 
 def _payer(session: Object, form: dict[str, str]) -> Payer:
-    address: Object | None = None
-    if session["shipping_address_collection"]:
-        typed = {name: form[name] for name in ("city", "country", "line1", "postal_code")}
-        address = {**NO_ADDRESS, **typed}
-    phone = form.get("phone") or None
-    return Payer(form["email"].strip(), form["name"].strip(), form["country"], phone, address)
+    typed = {**NO_ADDRESS, **{name: form[name] for name in ("city", "country", "line1", "postal_code")}}
+    return Payer(
+        form["email"].strip(),
+        form["name"].strip(),
+        form["country"],
+        phone=form["phone"].strip() if session["phone_number_collection"]["enabled"] else None,
+        address=typed if session["shipping_address_collection"] else None,
+        billing_address=typed if session["billing_address_collection"] == "required" else None,
+    )
+
+
+def _consent(asked: Object, form: dict[str, str]) -> Object | None:
+    promotions = terms = None
+    if asked.get("promotions") == "auto":
+        promotions = "opt_in" if form.get("promotions") else "opt_out"
+    if asked.get("terms_of_service") == "required":
+        terms = "accepted"
+    return {"promotions": promotions, "terms_of_service": terms} if promotions or terms else None
 
 
 def success_url(session: Object) -> str:
@@ -152,6 +197,12 @@ def _shown(account: Account, session: Object) -> dict[str, Any]:
         "lines": account.store.line_items[session["id"]],
         "products": {product["id"]: product for product in account.store.all("product")},
         "rates": rates,
+        "countries": _countries(session),
+        "asks_address": _asks_address(session),
+        "asks_country": _asks_address(session) or session["automatic_tax"]["enabled"],
+        "added_tax": session["amount_total"]
+        - sum(session["total_details"][part] * sign for part, sign in (("amount_discount", -1), ("amount_shipping", 1)))
+        - session["amount_subtotal"],
         "methods": [m for m, kind in METHODS.items() if kind in session["payment_method_types"]],
         "cards": payments.PROMISES | {number: why.message for number, why in payments.DECLINES.items()},
         "delay": account.config.sepa_delay,

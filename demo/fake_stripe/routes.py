@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import accepted, catalogue, disputes, refunds, sessions
+from . import accepted, catalogue, disputes, refunds, sessions, taxes
 from .account import Account, Cause
 from .expanding import line_items
 from .lists import page
@@ -101,6 +101,13 @@ ROUTES: tuple[Route, ...] = (
         accepted.listing(active=flag),
         (accepted.SHIPPING_RATE, catalogue.create_shipping_rate),
         accepted.describing(active=flag),
+    ),
+    *_resource(
+        "tax_rate",
+        "/tax_rates",
+        accepted.listing(active=flag, inclusive=flag),
+        (accepted.TAX_RATE_CREATE, taxes.create_tax_rate),
+        accepted.TAX_RATE_UPDATE,
     ),
     *_resource(
         "coupon",

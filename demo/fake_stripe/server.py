@@ -84,9 +84,14 @@ class FakeStripe:
     def clear_faults(self) -> None:
         self.account.faults.clear()
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0) -> str:
-        """Pay as on the page (methods: see `control.PAYING`), wait for the webhook; returns the redirect."""
-        return control.pay_session(self.account, self.session(session_id), method, email, wait)
+    def pay(
+        self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
+    ) -> str:
+        """Pay as on the page (methods: see `control.PAYING`), wait for the webhook; returns the redirect.
+
+        `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, phone, line1, …
+        """
+        return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 
     def settle(self, session_id: str) -> bool:
         """The bank's answer to a SEPA debit comes now."""

@@ -2,7 +2,7 @@
 
 import copy
 
-from . import catalogue
+from . import catalogue, taxes
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
 from .shapes.payment import Payer
@@ -21,6 +21,7 @@ def create_session(account: Account, params: Object, _cause: Cause) -> Object:
     if "allow_promotion_codes" in params and "discounts" in params:
         message = "You may only specify one of these parameters: allow_promotion_codes, discounts."
         raise StripeError(message, param="discounts")
+    taxes.check(account, params)
     numbered = enumerate(params["line_items"])
     lines = [catalogue.line_item(account, given, f"line_items[{position}]") for position, given in numbered]
     currency = _only_currency(lines, params.get("currency"))
@@ -28,11 +29,10 @@ def create_session(account: Account, params: Object, _cause: Cause) -> Object:
     session = checkout_session(account.now(), account.config.shop_name, currency, params)
     rates = [_shipping_rate(account, given, currency) for given in params.get("shipping_options", [])]
     session["shipping_options"] = [_shown(rate) for rate in rates]
-    coupon = None
-    if given := params.get("discounts"):
-        coupon = catalogue.coupon_of(account, given[0], currency, _subtotal(lines))
-    price_up(session, lines, coupon, rates[0] if rates else None)
-    return _open(account, session, lines, params)
+    account.store.line_items[session["id"]] = lines
+    account.store.session_params[session["id"]] = params
+    _reprice(account, session, session["discounts"], rates[0]["id"] if rates else None)
+    return _open(account, session)
 
 
 def _check_expiry(account: Account, params: Object) -> None:
@@ -73,10 +73,8 @@ def _shown(rate: Object) -> Object:
     return {"shipping_amount": rate["fixed_amount"]["amount"], "shipping_rate": rate["id"]}
 
 
-def _open(account: Account, session: Object, lines: list[Object], params: Object) -> Object:
+def _open(account: Account, session: Object) -> Object:
     session["url"] = f"{account.base_url}/c/pay/{session['id']}"
-    account.store.line_items[session["id"]] = lines
-    account.store.session_params[session["id"]] = params
     account.store.add(session)
     account.later(session["expires_at"] - account.now(), lambda: _lapse(account, session))
     return session
@@ -120,6 +118,15 @@ def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
     _reprice(account, session, session["discounts"], rate_id)
 
 
+def choose_country(account: Account, session: Object, country: str) -> None:
+    """Where the customer is: with automatic tax, the total may follow."""
+    if not session["automatic_tax"]["enabled"]:
+        return
+    account.store.locations[session["id"]] = country
+    session["automatic_tax"]["status"] = "complete"
+    _reprice(account, session, session["discounts"], _chosen_shipping(session))
+
+
 def apply_promotion_code(account: Account, session: Object, code: str) -> None:
     """The code that the customer typed, where the session allows one."""
     typed = (found for found in account.store.all("promotion_code") if found["code"].lower() == code.lower())
@@ -127,16 +134,22 @@ def apply_promotion_code(account: Account, session: Object, code: str) -> None:
     if known is None or session["discounts"] or not session["allow_promotion_codes"]:
         raise StripeError("This promotion code is not valid here.", param="promotion_code")
     discounts = [{"coupon": known["promotion"]["coupon"], "promotion_code": known["id"]}]
-    chosen = session["shipping_cost"] and session["shipping_cost"]["shipping_rate"]
-    _reprice(account, session, discounts, chosen)
+    _reprice(account, session, discounts, _chosen_shipping(session))
     session["discounts"] = discounts
+
+
+def _chosen_shipping(session: Object) -> str | None:
+    return session["shipping_cost"] and str(session["shipping_cost"]["shipping_rate"])
 
 
 def _reprice(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
     lines = account.store.line_items[session["id"]]
     coupon = catalogue.coupon_of(account, discounts[0], session["currency"], _subtotal(lines)) if discounts else None
     rate = account.store.get("shipping_rate", rate_id) if rate_id else None
-    price_up(session, lines, coupon, rate)
+    given = account.store.session_params[session["id"]]["line_items"]
+    line_taxes = [taxes.of_line(account, session, line, by) for line, by in zip(lines, given, strict=True)]
+    shipping_taxes = taxes.automatic(account, session, rate["tax_behavior"], rate["tax_code"]) if rate else []
+    price_up(session, lines, coupon, rate, line_taxes, shipping_taxes)
 
 
 def _subtotal(lines: list[Object]) -> int:
@@ -154,8 +167,6 @@ def complete(account: Account, session: Object, payer: Payer, payment_status: st
         "customer_details": customer_details(payer.email, payer.name, payer.phone, address),
         "collected_information": {"business_name": None, "individual_name": None, "shipping_details": shipping},
     }
-    if session["automatic_tax"]["enabled"]:
-        session["automatic_tax"]["status"] = "complete"
     catalogue.redeem(account, session)
     return account.emit("checkout.session.completed", session)
 
@@ -173,6 +184,8 @@ def recover(account: Account, expired: Object) -> Object:
         "after_expiration": None,
         "payment_intent": None,
         "recovered_from": expired["id"],
+        "allow_promotion_codes": recovery["allow_promotion_codes"] or None,
     }
-    lines = copy.deepcopy(account.store.line_items[expired["id"]])
-    return _open(account, session, lines, account.store.session_params[expired["id"]])
+    account.store.line_items[session["id"]] = copy.deepcopy(account.store.line_items[expired["id"]])
+    account.store.session_params[session["id"]] = account.store.session_params[expired["id"]]
+    return _open(account, session)

@@ -1,23 +1,42 @@
-"""What a session costs: lines, discount, shipping."""
+"""What a session costs: lines, discount, shipping, taxes."""
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from .errors import StripeError
 from .money import SMALLEST_CHARGE, display, step
 from .state import Object
+from .taxes import Rate, Tax, tax
 
 
-def price_up(session: Object, lines: list[Object], coupon: Object | None, rate: Object | None) -> None:
-    """Fill in every amount of the session and of its line items. Discounts do not touch the shipping."""
+def price_up(
+    session: Object,
+    lines: list[Object],
+    coupon: Object | None,
+    shipping: Object | None,
+    line_taxes: Sequence[list[Rate]],
+    shipping_taxes: list[Rate],
+) -> None:
+    """Fill in every amount of the session and of its lines, or change none. Discounts do not touch the shipping."""
+    currency = session["currency"]
     subtotal = sum(line["amount_subtotal"] for line in lines)
-    discount = _discount(coupon, subtotal, session["currency"])
-    _share_discount(lines, discount, subtotal)
-    shipping = rate["fixed_amount"]["amount"] if rate else 0
-    session["amount_subtotal"] = subtotal
-    session["amount_total"] = subtotal - discount + shipping
-    session["total_details"] = {"amount_discount": discount, "amount_shipping": shipping, "amount_tax": 0}
-    session["shipping_cost"] = _shipping_cost(rate) if rate else None
-    refuse_too_small(session["amount_total"], session["currency"])
+    discount = _discount(coupon, subtotal, currency)
+    shares = _shares(lines, discount, subtotal)
+    after_discount = [line["amount_subtotal"] - share for line, share in zip(lines, shares, strict=True)]
+    taxes = [tax(amount, rates, currency) for amount, rates in zip(after_discount, line_taxes, strict=True)]
+    parcel = shipping["fixed_amount"]["amount"] if shipping else 0
+    parcel_tax = tax(parcel, shipping_taxes, currency)
+    total = subtotal - discount + parcel + sum(each.added for each in (*taxes, parcel_tax))
+    refuse_too_small(total, currency)
+    for line, share, amount, line_tax in zip(lines, shares, after_discount, taxes, strict=True):
+        line |= {"amount_discount": share, "amount_tax": line_tax.amount, "amount_total": amount + line_tax.added}
+    session["amount_subtotal"], session["amount_total"] = subtotal, total
+    session["total_details"] = {
+        "amount_discount": discount,
+        "amount_shipping": parcel,
+        "amount_tax": sum(each.amount for each in (*taxes, parcel_tax)),
+    }
+    session["shipping_cost"] = _shipping_cost(shipping, parcel_tax) if shipping else None
 
 
 def _discount(coupon: Object | None, subtotal: int, currency: str) -> int:
@@ -37,20 +56,24 @@ def amount_off(coupon: Object, currency: str) -> int | None:
     return int(option["amount_off"]) if option else None
 
 
-def _share_discount(lines: list[Object], discount: int, subtotal: int) -> None:
+def _shares(lines: list[Object], discount: int, subtotal: int) -> list[int]:
     """In proportion to the lines' amounts, so that the shares add up to the whole discount."""
-    shared = reached = 0
+    shares: list[int] = []
+    reached = 0
     for line in lines:
         reached += line["amount_subtotal"]
-        share = discount * reached // subtotal - shared if subtotal else 0
-        shared += share
-        line["amount_discount"] = share
-        line["amount_total"] = line["amount_subtotal"] - share
+        shares.append(discount * reached // subtotal - sum(shares) if subtotal else 0)
+    return shares
 
 
-def _shipping_cost(rate: Object) -> Object:
+def _shipping_cost(rate: Object, parcel_tax: Tax) -> Object:
     amount = rate["fixed_amount"]["amount"]
-    return {"amount_subtotal": amount, "amount_tax": 0, "amount_total": amount, "shipping_rate": rate["id"]}
+    return {
+        "amount_subtotal": amount,
+        "amount_tax": parcel_tax.amount,
+        "amount_total": amount + parcel_tax.added,
+        "shipping_rate": rate["id"],
+    }
 
 
 def refuse_odd_amount(amount: int, currency: str, param: str) -> None:

@@ -7,6 +7,7 @@ from .state import Object
 EVENTS = {
     "product": ("product.updated",),
     "price": ("price.updated",),
+    "tax_rate": ("tax_rate.updated",),
     "coupon": ("coupon.updated",),
     "promotion_code": ("promotion_code.updated",),
     "charge": ("charge.updated",),

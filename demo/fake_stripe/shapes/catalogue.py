@@ -93,6 +93,29 @@ def _estimate(given: Object | None) -> Object | None:
     return {"maximum": given.get("maximum"), "minimum": given.get("minimum")} if given else None
 
 
+def tax_rate(created: int, params: Object) -> Object:
+    return {
+        "id": new_id("txr"),
+        "object": "tax_rate",
+        "active": params.get("active", True),
+        "country": params.get("country"),
+        "created": created,
+        "description": params.get("description"),
+        "display_name": params["display_name"],
+        "effective_percentage": None,
+        "flat_amount": None,
+        "inclusive": params["inclusive"],
+        "jurisdiction": params.get("jurisdiction"),
+        "jurisdiction_level": None,
+        "livemode": False,
+        "metadata": params.get("metadata", {}),
+        "percentage": params["percentage"],
+        "rate_type": "percentage",
+        "state": params.get("state"),
+        "tax_type": params.get("tax_type"),
+    }
+
+
 def coupon(created: int, params: Object) -> Object:
     return {
         "id": params.get("id") or new_id("", 8)[1:],

@@ -16,9 +16,10 @@ class Payer:
     country: str = "DE"
     phone: str | None = None
     address: Object | None = None  # where the goods go
+    billing_address: Object | None = None  # where the page asks for all of it
 
     def billing(self) -> Object:
-        address = {**NO_ADDRESS, "country": self.country}
+        address = self.billing_address or {**NO_ADDRESS, "country": self.country}
         return {"address": address, "email": self.email, "name": self.name, "phone": self.phone, "tax_id": None}
 
     def shipping(self) -> Object | None:

@@ -103,7 +103,6 @@ def _after_expiration(given: Object | None) -> Object | None:
 
 
 def _automatic_tax(enabled: bool) -> Object:
-    """The fake knows no tax rates: with automatic tax on, the tax is 0."""
     return {
         "enabled": enabled,
         "liability": {"type": "self"} if enabled else None,

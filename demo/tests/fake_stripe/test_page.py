@@ -97,6 +97,43 @@ def test_a_promotion_code_is_applied_before_paying(client: stripe.StripeClient, 
     assert fake.ledger["charges"][0]["amount"] == 4738
 
 
+def test_phone_address_and_terms_are_asked_for(fake: FakeStripe, sell: Sell) -> None:
+    session = sell(
+        phone_number_collection={"enabled": True},
+        billing_address_collection="required",
+        consent_collection={"terms_of_service": "required", "promotions": "auto"},
+    )
+    empty = {**PAYER, "phone": " ", "line1": "", "country": "US"}
+    refused = httpx.post(str(session.url), data=empty)
+    assert refused.status_code == 422
+    for wanted in ("Enter a phone number", "Enter street and number", "Accept the terms", "one of these countries"):
+        assert wanted in refused.text
+    complete = {**PAYER, "phone": "+43 1 58858", "line1": "Ring 1", "country": "AT", "terms": "accepted"}
+    assert httpx.post(str(session.url), data=complete).status_code == 303
+    paid = fake.session(str(session.id))
+    assert paid["customer_details"]["phone"] == "+43 1 58858"
+    assert paid["collected_information"]["shipping_details"]["address"]["country"] == "AT"
+    assert paid["consent"] == {"promotions": "opt_out", "terms_of_service": "accepted"}
+    assert fake.ledger["charges"][0]["billing_details"]["address"]["line1"] == "Ring 1"
+
+
+def test_with_automatic_tax_the_total_follows_the_country(fake: FakeStripe, sell: Sell) -> None:
+    price = {"currency": "eur", "unit_amount": 10_000, "tax_behavior": "exclusive", "product_data": {"name": "Coat"}}
+    session = sell(
+        line_items=[{"price_data": price, "quantity": 1}],
+        automatic_tax={"enabled": True},
+        shipping_options=None,
+        shipping_address_collection=None,
+    )
+    assert "Choose a country" in httpx.get(str(session.url)).text
+    changed = httpx.post(str(session.url), data={**PAYER, "country": "AT"})
+    assert "It is now €120.00." in changed.text
+    assert fake.ledger["charges"] == []
+    assert httpx.post(str(session.url), data={**PAYER, "country": "AT"}).status_code == 303
+    assert fake.ledger["charges"][0]["amount"] == 12_000
+    assert fake.session(str(session.id))["automatic_tax"]["status"] == "complete"
+
+
 def test_the_session_can_be_left_to_expire(fake: FakeStripe, sell: Sell) -> None:
     session = sell()
     expired = httpx.post(f"{session.url}/expire", follow_redirects=True)
