@@ -1,8 +1,8 @@
 """The web process, wired."""
 
 from events.database import Database
+from events.inbox_api import inbox_blueprint
 from events.migrations import check
-from events.ops import inbox_blueprint
 from events.web import create_app as create_web_app
 from flask import Flask
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from events import inbox, operations, outbox, publisher, topology
+from events import inbox, inbox_operations, outbox, publisher, topology
 from events.config import Common
 from events.database import Database
 from events.envelope import Event, own_event
@@ -163,14 +163,14 @@ def test_paused_worker_takes_nothing_and_goes_on_when_resumed(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
 ) -> None:
     with database.begin() as session:
-        operations.pause(session, True, actor="ops", reason="test")
+        inbox_operations.pause(session, True, actor="ops", reason="test")
     worker = start()
     wait_until(lambda: worker._paused, 30)
     wait_until(lambda: _consumers(broker_url) == 0, 30)
     publish(canceled(1))
     assert effects(database) == []
     with database.begin() as session:
-        operations.pause(session, False, actor="ops", reason="test")
+        inbox_operations.pause(session, False, actor="ops", reason="test")
     wait_until(lambda: effects(database) == ["chk_1"], 30)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from events import auth, ops
+from events import auth, inbox_api
 from events.config import Common
 from events.web import (
     PageArgs,
@@ -244,13 +244,13 @@ def test_limit_has_a_default(client: FlaskClient) -> None:
 @pytest.mark.parametrize("values", [("noon", "evt_1"), (5, "evt_1"), ("2026-05-04T10:00:00+00:00",)], ids=str)
 def test_cursor_of_another_list_is_refused_by_the_inbox(values: tuple[Any, ...]) -> None:
     with pytest.raises(Problem) as raised:
-        ops._after(encode_cursor(*values))
+        inbox_api._after(encode_cursor(*values))
     assert raised.value.status == 422
 
 
 def test_cursor_with_a_time_of_no_zone_is_refused_by_the_inbox() -> None:
     with pytest.raises(Problem):
-        ops._after(encode_cursor("2026-05-04T10:00:00", "evt_1"))
+        inbox_api._after(encode_cursor("2026-05-04T10:00:00", "evt_1"))
 
 
 @pytest.mark.parametrize("origin", [SHOP, STAGING])

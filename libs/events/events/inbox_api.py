@@ -1,4 +1,4 @@
-"""The operators' routes of every service with an inbox: search, look, retry, discard, pause."""
+"""The operators' routes of every service with an inbox: search, look, retry, discard, pause, audit."""
 
 from datetime import datetime
 from typing import Any
@@ -6,65 +6,24 @@ from typing import Any
 from flask import g
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from marshmallow import Schema, fields, validate
+from marshmallow import RAISE
 
-from events import inbox, operations
+from events import inbox_operations as operations
 from events.database import Database
 from events.inbox import InboxEvent
-from events.web import PageArgs, Problem, decode_cursor, encode_cursor, operator_required
-
-
-class Filters(Schema):
-    status = fields.String(validate=validate.OneOf(inbox.STATUSES))
-    type = fields.String(metadata={"description": "Stripe's type or a routing key"})
-    correlation_id = fields.String(metadata={"description": "the checkout id"})
-    error = fields.String(metadata={"description": "text in the error"})
-    received_from = fields.AwareDateTime()
-    received_to = fields.AwareDateTime()
-
-
-class SearchArgs(PageArgs, Filters):
-    """Filters and paging."""
-
-
-class BulkArgs(Filters):
-    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=1000))
-    dry_run = fields.Boolean(load_default=False)
-    reason = fields.String(load_default=None)
-
-
-class ActArgs(Schema):
-    reason = fields.String(load_default=None)
-
-
-class InboxRow(Schema):
-    event_id = fields.String()
-    routing_key = fields.String()
-    source = fields.String()
-    correlation_id = fields.String(allow_none=True)
-    status = fields.String()
-    attempts = fields.Integer()
-    occurred_at = fields.AwareDateTime()
-    received_at = fields.AwareDateTime()
-    next_attempt_at = fields.AwareDateTime(allow_none=True)
-    finished_at = fields.AwareDateTime(allow_none=True)
-    error = fields.String(allow_none=True)
-
-
-class InboxDetail(InboxRow):
-    headers = fields.Dict(allow_none=True)
-    traceback = fields.String(allow_none=True)
-    payload = fields.Function(lambda row: row.body.decode("utf-8", "replace") if row.body is not None else None)
-
-
-class InboxPage(Schema):
-    items = fields.List(fields.Nested(InboxRow))
-    next_cursor = fields.String(allow_none=True)
-
-
-class Acted(Schema):
-    event_ids = fields.List(fields.String())
-    dry_run = fields.Boolean()
+from events.inbox_operations import DISCARD, FILTERS, RETRY
+from events.inbox_schemas import (
+    Acted,
+    AuditArgs,
+    AuditPage,
+    BulkArgs,
+    BulkDiscardArgs,
+    InboxDetail,
+    InboxPage,
+    ReasonArgs,
+    SearchArgs,
+)
+from events.web import Problem, decode_cursor, encode_cursor, operator_required
 
 
 def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route after the other
@@ -74,28 +33,56 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
     @blueprint.route("/inbox")
     class Inbox(MethodView):
         @operator_required
-        @blueprint.arguments(SearchArgs, location="query")
+        @blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelt filter would find everything
         @blueprint.response(200, InboxPage)
         def get(self, args: dict[str, Any]) -> dict[str, Any]:
             limit = args["limit"]
             with database.read() as session:
-                rows = operations.search(session, args, limit=limit + 1, after=_after(args["cursor"]))
+                rows = operations.search(session, _filters(args), limit=limit + 1, after=_after(args["cursor"]))
             more = len(rows) > limit
             last = rows[limit - 1] if more else None
             cursor = encode_cursor(last.received_at, last.event_id) if last else None
             return {"items": rows[:limit], "next_cursor": cursor}
+
+    @blueprint.route("/inbox/audit", methods=["GET"])
+    @operator_required
+    @blueprint.arguments(AuditArgs, location="query", unknown=RAISE)
+    @blueprint.response(200, AuditPage)
+    def audit(args: dict[str, Any]) -> dict[str, Any]:
+        limit = args["limit"]
+        before = _before(args["cursor"])
+        with database.read() as session:
+            rows = operations.audit_trail(session, limit=limit + 1, event_id=args["event_id"], before=before)
+        cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+        return {"items": rows[:limit], "next_cursor": cursor}
+
+    def act_on_all(action: str, args: dict[str, Any]) -> dict[str, Any]:
+        filters, limit = _filters(args), args["limit"]
+        with database.read() as session:
+            matching = operations.count_unfinished(session, filters)
+            event_ids = [row.event_id for row in operations.unfinished(session, filters, limit=limit)]
+        if not args["dry_run"]:
+            by = {"actor": g.actor, "reason": args["reason"]}
+            chunks = operations.act_on_all(database, action, filters, limit=limit, **by)
+            event_ids = [event_id for chunk in chunks for event_id in chunk]
+        verb = "would be" if args["dry_run"] else "are"
+        done = "due now" if action == RETRY else "discarded"
+        message = f"{len(event_ids)} of {matching} {verb} {done}." if matching else "No unfinished event matches."
+        return {"event_ids": event_ids, "matching": matching, "message": message, "dry_run": args["dry_run"]}
 
     @blueprint.route("/inbox/retry", methods=["POST"])
     @operator_required
     @blueprint.arguments(BulkArgs)
     @blueprint.response(200, Acted)
     def retry_many(args: dict[str, Any]) -> dict[str, Any]:
-        filters = {"status": inbox.FAILED, **args}
-        with database.begin() as session:
-            event_ids = [row.event_id for row in operations.search(session, filters, limit=args["limit"])]
-            if not args["dry_run"]:
-                event_ids = operations.retry(session, event_ids, actor=g.actor, reason=args["reason"])
-        return {"event_ids": event_ids, "dry_run": args["dry_run"]}
+        return act_on_all(RETRY, args)
+
+    @blueprint.route("/inbox/discard", methods=["POST"])
+    @operator_required
+    @blueprint.arguments(BulkDiscardArgs)
+    @blueprint.response(200, Acted)
+    def discard_many(args: dict[str, Any]) -> dict[str, Any]:
+        return act_on_all(DISCARD, args)
 
     @blueprint.route("/inbox/<event_id>", methods=["GET"])
     @operator_required
@@ -104,27 +91,27 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
         with database.read() as session:
             return _found(session.get(InboxEvent, event_id), event_id)
 
-    def act(action: Any, event_id: str, reason: str | None) -> InboxEvent:
+    def act(action: str, event_id: str, reason: str | None) -> InboxEvent:
         with database.begin() as session:
             row = _found(session.get(InboxEvent, event_id), event_id)
-            if not action(session, [event_id], actor=g.actor, reason=reason):
+            if not operations.act(session, action, [event_id], actor=g.actor, reason=reason):
                 raise Problem(409, "event-finished", f"{event_id} is {row.status}: there is nothing left to do.")
             session.refresh(row)
             return row
 
     @blueprint.route("/inbox/<event_id>/retry", methods=["POST"])
     @operator_required
-    @blueprint.arguments(ActArgs)
+    @blueprint.arguments(ReasonArgs)
     @blueprint.response(200, InboxDetail)
     def retry_one(args: dict[str, Any], event_id: str) -> InboxEvent:
-        return act(operations.retry, event_id, args["reason"])
+        return act(RETRY, event_id, args["reason"])
 
     @blueprint.route("/inbox/<event_id>/discard", methods=["POST"])
     @operator_required
-    @blueprint.arguments(ActArgs)
+    @blueprint.arguments(ReasonArgs)
     @blueprint.response(200, InboxDetail)
     def discard_one(args: dict[str, Any], event_id: str) -> InboxEvent:
-        return act(operations.discard, event_id, args["reason"])
+        return act(DISCARD, event_id, args["reason"])
 
     def switch(paused: bool, reason: str | None) -> dict[str, bool]:
         with database.begin() as session:
@@ -133,19 +120,23 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     @blueprint.route("/pause", methods=["POST"])
     @operator_required
-    @blueprint.arguments(ActArgs)
+    @blueprint.arguments(ReasonArgs)
     @blueprint.response(200)
     def pause(args: dict[str, Any]) -> dict[str, bool]:
         return switch(True, args["reason"])
 
     @blueprint.route("/resume", methods=["POST"])
     @operator_required
-    @blueprint.arguments(ActArgs)
+    @blueprint.arguments(ReasonArgs)
     @blueprint.response(200)
     def resume(args: dict[str, Any]) -> dict[str, bool]:
         return switch(False, args["reason"])
 
     return blueprint
+
+
+def _filters(args: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in args.items() if name in FILTERS}
 
 
 def _found(row: InboxEvent | None, event_id: str) -> InboxEvent:
@@ -165,6 +156,15 @@ def _after(cursor: str | None) -> tuple[Any, ...] | None:
     if at.tzinfo is None:
         raise _not_ours("The time bears no zone.")
     return at, str(event_id)
+
+
+def _before(cursor: str | None) -> int | None:
+    match decode_cursor(cursor) if cursor is not None else None:
+        case None:
+            return None
+        case (int(row_id),):
+            return row_id
+    raise _not_ours("It bears no row of the audit.")
 
 
 def _not_ours(why: str) -> Problem:

@@ -1,0 +1,254 @@
+"""Operators settle what the consumer could not handle: by HTTP and on the command line, nothing by mistake."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from events import inbox, inbox_operations
+from events.cli import service_cli
+from events.config import Common
+from events.database import Database, utcnow
+from events.envelope import own_event
+from events.errors import NotYet
+from events.inbox import InboxAudit, InboxEvent
+from events.inbox_api import inbox_blueprint
+from events.migrations import INBOX
+from events.testing.fixtures import MakeDatabase
+from events.web import create_app
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+Running = Callable[..., Result]
+
+
+def store(database: Database, number: int, status: str = "retrying", error: str = "no such column") -> str:
+    """A stored event of `status`; its id. The higher the number, the later it was received."""
+    event = own_event(
+        "checkout.session.canceled",
+        {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
+        correlation_id=f"chk_{number}",
+        event_id=f"evt_{number}",
+    )
+    problem = NotYet(error) if status == "waiting" else ValueError(error)
+    with database.begin() as session:
+        inbox.store_unhandled(session, event, "waiting" if status == "waiting" else "retrying", problem)
+        row = session.get_one(InboxEvent, event.id)
+        row.received_at = utcnow() - timedelta(hours=1) + timedelta(seconds=number)
+        if status == "failed":
+            row.status, row.next_attempt_at, row.attempts = "failed", None, 7
+        elif status == "done":
+            row.finish("done")
+    return event.id
+
+
+@pytest.fixture
+def database(sqlite_database: MakeDatabase) -> Database:
+    return sqlite_database([INBOX])
+
+
+@pytest.fixture
+def client(database: Database) -> FlaskClient:
+    config = Common(service="orders", port=0, broker_url="memory://", operator_tokens={"ana": "token-of-ana-16ch"})
+    app = create_app(config, title="test", checks={}, blueprints=[inbox_blueprint(database)])
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer token-of-ana-16ch"
+    return client
+
+
+@pytest.fixture
+def run(database: Database) -> Running:
+    url = database.engine.url.render_as_string(hide_password=False)
+
+    def load() -> Common:
+        return Common(service="orders", port=0, broker_url="memory://", database_url=url)
+
+    group = service_cli("orders", load=load, app="none:none", chains=[INBOX])
+    return lambda *arguments: CliRunner().invoke(group, ["inbox", *arguments])
+
+
+def statuses(database: Database) -> dict[str, str]:
+    with database.read() as session:
+        return {row.event_id: row.status for row in session.scalars(select(InboxEvent))}
+
+
+def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
+    with database.read() as session:
+        rows = session.scalars(select(InboxAudit).order_by(InboxAudit.id)).all()
+    assert all(row.actor.startswith(("cli:", "ana")) for row in rows)
+    return [(row.action, row.event_id, row.reason) for row in rows]
+
+
+def test_list_finds_by_every_filter(database: Database, run: Running) -> None:
+    store(database, 1, "failed")
+    store(database, 2, "waiting", "the order has not arrived")
+    found = {
+        ("--status", "failed"): {"evt_1"},
+        ("--type", "checkout.session.canceled"): {"evt_1", "evt_2"},
+        ("--type", "charge.succeeded"): set(),
+        ("--correlation-id", "chk_2"): {"evt_2"},
+        ("--error", "NOT ARRIVED"): {"evt_2"},
+        ("--error", "100%"): set(),
+        ("--received-from", "2h"): {"evt_1", "evt_2"},
+        ("--received-from", "10m"): set(),
+        ("--received-to", "2h"): set(),
+        ("--limit", "1"): {"evt_2"},
+    }
+    for options, expected in found.items():
+        rows = json.loads(run("list", "--json", *options).stdout)
+        assert {row["event_id"] for row in rows} == expected, options
+    assert "failed    evt_1 checkout.session.canceled attempts=7" in run("list").stdout
+
+
+def test_show_has_the_payload_and_the_traceback(database: Database, run: Running) -> None:
+    store(database, 1)
+    shown = run("show", "evt_1").stdout
+    assert '"checkout_id":"chk_1"' in shown
+    assert "ValueError: no such column" in shown
+    assert json.loads(run("show", "evt_1", "--json").stdout)["attempts"] == 1
+    assert run("show", "evt_9").exit_code == 1
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+@pytest.mark.parametrize(
+    "arguments", [[], ["evt_1", "--status", "failed"], ["evt_1", "--all"], ["evt_1", "--dry-run"], ["--status", "done"]]
+)
+def test_nothing_happens_unless_it_is_clear_to_what(
+    database: Database, run: Running, action: str, arguments: list[str]
+) -> None:
+    store(database, 1, "failed")
+    assert run(action, *arguments, "--reason", "x").exit_code == 2
+    assert (statuses(database), acts(database)) == ({"evt_1": "failed"}, [])
+
+
+def test_discarding_wants_a_reason(database: Database, run: Running) -> None:
+    store(database, 1, "failed")
+    assert run("discard", "evt_1").exit_code == 2
+    assert run("discard", "evt_1", "--reason", "a test order").exit_code == 0
+    assert acts(database) == [("discard", "evt_1", "a test order")]
+    assert "discard evt_1 a test order" in run("audit").stdout
+
+
+def test_ids_that_are_finished_are_named_and_left_alone(database: Database, run: Running) -> None:
+    store(database, 1, "failed")
+    store(database, 2, "done")
+    result = run("retry", "evt_1", "evt_2", "evt_3")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == "evt_1 done"
+    assert result.stdout.count("left alone") == 2
+    assert acts(database) == [("retry", "evt_1", None)]
+
+
+def test_dry_run_changes_nothing(database: Database, run: Running) -> None:
+    for number in range(3):
+        store(database, number, "failed")
+    result = run("retry", "--status", "failed", "--limit", "2", "--dry-run")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["evt_0", "evt_1"]
+    assert "2 of 3 matching would be changed." in result.stderr
+    assert (set(statuses(database).values()), acts(database)) == ({"failed"}, [])
+
+
+def test_limit_takes_the_oldest(database: Database, run: Running) -> None:
+    for number in range(3):
+        store(database, number, "failed")
+    run("discard", "--all", "--limit", "2", "--reason", "x")
+    assert statuses(database) == {"evt_0": "discarded", "evt_1": "discarded", "evt_2": "failed"}
+
+
+def test_rate_spreads_retries_over_time(database: Database, run: Running) -> None:
+    for number in range(5):
+        store(database, number, "failed")
+    before = utcnow()
+    assert run("retry", "--all", "--rate", "2").exit_code == 0
+    with database.read() as session:
+        rows = session.scalars(select(InboxEvent).order_by(InboxEvent.received_at)).all()
+    due = [round((row.next_attempt_at - before).total_seconds()) for row in rows if row.next_attempt_at]
+    assert [at - due[0] for at in due] == [0, 0, 1, 1, 2]
+    assert {(row.status, row.attempts, row.finished_at) for row in rows} == {("retrying", 0, None)}
+
+
+def test_many_are_acted_on_in_small_transactions(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = any_database([INBOX])
+    monkeypatch.setattr(inbox_operations, "CHUNK", 2)
+    for number in range(5):
+        store(database, number, "failed")
+    chunks = list(
+        inbox_operations.act_on_all(database, "retry", {"status": "failed"}, limit=None, actor="ana", reason=None)
+    )
+    assert chunks == [["evt_0", "evt_1"], ["evt_2", "evt_3"], ["evt_4"]]
+
+
+def test_what_waits_can_still_be_woken_when_it_is_retried(database: Database, run: Running) -> None:
+    store(database, 1, "waiting")
+    run("retry", "--all")
+    assert statuses(database) == {"evt_1": "waiting"}
+
+
+def test_no_match_is_said(database: Database, run: Running, client: FlaskClient) -> None:
+    assert "No unfinished event matches." in run("retry", "--status", "failed").stderr
+    answer = client.post("/ops/inbox/retry", json={"status": "failed"})
+    assert answer.json == {
+        "event_ids": [],
+        "matching": 0,
+        "message": "No unfinished event matches.",
+        "dry_run": False,
+    }
+
+
+@pytest.mark.parametrize(("action", "status"), [("retry", "retrying"), ("discard", "discarded")])
+def test_bulk_by_http(database: Database, client: FlaskClient, action: str, status: str) -> None:
+    for number in range(3):
+        store(database, number, "failed")
+    store(database, 3, "waiting")
+    wanted = {"status": "failed", "limit": 2, "reason": "deployed a fix"}
+    tried = client.post(f"/ops/inbox/{action}", json={**wanted, "dry_run": True}).get_json()
+    assert (tried["event_ids"], tried["matching"], tried["dry_run"]) == (["evt_0", "evt_1"], 3, True)
+    assert acts(database) == []
+    assert client.post(f"/ops/inbox/{action}", json=wanted).get_json()["event_ids"] == ["evt_0", "evt_1"]
+    assert statuses(database) == {"evt_0": status, "evt_1": status, "evt_2": "failed", "evt_3": "waiting"}
+    assert acts(database) == [(action, "evt_0", "deployed a fix"), (action, "evt_1", "deployed a fix")]
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+@pytest.mark.parametrize(
+    "wanted", [{}, {"status": "done"}, {"status": "ignored"}, {"statsu": "failed"}, {"error": "x", "limit": 0}]
+)
+def test_bulk_that_is_not_clear_is_refused(
+    database: Database, client: FlaskClient, action: str, wanted: dict[str, Any]
+) -> None:
+    store(database, 1, "failed")
+    answer = client.post(f"/ops/inbox/{action}", json={**wanted, "reason": "x"})
+    assert answer.status_code == 422, answer.json
+    assert statuses(database) == {"evt_1": "failed"}
+
+
+def test_bulk_discard_wants_a_reason(database: Database, client: FlaskClient) -> None:
+    store(database, 1, "failed")
+    assert client.post("/ops/inbox/discard", json={"all": True}).status_code == 422
+    assert client.post("/ops/inbox/discard", json={"all": True, "reason": "x"}).status_code == 200
+    assert statuses(database) == {"evt_1": "discarded"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/ops/inbox?statsu=failed", "/ops/inbox/audit?evnt_id=1", "/ops/inbox/audit?cursor=x"]
+)
+def test_search_that_is_not_understood_is_refused(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 422
+
+
+def test_one_by_http_and_the_audit_page_by_page(database: Database, client: FlaskClient) -> None:
+    store(database, 1, "failed")
+    client.post("/ops/pause", json={"reason": "a look"})
+    assert client.post("/ops/inbox/evt_1/discard").status_code == 200
+    assert client.post("/ops/inbox/evt_1/discard").status_code == 409
+    assert client.post("/ops/inbox/evt_9/retry").status_code == 404
+    first = client.get("/ops/inbox/audit?limit=1").get_json()
+    second = client.get(f"/ops/inbox/audit?limit=1&cursor={first['next_cursor']}").get_json()
+    assert [(row["actor"], row["action"], row["event_id"], row["reason"]) for row in first["items"]] == [
+        ("ana", "discard", "evt_1", None)
+    ]
+    assert [(row["action"], row["reason"]) for row in second["items"]] == [("pause", "a look")]
+    assert second["next_cursor"] is None
+    assert len(client.get("/ops/inbox/audit?event_id=evt_1").get_json()["items"]) == 1
