@@ -70,7 +70,8 @@ def act(
         .values(**values)
         .returning(InboxEvent.event_id)
     )
-    done = list(session.scalars(statement, execution_options={"synchronize_session": False}))
+    changed = set(session.scalars(statement, execution_options={"synchronize_session": False}))
+    done = [event_id for event_id in dict.fromkeys(event_ids) if event_id in changed]
     audit(session, action, done, actor=actor, reason=reason)
     return done
 
