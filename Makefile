@@ -6,10 +6,10 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test faults docs lint format types lock migration clean
+.PHONY: help setup demo smoke test faults docs lint format types lock migration secrets up down logs smoke-compose clean
 
 help: ## what can be done here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt $(PACKAGES:%=%/pyproject.toml) libs/events/requirements.in
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clozit Payments needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=…")'
@@ -61,6 +61,25 @@ lock: $(READY) ## compile all requirements.txt; LOCKARGS=--upgrade takes newer v
 migration: $(READY) ## write a service's next revision: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
 	@$(BIN)/python -m events.migrations.new $(SERVICE) $(NAME)
+
+# The composed system. PROFILES=demo brings a fake Stripe and a shop; with one's own account: PROFILES= STRIPE_API_KEY=…
+PROFILES ?= demo
+COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
+ifneq (,$(findstring demo,$(PROFILES)))
+COMPOSE := STRIPE_API_BASE=http://fake-stripe:12111 $(COMPOSE)
+endif
+
+secrets: ## make what is missing of the composed system's secrets, in .secrets/
+	@$(PYTHON) deploy/make_secrets.py
+
+up: secrets ## the whole system in containers, with the demo; PROFILES=demo,observe adds Prometheus and Grafana
+	$(COMPOSE) up --build --wait
+
+down: ## stop and remove the containers; the data stay (VOLUMES=-v removes them too)
+	COMPOSE_PROFILES=demo,observe docker compose down $(VOLUMES)
+
+logs: ## follow the containers' logs; SERVICE=orders-worker for one
+	docker compose logs --follow --tail 100 $(SERVICE)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,7 @@
 """`python -m demo.fake_stripe`: the fake on its own, until interrupted."""
 
 import contextlib
+from typing import TextIO
 
 import click
 
@@ -10,19 +11,25 @@ from .server import FakeStripe
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=12111, show_default=True)
-@click.option("--public-url", help="How browsers reach it, where that is not http://HOST:PORT.")
-@click.option("--webhook", "webhooks", type=(str, str), multiple=True, metavar="URL SECRET")
+@click.option("--public-url", envvar="PUBLIC_URL", help="How browsers reach it, where that is not http://HOST:PORT.")
+@click.option("--webhook-url", envvar="WEBHOOK_URL", help="Where it posts its events.")
+@click.option("--webhook-secret", envvar="WEBHOOK_SECRET", help="What it signs them with.")
+@click.option("--webhook-secret-file", envvar="WEBHOOK_SECRET_FILE", type=click.File(), help="The file with that.")
 @click.option("--sepa-delay", default=20.0, show_default=True, help="Seconds until a SEPA debit is settled.")
 @click.option("--shop-name", default="Clozit", show_default=True)
 def main(
     host: str,
     port: int,
     public_url: str | None,
-    webhooks: tuple[tuple[str, str], ...],
+    webhook_url: str | None,
+    webhook_secret: str | None,
+    webhook_secret_file: TextIO | None,
     sepa_delay: float,
     shop_name: str,
 ) -> None:
     """A local Stripe: API, payment page and control API."""
+    secret = webhook_secret_file.read().strip() if webhook_secret_file else webhook_secret
+    webhooks = [(webhook_url, secret)] if webhook_url and secret else []
     fake = FakeStripe(port, webhooks, sepa_delay=sepa_delay, host=host, public_url=public_url, shop_name=shop_name)
     click.echo(f"The fake Stripe listens on {fake.url}")
     with contextlib.suppress(KeyboardInterrupt):

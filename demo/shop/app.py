@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, send_from_directory
 
-from demo.shop.mailbox import Mail, Mailbox
+from demo.shop.mailbox import Mail
 
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/success": "success.html", "/cancel": "cancel.html", "/mail": "mail.html"}
@@ -17,6 +17,13 @@ MAIL_POLICY = (  # a mail may style itself; it runs no script, and its links ope
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
+
+
+class Mails(Protocol):
+    """Where the mails are: our own mailbox, or Mailpit."""
+
+    @property
+    def messages(self) -> Sequence[Mail]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class ShopConfig:
         return [self.checkout_url, self.orders_url, self.inventory_url]
 
 
-def create_shop(config: ShopConfig, mailbox: Mailbox) -> Flask:
+def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
     app = Flask(__name__, static_folder=None)
     policy = page_policy(config.services)
 

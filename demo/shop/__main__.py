@@ -1,0 +1,33 @@
+"""`python -m demo.shop`: the shop beside composed services, its mails taken from Mailpit, until interrupted."""
+
+import json
+from pathlib import Path
+
+import click
+from werkzeug.serving import run_simple
+
+from demo.shop.app import ShopConfig, create_shop
+from demo.shop.mailpit import Mailpit
+
+CATALOGUE = Path(__file__).parents[2] / "deploy" / "catalogue.json"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--checkout-url", envvar="CHECKOUT_URL", required=True, help="As a browser reaches it; so the next two.")
+@click.option("--orders-url", envvar="ORDERS_URL", required=True)
+@click.option("--inventory-url", envvar="INVENTORY_URL", required=True)
+@click.option("--mailpit-url", envvar="MAILPIT_URL", required=True, help="Mailpit's API.")
+def main(host: str, port: int, checkout_url: str, orders_url: str, inventory_url: str, mailpit_url: str) -> None:
+    config = ShopConfig(
+        checkout_url=checkout_url,
+        orders_url=orders_url,
+        inventory_url=inventory_url,
+        shipping_options=json.loads(CATALOGUE.read_text("utf-8"))["shipping_options"],
+    )
+    run_simple(host, port, create_shop(config, Mailpit(mailpit_url)), threaded=True)
+
+
+if __name__ == "__main__":
+    main()

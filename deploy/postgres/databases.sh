@@ -1,0 +1,18 @@
+#!/bin/sh
+# A database and a role for each service: it may do all in its own, and connect to no other. Safe to repeat; a password
+# that changed in its secret changes here.
+set -eu
+PGPASSWORD=$(cat /run/secrets/postgres_password)
+export PGPASSWORD
+for service in checkout orders inventory notifications; do
+  url=$(cat "/run/secrets/${service}_database_url")
+  password=${url#*://*:}
+  psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 -h postgres -U postgres -d postgres \
+    -v name="$service" -v password="${password%%@*}" <<'SQL'
+SELECT format('CREATE ROLE %I', :'name') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \gexec
+ALTER ROLE :"name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 100 PASSWORD :'password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'name')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
+REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
+SQL
+done
