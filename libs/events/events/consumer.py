@@ -6,6 +6,7 @@ more are taken, and heartbeats go on.
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu import Connection, Exchange, Message, Queue
@@ -21,6 +22,7 @@ from events.telemetry import get_logger
 PREFETCH = 50  # messages in hand: enough to share a transaction, few enough to be redelivered after a crash
 HEARTBEAT = 15  # seconds; a dead broker is noticed after two of them
 POLL = 0.5  # seconds until a stop or a pause is noticed on an idle queue
+RECONNECT = 2  # seconds at most between attempts to reach a broker that is away
 MEMORY_POLL = 0.01  # seconds between looks into a memory:// queue, which wakes nobody
 
 log = get_logger(__name__)
@@ -69,6 +71,24 @@ class Consumer(ConsumerMixin):
         self._declare = declare
         self._in_hand: list[Message] = []
         self.consuming = threading.Event()
+
+    @contextmanager
+    def establish_connection(self) -> Iterator[Connection]:
+        """ConsumerMixin's, but a stop ends the waiting for a broker that is away."""
+
+        def check() -> None:
+            if self.should_stop:
+                raise ConnectionAbortedError("stopping while the broker is away")
+
+        with self.create_connection() as connection:
+            connection.ensure_connection(
+                self.on_connection_error,
+                interval_start=1,
+                interval_max=RECONNECT,
+                callback=check,
+                reraise_as_library_errors=False,  # `run` knows the transport's own
+            )
+            yield connection
 
     def stop(self) -> None:
         """Finish the messages in hand, then return from `run`."""

@@ -20,7 +20,9 @@ from sqlalchemy import (
     Select,
     create_engine,
     event,
+    func,
     make_url,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -82,12 +84,12 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Database:
-    """Sessions on one database, and the signal that its outbox has something new."""
+    """Sessions on one database, and a signal for each channel on which its changes are announced."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
-        self.outbox_filled = Signal()
+        self._signals: dict[str, Signal] = {}
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(self.engine.execution_options(readonly=True), expire_on_commit=False)
         event.listen(self._sessions, "after_commit", self._after_commit)
@@ -109,12 +111,28 @@ class Database:
         with self.read() as session:
             session.execute(text("SELECT 1"))
 
+    def signal(self, channel: str) -> Signal:
+        """What wakes this process for a channel; see `wake` and `announce`."""
+        return self._signals.setdefault(channel, Signal())
+
     def dispose(self) -> None:
         self.engine.dispose()
 
     def _after_commit(self, session: Session) -> None:
-        if session.info.pop("outbox_filled", False):
-            self.outbox_filled.set()
+        for channel in session.info.pop("announced", ()):
+            self.signal(channel).set()
+
+
+def wake(session: Session, channel: str) -> None:
+    """After the commit, wake those in this process that wait for a channel."""
+    session.info.setdefault("announced", set()).add(channel)
+
+
+def announce(session: Session, channel: str) -> None:
+    """After the commit, wake those that wait for a channel: here, and on PostgreSQL in every process that listens."""
+    wake(session, channel)
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_notify(channel, "")))
 
 
 def _engine(url: str) -> Engine:

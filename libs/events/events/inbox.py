@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, String, Text, delete, select, text, update
+from sqlalchemy import CheckConstraint, Index, LargeBinary, String, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from events import database
 from events.database import Json, UtcDateTime, metadata, skip_locked, utcnow
 from events.envelope import Event
 
@@ -30,6 +31,7 @@ DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (
 )
 STATUSES = (DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED)
 PENDING = (WAITING, RETRYING)
+CHANNEL = "inbox"  # says that something is due earlier than was known, or that consumers are paused or resumed
 
 # A failed handler is most often a passing fault (a lock, a deploy); after seven hours a person has to look.
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
@@ -152,6 +154,7 @@ def store_unhandled(session: Session, event: Event, status: str, error: BaseExce
     row.put_off(status, error)
     session.add(row)
     session.flush()
+    database.wake(session, CHANNEL)
     return row.status
 
 
@@ -170,6 +173,7 @@ def _row(event: Event, status: str, **more: Any) -> dict[str, Any]:
 
 def wake(session: Session, correlation_ids: Iterable[str]) -> None:
     """What waits for these checkouts is due now."""
+    database.wake(session, CHANNEL)
     session.execute(
         update(InboxEvent)
         .where(InboxEvent.status == WAITING, InboxEvent.correlation_id.in_(list(correlation_ids)))
@@ -188,9 +192,12 @@ def claim_due(session: Session, now: datetime) -> InboxEvent | None:
     return session.scalar(skip_locked(session, statement))
 
 
-def is_paused(session: Session) -> bool:
-    control = session.get(ConsumerControl, 1)
-    return control is not None and control.paused
+def outlook(session: Session) -> tuple[bool, datetime | None]:
+    """Whether the consumers are paused, and when the next attempt is due; one query, answered by indexes."""
+    paused = select(ConsumerControl.paused).where(ConsumerControl.id == 1).scalar_subquery()
+    due = select(func.min(InboxEvent.next_attempt_at)).where(InboxEvent.next_attempt_at.is_not(None)).scalar_subquery()
+    is_paused, due_at = session.execute(select(paused, due)).one()
+    return bool(is_paused), due_at
 
 
 def prune(session: Session, before: datetime) -> int:

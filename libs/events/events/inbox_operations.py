@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from events.database import Database, utcnow
-from events.inbox import DISCARDED, FAILED, PENDING, RETRYING, WAITING, ConsumerControl, InboxAudit, InboxEvent
+from events.database import Database, announce, utcnow
+from events.inbox import CHANNEL, DISCARDED, FAILED, PENDING, RETRYING, WAITING, ConsumerControl, InboxAudit, InboxEvent
 
 OPEN = (*PENDING, FAILED)  # still has its payload, so something can be done with it
 RETRY, DISCARD = ACTIONS = ("retry", "discard")
@@ -73,6 +73,7 @@ def act(
     changed = set(session.scalars(statement, execution_options={"synchronize_session": False}))
     done = [event_id for event_id in dict.fromkeys(event_ids) if event_id in changed]
     audit(session, action, done, actor=actor, reason=reason)
+    announce(session, CHANNEL)
     return done
 
 
@@ -109,6 +110,7 @@ def pause(session: Session, paused: bool, *, actor: str, reason: str | None) -> 
     """Tell the service's consumers to stop taking messages, or to go on."""
     session.merge(ConsumerControl(id=1, paused=paused))
     audit(session, "pause" if paused else "resume", [None], actor=actor, reason=reason)
+    announce(session, CHANNEL)
 
 
 def audit(session: Session, action: str, event_ids: Sequence[str | None], *, actor: str, reason: str | None) -> None:

@@ -9,10 +9,11 @@ import orjson
 from sqlalchemy import Index, LargeBinary, String, delete, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from events.database import Json, UtcDateTime, insert_once, metadata, skip_locked, utcnow
+from events.database import Json, UtcDateTime, insert_once, metadata, skip_locked, utcnow, wake
 from events.envelope import STRIPE, Event, own_event
 
 KEPT = timedelta(days=7)  # published rows: long enough to answer "did we say so?"
+CHANNEL = "outbox"  # says that there is something to publish
 CLAIM = 200  # the publisher's window: one pipelined round a claim
 VERSIONS = Path(__file__).parent / "migrations" / "outbox"
 
@@ -116,7 +117,7 @@ def _promise(session: Session, event: Event) -> str:
         headers=dict(event.headers),
         body=event.body,
     )
-    session.info["outbox_filled"] = True
+    wake(session, CHANNEL)  # on PostgreSQL a trigger tells the other processes
     return event.id
 
 

@@ -13,7 +13,8 @@ from flask import Flask, Response, g, request
 from flask_cors import CORS
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, fields, validate
-from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from events import problems
 from events.auth import operator_required, service_required
@@ -54,9 +55,13 @@ def create_app(
     title: str,
     checks: Mapping[str, Check],
     blueprints: Sequence[Blueprint],
+    collectors: Sequence[Collector] = (),
     allowed_origins: Sequence[str] = (),
 ) -> Flask:
-    """A service's application. `checks` raise while the service cannot do its work; /readyz names each."""
+    """A service's application. `checks` raise while the service cannot do its work; /readyz names each.
+
+    `collectors` tell at each scrape of /metrics what the process-wide ones cannot.
+    """
     configure_logging(config.service, config.log_level)
     app = Flask(config.service, static_folder=None)
     app.config.update(
@@ -72,7 +77,7 @@ def create_app(
     api = _ProblemApi(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    app.register_blueprint(_health(checks))
+    app.register_blueprint(_health(checks, collectors))
     problems.register(app)
     app.before_request(_begin)
     app.before_request(_refuse_other_bodies)
@@ -86,10 +91,10 @@ def create_app(
     return app
 
 
-def create_health_app(checks: Mapping[str, Check]) -> Flask:
+def create_health_app(checks: Mapping[str, Check], collectors: Sequence[Collector] = ()) -> Flask:
     """What a worker answers: health and metrics, nothing else."""
     app = Flask("health", static_folder=None)
-    app.register_blueprint(_health(checks))
+    app.register_blueprint(_health(checks, collectors))
     return app
 
 
@@ -119,8 +124,11 @@ class _ProblemApi(Api):
         """None of flask-smorest's own: `problems.register` answers for all."""
 
 
-def _health(checks: Mapping[str, Check]) -> FlaskBlueprint:
+def _health(checks: Mapping[str, Check], collectors: Sequence[Collector]) -> FlaskBlueprint:
     blueprint = FlaskBlueprint("health", __name__)
+    own = CollectorRegistry()  # the embedded mode has several services in one process
+    for collector in collectors:
+        own.register(collector)
 
     @blueprint.get("/healthz")
     def alive() -> dict[str, str]:
@@ -134,7 +142,7 @@ def _health(checks: Mapping[str, Check]) -> FlaskBlueprint:
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 

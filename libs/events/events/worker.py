@@ -5,23 +5,28 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from wsgiref.simple_server import WSGIServer, make_server
 
 import psycopg
 from prometheus_client import Counter
+from psycopg import sql
 
-from events import inbox, publisher
+from events import inbox, outbox, publisher
+from events.backlog import InboxBacklog, OutboxBacklog
 from events.config import Common
 from events.consumer import Consumer
 from events.database import Database, is_away, utcnow
 from events.handlers import Handlers
 from events.relay import Relay
 from events.runner import Runner
+from events.signals import Signal
 from events.telemetry import configure_logging, get_logger
 from events.web import create_health_app
 
-RETRY_POLL = 2.0  # seconds between looks for due retries and for the pause switch
+RETRY_POLL = 5.0  # seconds between looks into the inbox without a signal, and with nothing due before
 RELAY_POLL = 5.0  # seconds between looks into the outbox without a signal
+ELSEWHERE = 1.0  # seconds until what is due, but in another worker's hands, is looked for again
 LISTEN_CHECK = 2.0  # seconds after which a listener looks whether it should stop
 PRUNE_EVERY = 3600.0
 STUMBLE = 5.0  # seconds of rest after a background loop failed
@@ -34,11 +39,22 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """Something to run again and again: `every` so many seconds."""
+    """Something to run again and again: `every` so many seconds, and when `on`, a channel, is announced."""
 
     name: str
     every: float
     run: Callable[[], object]
+    on: str | None = None
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """`look` does what there is to do, and returns the seconds to rest unless `signal` comes."""
+
+    name: str
+    look: Callable[[], float]
+    signal: Signal
+    stumble: float = STUMBLE
 
 
 class Worker:
@@ -68,11 +84,16 @@ class Worker:
         )
         self._publisher = publisher.connect(config.broker_url, declare=config.broker_declare) if publishes else None
         self._relay = Relay(database, self._publisher) if self._publisher else None
-        self._jobs = [
-            Job("retries", RETRY_POLL, self._retry_due),
-            Job("prune", PRUNE_EVERY, self._prune),
-            *jobs,
+        self._channels = [inbox.CHANNEL, *(job.on for job in jobs if job.on)]
+        self._loops = [
+            _Loop("retries", self._retry_due, database.signal(inbox.CHANNEL)),
+            *(self._loop(job) for job in [Job("prune", PRUNE_EVERY, self._prune), *jobs]),
         ]
+        if self._relay:
+            self._channels.append(outbox.CHANNEL)
+            self._loops.append(_Loop("relay", self._drain, database.signal(outbox.CHANNEL), stumble=1))
+        if database.is_postgresql:
+            self._loops.append(_Loop("listen", self._listen, Signal()))
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -80,7 +101,7 @@ class Worker:
         configure_logging(self._config.service, self._config.log_level)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._request_stop())
-        health = _serve_health(self._config.metrics_port, self._check) if self._config.metrics_port else None
+        health = self._serve_health() if self._config.metrics_port else None
         self._start_loops()
         log.info("worker ready", queue=self._config.service)
         try:
@@ -106,44 +127,50 @@ class Worker:
     def _request_stop(self) -> None:
         self._stop.set()
         self._consumer.stop()
-        self._database.outbox_filled.set()
+        for loop in self._loops:
+            loop.signal.set()
 
     def _start_loops(self) -> None:
-        for job in self._jobs:
-            self._spawn(job.name, lambda job=job: self._repeat(job))  # type: ignore[misc]
-        if self._relay is not None:
-            self._spawn("relay", self._relay_loop)
-            if self._database.is_postgresql:
-                self._spawn("listen", self._listen_loop)
+        for loop in self._loops:
+            self._spawn(loop.name, partial(self._repeat, loop))
 
     def _spawn(self, name: str, target: Callable[[], object]) -> None:
         thread = threading.Thread(target=target, name=f"{self._config.service}-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _repeat(self, job: Job) -> None:
+    def _repeat(self, loop: _Loop) -> None:
+        """A failure is logged and counted; the loop goes on, since what it does is safe to repeat."""
         while not self._stop.is_set():
-            rest = job.every if self._attempt(job.name, job.run) else max(job.every, STUMBLE)
-            self._stop.wait(rest)
-
-    def _attempt(self, name: str, run: Callable[[], object]) -> bool:
-        """Run once. A failure is logged and counted; the loop goes on, since what it does is safe to repeat."""
-        try:
-            run()
-        except Exception as error:
-            FAILURES.labels(name).inc()
-            if is_away(error):
-                log.error("database away", loop=name, error=str(error))
+            try:
+                rest = loop.look()
+            except Exception as error:
+                FAILURES.labels(loop.name).inc()
+                if is_away(error):
+                    log.error("database away", loop=loop.name, error=str(error))
+                else:
+                    log.exception("loop failed", loop=loop.name)
+                self._stop.wait(loop.stumble)
             else:
-                log.exception("loop failed", loop=name)
-            return False
-        return True
+                loop.signal.wait(rest)
 
-    def _retry_due(self) -> None:
+    def _loop(self, job: Job) -> _Loop:
+        def look() -> float:
+            job.run()
+            return job.every
+
+        signal = self._database.signal(job.on) if job.on else Signal()
+        return _Loop(job.name, look, signal, stumble=max(job.every, STUMBLE))
+
+    def _retry_due(self) -> float:
         with self._database.read() as session:
-            self._paused = inbox.is_paused(session)
-        if not self._paused:
-            self._runner.retry_due()
+            self._paused, due_at = inbox.outlook(session)
+        if self._paused or due_at is None:
+            return RETRY_POLL
+        until_due = (due_at - utcnow()).total_seconds()
+        if until_due > 0:
+            return min(RETRY_POLL, until_due)
+        return 0 if self._runner.retry_due() else ELSEWHERE
 
     def _prune(self) -> None:
         now = utcnow()
@@ -152,36 +179,31 @@ class Worker:
         if self._relay:
             self._relay.prune(now)
 
-    def _relay_loop(self) -> None:
-        assert self._relay is not None  # noqa: S101 - for the type checker; only spawned with a relay
-        while not self._stop.is_set():
-            if self._attempt("relay", self._relay.drain):
-                self._database.outbox_filled.wait(RELAY_POLL)
-            else:
-                self._stop.wait(1)
+    def _drain(self) -> float:
+        assert self._relay is not None  # noqa: S101 - for the type checker; only a loop with a relay
+        self._relay.drain()
+        return RELAY_POLL
 
-    def _listen_loop(self) -> None:
-        while not self._stop.is_set():
-            if not self._attempt("listen", self._listen):
-                self._stop.wait(STUMBLE)
-
-    def _listen(self) -> None:
-        """Wake the relay for rows that other processes put into the outbox."""
+    def _listen(self) -> float:
+        """Wake this process's loops for what other processes announce. Ends with the connection, or when stopping."""
         url = self._database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("LISTEN outbox")
-            self._database.outbox_filled.set()  # what came while nobody listened
+            for channel in self._channels:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                self._database.signal(channel).set()  # what came while nobody listened
             while not self._stop.is_set():
-                for _ in connection.notifies(timeout=LISTEN_CHECK, stop_after=1):
-                    self._database.outbox_filled.set()
+                for notify in connection.notifies(timeout=LISTEN_CHECK, stop_after=1):
+                    self._database.signal(notify.channel).set()
+        return 0
 
     def _check(self) -> None:
         self._database.ping()
         if not self._consumer.consuming.is_set():
             raise RuntimeError("not consuming")
 
-
-def _serve_health(port: int, check: Callable[[], None]) -> WSGIServer:
-    server = make_server("0.0.0.0", port, create_health_app({"worker": check}))
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server
+    def _serve_health(self) -> WSGIServer:
+        collectors = [InboxBacklog(self._database), *([OutboxBacklog(self._database)] if self._relay else [])]
+        app = create_health_app({"worker": self._check}, collectors)
+        server = make_server("0.0.0.0", self._config.metrics_port, app)
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return server

@@ -1,5 +1,6 @@
 """The web process, wired."""
 
+from events.backlog import InboxBacklog, OutboxBacklog
 from events.database import Database
 from events.inbox_api import inbox_blueprint
 from events.migrations import check
@@ -30,6 +31,7 @@ def create_app(
         title="Clozit checkout",
         checks={"database": lambda: check(database, CHAINS)},
         blueprints=[blueprint, inbox_blueprint(database)],
+        collectors=[InboxBacklog(database), OutboxBacklog(database)],
         allowed_origins=sorted(config.origins),
     )
     checkouts = Checkouts(config, database, stripe, inventory)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked, utcnow
+from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked, utcnow, wake
 from events.envelope import new_id
 from events.migrations import INBOX, Chain
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text, update
@@ -36,6 +36,7 @@ OVERTAKEN: Mapping[str | None, Sequence[str]] = {
 # A mail server is away for seconds (restart) or hours (outage); hourly costs it nothing.
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
 LAST_ATTEMPT = len(BACKOFF) + 72  # hourly for three more days, then a person has to look
+CHANNEL = "emails"  # says that a mail is due
 LEASE = timedelta(minutes=2)  # a stint and its last mail are over before; after it, the sender is taken for dead
 
 
@@ -133,6 +134,7 @@ def insert_email(session: Session, kind: str, about: Purchase, *, not_before: da
         **values,
     )
     suppress_overtaken(session, about)
+    wake(session, CHANNEL)
     return made
 
 

@@ -1,12 +1,12 @@
 """A mail once more, because an operator asks for it: a new row, the old one stays as it is."""
 
-from events.database import utcnow
+from events.database import announce, utcnow
 from events.envelope import new_id
 from events.web import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from notifications.models import PENDING, SENDING, Email, purchase
+from notifications.models import CHANNEL, PENDING, SENDING, Email, purchase
 
 UNDER_WAY = (PENDING, SENDING)
 
@@ -24,6 +24,7 @@ def resend(session: Session, email_id: str, actor: str) -> Email:
     again = _copy(original, actor)
     session.add(again)
     session.flush()
+    announce(session, CHANNEL)  # the sender is another process
     return again
 
 

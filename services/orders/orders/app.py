@@ -1,5 +1,6 @@
 """The web process, wired."""
 
+from events.backlog import InboxBacklog, OutboxBacklog
 from events.database import Database
 from events.inbox_api import inbox_blueprint
 from events.migrations import check
@@ -19,6 +20,7 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         title="Clozit orders",
         checks={"database": lambda: check(database, CHAINS)},
         blueprints=[blueprint, inbox_blueprint(database)],
+        collectors=[InboxBacklog(database), OutboxBacklog(database)],
         allowed_origins=config.allowed_origins,
     )
     app.extensions["clozit"] = database

@@ -3,24 +3,27 @@
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from events import inbox, inbox_operations, outbox, publisher, topology
+from events import inbox, inbox_operations, outbox, publisher, topology, worker
 from events.config import Common
-from events.database import Database
+from events.database import Database, utcnow
 from events.envelope import Event, own_event
 from events.errors import Ignored, NotYet
 from events.handlers import Handlers
 from events.inbox import InboxEvent
 from events.migrations import INBOX, OUTBOX
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import wait_until
+from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from events.worker import Job, Worker
 from kombu import Connection
-from sqlalchemy import select, text
+from sqlalchemy import event as listener
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 
@@ -85,8 +88,8 @@ def start(broker_url: str, database: Database, handlers: Handlers) -> Iterator[C
         return started[-1]
 
     yield start
-    for worker in started:
-        worker.stop()
+    for each in started:
+        each.stop()
 
 
 def effects(database: Database) -> list[str]:
@@ -164,8 +167,8 @@ def test_paused_worker_takes_nothing_and_goes_on_when_resumed(
 ) -> None:
     with database.begin() as session:
         inbox_operations.pause(session, True, actor="ops", reason="test")
-    worker = start()
-    wait_until(lambda: worker._paused, 30)
+    paused = start()
+    wait_until(lambda: paused._paused, 30)
     wait_until(lambda: _consumers(broker_url) == 0, 30)
     publish(canceled(1))
     assert effects(database) == []
@@ -201,6 +204,61 @@ def test_database_away_holds_the_message_until_it_is_back(
     assert rows(database, "retrying") == []
 
 
+def test_idle_worker_asks_the_database_less_than_once_a_second(
+    start: Callable[..., Worker], database: Database, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One query a look, and the looks of the loops together rarer than one a second."""
+    loops, looks = 3, 5  # retries, relay and a job, as the services have them
+    assert 1 / worker.RETRY_POLL + 1 / worker.RELAY_POLL + 1 / 5 < 1
+    for name in ("RETRY_POLL", "RELAY_POLL"):
+        monkeypatch.setattr(worker, name, 0.5)
+    start(jobs=[Job("sweep", 0.5, database.ping)])
+    wait_until(lambda: _consumers(broker_url) == 1 and _listening(database), 30)
+    statements: list[str] = []
+    listener.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    wait_until(lambda: sum("min(inbox" in statement for statement in statements) >= looks, 30)
+    asked = Counter(statement.split("FROM")[-1].split()[0] for statement in statements)
+    assert sum(asked.values()) <= loops * (looks + 1), asked
+
+
+def test_retry_by_an_operator_is_done_at_once(
+    start: Callable[..., Worker], database: Database, publish: Callable[..., None], broker_url: str
+) -> None:
+    """Another process, here another engine, announces it; nothing was due for an hour."""
+    with database.begin() as session:
+        inbox.store_unhandled(session, canceled(1), "retrying", ValueError("defect"))
+        session.execute(update(InboxEvent).values(next_attempt_at=utcnow() + timedelta(hours=1)))
+    start()
+    wait_until(lambda: _consumers(broker_url) == 1, 30)
+    wait_until(lambda: _listening(database), 30)
+    before = utcnow()
+    other = Database(database.engine.url.render_as_string(hide_password=False))
+    with other.begin() as session:
+        inbox_operations.act(
+            session, "retry", [row.event_id for row in rows(database, "retrying")], actor="ops", reason=None
+        )
+    other.dispose()
+    wait_until(lambda: effects(database) == ["chk_1"], 30)
+    [done] = rows(database, "done")
+    assert done.finished_at is not None
+    assert (done.finished_at - before).total_seconds() < worker.RETRY_POLL / 2
+
+
+def _listening(database: Database) -> bool:
+    with database.read() as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        return bool(session.scalar(text(query)))
+
+
+def test_stopping_does_not_wait_for_a_broker_that_is_away(database: Database, handlers: Handlers) -> None:
+    config = Common(service="orders", port=0, broker_url=f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F")
+    away = Worker(config, database, handlers, publishes=False)
+    away.start()
+    [consumer] = [thread for thread in away._threads if thread.name == "orders-consumer"]
+    away.stop()
+    assert not consumer.is_alive()
+
+
 def test_failing_job_does_not_end_the_worker(start: Callable[..., Worker]) -> None:
     ran: list[int] = []
 
@@ -216,7 +274,7 @@ def test_sigterm_stops_a_worker_process_cleanly(broker_url: str, database: Datab
     url = database.engine.url.render_as_string(hide_password=False)
     program = f"""
 from events.config import Common
-from events.database import Database
+from events.database import Database, utcnow
 from events.handlers import Handlers
 from events.worker import Worker
 Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), Handlers()).run()
