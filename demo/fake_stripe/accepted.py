@@ -18,7 +18,6 @@ from .params import (
     text,
     url,
 )
-from .shapes.aftermath import EVIDENCE
 
 EXPAND = list_of(text(), 20)
 AMOUNT = integer(0, 99_999_999)  # Stripe's documented ceiling of eight digits
@@ -48,6 +47,10 @@ def describing(**fields: Kind) -> Kind:
     return record(expand=EXPAND, metadata=metadata, **fields)
 
 
+ADDRESS = record(city=text(), country=text(2), line1=text(), line2=text(), postal_code=text(), state=text())
+SHIPPING = record(
+    ("address", "name"), address=ADDRESS, carrier=text(), name=text(), phone=text(), tracking_number=text()
+)
 PRODUCT_DATA = record(
     ("name",),
     name=text(),
@@ -83,6 +86,7 @@ PRODUCT_UPDATE = describing(
 )
 PRICE_CREATE = record(
     ("currency", "unit_amount"),
+    recurring=record(("interval",), interval=one_of("day", "week", "month", "year"), interval_count=integer(1)),
     currency=currency,
     unit_amount=AMOUNT,
     product=text(),
@@ -158,6 +162,8 @@ SESSION_CREATE = record(
     metadata=metadata,
     payment_intent_data=record(
         metadata=metadata,
+        shipping=SHIPPING,
+        setup_future_usage=one_of("off_session", "on_session"),
         description=text(1000),
         receipt_email=email,
         statement_descriptor=text(22),
@@ -191,16 +197,6 @@ SESSION_LIST = listing(
 )
 SESSION_UPDATE = describing()
 
-REFUND_CREATE = record(
-    payment_intent=text(),
-    charge=text(),
-    amount=integer(1),
-    reason=one_of("duplicate", "fraudulent", "requested_by_customer"),
-    instructions_email=email,
-    metadata=metadata,
-    expand=EXPAND,
-)
-DISPUTE_UPDATE = describing(evidence=record(**{name: clearable(text(20_000)) for name in EVIDENCE}), submit=flag)
 COUPON_CREATE = record(
     id=text(),
     name=text(40),

@@ -14,6 +14,15 @@ def create_product(account: Account, params: Object, cause: Cause) -> Object:
     return product
 
 
+def delete_product(account: Account, _params: Object, product_id: str, cause: Cause) -> Object:
+    product = account.store.get("product", product_id)
+    if any(price["product"] == product_id for price in account.store.all("price")):
+        raise StripeError("This product cannot be deleted because it has one or more user-created prices.", param="id")
+    account.store.remove("product", product_id)
+    account.emit("product.deleted", product, cause=cause)
+    return {"id": product_id, "object": "product", "deleted": True}
+
+
 def create_price(account: Account, params: Object, cause: Cause) -> Object:
     price = _add_price(account, params, "")
     account.emit("price.created", price, cause=cause)
@@ -32,6 +41,9 @@ def line_item(account: Account, given: Object, name: str) -> Object:
         if not price["active"]:
             message = "The price specified is inactive. This field only accepts active prices."
             raise StripeError(message, param=f"{name}[price]")
+    if price["recurring"]:
+        message = "You specified `payment` mode but passed a recurring price."
+        raise StripeError(message, param=f"{name}[price]")
     return shapes.line_item(price, account.store.get("product", price["product"]), given)
 
 

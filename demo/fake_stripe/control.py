@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from . import disputes, page, payments, refunds, sessions
+from . import disputes, hosted, page, refunds, sessions
 from .account import AUTOMATIC, Account
 from .errors import StripeError
 from .faults import KINDS
@@ -97,7 +97,7 @@ def _act_as_customer(control: Blueprint, account: Account) -> None:
         typed = body.get("typed", {})
         redirect_url = pay_session(account, session, body["method"], body.get("email"), body.get("wait", 0.0), typed)
         if body.get("settle") == "now":
-            _locked(account, payments.settle, session)
+            _locked(account, hosted.settle, session)
         return jsonify(session=session, redirect=redirect_url)
 
     @control.post("/expire")
@@ -110,7 +110,7 @@ def _act_as_bank_or_shop(control: Blueprint, account: Account) -> None:
     @control.post("/settle")
     def settle() -> Response:
         session = account.store.get("checkout.session", _body("session_id")["session_id"])
-        return jsonify(settled=_locked(account, payments.settle, session), session=session)
+        return jsonify(settled=_locked(account, hosted.settle, session), session=session)
 
     @control.post("/refund")
     def refund() -> Response:

@@ -6,15 +6,16 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import payments, sessions, taxes
+from . import hosted, payments, sessions, taxes
 from .account import AUTOMATIC, Account
+from .cards import EFFECTS, IBAN_FAILS, IBAN_SUCCEEDS
 from .errors import StripeError
 from .money import display
 from .shapes.payment import NO_ADDRESS, Payer
 from .state import Object
 
 METHODS = {"card": "card", "sepa_success": "sepa_debit", "sepa_fail": "sepa_debit"}
-IBANS = {"sepa_success": payments.IBAN_SUCCEEDS, "sepa_fail": payments.IBAN_FAILS}
+IBANS = {"sepa_success": IBAN_SUCCEEDS, "sepa_fail": IBAN_FAILS}
 DEFAULTS = {
     "method": "card",
     "card_number": "4242 4242 4242 4242",
@@ -144,10 +145,9 @@ def _charge(account: Account, session: Object, form: dict[str, str]) -> Object |
     if method not in METHODS:
         raise StripeError("Choose how to pay.", param="method")
     payer = _payer(session, form)
+    number = IBANS.get(method) or re.sub(r"\D", "", form["card_number"])
     session["consent"] = _consent(session["consent_collection"] or {}, form)
-    if METHODS[method] == "sepa_debit":
-        return payments.pay_by_sepa(account, session, IBANS[method], payer)
-    return payments.pay_by_card(account, session, re.sub(r"\D", "", form["card_number"]), payer)
+    return hosted.pay(account, session, payments.add_method(account, METHODS[method], number, payer), payer)
 
 
 def _payer(session: Object, form: dict[str, str]) -> Payer:
@@ -204,7 +204,7 @@ def _shown(account: Account, session: Object) -> dict[str, Any]:
         - sum(session["total_details"][part] * sign for part, sign in (("amount_discount", -1), ("amount_shipping", 1)))
         - session["amount_subtotal"],
         "methods": [m for m, kind in METHODS.items() if kind in session["payment_method_types"]],
-        "cards": payments.PROMISES | {number: why.message for number, why in payments.DECLINES.items()},
+        "cards": EFFECTS,
         "delay": account.config.sepa_delay,
         "money": lambda amount: display(amount, session["currency"]),
     }

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import accepted, catalogue, disputes, refunds, sessions, taxes
+from . import accepted, accepted_payments, catalogue, disputes, hosted, intents, refunds, sessions, taxes, transfers
 from .account import Account, Cause
 from .expanding import line_items
 from .lists import page
-from .params import Kind, flag, list_of, one_of, text
+from .params import Kind, email, flag, list_of, one_of, text
 from .state import Object
 from .updates import update
 
@@ -91,7 +91,7 @@ ROUTES: tuple[Route, ...] = (
     *_resource(
         "price",
         "/prices",
-        accepted.listing(active=flag, product=text(), currency=text(3), type=one_of("one_time")),
+        accepted.listing(active=flag, product=text(), currency=text(3), type=one_of("one_time", "recurring")),
         (accepted.PRICE_CREATE, catalogue.create_price),
         accepted.PRICE_UPDATE,
     ),
@@ -133,7 +133,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_SESSION}/expire", accepted.retrieving(), _expire),
     Route("GET", f"{_SESSION}/line_items", accepted.listing(), _line_items),
     *_resource(
-        "payment_intent", "/payment_intents", accepted.listing(), None, accepted.describing(description=text(1000))
+        "payment_intent",
+        "/payment_intents",
+        accepted.listing(customer=text()),
+        (accepted_payments.INTENT_CREATE, intents.create_intent),
+        accepted.describing(description=text(1000)),
     ),
     *_resource(
         "charge",
@@ -146,15 +150,35 @@ ROUTES: tuple[Route, ...] = (
         "refund",
         "/refunds",
         accepted.listing(**_OF_PAYMENT),
-        (accepted.REFUND_CREATE, refunds.create_refund),
+        (accepted_payments.REFUND_CREATE, refunds.create_refund),
         accepted.describing(),
     ),
     *_resource("dispute", "/disputes", accepted.listing(**_OF_PAYMENT)),
-    *_resource("payment_method", "/payment_methods", accepted.listing(type=text())),
+    *_resource(
+        "payment_method",
+        "/payment_methods",
+        accepted.listing(type=text()),
+        (accepted_payments.PAYMENT_METHOD_CREATE, intents.create_method),
+    ),
+    *_resource(
+        "customer",
+        "/customers",
+        accepted.listing(email=email),
+        (accepted_payments.CUSTOMER_CREATE, transfers.create_customer),
+    ),
     *_resource("balance_transaction", "/balance_transactions", accepted.listing(type=text(), source=text())),
     *_resource("event", "/events", accepted.EVENT_LIST),
+    Route("POST", "/payment_intents/<object_id>/confirm", accepted_payments.INTENT_CONFIRM, intents.confirm_intent),
+    Route("POST", "/payment_intents/<object_id>/capture", accepted.retrieving(), intents.capture_intent),
+    Route("POST", "/payment_intents/<object_id>/cancel", accepted_payments.INTENT_CANCEL, intents.cancel_intent),
+    Route(
+        "POST", "/test_helpers/customers/<object_id>/fund_cash_balance", accepted_payments.CUSTOMER_FUND, transfers.fund
+    ),
+    Route("GET", "/payment_pages/<object_id>", accepted.retrieving(), _retrieving("checkout.session")),
+    Route("POST", "/payment_pages/<object_id>/confirm", accepted_payments.PAGE_CONFIRM, hosted.confirm_page),
+    Route("DELETE", "/products/<object_id>", accepted.retrieving(), catalogue.delete_product),
     Route("POST", "/refunds/<object_id>/cancel", accepted.retrieving(), _cancel_refund),
-    Route("POST", "/disputes/<object_id>", accepted.DISPUTE_UPDATE, _update_dispute),
+    Route("POST", "/disputes/<object_id>", accepted_payments.DISPUTE_UPDATE, _update_dispute),
     Route("POST", "/disputes/<object_id>/close", accepted.retrieving(), _close_dispute),
     Route("DELETE", "/coupons/<object_id>", accepted.retrieving(), _delete_coupon),
 )

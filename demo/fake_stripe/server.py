@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import control, disputes, payments, refunds, sessions
+from . import control, disputes, hosted, refunds, sessions
 from .account import AUTOMATIC, Account, Config
 from .app import create_app
 from .faults import Fault
@@ -96,7 +96,7 @@ class FakeStripe:
     def settle(self, session_id: str) -> bool:
         """The bank's answer to a SEPA debit comes now."""
         with self.account.store.lock:
-            return payments.settle(self.account, self.session(session_id))
+            return hosted.settle(self.account, self.session(session_id))
 
     def expire(self, session_id: str) -> Object:
         with self.account.store.lock:

@@ -171,6 +171,14 @@ def complete(account: Account, session: Object, payer: Payer, payment_status: st
     return account.emit("checkout.session.completed", session)
 
 
+def tell_bank_answer(account: Account, intent: Object, *, paid: bool) -> None:
+    """A debit has been decided: the session that it was for, if any, says so."""
+    for session in account.store.all("checkout.session"):
+        if session["payment_intent"] == intent["id"]:
+            session["payment_status"] = "paid" if paid else "unpaid"
+            account.emit(f"checkout.session.async_payment_{'succeeded' if paid else 'failed'}", session)
+
+
 def recover(account: Account, expired: Object) -> Object:
     """A new session for an abandoned cart: same contents, new id, `recovered_from` names the old one."""
     recovery = (expired["after_expiration"] or {}).get("recovery") or {}

@@ -29,6 +29,7 @@ class Store:
         self._objects: dict[str, dict[str, Object]] = {}
         self.line_items: dict[str, list[Object]] = {}  # by session id
         self.session_params: dict[str, Object] = {}  # what each session was created with
+        self.numbers: dict[str, str] = {}  # card number or IBAN, which no answer shows, by payment method id
         self.locations: dict[str, str] = {}  # the country that the customer has picked on the page, by session id
 
     def add(self, obj: Object) -> Object:

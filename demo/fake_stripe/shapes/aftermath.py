@@ -46,7 +46,7 @@ def refund(created: int, charge: Object, amount: int, params: Object, status: st
         "currency": charge["currency"],
         "customer": None,
         "customer_account": None,
-        "destination_details": _to_card() if by_card else {"sepa_credit_transfer": {}, "type": "sepa_credit_transfer"},
+        "destination_details": _destination(charge["payment_method_details"]["type"]),
         "metadata": params.get("metadata", {}),
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
@@ -56,6 +56,13 @@ def refund(created: int, charge: Object, amount: int, params: Object, status: st
         "status": status,
         "transfer_reversal": None,
     }
+
+
+def _destination(method: str) -> Object:
+    if method == "card":
+        return _to_card()
+    name = {"sepa_debit": "sepa_credit_transfer", "customer_balance": "customer_cash_balance"}[method]
+    return {name: {}, "type": name}
 
 
 def _to_card() -> Object:

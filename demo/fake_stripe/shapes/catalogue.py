@@ -44,14 +44,21 @@ def price(created: int, product_id: str, params: Object) -> Object:
         "metadata": params.get("metadata", {}),
         "nickname": params.get("nickname"),
         "product": product_id,
-        "recurring": None,
+        "recurring": _recurring(params.get("recurring")),
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "tiers_mode": None,
         "transform_quantity": None,
-        "type": "one_time",
+        "type": "recurring" if "recurring" in params else "one_time",
         "unit_amount": params["unit_amount"],
         "unit_amount_decimal": str(params["unit_amount"]),
     }
+
+
+def _recurring(given: Object | None) -> Object | None:
+    if given is None:
+        return None
+    every = {"interval": given["interval"], "interval_count": given.get("interval_count", 1)}
+    return {**every, "meter": None, "trial_period_days": None, "usage_type": "licensed"}
 
 
 def line_item(price_: Object, product_: Object, params: Object) -> Object:

@@ -37,6 +37,11 @@ def sepa_debit(created: int, iban: str, payer: Payer) -> Object:
     return _method(created, "sepa_debit", details, payer)
 
 
+def customer_balance(created: int, _number: str, payer: Payer) -> Object:
+    """A bank transfer."""
+    return _method(created, "customer_balance", {}, payer)
+
+
 def _method(created: int, type_: str, details: Object, payer: Payer) -> Object:
     return {
         "id": new_id("pm"),

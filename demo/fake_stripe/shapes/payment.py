@@ -11,12 +11,21 @@ NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", 
 class Payer:
     """What the customer typed on the payment page."""
 
-    email: str
-    name: str
+    email: str | None
+    name: str | None
     country: str = "DE"
     phone: str | None = None
     address: Object | None = None  # where the goods go
     billing_address: Object | None = None  # where the page asks for all of it
+
+    @classmethod
+    def of(cls, details: Object) -> "Payer":
+        """From the `billing_details` of a payment method."""
+        address = details.get("address") or {}
+        billing = {**NO_ADDRESS, **address}
+        country = billing["country"] or "US"
+        phone = details.get("phone")
+        return cls(details.get("email"), details.get("name"), country, phone, billing_address=billing)
 
     def billing(self) -> Object:
         address = self.billing_address or {**NO_ADDRESS, "country": self.country}
@@ -78,6 +87,21 @@ def payment_intent(created: int, session: Object, terms: Object) -> Object:
     }
 
 
+def direct_payment_intent(created: int, params: Object) -> Object:
+    """Made through the API, not for a session."""
+    types = params["payment_method_types"]
+    for_what = {
+        "amount_total": params["amount"],
+        "currency": params["currency"],
+        "payment_method_configuration_details": None,
+        "payment_method_options": {name: {} for name in types if name != "link"},
+        "payment_method_types": types,
+    }
+    about = {name: params.get(name) for name in ("customer", "setup_future_usage", "shipping")}
+    confirmation = {"confirmation_method": params.get("confirmation_method", "automatic")}
+    return payment_intent(created, for_what, params) | about | confirmation
+
+
 def _method_options(session: Object) -> Object:
     card = {"installments": None, "mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
     options: Object = {"card": card, "link": {"persistent_token": None}, "sepa_debit": {}}
@@ -120,7 +144,7 @@ def charge(created: int, intent: Object, payer: Payer, method: Object, shop_name
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": _charged_card(method, intent) if by_card else _charged_sepa(method),
+        "payment_method_details": _charged(method, intent),
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
@@ -136,6 +160,12 @@ def charge(created: int, intent: Object, payer: Payer, method: Object, shop_name
         "transfer_data": None,
         "transfer_group": None,
     }
+
+
+def _charged(method: Object, intent: Object) -> Object:
+    if method["type"] == "card":
+        return _charged_card(method, intent)
+    return _charged_sepa(method) if method["type"] == "sepa_debit" else {method["type"]: {}, "type": method["type"]}
 
 
 def _charged_card(method: Object, intent: Object) -> Object:

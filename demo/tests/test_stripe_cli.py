@@ -1,0 +1,92 @@
+"""The official Stripe CLI drives the demo: a client that we did not write, and another application on our account.
+
+It is found on PATH or where STRIPE_CLI says (npm package @stripe/cli); without it these tests are skipped.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events.testing.servers import wait_until
+from events.topology import BINDINGS, matches
+
+from demo.embedded import running
+from demo.ports import Ports
+from demo.system import System
+
+CLI = os.environ.get("STRIPE_CLI") or shutil.which("stripe")
+FAMILIES = ("charge", "checkout.session", "payment_intent", "refund", "price", "product")
+API_KEY = "sk_test_" + "4" * 20
+
+pytestmark = pytest.mark.skipif(CLI is None, reason="no Stripe CLI: `npm install @stripe/cli`, STRIPE_CLI=…/bin/stripe")
+
+
+@pytest.fixture
+def stripe_cli(tmp_path: Path) -> Any:
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    environment["STRIPE_CLI_TELEMETRY_OPTOUT"] = "1"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        assert CLI
+        return subprocess.run(
+            [CLI, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
+
+
+def offered(help_text: str) -> list[str]:
+    """The events that the CLI can trigger, of the families that a shop sees."""
+    names = re.findall(r"^  ([a-z_]+(?:\.[a-z_]+)+)$", help_text, re.MULTILINE)
+    return [name for name in names if name.startswith(tuple(f"{family}." for family in FAMILIES))]
+
+
+def inbox(system: System, service: str) -> dict[str, str]:
+    """Statuses of Stripe's events by id."""
+    found: dict[str, str] = {}
+    path: str | None = "/ops/inbox?limit=100"
+    while path:
+        page = system.get(service, path, operator=True).raise_for_status().json()
+        found |= {row["event_id"]: row["status"] for row in page["items"]}
+        path = page["next_cursor"] and f"/ops/inbox?limit=100&cursor={page['next_cursor']}"
+    return found
+
+
+def test_triggers_end_well_and_are_nobodys_orders(tmp_path: Path, stripe_cli: Any) -> None:
+    triggers = offered(stripe_cli("trigger", "--help").stdout)
+    assert {"checkout.session.completed", "charge.refunded", "charge.dispute.created"} <= set(triggers)
+    with running(tmp_path, Ports.free()) as system:
+
+        def trigger(event: str) -> tuple[str, int, str]:
+            ran = stripe_cli("trigger", event, "--api-base", system.stripe.url, "--api-key", API_KEY)
+            return event, ran.returncode, ran.stderr + ran.stdout
+
+        with ThreadPoolExecutor(4) as pool:
+            failed = [result for result in pool.map(trigger, triggers) if result[1] != 0]
+        assert failed == []
+        system.stripe.advance(60)  # the bank's answer to debits
+        for event in triggers:
+            assert system.stripe.wait_event(event), f"{event} was never made"
+        assert system.stripe.wait_delivered(30)
+        _check_nobodys(system)
+
+
+def _check_nobodys(system: System) -> None:
+    for service, patterns in BINDINGS.items():
+        wait_until(lambda s=service, p=patterns: _all_ignored(system, s, p), what=f"{service}'s inbox")  # type: ignore[misc]
+    answers = [sent["attempts"] for event in system.stripe.ledger["events"] for sent in event["deliveries"]]
+    assert {attempt.get("status") for attempts in answers for attempt in attempts} == {200}
+    for path, service in {"/orders": "orders", "/notifications": "notifications"}.items():
+        assert system.get(service, path, operator=True).json()["items"] == []
+
+
+def _all_ignored(system: System, service: str, patterns: Sequence[str]) -> bool:
+    keys = {event["id"]: f"stripe.{event['type']}" for event in system.stripe.events()}
+    bound = [event_id for event_id, key in keys.items() if any(matches(pattern, key) for pattern in patterns)]
+    return inbox(system, service) == dict.fromkeys(bound, "ignored")
