@@ -47,8 +47,8 @@ def test_a_declined_intent_can_be_confirmed_again_or_canceled(client: stripe.Str
 
 def test_a_bank_transfer_may_come_in_parts(client: stripe.StripeClient, fake: FakeStripe) -> None:
     customer = client.v1.customers.create({"email": "anna@example.com"})
-    transfer: Any = {"customer": customer.id, "payment_method_types": ["customer_balance"], "confirm": True}
-    intent = client.v1.payment_intents.create({"amount": 20_000, "currency": "jpy", **transfer})
+    transfer: Any = {"amount": 20_000, "currency": "jpy", "confirm": True, "customer": customer.id}
+    intent = client.v1.payment_intents.create(transfer | {"payment_method_types": ["customer_balance"]})
     assert intent.status == "requires_action"
     fund = client.v1.test_helpers.customers.fund_cash_balance
     fund(customer.id, {"amount": 12_000, "currency": "jpy"})
