@@ -2,6 +2,10 @@
 
 While the database is away the messages in hand stay unacknowledged (a requeue would use up the delivery limit), no
 more are taken, and heartbeats go on.
+
+A message that comes again may be what killed its last consumer, and each death costs all messages in hand one of
+their deliveries. So a connection begins with one message in hand, and takes more once one comes for the first time;
+and whatever comes again is handled alone, after the others are acknowledged.
 """
 
 import threading
@@ -70,6 +74,7 @@ class Consumer(ConsumerMixin):
         self._is_paused = is_paused
         self._declare = declare
         self._in_hand: list[Message] = []
+        self._cautious = True
         self.consuming = threading.Event()
 
     @contextmanager
@@ -98,7 +103,8 @@ class Consumer(ConsumerMixin):
         self._in_hand.clear()  # what an earlier connection brought will be delivered again
         if self._declare:
             declare_topology(channel)
-        return [make(queues=[self._queue], on_message=self._in_hand.append, prefetch_count=PREFETCH)]
+        self._cautious = True
+        return [make(queues=[self._queue], on_message=self._in_hand.append, prefetch_count=1)]
 
     def consume(
         self, limit: object = None, timeout: object = None, safety_interval: object = 1, **_: Any
@@ -110,7 +116,10 @@ class Consumer(ConsumerMixin):
             try:
                 while not self.should_stop:
                     self._take(connection)
+                    came_again = [_came_again(message) for message in self._in_hand]
                     self._settle(connection)
+                    if self._cautious and came_again and not any(came_again):
+                        self._take_more(consumers)
                     if self._is_paused():
                         self._pause(connection, consumers)
                     yield
@@ -131,6 +140,11 @@ class Consumer(ConsumerMixin):
         batch = self._in_hand[:]
         self._in_hand.clear()  # from here on it takes what comes while the batch is held
         readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
+        fresh = [pair for pair in readable if not _came_again(pair[0])]
+        for together in [fresh, *([pair] for pair in readable if _came_again(pair[0]))]:
+            self._bring_about(together, connection)
+
+    def _bring_about(self, readable: list[tuple[Message, Event]], connection: Connection) -> None:
         while readable:
             try:
                 self._runner.handle([event for _, event in readable])
@@ -148,6 +162,14 @@ class Consumer(ConsumerMixin):
             for message, _ in readable:
                 message.ack()
             break
+
+    def _take_more(self, consumers: list[Any]) -> None:
+        """A new prefetch count holds for new consumers."""
+        self._cautious = False
+        for consumer in consumers:
+            consumer.cancel()
+            consumer.qos(prefetch_count=PREFETCH)
+            consumer.consume()
 
     def _without_undecodable(
         self, readable: list[tuple[Message, Event]], error: Undecodable
@@ -207,6 +229,10 @@ class Consumer(ConsumerMixin):
 
     def _is_memory(self, connection: Connection) -> bool:
         return bool(connection.transport.driver_type == "memory")
+
+
+def _came_again(message: Message) -> bool:
+    return bool(message.delivery_info.get("redelivered"))
 
 
 def bytes_of(message: Message) -> bytes:
