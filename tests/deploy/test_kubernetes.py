@@ -1,0 +1,158 @@
+"""The manifests as kubectl renders them: against Kubernetes' own schemas, and against our rules."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+VERSION = "1.32"
+OVERLAYS = ("local", "production")
+OPERATORS = ("ServiceMonitor", "PodMonitor", "ScaledObject", "TriggerAuthentication", "ExternalSecret")
+OPERATORS += ("RabbitmqCluster", "Cluster", "Database")  # kinds whose schemas only their operators have
+SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
+
+Manifest = dict[str, Any]
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
+pytestmark = needs_kubectl
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    command = ["kubectl", "kustomize", str(KUBERNETES / "overlays" / request.param)]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return list(yaml.safe_load_all(rendered))
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """(name, labels, spec) of every pod that a manifest makes."""
+    for manifest in manifests:
+        name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        if manifest["kind"] in ("Deployment", "StatefulSet", "Job"):
+            template = manifest["spec"]["template"]
+        elif manifest["kind"] == "CronJob":
+            template = manifest["spec"]["jobTemplate"]["spec"]["template"]
+        else:
+            continue
+        yield name, template["metadata"]["labels"], template["spec"]
+
+
+def matches(selector: Manifest, labels: Manifest) -> bool:
+    """Kubernetes' label selectors, as far as the manifests use them."""
+    exact = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return exact and all(
+        {"In": labels.get(rule["key"]) in rule.get("values", [])}[rule["operator"]]
+        for rule in selector.get("matchExpressions", [])
+    )
+
+
+def test_every_manifest_fits_kubernetes_schema(manifests: list[Manifest]) -> None:
+    checked = [manifest for manifest in manifests if manifest["kind"] not in OPERATORS]
+    for manifest in checked:
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+    assert len(checked) > 40
+
+
+def test_every_pod_is_confined(manifests: list[Manifest]) -> None:
+    """What the namespace's label `restricted` asks for, and a read-only root for all that is ours."""
+    for name, _labels, spec in pods(manifests):
+        pod = spec["securityContext"]
+        assert pod["runAsNonRoot"] is True, name
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert spec["automountServiceAccountToken"] is False, name
+        for container in spec["containers"]:
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert own["capabilities"] == {"drop": ["ALL"]}, name
+            assert own.get("readOnlyRootFilesystem") or not container["image"].startswith("clozit/"), name
+
+
+def test_every_container_is_limited(manifests: list[Manifest]) -> None:
+    for name, _labels, spec in pods(manifests):
+        for container in spec["containers"]:
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+            assert "memory" in container["resources"]["limits"], name
+
+
+def test_every_server_is_probed(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest["kind"] == "Deployment" and "clozit/" in str(manifest["spec"]["template"]):
+            container = manifest["spec"]["template"]["spec"]["containers"][0]
+            assert container["livenessProbe"]["httpGet"]["path"] == "/healthz", manifest["metadata"]["name"]
+            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz", manifest["metadata"]["name"]
+
+
+def test_no_secret_is_written_down(manifests: list[Manifest]) -> None:
+    assert not [manifest for manifest in manifests if manifest["kind"] == "Secret"]
+    for manifest in manifests:
+        if manifest["kind"] == "ConfigMap":
+            assert not [key for key in manifest["data"] if any(word in key for word in SECRET_WORDS)]
+    for name, _labels, spec in pods(manifests):
+        for variable in (variable for container in spec["containers"] for variable in container.get("env", [])):
+            if any(word in variable["name"] for word in SECRET_WORDS):
+                assert "secretKeyRef" in variable["valueFrom"], name
+
+
+def test_what_is_referred_to_is_there(manifests: list[Manifest]) -> None:
+    """Configuration by name, and in production each secret by the entry of the store that it is taken from."""
+    made = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+    with_store = any(kind == "ExternalSecret" for kind, _name in made)
+    for name, _labels, spec in pods(manifests):
+        for source in (source for container in spec["containers"] for source in container.get("envFrom", [])):
+            if reference := source.get("configMapRef"):
+                assert ("ConfigMap", reference["name"]) in made, name
+            elif with_store:
+                assert ("ExternalSecret", source["secretRef"]["name"]) in made, name
+
+
+def test_every_service_and_budget_selects_a_pod(manifests: list[Manifest]) -> None:
+    labels = [labels for _name, labels, _spec in pods(manifests)]
+    selecting = [
+        (manifest, {"matchLabels": manifest["spec"]["selector"]} if kind == "Service" else manifest["spec"]["selector"])
+        for manifest in manifests
+        if (kind := manifest["kind"]) in ("Service", "PodDisruptionBudget")
+    ]
+    for manifest, selector in selecting:
+        assert any(matches(selector, one) for one in labels), manifest["metadata"]["name"]
+    assert len(selecting) >= 14
+
+
+def test_every_route_leads_to_a_service_that_the_ingress_may_reach(manifests: list[Manifest]) -> None:
+    policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    services = {
+        manifest["metadata"]["name"]: manifest["spec"]["selector"]
+        for manifest in manifests
+        if manifest["kind"] == "Service"
+    }
+    routes = [
+        (path["path"], path["backend"]["service"]["name"])
+        for manifest in manifests
+        if manifest["kind"] == "Ingress"
+        for rule in manifest["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    for path, service in routes:
+        assert any(
+            "ingress-nginx" in str(policy.get("ingress")) and matches(policy["podSelector"], services[service])
+            for policy in policies
+        ), path
+    assert not [path for path, _service in routes if path in ("/", "/ops", "/metrics", "/orders")]
+
+
+def test_policies_cover_every_pod(manifests: list[Manifest]) -> None:
+    """Denied by default, in and out; and every pod of ours has a way to its broker, and no ingest one to a database."""
+    policies = {
+        manifest["metadata"]["name"]: manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"
+    }
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name, labels, spec in pods(manifests):
+        if spec["containers"][0]["image"].startswith("clozit/"):
+            assert matches(policies["to-broker"]["podSelector"], labels), name
+            has_database = labels["app.kubernetes.io/name"] != "webhooks"
+            assert matches(policies["to-database"]["podSelector"], labels) == has_database, name
