@@ -1,44 +1,67 @@
 """python -m notifications web | worker | migrate | inbox | preview"""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 from events.cli import service_cli
 
 from notifications.config import load
+from notifications.kinds import KINDS
 from notifications.message import compose, message_id
-from notifications.models import CHAINS, KINDS
-from notifications.rendering import render
-from notifications.samples import SHOP, sample
+from notifications.models import CHAINS
+from notifications.rendering import Rendered, render
+from notifications.samples import SHOP, cases, sample
+from notifications.sources import Source
 from notifications.worker import create_worker
 
 SENDER = "Clozit <orders@shop.example>"
+STAFF = "staff@shop.example"
 
 main = service_cli(
     "notifications", load=load, app="notifications.app:create_wsgi", create_worker=create_worker, chains=CHAINS
 )
 
 
-@main.command(help="Write a mail, made from sample data, to standard output.")
+@main.command(help="Write a mail, made from sample data, to standard output or a file.")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option("--locale", default="en", show_default=True)
-@click.option("--html", is_flag=True, help="The HTML part alone.")
-def preview(kind: str, locale: str, html: bool) -> None:
-    context = sample(kind)
-    rendered = render(kind, locale, context, SHOP)
-    if html:
-        click.echo(rendered.html)
-        return
+@click.option("--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True)
+@click.option("--case", default="", help="One of the kind's other cases; a wrong one names them all.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
+@click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="TEMPLATES",
+    help="The shop's own templates and texts; otherwise from the environment: TEMPLATES.",
+)
+def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates: Path | None) -> None:
+    if case not in cases(kind):
+        raise click.BadParameter(f"{kind} has {', '.join(cases(kind)[1:]) or 'no other cases'}", param_hint="--case")
+    context = sample(kind, case)
+    try:
+        rendered = render(kind, locale, context, SHOP, Source.of(templates))
+    except Exception as error:
+        if templates is None:
+            raise
+        raise click.ClickException(f"{templates}: {type(error).__name__}: {error}") from error
+    written = rendered.html if form == "html" else _with_headers(kind, context, rendered)
+    if out:
+        out.write_text(written, "utf-8")
+    else:
+        click.echo(written, nl=False)
+
+
+def _with_headers(kind: str, context: dict[str, object], rendered: Rendered) -> str:
     message = compose(
         rendered,
         sender=SENDER,
-        recipient=context["customer_email"],
-        message_id=message_id(kind, context["checkout_id"], context["order_id"], SENDER),
+        recipient=STAFF if kind.startswith("staff_") else str(context["customer_email"]),
+        message_id=message_id(kind, None, "sample", SENDER),
         at=datetime.now(UTC),
     )
-    for name in ("From", "To", "Subject", "Date", "Message-ID", "Content-Language", "Auto-Submitted"):
-        click.echo(f"{name}: {message[name]}")
-    click.echo(f"\n{rendered.text}", nl=False)
+    names = ("From", "To", "Subject", "Date", "Message-ID", "Content-Language", "Auto-Submitted")
+    return "".join(f"{name}: {message[name]}\n" for name in names) + f"\n{rendered.text}"
 
 
 if __name__ == "__main__":

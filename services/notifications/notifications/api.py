@@ -37,7 +37,7 @@ def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
 def search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
     """Ids sort by the time they were made."""
     statement = select(Email).order_by(Email.id.desc()).limit(limit)
-    for name in ("status", "kind", "checkout_id", "recipient"):
+    for name in ("status", "kind", "checkout_id", "recipient", "digest_id"):
         if name in args:
             statement = statement.where(getattr(Email, name) == args[name])
     if args["cursor"]:

@@ -1,29 +1,41 @@
 """Which event has whom told what. A mail is written down here and sent after the commit."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import orjson
-from events.database import utcnow
-from events.envelope import Event
+from events.database import insert_once, utcnow, wake
+from events.envelope import Event, new_id
 from events.errors import Ignored
 from events.handlers import Handlers
 from events.telemetry import get_logger
 from sqlalchemy.orm import Session
 
 from notifications.config import ABANDONED_CART_DELAY
-from notifications.models import (
+from notifications.digest import NO_DIGEST, Digest
+from notifications.kinds import (
     ABANDONED_CART,
     CANCELED,
     ORDER_CONFIRMED,
+    ORDER_SHIPPED,
     PAID,
     PAYMENT_FAILED,
     PAYMENT_PENDING,
+    REFUND_SUCCEEDED,
+    STAFF_DISPUTE_CLOSED,
+    STAFF_DISPUTE_OPENED,
+    STAFF_DISPUTE_UPDATED,
+    STAFF_REFUND_FAILED,
     STAFF_REVIEW,
-    insert_email,
-    purchase,
-    suppress_overtaken,
+    STAFF_REVIEW_SETTLED,
+    STAFF_STOCK_LOW,
 )
+from notifications.models import CHANNEL, PENDING, SUPPRESSED, Email, purchase
+from notifications.overtaken import suppress_overtaken
+
+POLICY = "policy"  # who settled a review that no person settled
 
 log = get_logger(__name__)
 
@@ -50,8 +62,47 @@ def leave_in_peace(event: Event, session: Session) -> None:
     settle(event, session, CANCELED)
 
 
-def ask_for_review(event: Event, session: Session) -> None:
-    tell(event, session, STAFF_REVIEW, about=f"{event.data['order_id']}:{event.data['reason']}")
+def announce_parcel(event: Event, session: Session) -> None:
+    tell_customer(event, session, ORDER_SHIPPED, about=event.data["shipment_id"])
+
+
+def confirm_refund(event: Event, session: Session) -> None:
+    tell_customer(event, session, REFUND_SUCCEEDED, about=event.data["refund_id"])
+
+
+def ask_for_review(event: Event, session: Session, *, digest: Digest) -> None:
+    tell_staff(event, session, STAFF_REVIEW, about=_review(event), digest=digest)
+
+
+def close_review(event: Event, session: Session, *, digest: Digest) -> None:
+    """Whoever settled it knows. The row is kept all the same: the request for the review may come after it."""
+    by = event.data["settled_by"]
+    known = None if by == POLICY else f"settled by {by}: nobody has to be told"
+    tell_staff(event, session, STAFF_REVIEW_SETTLED, about=_review(event), digest=digest, pointless=known)
+
+
+def report_failed_refund(event: Event, session: Session, *, digest: Digest) -> None:
+    tell_staff(event, session, STAFF_REFUND_FAILED, about=event.data["refund_id"], digest=digest)
+
+
+def report_opened_dispute(event: Event, session: Session, *, digest: Digest) -> None:
+    tell_staff(event, session, STAFF_DISPUTE_OPENED, about=event.data["dispute_id"], digest=digest)
+
+
+def report_changed_dispute(event: Event, session: Session, *, digest: Digest) -> None:
+    data = event.data
+    due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
+    state = f"{data['dispute_status']}:{'withdrawn' if data['funds_withdrawn'] else 'kept'}:{due}"
+    tell_staff(event, session, STAFF_DISPUTE_UPDATED, about=f"{data['dispute_id']}#{state}", digest=digest)
+
+
+def report_closed_dispute(event: Event, session: Session, *, digest: Digest) -> None:
+    tell_staff(event, session, STAFF_DISPUTE_CLOSED, about=event.data["dispute_id"], digest=digest)
+
+
+def report_low_stock(event: Event, session: Session, *, digest: Digest) -> None:
+    """Each event is one fall to the threshold: nothing else tells the next one from it."""
+    tell_staff(event, session, STAFF_STOCK_LOW, about=event.id, digest=digest)
 
 
 def settle(event: Event, session: Session, outcome: str) -> None:
@@ -66,40 +117,79 @@ def tell_customer(event: Event, session: Session, kind: str, *, about: str, afte
     if not recipient:
         log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
         raise Ignored(f"no e-mail address is known, so no {kind} mail")
-    tell(event, session, kind, about=about, recipient=recipient, locale=locale, after=after)
+    write_down(event, session, kind, about=about, due=utcnow() + after, recipient=recipient, locale=locale)
 
 
-def tell(
+def tell_staff(
+    event: Event, session: Session, kind: str, *, about: str, digest: Digest, pointless: str | None = None
+) -> None:
+    """`pointless` says why no mail is sent: the row is the record alone."""
+    if pointless:
+        write_down(event, session, kind, about=about, due=None, status=SUPPRESSED, error=pointless)
+    else:
+        write_down(event, session, kind, about=about, due=digest.next(utcnow()))
+
+
+def write_down(
     event: Event,
     session: Session,
     kind: str,
     *,
     about: str,
-    recipient: str | None = None,
-    locale: str | None = None,
-    after: timedelta = timedelta(),
+    due: datetime | None,
+    status: str = PENDING,
+    **values: str | None,
 ) -> None:
-    insert_email(
+    """Unless there is one for this occasion already. Suppressed at once where something has overtaken it."""
+    bought = purchase(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
+    insert_once(
         session,
-        kind,
-        purchase(session, event.data["checkout_id"]),
+        Email,
+        id=new_id("eml"),
+        kind=kind,
+        checkout_id=bought.checkout_id if bought else None,
         subject_key=about,
-        recipient=recipient,
-        locale=locale,
-        context=orjson.loads(orjson.dumps(event.data)),
-        not_before=utcnow() + after,
+        context=_context(event),
+        status=status,
+        attempts=0,
+        next_attempt_at=due,
+        created_at=utcnow(),
+        **values,
     )
+    if bought:
+        suppress_overtaken(session, bought)
+    wake(session, CHANNEL)
 
 
-def create_handlers(abandoned_cart_delay: timedelta) -> Handlers:
+def _context(event: Event) -> Mapping[str, Any]:
+    context: dict[str, Any] = orjson.loads(orjson.dumps({"occurred_at": event.occurred_at, **event.data}))
+    return context
+
+
+def _review(event: Event) -> str:
+    return f"{event.data['order_id']}:{event.data['reason']}"
+
+
+def create_handlers(abandoned_cart_delay: timedelta, digest: Digest) -> Handlers:
     created = Handlers()
     created.on("orders.order.paid")(confirm_order)
     created.on("orders.payment.pending")(announce_pending_payment)
     created.on("orders.payment.failed")(announce_failed_payment)
     created.on("orders.order.expired")(partial(remind_of_cart, after=abandoned_cart_delay))
     created.on("orders.order.canceled")(leave_in_peace)
-    created.on("orders.review.opened")(ask_for_review)
+    created.on("orders.order.shipped")(announce_parcel)
+    created.on("orders.refund.succeeded")(confirm_refund)
+    for key, tell in {
+        "orders.review.opened": ask_for_review,
+        "orders.review.settled": close_review,
+        "orders.refund.failed": report_failed_refund,
+        "orders.dispute.opened": report_opened_dispute,
+        "orders.dispute.updated": report_changed_dispute,
+        "orders.dispute.closed": report_closed_dispute,
+        "inventory.stock.low": report_low_stock,
+    }.items():
+        created.on(key)(partial(tell, digest=digest))
     return created
 
 
-handlers = create_handlers(ABANDONED_CART_DELAY)
+handlers = create_handlers(ABANDONED_CART_DELAY, NO_DIGEST)

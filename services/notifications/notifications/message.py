@@ -50,9 +50,9 @@ def sender_address(text: str) -> Address:
     return address(plain, name)
 
 
-def message_id(kind: str, checkout_id: str, subject_key: str, sender: str) -> str:
+def message_id(kind: str, checkout_id: str | None, subject_key: str, sender: str) -> str:
     """The same for the same occasion for ever, so that whoever gets a mail twice can tell: ``<…@our domain>``."""
-    readable = f"{kind}.{checkout_id}.{subject_key}"
+    readable = ".".join((kind, checkout_id, subject_key) if checkout_id else (kind, subject_key))
     if len(readable) > ID_LENGTH or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
         readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_LENGTH]}"
     return f"<{readable}@{sender_address(sender).domain}>"

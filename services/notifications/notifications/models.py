@@ -3,35 +3,30 @@
 pending ─▶ sending ─▶ sent
    │  ◀──────┤                the server was away or said "later": put off
    │         └─────▶ failed   the server will never take it, or it cannot be written
-   └─▶ suppressed             overtaken: the order was paid or canceled before this was sent
+   ├─▶ suppressed             overtaken: something made it pointless before it was sent; `error` says what
+   └─▶ collected              a staff mail that went out within a digest: `digest_id`
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked, utcnow, wake
-from events.envelope import new_id
+from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked
 from events.migrations import INBOX, Chain
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-ORDER_CONFIRMED, PAYMENT_PENDING, PAYMENT_FAILED, ABANDONED_CART, STAFF_REVIEW = KINDS = (
-    "order_confirmed",
-    "payment_pending",
-    "payment_failed",
-    "abandoned_cart",
-    "staff_review",
-)
-PENDING, SENDING, SENT, FAILED, SUPPRESSED = STATUSES = ("pending", "sending", "sent", "failed", "suppressed")
-PAID, CANCELED = OUTCOMES = ("paid", "canceled")
+from notifications.kinds import PAID
 
-# What a customer must no longer be told once a purchase has come to this.
-OVERTAKEN: Mapping[str | None, Sequence[str]] = {
-    PAID: (ABANDONED_CART, PAYMENT_PENDING, PAYMENT_FAILED),
-    CANCELED: (ABANDONED_CART,),
-}
+PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED = STATUSES = (
+    "pending",
+    "sending",
+    "sent",
+    "failed",
+    "suppressed",
+    "collected",
+)
 
 # A mail server is away for seconds (restart) or hours (outage); hourly costs it nothing.
 BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
@@ -62,16 +57,25 @@ class Purchase(Base):
 
 
 class Email(Base):
-    """One mail for one occasion: `subject_key` says what it is about, an order or a Stripe session.
+    """One mail for one occasion: `subject_key` says what it is about, an order, a Stripe session, a refund.
 
-    `recipient` null is the staff's address, as configured when it is sent. `next_attempt_at` is when it is due; for
-    a mail in `sending`, when its sender's lease ends. `context` is the event's data.
+    `checkout_id` is null where there is no purchase: stock and digests. `recipient` null is the staff's address, as
+    configured when it is sent; so is their language. `next_attempt_at` is when it is due; for a mail in `sending`,
+    when its sender's lease ends. `context` is the event's data, of a digest its mails' kinds and contexts.
     """
 
     __tablename__ = "emails"
     __table_args__ = (
-        CheckConstraint("status IN ('pending','sending','sent','failed','suppressed')", name="status"),
+        CheckConstraint("status IN ('pending','sending','sent','failed','suppressed','collected')", name="status"),
         UniqueConstraint("checkout_id", "kind", "subject_key"),
+        Index(  # the constraint above takes nulls for different
+            "uq_emails_kind_subject_key",
+            "kind",
+            "subject_key",
+            unique=True,
+            postgresql_where=text("checkout_id IS NULL"),
+            sqlite_where=text("checkout_id IS NULL"),
+        ),
         Index("ix_emails_next_attempt_at", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("ix_emails_status_id", "status", "id"),
         Index("ix_emails_recipient", "recipient"),
@@ -80,7 +84,7 @@ class Email(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
-    checkout_id: Mapped[str] = mapped_column(String(255), ForeignKey("purchases.checkout_id"))
+    checkout_id: Mapped[str | None] = mapped_column(String(255), ForeignKey("purchases.checkout_id"))
     subject_key: Mapped[str] = mapped_column(Text())
     recipient: Mapped[str | None] = mapped_column(Text())
     locale: Mapped[str | None] = mapped_column(Text())
@@ -94,6 +98,7 @@ class Email(Base):
     error: Mapped[str | None] = mapped_column(Text())
     resend_of: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
     requested_by: Mapped[str | None] = mapped_column(String(128))
+    digest_id: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
 
     def lease(self, now: datetime) -> None:
         """A sender takes it in hand; if it dies, the mail is due again when the lease ends."""
@@ -119,32 +124,9 @@ def purchase(session: Session, checkout_id: str) -> Purchase:
     return session.scalars(lock(session, select(Purchase).where(Purchase.checkout_id == checkout_id))).one()
 
 
-def insert_email(session: Session, kind: str, about: Purchase, *, not_before: datetime, **values: Any) -> bool:
-    """Unless there is one for this occasion already. It is suppressed at once where the purchase has overtaken it."""
-    made = insert_once(
-        session,
-        Email,
-        id=new_id("eml"),
-        kind=kind,
-        checkout_id=about.checkout_id,
-        status=PENDING,
-        attempts=0,
-        next_attempt_at=not_before,
-        created_at=utcnow(),
-        **values,
-    )
-    suppress_overtaken(session, about)
-    wake(session, CHANNEL)
-    return made
-
-
-def suppress_overtaken(session: Session, about: Purchase) -> None:
-    overtaken = OVERTAKEN.get(about.outcome, ())
-    session.execute(
-        update(Email)
-        .where(Email.checkout_id == about.checkout_id, Email.kind.in_(overtaken), Email.status == PENDING)
-        .values(status=SUPPRESSED, next_attempt_at=None, error=f"the order is {about.outcome}")
-    )
+def subject_of(subject_key: str) -> str:
+    """The refund, dispute or review itself: without a dispute's state (#…) and a resend's own id (/…)."""
+    return subject_key.partition("/")[0].partition("#")[0]
 
 
 def claim_due(session: Session, now: datetime, limit: int) -> Sequence[Email]:

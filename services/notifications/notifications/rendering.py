@@ -1,33 +1,45 @@
-"""A mail's subject, text and HTML from its kind, its language and the order it is about.
+"""A mail's subject, text and HTML from its kind, its language and the event that it is about.
 
-One template per kind and form, for all languages. Whatever comes from outside is on one line and without control
-characters before it meets a template; HTML is escaped; only http and https links are links.
+One template per kind and form, for all languages; staff mails share one. Whatever comes from outside is on one line
+and without control characters before it meets a template; HTML is escaped; only http and https links are links.
 """
 
 import re
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from events.telemetry import get_logger
+from prometheus_client import Counter
 
-from notifications.localization import language
+from notifications.facts import named, staff_facts, values, variants
+from notifications.kinds import STAFF_DIGEST, STAFF_KINDS
+from notifications.localization import Language, language
+from notifications.sources import Source, built_in
+from notifications.wrapping import wrap
 
-WIDTH = 72  # characters of a text line, so that a quoted one still fits into 80
 NAME_LENGTH = 60  # longer "names" are messages to somebody else
 ADVERTISING = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail clients make links of these
+LAST = "9"  # sorts after every date
+
+FALLBACKS = Counter("clozit_template_fallbacks_total", "Mails whose own template failed, by kind", ["kind"])
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Who writes. `url` may be empty."""
+    """Who writes. `url` may be empty, and `order_url`: where staff see an order, ``{order_id}`` in it."""
 
     name: str
     url: str = ""
+    order_url: str = ""
+
+    def order_link(self, data: Mapping[str, Any]) -> str:
+        return self.order_url.replace("{order_id}", quote(data.get("order_id", ""), safe=""))
 
 
 @dataclass(frozen=True)
@@ -38,30 +50,81 @@ class Rendered:
     language: str
 
 
-def render(kind: str, locale: str | None, context: Mapping[str, Any], shop: Shop) -> Rendered:
+def render_anyhow(kind: str, locale: str | None, context: Mapping[str, Any], shop: Shop, source: Source) -> Rendered:
+    """With the shop's own templates and texts, or if these fail with the package's: a mail in the wrong dress is
+    better than none. Raises when the package's fail too.
+    """
+    if source.overrides is None:
+        return render(kind, locale, context, shop)
+    try:
+        return render(kind, locale, context, shop, source)
+    except Exception:  # a template may raise anything
+        log.exception("the shop's own template failed, the built-in one is used", kind=kind, locale=locale)
+        FALLBACKS.labels(kind).inc()
+        return render(kind, locale, context, shop)
+
+
+def render(
+    kind: str, locale: str | None, context: Mapping[str, Any], shop: Shop, source: Source | None = None
+) -> Rendered:
     """`context` is the data of the event that the mail is about, as JSON values. Raises when it lacks something."""
-    speech = language(locale)
-    order = _single_lines(context)
-    total = speech.money(order["amount_total"], order["currency"])
-    values = {"number": order["number"], "shop": shop.name, "total": total}
+    source = source or built_in()
+    speech = language(locale, source.translations)
+    data = _single_lines(context)
+    scope = _digest(data, speech, shop) if kind == STAFF_DIGEST else _scope(kind, data, speech, shop)
+
+    def written(form: str) -> str:
+        names = (f"{kind}.{form}", f"staff.{form}") if kind in STAFF_KINDS else (f"{kind}.{form}",)
+        return source.environment.select_template(names).render(scope)
+
+    return Rendered(
+        subject=" ".join(scope["t"]("subject").split("\n")), text=wrap(written("txt")), html=written("html"),
+        language=speech.tag,
+    )  # fmt: skip
+
+
+def _scope(kind: str, data: Mapping[str, Any], speech: Language, shop: Shop) -> dict[str, Any]:
+    spoken = {"shop": shop.name, **values(data, speech)}
     scope = {
+        **_shared(kind, speech, shop),
+        "t": _texts(speech, kind, variants(kind, data), spoken),
+        "order": data,
+        "name": greetable(data.get("customer_name")),
+        "recovery_url": safe_link(data.get("recovery_url")),
+        "tracking_url": safe_link(data.get("tracking_url")),
+    }
+    if "lines" in data:
+        scope["money"] = partial(speech.money, currency=data["currency"])
+        scope["tax"] = data["amount_total"] - before_tax(data)
+        scope["parcel"] = named(data.get("shipped"), data)
+        scope["remaining"] = named(data.get("remaining"), data)
+    if kind in STAFF_KINDS:
+        scope["facts"] = staff_facts(kind, data, speech, safe_link(shop.order_link(data)))
+    return scope
+
+
+def _digest(data: Mapping[str, Any], speech: Language, shop: Shop) -> dict[str, Any]:
+    """What has a deadline comes first, then as it happened."""
+    items = sorted(
+        (_scope(item["kind"], item["context"], speech, shop) for item in data["items"]),
+        key=lambda item: (item["order"].get("evidence_due_by") or LAST, item["order"]["occurred_at"]),
+    )
+    spoken = {"shop": shop.name, "count": str(len(items))}
+    return {**_shared(STAFF_DIGEST, speech, shop), "t": _texts(speech, STAFF_DIGEST, (), spoken), "items": items}
+
+
+def _shared(kind: str, speech: Language, shop: Shop) -> dict[str, Any]:
+    return {
         "kind": kind,
         "language": speech.tag,
-        "order": order,
-        "name": greetable(order.get("customer_name")),
         "shop": shop,
-        "t": partial(speech.text, kind, **values),
-        "money": partial(speech.money, currency=order["currency"]),
         "moment": lambda iso: speech.moment(datetime.fromisoformat(iso)),
-        "tax": order["amount_total"] - before_tax(order),
-        "recovery_url": safe_link(order.get("recovery_url")),
     }
-    return Rendered(
-        subject=scope["t"]("subject"),
-        text=wrap(_environment().get_template(f"{kind}.txt").render(scope)),
-        html=_environment().get_template(f"{kind}.html").render(scope),
-        language=speech.tag,
-    )
+
+
+def _texts(speech: Language, kind: str, chosen: Sequence[str], spoken: Mapping[str, str]) -> Any:
+    """What templates call `t`."""
+    return lambda key, **more: speech.text(kind, key, chosen, **{**spoken, **more})
 
 
 def before_tax(order: Mapping[str, Any]) -> int:
@@ -83,17 +146,6 @@ def safe_link(url: str | None) -> str:
     return url if url and parts.scheme in ("http", "https") and parts.hostname else ""
 
 
-def wrap(text: str) -> str:
-    """Lines of at most `WIDTH` characters, links whole; a list's further lines stay indented."""
-    lines = (_wrap_line(line.rstrip()) for line in text.strip().splitlines())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
-
-
-def _wrap_line(line: str) -> str:
-    indent = " " * (len(line) - len(line.lstrip(" ")))
-    return textwrap.fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
 def _single_lines(value: Any) -> Any:
     if isinstance(value, str):
         return " ".join("".join(c if c.isprintable() else " " for c in value).split())
@@ -102,14 +154,3 @@ def _single_lines(value: Any) -> Any:
     if isinstance(value, list):
         return [_single_lines(inner) for inner in value]
     return value
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

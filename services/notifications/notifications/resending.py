@@ -16,7 +16,9 @@ def resend(session: Session, email_id: str, actor: str) -> Email:
     original = session.get(Email, email_id)
     if original is None:
         raise Problem(404, "unknown-notification", f"There is no notification {email_id}.")
-    purchase(session, original.checkout_id)  # two operators, or two clicks, one after the other
+    if original.checkout_id:
+        purchase(session, original.checkout_id)  # first, as the sender does: else the two could wait for each other
+    session.refresh(original, with_for_update=True)  # two operators, or two clicks, one after the other
     if found := _under_way(session, original):
         raise Problem(
             409, "notification-under-way", f"{found} is still on its way; wait until it is sent.", notification_id=found

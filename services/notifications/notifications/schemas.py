@@ -3,7 +3,8 @@
 from events.web import PageArgs
 from marshmallow import Schema, fields, validate
 
-from notifications.models import KINDS, STATUSES
+from notifications.kinds import KINDS
+from notifications.models import STATUSES
 
 
 class SearchArgs(PageArgs):
@@ -13,13 +14,16 @@ class SearchArgs(PageArgs):
     kind = fields.String(validate=validate.OneOf(KINDS))
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as the order bears it"})
+    digest_id = fields.String(metadata={"description": "what went out within this digest"})
 
 
 class Notification(Schema):
     id = fields.String()
     kind = fields.String()
-    checkout_id = fields.String()
-    subject_key = fields.String(metadata={"description": "the order or Stripe session that the mail is about"})
+    checkout_id = fields.String(allow_none=True, metadata={"description": "null: about no purchase"})
+    subject_key = fields.String(
+        metadata={"description": "the order, Stripe session, refund, dispute, … that the mail is about"}
+    )
     recipient = fields.String(allow_none=True, metadata={"description": "null: the staff's address"})
     locale = fields.String(allow_none=True)
     status = fields.String(validate=validate.OneOf(STATUSES))
@@ -32,6 +36,9 @@ class Notification(Schema):
         allow_none=True, metadata={"description": "why it is not sent: what the server said, or what overtook it"}
     )
     resend_of = fields.String(allow_none=True)
+    digest_id = fields.String(
+        allow_none=True, metadata={"description": "the digest that a staff mail went out with, status collected"}
+    )
     requested_by = fields.String(allow_none=True, metadata={"description": "the token's name, for a resend"})
 
 

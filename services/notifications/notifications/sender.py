@@ -18,6 +18,8 @@ from prometheus_client import Counter
 from sqlalchemy import select, update
 
 from notifications.config import Config
+from notifications.digest import collect
+from notifications.kinds import REFUND_SUCCEEDED
 from notifications.message import address, compose, message_id, sender_address
 from notifications.models import (
     FAILED,
@@ -28,10 +30,11 @@ from notifications.models import (
     Email,
     claim_due,
     purchase,
-    suppress_overtaken,
 )
-from notifications.rendering import Shop, render
+from notifications.overtaken import newest_refund, suppress_overtaken
+from notifications.rendering import render_anyhow
 from notifications.smtp import Connection, Deferred, Interrupted, Refused, Server, Unreachable
+from notifications.sources import Source
 
 BATCH = 20  # mails over one connection; what a crash may leave to wait for their leases' end
 STINT = timedelta(seconds=5)  # then the worker may stop us: it has 10 s for everything
@@ -49,7 +52,7 @@ class Sender:
         self._config = config
         self._database = database
         self._server = Server.parse(config.smtp_url)
-        self._shop = Shop(config.shop_name, config.shop_url)
+        self._source = Source.of(config.templates)
         self._clock = clock
         self._was_away = False
 
@@ -72,9 +75,13 @@ class Sender:
 
     def _claim(self) -> Sequence[Email]:
         with self._database.begin() as session:
+            if self._config.staff_digest:
+                collect(session, self._clock())
             emails = claim_due(session, self._clock(), BATCH)
             for email in emails:
                 email.message_id = email.message_id or self._message_id(email)
+                if email.kind == REFUND_SUCCEEDED:
+                    email.context = {**email.context, **newest_refund(session, email)}
         return emails
 
     def _message_id(self, email: Email) -> str:
@@ -121,12 +128,15 @@ class Sender:
 
     def _write(self, email: Email, recipient: str) -> EmailMessage:
         return compose(
-            render(email.kind, email.locale, email.context, self._shop),
+            render_anyhow(email.kind, self._locale(email), email.context, self._config.shop, self._source),
             sender=self._config.mail_from,
             recipient=recipient,
             message_id=email.message_id or self._message_id(email),
             at=self._clock(),
         )
+
+    def _locale(self, email: Email) -> str | None:
+        return email.locale if email.recipient else self._config.staff_locale
 
     def _mark_sent(self, email: Email) -> None:
         with self._database.begin() as session:
@@ -158,12 +168,13 @@ class Sender:
     def _settle(self, email: Email, change: Callable[[Email], None]) -> None:
         """Change the mail if it is still ours: another sender may have taken it over after our lease."""
         with self._database.begin() as session:
-            about = purchase(session, email.checkout_id)
+            about = purchase(session, email.checkout_id) if email.checkout_id else None
             held = session.get(Email, email.id, with_for_update=True)
             if held is not None and (held.status, held.attempts) == (SENDING, email.attempts):
                 change(held)
                 session.flush()
-                suppress_overtaken(session, about)
+                if about:
+                    suppress_overtaken(session, about)
 
     def _welcome_back(self) -> None:
         """The server answers again: what waited for it need not wait for its next attempt's hour."""

@@ -23,7 +23,7 @@ def create_worker(config: Config, *, database: Database | None = None) -> Worker
     return Worker(
         config,
         database,
-        create_handlers(config.abandoned_cart_delay),
+        create_handlers(config.abandoned_cart_delay, config.staff_digest),
         jobs=[Job("sender", LOOK_EVERY, send, on=CHANNEL)],
         publishes=False,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from events import catalogue
 from events.database import Database
 from events.envelope import Event, own_event
 from events.handlers import Handlers
@@ -30,13 +31,22 @@ KINDS_OF_EVENTS = {
     "orders.order.expired": "abandoned_cart",
     "orders.order.canceled": "order_confirmed",
     "orders.review.opened": "staff_review",
+    "orders.review.settled": "staff_review_settled",
+    "orders.order.shipped": "order_shipped",
+    "orders.refund.succeeded": "refund_succeeded",
+    "orders.refund.failed": "staff_refund_failed",
+    "orders.dispute.opened": "staff_dispute_opened",
+    "orders.dispute.updated": "staff_dispute_updated",
+    "orders.dispute.closed": "staff_dispute_closed",
+    "inventory.stock.low": "staff_stock_low",
 }
 
 
 def order_event(event_type: str, **changes: Any) -> Event:
     data = sample(KINDS_OF_EVENTS[event_type], **changes)
-    data["occurred_at"] = datetime.fromisoformat(data["occurred_at"])
-    return own_event(event_type, data, correlation_id=data["checkout_id"])
+    known = catalogue.SCHEMAS[event_type, 1].fields
+    data = catalogue.load(event_type, 1, {name: value for name, value in data.items() if name in known})
+    return own_event(event_type, data, correlation_id=data.get("checkout_id"))
 
 
 class Clock:
@@ -108,7 +118,7 @@ class World:
     def __init__(self, database: Database, config: Config, server: Catcher) -> None:
         self.database, self.config, self.server = database, config, server
         self.clock = Clock()
-        self.handlers: Handlers = create_handlers(DELAY)
+        self.handlers: Handlers = create_handlers(DELAY, config.staff_digest)
         self.sender = self.another_sender()
 
     def another_sender(self) -> Sender:

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
+from notifications.kinds import KINDS
 from notifications.message import address, compose, message_id, sender_address
-from notifications.models import KINDS
 from notifications.rendering import render
 from notifications.samples import SHOP, sample
 
@@ -86,6 +86,7 @@ def test_message_id_is_the_same_for_the_same_occasion_only():
     made = message_id("order_confirmed", "chk_1", "ord_1", SENDER)
     assert made == message_id("order_confirmed", "chk_1", "ord_1", SENDER)
     assert made == "<order_confirmed.chk_1.ord_1@shop.example>"
+    assert message_id("staff_stock_low", None, "evt_1", SENDER) == "<staff_stock_low.evt_1@shop.example>"
     others = [
         ("payment_failed", "chk_1", "ord_1"),
         ("order_confirmed", "chk_2", "ord_1"),

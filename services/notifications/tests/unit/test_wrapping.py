@@ -1,0 +1,25 @@
+import pytest
+from notifications.wrapping import NOT_FIRST, NOT_LAST, WIDTH, columns, wrap
+
+
+def test_links_stay_whole_and_lists_indented():
+    link = "https://shop.example/" + "x" * 100
+    assert wrap(link) == f"{link}\n"
+    assert all(line.startswith("  ") for line in wrap("x\n  " + "word " * 40).splitlines()[1:])
+
+
+def test_words_stay_whole_and_no_break_spaces_do_not_break():
+    lines = wrap("deux mots\N{NO-BREAK SPACE}! " * 30).splitlines()
+    assert all(columns(line) <= WIDTH for line in lines)
+    assert not any(line.startswith(("!", " ")) or line.endswith("mots") for line in lines)
+    assert " ".join(lines) == ("deux mots\N{NO-BREAK SPACE}! " * 30).strip()
+
+
+@pytest.mark.parametrize("start", range(8))
+def test_japanese_lines_break_between_characters_but_not_before_punctuation(start):
+    text = "あ" * start + "ご注文（CLZ-10482）の商品を、発送いたしました。「残り」は1点です。" * 6  # noqa: RUF001
+    lines = wrap(text).splitlines()
+    assert "".join(lines) == text
+    assert all(WIDTH - 10 < columns(line) <= WIDTH for line in lines[:-1])
+    assert not any(line[0] in NOT_FIRST or line[-1] in NOT_LAST for line in lines)
+    assert not any(line.endswith("CLZ-") for line in lines)
