@@ -8,6 +8,7 @@ import click
 
 from events.config import Common
 from events.database import Database
+from events.dead_cli import dead_group
 from events.errors import ConfigError
 from events.inbox_cli import inbox_group
 from events.migrations import Chain, migrate
@@ -58,6 +59,8 @@ def service_cli(
         @group.command(help="Consume the service's queue and run its periodic jobs until SIGTERM.")
         def worker() -> None:
             create_worker(configuration(load)).run()
+
+        group.add_command(dead_group(lambda: configuration(load)))
 
     if chains:
         group.add_command(_migrate(load, chains))

@@ -192,7 +192,8 @@ class Consumer(ConsumerMixin):
     def _read(self, message: Message) -> Event | None:
         properties = {"headers": message.headers, **message.properties}
         try:
-            return Event.received(message.delivery_info["routing_key"], properties, bytes_of(message))
+            key = message.headers.get(topology.RETURNED_KEY, message.delivery_info["routing_key"])
+            return Event.received(key, properties, bytes_of(message))
         except Undecodable as error:
             _reject(message, error)
             return None

@@ -17,7 +17,6 @@ from pika.adapters.blocking_connection import BlockingChannel
 from events import topology
 
 DEADLINE = 10  # seconds that a broker may block or be silent
-RETURNED_KEY = "returned_routing_key"  # header: a returned message comes by the queue's name, not by its own key
 BROKERS_OWN = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
 
 
@@ -34,7 +33,6 @@ class DeadMessage:
     headers: dict[str, Any]
     body: bytes = field(repr=False)
     delivery_tag: int = field(repr=False)
-    sent: pika.BasicProperties = field(repr=False)
 
 
 class DeadQueue:
@@ -55,8 +53,8 @@ class DeadQueue:
     def give_back(self, message: DeadMessage, note: Callable[[], None]) -> None:
         """Publish to the service's queue, `note` it, forget the dead one. Raises pika's errors when unconfirmed."""
         headers = {key: value for key, value in message.headers.items() if not key.startswith(BROKERS_OWN)}
-        properties = pika.BasicProperties(**{**message.properties, "headers": headers})
-        headers[RETURNED_KEY] = message.routing_key
+        headers[topology.RETURNED_KEY] = message.routing_key
+        properties = pika.BasicProperties(**message.properties, headers=headers)
         self._channel.basic_publish("", self._service, message.body, properties, mandatory=True)
         note()
         self._channel.basic_ack(message.delivery_tag)
@@ -81,7 +79,7 @@ def _read(method: Any, sent: pika.BasicProperties, body: bytes) -> DeadMessage:
     headers: dict[str, Any] = dict(sent.headers or {})
     first = (headers.get("x-death") or [{}])[-1]
     died_at = first.get("time")
-    key = headers.get(RETURNED_KEY) or next(iter(first.get("routing-keys") or [method.routing_key]))
+    key = headers.get(topology.RETURNED_KEY) or next(iter(first.get("routing-keys") or [method.routing_key]))
     return DeadMessage(
         reference=sent.message_id or f"body:{hashlib.sha256(body).hexdigest()[:16]}",
         routing_key=str(key),
@@ -92,5 +90,4 @@ def _read(method: Any, sent: pika.BasicProperties, body: bytes) -> DeadMessage:
         headers=headers,
         body=body,
         delivery_tag=method.delivery_tag,
-        sent=sent,
     )

@@ -1,7 +1,8 @@
 """`<service> dead`: read what lies in the service's dead queue, return it to the service or drop it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -77,22 +78,18 @@ def _note(database: Database, action: str, message: DeadMessage, reason: str | N
         inbox_operations.audit(session, f"dead {action}", [message.reference[:255]], actor=actor(), reason=reason)
 
 
-class _open:  # noqa: N801 - used as a function
+@contextmanager
+def _open(config: Common) -> Iterator[DeadQueue]:
     """The dead queue, with errors for people."""
-
-    def __init__(self, config: Common) -> None:
-        if config.broker_url.startswith("memory://"):
-            raise click.ClickException("the embedded broker lives inside the demo's process: nothing to see from here.")
-        self._queue = dead_queue(config.broker_url, config.service)
-
-    def __enter__(self) -> DeadQueue:
-        try:
-            return self._queue.__enter__()
-        except pika.exceptions.AMQPError as error:
-            raise click.ClickException(f"the broker does not answer: {error!r}") from error
-
-    def __exit__(self, *details: Any) -> bool | None:
-        return self._queue.__exit__(*details)
+    if config.broker_url.startswith("memory://"):
+        raise click.ClickException("the embedded broker lives inside the demo's process: nothing to see from here.")
+    try:
+        with dead_queue(config.broker_url, config.service) as queue:
+            yield queue
+    except pika.exceptions.AMQPError as error:
+        raise click.ClickException(
+            f"the broker refuses or is away; what is not said done is left: {error!r}"
+        ) from error
 
 
 def _facts(message: DeadMessage) -> dict[str, Any]:

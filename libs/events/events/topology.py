@@ -12,6 +12,8 @@ from typing import Any
 EVENTS = "events"
 UNROUTED = "events.unrouted"
 DEAD = "events.dead"
+RETURNED_KEY = "returned_routing_key"  # header of a message returned to one queue: it comes by the queue's name
+LOOKS = 1_000_000  # deliveries of what people look at: each look is one, and 4.x would drop it after 20 by default
 DELIVERY_LIMIT = 20  # deliveries that a message may kill its consumer before it is taken aside
 UNROUTED_LIMIT = 100_000  # the newest events that no service wants, kept for people to look at
 
@@ -57,10 +59,18 @@ EXCHANGES = (
 QUEUES = (
     QueueSpec(
         UNROUTED,
-        {"x-queue-type": "quorum", "x-max-length": UNROUTED_LIMIT, "x-overflow": "drop-head"},
+        {
+            "x-queue-type": "quorum",
+            "x-max-length": UNROUTED_LIMIT,
+            "x-overflow": "drop-head",
+            "x-delivery-limit": LOOKS,
+        },
         [(UNROUTED, "")],
     ),
-    *(QueueSpec(dead_queue(name), {"x-queue-type": "quorum"}, [(DEAD, dead_queue(name))]) for name in BINDINGS),
+    *(
+        QueueSpec(dead_queue(name), {"x-queue-type": "quorum", "x-delivery-limit": LOOKS}, [(DEAD, dead_queue(name))])
+        for name in BINDINGS
+    ),
     *(
         QueueSpec(
             name,
