@@ -1,22 +1,35 @@
-"""What the success page asks, and the operators' view of the orders."""
+"""What the success page asks, and what operators see and do."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from events.database import Database
 from events.web import Problem, decode_cursor, encode_cursor, operator_required
-from flask import current_app
+from flask import current_app, g
 from flask_smorest import Blueprint
 
-from orders import schemas, search
-from orders.models import Order
+from orders import reviews, schemas, search, shipments
+from orders.intentions import RefundWish
+from orders.models import Order, RefundIntention, Shipment
+from orders.problems import key_required, order_not_found
+from orders.refunding import Refunding, locked_order, refused
+from orders.shipments import Parcel
 
 SOON = {"Retry-After": "1"}  # seconds; the customer may be back before the checkout's announcement is here
 
 blueprint = Blueprint("orders", __name__)
 
 
-def database() -> Database:
-    found: Database = current_app.extensions["clozit"]
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    database: Database
+    refunding: Refunding
+
+
+def parts() -> Parts:
+    found: Parts = current_app.extensions["clozit"]
     return found
 
 
@@ -24,7 +37,7 @@ def database() -> Database:
 @blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
 def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
     """How the order of a Stripe session stands, for the page that the customer returns to."""
-    with database().read() as session:
+    with parts().database.read() as session:
         order = search.by_session(session, session_id)
     if order is None:
         raise Problem(404, "order-not-found", "There is no order of this session yet. Ask again.", headers=SOON)
@@ -38,7 +51,7 @@ def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """The orders that pass every filter, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
-    with database().read() as session:
+    with parts().database.read() as session:
         found = search.search(session, args, before=_before(cursor), limit=limit + 1)
     page = found[:limit]
     return {"items": page, "next_cursor": encode_cursor(page[-1].id) if len(found) > limit else None}
@@ -48,12 +61,68 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, schemas.WholeOrder)
 def show_order(order_id: str) -> Order:
-    """One order with its lines, sessions, payments, failed attempts and timeline."""
-    with database().read() as session:
+    """One order with all that is known of it, and its timeline."""
+    with parts().database.read() as session:
         order = search.whole(session, order_id)
     if order is None:
-        raise Problem(404, "order-not-found", f"There is no order {order_id}.")
+        raise order_not_found(order_id)
     return order
+
+
+@blueprint.post("/orders/<order_id>/refunds")
+@operator_required
+@blueprint.arguments(schemas.KeyHeader, location="headers")
+@blueprint.arguments(schemas.NewRefund)
+@blueprint.response(201, schemas.IntentionItem)
+@blueprint.alt_response(202, schema=schemas.IntentionItem, description="Stripe has not answered; it is asked again.")
+def refund_order(headers: dict[str, Any], wish: RefundWish, order_id: str) -> tuple[RefundIntention, int]:
+    """Give money back, once per Idempotency-Key: all that is left, an amount, or lines."""
+    if not headers["key"]:
+        raise key_required()
+    intention = parts().refunding.request(order_id, wish, headers["key"], g.actor)
+    if intention.is_refused:
+        raise refused(intention)
+    return intention, 202 if intention.is_asked else 201
+
+
+@blueprint.post("/orders/<order_id>/review")
+@operator_required
+@blueprint.arguments(schemas.Decision)
+@blueprint.response(200, schemas.WholeOrder)
+def settle_review(decision: dict[str, Any], order_id: str) -> Order | None:
+    """Decide about what does not fit: ship it (accept), give the money back (refund), or neither (cancel)."""
+    with parts().database.begin() as session:
+        order = locked_order(session, order_id)
+        intentions = reviews.settle(session, order, decision["decision"], g.actor, decision["note"])
+    for intention in intentions:
+        parts().refunding.ask(intention)
+    with parts().database.read() as session:
+        return search.whole(session, order_id)
+
+
+@blueprint.post("/orders/<order_id>/fulfillment")
+@operator_required
+@blueprint.arguments(schemas.KeyHeader, location="headers")
+@blueprint.arguments(schemas.NewShipment)
+@blueprint.response(201, schemas.ShipmentItem)
+def ship_order(headers: dict[str, Any], parcel: Parcel, order_id: str) -> Shipment:
+    """A parcel with some or all that is left is on its way; the customer is told."""
+    with parts().database.begin() as session:
+        return shipments.ship(session, locked_order(session, order_id), parcel, headers["key"], g.actor)
+
+
+@blueprint.get("/disputes")
+@operator_required
+@blueprint.arguments(schemas.DisputeArgs, location="query")
+@blueprint.response(200, schemas.DisputePage)
+def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
+    """Disputes and inquiries, those whose evidence is due first; the open ones unless asked otherwise."""
+    after = decode_cursor(args["cursor"]) if args["cursor"] else None
+    with parts().database.read() as session:
+        found = search.disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
+    page = found[: args["limit"]]
+    next_cursor = encode_cursor(*search.dispute_key(page[-1][0])) if len(found) > len(page) else None
+    return {"items": [schemas.listed(*one) for one in page], "next_cursor": next_cursor}
 
 
 def _before(cursor: str | None) -> str | None:

@@ -7,14 +7,18 @@ from events.migrations import check
 from events.web import create_app as create_web_app
 from flask import Flask
 
-from orders.api import blueprint
+from orders.api import Parts, blueprint
 from orders.config import Config, load
 from orders.models import CHAINS
+from orders.refunding import Refunding
+from orders.stripe_client import lasting_client
+from orders.stripe_refunds import StripeRefunds
 
 
-def create_app(config: Config, *, database: Database | None = None) -> Flask:
+def create_app(config: Config, *, database: Database | None = None, stripe: StripeRefunds | None = None) -> Flask:
     """Everything that is not given is made from the configuration."""
     database = database or Database(config.database_url)
+    stripe = stripe or StripeRefunds(lasting_client(config.stripe_api_key, config.stripe_api_base))
     app = create_web_app(
         config,
         title="Clozit orders",
@@ -23,7 +27,7 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         collectors=[InboxBacklog(database), OutboxBacklog(database)],
         allowed_origins=config.allowed_origins,
     )
-    app.extensions["clozit"] = database
+    app.extensions["clozit"] = Parts(database, Refunding(database, stripe))
     return app
 
 

@@ -3,18 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from environs import validate
+from events.catalogue import REVIEW_REASONS
 from events.config import Common, common, reading
 
+REASONS = validate.ContainsOnly(REVIEW_REASONS, error=f"Give any of {', '.join(REVIEW_REASONS)}.")
 STRIPE_API = "https://api.stripe.com"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """`allowed_origins` may ask from a browser how an order stands."""
+    """`allowed_origins` may ask from a browser how an order stands.
+
+    `review_auto_refund`: reasons of a review for which the money goes back without asking a person.
+    """
 
     stripe_api_key: str = field(repr=False)
     stripe_api_base: str = STRIPE_API
     allowed_origins: Sequence[str] = ()
+    review_auto_refund: Sequence[str] = ()
 
 
 def load() -> Config:
@@ -25,4 +32,5 @@ def load() -> Config:
             stripe_api_key=env.str("STRIPE_API_KEY"),
             stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
+            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS)),
         )

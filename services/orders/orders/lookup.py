@@ -5,10 +5,11 @@ import secrets
 from events.database import insert_once, lock, utcnow
 from events.envelope import Event, new_id
 from events.errors import Ignored, NotYet
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from orders.models import OPEN, Order, OrderLine, OrderSession, Payment
+from orders.strays import is_stray
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: an order's number is read out on the phone
 AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
@@ -37,15 +38,16 @@ def order_of_session(session: Session, event: Event) -> Order:
     return order
 
 
-def order_of_money(session: Session, event: Event) -> Order:
-    """Of a charge, refund or dispute: Stripe puts no metadata on disputes, nor on refunds made in its dashboard."""
+def order_of_money(session: Session, event: Event) -> Order | None:
+    """Of a refund or dispute, by its payment; None if the payment is not known (yet) and the event is kept."""
+    payment_intent = event.object.get("payment_intent")
+    if not payment_intent:
+        raise Ignored("of no payment intent: our checkout makes no other payments")
+    if order := _order_paid_with(session, payment_intent):
+        return order
     if checkout_id := _checkout_id(event):
         return order_of_checkout(session, event, checkout_id)
-    payment_intent = event.object.get("payment_intent")
-    order = _order_paid_with(session, payment_intent) if payment_intent else None
-    if order is None:
-        raise Ignored("no order of ours was paid with this payment intent")
-    return order
+    return None if is_stray(session, event, payment_intent) else _order_paid_with(session, payment_intent)
 
 
 def make_order(session: Session, event: Event) -> Order | None:
@@ -64,6 +66,7 @@ def make_order(session: Session, event: Event) -> Order | None:
         customer_email=email,
         customer_email_key=email.lower() if email else None,
         locale=started["locale"],
+        promotion_codes=started["promotion_codes"],
         status=OPEN,
         needs_review=False,
         started_at=event.occurred_at,
@@ -84,8 +87,7 @@ def _checkout_id(event: Event) -> str | None:
 
 
 def _order_paid_with(session: Session, payment_intent: str) -> Order | None:
-    paid_with = select(Payment.order_id).where(Payment.id == payment_intent)
-    return _locked(session, or_(Order.payment_intent == payment_intent, Order.id.in_(paid_with)))
+    return _locked(session, Order.id.in_(select(Payment.order_id).where(Payment.id == payment_intent)))
 
 
 def _locked(session: Session, which: ColumnElement[bool]) -> Order | None:

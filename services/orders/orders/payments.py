@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from events.database import insert_once
 from events.envelope import Event
 from sqlalchemy.orm import Session
 
 from orders.models import Order, Payment, PaymentAttempt
+from orders.strays import bring_back
 
 
 def payment_of_session(session: Session, order: Order, event: Event) -> Payment:
@@ -24,14 +24,17 @@ def payment_of_intent(session: Session, order: Order, event: Event) -> Payment:
     return _payment(session, order, event, obj["id"], obj["currency"], obj.get("amount_received") or obj["amount"])
 
 
-def record_attempt(session: Session, order: Order, event: Event) -> bool:
-    """A failed try, told by the payment intent and by the charge; False if it is known."""
+def payment_of_charge(session: Session, order: Order, event: Event) -> Payment:
+    obj = event.object
+    return _payment(session, order, event, obj["payment_intent"], obj["currency"], obj["amount"])
+
+
+def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
+    """A failed try, told by the payment intent and by the charge; None if it is known."""
     obj = event.object
     is_charge = obj["object"] == "charge"
     error = _charge_error(obj) if is_charge else obj.get("last_payment_error") or {}
-    return insert_once(
-        session,
-        PaymentAttempt,
+    attempt = PaymentAttempt(
         id=(obj["id"] if is_charge else error.get("charge")) or event.id,
         order_id=order.id,
         payment_intent=obj.get("payment_intent") if is_charge else obj["id"],
@@ -39,6 +42,10 @@ def record_attempt(session: Session, order: Order, event: Event) -> bool:
         message=error.get("message"),
         at=event.occurred_at,
     )
+    if session.get(PaymentAttempt, attempt.id) is not None:  # the order's lock is ours: nobody else adds it now
+        return None
+    session.add(attempt)
+    return attempt
 
 
 def _charge_error(charge: dict[str, Any]) -> dict[str, Any]:
@@ -48,9 +55,11 @@ def _charge_error(charge: dict[str, Any]) -> dict[str, Any]:
 
 
 def _payment(session: Session, order: Order, event: Event, payment_id: str, currency: str, amount: int) -> Payment:
-    insert_once(
-        session,
-        Payment,
+    known = session.get(Payment, payment_id)
+    if known is not None:
+        return known
+    bring_back(session, payment_id)
+    payment = Payment(
         id=payment_id,
         order_id=order.id,
         state="pending",
@@ -59,4 +68,6 @@ def _payment(session: Session, order: Order, event: Event, payment_id: str, curr
         amount_tax=0,
         created_at=event.occurred_at,
     )
-    return session.get_one(Payment, payment_id)
+    session.add(payment)
+    session.flush()
+    return payment

@@ -1,12 +1,16 @@
 """Finding orders for people."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from events.database import UtcDateTime
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from orders.models import Order, OrderSession, Payment
+from orders.models import Dispute, Order, OrderSession, Payment
+from orders.models.money import DISPUTE_OVER
+from orders.problems import field_errors
 
 FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
@@ -18,10 +22,24 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
         Order.payment_intent == intent, Order.id.in_(select(Payment.order_id).where(Payment.id == intent))
     ),
     "needs_review": Order.needs_review.is_,
+    "refund_status": lambda status: Order.refund_status == status,
+    "dispute_status": lambda status: Order.dispute_status == status,
+    "fulfillment_status": lambda status: Order.fulfillment_status == status,
     "created_from": lambda instant: Order.created_at >= instant,
     "created_to": lambda instant: Order.created_at < instant,
 }
-EVERYTHING = (Order.sessions, Order.payments, Order.attempts, Order.timeline)
+EVERYTHING = (
+    Order.sessions,
+    Order.payments,
+    Order.attempts,
+    Order.refunds,
+    Order.intentions,
+    Order.disputes,
+    Order.reviews,
+    Order.shipments,
+    Order.timeline,
+)
+NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def search(session: Session, filters: Mapping[str, Any], *, before: str | None, limit: int) -> Sequence[Order]:
@@ -42,7 +60,35 @@ def whole(session: Session, order_id: str) -> Order | None:
 
 def by_session(session: Session, session_id: str) -> Order | None:
     """The order of any of its Stripe sessions."""
-    return session.scalar(select(Order).where(Order.id.in_(_orders_of_session(session_id))))
+    statement = select(Order).where(Order.id.in_(_orders_of_session(session_id)))
+    return session.scalar(statement.options(selectinload(Order.shipments)))
+
+
+def disputes(
+    session: Session, *, open_only: bool, after: tuple[Any, ...] | None, limit: int
+) -> Sequence[tuple[Dispute, Order]]:
+    """With their orders, those whose evidence is due first; `after`: a `dispute_key`."""
+    due = func.coalesce(Dispute.evidence_due_by, literal(NO_DEADLINE, UtcDateTime()))
+    statement = select(Dispute, Order).join(Order, Order.id == Dispute.order_id).order_by(due, Dispute.id).limit(limit)
+    if open_only:
+        statement = statement.where(Dispute.status.not_in(DISPUTE_OVER))
+    if after is not None:
+        at = literal(_instant(after), UtcDateTime())
+        statement = statement.where(or_(due > at, and_(due == at, Dispute.id > str(after[-1]))))
+    return [(dispute, order) for dispute, order in session.execute(statement)]
+
+
+def dispute_key(dispute: Dispute) -> tuple[str, str]:
+    """Where a dispute stands in the list; JSON values."""
+    return (dispute.evidence_due_by or NO_DEADLINE).isoformat(), dispute.id
+
+
+def _instant(key: tuple[Any, ...]) -> datetime:
+    """Raises `Problem` 422 for a cursor of another list."""
+    try:
+        return datetime.fromisoformat(key[0])
+    except (IndexError, TypeError, ValueError) as error:
+        raise field_errors(cursor=["Not a cursor of this list."]) from error
 
 
 def _orders_of_session(session_id: str) -> Any:

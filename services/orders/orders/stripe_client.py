@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import stripe
@@ -65,6 +65,14 @@ class StripeRecords:
         return _intent(found.to_dict(for_json=True))
 
 
+def lasting_client(api_key: str, api_base: str) -> stripe.StripeClient:
+    """For a process that lives long. One try a call: what it asks for is kept, and asked for again by the worker."""
+    http_client = stripe.RequestsClient(timeout=TIMEOUT)
+    return stripe.StripeClient(
+        api_key, base_addresses={"api": api_base}, max_network_retries=0, http_client=http_client
+    )
+
+
 @contextmanager
 def stripe_client(api_key: str, api_base: str) -> Iterator[stripe.StripeClient]:
     """A client that lets go of its connections in the end."""
@@ -78,6 +86,11 @@ def checkout_id_of(obj: Object) -> str | None:
     """The checkout that made an object; None for what is not ours."""
     found = (obj.get("metadata") or {}).get("checkout_id")
     return str(found) if found else None
+
+
+def moment(seconds: int) -> datetime:
+    """Unix seconds, as Stripe tells its times."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _intent(obj: Object) -> Intent:

@@ -12,7 +12,7 @@ from events.outbox import OutboxEvent
 from events.runner import Runner
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
-from events.testing.stripe import as_bus_event, charge, checkout_session, payment_intent, stripe_event
+from events.testing.stripe import as_bus_event, charge, checkout_session, dispute, payment_intent, refund, stripe_event
 from flask.testing import FlaskClient
 from orders import search
 from orders.app import create_app
@@ -98,6 +98,20 @@ class Purchase:
         obj = charge(self.checkout_id, id=self.charge, payment_intent=self.intent)
         return self.stripe("charge.succeeded", obj, again)
 
+    def charge_refunded(self, again: str = "", **changes: Any) -> Event:
+        obj = charge(self.checkout_id, **{"id": self.charge, "payment_intent": self.intent} | changes)
+        return self.stripe("charge.refunded", obj, again)
+
+    def refund(self, refund_id: str, amount: int, status: str = "succeeded", **more: Any) -> Event:
+        """A refund of this purchase's payment, made in the dashboard unless its `metadata` say otherwise."""
+        kind, again = more.pop("kind", "created"), more.pop("again", "")
+        changes = {"id": refund_id, "amount": amount, "status": status, "payment_intent": self.intent, **more}
+        return self.stripe(f"refund.{kind}", refund(**changes), f"{status}{again}")
+
+    def dispute(self, kind: str = "created", status: str = "needs_response", again: str = "", **more: Any) -> Event:
+        changes = {"id": f"dp_{self.checkout_id}", "status": status, "payment_intent": self.intent, **more}
+        return self.stripe(f"charge.dispute.{kind}", dispute(**changes), f"{status}{again}")
+
     def stripe(self, kind: str, obj: dict[str, Any], again: str = "", **changes: Any) -> Event:
         event_id = f"evt_{self.checkout_id}_{obj['id']}_{kind}_{again}"
         created = int(NOW.timestamp())
@@ -138,6 +152,9 @@ class Desk:
 
     def timeline(self, checkout_id: str = "chk_1") -> list[str]:
         return [entry.kind for entry in self.order(checkout_id).timeline]
+
+    def story(self, checkout_id: str = "chk_1") -> list[str]:
+        return [entry.text for entry in self.order(checkout_id).timeline]
 
     def unhandled(self) -> list[str]:
         """Events that neither succeeded nor were ignored, with their errors."""

@@ -137,3 +137,40 @@ def charge(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
         "status": "succeeded",
         **overrides,
     }
+
+
+def refund(**overrides: Any) -> dict[str, Any]:
+    """A refund that succeeded, as the dashboard makes them: without metadata."""
+    return {
+        "id": stripe_id("re"),
+        "object": "refund",
+        "amount": 1000,
+        "charge": stripe_id("ch"),
+        "created": 1_793_600_000,
+        "currency": "eur",
+        "metadata": {},
+        "payment_intent": stripe_id("pi"),
+        "reason": None,
+        "status": "succeeded",
+        **overrides,
+    }
+
+
+def dispute(**overrides: Any) -> dict[str, Any]:
+    """A dispute that waits for the shop's evidence; Stripe puts no metadata on disputes."""
+    return {
+        "id": stripe_id("dp"),
+        "object": "dispute",
+        "amount": 5738,
+        "balance_transactions": [],
+        "charge": stripe_id("ch"),
+        "created": 1_793_600_000,
+        "currency": "eur",
+        "evidence_details": {"due_by": 1_794_200_000, "has_evidence": False, "past_due": False, "submission_count": 0},
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": stripe_id("pi"),
+        "reason": "fraudulent",
+        "status": "needs_response",
+        **overrides,
+    }

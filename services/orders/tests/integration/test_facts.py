@@ -100,28 +100,6 @@ def test_session_of_somebody_else_is_ignored(desk: Any, bought: Any) -> None:
     assert desk.tell(bought.stripe("checkout.session.completed", checkout_session(None))) == ["ignored"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "charge.refunded",
-        "charge.refund.updated",
-        "refund.created",
-        "refund.updated",
-        "refund.failed",
-        "charge.dispute.created",
-        "charge.dispute.closed",
-    ],
-)
-def test_refunds_and_disputes_arrive_without_harm(desk: Any, bought: Any, kind: str) -> None:
-    desk.tell(bought.started(), bought.completed())
-    about = {"id": "re_1", "object": "refund", "amount": 100, "currency": "eur", "status": "succeeded", "metadata": {}}
-    ours = bought.stripe(kind, about | {"payment_intent": bought.intent})
-    foreign = bought.stripe(kind, about | {"payment_intent": "pi_foreign"}, again="foreign")
-    assert desk.tell(ours, ours, foreign) == ["done", "seen", "ignored"]
-    assert desk.order().status == "paid"
-    assert desk.timeline().count(kind) == 1
-
-
 def test_success_page_sees_no_customer_data(desk: Any, bought: Any, client: FlaskClient) -> None:
     early = client.get(f"/orders/by-session/{bought.session_id}")
     assert (early.status_code, early.headers["Retry-After"]) == (404, "1")

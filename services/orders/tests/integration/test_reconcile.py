@@ -253,7 +253,7 @@ def test_a_declined_card_is_no_difference(shop: Shop, run: Reconciling) -> None:
 @pytest.mark.parametrize(
     ("model", "change", "texts"),
     [
-        (Order, {"amount_total": 1998}, {"amount-mismatch": "Paid 1999, agreed on 1998 eur."}),
+        (Order, {"amount_total": 1998}, {"amount-mismatch": "Paid 19.99 EUR, agreed on 19.98 EUR."}),
         (Order, {"currency": "usd"}, {"currency-mismatch": "Paid in eur, agreed in usd."}),
         (
             Payment,

@@ -1,20 +1,26 @@
-"""The orders' tables, and how an order's status follows from what is known of it.
+"""An order, and how its status follows from what is known of it.
 
 Events come in any order, so an order keeps facts, each with the time of its event, and the strongest one is its
 status. A repeated fact changes nothing; a weaker one that comes late is kept and changes no status:
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
+
+What became of the money and the goods afterwards stands beside it, derived from rows of their own (`sums.py`,
+`disputes.py`, `reviews.py`, `shipments.py`).
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from events.catalogue import REVIEW_REASONS
-from events.database import UtcDateTime, metadata, utcnow
-from events.migrations import INBOX, OUTBOX, Chain
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from events.database import Json, UtcDateTime, utcnow
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from orders.models.base import Base
+
+if TYPE_CHECKING:
+    from orders.models.money import Dispute, Payment, PaymentAttempt, Refund, RefundIntention
+    from orders.models.operations import Review, Shipment
 
 OPEN, PENDING, PAID, FAILED, EXPIRED, CANCELED = (
     "open",
@@ -33,11 +39,10 @@ STRONGEST_FIRST = (
     ("expired_at", EXPIRED),
 )
 
-SUCCEEDED = "succeeded"
-
-
-class Base(DeclarativeBase):
-    metadata = metadata()
+NONE, PARTIAL, FULL = "none", "partial", "full"
+REFUNDED = (NONE, PARTIAL, FULL)
+UNFULFILLED, FULFILLED = "unfulfilled", "fulfilled"
+FULFILLMENT_STATUSES = (UNFULFILLED, PARTIAL, FULFILLED)
 
 
 class Order(Base):
@@ -73,12 +78,22 @@ class Order(Base):
     needs_review: Mapped[bool]
     review_reason: Mapped[str | None] = mapped_column(String(32))
     review_detail: Mapped[str | None] = mapped_column(Text())
+    promotion_codes: Mapped[bool] = mapped_column(server_default=false())
+    amount_paid: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    refund_status: Mapped[str] = mapped_column(String(16), server_default=NONE, index=True)
+    dispute_status: Mapped[str] = mapped_column(String(16), server_default=NONE, index=True)
+    fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=UNFULFILLED)
+    customer_phone: Mapped[str | None] = mapped_column(Text())
+    shipping_name: Mapped[str | None] = mapped_column(Text())
+    shipping_address: Mapped[dict[str, Any] | None] = mapped_column(Json())
     started_at: Mapped[datetime] = mapped_column(UtcDateTime())
     pending_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
@@ -86,6 +101,11 @@ class Order(Base):
     sessions: Mapped[list["OrderSession"]] = relationship(order_by="OrderSession.session_id")
     payments: Mapped[list["Payment"]] = relationship(order_by="Payment.created_at, Payment.id")
     attempts: Mapped[list["PaymentAttempt"]] = relationship(order_by="PaymentAttempt.at, PaymentAttempt.id")
+    refunds: Mapped[list["Refund"]] = relationship(order_by="Refund.created_at, Refund.id")
+    intentions: Mapped[list["RefundIntention"]] = relationship(order_by="RefundIntention.id")
+    disputes: Mapped[list["Dispute"]] = relationship(order_by="Dispute.opened_at, Dispute.id")
+    reviews: Mapped[list["Review"]] = relationship(order_by="Review.opened_at, Review.reason, Review.subject")
+    shipments: Mapped[list["Shipment"]] = relationship(order_by="Shipment.id")
     timeline: Mapped[list["TimelineEntry"]] = relationship(order_by="TimelineEntry.at, TimelineEntry.id")
 
     def pay(self, at: datetime) -> bool:
@@ -105,18 +125,24 @@ class Order(Base):
     def cancel(self, at: datetime) -> bool:
         return self._learn("canceled_at", at)
 
-    def open_review(self, reason: str, detail: str) -> bool:
-        """A person has to decide. Of several reasons the order shows the gravest, the timeline all."""
-        if self.review_reason is None or REVIEW_REASONS.index(reason) < REVIEW_REASONS.index(self.review_reason):
-            self.needs_review, self.review_reason, self.review_detail = True, reason, detail
-            return True
-        return False
+    def confirm(self, at: datetime) -> bool:
+        """Whether the order may be announced as paid now, which happens once."""
+        if self.paid_at is None or self.needs_review or self.confirmed_at is not None:
+            return False
+        self.confirmed_at = at
+        return True
 
-    def meet_customer(self, email: str | None, name: str | None) -> None:
-        """What Stripe asked the customer for; what the shop knew before stays."""
-        if email and not self.customer_email:
+    def meet_customer(self, session: dict[str, Any]) -> None:
+        """What Stripe asked the customer for on its page; what the shop knew before stays."""
+        details = session.get("customer_details") or {}
+        if (email := details.get("email")) and not self.customer_email:
             self.customer_email, self.customer_email_key = email, email.lower()
-        self.customer_name = self.customer_name or name
+        self.customer_name = self.customer_name or details.get("name")
+        self.customer_phone = self.customer_phone or details.get("phone")
+        collected = session.get("collected_information") or session  # API versions before 2025-03: on the session
+        shipping = collected.get("shipping_details") or {}
+        self.shipping_name = self.shipping_name or shipping.get("name")
+        self.shipping_address = self.shipping_address or shipping.get("address")
 
     def _learn(self, fact: str, at: datetime) -> bool:
         """Keep a fact; True if it is a new one and changed the status."""
@@ -153,60 +179,6 @@ class OrderSession(Base):
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
 
 
-class Payment(Base):
-    """Money for an order, by payment intent; by session where the order is free.
-
-    `state` is what Stripe says of the money. `paid_at` is when a session said that it is paid with this: only that
-    fulfils, since only the session bears the amounts that the order is checked against.
-    """
-
-    __tablename__ = "payments"
-    __table_args__ = (CheckConstraint("state IN ('pending','succeeded','failed')", name="state"),)
-
-    id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
-    session_id: Mapped[str | None] = mapped_column(String(255))
-    state: Mapped[str] = mapped_column(String(16))
-    currency: Mapped[str] = mapped_column(String(3))
-    amount: Mapped[int] = mapped_column(BigInteger())
-    amount_tax: Mapped[int] = mapped_column(BigInteger())
-    paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
-
-    def succeed(self) -> bool:
-        return self._become(SUCCEEDED, unless=(SUCCEEDED,))
-
-    def fail(self) -> bool:
-        return self._become("failed", unless=(SUCCEEDED, "failed"))
-
-    def settle(self, at: datetime) -> bool:
-        """A session is paid with this."""
-        self.succeed()
-        if self.paid_at is not None:
-            return False
-        self.paid_at = at
-        return True
-
-    def _become(self, state: str, unless: Sequence[str]) -> bool:
-        if self.state in unless:
-            return False
-        self.state = state
-        return True
-
-
-class PaymentAttempt(Base):
-    """A try to pay that failed, by charge id where there is one. Not an end: the customer may try again."""
-
-    __tablename__ = "payment_attempts"
-
-    id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
-    payment_intent: Mapped[str | None] = mapped_column(String(255))
-    code: Mapped[str | None] = mapped_column(String(64))
-    message: Mapped[str | None] = mapped_column(Text())
-    at: Mapped[datetime] = mapped_column(UtcDateTime())
-
-
 class TimelineEntry(Base):
     """What happened to an order, for people to read."""
 
@@ -219,10 +191,3 @@ class TimelineEntry(Base):
     kind: Mapped[str] = mapped_column(String(64))
     text: Mapped[str] = mapped_column(Text())
     event_id: Mapped[str | None] = mapped_column(String(255))
-
-
-CHAINS: Sequence[Chain] = (
-    INBOX,
-    OUTBOX,
-    Chain("orders", Base.metadata, Path(__file__).parent / "migrations" / "versions"),
-)

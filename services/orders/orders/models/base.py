@@ -1,0 +1,8 @@
+"""What all tables of the orders share."""
+
+from events.database import metadata
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    metadata = metadata()

@@ -1,0 +1,51 @@
+"""Refunds and disputes of a payment that we do not know yet.
+
+Stripe puts no metadata on disputes, nor on refunds made in its dashboard: they are ours if their payment is. Such an
+event may overtake the payment's own; and on a shared account most of them are none of ours. So it counts as ignored,
+and is kept: should its payment turn up, it goes back into the inbox.
+"""
+
+from datetime import timedelta
+
+from events import inbox
+from events.database import Database, insert_once, utcnow
+from events.envelope import Event
+from events.inbox import InboxEvent
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from orders.models import Payment, Stray
+
+KEPT = timedelta(days=35)  # as long as the inbox keeps its row
+
+
+def is_stray(session: Session, event: Event, payment_id: str) -> bool:
+    """Keep the event, unless the payment is known."""
+    _serialize(session, payment_id)
+    if session.get(Payment, payment_id) is not None:
+        return False
+    kept = {"event_id": event.id, "payment_id": payment_id, "headers": dict(event.headers), "body": event.body}
+    insert_once(session, Stray, **kept, kept_at=utcnow())
+    inbox.mark_ignored(session, event, f"no order of ours was paid with {payment_id}")
+    return True
+
+
+def bring_back(session: Session, payment_id: str) -> None:
+    """A payment is about to be known: what came before it is due now."""
+    _serialize(session, payment_id)
+    for stray in session.scalars(select(Stray).where(Stray.payment_id == payment_id)):
+        again = {"status": inbox.WAITING, "attempts": 0, "next_attempt_at": utcnow(), "finished_at": None}
+        row = update(InboxEvent).where(InboxEvent.event_id == stray.event_id)
+        session.execute(row.values(**again, headers=stray.headers, body=stray.body))
+        session.delete(stray)
+
+
+def prune(database: Database) -> None:
+    with database.begin() as session:
+        session.execute(delete(Stray).where(Stray.kept_at < utcnow() - KEPT))
+
+
+def _serialize(session: Session, payment_id: str) -> None:
+    """Until the transaction ends, nobody else makes this payment known or keeps its strays. SQLite has one writer."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(payment_id, 0))))
