@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test faults docs lint format types lock migration secrets up down logs smoke-compose clean
+.PHONY: help setup demo smoke test faults bench docs lint format types lock migration secrets up down logs smoke-compose clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately 
 faults: $(READY) ## the fault suite alone, with its table: kills and freezes brokers, databases and services
 	FAULTS_REPORT=$(FAULTS_REPORT) $(BIN)/python -m pytest tests/faults -s -p no:randomly
 
+bench: $(READY) ## ingest and pipeline beside their peers and limits; ARGS="ingest --seconds 2" narrows
+	$(BIN)/python -m bench $(ARGS)
+
 docs: $(READY) ## write docs/events.md and docs/asyncapi.json from the catalogue
 	$(BIN)/python -m events.docs
 
@@ -45,7 +48,7 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 types: $(READY) ## mypy, strict
-	$(BIN)/mypy libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo
+	$(BIN)/mypy libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +24,8 @@ POSTGRES_SETTINGS = ("-c", "fsync=off", "-c", "max_connections=300")
 
 
 @contextmanager
-def postgres() -> Iterator[ProcessServer]:
-    """A PostgreSQL of one's own; raises `Unavailable`."""
+def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessServer]:
+    """A PostgreSQL of one's own, with these options on its command line; raises `Unavailable`."""
     program = _program("postgres", POSTGRES_PROGRAMS)
     user = _unprivileged_user()
     with _folder("clozit-postgres-", user) as folder:
@@ -36,7 +36,7 @@ def postgres() -> Iterator[ProcessServer]:
         data = str(folder / "data")
         initdb = [str(program.parent / "initdb"), "-D", data, "-U", "clozit", "-A", "scram-sha-256", "-N"]
         subprocess.run([*initdb, f"--pwfile={folder / 'password'}"], check=True, user=user, capture_output=True)
-        command = [str(program), "-D", data, "-h", "127.0.0.1", "-p", str(port), *POSTGRES_SETTINGS]
+        command = [str(program), "-D", data, "-h", "127.0.0.1", "-p", str(port), *settings]
         command += ["-c", f"unix_socket_directories={folder}"]
         url = f"postgresql://clozit:{password}@127.0.0.1:{port}/postgres"
         yield from _run(

@@ -1,0 +1,1 @@
+"""What the ingest and the pipeline can do, measured beside their peers and their limits; see README.md."""

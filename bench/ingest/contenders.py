@@ -1,0 +1,101 @@
+"""Who is measured: how each is started, and what must be there for every post that it has accepted."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from events import topology
+from events.testing.servers import free_port
+
+from bench.ingest import direct
+from bench.processes import Measured, listens, running
+from bench.purchases import COMPLETED
+from bench.servers import Broker, Databases
+
+SECRET = "whsec_bench"
+GUNICORN = {"workers": 2, "threads": 16}  # a process for each of two cores; threads, since a request mostly waits
+QUEUES = topology.queues_for(f"stripe.{COMPLETED}")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`kept` counts what stands for accepted posts, in every place where it must."""
+
+    name: str
+    title: str
+    start: Callable[[], "Iterator[tuple[int, Measured]]"]
+    kept: Callable[[], Mapping[str, int]]
+
+    @contextmanager
+    def serving(self) -> Iterator[tuple[int, Measured]]:
+        yield from self.start()
+
+
+def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[Contender]:
+    def queued() -> Mapping[str, int]:
+        depths = broker.depths()
+        return {f"queue {name}": depths[name] for name in QUEUES}
+
+    def ours() -> Iterator[tuple[int, Measured]]:
+        port = free_port()
+        environment = {
+            "PORT": str(port),
+            "BROKER_URL": broker.url,
+            "STRIPE_WEBHOOK_SECRETS": SECRET,
+            "LIVEMODE": "false",
+        }
+        with running(["webhooks", "web"], environment, folder / "ours.log", lambda: _ready(port)) as process:
+            yield port, process
+
+    def plain() -> Iterator[tuple[int, Measured]]:
+        environment = {"BROKER_URL": broker.url, "STRIPE_WEBHOOK_SECRET": SECRET}
+        yield from _gunicorn("bench.ingest.plain", environment, folder)
+
+    database_url = ""
+
+    def without_broker() -> Iterator[tuple[int, Measured]]:
+        nonlocal database_url
+        database_url = databases.create("bench_direct")
+        direct.prepare(database_url)
+        with ExitStack() as stack:
+            smtp = free_port()
+            stack.enter_context(running(["bench.smtp_sink", str(smtp)], {}, folder / "smtp.log", lambda: listens(smtp)))
+            environment = {
+                "DATABASE_URL": database_url.replace("postgresql://", "postgresql+psycopg://"),
+                "STRIPE_WEBHOOK_SECRET": SECRET,
+                "SMTP_PORT": str(smtp),
+                "THREADS": str(GUNICORN["threads"]),
+            }
+            yield from _gunicorn("bench.ingest.direct", environment, folder)
+
+    def written() -> Mapping[str, int]:
+        return direct.written(database_url)
+
+    def bare() -> Iterator[tuple[int, Measured]]:
+        port = free_port()
+        command = ["bench.ingest.bare", str(port)]
+        with running(command, {}, folder / "bare.log", lambda: listens(port)) as process:
+            yield port, process
+
+    return (
+        Contender("ours", "Clozit's ingest", ours, queued),
+        Contender("plain", "(a) Flask, gunicorn, construct_event, kombu", plain, queued),
+        Contender("direct", "(b) no broker: order, stock and mail in the request", without_broker, written),
+        Contender("bare", "(c) limit: granian and Flask, nothing published", bare, dict),
+    )
+
+
+def _gunicorn(module: str, environment: Mapping[str, str], folder: Path) -> Iterator[tuple[int, Measured]]:
+    port = free_port()
+    command = ["gunicorn", f"{module}:create_app()", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+    command += ["--keep-alive", "60", "--log-level", "warning"]
+    command += [part for name, value in GUNICORN.items() for part in (f"--{name}", str(value))]
+    log = folder / f"{module}.log"
+    with running(command, environment, log, lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 404) as one:
+        yield port, one
+
+
+def _ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200

@@ -1,0 +1,51 @@
+"""Peer (a): the handler that one writes first, and well: Flask, the SDK's construct_event, a confirm per message.
+
+Each thread keeps its connection and producer; the SDK and kombu are used as their documentation shows.
+"""
+
+import os
+import threading
+from typing import Any
+
+import stripe
+from flask import Flask, request
+from kombu import Connection, Exchange, Producer
+
+CONFIRM_TIMEOUT = 3.0  # seconds
+
+
+def create_app() -> Flask:
+    app = Flask(__name__)
+    secret, broker_url = os.environ["STRIPE_WEBHOOK_SECRET"], os.environ["BROKER_URL"]
+    kept = threading.local()
+
+    def producer() -> Any:
+        if not hasattr(kept, "producer"):
+            connection = Connection(broker_url, transport_options={"confirm_publish": True})
+            exchange = Exchange("events", "topic", durable=True, no_declare=True)
+            kept.producer = Producer(connection, exchange, auto_declare=False)
+        return kept.producer
+
+    @app.post("/webhooks/stripe")
+    def receive() -> tuple[dict[str, str], int]:
+        body = request.get_data()
+        try:
+            event = stripe.Webhook.construct_event(body, request.headers.get("Stripe-Signature", ""), secret)
+        except (ValueError, stripe.SignatureVerificationError):
+            return {"error": "bad request"}, 400
+        producer().publish(
+            body,
+            routing_key=f"stripe.{event.type}",
+            content_type="application/json",
+            content_encoding="utf-8",
+            delivery_mode=2,
+            message_id=event.id,
+            type=event.type,
+            timestamp=event.created,
+            retry=True,
+            retry_policy={"max_retries": 3},
+            confirm_timeout=CONFIRM_TIMEOUT,
+        )
+        return {"event_id": event.id}, 200
+
+    return app

@@ -1,0 +1,169 @@
+"""The services' processes, and purchases that wait to be paid in their databases."""
+
+import smtplib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from checkout import models as checkout
+from events import outbox
+from events.database import Database, utcnow
+from events.migrations import migrate
+from events.testing.servers import free_port
+from inventory import models as inventory
+from notifications import models as notifications
+from orders import models as orders
+from sqlalchemy import insert
+
+from bench.processes import Measured, running
+from bench.purchases import AMOUNT, CURRENCY, QUANTITY, SKU, UNIT_AMOUNT, checkout_id, session_id
+from bench.servers import Broker, Databases
+
+SERVICES = ("checkout", "orders", "inventory", "notifications")
+CHAINS: Mapping[str, Any] = {
+    "checkout": checkout.CHAINS,
+    "orders": orders.CHAINS,
+    "inventory": inventory.CHAINS,
+    "notifications": notifications.CHAINS,
+}
+SECRET, TOKEN = "whsec_bench", "bench-bench-bench"
+SHELF = 1_000_000
+EMAIL = "zoe@example.com"
+AMOUNTS = {"amount_subtotal": AMOUNT, "amount_discount": 0, "amount_shipping": 0, "amount_total": AMOUNT}
+LINE = {"sku": SKU, "name": "Tee", "quantity": QUANTITY, "unit_amount": UNIT_AMOUNT, "amount_total": AMOUNT}
+
+
+class System:
+    """Databases made and migrated; processes as `serving` and `working` start them."""
+
+    def __init__(self, broker: Broker, databases: Databases, folder: Path, smtp_port: int) -> None:
+        self.broker, self._folder, self._smtp_port = broker, folder, smtp_port
+        self.urls = {name: databases.create(f"bench_{name}") for name in SERVICES}
+        for name, url in self.urls.items():
+            database = Database(url)
+            migrate(database, CHAINS[name])
+            database.dispose()
+        self._fill_shelf()
+
+    @contextmanager
+    def serving(self) -> Iterator[tuple[int, Measured]]:
+        """The ingest; its port."""
+        port = free_port()
+        environment = {"PORT": str(port), "STRIPE_WEBHOOK_SECRETS": SECRET, "LIVEMODE": "false"}
+        ready = f"http://127.0.0.1:{port}/readyz"
+        with self._running("webhooks", "web", environment, lambda: httpx.get(ready).status_code == 200) as process:
+            yield port, process
+
+    @contextmanager
+    def working(self, services: Sequence[str], each: int) -> Iterator[Mapping[str, Sequence[Measured]]]:
+        """So many workers of each of these services, consuming."""
+        with ExitStack() as stack:
+            processes = {name: [stack.enter_context(self._worker(name)) for _ in range(each)] for name in services}
+            yield processes
+            for process in chain.from_iterable(processes.values()):
+                process.ask_to_stop()  # all at once, then wait for each
+
+    @contextmanager
+    def _worker(self, service: str) -> Iterator[Measured]:
+        health = free_port()
+        environment = {**self._settings(service), "METRICS_PORT": str(health)}
+        ready = f"http://127.0.0.1:{health}/readyz"
+        with self._running(service, "worker", environment, lambda: httpx.get(ready).status_code == 200) as process:
+            yield process
+
+    @contextmanager
+    def _running(self, service: str, kind: str, environment: Mapping[str, str], ready: Any) -> Iterator[Measured]:
+        log = self._folder / f"{service}-{kind}.log"
+        with running([service, kind], {"BROKER_URL": self.broker.url, **environment}, log, ready) as process:
+            yield process
+
+    def _settings(self, service: str) -> Mapping[str, str]:
+        nowhere = "http://127.0.0.1:9"
+        at_stripe = {"STRIPE_API_KEY": "sk_test_bench", "STRIPE_API_BASE": nowhere}
+        own = {
+            "checkout": at_stripe | {"INVENTORY_URL": nowhere, "SHOP_URL": nowhere},
+            "orders": at_stripe,
+            "notifications": {
+                "SMTP_URL": f"smtp://127.0.0.1:{self._smtp_port}",
+                "MAIL_FROM": "orders@clozit.example",
+                "STAFF_EMAIL": "staff@clozit.example",
+            },
+        }
+        tokens = {"SERVICE_TOKEN": TOKEN, "OPERATOR_TOKENS": f"bench:{TOKEN}"}
+        return {"DATABASE_URL": self.urls[service], **tokens, **own.get(service, {})}
+
+    def _fill_shelf(self) -> None:
+        with psycopg.connect(self.urls["inventory"]) as connection:
+            connection.execute("INSERT INTO stock (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, SHELF))
+
+    def start_checkouts(self, first: int, count: int) -> None:
+        """Customers on Stripe's page: open checkouts, announced in the outbox, their pieces reserved."""
+        now = utcnow()
+        numbers = range(first, first + count)
+        database = Database(self.urls["checkout"])
+        with database.begin() as session:
+            session.execute(insert(checkout.Checkout), [_checkout(number, now) for number in numbers])
+            for number in numbers:
+                outbox.add(
+                    session, "checkout.session.started", _started(number, now), correlation_id=checkout_id(number)
+                )
+        database.dispose()
+        database = Database(self.urls["inventory"])
+        with database.begin() as session:
+            until = now + timedelta(hours=1)
+            held = [
+                {"checkout_id": checkout_id(n), "status": inventory.HELD, "expires_at": until, "created_at": now}
+                for n in numbers
+            ]
+            lines = [{"checkout_id": checkout_id(n), "sku": SKU, "quantity": QUANTITY, "missing": 0} for n in numbers]
+            session.execute(insert(inventory.Reservation), held)
+            session.execute(insert(inventory.ReservationLine), lines)
+            stock = session.get_one(inventory.Stock, SKU)
+            stock.reserved += QUANTITY * count
+        database.dispose()
+
+    def mails(self) -> int:
+        """How many the SMTP server has taken."""
+        with smtplib.SMTP("127.0.0.1", self._smtp_port) as client:
+            return int(client.docmd("VRFY", "all")[1])
+
+
+def _checkout(number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "id": checkout_id(number),
+        "status": checkout.OPEN,
+        "fingerprint": "bench",
+        "created_at": now,
+        "expires_at": now + timedelta(hours=1),
+        "check_at": now + timedelta(hours=2),
+        "reserved_at": now,
+        "currency": CURRENCY,
+        **AMOUNTS,
+        "lines": [{**LINE, "description": None, "image": None, "tax_code": None}],
+        "customer_email": EMAIL,
+        "success_url": "https://shop.example/success",
+        "cancel_url": "https://shop.example/cancel",
+        "automatic_tax": False,
+        "session_id": session_id(number),
+        "livemode": False,
+    }
+
+
+def _started(number: int, now: datetime) -> dict[str, Any]:
+    return {
+        "checkout_id": checkout_id(number),
+        "session_id": session_id(number),
+        "livemode": False,
+        "currency": CURRENCY,
+        **AMOUNTS,
+        "customer_email": EMAIL,
+        "locale": "en",
+        "discount_code": None,
+        "expires_at": now + timedelta(hours=1),
+        "lines": [LINE],
+    }
