@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,6 +288,41 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
     finally:
         process.kill()
         process.wait()
+
+
+def test_sigterm_lets_a_slow_handler_finish_and_a_second_one_changes_nothing(
+    publish: Callable[..., None], broker_url: str, database: Database, tmp_path: Path
+) -> None:
+    began, may_end = tmp_path / "began", tmp_path / "may_end"
+    url = database.engine.url.render_as_string(hide_password=False)
+    program = f"""
+from pathlib import Path
+from events.config import Common
+from events.database import Database
+from events.handlers import Handlers
+from events.testing.servers import wait_until
+from events.worker import Worker
+from sqlalchemy import text
+handlers = Handlers()
+@handlers.on("checkout.session.canceled")
+def slow(event, session):
+    Path({str(began)!r}).touch()
+    wait_until(Path({str(may_end)!r}).exists, 30)
+    session.execute(text("INSERT INTO effects VALUES ('slow')"))
+Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), handlers).run()
+"""
+    publish(canceled(1))
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(began.exists, 30)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        may_end.touch()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert (effects(database), depth(broker_url, "orders")) == (["slow"], 0)
 
 
 def test_inbox_row_gives_up_after_its_schedule() -> None:
