@@ -16,10 +16,13 @@ from events.dead import DeadMessage, DeadQueue, dead_queue
 from events.inbox_cli import actor
 
 RETURN, DROP = "return", "drop"
+HELP = """Messages that could not be decoded, or killed their consumer too often.
+
+BROKER_URL must bear a user who may read <service>.dead and, to return, write to the default exchange."""
 
 
 def dead_group(load: Callable[[], Common]) -> click.Group:
-    @click.group(name="dead", help="Messages that could not be decoded, or killed their consumer too often.")
+    @click.group(name="dead", help=HELP)
     def group() -> None: ...
 
     @group.command(name="list", help="The dead messages, the oldest first; none is taken away.")
