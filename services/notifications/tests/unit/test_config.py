@@ -13,7 +13,8 @@ GOOD = {
     "MAIL_FROM": "Clozit <orders@shop.example>",
     "STAFF_EMAIL": "staff@shop.example",
 }
-NAMES = (*GOOD, "SHOP_URL", "SHOP_NAME", "ABANDONED_CART_DELAY", "PORT")
+STAFF = ("STAFF_DIGEST", "STAFF_LOCALE", "STAFF_ORDER_URL")
+NAMES = (*GOOD, *STAFF, "SHOP_URL", "SHOP_NAME", "TEMPLATES", "ABANDONED_CART_DELAY", "PORT")
 
 
 @pytest.fixture
@@ -44,6 +45,9 @@ def test_every_bad_value_is_named_and_no_password_shown(environment):
         "MAIL_FROM": "orders",
         "STAFF_EMAIL": "a@b.example, c@d.example",
         "SHOP_URL": "javascript:x",
+        "STAFF_DIGEST": "sometimes",
+        "STAFF_ORDER_URL": "https://staff.example/orders",
+        "TEMPLATES": "/nowhere",
         "ABANDONED_CART_DELAY": "-1",
     }
     environment(**bad)

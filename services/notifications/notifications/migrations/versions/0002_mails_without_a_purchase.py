@@ -45,22 +45,21 @@ def downgrade() -> None:
 
 
 @contextmanager
-def _emails(after: str) -> Iterator[BatchOperations]:
+def _emails(statuses: str) -> Iterator[BatchOperations]:
     """The table, to be altered, its statuses changed with it.
 
     SQLite has it made anew by a copy, which must not point into the table that is dropped: so the links between mails
-    are taken out for as long. The copy gets no CHECK by itself.
+    are taken out for as long.
     """
-    check = sa.CheckConstraint(after, name=op.f("ck_emails_status"))
-    if op.get_bind().dialect.name == "postgresql":
-        op.drop_constraint(op.f("ck_emails_status"), "emails", type_="check")
-        with op.batch_alter_table("emails") as table:
-            yield table
-        op.create_check_constraint(op.f("ck_emails_status"), "emails", after)
-        return
-    op.execute("CREATE TEMPORARY TABLE resends AS SELECT id, resend_of FROM emails WHERE resend_of IS NOT NULL")
-    op.execute("UPDATE emails SET resend_of = NULL")
-    with op.batch_alter_table("emails", table_args=(check,)) as table:
+    name = op.f("ck_emails_status")
+    copies = op.get_bind().dialect.name == "sqlite"
+    if copies:
+        op.execute("CREATE TEMPORARY TABLE resends AS SELECT id, resend_of FROM emails WHERE resend_of IS NOT NULL")
+        op.execute("UPDATE emails SET resend_of = NULL")
+    with op.batch_alter_table("emails") as table:
+        table.drop_constraint(name, type_="check")
         yield table
-    op.execute("UPDATE emails SET resend_of = (SELECT resend_of FROM resends WHERE resends.id = emails.id)")
-    op.execute("DROP TABLE resends")
+        table.create_check_constraint(name, statuses)
+    if copies:
+        op.execute("UPDATE emails SET resend_of = (SELECT resend_of FROM resends WHERE resends.id = emails.id)")
+        op.execute("DROP TABLE resends")
