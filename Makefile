@@ -53,9 +53,11 @@ types: $(READY) ## mypy, strict
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
 
-lock: $(READY) ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
+lock: ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
+	@test -x $(BIN)/uv || $(MAKE) setup # only then: what a lock lacks cannot be set up before it is made
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/dev.txt demo/requirements.in -o demo/requirements.txt
 	@for service in $(SERVICES); do \
 		echo "services/$$service/requirements.txt"; \
 		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \

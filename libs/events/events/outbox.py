@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Index, LargeBinary, String, delete, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from events import tracing
 from events.database import Json, UtcDateTime, insert_once, metadata, skip_locked, utcnow, wake
 from events.envelope import STRIPE, Event, own_event
 
@@ -114,7 +115,7 @@ def _promise(session: Session, event: Event) -> str:
         source=event.source,
         correlation_id=event.correlation_id,
         occurred_at=event.occurred_at,
-        headers=dict(event.headers),
+        headers={**event.headers, **tracing.carrier()},
         body=event.body,
     )
     wake(session, CHANNEL)  # on PostgreSQL a trigger tells the other processes

@@ -7,10 +7,11 @@ and they are taken one by one, so that a failing message never hurts its neighbo
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
 
-from events import inbox
+from events import inbox, tracing
 from events.database import Database, is_away, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet, Undecodable
@@ -20,6 +21,7 @@ from events.telemetry import get_logger
 SEEN = "seen"
 
 HANDLED = Counter("clozit_events_handled_total", "Events by what became of them", ["routing_key", "outcome"])
+HANDLING = Histogram("clozit_handling_seconds", "Time in an event's handler, its commit aside", ["routing_key"])
 LAG = Histogram(
     "clozit_event_lag_seconds",
     "From when the event happened to its committed effect",
@@ -91,10 +93,16 @@ class Runner:
         return inbox.DONE
 
     def _run(self, event: Event, session: Session) -> None:
-        self._handlers.run(event, session)
-        if self._handlers.unblocks(event) and event.correlation_id:
-            session.flush()
-            inbox.wake(session, [event.correlation_id])
+        parent = event.headers.get(tracing.HEADER)
+        about = {"messaging.message.id": event.id, "clozit.checkout_id": event.correlation_id}
+        with (
+            HANDLING.labels(event.routing_key).time(),
+            tracing.span(f"handle {event.routing_key}", SpanKind.CONSUMER, about, parent=parent),
+        ):
+            self._handlers.run(event, session)
+            if self._handlers.unblocks(event) and event.correlation_id:
+                session.flush()
+                inbox.wake(session, [event.correlation_id])
 
     def _ignore(self, session: Session, event: Event, reason: str) -> str:
         if not inbox.claim_new(session, [event]):

@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 import structlog.tracebacks
 
+from events import tracing
+
 
 def get_logger(name: str) -> Any:
     """A structlog logger; keyword arguments become fields of the log line."""
@@ -21,7 +23,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        lambda _logger, _name, fields: {"service": service, **fields},
+        lambda _logger, _name, fields: {"service": service, **_trace(), **fields},
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -47,3 +49,8 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     logging.getLogger("pika").setLevel(
         logging.CRITICAL
     )  # a broker away is five errors each time; the publisher says it once
+
+
+def _trace() -> dict[str, str]:
+    trace_id = tracing.trace_id()
+    return {"trace_id": trace_id} if trace_id else {}

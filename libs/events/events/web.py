@@ -16,7 +16,7 @@ from marshmallow import Schema, fields, validate
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from events import problems
+from events import problems, tracing
 from events.auth import operator_required, service_required
 from events.config import Common
 from events.envelope import new_id
@@ -63,6 +63,7 @@ def create_app(
     `collectors` tell at each scrape of /metrics what the process-wide ones cannot.
     """
     configure_logging(config.service, config.log_level)
+    tracing.configure(config.service)
     app = Flask(config.service, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
@@ -82,6 +83,7 @@ def create_app(
     app.before_request(_begin)
     app.before_request(_refuse_other_bodies)
     app.after_request(_end)
+    tracing.instrument(app)
     CORS(
         app,
         origins=list(allowed_origins),

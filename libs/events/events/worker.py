@@ -12,7 +12,7 @@ import psycopg
 from prometheus_client import Counter
 from psycopg import sql
 
-from events import inbox, outbox, publisher
+from events import inbox, outbox, publisher, tracing
 from events.backlog import InboxBacklog, OutboxBacklog
 from events.config import Common
 from events.consumer import Consumer
@@ -99,6 +99,7 @@ class Worker:
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; then finish what is in hand and return."""
         configure_logging(self._config.service, self._config.log_level)
+        tracing.configure(self._config.service)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._request_stop())
         health = self._serve_health() if self._config.metrics_port else None

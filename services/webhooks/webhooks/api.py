@@ -1,11 +1,15 @@
 """POST /webhooks/stripe: 200 once the broker has confirmed, anything else makes Stripe try again."""
 
+from dataclasses import replace
+
+from events import tracing
 from events.errors import Unpublished
 from events.publisher import Publisher
 from events.telemetry import get_logger
 from events.web import MAX_BODY, Problem
 from flask import request
 from flask_smorest import Blueprint
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from webhooks.config import Config
@@ -42,7 +46,11 @@ def blueprint(config: Config, publisher: Publisher) -> Blueprint:
             log.warning("webhook refused", problem=problem.kind, detail=problem.detail)
             raise
         try:
-            publisher.wait(publisher.publish(event))
+            with tracing.span(
+                f"publish {event.routing_key}", SpanKind.PRODUCER, parent=event.headers.get(tracing.HEADER)
+            ):
+                event = replace(event, headers={**event.headers, **tracing.carrier()})
+                publisher.wait(publisher.publish(event))
         except Unpublished as doubt:
             RECEIVED.labels("unconfirmed").inc()
             log.error("event not confirmed by the broker", event_id=event.id, type=event.type, reason=str(doubt))

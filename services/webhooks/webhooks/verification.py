@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from events import tracing
 from events.envelope import STRIPE, Event
 from events.problems import Problem
 from stripe import SignatureVerificationError, WebhookSignature
@@ -33,11 +34,13 @@ def verified(body: bytes, signature: str, secrets: Sequence[str], *, livemode: b
 def enveloped(body: bytes) -> Event:
     """The event in a body that is known to come from Stripe. Raises `Problem`."""
     document = _parsed(body)
+    about = document["data"]["object"]
     headers = {
         "livemode": document["livemode"],
         "api_version": document.get("api_version"),
         "account": document.get("account"),
         "received_at": datetime.now(UTC).isoformat(),
+        tracing.HEADER: _metadata(about).get(tracing.HEADER),  # the checkout's: Stripe brings back what it was given
     }
     return Event(
         id=document["id"],
@@ -45,7 +48,7 @@ def enveloped(body: bytes) -> Event:
         source="webhooks",
         occurred_at=_instant(document["created"]),
         body=body,
-        correlation_id=_checkout_id(document["data"]["object"]),
+        correlation_id=_checkout_id(about),
         headers={name: value for name, value in headers.items() if isinstance(value, str | bool)},
     )
 
@@ -111,6 +114,10 @@ def _instant(created: int) -> datetime:
 
 
 def _checkout_id(obj: dict[str, Any]) -> str | None:
-    metadata = obj.get("metadata")
-    found = metadata.get("checkout_id") if isinstance(metadata, dict) else None
+    found = _metadata(obj).get("checkout_id")
     return found if isinstance(found, str) and 0 < len(found) <= MAX_ID else None
+
+
+def _metadata(obj: dict[str, Any]) -> dict[str, Any]:
+    metadata = obj.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
