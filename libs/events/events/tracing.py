@@ -60,6 +60,11 @@ def carrier() -> dict[str, str]:
     return carried
 
 
+def traceparent() -> str | None:
+    """The current span as one value, for a row."""
+    return carrier().get(HEADER)
+
+
 def trace_id() -> str | None:
     """The current trace, as logs name it."""
     context = trace.get_current_span().get_span_context()

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from wsgiref.simple_server import WSGIServer, make_server
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import psycopg
 from prometheus_client import Counter
@@ -205,6 +206,11 @@ class Worker:
     def _serve_health(self) -> WSGIServer:
         collectors = [InboxBacklog(self._database), *([OutboxBacklog(self._database)] if self._relay else [])]
         app = create_health_app({"worker": self._check}, collectors)
-        server = make_server("0.0.0.0", self._config.metrics_port, app)
+        server = make_server("0.0.0.0", self._config.metrics_port, app, handler_class=_Quiet)
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         return server
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+        """Probes and scrapes come every few seconds, and their lines would be no JSON."""

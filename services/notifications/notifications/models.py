@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from events import tracing
 from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked
 from events.migrations import INBOX, Chain
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text
@@ -96,6 +97,7 @@ class Email(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     error: Mapped[str | None] = mapped_column(Text())
+    traceparent: Mapped[str | None] = mapped_column(String(64), default=tracing.traceparent)
     resend_of: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
     requested_by: Mapped[str | None] = mapped_column(String(128))
     digest_id: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))

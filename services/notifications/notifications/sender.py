@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 
+from events import tracing
 from events.database import Database, utcnow
 from events.telemetry import get_logger
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from sqlalchemy import select, update
 
@@ -124,7 +126,9 @@ class Sender:
         except Exception as error:  # whatever ails this mail must not hold up its neighbours
             log.exception("mail cannot be written", email_id=email.id, kind=email.kind)
             raise Refused(f"cannot be written: {type(error).__name__}: {error}") from error
-        connection.send(message, sender=sender_address(self._config.mail_from).addr_spec, recipient=recipient)
+        about = {"clozit.email_id": email.id, "clozit.checkout_id": email.checkout_id}
+        with tracing.span(f"send {email.kind}", SpanKind.PRODUCER, about, parent=email.traceparent):
+            connection.send(message, sender=sender_address(self._config.mail_from).addr_spec, recipient=recipient)
 
     def _write(self, email: Email, recipient: str) -> EmailMessage:
         return compose(
