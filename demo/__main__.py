@@ -11,6 +11,7 @@ from pathlib import Path
 from demo.embedded import RealStripe, running
 from demo.ports import Ports, Taken
 from demo.scenarios import Finding, play_all
+from demo.sums import Sum, compare
 
 NOTICE = "The broker of this demo keeps its messages in memory: it is for trying things out, not for production."
 
@@ -46,20 +47,39 @@ def smoke(folder: Path) -> int:
     print(NOTICE, flush=True)
     with running(folder, Ports.free()) as system:
         findings = play_all(system)
+        compared = compare(system)
     print(table(findings))
+    print("\n" + table_of_sums(compared))
     wrong = [finding for finding in findings if not finding.ok]
     print(f"\n{len(findings) - len(wrong)} of {len(findings)} effects as they should be.")
-    return 1 if wrong or not findings else 0
+    return 1 if wrong or not findings or not all(one.ok for one in compared) else 0
 
 
 def table(findings: list[Finding]) -> str:
     """The findings as aligned text."""
-    rows = [("scenario", "effect", "expected", "seen", "")]
-    rows += [(f.scenario, f.effect, _text(f.expected), _text(f.seen), "ok" if f.ok else "WRONG") for f in findings]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    rows = [(f.scenario, f.effect, _text(f.expected), _text(f.seen), _verdict(f.ok)) for f in findings]
+    return _aligned([("scenario", "effect", "expected", "seen", ""), *rows])
+
+
+def table_of_sums(compared: list[Sum]) -> str:
+    """Minor units and pieces, as Stripe and the services have them."""
+    rows = [(one.what, *map(_number, (one.stripe, one.orders, one.inventory)), _verdict(one.ok)) for one in compared]
+    return _aligned([("sum", "at Stripe", "orders", "inventory", ""), *rows])
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths[:4]))
+    lines.insert(1, "  ".join("-" * width for width in widths[:-1]))
     return "\n".join(lines)
+
+
+def _verdict(ok: bool) -> str:
+    return "ok" if ok else "WRONG"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _text(value: object) -> str:
@@ -92,7 +112,8 @@ Clozit Payments is running. {NOTICE}
 
   Shop      {ports.url("shop")}         {cards}
   E-mails   {ports.url("shop")}/mail
-  Orders    curl -H 'Authorization: Bearer {token}' {ports.url("orders")}/orders
+  Orders    {ports.url("shop")}/operator#token={token}
+            curl -H 'Authorization: Bearer {token}' {ports.url("orders")}/orders
   Stripe    {"your account" if real else ports.url("stripe") + "/_control/state"}
   APIs      {ports.url("checkout")}/openapi.json (and on ports {ports.of("webhooks")} to {ports.of("notifications")})
 

@@ -82,6 +82,7 @@ def running(folder: Path, ports: Ports, real: RealStripe | None = None) -> Itera
                 checkout_url=ports.url("checkout"),
                 orders_url=ports.url("orders"),
                 inventory_url=ports.url("inventory"),
+                operator_url=ports.url("orders"),
                 shipping_options=loads(CATALOGUE.read_text("utf-8"))["shipping_options"],
             ),
             mailbox,

@@ -22,8 +22,15 @@ class System:
     mailbox: Mailbox
 
     def get(self, service: str, path: str, *, operator: bool = False) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.operator_token}"} if operator else {}
-        return httpx.get(self.urls[service] + path, headers=headers, timeout=10)
+        return httpx.get(self.urls[service] + path, headers=self._operator_header() if operator else {}, timeout=10)
 
     def post(self, service: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         return httpx.post(self.urls[service] + path, json=body or {}, headers=headers, timeout=20)
+
+    def operate(self, method: str, service: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """As an operator."""
+        named = headers | self._operator_header()
+        return httpx.request(method, self.urls[service] + path, json=body or {}, headers=named, timeout=30)
+
+    def _operator_header(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.operator_token}"}

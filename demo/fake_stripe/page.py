@@ -200,14 +200,20 @@ def _shown(account: Account, session: Object) -> dict[str, Any]:
         "countries": _countries(session),
         "asks_address": _asks_address(session),
         "asks_country": _asks_address(session) or session["automatic_tax"]["enabled"],
-        "added_tax": session["amount_total"]
-        - sum(session["total_details"][part] * sign for part, sign in (("amount_discount", -1), ("amount_shipping", 1)))
-        - session["amount_subtotal"],
+        "added_tax": _added_tax(session),
         "methods": [m for m, kind in METHODS.items() if kind in session["payment_method_types"]],
         "cards": EFFECTS,
         "delay": account.config.sepa_delay,
         "money": lambda amount: display(amount, session["currency"]),
     }
+
+
+def _added_tax(session: Object) -> int:
+    """The part of the tax that comes on top of the prices."""
+    parts = session["total_details"]
+    return int(
+        session["amount_total"] - session["amount_subtotal"] + parts["amount_discount"] - parts["amount_shipping"]
+    )
 
 
 def _closed(account: Account, session: Object) -> Response:

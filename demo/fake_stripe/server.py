@@ -102,6 +102,11 @@ class FakeStripe:
         with self.account.store.lock:
             return sessions.expire(self.account, self.session(session_id), AUTOMATIC)
 
+    def recover(self, session_id: str) -> Object:
+        """The customer follows the expired session's recovery link; returns the new session."""
+        with self.account.store.lock:
+            return sessions.recover(self.account, self.session(session_id))
+
     def refund(self, session_id: str, **params: Any) -> Object:
         """As in the dashboard: `amount`, `reason`, `metadata`; without an amount, all that is left."""
         with self.account.store.lock:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, jsonify, send_from_directory
 
 from demo.shop.mailbox import Mail
+from demo.shop.operator import operator_blueprint
 
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/success": "success.html", "/cancel": "cancel.html", "/mail": "mail.html"}
@@ -33,6 +34,7 @@ class ShopConfig:
     inventory_url: str
     currencies: Sequence[str] = ("eur", "usd", "jpy")
     shipping_options: Sequence[Mapping[str, Any]] = ()  # as in deploy/catalogue.json
+    operator_url: str | None = None  # the orders service as this server reaches it; without it, no operators' page
 
     @property
     def services(self) -> list[str]:
@@ -45,6 +47,8 @@ def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
 
     for path, page in PAGES.items():
         app.add_url_rule(path, page, send_page, defaults={"name": page})
+    if config.operator_url:
+        app.register_blueprint(operator_blueprint(config.operator_url, str(STATIC)))
     app.add_url_rule("/<path:name>", "file", send_page)
 
     @app.get("/config.json")

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.embedded import running
+from demo.playing import Play
 from demo.ports import Ports
 from demo.system import System
 
@@ -106,6 +107,26 @@ def test_cancel_frees_the_stock_and_keeps_the_bag(page: Page, shop: tuple[System
     assert reserved() == before
     page.goto(url)
     expect(page.get_by_test_id("bag-count")).to_contain_text("1")
+
+
+def test_operator_refunds_and_ships(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    play = Play(system, "operated")
+    bought = play.buy({"SOC-MER-SLA-3640": 2})
+    play.pay(bought)
+    page.goto(f"{url}/operator#token={system.operator_token}")
+    page.get_by_test_id("orders").get_by_text(play.fact(bought, "number")).click()
+    page.get_by_label(re.compile("^Amount")).fill("14,90")
+    page.get_by_role("button", name="Refund", exact=True).click()
+    expect(page.get_by_test_id("states")).to_contain_text("refunded: partial")
+    page.get_by_label("Tracking").fill("JD014600003")
+    page.get_by_role("button", name="Ship all that is left").click()
+    expect(page.get_by_test_id("states")).to_contain_text(re.compile(r"\bfulfilled"))
+    no_sideways_scrolling(page)
+    page.goto(f"{url}/success.html?session_id={bought['session_id']}")
+    expect(page.get_by_test_id("parcels")).to_contain_text("Shipped with DHL, JD014600003")
+    expect(page.get_by_test_id("sums")).to_contain_text("-€14.90")
+    no_sideways_scrolling(page)
 
 
 def test_shop_is_usable_by_keyboard_alone(page: Page, shop: tuple[System, str]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from events.testing.servers import wait_until
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 
-from demo.__main__ import table
+from demo.__main__ import table, table_of_sums
 from demo.scenarios import Play, play_all
+from demo.sums import compare
 from demo.system import SERVICES, System
 
 from .processes import WITH_DATABASE, Fleet, fleet
@@ -29,6 +30,8 @@ def test_every_kind_of_purchase_has_all_its_effects(up: tuple[System, Fleet]) ->
     system, _ = up
     findings = play_all(system)
     assert all(finding.ok for finding in findings), table(findings)
+    sums = compare(system)
+    assert all(one.ok for one in sums), table_of_sums(sums)
 
 
 @pytest.mark.timeout(240)

@@ -15,6 +15,9 @@ const STATES = {
   payment_pending: ["Payment pending", "Thank you. Your bank is on it.", `Bank debit takes some days. Your pieces are reserved. ${MAIL}`],
   paid: ["Paid", "Thank you, it is yours.", "The payment has arrived and we are packing."],
   checked: ["Paid, being checked", "Thank you.", "The payment has arrived. We are having one more look at the order and will write to you."],
+  partial: ["Partly on its way", "The first parcel is on its way.", "The rest follows in another one."],
+  fulfilled: ["On its way", "Your parcel is on its way.", "Thank you for waiting."],
+  refunded: ["Refunded", "We have sent your money back.", "Depending on your bank it takes some days to arrive."],
   payment_failed: ["Payment failed", "The payment did not go through.", "Nothing was charged and the order is off. Your bank can tell you why."],
   expired: ["Expired", "This order has lapsed.", "It was not paid in time. Nothing was charged."],
   canceled: ["Canceled", "This order was canceled.", "Nothing was charged."],
@@ -46,11 +49,19 @@ async function look(ordersUrl, late) {
 }
 
 function show(order) {
-  const state = order.needs_review ? "checked" : order.status;
+  const state = stateOf(order);
   if (state !== "open" && !GONE.has(state)) bought(session);
   announce(state);
   showReceipt(order);
   return state;
+}
+
+/** What happened last to a paid order: money sent back, a parcel on its way, or nothing yet. */
+function stateOf(order) {
+  if (order.status !== "paid") return order.status;
+  if (order.refund_status === "full") return "refunded";
+  if (order.needs_review) return "checked";
+  return order.fulfillment_status === "unfulfilled" ? "paid" : order.fulfillment_status;
 }
 
 function announce(state) {
@@ -64,12 +75,21 @@ function showReceipt(order) {
   const amount = (minor) => money(minor, order.currency);
   const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
     ["Tax", order.amount_tax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
+  const returned = order.amount_refunded ? [["Refunded", -order.amount_refunded]] : [];
   byId("number").textContent = order.number;
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
     copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
-  byId("sums").replaceChildren(...sums.map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node));
-  byId("sums").lastElementChild.className = "total";
+  const rows = [...sums, ...returned].map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node);
+  rows[sums.length - 1].className = "total";
+  byId("sums").replaceChildren(...rows);
+  byId("parcels").replaceChildren(...(order.shipments ?? []).map(parcel));
   byId("receipt").hidden = false;
+}
+
+function parcel({ carrier, tracking, tracking_url }) {
+  const { node, parts } = copy("parcel", { what: `Shipped${carrier ? ` with ${carrier}` : ""}${tracking ? "," : ""}`, tracking });
+  if (tracking_url) parts.tracking.href = tracking_url;
+  return node;
 }
 
 if (session) watch().catch((problem) => { byId("order-problem").textContent = problem.message; });
