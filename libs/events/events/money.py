@@ -1,8 +1,11 @@
 """Stripe's minor units. They differ from ISO 4217's and from Babel's: one table, for every currency Stripe takes.
 
-Source: https://docs.stripe.com/currencies (presentment currencies; zero-decimal; special cases; three-decimal).
+Source: https://docs.stripe.com/currencies (presentment currencies; zero-decimal; special cases; three-decimal; minimum
+and maximum charge amounts). Amounts are integers in these units; currencies are lower case, and every function raises
+`ValueError` for one that Stripe does not take.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 ZERO_DECIMAL = frozenset(
@@ -11,6 +14,17 @@ ZERO_DECIMAL = frozenset(
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 # Without a minor unit in life, but sent to Stripe as if they had two: the last two digits are 00.
 TWO_DECIMAL_WHOLE = frozenset(["isk", "ugx"])
+
+# The least that Stripe charges in the currencies that accounts settle in. In others the amount, converted to the
+# account's settlement currency, has to reach that one's minimum: only Stripe can tell.
+# fmt: off
+MINIMUMS = {
+    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
+    "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
+    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}
+# fmt: on
+MAXIMUM = 99_999_999  # eight digits; what a few currencies may have beyond them, a shop of clothes does not need
 
 SUPPORTED = frozenset(
     [
@@ -159,12 +173,24 @@ SUPPORTED = frozenset(
 
 
 def exponent(currency: str) -> int:
-    """How many decimals Stripe's integer amounts have in a currency (lower case). Raises `ValueError` if unknown."""
+    """How many decimals Stripe's integer amounts have in a currency."""
     if currency not in SUPPORTED:
         raise ValueError(f"{currency!r} is not a currency that Stripe takes")
     if currency in ZERO_DECIMAL:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
+
+
+def step(currency: str) -> int:
+    """What every amount is a multiple of: 100 for ISK and UGX, 10 for three-decimal currencies, else 1."""
+    if currency in TWO_DECIMAL_WHOLE:
+        return 100
+    return 10 if exponent(currency) == 3 else 1
+
+
+def minimum(currency: str) -> int:
+    """The least that can be charged, as far as it can be known; free is always possible."""
+    return MINIMUMS.get(currency, step(currency))
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:
@@ -173,9 +199,28 @@ def to_decimal(minor: int, currency: str) -> Decimal:
 
 
 def is_valid_amount(minor: int, currency: str) -> bool:
-    """Whether Stripe takes the amount: whole ISK and UGX, three-decimal currencies in tens of their minor unit."""
-    if minor < 0 or currency not in SUPPORTED:
-        return False
-    if currency in TWO_DECIMAL_WHOLE:
-        return minor % 100 == 0
-    return currency not in THREE_DECIMAL or minor % 10 == 0
+    """Whether Stripe takes the amount as a price: it is a multiple of the currency's step, and not negative."""
+    return minor >= 0 and currency in SUPPORTED and minor % step(currency) == 0
+
+
+def percentage(amount: int, percent: int, currency: str) -> int:
+    """So many per cent of an amount, to the currency's step; half a step is rounded up, as people do it."""
+    unit = step(currency)
+    return (2 * amount * percent + 100 * unit) // (200 * unit) * unit
+
+
+def distribute(amount: int, weights: Sequence[int], currency: str) -> list[int]:
+    """Split an amount by weights: the parts are multiples of the step and add up to the amount.
+
+    What rounding leaves goes to the largest rests, the earlier of equals first. No part exceeds its weight as long as
+    the amount does not exceed their sum. All parts are 0 where all weights are.
+    """
+    total, unit = sum(weights), step(currency)
+    if not total:
+        return [0 for _ in weights]
+    steps = amount // unit
+    parts = [steps * weight // total for weight in weights]
+    by_rest = sorted(range(len(weights)), key=lambda i: steps * weights[i] % total, reverse=True)
+    for i in by_rest[: steps - sum(parts)]:
+        parts[i] += 1
+    return [part * unit for part in parts]

@@ -12,11 +12,11 @@ from events.envelope import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from checkout import models, pricing, redirects
+from checkout import discounts, models, pricing, redirects
 from checkout.config import Config
 from checkout.models import Checkout
-from checkout.pricing import Item
-from checkout.problems import KeyReused
+from checkout.pricing import Item, Quote
+from checkout.problems import Invalid, KeyReused
 
 RESUMABLE = timedelta(minutes=2)  # a repeat of the request comes within seconds; longer would eat into MARGIN
 MARGIN = RESUMABLE + timedelta(minutes=1)  # Stripe counts its minimum from when the last try reaches it
@@ -45,13 +45,16 @@ class Wish:
 def store(session: Session, config: Config, wish: Wish, key: str | None, now: datetime) -> Checkout:
     """The checkout for this wish; the one that is there already for the same key.
 
-    Raises `KeyReused` when the key came with another wish, and `Invalid` by field.
+    Raises `KeyReused` when the key came with another wish, and what `pricing.quote` and `discounts.hold` raise.
     """
     if key and (known := _by_key(session, key)):
         return _same_wish(known, wish)
+    _check_limits(config, wish)
     values = _agreed(session, config, wish, now)
     if insert_once(session, Checkout, **values, idempotency_key=key):
-        return session.get_one(Checkout, values["id"])
+        checkout = session.get_one(Checkout, values["id"])
+        discounts.hold(session, checkout)  # last, so that a repeat of this request finds itself first, not its use
+        return checkout
     return _same_wish(_by_key(session, key), wish)
 
 
@@ -70,6 +73,15 @@ def _same_wish(known: Checkout | None, wish: Wish) -> Checkout:
     return known
 
 
+def _check_limits(config: Config, wish: Wish) -> None:
+    if len(wish.items) > config.max_lines:
+        raise Invalid({"items": [f"A cart has at most {config.max_lines} lines."]})
+    message = {"quantity": [f"At most {config.max_quantity} of one item."]}
+    over = {str(at): message for at, item in enumerate(wish.items) if item.quantity > config.max_quantity}
+    if over:
+        raise Invalid({"items": over})
+
+
 def _agreed(session: Session, config: Config, wish: Wish, now: datetime) -> dict[str, Any]:
     checkout_id = new_id("chk")
     quote = pricing.quote(
@@ -79,6 +91,7 @@ def _agreed(session: Session, config: Config, wish: Wish, now: datetime) -> dict
         discount_code=wish.discount_code,
         shipping_option=wish.shipping_option,
         shop_url=config.shop_url,
+        now=now,
     )
     lasting = min(max(timedelta(minutes=config.session_minutes), SHORTEST), LONGEST)
     return {
@@ -101,4 +114,18 @@ def _agreed(session: Session, config: Config, wish: Wish, now: datetime) -> dict
         "success_url": redirects.success_url(wish.success_url, config.shop_url, checkout_id),
         "cancel_url": redirects.cancel_url(wish.cancel_url, config.shop_url, checkout_id),
         "automatic_tax": config.automatic_tax,
+        "page": _page(config, quote),
+    }
+
+
+def _page(config: Config, quote: Quote) -> dict[str, Any]:
+    """What Stripe's page asks for and offers. Stripe takes either a discount of ours or promotion codes."""
+    countries = quote.shipping["countries"] if quote.shipping else []
+    return {
+        "shipping_countries": countries or list(config.shipping_countries),
+        "phone": config.collect_phone,
+        "billing_address": config.billing_address,
+        "terms_of_service": config.terms_of_service,
+        "consent_promotions": config.consent_promotions,
+        "promotion_codes": config.promotion_codes and not quote.amount_discount,
     }

@@ -30,6 +30,7 @@ def record_session(
         "checkout_id": checkout.id,
         "session_id": checkout.session_id,
         "livemode": checkout.livemode,
+        "promotion_codes": bool(checkout.page.get("promotion_codes")),
         "currency": checkout.currency,
         "amount_subtotal": checkout.amount_subtotal,
         "amount_discount": checkout.amount_discount,

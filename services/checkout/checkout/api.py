@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.database import Database
-from events.web import decode_cursor, encode_cursor, operator_required
+from events.web import PageArgs, decode_cursor, encode_cursor, operator_required
 from flask import current_app
 from flask_smorest import Blueprint
+from marshmallow import Schema
+from sqlalchemy.orm import Session
 
-from checkout import catalogue, schemas
+from checkout import catalogue, discounts, schemas, shipping
 from checkout.agreements import Wish
 from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.inventory_client import StockView
-from checkout.models import Checkout, Discount, Product
-from checkout.problems import Invalid
+from checkout.models import Checkout, Discount, Product, ShippingOption
+from checkout.problems import DiscountNotFound, Invalid
 from checkout.redirects import is_ours
 
 blueprint = Blueprint("checkout", __name__)
@@ -95,12 +97,69 @@ def give_up_checkout(checkout_id: str) -> Checkout:
 @blueprint.response(200, schemas.ProductEntry)
 def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
     """Make or replace a product; checkouts that are under way keep what they agreed on."""
-    errors = schemas.ProductEntry(only=("sku",)).validate({"sku": sku})
-    if errors:
-        raise Invalid(errors)
+    _check(schemas.ProductEntry(only=("sku",)), {"sku": sku})
     with parts().database.begin() as session:
         catalogue.put(session, Product, sku, values)
     return {"sku": sku, **values}
+
+
+@blueprint.get("/shipping-options")
+@blueprint.arguments(schemas.ShippingArgs, location="query")
+@blueprint.response(200, schemas.OfferedShippingList)
+def list_shipping(args: dict[str, Any]) -> dict[str, Any]:
+    """How the goods can be sent, and for how much in a currency; the cheapest first."""
+    currency = args["currency"] or parts().config.default_currency
+    with parts().database.read() as session:
+        options = shipping.offered(session, currency)
+    return {"items": [_offered(option, currency) for option in options]}
+
+
+def _offered(option: ShippingOption, currency: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: getattr(option, name) for name in ("id", "name", "min_days", "max_days")}
+    return shown | {
+        "currency": currency,
+        "amount": option.amounts[currency],
+        "free_from": option.free_from.get(currency),
+        "countries": option.countries or parts().config.shipping_countries,
+    }
+
+
+@blueprint.put("/shipping-options/<option_id>")
+@operator_required
+@blueprint.arguments(schemas.ShippingFields)
+@blueprint.response(200, schemas.ShippingEntry)
+def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
+    """Make or replace a way of shipping; checkouts that are under way keep what they agreed on."""
+    _check(schemas.ShippingId(), {"id": option_id})
+    with parts().database.begin() as session:
+        catalogue.put(session, ShippingOption, option_id, values)
+    return {"id": option_id, **values}
+
+
+@blueprint.get("/discounts")
+@operator_required
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, schemas.DiscountPage)
+def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
+    """All discounts by code, with how often each was used."""
+    after = "".join(map(str, decode_cursor(args["cursor"] or encode_cursor())))
+    with parts().database.read() as session:
+        found = catalogue.list_discounts(session, after, args["limit"] + 1)
+        page = found[: args["limit"]]
+        counts = discounts.counts(session, [discount.code for discount in page])
+    return {
+        "items": [_counted(discount, counts[discount.code]) for discount in page],
+        "next_cursor": encode_cursor(page[-1].code) if len(found) > len(page) else None,
+    }
+
+
+@blueprint.get("/discounts/<code>")
+@operator_required
+@blueprint.response(200, schemas.DiscountEntry)
+def show_discount(code: str) -> dict[str, Any]:
+    """One discount, with how often it was used."""
+    with parts().database.read() as session:
+        return _shown(session, schemas.normal_code(code))
 
 
 @blueprint.put("/discounts/<code>")
@@ -108,10 +167,28 @@ def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
 @blueprint.arguments(schemas.DiscountFields)
 @blueprint.response(200, schemas.DiscountEntry)
 def put_discount(values: dict[str, Any], code: str) -> dict[str, Any]:
-    """Make or replace a discount; its code is the same in capitals and small letters."""
+    """Make or replace a discount, but for how often it was used; its code is the same in capitals and small letters."""
     code = schemas.normal_code(code)
-    if not 1 <= len(code) <= schemas.MAX_CODE:
-        raise Invalid({"code": [f"Has 1 to {schemas.MAX_CODE} characters."]})
+    _check(schemas.DiscountCode(), {"code": code})
     with parts().database.begin() as session:
         catalogue.put(session, Discount, code, values)
-    return {"code": code, **values}
+        session.expire_all()
+        return _shown(session, code)
+
+
+def _shown(session: Session, code: str) -> dict[str, Any]:
+    discount = session.get(Discount, code)
+    if discount is None:
+        raise DiscountNotFound
+    return _counted(discount, discounts.counts(session, [code])[code])
+
+
+def _counted(discount: Discount, counts: dict[str, int]) -> dict[str, Any]:
+    return {name: getattr(discount, name, None) for name in schemas.DiscountEntry().fields} | counts
+
+
+def _check(schema: Schema, values: dict[str, str]) -> None:
+    """What comes in the path; the body has been checked."""
+    errors = schema.validate(values)
+    if errors:
+        raise Invalid(errors)

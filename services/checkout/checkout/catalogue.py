@@ -24,6 +24,11 @@ def list_products(session: Session, currency: str, after: str, limit: int) -> Se
     return session.scalars(statement).all()
 
 
+def list_discounts(session: Session, after: str, limit: int) -> Sequence[Discount]:
+    """By code, beginning behind `after`."""
+    return session.scalars(select(Discount).where(Discount.code > after).order_by(Discount.code).limit(limit)).all()
+
+
 def put(session: Session, model: type[Entry], key: str, values: Mapping[str, Any]) -> bool:
     """Make or replace an entry of the catalogue; True if it was made."""
     column = model.__mapper__.primary_key[0]
@@ -42,5 +47,7 @@ def seed(database: Database, document: Mapping[str, Any]) -> None:
     with database.begin() as session:
         for product in loaded["products"]:
             put(session, Product, product.pop("sku"), product)
+        for discount in loaded["discounts"]:
+            put(session, Discount, schemas.normal_code(discount.pop("code")), discount)
         for option in loaded["shipping_options"]:
             put(session, ShippingOption, option.pop("id"), option)

@@ -17,7 +17,7 @@ from events.database import Database, utcnow
 from events.telemetry import get_logger
 from sqlalchemy.orm import Session
 
-from checkout import agreements, models
+from checkout import agreements, discounts, models
 from checkout.agreements import Wish
 from checkout.announcements import announce_canceled, locked, record_session
 from checkout.config import Config
@@ -25,6 +25,7 @@ from checkout.inventory_client import InventoryClient
 from checkout.models import Checkout
 from checkout.problems import (
     AlreadyPaid,
+    AmountTooSmall,
     CheckoutExpired,
     CheckoutNotFound,
     InventoryUnavailable,
@@ -33,7 +34,6 @@ from checkout.problems import (
 from checkout.stripe_sessions import StripeSessions
 
 WEBHOOK_DELAY = timedelta(minutes=5)  # after a session's end, within which its webhook has usually come
-ENDED = (models.EXPIRED, models.CANCELED, models.ABANDONED)
 
 log = get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Checkouts:
             checkout = agreements.store(session, self._config, wish, key, self._clock())
         if checkout.status == models.NEW:
             checkout = self._finish(checkout)
-        if checkout.status in ENDED or (checkout.status == models.OPEN and checkout.expires_at <= self._clock()):
+        if checkout.status in models.ENDED or (checkout.status == models.OPEN and checkout.expires_at <= self._clock()):
             raise CheckoutExpired
         return checkout
 
@@ -75,6 +75,7 @@ class Checkouts:
             with self._database.begin() as session:
                 checkout = _locked(session, checkout_id)
                 checkout.abandon(self._clock())
+                discounts.follow(session, checkout)
         if checkout.status == models.COMPLETE:
             raise AlreadyPaid
         return checkout
@@ -83,7 +84,15 @@ class Checkouts:
         if not agreements.is_resumable(checkout, self._clock()):
             raise CheckoutExpired
         self._reserve(checkout)
-        return self._open(checkout.id, self._stripe.create(checkout))
+        return self._open(checkout.id, self._create(checkout))
+
+    def _create(self, checkout: Checkout) -> dict[str, Any]:
+        try:
+            return self._stripe.create(checkout)
+        except StripeRejected as refusal:
+            if refusal.code != "amount_too_small":  # the minimum of a currency that the account does not settle in
+                raise
+            raise AmountTooSmall(checkout.amount_total, checkout.currency) from refusal
 
     def _reserve(self, checkout: Checkout) -> None:
         grace = timedelta(minutes=self._config.reservation_grace_minutes)
@@ -118,8 +127,10 @@ class Checkouts:
             checkout = _locked(session, checkout_id)
             if ended["status"] == models.COMPLETE:
                 checkout.complete(ended["id"])
+                checkout.record_payment(models.payment_of(ended), self._clock())
             elif checkout.cancel():
                 announce_canceled(session, checkout)
+            discounts.follow(session, checkout)
         if checkout.status == models.CANCELED:
             self._release(checkout_id)
         return checkout

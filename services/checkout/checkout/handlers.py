@@ -5,7 +5,7 @@ from events.errors import Ignored
 from events.handlers import Handlers
 from sqlalchemy.orm import Session
 
-from checkout import models
+from checkout import discounts, models
 from checkout.announcements import announce_canceled, locked, record_session
 from checkout.models import Checkout
 
@@ -18,10 +18,12 @@ handlers = Handlers()
     "stripe.checkout.session.async_payment_failed",
 )
 def record_completion(event: Event, session: Session) -> None:
-    """The customer is through with the page; whether the money came is the orders' business."""
+    """The customer is through with the page; what is known of the money decides about the lease and the discount."""
     checkout = _checkout_of(event, session)
     record_session(session, checkout, event.object, causation=event)
     checkout.complete(event.object["id"])
+    checkout.record_payment(_payment(event), event.occurred_at)
+    discounts.follow(session, checkout)
 
 
 @handlers.on("stripe.checkout.session.expired")
@@ -30,8 +32,14 @@ def record_expiry(event: Event, session: Session) -> None:
     is_news = record_session(session, checkout, event.object, causation=event)
     if is_news and checkout.status == models.ABANDONED:
         announce_canceled(session, checkout)
-    if checkout.session_id == event.object["id"]:
-        checkout.expire()
+    if checkout.session_id == event.object["id"] and checkout.expire():
+        discounts.follow(session, checkout)
+
+
+def _payment(event: Event) -> str:
+    if event.routing_key.endswith(".async_payment_failed"):
+        return models.FAILED
+    return models.payment_of(event.object)
 
 
 def _checkout_of(event: Event, session: Session) -> Checkout:

@@ -15,7 +15,7 @@ from events.web import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from checkout import models
+from checkout import discounts, models
 from checkout.announcements import announce_canceled, locked, record_session
 from checkout.checkouts import WEBHOOK_DELAY
 from checkout.inventory_client import InventoryClient
@@ -26,7 +26,7 @@ from checkout.stripe_sessions import StripeSessions
 BATCH = 50  # checkouts a claim; with a neighbour slow, each may take seconds
 RECHECK = timedelta(minutes=5)  # until the first retry: longer than a sweep of one batch
 PATIENCE = 4  # what has been unsettled for four hours is looked at every hour
-MISSING = {models.COMPLETE: "completed", models.EXPIRED: "expired"}  # status at Stripe → the event that did not come
+DELAYED = {models.PAID: "async_payment_succeeded", models.FAILED: "async_payment_failed"}  # the event that tells
 
 log = get_logger(__name__)
 
@@ -61,11 +61,12 @@ class Sweep:
     def _settle(self, checkout_id: str, now: datetime) -> None:
         with self._database.begin() as session:
             checkout = _locked(session, checkout_id)
-            checkout.abandon(checkout.check_at or now)
+            if checkout.abandon(checkout.check_at or now):
+                discounts.follow(session, checkout)
         if checkout.status == models.ABANDONED:
             self._clear_away(checkout, now)
-        elif checkout.status == models.OPEN:
-            self._ask_stripe(checkout)
+        elif checkout.status == models.OPEN or checkout.payment == models.PENDING:
+            self._ask_stripe(checkout, now)
 
     def _clear_away(self, checkout: Checkout, now: datetime) -> None:
         """Nobody was given this session's address, so nobody can pay it."""
@@ -99,26 +100,40 @@ class Sweep:
         except StripeRejected:
             log.info("session had ended before", session_id=session_id)
 
-    def _ask_stripe(self, checkout: Checkout) -> None:
+    def _ask_stripe(self, checkout: Checkout, now: datetime) -> None:
         found = self._stripe.retrieve(str(checkout.session_id))
-        if found["status"] in MISSING:
-            with self._database.begin() as session:
-                self._record_end(session, _locked(session, checkout.id), found)
-
-    def _record_end(self, session: Session, checkout: Checkout, found: Mapping[str, Any]) -> None:
-        is_complete = found["status"] == models.COMPLETE
-        if not (checkout.complete(found["id"]) if is_complete else checkout.expire()):
-            return
-        fact = MISSING[found["status"]]
-        outbox.add_stripe(
-            session,
-            f"checkout.session.{fact}",
-            found,
-            event_id=outbox.recovered_id(found, fact),
-            correlation_id=checkout.id,
-            source="checkout",
-        )
+        has_failed = checkout.payment == models.PENDING and self._stripe.has_failed(found)
+        with self._database.begin() as session:
+            current = _locked(session, checkout.id)
+            fact = _delayed_end(current, found, has_failed, now) if checkout.payment else _end(current, found, now)
+            if fact is None:
+                return
+            discounts.follow(session, current)
+            outbox.add_stripe(
+                session,
+                f"checkout.session.{fact}",
+                found,
+                event_id=outbox.recovered_id(found, fact),
+                correlation_id=current.id,
+                source="checkout",
+            )
         log.warning("stripe's event never came", checkout_id=checkout.id, fact=fact)
+
+
+def _end(checkout: Checkout, found: Mapping[str, Any], now: datetime) -> str | None:
+    """Take in how the session ended at Stripe; the event that should have told us, if it was news."""
+    if found["status"] == models.EXPIRED and checkout.expire():
+        return "expired"
+    if found["status"] == models.COMPLETE and checkout.complete(found["id"]):
+        checkout.record_payment(models.payment_of(found), now)
+        return "completed"
+    return None
+
+
+def _delayed_end(checkout: Checkout, found: Mapping[str, Any], has_failed: bool, now: datetime) -> str | None:
+    """The same for a payment that was still to come when the customer left the page."""
+    payment = models.FAILED if has_failed else models.payment_of(found)
+    return DELAYED[payment] if checkout.record_payment(payment, now) else None
 
 
 def _locked(session: Session, checkout_id: str) -> Checkout:

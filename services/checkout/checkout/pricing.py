@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
+from events.money import MAXIMUM, distribute, minimum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from checkout.models import Discount, Product, ShippingOption
-from checkout.problems import Invalid
+from checkout import discounts, shipping
+from checkout.models import Product
+from checkout.problems import AmountTooLarge, AmountTooSmall, Invalid
 
 
 @dataclass(frozen=True)
@@ -42,33 +45,27 @@ def quote(
     discount_code: str | None = None,
     shipping_option: str | None = None,
     shop_url: str,
+    now: datetime,
 ) -> Quote:
-    """Raises `Invalid` by field for whatever is not for sale, not in this currency or not valid."""
+    """What Stripe will charge, taxes aside.
+
+    Raises `Invalid` by field for whatever is not for sale, not in this currency or not valid, and `AmountTooSmall` or
+    `AmountTooLarge` for what nobody can pay; free is fine.
+    """
     lines = _lines(session, items, currency, shop_url)
-    subtotal = sum(line["unit_amount"] * line["quantity"] for line in lines)
-    discount = _discount(session, discount_code, subtotal, currency) if discount_code else 0
-    for line, share in zip(lines, distribute(discount, [line["amount_total"] for line in lines]), strict=True):
+    subtotal = sum(line["amount_total"] for line in lines)
+    discount = discounts.amount_off(session, discount_code, subtotal, currency, now) if discount_code else 0
+    for line, share in zip(
+        lines, distribute(discount, [line["amount_total"] for line in lines], currency), strict=True
+    ):
         line["amount_total"] -= share
-    option = shipping_option or _cheapest_shipping(session, currency)
-    shipping = _shipping(session, option, subtotal - discount, currency) if option else None
-    return Quote(currency, lines, shipping, subtotal, discount, shipping["amount"] if shipping else 0)
-
-
-def percentage(amount: int, percent: int) -> int:
-    """Half a minor unit is rounded up, as people do it."""
-    return (2 * amount * percent + 100) // 200
-
-
-def distribute(amount: int, weights: Sequence[int]) -> list[int]:
-    """Split an amount by weights so that the parts add up to it; what rounding leaves goes to the largest rests."""
-    total = sum(weights)
-    if not amount or not total:
-        return [0 for _ in weights]
-    shares = [amount * weight // total for weight in weights]
-    by_rest = sorted(range(len(weights)), key=lambda i: amount * weights[i] % total, reverse=True)
-    for i in by_rest[: amount - sum(shares)]:
-        shares[i] += 1
-    return shares
+    option = shipping.chosen(session, shipping_option, subtotal - discount, currency)
+    quoted = Quote(currency, lines, option, subtotal, discount, option["amount"] if option else 0)
+    if 0 < quoted.amount_total < minimum(currency):
+        raise AmountTooSmall(quoted.amount_total, currency, minimum(currency))
+    if quoted.amount_total > MAXIMUM:
+        raise AmountTooLarge(quoted.amount_total, currency, MAXIMUM)
+    return quoted
 
 
 def _lines(session: Session, items: Sequence[Item], currency: str, shop_url: str) -> list[dict[str, Any]]:
@@ -96,41 +93,9 @@ def _line(product: Product, quantity: int, unit_amount: int, shop_url: str) -> d
         "description": product.description,
         "image": urljoin(f"{shop_url}/", product.image) if product.image else None,
         "tax_code": product.tax_code,
+        "tax_behavior": product.tax_behavior,
+        "tax_rates": product.tax_rates,
         "quantity": quantity,
         "unit_amount": unit_amount,
         "amount_total": unit_amount * quantity,
-    }
-
-
-def _discount(session: Session, code: str, subtotal: int, currency: str) -> int:
-    discount = session.get(Discount, code)
-    if discount is None or not discount.active:
-        raise Invalid({"discount_code": ["Not valid."]})
-    if discount.percent_off is not None:
-        return percentage(subtotal, discount.percent_off)
-    if currency not in (discount.amounts_off or {}):
-        raise Invalid({"discount_code": [f"Not valid in {currency}."]})
-    return min(subtotal, (discount.amounts_off or {})[currency])
-
-
-def _cheapest_shipping(session: Session, currency: str) -> str | None:
-    """For a cart that names none: leaving the field out must not ship for free. None where the shop has no options."""
-    offered = session.scalars(select(ShippingOption).where(ShippingOption.active)).all()
-    priced = [(option.amounts[currency], option.id) for option in offered if currency in option.amounts]
-    return min(priced)[1] if priced else None
-
-
-def _shipping(session: Session, option_id: str, goods: int, currency: str) -> dict[str, Any]:
-    option = session.get(ShippingOption, option_id)
-    if option is None or not option.active:
-        raise Invalid({"shipping_option": ["Not offered."]})
-    if currency not in option.amounts:
-        raise Invalid({"shipping_option": [f"Has no price in {currency}."]})
-    is_free = currency in option.free_from and goods >= option.free_from[currency]
-    return {
-        "id": option.id,
-        "name": option.name,
-        "amount": 0 if is_free else option.amounts[currency],
-        "min_days": option.min_days,
-        "max_days": option.max_days,
     }

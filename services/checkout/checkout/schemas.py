@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from events.money import SUPPORTED, is_valid_amount
+from events.money import MAXIMUM, SUPPORTED, is_valid_amount
 from events.web import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
 from checkout.agreements import Wish
+from checkout.models import EXCLUSIVE, INCLUSIVE
 from checkout.pricing import Item
 
-MAX_QUANTITY = 20  # pieces of one sku: more is a typing error, or a trader who should call us
-MAX_ITEMS = 100  # line items that Stripe takes in one session
-MAX_AMOUNT = 99_999_999  # Stripe's eight digits
+MAX_USES = 1_000_000_000  # of a discount: what the columns hold
 MAX_KEY = 255  # characters of an Idempotency-Key, as at Stripe
 MAX_CODE = 40  # characters of a discount code: Stripe shows it as the name of a coupon
 # The languages of Stripe's page: https://docs.stripe.com/api/checkout/sessions/create, `locale`
@@ -46,19 +45,30 @@ def valid_amounts(amounts: Mapping[str, int]) -> None:
 
 def amounts_by_currency(smallest: int, **kwargs: Any) -> fields.Dict:
     """Minor units by currency."""
-    amount = fields.Integer(strict=True, validate=validate.Range(smallest, MAX_AMOUNT))
+    amount = fields.Integer(strict=True, validate=validate.Range(smallest, MAXIMUM))
     return fields.Dict(keys=Currency(), values=amount, validate=valid_amounts, **kwargs)
+
+
+class TaxBehavior(fields.String):
+    """Whether a price includes the taxes that Stripe's automatic tax finds."""
+
+    def __init__(self) -> None:
+        super().__init__(load_default=INCLUSIVE, validate=validate.OneOf((INCLUSIVE, EXCLUSIVE)))
 
 
 class CartItem(Schema):
     sku = fields.String(required=True, validate=[validate.Length(1, 64), PRINTABLE])
-    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(1, MAX_QUANTITY))
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
 
 
 class NewCheckout(Schema):
-    """A cart to pay for. In both addresses `{CHECKOUT_ID}` is replaced by the checkout's id."""
+    """A cart to pay for, of as many lines and pieces as the settings allow.
 
-    items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(1, MAX_ITEMS))
+    In both addresses `{CHECKOUT_ID}` is replaced by the checkout's id. A cart that names no `shipping_option` gets what
+    is cheapest for it. A `discount_code` that each customer may use a number of times wants the `customer_email`.
+    """
+
+    items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(min=1))
     currency = Currency(load_default=None, allow_none=True)
     customer_email = fields.Email(load_default=None, allow_none=True, validate=validate.Length(max=320))
     discount_code = fields.String(
@@ -126,6 +136,13 @@ class ProductFields(Schema):
     image = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
     prices = amounts_by_currency(1, required=True)
     tax_code = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=32))
+    tax_behavior = TaxBehavior()
+    tax_rates = fields.List(
+        fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
+        load_default=list,
+        validate=validate.Length(max=5),
+        metadata={"description": "ids of fixed rates at Stripe, for shops without automatic tax"},
+    )
     active = fields.Boolean(load_default=True)
 
 
@@ -156,11 +173,20 @@ class ProductPage(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
+def uses() -> fields.Integer:
+    return fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, MAX_USES))
+
+
 class DiscountFields(Schema):
-    """Either `percent_off` or `amounts_off` by currency."""
+    """Either `percent_off` or `amounts_off`; for goods worth `minimums`, before `ends_at`, so many times."""
 
     percent_off = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 100))
     amounts_off = amounts_by_currency(1, load_default=None, allow_none=True)
+    minimums = amounts_by_currency(0, load_default=dict)
+    starts_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    ends_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    limit_total = uses()
+    limit_per_email = uses()
     active = fields.Boolean(load_default=True)
 
     @validates_schema
@@ -168,23 +194,78 @@ class DiscountFields(Schema):
         if bool(data["percent_off"]) == bool(data["amounts_off"]):
             raise ValidationError("Give either percent_off or amounts_off.", "percent_off")
 
+    @validates_schema
+    def ends_after_it_starts(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's
+        if data["starts_at"] and data["ends_at"] and data["ends_at"] <= data["starts_at"]:
+            raise ValidationError("Is not after starts_at.", "ends_at")
 
-class DiscountEntry(DiscountFields):
-    code = fields.String()
+
+class DiscountCode(Schema):
+    code = fields.String(required=True, validate=[validate.Length(1, MAX_CODE), PRINTABLE])
 
 
-class ShippingEntry(Schema):
-    id = fields.String(required=True, validate=validate.Length(1, 64))
+class DiscountEntry(DiscountCode, DiscountFields):
+    """`used` checkouts were paid with it, `held` may still be; those that ended unpaid gave theirs back."""
+
+    used = fields.Integer(dump_only=True)
+    held = fields.Integer(dump_only=True)
+
+
+class DiscountPage(Schema):
+    items = fields.List(fields.Nested(DiscountEntry))
+    next_cursor = fields.String(allow_none=True)
+
+
+class ShippingFields(Schema):
+    """`countries` (ISO 3166) that it reaches; none: all that the shop ships to."""
+
     name = fields.String(required=True, validate=validate.Length(1, 100))
     amounts = amounts_by_currency(0, required=True)
     free_from = amounts_by_currency(0, load_default=dict)
-    min_days = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
-    max_days = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    countries = fields.List(fields.String(validate=validate.Regexp(r"[A-Z]{2}\Z")), load_default=list)
+    tax_behavior = TaxBehavior()
+    min_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))
+    max_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))
     active = fields.Boolean(load_default=True)
+
+    @validates_schema
+    def days_in_order(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        if data["max_days"] < data["min_days"]:
+            raise ValidationError("Is less than min_days.", "max_days")
+
+
+class ShippingId(Schema):
+    id = fields.String(required=True, validate=[validate.Length(1, 64), PRINTABLE])
+
+
+class ShippingEntry(ShippingId, ShippingFields):
+    """A way of shipping as it is stored."""
+
+
+class ShippingArgs(Schema):
+    currency = Currency(load_default=None)
+
+
+class OfferedShipping(Schema):
+    """It costs `amount`, nothing for goods worth `free_from` (after discounts; null: never), in business days."""
+
+    id = fields.String()
+    name = fields.String()
+    currency = fields.String()
+    amount = fields.Integer()
+    free_from = fields.Integer(allow_none=True)
+    countries = fields.List(fields.String())
+    min_days = fields.Integer()
+    max_days = fields.Integer()
+
+
+class OfferedShippingList(Schema):
+    items = fields.List(fields.Nested(OfferedShipping))
 
 
 class Catalogue(Schema):
     """A catalogue's file; the stock that it may name is inventory's."""
 
     products = fields.List(fields.Nested(ProductEntry(unknown=EXCLUDE)), load_default=list)
+    discounts = fields.List(fields.Nested(DiscountEntry(unknown=EXCLUDE)), load_default=list)
     shipping_options = fields.List(fields.Nested(ShippingEntry(unknown=EXCLUDE)), load_default=list)

@@ -1,13 +1,13 @@
 """Checkout Sessions at Stripe, made from the stored checkout alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import stripe
 from events.telemetry import get_logger
 
-from checkout.models import Checkout
+from checkout.models import INCLUSIVE, Checkout
 from checkout.problems import StripeRejected, StripeUnavailable
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class StripeSessions:
         )
         self._sessions = client.v1.checkout.sessions
         self._coupons = client.v1.coupons
+        self._intents = client.v1.payment_intents
 
     def create(self, checkout: Checkout) -> dict[str, Any]:
         """The session of this checkout; a repeat answers with the same one, by the checkout's own key."""
@@ -56,6 +57,13 @@ class StripeSessions:
     def retrieve(self, session_id: str) -> dict[str, Any]:
         with _translated("retrieve session", session_id):
             return self._sessions.retrieve(session_id).to_dict(for_json=True)
+
+    def has_failed(self, found: Mapping[str, Any]) -> bool:
+        """Whether a delayed payment has: neither status of its session tells, only its payment intent's."""
+        if found["payment_status"] != "unpaid" or not found["payment_intent"]:
+            return False
+        with _translated("retrieve payment intent", found["payment_intent"]):
+            return self._intents.retrieve(found["payment_intent"]).status in ("requires_payment_method", "canceled")
 
     def expire(self, session_id: str) -> dict[str, Any]:
         """End an open session. `StripeRejected`: it is not open any more, the customer may have paid."""
@@ -85,6 +93,7 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
         "after_expiration": {"recovery": {"enabled": True}},
         "automatic_tax": {"enabled": checkout.automatic_tax},
     }
+    _fill_in_page(params, checkout.page)
     if checkout.customer_email:
         params["customer_email"] = checkout.customer_email
     if checkout.locale:
@@ -94,6 +103,23 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
     if checkout.shipping:
         params["shipping_options"] = [{"shipping_rate_data": _shipping_rate(checkout, checkout.shipping)}]
     return params
+
+
+def _fill_in_page(params: "SessionCreateParams", page: Mapping[str, Any]) -> None:
+    """What the page asks for and offers; agreements.py has what stands in `page`."""
+    if page.get("promotion_codes"):
+        params["allow_promotion_codes"] = True
+        params["after_expiration"] = {"recovery": {"enabled": True, "allow_promotion_codes": True}}
+    if page.get("shipping_countries"):
+        params["shipping_address_collection"] = {"allowed_countries": page["shipping_countries"]}
+    if page.get("phone"):
+        params["phone_number_collection"] = {"enabled": True}
+    if page.get("billing_address") == "required":
+        params["billing_address_collection"] = "required"
+    asked = {"terms_of_service": ("terms_of_service", "required"), "promotions": ("consent_promotions", "auto")}
+    consent: Any = {name: value for name, (setting, value) in asked.items() if page.get(setting)}
+    if consent:
+        params["consent_collection"] = consent
 
 
 def coupon_params(checkout: Checkout) -> "CouponCreateParams":
@@ -118,7 +144,10 @@ def _line_item(checkout: Checkout, line: dict[str, Any]) -> Any:
     if line["tax_code"]:
         product["tax_code"] = line["tax_code"]
     price = {"currency": checkout.currency, "unit_amount": line["unit_amount"], "product_data": product}
-    return {"quantity": line["quantity"], "price_data": price | _tax_behavior(checkout)}
+    item = {"quantity": line["quantity"], "price_data": price | _tax_behavior(checkout, line)}
+    if line.get("tax_rates") and not checkout.automatic_tax:  # Stripe takes one or the other
+        item["tax_rates"] = line["tax_rates"]
+    return item
 
 
 def _shipping_rate(checkout: Checkout, shipping: dict[str, Any]) -> Any:
@@ -132,12 +161,14 @@ def _shipping_rate(checkout: Checkout, shipping: dict[str, Any]) -> Any:
         },
         "metadata": {"shipping_option": shipping["id"]},
     }
-    return rate | ({"tax_code": SHIPPING_TAX_CODE} | _tax_behavior(checkout) if checkout.automatic_tax else {})
+    return rate | (
+        {"tax_code": SHIPPING_TAX_CODE} | _tax_behavior(checkout, shipping) if checkout.automatic_tax else {}
+    )
 
 
-def _tax_behavior(checkout: Checkout) -> dict[str, str]:
-    """Our prices include taxes: what the customer was shown is what is charged."""
-    return {"tax_behavior": "inclusive"} if checkout.automatic_tax else {}
+def _tax_behavior(checkout: Checkout, priced: Mapping[str, Any]) -> dict[str, str]:
+    """Inclusive, unless it says otherwise: what the customer was shown is what is charged."""
+    return {"tax_behavior": priced.get("tax_behavior", INCLUSIVE)} if checkout.automatic_tax else {}
 
 
 @contextmanager

@@ -19,13 +19,15 @@ from checkout.agreements import Wish
 from checkout.app import create_app
 from checkout.checkouts import Checkouts
 from checkout.config import Config
+from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
 from checkout.leases import Sweep
 from checkout.models import CHAINS, Checkout
 from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
 from events.database import Database
-from events.testing import outbox_events
+from events.testing import deliver, outbox_events
+from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 OPERATOR = "operator-token-0123"
@@ -75,6 +77,7 @@ class FakeStripe(stripe.HTTPClient):
         super().__init__()
         self.clock = clock
         self.sessions: dict[str, dict[str, Any]] = {}
+        self.intents: dict[str, str] = {}  # status by id
         self.coupons: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
         self.calls: list[tuple[str, str]] = []
@@ -94,6 +97,8 @@ class FakeStripe(stripe.HTTPClient):
     def answer(self, method: str, path: str, headers: Any, form: str) -> tuple[int, dict[str, Any]]:
         if method.upper() == "POST" and path in ("/v1/checkout/sessions", "/v1/coupons"):
             return self.create(path, headers["Idempotency-Key"], form)
+        if path.startswith("/v1/payment_intents/"):
+            return 200, {"object": "payment_intent", "status": self.intents[path.split("/")[3]]}
         session = self.sessions.get(path.split("/")[4])
         if session is None:
             return error(404, "resource_missing")
@@ -139,6 +144,12 @@ class FakeStripe(stripe.HTTPClient):
 
     def pay(self, session_id: str) -> None:
         self.sessions[session_id].update(status="complete", payment_status="paid", url=None)
+
+    def pay_later(self, session_id: str) -> None:
+        """By a delayed method: the money is on its way, and has an intent."""
+        paid_by = f"pi_of_{session_id}"
+        self.intents[paid_by] = "processing"
+        self.sessions[session_id].update(status="complete", payment_status="unpaid", payment_intent=paid_by, url=None)
 
 
 def error(status: int, code: str | None, kind: str = "invalid_request_error") -> tuple[int, dict[str, Any]]:
@@ -227,6 +238,12 @@ class World:
     def row(self) -> Checkout:
         with self.database.read() as session:
             return session.query(Checkout).one()
+
+    def tell(self, kind: str, checkout_id: str | None, **session: Any) -> str:
+        """Deliver Stripe's event of a checkout's session; what became of it."""
+        session = {"id": "cs_test_1"} | session
+        event = stripe_event(f"checkout.session.{kind}", checkout_session(checkout_id, **session))
+        return deliver(self.database, handlers, as_bus_event(event))
 
     def announced(self) -> list[str]:
         return [event.type for event in outbox_events(self.database)]

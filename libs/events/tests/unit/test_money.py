@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from events import money
@@ -83,3 +84,70 @@ def test_unknown_currency_is_refused(currency: str) -> None:
         money.exponent(currency)
     with pytest.raises(ValueError, match="not a currency that Stripe takes"):
         money.to_decimal(1, currency)
+
+
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, as people write them
+LEAST = {
+    "aed": "2", "aud": "0.50", "bgn": "1", "brl": "0.50", "cad": "0.50", "chf": "0.50", "czk": "15", "dkk": "2.50",
+    "eur": "0.50", "gbp": "0.30", "hkd": "4", "huf": "175", "inr": "0.50", "jpy": "50", "mxn": "10", "myr": "2",
+    "nok": "3", "nzd": "0.50", "pln": "2", "ron": "2", "sek": "3", "sgd": "0.50", "thb": "10", "usd": "0.50",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_least_charge_is_stripes_and_can_be_charged(currency: str) -> None:
+    least = money.minimum(currency)
+    assert money.is_valid_amount(least, currency)
+    if currency in LEAST:
+        assert money.to_decimal(least, currency) == Decimal(LEAST[currency])
+    else:
+        assert least == money.step(currency)
+
+
+@given(st.integers(0, 10**9), st.integers(1, 100), st.sampled_from(CURRENCIES))
+def test_percentage_is_the_nearest_amount_that_stripe_takes(steps: int, percent: int, currency: str) -> None:
+    step = money.step(currency)
+    part = money.percentage(steps * step, percent, currency)
+    exact = Decimal(steps * step * percent) / 100
+    assert money.is_valid_amount(part, currency)
+    assert 0 <= part <= steps * step
+    assert -Decimal(step) / 2 < part - exact <= Decimal(step) / 2
+    assert money.percentage(steps * step, 100, currency) == steps * step
+
+
+@pytest.mark.parametrize(
+    ("amount", "percent", "currency", "part"),
+    [(1050, 5, "eur", 53), (1049, 5, "eur", 52), (1, 50, "eur", 1), (99, 100, "eur", 99), (0, 7, "eur", 0),
+     (3900, 15, "jpy", 585), (99500, 10, "isk", 10000), (99400, 10, "isk", 9900), (12340, 5, "kwd", 620)],
+)  # fmt: skip
+def test_half_a_step_of_a_percentage_is_rounded_up(amount: int, percent: int, currency: str, part: int) -> None:
+    assert money.percentage(amount, percent, currency) == part
+
+
+@given(st.sampled_from(CURRENCIES), st.lists(st.integers(0, 10**8), min_size=1, max_size=20), st.data())
+def test_parts_add_up_and_exceed_no_weight(currency: str, steps: list[int], data: st.DataObject) -> None:
+    step = money.step(currency)
+    weights = [step * each for each in steps]
+    amount = step * data.draw(st.integers(0, sum(steps)))
+    parts = money.distribute(amount, weights, currency)
+    assert sum(parts) == amount
+    assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
+    assert all(money.is_valid_amount(part, currency) for part in parts)
+
+
+@given(st.sampled_from(CURRENCIES), st.lists(st.integers(1, 10**6), min_size=1, max_size=20), st.integers(1, 100))
+def test_lines_less_a_percentage_are_worth_the_rest(currency: str, steps: list[int], percent: int) -> None:
+    weights = [money.step(currency) * each for each in steps]
+    off = money.percentage(sum(weights), percent, currency)
+    shares = money.distribute(off, weights, currency)
+    assert sum(weight - share for weight, share in zip(weights, shares, strict=True)) == sum(weights) - off
+
+
+def test_nothing_is_split_where_nothing_weighs() -> None:
+    assert money.distribute(0, [0, 0], "eur") == [0, 0]
+
+
+@pytest.mark.parametrize("ask", [money.step, money.minimum])
+def test_unknown_currency_has_neither_step_nor_minimum(ask: Any) -> None:
+    with pytest.raises(ValueError, match="not a currency that Stripe takes"):
+        ask("xyz")

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from checkout.pricing import Item, quote
 from checkout.problems import Invalid
 from click.testing import CliRunner
 
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 OPERATOR = {"Authorization": "Bearer operator-token-0123"}
 TEE = {"group": "TEE", "size": "L", "name": "T-shirt, L", "prices": {"EUR": 2599}}
 
@@ -94,10 +96,15 @@ def test_lines_bear_their_share_of_the_discount(world: Any) -> None:
         session.add(Discount(code="TEN", percent_off=None, amounts_off={"eur": 1000}, active=True))
         session.flush()
         found = quote(
-            session, [Item("TEE-M", 1), Item("CAP", 1)], "eur", discount_code="TEN", shop_url="https://shop.test"
+            session,
+            [Item("TEE-M", 1), Item("CAP", 1)],
+            "eur",
+            discount_code="TEN",
+            shop_url="https://shop.test",
+            now=NOW,
         )
         with pytest.raises(Invalid):
-            quote(session, [Item("TEE-M", 1)], "usd", discount_code="TEN", shop_url="https://shop.test")
+            quote(session, [Item("TEE-M", 1)], "usd", discount_code="TEN", shop_url="https://shop.test", now=NOW)
     assert [line["amount_total"] for line in found.lines] == [2499 - 588, 1750 - 412]
     assert found.amount_total == 3739
 
@@ -113,14 +120,19 @@ def test_discount_never_exceeds_the_goods(world: Any) -> None:
             discount_code="BIG",
             shipping_option="standard",
             shop_url="https://shop.test",
+            now=NOW,
         )
     assert (found.amount_discount, found.amount_total) == (1750, 490)
 
 
 def test_shipping_is_free_from_a_value_of_goods(world: Any) -> None:
     with world.database.read() as session:
-        paid = quote(session, [Item("TEE-M", 3)], "eur", shipping_option="standard", shop_url="https://shop.test")
-        free = quote(session, [Item("TEE-M", 4)], "eur", shipping_option="standard", shop_url="https://shop.test")
+        paid = quote(
+            session, [Item("TEE-M", 3)], "eur", shipping_option="standard", shop_url="https://shop.test", now=NOW
+        )
+        free = quote(
+            session, [Item("TEE-M", 4)], "eur", shipping_option="standard", shop_url="https://shop.test", now=NOW
+        )
     assert (paid.amount_shipping, free.amount_shipping) == (490, 0)
 
 
@@ -148,6 +160,6 @@ def test_seed_command(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_cart_that_names_no_shipping_does_not_ship_for_free(world: Any) -> None:
     with world.database.read() as session:
-        quoted = quote(session, [Item("TEE-M", 1)], "eur", shop_url="https://shop.test")
+        quoted = quote(session, [Item("TEE-M", 1)], "eur", shop_url="https://shop.test", now=NOW)
     assert quoted.shipping is not None
     assert (quoted.shipping["id"], quoted.amount_shipping) == ("standard", 490)

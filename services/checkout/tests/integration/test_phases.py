@@ -9,6 +9,7 @@ import pytest
 from checkout import models
 from checkout.announcements import record_session
 from checkout.problems import (
+    AmountTooSmall,
     CheckoutExpired,
     InventoryUnavailable,
     KeyReused,
@@ -38,6 +39,7 @@ def test_checkout_is_reserved_opened_and_announced(any_world: Any) -> None:
         "checkout_id": checkout.id,
         "session_id": "cs_test_1",
         "livemode": False,
+        "promotion_codes": False,
         "currency": "eur",
         "amount_subtotal": 4998,
         "amount_discount": 0,
@@ -192,10 +194,16 @@ def test_stripe_outage_passes(world: Any, status: int) -> None:
 
 
 def test_refusal_by_stripe_is_told(world: Any) -> None:
-    world.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "amount_too_small"}})
+    world.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "parameter_invalid"}})
     with pytest.raises(StripeRejected) as raised:
         world.start()
     assert raised.value.status == 502
+
+
+def test_minimum_that_only_stripe_knows_is_told_as_ours_are(world: Any) -> None:
+    world.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "amount_too_small"}})
+    with pytest.raises(AmountTooSmall, match=r"54\.88 EUR. So little cannot be charged"):
+        world.start()
 
 
 def test_unfinished_checkout_is_not_resumed_when_stripe_could_no_longer_take_it(world: Any, crash: Any) -> None:

@@ -5,15 +5,6 @@ from typing import Any
 
 import pytest
 from checkout import models
-from checkout.handlers import handlers
-from events.testing import deliver
-from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-
-
-def tell(world: Any, kind: str, checkout_id: str | None, **session: Any) -> str:
-    session = {"id": "cs_test_1"} | session
-    event = stripe_event(f"checkout.session.{kind}", checkout_session(checkout_id, **session))
-    return deliver(world.database, handlers, as_bus_event(event))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +18,7 @@ def tell(world: Any, kind: str, checkout_id: str | None, **session: Any) -> str:
 )
 def test_status_follows_stripe(any_world: Any, kind: str, status: str) -> None:
     checkout = any_world.start()
-    assert tell(any_world, kind, checkout.id) == "done"
+    assert any_world.tell(kind, checkout.id) == "done"
     assert any_world.row().status == status
     assert any_world.row().check_at is None
     assert any_world.announced() == ["checkout.session.started"]
@@ -39,33 +30,33 @@ def test_status_follows_stripe(any_world: Any, kind: str, status: str) -> None:
 def test_payment_beats_expiry_in_any_order(world: Any, kinds: tuple[str, ...]) -> None:
     checkout = world.start()
     for kind in kinds:
-        tell(world, kind, checkout.id)
+        world.tell(kind, checkout.id)
     assert world.row().status == models.COMPLETE
 
 
 def test_expiry_does_not_undo_the_customers_own_cancellation(world: Any) -> None:
     checkout = world.start()
     world.checkouts.give_up(checkout.id)
-    tell(world, "expired", checkout.id)
+    world.tell("expired", checkout.id)
     assert world.row().status == models.CANCELED
 
 
 def test_recovered_cart_is_paid_in_another_session(world: Any) -> None:
     checkout = world.start()
-    tell(world, "expired", checkout.id)
-    tell(world, "completed", checkout.id, id="cs_test_2", recovered_from="cs_test_1")
+    world.tell("expired", checkout.id)
+    world.tell("completed", checkout.id, id="cs_test_2", recovered_from="cs_test_1")
     assert (world.row().status, world.row().session_id) == (models.COMPLETE, "cs_test_2")
 
 
 def test_expiry_of_another_session_is_not_this_ones(world: Any) -> None:
     checkout = world.start()
-    tell(world, "expired", checkout.id, id="cs_test_2")
+    world.tell("expired", checkout.id, id="cs_test_2")
     assert world.row().status == models.OPEN
 
 
 def test_sessions_of_others_are_ignored(world: Any) -> None:
-    assert tell(world, "completed", None) == "ignored"
-    assert tell(world, "completed", "chk_of_another_installation") == "ignored"
+    assert world.tell("completed", None) == "ignored"
+    assert world.tell("completed", "chk_of_another_installation") == "ignored"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("completed", models.COMPLETE), ("expired", models.EXPIRED)])
@@ -73,8 +64,8 @@ def test_session_of_an_interrupted_request_is_adopted(any_world: Any, crash: Any
     any_world.stripe.after = crash.once("/v1/checkout/sessions")
     with pytest.raises(crash.error):
         any_world.start()
-    tell(any_world, kind, any_world.row().id)
-    tell(any_world, kind, any_world.row().id)
+    any_world.tell(kind, any_world.row().id)
+    any_world.tell(kind, any_world.row().id)
     assert (any_world.row().status, any_world.row().session_id) == (status, "cs_test_1")
     assert any_world.announced() == ["checkout.session.started"]
 
@@ -84,6 +75,6 @@ def test_session_of_an_abandoned_request_is_announced_as_canceled(world: Any, cr
     with pytest.raises(crash.error):
         world.start()
     checkout = world.checkouts.give_up(world.row().id)
-    tell(world, "expired", checkout.id)
+    world.tell("expired", checkout.id)
     assert world.row().status == models.ABANDONED
     assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]

@@ -30,6 +30,7 @@ def agreed(**values: Any) -> Checkout:
             "cancel_url": "https://shop.test/cancel",
             "expires_at": datetime(2026, 5, 4, 10, 33, tzinfo=UTC),
             "automatic_tax": False,
+            "page": {},
         }
         | values
     )
