@@ -27,7 +27,7 @@ main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_wor
 @click.option("--heal", is_flag=True, help="Send the events that are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def reconcile(since: datetime, heal: bool, as_json: bool) -> None:
-    """Compare Stripe's sessions and payments with the orders.
+    """Compare Stripe's sessions, payments and refunds with the orders.
 
     Names every difference and exits 1 while any remains. What --heal mends is gone on the next run: the workers have
     to handle the events first. Delayed payment methods take up to 14 days: look back further than that now and then.

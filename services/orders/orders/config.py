@@ -32,5 +32,5 @@ def load() -> Config:
             stripe_api_key=env.str("STRIPE_API_KEY"),
             stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
-            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS)),
+            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS) or ()),  # None: a bad one
         )

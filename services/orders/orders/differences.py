@@ -26,7 +26,8 @@ KNOWN_BY = {  # an order of one of these statuses has learned the fact, or a str
 class Difference:
     """One thing on which Stripe and the orders do not agree.
 
-    `fact` is the session's event that would mend it, None where none would; `healed_by` the id of the one promised.
+    `fact` is the event (of the session, or `refund.updated`) that would mend it, None where none would; `healed_by`
+    the id of the one promised.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Difference:
     order: str | None = None
     session_id: str | None = None
     payment_intent: str | None = None
+    refund_id: str | None = None
     fact: str | None = None
     healed_by: str | None = None
 
@@ -63,7 +65,8 @@ def compare(order: Order, found: Object, intent: Intent | None) -> Iterator[Diff
 
 def differs(order: Order, kind: str, text: str, found: Object | None = None, fact: str | None = None) -> Difference:
     found = found or {}
-    return Difference(kind, text, order.checkout_id, order.number, found.get("id"), found.get("payment_intent"), fact)
+    ids = {"session_id": found.get("id"), "payment_intent": found.get("payment_intent")}
+    return Difference(kind, text, order.checkout_id, order.number, **ids, fact=fact)
 
 
 def money(amount: int, currency: str) -> str:

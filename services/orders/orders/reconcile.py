@@ -1,10 +1,11 @@
-"""Reconciliation: Stripe's sessions and payments against the orders, to the minor unit.
+"""Reconciliation: Stripe's sessions, payments and refunds against the orders, to the minor unit.
 
 What no webhook told is seen here, also where Stripe never made the Event. Healing makes the missing event from the
 object and promises it in the outbox, so that every service gets it over the bus and handles it as any other. Its id
 is the one that checkout's sweep gives it: found by both, it is one event.
 
-Refunds are not compared: this version of the orders books none.
+Refunds are compared one by one, those of the window and those that are still on their way. One that fails longer
+after it was made than the window reaches back is seen with a wider window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,12 @@ from events import outbox
 from events.database import Database, utcnow
 from events.inbox import InboxEvent
 from events.outbox import OutboxEvent
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import selectinload
 
 from orders.differences import Difference, compare, differs, money, state
-from orders.models import SUCCEEDED, Order
+from orders.models import SUCCEEDED, Order, Payment, Refund
+from orders.refund_differences import compare_refund
 from orders.stripe_client import Intent, Object, StripeRecords, checkout_id_of
 
 YOUNG = timedelta(minutes=2)  # what has just happened may still be on its way
@@ -32,7 +34,7 @@ class Reconciliation:
         self._database, self._stripe, self._since = database, stripe, since
         self._settled_before = utcnow() - YOUNG
         self._met: set[str] = set()  # our sessions, and their payment intents
-        self._differing: dict[str, Object] = {}  # sessions by id, to heal from
+        self._differing: dict[str, Object] = {}  # sessions and refunds by id, to heal from
         self.compared = 0  # sessions of ours
 
     def differences(self) -> Iterator[Difference]:
@@ -45,13 +47,21 @@ class Reconciliation:
                 yield from self._look_by_intent(intent)
         for order in self._orders_paid():
             yield from self._look_by_order(order)
+        listed = {found["id"]: found for found in self._stripe.refunds(self._since)}
+        for refund_id in listed.keys() | self._refunds_booked():
+            yield from self._look_by_refund(refund_id, listed.get(refund_id))
 
     def heal(self, difference: Difference) -> Difference:
         """Promise the event that is missing, if one is and was not sent before; `healed_by` tells."""
-        if difference.fact is None or difference.session_id is None:
+        about = difference.refund_id or difference.session_id
+        if difference.fact is None or about is None:
             return difference
-        found = self._differing[difference.session_id]
-        event_id = outbox.recovered_id(found, difference.fact)
+        found = self._differing[about]
+        if difference.refund_id:
+            stripe_type, event_id = difference.fact, f"evt_recovered_{found['id']}_{found['status']}"
+        else:
+            stripe_type = f"checkout.session.{difference.fact}"
+            event_id = outbox.recovered_id(found, difference.fact)
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
@@ -59,7 +69,7 @@ class Reconciliation:
                 return replace(difference, text=text)
             outbox.add_stripe(
                 session,
-                f"checkout.session.{difference.fact}",
+                stripe_type,
                 found,
                 event_id=event_id,
                 correlation_id=difference.checkout_id,
@@ -109,6 +119,36 @@ class Reconciliation:
             else:
                 text = f"the order is paid with {payment.session_id}, which is no session of it at Stripe."
                 yield differs(order, "not-paid-at-stripe", text)
+
+    def _look_by_refund(self, refund_id: str, found: Object | None) -> Iterator[Difference]:
+        """What differs is asked for once more: a webhook may have been handled since the list was read."""
+        if found and found["created"] > self._settled_before.timestamp():
+            return
+        if found is None or self._compare_refund(refund_id, found):
+            found = self._stripe.refund(refund_id)
+            if found is not None:
+                self._differing[refund_id] = found
+            yield from self._compare_refund(refund_id, found)
+
+    def _compare_refund(self, refund_id: str, found: Object | None) -> Sequence[Difference]:
+        with self._database.read() as session:
+            booked = session.get(Refund, refund_id)
+            order = session.scalar(select(Order).where(self._owns(booked, found or {})))
+        return list(compare_refund(order, booked, found)) if order else []
+
+    def _owns(self, booked: Refund | None, found: Object) -> ColumnElement[bool]:
+        """Of a refund: made in the dashboard it has no metadata, but a payment."""
+        if booked is not None:
+            return Order.id == booked.order_id
+        paid_with = select(Payment.order_id).where(Payment.id == found.get("payment_intent"))
+        return or_(Order.checkout_id == checkout_id_of(found), Order.id.in_(paid_with))
+
+    def _refunds_booked(self) -> set[str]:
+        """Those of the window, and those on their way, however old."""
+        recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._settled_before)
+        moving = Refund.status.in_(("pending", "requires_action"))
+        with self._database.read() as session:
+            return set(session.scalars(select(Refund.id).where(or_(recent, moving))))
 
     def _compare(self, checkout_id: str, found: Object, intent: Intent | None) -> Sequence[Difference]:
         whole = select(Order).where(Order.checkout_id == checkout_id).options(selectinload(Order.payments))

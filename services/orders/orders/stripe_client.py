@@ -34,6 +34,7 @@ class StripeRecords:
     def __init__(self, client: stripe.StripeClient) -> None:
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
 
     def sessions(self, since: datetime) -> Iterator[Object]:
         """Those created since then, newest first."""
@@ -59,6 +60,20 @@ class StripeRecords:
         page = self._intents.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE, "expand": expanded})
         for intent in page.auto_paging_iter():
             yield _intent(intent.to_dict(for_json=True))
+
+    def refunds(self, since: datetime) -> Iterator[Object]:
+        """Those created since then, newest first."""
+        page = self._refunds.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE})
+        for refund in page.auto_paging_iter():
+            yield refund.to_dict(for_json=True)
+
+    def refund(self, refund_id: str) -> Object | None:
+        try:
+            return self._refunds.retrieve(refund_id).to_dict(for_json=True)
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
 
     def intent(self, intent_id: str) -> Intent:
         found = self._intents.retrieve(intent_id, {"expand": ["latest_charge"]})

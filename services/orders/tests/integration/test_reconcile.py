@@ -18,7 +18,7 @@ from events.testing.stripe import as_bus_event
 from orders import stripe_client
 from orders.__main__ import main
 from orders.handlers import handlers
-from orders.models import CHAINS, Order, Payment
+from orders.models import CHAINS, Order, Payment, Refund
 from sqlalchemy import select, update
 
 from demo.fake_stripe import FakeStripe
@@ -411,6 +411,49 @@ def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run:
     shop.settle()
     assert (shop.status("chk_1"), shop.order("chk_1").session_id) == ("paid", again)
     assert run().exit_code == 0
+
+
+def refund(shop: Shop, session_id: str, amount: int) -> str:
+    """As in Stripe's dashboard."""
+    intent = shop.fake.session(session_id)["payment_intent"]
+    return shop._client.v1.refunds.create({"payment_intent": intent, "amount": amount}).id
+
+
+def test_a_lost_refund_is_named_to_the_minor_unit_and_healed(shop: Shop, run: Reconciling) -> None:
+    session_id = shop.buy("chk_1")
+    shop.hear()
+    refund_id = refund(shop, session_id, 1998)
+    result = run()
+    assert result.exit_code == 1
+    assert f"Stripe refunded 1998 eur (19.98 EUR) with {refund_id} (succeeded), which is not booked" in result.stdout
+    assert f"evt_recovered_{refund_id}_succeeded" in run("--heal").stdout
+    shop.settle()
+    assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)
+    shop.hear()  # at last
+    assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)
+
+
+def test_a_refund_that_failed_unheard_is_healed(shop: Shop, run: Reconciling) -> None:
+    from demo.fake_stripe.refunds import fail
+
+    refund_id = refund(shop, shop.buy("chk_1"), PRICE)
+    shop.hear()
+    account = shop.fake.account
+    with account.store.lock:
+        fail(account, account.store.get("refund", refund_id), "lost_or_stolen_card")
+    assert kinds(run("--json")) == ["refund-status"]
+    run("--heal")
+    shop.settle()
+    assert (shop.order("chk_1").amount_refunded, run().exit_code) == (0, 0)
+
+
+def test_refunds_that_were_tampered_with_are_named_only(shop: Shop, run: Reconciling) -> None:
+    refund_id = refund(shop, shop.buy("chk_1"), PRICE)
+    shop.hear()
+    shop.change(Refund, amount=PRICE - 1)
+    assert kinds(run("--heal", "--json")) == ["refund-differs"]
+    shop.fake.account.store.remove("refund", refund_id)
+    assert kinds(run("--heal", "--json")) == ["refund-not-at-stripe"]
 
 
 def test_more_sessions_than_one_page(shop: Shop, run: Reconciling) -> None:
