@@ -47,6 +47,7 @@ from demo.system import System
 
 CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalogue.json"
 BROKER = "memory://"
+SHIPPING_COUNTRIES = ("DE", "AT", "CH", "FR", "GB", "JP", "US")
 ABANDONED_AFTER = timedelta(seconds=2)  # a demo's visitor does not wait an hour for the reminder
 
 
@@ -124,6 +125,8 @@ def _configs(
             inventory_url=ports.url("inventory"),
             shop_url=shop,
             allowed_origins=origins,
+            shipping_countries=SHIPPING_COUNTRIES,
+            collect_phone=True,
         ),
         "webhooks": webhooks.config.Config(
             **base("webhooks", database=False), webhook_secrets=[secret], livemode=False

@@ -97,13 +97,28 @@ def out_of_stock(play: Play) -> None:
 def discount(play: Play) -> None:
     """Pays with a discount code."""
     code = f"AUTUMN{time.monotonic_ns()}"
-    terms = {"percent_off": 15, "active": True}
+    terms = {"percent_off": 15, "limit_total": 1}
     play.system.operate("PUT", "checkout", f"/discounts/{code}", terms).raise_for_status()
     bought = play.buy({"TEE-ORG-WHT-L": 2}, discount_code=code.lower())
     agreed = (3998, 600, 490, 3888)
     parts = ("amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
     play.check("agreed", agreed, lambda: tuple(bought[part] for part in parts))
+    uses = f"/discounts/{code}"
+    play.check("held while paying", (0, 1), lambda: _uses(play, uses))
+    refused = play.try_to_buy({"TEE-ORG-WHT-L": 2}, discount_code=code)
+    play.check(
+        "not for a second customer",
+        (422, ["discount_code"]),
+        lambda: (refused.status_code, [*refused.json()["errors"]]),
+    )
     play.pay(bought)
+    play.check("used", (1, 0), lambda: _uses(play, uses))
     play.check("discount booked", 600, lambda: play.fact(bought, "amount_discount"))
     play.check("e-mails", ["order_confirmed"], play.mails)
     play.check_sums(bought)
+
+
+def _uses(play: Play, path: str) -> tuple[int, int]:
+    """(used, held) of a discount."""
+    entry = play.system.get("checkout", path, operator=True).raise_for_status().json()
+    return entry["used"], entry["held"]

@@ -52,6 +52,7 @@ function show(order) {
   const sums = [["Total", order.amount_total], ["Paid", order.amount_paid], ["Refunded", -order.amount_refunded]].filter(([, minor]) => minor);
   byId("number").textContent = `${order.number} ${order.customer_name ?? order.customer_email ?? ""}`;
   byId("states").textContent = states(order).join(" · ");
+  byId("address").textContent = addressee(order);
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
     copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
   byId("sums").replaceChildren(...sums.map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node));
@@ -59,6 +60,9 @@ function show(order) {
   byId("timeline").replaceChildren(...order.timeline.map(({ at, text }) => copy("moment", { time: time(at), text }).node));
   byId("order").hidden = false;
 }
+
+const addressee = ({ shipping_name: name, shipping_address: to, customer_phone: phone }) =>
+  to ? [name, to.line1, to.line2, [to.postal_code, to.city].filter(Boolean).join(" "), to.state, to.country, phone].filter(Boolean).join(", ") : "";
 
 function acts(order) {
   if (order.status !== "paid") return [];
