@@ -1,6 +1,5 @@
 """An event as it travels: AMQP basic properties are the envelope, the body stays as its author wrote it."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk befo
 
 def new_id(prefix: str = "evt") -> str:
     """A fresh identifier such as ``evt_0199…``: UUIDv7, so ids sort by the time they were made."""
-    return f"{prefix}_{uuid.UUID(str(uuid_utils.uuid7())).hex}"
+    return f"{prefix}_{uuid_utils.uuid7().hex}"
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,13 @@ def create_app(
     app.before_request(_refuse_other_bodies)
     app.after_request(_end)
     tracing.instrument(app)
-    CORS(
-        app,
-        origins=list(allowed_origins),
-        allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
-        expose_headers=["X-Request-ID", "Retry-After"],
-    )
+    if allowed_origins:
+        CORS(
+            app,
+            origins=list(allowed_origins),
+            allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
     return app
 
 
