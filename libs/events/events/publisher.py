@@ -71,7 +71,7 @@ class _Pending:
         return time.monotonic() - self.since >= DEADLINE
 
 
-class _Connection(pika.SelectConnection):  # type: ignore[misc]
+class _Connection(pika.SelectConnection):
     """pika hands each frame to the system by itself, three calls a message; a block's frames go out in one."""
 
     _held: list[bytes] | None = None
