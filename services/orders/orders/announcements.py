@@ -64,8 +64,12 @@ def confirm(session: Session, order: Order, cause: Cause) -> None:
 
 
 def note(session: Session, order: Order, cause: Cause, kind: str, text: str) -> None:
-    """Write on the order's timeline; once per cause and kind."""
-    entry = {"order_id": order.id, "at": cause.at, "kind": kind, "text": text, "event_id": cause.id}
+    """Write on the order's timeline; once per cause and kind.
+
+    In whole seconds, as Stripe tells its times: within one the entries stay in the order in which they were written.
+    """
+    at = cause.at.replace(microsecond=0)
+    entry = {"order_id": order.id, "at": at, "kind": kind, "text": text, "event_id": cause.id}
     insert_once(session, TimelineEntry, **entry)
 
 

@@ -7,7 +7,7 @@ and is kept: should its payment turn up, it goes back into the inbox.
 
 from datetime import timedelta
 
-from events import inbox
+from events import database, inbox
 from events.database import Database, insert_once, utcnow
 from events.envelope import Event
 from events.inbox import InboxEvent
@@ -33,15 +33,18 @@ def is_stray(session: Session, event: Event, payment_id: str) -> bool:
 def bring_back(session: Session, payment_id: str) -> None:
     """A payment is about to be known: what came before it is due now."""
     _serialize(session, payment_id)
-    for stray in session.scalars(select(Stray).where(Stray.payment_id == payment_id)):
+    strays = session.scalars(select(Stray).where(Stray.payment_id == payment_id)).all()
+    if strays:
+        database.wake(session, inbox.CHANNEL)
+    for stray in strays:
         again = {"status": inbox.WAITING, "attempts": 0, "next_attempt_at": utcnow(), "finished_at": None}
         row = update(InboxEvent).where(InboxEvent.event_id == stray.event_id)
         session.execute(row.values(**again, headers=stray.headers, body=stray.body))
         session.delete(stray)
 
 
-def prune(database: Database) -> None:
-    with database.begin() as session:
+def prune(store: Database) -> None:
+    with store.begin() as session:
         session.execute(delete(Stray).where(Stray.kept_at < utcnow() - KEPT))
 
 

@@ -172,6 +172,12 @@ def test_promotion_code_takes_off_what_stripe_says(desk: Any, bought: Any, paid:
     assert (desk.order().needs_review, desk.order().amount_paid) == (not fits, paid)
 
 
+def test_currency_that_the_shopper_saw_is_not_compared(desk: Any, bought: Any) -> None:
+    shown = {"presentment_amount": 6312, "presentment_currency": "usd"}
+    desk.tell(bought.started(), bought.completed(presentment_details=shown))
+    assert (desk.order().needs_review, desk.order().amount_paid) == (False, 5738)
+
+
 def test_discount_that_nobody_allowed_does_not_fit(desk: Any, bought: Any) -> None:
     desk.tell(bought.started(), bought.completed(amount_total=5238, total_details={"amount_discount": 500}))
     assert desk.order().review_reason == "amount-mismatch"
