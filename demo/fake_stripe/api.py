@@ -79,7 +79,7 @@ class _Call:
     def _keyed(self, key: str, params: Any) -> tuple[Response, Fault | None]:
         keys = self.account.idempotency
         headers = {"Idempotency_Key": self.key or ""}
-        kept = keys.claim(key, (request.method, request.path, params))
+        kept = keys.claim(key, (request.method, request.path, params), self.account.clock.now())
         fault = self._take_fault()
         if kept:
             answer = _broken() if fault else kept
@@ -88,7 +88,7 @@ class _Call:
         try:
             answer, keep = self._answer(params, fault)
             if keep:
-                keys.keep(key, answer)
+                keys.keep(key, answer, self.account.clock.now())
         finally:
             if not keep:
                 keys.release(key)

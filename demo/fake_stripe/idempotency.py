@@ -2,8 +2,11 @@
 
 import threading
 from dataclasses import dataclass
+from itertools import takewhile
 
 from .errors import StripeError
+
+KEPT = 24 * 3600  # seconds; Stripe may forget a key after that
 
 
 @dataclass(frozen=True)
@@ -16,13 +19,15 @@ class IdempotencyKeys:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[str, object] = {}  # key -> what was asked for
+        self._kept_at: dict[str, float] = {}  # oldest first
         self._answers: dict[str, Answer] = {}
 
-    def claim(self, key: str, request: object) -> Answer | None:
+    def claim(self, key: str, request: object, now: float) -> Answer | None:
         """The kept answer to replay, or None: the caller answers now, and then calls `keep` or `release`."""
         if len(key) > 255:
             raise StripeError("Idempotency keys have at most 255 characters", type_="idempotency_error")
         with self._lock:
+            self._prune(now)
             if key not in self._requests:
                 self._requests[key] = request
                 return None
@@ -32,13 +37,18 @@ class IdempotencyKeys:
                 raise _in_use(key)
             return self._answers[key]
 
-    def keep(self, key: str, answer: Answer) -> None:
+    def keep(self, key: str, answer: Answer, now: float) -> None:
         with self._lock:
-            self._answers[key] = answer
+            self._answers[key], self._kept_at[key] = answer, now
 
     def release(self, key: str) -> None:
         with self._lock:
             del self._requests[key]
+
+    def _prune(self, now: float) -> None:
+        expired = list(takewhile(lambda key: self._kept_at[key] + KEPT < now, self._kept_at))
+        for key in expired:
+            del self._requests[key], self._answers[key], self._kept_at[key]
 
 
 def _other_request(key: str) -> StripeError:

@@ -84,6 +84,15 @@ def test_an_idempotency_key_replays_its_answer(sell: Sell) -> None:
     assert raised.value.http_status == 400
 
 
+def test_a_key_is_forgotten_after_a_day(fake: FakeStripe, sell: Sell) -> None:
+    options = {"idempotency_key": "key-old"}
+    first = sell(options)
+    fake.advance(23 * 3600)
+    assert sell(options).id == first.id
+    fake.advance(2 * 3600)
+    assert sell(options).id != first.id
+
+
 def test_a_refused_parameter_does_not_use_up_the_key(sell: Sell) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         sell({"idempotency_key": "key-2"}, foo="bar")
