@@ -1,4 +1,4 @@
-"""What Stripe's events mean for the stock."""
+"""What Stripe's and the orders' events mean for the stock."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from events.errors import Ignored, NotYet
 from events.handlers import Handlers
 from sqlalchemy.orm import Session
 
-from inventory import reservations
+from inventory import reservations, returns
 from inventory.models import COMMITTED, Reservation
 
 DELAYED = timedelta(days=14)  # the slowest delayed payment method that Stripe lists takes that long to fail
@@ -15,7 +15,7 @@ DELAYED = timedelta(days=14)  # the slowest delayed payment method that Stripe l
 handlers = Handlers()
 
 
-@handlers.on("stripe.checkout.session.completed")
+@handlers.on("stripe.checkout.session.completed", unblocks=True)
 def commit_or_keep(event: Event, session: Session) -> None:
     """The customer finished: paid or free means sold; a delayed method keeps the pieces until it has ended."""
     reservation = _reservation(event, session)
@@ -25,7 +25,7 @@ def commit_or_keep(event: Event, session: Session) -> None:
         reservations.commit(session, reservation, at=event.occurred_at, causation=event)
 
 
-@handlers.on("stripe.checkout.session.async_payment_succeeded")
+@handlers.on("stripe.checkout.session.async_payment_succeeded", unblocks=True)
 def commit_stock(event: Event, session: Session) -> None:
     reservations.commit(session, _reservation(event, session), at=event.occurred_at, causation=event)
 
@@ -37,6 +37,13 @@ def release_stock(event: Event, session: Session) -> None:
     if reservation is None or reservation.status == COMMITTED:
         return
     reservations.release(session, reservation)
+
+
+@handlers.on("orders.stock.returned")
+def take_back(event: Event, session: Session) -> None:
+    """A refund with restock, or a review that ended in one: what was sold is for sale again."""
+    data = event.data
+    returns.take_back(session, data["checkout_id"], data["return_id"], data["lines"], at=event.occurred_at)
 
 
 def _reservation(event: Event, session: Session) -> Reservation:

@@ -34,12 +34,12 @@ def move(
     actor: str,
     at: datetime,
     checkout_id: str | None = None,
+    return_id: str | None = None,
 ) -> None:
     """Change what is on hand and write down why. The stock row must be locked."""
     stock.on_hand += delta
-    session.add(
-        Movement(sku=stock.sku, kind=kind, delta=delta, checkout_id=checkout_id, reason=reason, actor=actor, at=at)
-    )
+    note = {"checkout_id": checkout_id, "return_id": return_id, "reason": reason, "actor": actor}
+    session.add(Movement(sku=stock.sku, kind=kind, delta=delta, at=at, **note))
 
 
 def set_on_hand(session: Session, sku: str, on_hand: int, *, reason: str, actor: str, at: datetime) -> Stock:

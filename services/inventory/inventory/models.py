@@ -13,11 +13,11 @@ from pathlib import Path
 
 from events.database import UtcDateTime, metadata
 from events.migrations import INBOX, OUTBOX, Chain
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 HELD, COMMITTED, RELEASED, EXPIRED = "held", "committed", "released", "expired"
-OPENING, SALE, RESTOCK, ADJUSTMENT = "opening", "sale", "restock", "adjustment"
+OPENING, SALE, RETURN, ADJUSTMENT = "opening", "sale", "return", "adjustment"
 
 
 class Base(DeclarativeBase):
@@ -25,7 +25,10 @@ class Base(DeclarativeBase):
 
 
 class Stock(Base):
-    """How many pieces of a sku are on the shelf, and how many of those are promised to open checkouts."""
+    """How many pieces of a sku are on the shelf, and how many of those are promised to open checkouts.
+
+    `is_low`: staff were told that few are available (low_stock.py).
+    """
 
     __tablename__ = "stock"
     __table_args__ = (
@@ -36,6 +39,7 @@ class Stock(Base):
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
     on_hand: Mapped[int]
     reserved: Mapped[int]
+    is_low: Mapped[bool] = mapped_column(server_default=false())
 
     @property
     def available(self) -> int:
@@ -106,12 +110,24 @@ class ReservationLine(Base):
 
 
 class Movement(Base):
-    """One change of what is on hand; a sku's deltas add up to its `on_hand`. Rows are only ever added."""
+    """One change of what is on hand; a sku's deltas add up to its `on_hand`. Rows are only ever added.
+
+    A checkout is sold once, and may come back in several returns.
+    """
 
     __tablename__ = "movements"
     __table_args__ = (
-        CheckConstraint("kind IN ('opening','sale','restock','adjustment')", name="kind"),
-        UniqueConstraint("checkout_id", "sku", "kind"),
+        CheckConstraint("kind IN ('opening','sale','return','adjustment')", name="kind"),
+        UniqueConstraint("return_id", "sku"),
+        Index(
+            "uq_movements_sale",
+            "checkout_id",
+            "sku",
+            unique=True,
+            postgresql_where=text("kind = 'sale'"),
+            sqlite_where=text("kind = 'sale'"),
+        ),
+        Index("ix_movements_checkout_id", "checkout_id"),
         Index("ix_movements_sku_id", "sku", "id"),
     )
 
@@ -120,6 +136,7 @@ class Movement(Base):
     kind: Mapped[str] = mapped_column(String(16))
     delta: Mapped[int]
     checkout_id: Mapped[str | None] = mapped_column(String(64))
+    return_id: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(Text())
     actor: Mapped[str] = mapped_column(String(128))
     at: Mapped[datetime] = mapped_column(UtcDateTime())

@@ -42,7 +42,7 @@ def reserve(
     session: Session, checkout_id: str, expires_at: datetime, lines: Iterable[tuple[str, int]], now: datetime
 ) -> tuple[Reservation, bool]:
     """The checkout's reservation, and whether this call made it. Raises `OutOfStock` or `Conflict`; roll back then."""
-    wanted = _by_sku(lines)
+    wanted = by_sku(lines)
     first = insert_once(
         session, Reservation, checkout_id=checkout_id, status=HELD, expires_at=expires_at, created_at=now
     )
@@ -70,9 +70,9 @@ def commit(session: Session, reservation: Reservation, *, at: datetime, causatio
     was_held = reservation.status == HELD
     if not reservation.commit():
         return False
-    shelf = _shelf(session, [line.sku for line in reservation.lines])
+    stocks = shelf(session, [line.sku for line in reservation.lines])
     for line in reservation.lines:
-        stock = shelf[line.sku]
+        stock = stocks[line.sku]
         if was_held:
             stock.reserved -= line.quantity
         taken = min(line.quantity, stock.available)
@@ -115,6 +115,21 @@ def expire_due(database: Database, now: datetime) -> int:
     return ended
 
 
+def by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Quantities by sku, in the order of the skus' names."""
+    quantities: Counter[str] = Counter()
+    for sku, quantity in lines:
+        quantities[sku] += quantity
+    return dict(sorted(quantities.items()))
+
+
+def shelf(session: Session, skus: Iterable[str]) -> dict[str, Stock]:
+    """These stock rows as they are now, locked in the order of their names."""
+    statement = select(Stock).where(Stock.sku.in_(list(skus))).order_by(Stock.sku)
+    rows = session.scalars(lock(session, statement), execution_options={"populate_existing": True})
+    return {stock.sku: stock for stock in rows}
+
+
 def _expire_batch(database: Database, now: datetime) -> int:
     due = (
         select(Reservation)
@@ -130,20 +145,13 @@ def _expire_batch(database: Database, now: datetime) -> int:
     return len(reservations)
 
 
-def _by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
-    quantities: Counter[str] = Counter()
-    for sku, quantity in lines:
-        quantities[sku] += quantity
-    return dict(sorted(quantities.items()))
-
-
 def _hold(session: Session, wanted: Quantities) -> None:
     short = [sku for sku, quantity in sorted(wanted.items()) if not _hold_line(session, sku, quantity)]
     if short:
-        shelf = _shelf(session, short)
+        there = shelf(session, short)
         raise OutOfStock(
             [
-                {"sku": sku, "requested": wanted[sku], "available": shelf[sku].available if sku in shelf else 0}
+                {"sku": sku, "requested": wanted[sku], "available": there[sku].available if sku in there else 0}
                 for sku in short
             ]
         )
@@ -162,17 +170,10 @@ def _hold_line(session: Session, sku: str, quantity: int) -> bool:
 
 def _give_back(session: Session, reservations: Sequence[Reservation]) -> None:
     lines = [(line.sku, line.quantity) for reservation in reservations for line in reservation.lines]
-    quantities = _by_sku(lines)
-    for sku, stock in _shelf(session, quantities).items():
+    quantities = by_sku(lines)
+    for sku, stock in shelf(session, quantities).items():
         stock.reserved -= quantities[sku]
     session.flush()
-
-
-def _shelf(session: Session, skus: Iterable[str]) -> dict[str, Stock]:
-    """These stock rows as they are now, locked in the order of their names."""
-    statement = select(Stock).where(Stock.sku.in_(list(skus))).order_by(Stock.sku)
-    rows = session.scalars(lock(session, statement), execution_options={"populate_existing": True})
-    return {stock.sku: stock for stock in rows}
 
 
 def _confirm_same(reservation: Reservation, wanted: Quantities) -> None:
