@@ -29,12 +29,14 @@ class Fleet:
         self._environments, self._folder = environments, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def command(self, service: str, *arguments: str) -> None:
+    def setting(self, service: str, name: str) -> str:
+        return self._environments[service][name]
+
+    def command(self, service: str, *arguments: str, **environment: str) -> None:
         """Run one of a service's commands to its end. Raises when it fails."""
         command = [sys.executable, "-m", service, *arguments]
-        done = subprocess.run(
-            command, env=dict(self._environments[service]), cwd=self._folder, check=False, capture_output=True
-        )
+        settings = {**self._environments[service], **environment}
+        done = subprocess.run(command, env=settings, cwd=self._folder, check=False, capture_output=True)
         assert done.returncode == 0, f"{command} failed: {done.stderr.decode()}"
 
     def start(self, service: str, kind: str) -> None:

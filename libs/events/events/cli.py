@@ -1,4 +1,4 @@
-"""The commands that every service has: web, worker, migrate, inbox."""
+"""The commands that every service has: web, worker, migrate, inbox, dead, outbox."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from events.database import Database
 from events.dead_cli import dead_group
 from events.errors import ConfigError
 from events.inbox_cli import inbox_group
-from events.migrations import Chain, migrate
+from events.migrations import OUTBOX, Chain, migrate
+from events.outbox_cli import outbox_group
 from events.worker import Worker
 
 WEB_THREADS = 32  # a request mostly waits: for a confirm, a query, Stripe
@@ -63,8 +64,14 @@ def service_cli(
         group.add_command(dead_group(lambda: configuration(load)))
 
     if chains:
+
+        def connect() -> Database:
+            return Database(configuration(load).database_url)
+
         group.add_command(_migrate(load, chains))
-        group.add_command(inbox_group(lambda: Database(configuration(load).database_url)))
+        group.add_command(inbox_group(connect))
+        if OUTBOX in chains:
+            group.add_command(outbox_group(connect))
     return group
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Index, LargeBinary, String, delete, select, text, update
+from sqlalchemy import Index, LargeBinary, String, delete, func, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from events import tracing
@@ -134,6 +134,19 @@ def mark_published(session: Session, event_ids: Sequence[str]) -> None:
     """Exactly these are confirmed."""
     statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)).values(published_at=utcnow())
     session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def published_since(session: Session, since: datetime) -> int:
+    """How many rows were published since an instant; `KEPT` limits how far back that can look."""
+    return session.scalars(select(func.count()).where(OutboxEvent.published_at >= since)).one()
+
+
+def republish(session: Session, since: datetime) -> int:
+    """Promise again what was published since an instant; how many. Whoever knows an event already does nothing."""
+    statement = update(OutboxEvent).where(OutboxEvent.published_at >= since).values(published_at=None)
+    promised: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
+    wake(session, CHANNEL)
+    return promised
 
 
 def prune(session: Session, before: datetime) -> int:

@@ -1,9 +1,10 @@
 """Which order an event is about: found and locked, so that its facts are recorded one after the other."""
 
-import secrets
+import hashlib
+from collections.abc import Iterator
 
 from events.database import insert_once, lock, utcnow
-from events.envelope import Event, new_id
+from events.envelope import Event
 from events.errors import Ignored, NotYet
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -51,34 +52,43 @@ def order_of_money(session: Session, event: Event) -> Order | None:
 
 
 def make_order(session: Session, event: Event) -> Order | None:
-    """The order of a checkout that has just started; None if it is known."""
+    """The order of a checkout that has just started; None if it is known.
+
+    Its id and number follow from the checkout's id: a database that was restored from a backup and told of the checkout
+    again makes the order that the customer and the other services know.
+    """
     started = event.data
-    email = started["customer_email"]
-    made = insert_once(
-        session,
-        Order,
-        id=new_id("ord"),
-        number="CL-" + "".join(secrets.choice(CROCKFORD) for _ in range(8)),
-        checkout_id=started["checkout_id"],
-        session_id=started["session_id"],
-        livemode=started["livemode"],
+    checkout_id, email = started["checkout_id"], started["customer_email"]
+    values = {
+        "id": f"ord_{checkout_id.removeprefix('chk_')}",
+        "checkout_id": checkout_id,
+        "session_id": started["session_id"],
+        "livemode": started["livemode"],
         **{name: started[name] for name in AMOUNTS},
-        customer_email=email,
-        customer_email_key=email.lower() if email else None,
-        locale=started["locale"],
-        promotion_codes=started["promotion_codes"],
-        status=OPEN,
-        needs_review=False,
-        started_at=event.occurred_at,
-        created_at=utcnow(),
-        updated_at=utcnow(),
-    )
-    order = order_of_checkout(session, event, started["checkout_id"])  # not there: the number was taken, try again
+        "customer_email": email,
+        "customer_email_key": email.lower() if email else None,
+        "locale": started["locale"],
+        "promotion_codes": started["promotion_codes"],
+        "status": OPEN,
+        "needs_review": False,
+        "started_at": event.occurred_at,
+        "created_at": utcnow(),
+        "updated_at": utcnow(),
+    }
+    made = any(insert_once(session, Order, number=number, **values) for number in _numbers(checkout_id))
+    order = order_of_checkout(session, event, checkout_id)
     insert_once(session, OrderSession, session_id=started["session_id"], order_id=order.id)
     if not made:
         return None
     order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
     return order
+
+
+def _numbers(checkout_id: str) -> Iterator[str]:
+    """Order numbers to try: 40 bits of a hash, so that somebody else may have the first one."""
+    for salt in range(3):
+        digest = hashlib.sha256(f"{checkout_id}/{salt}".encode()).digest()
+        yield "CL-" + "".join(CROCKFORD[byte % 32] for byte in digest[:8])
 
 
 def _checkout_id(event: Event) -> str | None:
