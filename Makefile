@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test faults bench docs lint format types lock migration secrets up down logs smoke-compose clean
+.PHONY: help setup demo smoke test test-docker faults bench docs lint format types lock migration secrets up down logs smoke-compose clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ smoke: $(READY) ## the same with scripted purchases; checks every effect and exi
 
 test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately (CONTRIBUTING.md)
 	$(BIN)/python -m pytest $(ARGS)
+
+# What the provider concerns: a cluster is made of programs on the machine only, units and the browser need no server.
+test-docker: $(READY) ## what needs servers, with Docker's PostgreSQL 17 and RabbitMQ 4
+	CI=true TEST_SERVERS=docker $(BIN)/python -m pytest libs/events/tests/integration services/*/tests/integration tests/e2e tests/faults $(ARGS)
 
 faults: $(READY) ## the fault suite alone, with its table: kills and freezes brokers, databases and services
 	FAULTS_REPORT=$(FAULTS_REPORT) $(BIN)/python -m pytest tests/faults -s -p no:randomly

@@ -12,7 +12,10 @@ from events.errors import ConfigError
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset one on as ""
-BROKER = validate.Regexp(r"amqps?://.+|memory://", error="Give amqp://user:password@host:port/vhost.")
+BROKER = validate.Regexp(
+    r"amqps?://[^;]+(;amqps?://[^;]+)*$|memory://",
+    error="Give amqp://user:password@host:port/vhost; a cluster's nodes separated by ;.",
+)
 DATABASE = validate.Regexp(
     r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Give postgresql://user:password@host/name."
 )

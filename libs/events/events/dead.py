@@ -15,6 +15,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from events import topology
+from events.publisher import nodes
 
 DEADLINE = 10  # seconds that a broker may block or be silent
 BROKERS_OWN = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
@@ -67,9 +68,10 @@ class DeadQueue:
 @contextmanager
 def dead_queue(broker_url: str, service: str) -> Iterator[DeadQueue]:
     """The service's dead queue, until the end of the block."""
-    parameters = pika.URLParameters(broker_url)
-    parameters.heartbeat = parameters.blocked_connection_timeout = parameters.stack_timeout = DEADLINE
-    with pika.BlockingConnection(parameters) as connection:
+    candidates = nodes(broker_url)
+    for parameters in candidates:
+        parameters.heartbeat = parameters.blocked_connection_timeout = parameters.stack_timeout = DEADLINE
+    with pika.BlockingConnection(candidates) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield DeadQueue(service, channel)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, Protocol
 
 import pika
@@ -97,9 +98,7 @@ class PikaPublisher:
     """`Publisher` over RabbitMQ. All `_on…` methods run on the I/O thread, the public ones on their callers'."""
 
     def __init__(self, broker_url: str, *, window: int = WINDOW, declare: bool = True) -> None:
-        self._parameters = pika.URLParameters(broker_url)
-        self._parameters.heartbeat = HEARTBEAT
-        self._parameters.socket_timeout = self._parameters.stack_timeout = CONNECT_TIMEOUT
+        self._nodes = cycle(_parameters(broker_url))
         self._window = window
         self._declares = declare
         self._lock = threading.Lock()
@@ -165,7 +164,7 @@ class PikaPublisher:
         if self._stopping:
             return
         self._connection = _Connection(
-            self._parameters,
+            next(self._nodes),
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,
@@ -329,8 +328,24 @@ def _declare_topology(channel: Channel) -> None:
             channel.queue_bind(queue.name, exchange_name, key)
 
 
+def _parameters(broker_url: str) -> list[pika.URLParameters]:
+    made = nodes(broker_url)
+    for parameters in made:
+        parameters.heartbeat = HEARTBEAT
+        parameters.socket_timeout = parameters.stack_timeout = CONNECT_TIMEOUT
+    return made
+
+
+def nodes(broker_url: str) -> list[pika.URLParameters]:
+    """pika's parameters for each of the URLs, separated by `;`, that a cluster is given by."""
+    return [pika.URLParameters(url) for url in broker_url.split(";")]
+
+
 def connect(broker_url: str, *, declare: bool = True) -> Publisher:
-    """The publisher for a broker's URL: RabbitMQ by pika, `memory://` by kombu. `declare`: the bus's topology too."""
+    """The publisher for a broker's URL: RabbitMQ by pika, `memory://` by kombu. `declare`: the bus's topology too.
+
+    The nodes of a cluster are given as URLs separated by `;`: after any doubt about one, the next is taken.
+    """
     if broker_url.startswith("memory://"):
         from events.memory import MemoryPublisher
 

@@ -3,7 +3,9 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -13,6 +15,7 @@ from events.database import Database
 from events.migrations import Chain, migrate
 from events.testing import servers
 
+Served = TypeVar("Served")
 MakeDatabase = Callable[[Sequence[Chain]], Database]
 
 
@@ -22,10 +25,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"servers: {source}")
 
 
-def _serve(server: Callable[[], object]) -> Iterator[str]:
+def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
+    """For fixtures: what a server's context gives; skips the test where there is none, fails it with CI=true."""
     try:
-        with server() as url:  # type: ignore[attr-defined]
-            yield url
+        with server() as served:
+            yield served
     except servers.Unavailable as reason:
         if os.environ.get("CI") == "true":
             pytest.fail(str(reason))
@@ -35,13 +39,13 @@ def _serve(server: Callable[[], object]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server; its databases are made by the tests."""
-    yield from _serve(servers.postgres)
+    yield from serve(servers.postgres)
 
 
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
     """A RabbitMQ server, shared by the tests of one run."""
-    yield from _serve(servers.rabbitmq)
+    yield from serve(servers.rabbitmq)
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
 def test_looking_loses_nothing_however_often(run: Running, broker_url: str) -> None:
     for _ in range(25):  # more than any delivery limit by default
         assert len(listed(run)) == 2
+        wait_until(lambda: depth(broker_url, "orders.dead") == 2)  # the broker puts back after the connection's end
     named, nameless = listed(run)
     assert (named["reference"], named["routing_key"], named["reason"], named["deaths"]) == (
         "evt_dead",

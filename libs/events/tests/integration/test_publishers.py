@@ -128,6 +128,14 @@ def test_absent_broker_fails_within_the_deadline() -> None:
     publishing.close()
 
 
+def test_node_that_is_away_is_left_for_the_next(broker_url: str) -> None:
+    from events.testing.servers import free_port
+
+    publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/;{broker_url}")
+    publishing.wait(publishing.publish(paid()))
+    publishing.close()
+
+
 def test_killed_broker_connection_is_replaced_and_the_next_publish_is_kept(broker_url: str) -> None:
     publishing = publisher.PikaPublisher(broker_url)
     publishing.wait(publishing.publish(paid(1)))

@@ -150,3 +150,13 @@ def test_operator_tokens_come_from_a_file(load: Load, tmp_path: Path) -> None:
 def test_secret_file_that_is_not_there_is_named_with_the_rest(load: Load, tmp_path: Path) -> None:
     environment = {"SERVICE_TOKEN_FILE": str(tmp_path / "nothing")}
     assert {"BROKER_URL", "DATABASE_URL", "OPERATOR_TOKENS"} < problems(load, environment)
+
+
+@pytest.mark.parametrize("url", ["amqp://a/%2F;amqps://b:5671/%2F", "amqps://broker", "memory://"])
+def test_broker_may_be_one_or_the_nodes_of_a_cluster(load: Load, url: str) -> None:
+    assert load({**GIVEN, "BROKER_URL": url}).broker_url == url
+
+
+@pytest.mark.parametrize("url", ["amqp://a;b", "amqp://a;", ";amqp://a", "http://broker"])
+def test_broker_that_cannot_be_reached_by_amqp_is_named(load: Load, url: str) -> None:
+    assert problems(load, {**GIVEN, "BROKER_URL": url}) == {"BROKER_URL"}

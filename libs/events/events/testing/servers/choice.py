@@ -1,7 +1,7 @@
 """Where a test run's servers come from."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 
@@ -41,6 +41,16 @@ def private_postgres() -> AbstractContextManager[Server]:
 def private_rabbitmq() -> AbstractContextManager[Server]:
     """A RabbitMQ of one's own, to be stopped, frozen or killed as a test wants; raises `Unavailable`."""
     return _private("rabbitmq")
+
+
+@contextmanager
+def private_cluster() -> Iterator[Sequence[Server]]:
+    """Three RabbitMQ nodes of one's own, joined; of the programs on this machine only. Raises `Unavailable`."""
+    if os.environ.get("TEST_SERVERS") == "docker":
+        raise Unavailable("a cluster is made from the programs on this machine, and TEST_SERVERS=docker")
+    with local.rabbitmq_cluster() as nodes:
+        _note(f"rabbitmq cluster from {local.SOURCE}")
+        yield nodes
 
 
 @contextmanager

@@ -9,13 +9,15 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from events.testing.servers.process import ProcessServer
 from events.testing.servers.server import Unavailable, postgres_answers, rabbitmq_answers
 from events.testing.servers.waiting import free_port
 
+TICK_TIME = 10  # seconds until nodes give up a frozen one; RabbitMQ's 60 leave a cluster's publishers waiting as long
 SOURCE = "programs on this machine"
 POSTGRES_PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin")
 RABBITMQ_PROGRAMS = ("/usr/lib/rabbitmq/bin",)
@@ -47,20 +49,38 @@ def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessSer
 @contextmanager
 def rabbitmq() -> Iterator[ProcessServer]:
     """A RabbitMQ of one's own; raises `Unavailable`."""
-    with port_mapper() as environment, rabbitmq_node(environment) as server:
+    with port_mapper() as environment, _node(environment, free_port()) as server:
         yield server
 
 
 @contextmanager
-def rabbitmq_node(environment: Mapping[str, str]) -> Iterator[ProcessServer]:
+def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
+    """Nodes that have found each other; raises `Unavailable`."""
+    ports = [free_port() for _ in range(size)]
+    settings = [
+        "cluster_formation.peer_discovery_backend = classic_config",
+        # A node that thaws with its connections open believes that it still leads: pause_minority leaves it so, and
+        # its consumers wait for ever. Autoheal restarts it, at no risk to what quorum queues hold.
+        "cluster_partition_handling = autoheal",
+        f"net_ticktime = {TICK_TIME}",
+        *(f"cluster_formation.classic_config.nodes.{number} = {_name(port)}" for number, port in enumerate(ports, 1)),
+    ]
+    with port_mapper() as environment, ExitStack() as stack:
+        with ThreadPoolExecutor(size) as together:
+            contexts = [_node(environment, port, settings) for port in ports]
+            nodes = list(together.map(stack.enter_context, contexts))
+        nodes[0].ctl("await_online_nodes", str(size))
+        yield nodes
+
+
+@contextmanager
+def _node(environment: Mapping[str, str], port: int, settings: Sequence[str] = ()) -> Iterator[ProcessServer]:
     """One node, with the Erlang cookie and port mapper that `environment` names; raises `Unavailable`."""
     program = _program("rabbitmq-server", RABBITMQ_PROGRAMS)
     with _folder("clozit-rabbitmq-") as folder:
-        port = free_port()
         (folder / "plugins").write_text("[].")
-        (folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{port}\nvm_memory_high_watermark.relative = 0.3\n"
-        )
+        own = [f"listeners.tcp.1 = 127.0.0.1:{port}", "vm_memory_high_watermark.relative = 0.3"]
+        (folder / "rabbitmq.conf").write_text("\n".join([*own, *settings, ""]))
         url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
         yield from _run(
             ProcessServer(
@@ -71,7 +91,7 @@ def rabbitmq_node(environment: Mapping[str, str]) -> Iterator[ProcessServer]:
                 stop=signal.SIGTERM,
                 environment={
                     **environment,
-                    "RABBITMQ_NODENAME": f"clozit{port}@localhost",
+                    "RABBITMQ_NODENAME": _name(port),
                     "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
                     "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
                     "RABBITMQ_MNESIA_BASE": str(folder / "data"),
@@ -91,10 +111,12 @@ def port_mapper() -> Iterator[Mapping[str, str]]:
     Erlang would start a mapper by itself, as a daemon that outlives its nodes.
     """
     with _folder("clozit-erlang-") as folder:
-        port = free_port()
+        port, cookie = free_port(), folder / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
         environment = {
             **os.environ,
-            "HOME": str(folder),  # the Erlang cookie is made there
+            "HOME": str(folder),  # where Erlang looks for its cookie
             "ERL_EPMD_PORT": str(port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
@@ -105,6 +127,10 @@ def port_mapper() -> Iterator[Mapping[str, str]]:
             )
         ):
             yield environment
+
+
+def _name(port: int) -> str:
+    return f"clozit{port}@localhost"
 
 
 def _run(server: ProcessServer) -> Iterator[ProcessServer]:

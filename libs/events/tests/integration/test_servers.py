@@ -1,0 +1,41 @@
+"""Servers that tests start do not outlive the run, however it ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from events.testing.servers import wait_until
+
+RUN = """
+import signal, sys
+from pathlib import Path
+from events.testing.servers.process import ProcessServer
+folder = Path(sys.argv[1])
+program = ["sh", "-c", 'echo $$ >"$0/pid"; sleep 600 & wait', str(folder)]
+server = ProcessServer("", program, folder, ready=(folder / "pid").exists, stop=signal.SIGTERM)
+server.start()
+print("started", flush=True)
+signal.pause()
+"""
+
+
+def test_server_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", RUN, str(folder)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "started\n"
+        wait_until((folder / "pid").read_text)
+        group = int((folder / "pid").read_text())
+        assert _processes(group) == 2
+        run.send_signal(signal.SIGKILL)
+    wait_until(lambda: not folder.exists() and _processes(group) == 0, 30, "the end of the server")
+
+
+def _processes(group: int) -> int:
+    """Of the group, those that run; a killed one that nobody has waited for yet does not."""
+    states = [
+        stat.read_text().rpartition(")")[2].split() for stat in Path("/proc").glob("[0-9]*/stat") if stat.exists()
+    ]
+    return sum(int(state[2]) == group and state[0] != "Z" for state in states)
