@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from events import inbox
 from events.database import Database, utcnow
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
+from orders.handlers import handlers
 from orders.models import CHAINS, RefundIntention
 from orders.refunding import Refunding
 from orders.stripe_refunds import RefundRefused, StripeAway
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
 TOTAL = 5738
@@ -264,6 +266,19 @@ def test_process_that_dies_is_resumed_by_the_worker(
     assert (len(counter.stripe.made), counter.booked()) == (1, [("re_1", 1000, "succeeded")])
 
 
+def test_what_one_worker_has_in_hand_another_leaves_alone(counter: Counter) -> None:
+    counter.stripe.trouble = [StripeAway("timed out")]
+    counter.ask(amount=1000)
+    find, others = counter.stripe.find, []
+
+    def slow(intention: RefundIntention) -> Any:
+        others.append(counter.resume())
+        return find(intention)
+
+    counter.stripe.find = slow  # type: ignore[method-assign]
+    assert (counter.resume(), others) == (1, [0])
+
+
 def test_refusal_is_final_and_said(counter: Counter) -> None:
     counter.stripe.trouble = [RefundRefused("Charge ch_1 has been charged back.")]
     answer = counter.ask(amount=1000)
@@ -371,15 +386,20 @@ def test_webhook_answer_and_worker_at_once_book_once(counter_on_postgresql: Coun
 
 
 def test_early_refund_and_its_payment_at_once_meet(counter_on_postgresql: Counter) -> None:
+    """The refund's transaction has not seen the payment, and is still open when the payment's comes."""
     desk, bought = counter_on_postgresql.desk, counter_on_postgresql.bought
-    events = []
-    for number in range(12):
-        intent = {"payment_intent": f"pi_{number}"}
-        events += [
-            bought.refund(f"re_{number}", 10, **intent),
-            bought.completed(str(number), id=f"cs_{number}", **intent),
-        ]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(desk.tell, events))
+    refund = bought.refund("re_1", 10, payment_intent="pi_2")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with desk.database.begin() as session:
+            inbox.claim_new(session, [refund])
+            handlers.run(refund, session)
+            session.flush()
+            payment = pool.submit(desk.tell, bought.completed("2", id="cs_2", payment_intent="pi_2"))
+            while not payment.done():
+                with desk.database.read() as observer:
+                    if observer.scalar(waiting):
+                        break
+        assert payment.result(timeout=10) == ["done"]
     desk.settle()
-    assert {refund.id for refund in desk.order().refunds} == {f"re_{n}" for n in range(12)}
+    assert [one.id for one in desk.order().refunds] == ["re_1"]
