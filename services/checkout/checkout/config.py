@@ -72,7 +72,7 @@ def load() -> Config:
             max_quantity=env.int("MAX_QUANTITY", 20, validate=validate.Range(min=1)),
             max_lines=env.int("MAX_LINES", MOST_LINES, validate=validate.Range(min=1, max=MOST_LINES)),
             promotion_codes=env.bool("PROMOTION_CODES", False),
-            shipping_countries=tuple(env.list("SHIPPING_COUNTRIES", [], validate=_countries) or ()),
+            shipping_countries=tuple(env.list("SHIPPING_COUNTRIES", [], subcast=str.strip, validate=_countries) or ()),
             collect_phone=env.bool("COLLECT_PHONE", False),
             billing_address=env.str("BILLING_ADDRESS", "auto", validate=validate.OneOf(("auto", "required"))),
             terms_of_service=env.bool("TERMS_OF_SERVICE", False),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from checkout.models import Discount, Product
 from checkout.pricing import Item, quote
 from checkout.problems import Invalid
 from click.testing import CliRunner
+from events.testing import outbox_events
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 OPERATOR = {"Authorization": "Bearer operator-token-0123"}
@@ -163,3 +165,59 @@ def test_cart_that_names_no_shipping_does_not_ship_for_free(world: Any) -> None:
         quoted = quote(session, [Item("TEE-M", 1)], "eur", shop_url="https://shop.test", now=NOW)
     assert quoted.shipping is not None
     assert (quoted.shipping["id"], quoted.amount_shipping) == ("standard", 490)
+
+
+SLOW = {"name": "By ship", "amounts": {"eur": 300}, "free_from": {"eur": 2000}, "min_days": 20, "max_days": 40}
+
+
+def test_operator_changes_the_shipping_and_customers_see_it(client: Any) -> None:
+    assert client.put("/shipping-options/slow", json=SLOW).status_code == 401
+    answer = client.put("/shipping-options/slow", json=SLOW | {"countries": ["US"]}, headers=OPERATOR)
+    assert (answer.status_code, answer.json["id"]) == (200, "slow")
+    slow, standard = client.get("/shipping-options").json["items"]
+    assert slow == {
+        "id": "slow", "name": "By ship", "currency": "eur", "amount": 300, "free_from": 2000, "countries": ["US"],
+        "min_days": 20, "max_days": 40,
+    }  # fmt: skip
+    assert (standard["id"], standard["amount"], standard["countries"]) == ("standard", 490, [])
+    assert client.get("/shipping-options?currency=jpy").json == {"items": []}
+
+
+@pytest.mark.parametrize("change", [{"max_days": 3}, {"countries": ["us"]}, {"amounts": {"isk": 150}}, {"name": ""}])
+def test_bad_shipping_is_refused(client: Any, change: dict[str, Any]) -> None:
+    assert client.put("/shipping-options/slow", json=SLOW | change, headers=OPERATOR).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"minimums": {"isk": 150}}, {"limit_total": 0}, {"limit_per_email": -1}, {"starts_at": "2026-05-04T10:00:00"},
+     {"starts_at": "2026-05-04T10:00:00Z", "ends_at": "2026-05-04T10:00:00Z"}],
+)  # fmt: skip
+def test_bad_limits_are_refused(client: Any, change: dict[str, Any]) -> None:
+    assert client.put("/discounts/SPRING", json={"percent_off": 5} | change, headers=OPERATOR).status_code == 422
+
+
+def test_cheapest_shipping_is_what_costs_least_for_the_cart(client: Any, world: Any) -> None:
+    client.put("/shipping-options/dear", json=SLOW | {"amounts": {"eur": 900}, "countries": ["DE"]}, headers=OPERATOR)
+    body = client.post("/checkout/sessions", json={"items": [{"sku": "TEE-M", "quantity": 1}]}).json
+    assert body["amount_shipping"] == 0
+    assert world.stripe.params[-1]["shipping_address_collection"] == {"allowed_countries": {"0": "DE"}}
+
+
+def test_promotion_codes_are_offered_where_no_discount_of_ours_is(client: Any, world: Any) -> None:
+    world.checkouts._config = replace(world.config, promotion_codes=True)
+    client.put("/discounts/SPRING", json={"percent_off": 10}, headers=OPERATOR)
+    cart = {"items": [{"sku": "TEE-M", "quantity": 1}]}
+    for wish in (cart, cart | {"discount_code": "SPRING"}):
+        assert client.post("/checkout/sessions", json=wish).status_code == 201
+    offered = [params.get("allow_promotion_codes") for params in world.stripe.params if "line_items" in params]
+    assert offered == ["true", None]
+    assert [event.data["promotion_codes"] for event in outbox_events(world.database)] == [True, False]
+
+
+@pytest.mark.parametrize("quantities", [[3], [1, 1, 1]])
+def test_limits_of_a_cart_are_settings(client: Any, world: Any, quantities: list[int]) -> None:
+    world.checkouts._config = replace(world.config, max_quantity=2, max_lines=2)
+    items = [{"sku": f"S{at}", "quantity": quantity} for at, quantity in enumerate(quantities)]
+    answer = client.post("/checkout/sessions", json={"items": items})
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["items"])

@@ -11,11 +11,15 @@ GIVEN = {
     "INVENTORY_URL": "http://inventory:8004",
     "SHOP_URL": "https://Shop.test/start",
 }
+OPTIONAL = (
+    "ALLOWED_ORIGINS", "SESSION_MINUTES", "STRIPE_API_BASE", "SHIPPING_COUNTRIES", "BILLING_ADDRESS", "MAX_LINES",
+    "DEFAULT_CURRENCY", "COLLECT_PHONE", "PROMOTION_CODES",
+)  # fmt: skip
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (*GIVEN, "ALLOWED_ORIGINS", "SESSION_MINUTES", "STRIPE_API_BASE"):
+    for name in (*GIVEN, *OPTIONAL):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -28,6 +32,7 @@ def test_everything_missing_is_named(environment: pytest.MonkeyPatch) -> None:
 
 def test_bad_values_are_named(environment: pytest.MonkeyPatch) -> None:
     bad = {"SESSION_MINUTES": "29", "ALLOWED_ORIGINS": "https://a.test,b.test", "STRIPE_API_BASE": "ftp://x"}
+    bad |= {"SHIPPING_COUNTRIES": "DE,at", "BILLING_ADDRESS": "never", "MAX_LINES": "101", "DEFAULT_CURRENCY": "xyz"}
     for name, value in (GIVEN | bad).items():
         environment.setenv(name, value)
     with pytest.raises(ConfigError) as raised:
@@ -39,3 +44,10 @@ def test_shop_and_allowed_origins_are_ours(environment: pytest.MonkeyPatch) -> N
     for name, value in (GIVEN | {"ALLOWED_ORIGINS": "http://127.0.0.1:8000, https://b.test/"}).items():
         environment.setenv(name, value)
     assert load().origins == {"https://shop.test", "http://127.0.0.1:8000", "https://b.test"}
+
+
+def test_what_the_page_asks_for(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (GIVEN | {"SHIPPING_COUNTRIES": "DE, AT", "COLLECT_PHONE": "yes"}).items():
+        environment.setenv(name, value)
+    config = load()
+    assert (config.shipping_countries, config.collect_phone, config.promotion_codes) == (("DE", "AT"), True, False)

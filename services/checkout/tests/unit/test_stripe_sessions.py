@@ -86,6 +86,44 @@ def test_taxes_are_included_in_what_was_shown() -> None:
     assert params["shipping_options"][0]["shipping_rate_data"]["tax_behavior"] == "inclusive"
 
 
+def test_taxes_come_on_top_where_the_product_says_so() -> None:
+    exclusive = agreed(automatic_tax=True, lines=[LINE | {"tax_behavior": "exclusive", "tax_rates": ["txr_1"]}])
+    [item] = session_params(exclusive)["line_items"]
+    assert item["price_data"]["tax_behavior"] == "exclusive"
+    assert "tax_rates" not in item  # Stripe takes either
+
+
+def test_fixed_rates_are_for_shops_without_automatic_tax() -> None:
+    [item] = session_params(agreed(lines=[LINE | {"tax_behavior": "inclusive", "tax_rates": ["txr_1"]}]))["line_items"]
+    assert item["tax_rates"] == ["txr_1"]
+    assert "tax_behavior" not in item["price_data"]
+
+
+def test_page_asks_for_what_the_settings_say() -> None:
+    page = {
+        "shipping_countries": ["DE", "AT"],
+        "phone": True,
+        "billing_address": "required",
+        "terms_of_service": True,
+        "consent_promotions": True,
+        "promotion_codes": True,
+    }
+    params = session_params(agreed(page=page))
+    assert {name: params[name] for name in params.keys() - session_params(agreed()).keys()} == {
+        "allow_promotion_codes": True,
+        "shipping_address_collection": {"allowed_countries": ["DE", "AT"]},
+        "phone_number_collection": {"enabled": True},
+        "billing_address_collection": "required",
+        "consent_collection": {"terms_of_service": "required", "promotions": "auto"},
+    }
+    assert params["after_expiration"] == {"recovery": {"enabled": True, "allow_promotion_codes": True}}
+
+
+def test_page_that_asks_for_nothing_more_is_plain() -> None:
+    quiet = {"shipping_countries": [], "phone": False, "billing_address": "auto", "promotion_codes": False}
+    assert session_params(agreed(page=quiet)) == session_params(agreed())
+
+
 class Answering(stripe.HTTPClient):
     name = "answering"
 

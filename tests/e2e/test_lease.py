@@ -1,0 +1,323 @@
+"""Reservation, Stripe session and checkout end together, whatever overtakes what.
+
+Checkout, inventory and orders are joined by the real topology, with the demo's Stripe. Nothing here waits for a clock:
+the tests move it.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import checkout.models
+import httpx
+import inventory.app
+import inventory.config
+import inventory.models
+import orders.models
+import pytest
+import stripe
+from checkout import catalogue
+from checkout.agreements import Wish
+from checkout.checkouts import Checkouts
+from checkout.config import Config
+from checkout.handlers import handlers as checkout_handlers
+from checkout.inventory_client import InventoryClient
+from checkout.leases import Sweep
+from checkout.models import Checkout, DiscountUse
+from checkout.pricing import Item
+from checkout.problems import AlreadyPaid, AmountTooSmall, OutOfStock
+from checkout.stripe_sessions import StripeSessions
+from events.testing import Bus
+from events.testing.fixtures import MakeDatabase
+from events.testing.stripe import as_bus_event
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from inventory import ledger, reservations
+from inventory.handlers import handlers as inventory_handlers
+from inventory.models import Reservation, Stock
+from orders.handlers import handlers as orders_handlers
+from orders.models import Order
+
+from demo.fake_stripe.account import Account
+from demo.fake_stripe.account import Config as StripeConfig
+from demo.fake_stripe.app import create_app as create_stripe
+
+SERVICE_TOKEN = "service-token-of-tests"
+PRICES = {"eur": [1, 999, 1999], "jpy": [50, 3200], "isk": [10000, 99500], "kwd": [10, 12340], "usd": [2199]}
+GONE = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
+
+
+class InProcess(stripe.HTTPClient):
+    """The SDK's way to a Stripe that is a WSGI application."""
+
+    name = "in-process"
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self._http = app.test_client()
+
+    def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
+        path = url.removeprefix("https://stripe.test")
+        answer = self._http.open(path, method=method.upper(), headers=headers, data=post_data)
+        return answer.get_data(as_text=True), answer.status_code, dict(answer.headers)
+
+
+class Shop:
+    def __init__(self, make: MakeDatabase) -> None:
+        self.databases = {
+            "checkout": make(checkout.models.CHAINS),
+            "inventory": make(inventory.models.CHAINS),
+            "orders": make(orders.models.CHAINS),
+        }
+        now = datetime.now(UTC).timestamp()
+        self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
+        app = create_stripe(self.account)
+        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=InProcess(app), retries=0)
+        self.control = app.test_client()
+        self.inventory = self._inventory()
+        config = Config(
+            service="checkout", port=0, broker_url="memory://", operator_tokens={"zoe": "operator-token-0123"},
+            service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
+            shop_url="https://shop.test",
+        )  # fmt: skip
+        self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
+        self.sweep = Sweep(self.databases["checkout"], self.stripe, self.inventory)
+        handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
+        self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
+        self.heard: set[str] = set()
+
+    def _inventory(self) -> InventoryClient:
+        config = inventory.config.Config(
+            service="inventory", port=0, broker_url="memory://", operator_tokens={"zoe": "operator-token-0123"},
+            service_token=SERVICE_TOKEN,
+        )  # fmt: skip
+        app = inventory.app.create_app(config, database=self.databases["inventory"])
+        return InventoryClient("http://inventory.test", SERVICE_TOKEN, httpx.WSGITransport(app))
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.account.now(), UTC)
+
+    def fill(self, **pieces: int) -> None:
+        products = [{"sku": sku, "group": "G", "name": sku, "prices": {"eur": 1999}} for sku in pieces]
+        discount = {"code": "ONCE", "percent_off": 10, "limit_total": 1}
+        catalogue.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
+        stock = [{"sku": sku, "stock": count} for sku, count in pieces.items()]
+        ledger.seed(self.databases["inventory"], {"products": stock})
+
+    def start(self, key: str = "key", pieces: int = 1, **wish: Any) -> Checkout:
+        return self.checkouts.start(Wish(items=[Item("TEE", pieces)], **wish), key)
+
+    def act(self, what: str, started: Checkout, **values: Any) -> None:
+        """As the customer or the bank does at Stripe: pay, expire, settle."""
+        answer = self.control.post(f"/_control/{what}", json={"session_id": started.session_id, **values})
+        assert answer.status_code == 200, answer.text
+
+    def hear(self, *, losing: str = "") -> None:
+        """All that Stripe has said since is delivered, twice, the newest first; but for the events that get lost."""
+        news = [event for event in self.account.store.all("event") if event["id"] not in self.heard]
+        self.heard |= {event["id"] for event in news}
+        for event in [event for event in news if event["type"] != losing] * 2:
+            self.bus.publish(as_bus_event(event))
+        self.bus.settle()
+
+    def later(self, by: timedelta) -> None:
+        """Time goes by: the sweeps of both services run. Stripe's own ends are what the test makes of them."""
+        self.account.timers.advance(by.total_seconds())
+        self.sweep.run(self.now())
+        reservations.expire_due(self.databases["inventory"], self.now())
+        self.bus.settle()
+
+    def ends(self, started: Checkout) -> tuple[str, str, str]:
+        """(checkout, reservation, order) as they are now."""
+        with self.databases["checkout"].read() as session:
+            one = session.get_one(Checkout, started.id).status
+        with self.databases["inventory"].read() as session:
+            two = session.get_one(Reservation, started.id).status
+        with self.databases["orders"].read() as session:
+            three = session.query(Order).filter_by(checkout_id=started.id).one()
+            return one, two, f"{three.status}{'!' if three.needs_review else ''}"
+
+    def stock(self) -> tuple[int, int]:
+        with self.databases["inventory"].read() as session:
+            stock = session.get_one(Stock, "TEE")
+            return stock.on_hand, stock.reserved
+
+    def uses(self) -> list[str]:
+        with self.databases["checkout"].read() as session:
+            return [use.status for use in session.query(DiscountUse).order_by(DiscountUse.checkout_id)]
+
+
+@pytest.fixture
+def shop(sqlite_database: MakeDatabase) -> Iterator[Shop]:
+    made = Shop(sqlite_database)
+    made.fill(TEE=3)
+    yield made
+    made.inventory.close()
+
+
+SOLD = ("complete", "committed", "paid")
+
+
+def test_expire_call_that_loses_to_the_payment_sells(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("pay", started, method="card")
+    with pytest.raises(AlreadyPaid):
+        shop.checkouts.give_up(started.id)
+    shop.hear()
+    assert shop.ends(started) == SOLD
+    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+
+
+def test_expire_call_that_beats_the_payment_frees_everything(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.checkouts.give_up(started.id)
+    assert (
+        shop.control.post("/_control/pay", json={"session_id": started.session_id, "method": "card"}).status_code == 400
+    )
+    shop.hear()
+    assert shop.ends(started) == ("canceled", "released", "canceled")
+    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+
+
+def test_payment_whose_webhook_comes_after_the_reservation_lapsed_takes_the_pieces_again(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("pay", started, method="card")
+    reservations.expire_due(shop.databases["inventory"], shop.now() + GONE)
+    assert shop.stock() == (3, 0)
+    shop.hear()
+    assert shop.ends(started) == SOLD
+    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+
+
+def test_payment_for_a_lapsed_reservation_whose_pieces_are_sold_is_kept_and_reviewed(shop: Shop) -> None:
+    late = shop.start("late", 3)
+    shop.act("pay", late, method="card")
+    reservations.expire_due(shop.databases["inventory"], shop.now() + GONE)
+    other = shop.start("other", 2)
+    shop.act("pay", other, method="card")
+    shop.hear()
+    first, second = shop.ends(late), shop.ends(other)
+    assert {first[:2], second[:2]} == {("complete", "committed")}
+    assert sorted([first[2], second[2]]) == ["paid", "paid!"]
+    assert shop.stock() == (0, 0)
+
+
+def test_webhook_of_a_payment_that_was_lost_is_made_good_by_the_sweep(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("pay", started, method="card")
+    shop.hear(losing="checkout.session.completed")
+    shop.later(timedelta(minutes=39))
+    assert shop.ends(started) == SOLD
+    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+
+
+def test_webhook_of_an_expiry_that_was_lost_is_made_good_by_the_sweep(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("expire", started)
+    shop.hear(losing="checkout.session.expired")
+    shop.later(timedelta(minutes=39))
+    assert shop.ends(started) == ("expired", "released", "expired")
+    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "stock", "use"),
+    [
+        ("sepa_success", SOLD, (2, 0), "used"),
+        ("sepa_fail", ("complete", "released", "payment_failed"), (3, 0), "released"),
+    ],
+)
+@pytest.mark.parametrize("lost", [False, True], ids=["told", "lost and found"])
+def test_delayed_payment_outlives_the_session(
+    shop: Shop, method: str, end: tuple[str, str, str], stock: tuple[int, int], use: str, lost: bool
+) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("pay", started, method=method)
+    shop.hear()
+    shop.later(GONE)
+    shop.later(timedelta(days=5))
+    assert shop.ends(started) == ("complete", "held", "payment_pending")
+    assert (shop.stock(), shop.uses()) == ((3, 1), ["held"])
+    shop.act("settle", started)
+    ending = "succeeded" if method == "sepa_success" else "failed"
+    shop.hear(losing=f"checkout.session.async_payment_{ending}" if lost else "")
+    shop.later(timedelta(days=2))
+    shop.later(timedelta(days=2))
+    assert shop.ends(started) == end
+    assert (shop.stock(), shop.uses()) == (stock, [use])
+
+
+def test_customer_who_opens_two_sessions_may_pay_one_or_both(shop: Shop) -> None:
+    first, second = shop.start("first", 2), shop.start("second", 1)
+    with pytest.raises(OutOfStock):
+        shop.start("one too many")
+    shop.act("pay", second, method="card")
+    shop.act("expire", first)
+    shop.hear()
+    assert (shop.ends(first), shop.ends(second)) == (("expired", "released", "expired"), SOLD)
+    assert shop.stock() == (2, 0)
+    third = shop.start("third", 2)
+    shop.act("pay", third, method="card")
+    shop.hear()
+    assert shop.ends(third) == SOLD
+    assert shop.stock() == (0, 0)
+
+
+def test_recovered_cart_is_sold_once_and_counts_once(shop: Shop) -> None:
+    started = shop.start(discount_code="ONCE")
+    shop.act("expire", started)
+    shop.hear()
+    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+    shop.control.get(f"/r/{started.session_id}")
+    recovered = shop.account.store.all("checkout.session")[0]
+    assert (recovered["recovered_from"], recovered["amount_total"]) == (started.session_id, started.amount_total)
+    pay = {"session_id": recovered["id"], "method": "card"}
+    assert shop.control.post("/_control/pay", json=pay).status_code == 200
+    shop.hear()
+    assert shop.ends(started) == SOLD
+    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+
+
+@st.composite
+def carts(draw: st.DrawFn) -> dict[str, Any]:
+    currency = draw(st.sampled_from(sorted(PRICES)))
+    percent = draw(st.integers(1, 100))
+    step = {"isk": 100, "kwd": 10}.get(currency, 1)
+    amount = draw(st.integers(1, 3000)) * step
+    return {
+        "currency": currency,
+        "items": draw(
+            st.lists(st.tuples(st.sampled_from(PRICES[currency]), st.integers(1, 20)), min_size=1, max_size=5)
+        ),
+        "discount": draw(st.sampled_from([None, {"percent_off": percent}, {"amounts_off": {currency: amount}}])),
+        "shipping": draw(st.sampled_from([0, 70])) * step,
+    }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(carts())
+def test_stripe_charges_what_was_shown(shop: Shop, cart: dict[str, Any]) -> None:
+    currency, count = cart["currency"], len(cart["items"])
+    products = [
+        {"sku": f"P{at}", "group": "G", "name": "P", "prices": {currency: price}}
+        for at, (price, _) in enumerate(cart["items"])
+    ]
+    standard = {"id": "standard", "name": "S", "amounts": {currency: cart["shipping"]}, "min_days": 1, "max_days": 2}
+    shipping, discounts = [standard], [{"code": "OFF", **cart["discount"]}] if cart["discount"] else []
+    document = {"products": products, "shipping_options": shipping, "discounts": discounts}
+    catalogue.seed(shop.databases["checkout"], document)
+    ledger.seed(shop.databases["inventory"], {"products": [{"sku": f"P{at}", "stock": 10_000} for at in range(count)]})
+    items = [Item(f"P{at}", quantity) for at, (_, quantity) in enumerate(cart["items"])]
+    wish = Wish(items=items, currency=currency, discount_code="OFF" if discounts else None)
+    try:
+        started = shop.checkouts.start(wish, None)
+    except AmountTooSmall:
+        return
+    session = shop.account.store.get("checkout.session", str(started.session_id))
+    charged = session["total_details"]
+    assert (session["amount_subtotal"], session["amount_total"]) == (started.amount_subtotal, started.amount_total)
+    assert (charged["amount_discount"], charged["amount_shipping"]) == (
+        started.amount_discount,
+        started.amount_shipping,
+    )
+    assert sum(line["amount_total"] for line in started.lines) == started.amount_total - started.amount_shipping
