@@ -203,7 +203,8 @@ class Checkout(Base):
         return self.status in (NEW, OPEN) and self._end(EXPIRED)
 
     def cancel(self) -> bool:
-        return self.status == OPEN and self._end(CANCELED)
+        """The customer has given up an open checkout. Stripe's news of that end may have come before its answer."""
+        return self.status in (OPEN, EXPIRED) and self._end(CANCELED)
 
     def abandon(self, check_at: datetime) -> bool:
         """Whoever was working on it can no longer finish; the sweep clears away what they left, from `check_at`."""

@@ -21,6 +21,19 @@ def test_repeat_changes_nothing(world: Any) -> None:
     assert len(world.announced()) == 2
 
 
+def test_webhook_that_is_faster_than_stripes_answer_does_not_make_it_an_expiry(world: Any) -> None:
+    checkout = world.start()
+
+    def tell_first(path: str) -> None:
+        if path.endswith("/expire"):
+            world.tell("expired", checkout.id)
+
+    world.stripe.after = tell_first
+    assert world.checkouts.give_up(checkout.id).status == models.CANCELED
+    assert world.inventory.reservations == {}
+    assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+
+
 def test_payment_that_was_faster_wins(any_world: Any) -> None:
     checkout = any_world.start()
     any_world.stripe.pay("cs_test_1")
