@@ -28,9 +28,11 @@ def refund(play: Play) -> None:
     one = {"lines": [{"sku": sku, "quantity": 1, "restock": True}], "reason": "requested_by_customer"}
     play.check("refund of one piece", 201, _once(play, bought, "refunds", **one))
     _check_refunded(play, bought, "partial", 1999)
+    play.check("stock", (before[0] - 1, before[1]), lambda: play.stock(sku))
     play.check("too much", 422, _once(play, bought, "refunds", amount=bought["amount_total"]))
     play.check("refund of the rest", 201, _once(play, bought, "refunds", restock=True))
     _check_refunded(play, bought, "full", bought["amount_total"])
+    play.check("stock", before, lambda: play.stock(sku))
     play.check("e-mails", ["order_confirmed", "refund_succeeded", "refund_succeeded"], play.mails)
 
 
