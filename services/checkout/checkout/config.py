@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from environs import validate
+from events import stripe_api
 from events.config import Common, common, reading
 from events.money import SUPPORTED
 from marshmallow import ValidationError
 
 COUNTRY = re.compile("[A-Z]{2}")
 CURRENCY = "Give a currency that Stripe takes, in small letters."
-STRIPE_API = "https://api.stripe.com"
 MOST_LINES = 100  # line items that Stripe takes in one session
 DAY = 24 * 60  # minutes; Stripe ends every session after a day
 
@@ -27,7 +27,7 @@ class Config(Common):
     """
 
     stripe_api_key: str = field(repr=False)
-    stripe_api_base: str = STRIPE_API
+    stripe_api_base: str = stripe_api.API
     inventory_url: str
     shop_url: str
     allowed_origins: Sequence[str] = ()
@@ -61,7 +61,7 @@ def load() -> Config:
         return Config(
             **common(env, service="checkout", port=8001, service_token=True),
             stripe_api_key=env.str("STRIPE_API_KEY"),
-            stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API, validate=_web_address),
+            stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API, validate=_web_address),
             inventory_url=env.str("INVENTORY_URL", validate=_web_address),
             shop_url=env.str("SHOP_URL", validate=_web_address),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [], validate=_web_addresses) or ()),  # None: a bad list

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import stripe
+from events import stripe_api
 from events.telemetry import get_logger
 
 from checkout.models import INCLUSIVE, Checkout
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from stripe.params import CouponCreateParams
     from stripe.params.checkout import SessionCreateParams
 
-TIMEOUT = 10  # seconds a try; Stripe's slow answers come in about five, and the customer is waiting
-RETRIES = 2  # by the SDK: lost connections, timeouts, 409 and 5xx
 SHIPPING_TAX_CODE = "txcd_92010001"  # Stripe's code for shipping
 
 log = get_logger(__name__)
@@ -34,14 +33,9 @@ class StripeSessions:
         api_base: str,
         *,
         http_client: stripe.HTTPClient | None = None,
-        retries: int = RETRIES,
+        retries: int = stripe_api.RETRIES,
     ) -> None:
-        client = stripe.StripeClient(
-            api_key,
-            base_addresses={"api": api_base},
-            max_network_retries=retries,
-            http_client=http_client or stripe.RequestsClient(timeout=TIMEOUT),
-        )
+        client = stripe_api.client(api_key, api_base, retries=retries, http_client=http_client)
         self._sessions = client.v1.checkout.sessions
         self._coupons = client.v1.coupons
         self._intents = client.v1.payment_intents

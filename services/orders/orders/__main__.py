@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 import stripe
+from events import stripe_api
 from events.cli import configuration, service_cli
 from events.database import Database
 from events.instants import Instant
@@ -16,7 +17,7 @@ from orders.config import Config, load
 from orders.differences import Difference
 from orders.models import CHAINS
 from orders.reconcile import Reconciliation
-from orders.stripe_client import StripeRecords, stripe_client
+from orders.stripe_client import StripeRecords
 from orders.worker import create_worker
 
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
@@ -34,7 +35,7 @@ def reconcile(since: datetime, heal: bool, as_json: bool) -> None:
     """
     config: Config = configuration(load)
     found: list[Difference] = []
-    with stripe_client(config.stripe_api_key, config.stripe_api_base) as client:
+    with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
         run = Reconciliation(Database(config.database_url), StripeRecords(client), since)
         problem = _collect(run, found, heal=heal)
     (_tell_as_json if as_json else _tell)(since, run.compared, found)

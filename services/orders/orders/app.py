@@ -1,5 +1,6 @@
 """The web process, wired."""
 
+from events import stripe_api
 from events.backlog import InboxBacklog, OutboxBacklog
 from events.database import Database
 from events.inbox_api import inbox_blueprint
@@ -11,14 +12,13 @@ from orders.api import Parts, blueprint
 from orders.config import Config, load
 from orders.models import CHAINS
 from orders.refunding import Refunding
-from orders.stripe_client import lasting_client
 from orders.stripe_refunds import StripeRefunds
 
 
 def create_app(config: Config, *, database: Database | None = None, stripe: StripeRefunds | None = None) -> Flask:
     """Everything that is not given is made from the configuration."""
     database = database or Database(config.database_url)
-    stripe = stripe or StripeRefunds(lasting_client(config.stripe_api_key, config.stripe_api_base))
+    stripe = stripe or StripeRefunds(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
     app = create_web_app(
         config,
         title="Clozit orders",

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from environs import validate
+from events import stripe_api
 from events.catalogue import REVIEW_REASONS
 from events.config import Common, common, reading
 
 REASONS = validate.ContainsOnly(REVIEW_REASONS, error=f"Give any of {', '.join(REVIEW_REASONS)}.")
-STRIPE_API = "https://api.stripe.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Config(Common):
     """
 
     stripe_api_key: str = field(repr=False)
-    stripe_api_base: str = STRIPE_API
+    stripe_api_base: str = stripe_api.API
     allowed_origins: Sequence[str] = ()
     review_auto_refund: Sequence[str] = ()
 
@@ -30,7 +30,7 @@ def load() -> Config:
         return Config(
             **common(env, service="orders", port=8003),
             stripe_api_key=env.str("STRIPE_API_KEY"),
-            stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API),
+            stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
             review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS) or ()),  # None: a bad one
         )

@@ -1,15 +1,12 @@
 """What Stripe knows of our sessions and payments; objects as plain JSON values."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import stripe
 
-TIMEOUT = 10  # seconds a try
-RETRIES = 2  # by the SDK: lost connections, timeouts, 409 and 5xx
 PAGE = 100  # the most that Stripe puts on one
 MISSING = "resource_missing"
 
@@ -78,23 +75,6 @@ class StripeRecords:
     def intent(self, intent_id: str) -> Intent:
         found = self._intents.retrieve(intent_id, {"expand": ["latest_charge"]})
         return _intent(found.to_dict(for_json=True))
-
-
-def lasting_client(api_key: str, api_base: str) -> stripe.StripeClient:
-    """For a process that lives long. One try a call: what it asks for is kept, and asked for again by the worker."""
-    http_client = stripe.RequestsClient(timeout=TIMEOUT)
-    return stripe.StripeClient(
-        api_key, base_addresses={"api": api_base}, max_network_retries=0, http_client=http_client
-    )
-
-
-@contextmanager
-def stripe_client(api_key: str, api_base: str) -> Iterator[stripe.StripeClient]:
-    """A client that lets go of its connections in the end."""
-    with closing(stripe.RequestsClient(timeout=TIMEOUT)) as http_client:
-        yield stripe.StripeClient(
-            api_key, base_addresses={"api": api_base}, max_network_retries=RETRIES, http_client=http_client
-        )
 
 
 def checkout_id_of(obj: Object) -> str | None:

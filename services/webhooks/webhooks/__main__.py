@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 import stripe
-from events import publisher
+from events import publisher, stripe_api
 from events.cli import configuration, service_cli
 from events.consumer import connect, declare_topology
 from events.errors import Unpublished
@@ -17,7 +17,7 @@ from events.instants import Instant
 from events.telemetry import configure_logging
 
 from webhooks import backfill as recovery
-from webhooks.backfill import MAX_TYPES, Backfill, Report, interruptible, stripe_events, within_reach
+from webhooks.backfill import MAX_TYPES, Backfill, Report, StripeEvents, interruptible, within_reach
 from webhooks.config import Config, load
 
 main = service_cli("webhooks", load=load, app="webhooks.app:create_wsgi")
@@ -60,9 +60,13 @@ def backfill(since: datetime, types: list[str], rate: float, starting_after: str
     publishing = (
         nullcontext() if dry_run else closing(publisher.connect(config.broker_url, declare=config.broker_declare))
     )
-    with publishing as broker, stripe_events(config.stripe_api_key, config.stripe_api_base) as events, interruptible():
+    with (
+        publishing as broker,
+        stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client,
+        interruptible(),
+    ):
         filling = Backfill(broker, report, livemode=config.livemode, rate=rate)
-        problem = _run(filling, report, events.since(since, types, starting_after))
+        problem = _run(filling, report, StripeEvents(client).since(since, types, starting_after))
     click.echo(json.dumps({"since": _iso(since), "dry_run": dry_run, "complete": problem is None, **vars(report)}))
     if report.skipped_livemode:
         click.echo(f"{report.skipped_livemode} events are of Stripe's other mode: is LIVEMODE right?", err=True)

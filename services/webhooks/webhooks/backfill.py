@@ -8,7 +8,7 @@ after the last event that it has settled: everything newer is with the broker, e
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 LISTED_FOR = timedelta(days=30)  # Stripe lists no older events
 MAX_TYPES = 20  # Stripe's limit for a listing
 PAGE = 100  # the most that Stripe puts on one
-TIMEOUT = 10  # seconds a try
-RETRIES = 2  # by the SDK: lost connections, timeouts, 409 and 5xx
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds until an unconfirmed event is tried again; a broker restarts in less
 
 
@@ -54,10 +52,7 @@ class Report:
 class StripeEvents:
     """Stripe's list of events, newest first, each exactly as Stripe returns it."""
 
-    def __init__(self, api_key: str, api_base: str, http_client: stripe.HTTPClient) -> None:
-        client = stripe.StripeClient(
-            api_key, base_addresses={"api": api_base}, max_network_retries=RETRIES, http_client=http_client
-        )
+    def __init__(self, client: stripe.StripeClient) -> None:
         self._events = client.v1.events
 
     def since(self, since: datetime, types: Sequence[str], starting_after: str | None) -> Iterator[dict[str, Any]]:
@@ -73,12 +68,6 @@ class StripeEvents:
             yield from page["data"]
             has_more = page["has_more"] and bool(page["data"])
             starting_after = page["data"][-1]["id"] if has_more else None
-
-
-@contextmanager
-def stripe_events(api_key: str, api_base: str) -> Iterator[StripeEvents]:
-    with closing(stripe.RequestsClient(timeout=TIMEOUT)) as http_client:
-        yield StripeEvents(api_key, api_base, http_client)
 
 
 class Backfill:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from environs import validate
+from events import stripe_api
 from events.config import Common, common, reading
-
-STRIPE_API = "https://api.stripe.com"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class Config(Common):
     webhook_secrets: Sequence[str] = field(repr=False)
     livemode: bool
     stripe_api_key: str = field(default="", repr=False)
-    stripe_api_base: str = STRIPE_API
+    stripe_api_base: str = stripe_api.API
 
 
 def load() -> Config:
@@ -29,5 +28,5 @@ def load() -> Config:
             webhook_secrets=env.list("STRIPE_WEBHOOK_SECRETS", validate=validate.Length(min=1)),
             livemode=env.bool("LIVEMODE"),
             stripe_api_key=env.str("STRIPE_API_KEY", ""),
-            stripe_api_base=env.str("STRIPE_API_BASE", STRIPE_API),
+            stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API),
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import stripe
 from click.testing import CliRunner, Result
-from events import outbox
+from events import outbox, stripe_api
 from events.database import Database
 from events.envelope import own_event
 from events.testing import Bus, deliver, outbox_events
@@ -107,13 +107,13 @@ def clock() -> dict[str, float]:
 @pytest.fixture
 def shop(clock: dict[str, float], database: Database) -> Iterator[Shop]:
     fake = FakeStripe(followup_delay=HOUR, sepa_delay=HOUR, time_source=lambda: time.time() - clock["behind"])
-    with fake, stripe_client.stripe_client("sk_test_x", fake.url) as client:
+    with fake, stripe_api.closing_client("sk_test_x", fake.url) as client:
         yield Shop(fake, client, database)
 
 
 @pytest.fixture
 def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconciling:
-    monkeypatch.setattr(stripe_client, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "RETRIES", 0)
     environment = {
         "DATABASE_URL": str(shop.database.engine.url),
         "BROKER_URL": "memory://",

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import stripe
 from click.testing import CliRunner, Result
-from events import publisher
+from events import publisher, stripe_api
 from events.config import ConfigError
 from events.envelope import Event
 from events.errors import Unpublished
@@ -257,7 +257,7 @@ def test_stripe_away_is_told_with_how_to_go_on(
     fake: FakeStripe, buy: Buy, broker: RecordingPublisher, run: Backfilling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buy(60)
-    monkeypatch.setattr(backfill, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "RETRIES", 0)
     fake.add_fault("api_500", path="/v1/events", nth=2)
     result = run("--since", "1h")
     assert result.exit_code == 1
