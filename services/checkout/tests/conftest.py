@@ -77,7 +77,6 @@ class FakeStripe(stripe.HTTPClient):
         super().__init__()
         self.clock = clock
         self.sessions: dict[str, dict[str, Any]] = {}
-        self.intents: dict[str, str] = {}  # status by id
         self.coupons: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
         self.calls: list[tuple[str, str]] = []
@@ -97,8 +96,6 @@ class FakeStripe(stripe.HTTPClient):
     def answer(self, method: str, path: str, headers: Any, form: str) -> tuple[int, dict[str, Any]]:
         if method.upper() == "POST" and path in ("/v1/checkout/sessions", "/v1/coupons"):
             return self.create(path, headers["Idempotency-Key"], form)
-        if path.startswith("/v1/payment_intents/"):
-            return 200, {"object": "payment_intent", "status": self.intents[path.split("/")[3]]}
         session = self.sessions.get(path.split("/")[4])
         if session is None:
             return error(404, "resource_missing")
@@ -144,12 +141,6 @@ class FakeStripe(stripe.HTTPClient):
 
     def pay(self, session_id: str) -> None:
         self.sessions[session_id].update(status="complete", payment_status="paid", url=None)
-
-    def pay_later(self, session_id: str) -> None:
-        """By a delayed method: the money is on its way, and has an intent."""
-        paid_by = f"pi_of_{session_id}"
-        self.intents[paid_by] = "processing"
-        self.sessions[session_id].update(status="complete", payment_status="unpaid", payment_intent=paid_by, url=None)
 
 
 def error(status: int, code: str | None, kind: str = "invalid_request_error") -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from events.money import THREE_DECIMAL, TWO_DECIMAL_WHOLE
+from events.money import step as step_of
 
 from orders.models import OrderLine, RefundIntention
 
@@ -18,7 +18,7 @@ def worth(
     lines: Sequence[OrderLine], goods_paid: int, currency: str, done: Mapping[str, int], pieces: Mapping[str, int]
 ) -> int:
     """The amount for so many more `pieces` of each sku, after those that are `done`; as Stripe takes it."""
-    step = _step(currency)
+    step = step_of(currency)
     total = sum(line.amount_total for line in lines)
     if not total:
         return 0
@@ -49,10 +49,3 @@ def returning_pieces(intentions: Iterable[RefundIntention]) -> Counter[str]:
     return pieces_of(
         line for intention in intentions if intention.counts for line in intention.lines if line["restock"]
     )
-
-
-def _step(currency: str) -> int:
-    """Stripe takes whole ISK and UGX, and three-decimal currencies in tens of their minor unit."""
-    if currency in TWO_DECIMAL_WHOLE:
-        return 100
-    return 10 if currency in THREE_DECIMAL else 1
