@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from prometheus_client import Counter
 from sqlalchemy import (
     JSON,
     Connection,
@@ -121,6 +122,13 @@ class Database:
     def _after_commit(self, session: Session) -> None:
         for channel in session.info.pop("announced", ()):
             self.signal(channel).set()
+        for counter in session.info.pop("counted", ()):
+            counter.inc()
+
+
+def count(session: Session, counter: Counter) -> None:
+    """After the commit, count one more: what is rolled back did not happen."""
+    session.info.setdefault("counted", []).append(counter)
 
 
 def wake(session: Session, channel: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import pika
 from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from events import topology
 from events.envelope import Event
@@ -36,6 +36,7 @@ CONNECT_TIMEOUT = 3.0  # seconds for TCP, TLS and AMQP together
 
 CONFIRMED = Counter("clozit_published_total", "Messages by what the broker said", ["outcome"])
 _CONFIRMED, _UNCONFIRMED = CONFIRMED.labels("confirmed"), CONFIRMED.labels("unconfirmed")  # looked up once
+IN_FLIGHT = Gauge("clozit_publish_in_flight", "Messages handed over and not yet answered", multiprocess_mode="livesum")
 LATENCY = Histogram(
     "clozit_publish_seconds",
     "From hand-over to confirm",
@@ -104,6 +105,7 @@ class PikaPublisher:
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._under_way = 0
+        IN_FLIGHT.set_function(lambda: self._under_way)
         self._flush_wanted = False
         self._closing = False  # no new publishes
         self._stopping = False  # no new connections

@@ -3,14 +3,15 @@
 Whoever touches several skus takes them in the order of their names, so two transactions never wait for each other.
 """
 
-from collections import Counter
+import collections
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from events import outbox
-from events.database import Database, insert_once, lock, skip_locked
+from events.database import Database, count, insert_once, lock, skip_locked
 from events.envelope import Event
+from prometheus_client import Counter
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,8 @@ from inventory.models import COMMITTED, HELD, SALE, Reservation, ReservationLine
 BATCH = 100  # reservations an expiry transaction ends; short enough that nobody notices its locks
 
 Quantities = Mapping[str, int]
+
+RESERVATIONS = Counter("clozit_reservations_total", "Reservations by what became of them", ["outcome"])
 
 
 class OutOfStock(Exception):  # noqa: N818 - an answer, not an error
@@ -53,6 +56,7 @@ def reserve(
             for sku, quantity in wanted.items()
         )
         session.flush()
+        count(session, RESERVATIONS.labels("held"))
     reservation = _required(session, checkout_id)
     if not first:
         _confirm_same(reservation, wanted)
@@ -82,6 +86,7 @@ def commit(session: Session, reservation: Reservation, *, at: datetime, causatio
                 session, stock, SALE, -taken, reason="paid", actor="stripe", at=at, checkout_id=line.checkout_id
             )
     session.flush()
+    count(session, RESERVATIONS.labels("committed"))
     _tell_oversold(session, reservation, causation)
     return True
 
@@ -93,6 +98,7 @@ def release(session: Session, reservation: Reservation) -> bool:
     was_held = reservation.status == HELD
     if reservation.release() and was_held:
         _give_back(session, [reservation])
+        count(session, RESERVATIONS.labels("released"))
     return was_held
 
 
@@ -117,7 +123,7 @@ def expire_due(database: Database, now: datetime) -> int:
 
 def by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Quantities by sku, in the order of the skus' names."""
-    quantities: Counter[str] = Counter()
+    quantities: collections.Counter[str] = collections.Counter()
     for sku, quantity in lines:
         quantities[sku] += quantity
     return dict(sorted(quantities.items()))
@@ -141,6 +147,7 @@ def _expire_batch(database: Database, now: datetime) -> int:
         reservations = session.scalars(skip_locked(session, due)).all()
         for reservation in reservations:
             reservation.expire()
+            count(session, RESERVATIONS.labels("expired"))
         _give_back(session, reservations)
     return len(reservations)
 
@@ -149,6 +156,7 @@ def _hold(session: Session, wanted: Quantities) -> None:
     short = [sku for sku, quantity in sorted(wanted.items()) if not _hold_line(session, sku, quantity)]
     if short:
         there = shelf(session, short)
+        RESERVATIONS.labels("out_of_stock").inc()  # at once: this transaction is rolled back
         raise OutOfStock(
             [
                 {"sku": sku, "requested": wanted[sku], "available": there[sku].available if sku in there else 0}
@@ -196,6 +204,7 @@ def _tell_oversold(session: Session, reservation: Reservation, causation: Event)
         if line.missing
     ]
     if missing:
+        count(session, RESERVATIONS.labels("oversold"))
         data = {"checkout_id": reservation.checkout_id, "lines": missing}
         outbox.add(
             session,

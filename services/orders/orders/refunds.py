@@ -7,8 +7,9 @@ sum, and no list: it is not counted.
 from typing import Any
 
 from events import outbox
-from events.database import insert_once
+from events.database import count, insert_once
 from events.telemetry import get_logger
+from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from orders.announcements import Cause, amount_text, announce, note
@@ -19,6 +20,8 @@ from orders.stripe_client import moment
 from orders.sums import derive_sums
 
 TOLD = {"succeeded": "orders.refund.succeeded", "failed": "orders.refund.failed", "canceled": "orders.refund.failed"}
+
+REFUNDS = Counter("clozit_refunds_total", "Changes of refunds' status, by what they became", ["status"])
 
 log = get_logger(__name__)
 
@@ -45,6 +48,7 @@ def record_refund(session: Session, order: Order, obj: dict[str, Any], cause: Ca
     if intention:
         _answer(session, order, intention, refund, said=obj["status"])
     if changed:
+        count(session, REFUNDS.labels(refund.status))
         derive_sums(session, order)
         derive_fulfillment(session, order)
         note(session, order, cause, f"refund-{refund.status}", _sentence(order, refund, intention))
