@@ -112,8 +112,9 @@ class Pipeline:
             self._wait_for(service)
             cpu = (process.cpu() - before) / max(1, self._handled(service) - ahead)
         moments = commits.times(self._system, service, first, purchases).values()
-        events = len(moments)
-        return Drain(service, events, events / (max(moments) - min(moments)), cpu)
+        events, first_commit = len(moments), min(moments)
+        later = sum(moment > first_commit for moment in moments)  # the first one's whole batch was before the clock
+        return Drain(service, events, later / (max(moments) - first_commit) if later else 0.0, cpu)
 
     def _latencies(self, service: str, first: int, purchases: int, begun: float, rate: float) -> Sequence[float]:
         found = commits.times(self._system, service, first, purchases)
