@@ -10,6 +10,9 @@ from events.errors import Ignored
 Handler = Callable[[Event, Session], None]
 
 
+NO_HANDLER = "no handler for such events"
+
+
 class Handlers:
     """A service's registry: routing key → handlers, run in the order of their definition.
 
@@ -36,13 +39,16 @@ class Handlers:
     def keys(self) -> Iterable[str]:
         return self._by_key.keys()
 
+    def knows(self, event: Event) -> bool:
+        """Whether there is a handler for such events."""
+        return event.routing_key in self._by_key
+
     def unblocks(self, event: Event) -> bool:
         return event.routing_key in self._unblocking
 
     def run(self, event: Event, session: Session) -> None:
         """Run the event's handlers. Raises `Ignored` where there is none, and whatever a handler raises."""
-        found = self._by_key.get(event.routing_key)
-        if found is None:
-            raise Ignored(f"no handler for {event.routing_key}")
-        for handler in found:
+        if not self.knows(event):
+            raise Ignored(NO_HANDLER)
+        for handler in self._by_key[event.routing_key]:
             handler(event, session)

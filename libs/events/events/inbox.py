@@ -140,9 +140,9 @@ def claim_new(session: Session, events: Sequence[Event]) -> set[str]:
     return set(session.scalars(statement.returning(InboxEvent.event_id)))
 
 
-def mark_ignored(session: Session, event: Event, reason: str) -> None:
+def mark_ignored(session: Session, event_ids: Sequence[str], reason: str) -> None:
     values = {"status": IGNORED, "error": reason}
-    session.execute(update(InboxEvent).where(InboxEvent.event_id == event.id).values(values))
+    session.execute(update(InboxEvent).where(InboxEvent.event_id.in_(event_ids)).values(values))
 
 
 def store_unhandled(session: Session, event: Event, status: str, error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """What becomes of a delivered event: the outcomes of the inbox, one transaction for the happy path.
 
-Several waiting messages share one transaction. When one of them does not simply succeed, everything is rolled back
-and they are taken one by one, so that a failing message never hurts its neighbours.
+Several waiting messages share one transaction. When one of them does not simply succeed, everything is rolled back,
+that one is taken alone and the others are tried together again; after a few such rounds they are taken one by one. So
+a failing message never hurts its neighbours, and a single stranger does not cost a batch its speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from events import inbox, tracing
 from events.database import Database, is_away, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet, Undecodable
-from events.handlers import Handlers
+from events.handlers import NO_HANDLER, Handlers
 from events.telemetry import get_logger
 
 SEEN = "seen"
+ROUNDS = 4  # transactions that a batch is tried in, each without the event that the one before failed at
 
 HANDLED = Counter("clozit_events_handled_total", "Events by what became of them", ["routing_key", "outcome"])
 HANDLING = Histogram("clozit_handling_seconds", "Time in an event's handler, its commit aside", ["routing_key"])
@@ -40,9 +42,16 @@ class Runner:
 
     def handle(self, events: Sequence[Event]) -> None:
         """Bring about the effect of each event, or store why not yet. After it returns, all may be acknowledged."""
-        if len(events) > 1 and self._together(events):
-            return
-        for event in events:
+        rest = list(events)
+        for _ in range(ROUNDS):
+            if len(rest) < 2:
+                break
+            troubled = self._together(rest)
+            if troubled is None:
+                return
+            self.handle_one(troubled)
+            rest = [event for event in rest if event.id != troubled.id]
+        for event in rest:
             self.handle_one(event)
 
     def handle_one(self, event: Event) -> str:
@@ -71,19 +80,27 @@ class Runner:
             tried += 1
         return tried
 
-    def _together(self, events: Sequence[Event]) -> bool:
+    def _together(self, events: Sequence[Event]) -> Event | None:
+        """All in one transaction; the event at which it had to be rolled back, if it had to be."""
+        current = events[0]
         try:
             with self._database.begin() as session:
                 new = inbox.claim_new(session, events)
-                for event in {event.id: event for event in events if event.id in new}.values():
-                    self._run(event, session)
+                fresh = {event.id: event for event in events if event.id in new}
+                unknown = [event.id for event in fresh.values() if not self._handlers.knows(event)]
+                if unknown:
+                    inbox.mark_ignored(session, unknown, NO_HANDLER)
+                for current in fresh.values():
+                    if self._handlers.knows(current):
+                        self._run(current, session)
         except Exception as error:
             if is_away(error):
                 raise
-            return False  # whoever failed will fail again alone, and be named
+            return current  # it will fail again alone, and be named
         for event in events:
-            self._count(event, inbox.DONE if event.id in new else SEEN)
-        return True
+            outcome = SEEN if event.id not in new else inbox.IGNORED if event.id in unknown else inbox.DONE
+            self._count(event, outcome)
+        return None
 
     def _fresh(self, event: Event) -> str:
         with self._database.begin() as session:
@@ -107,7 +124,7 @@ class Runner:
     def _ignore(self, session: Session, event: Event, reason: str) -> str:
         if not inbox.claim_new(session, [event]):
             return SEEN
-        inbox.mark_ignored(session, event, reason)
+        inbox.mark_ignored(session, [event.id], reason)
         return inbox.IGNORED
 
     def _put_off(self, event: Event, status: str, error: Exception) -> str:

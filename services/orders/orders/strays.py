@@ -26,7 +26,7 @@ def is_stray(session: Session, event: Event, payment_id: str) -> bool:
         return False
     kept = {"event_id": event.id, "payment_id": payment_id, "headers": dict(event.headers), "body": event.body}
     insert_once(session, Stray, **kept, kept_at=utcnow())
-    inbox.mark_ignored(session, event, f"no order of ours was paid with {payment_id}")
+    inbox.mark_ignored(session, [event.id], f"no order of ours was paid with {payment_id}")
     return True
 
 

@@ -18,6 +18,7 @@ from events.errors import Ignored, NotYet
 from events.handlers import Handlers
 from events.inbox import InboxEvent
 from events.migrations import INBOX, OUTBOX
+from events.runner import Runner
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
@@ -138,6 +139,23 @@ def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
     assert "ValueError: defect" in (retrying.traceback or "")
     assert waiting.next_attempt_at is not None
     assert retrying.next_attempt_at is not None
+
+
+def test_batch_is_tried_again_without_the_one_that_failed(database: Database, handlers: Handlers) -> None:
+    """The neighbours of a stranger, and of what has no handler, still share their transaction."""
+    commits: list[object] = []
+    listener.listen(database.engine, "commit", commits.append)
+    stranger = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_ignored")))
+    nobody = as_bus_event(stripe_event("product.updated", {"id": "prod_1", "object": "product"}))
+
+    Runner(database, handlers).handle([canceled(1), stranger, canceled(2), nobody, *map(canceled, range(3, 20))])
+
+    assert effects(database) == sorted(f"chk_{number}" for number in range(1, 20))
+    assert {row.event_id: row.error for row in rows(database, "ignored")} == {
+        stranger.id: "not ours",
+        nobody.id: "no handler for such events",
+    }
+    assert len(commits) == 2, "one for the stranger, one for all the others"
 
 
 def test_undecodable_body_goes_to_the_dead_queue(

@@ -29,7 +29,7 @@ def test_handlers_run_in_the_order_of_their_definition(handlers: Handlers) -> No
 
 def test_event_without_a_handler_is_ignored_with_the_reason(handlers: Handlers) -> None:
     handlers.on("a.b")(lambda *_: None)
-    with pytest.raises(Ignored, match=r"a\.b\.c"):
+    with pytest.raises(Ignored, match="no handler"):
         handlers.run(event("a.b.c"), SESSION)
 
 
