@@ -40,8 +40,9 @@ faults: $(READY) ## the fault suite alone, with its table: kills and freezes bro
 bench: $(READY) ## ingest and pipeline beside their peers and limits; ARGS="ingest --seconds 2" narrows
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(READY) ## write docs/events.md and docs/asyncapi.json from the catalogue
+docs: $(READY) ## write docs/events.md, docs/asyncapi.json and docs/configuration.md from the code
 	$(BIN)/python -m events.docs
+	$(BIN)/python docs/configuration.py
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -75,7 +76,7 @@ migration: $(READY) ## write a service's next revision: make migration SERVICE=o
 PROFILES ?= demo
 COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
 ifneq (,$(findstring demo,$(PROFILES)))
-COMPOSE := STRIPE_API_BASE=http://fake-stripe:12111 $(COMPOSE)
+COMPOSE := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 $(COMPOSE)
 endif
 
 secrets: ## make what is missing of the composed system's secrets, in .secrets/
@@ -86,6 +87,9 @@ up: secrets ## the whole system in containers, with the demo; PROFILES=demo,obse
 
 down: ## stop and remove the containers; the data stay (VOLUMES=-v removes them too)
 	COMPOSE_PROFILES=demo,observe docker compose down $(VOLUMES)
+
+smoke-compose: $(READY) ## what `make smoke` does, through the containers of `make up`
+	@$(BIN)/python -m demo --smoke --composed
 
 logs: ## follow the containers' logs; SERVICE=orders-worker for one
 	docker compose logs --follow --tail 100 $(SERVICE)

@@ -1,4 +1,7 @@
-"""python -m demo: the whole system in one process, for a person to try. --smoke: buys by itself, checks, exits."""
+"""python -m demo: the whole system in one process, for a person to try. --smoke: buys by itself, checks, exits.
+
+--composed: the same purchases through the system that `make up` started.
+"""
 
 import argparse
 import os
@@ -10,8 +13,10 @@ from pathlib import Path
 
 from demo.embedded import RealStripe, running
 from demo.ports import Ports, Taken
+from demo.remote import composed
 from demo.scenarios import Finding, play_all
 from demo.sums import Sum, compare
+from demo.system import System
 
 NOTICE = "The broker of this demo keeps its messages in memory: it is for trying things out, not for production."
 
@@ -19,7 +24,10 @@ NOTICE = "The broker of this demo keeps its messages in memory: it is for trying
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="make scripted purchases, check every effect, exit")
+    parser.add_argument("--composed", action="store_true", help="with --smoke: through the containers of `make up`")
     arguments = parser.parse_args()
+    if arguments.composed:
+        return play(composed())
     with tempfile.TemporaryDirectory(prefix="clozit-demo-") as folder:
         return smoke(Path(folder)) if arguments.smoke else serve(Path(folder))
 
@@ -46,8 +54,12 @@ def smoke(folder: Path) -> int:
     """Buy in every way, print what was seen; 1 if anything is not as it should be."""
     print(NOTICE, flush=True)
     with running(folder, Ports.free()) as system:
-        findings = play_all(system)
-        compared = compare(system)
+        return play(system)
+
+
+def play(system: System) -> int:
+    findings = play_all(system)
+    compared = compare(system)
     print(table(findings))
     print("\n" + table_of_sums(compared))
     wrong = [finding for finding in findings if not finding.ok]

@@ -77,7 +77,7 @@ def _pieces(system: System, orders: list[dict[str, Any]]) -> Iterator[Sum]:
         line["quantity"]
         for session in system.stripe.ledger["sessions"]
         if session["payment_status"] in PAID and session["metadata"].get("checkout_id") in sold
-        for line in system.stripe.account.store.line_items[session["id"]]
+        for line in system.stripe.line_items(session["id"])
     )
     ordered = sum(line["quantity"] for order in sold.values() for line in order["lines"])
     moved = Counter[str]()

@@ -105,6 +105,11 @@ def _act_as_customer(control: Blueprint, account: Account) -> None:
         session = account.store.get("checkout.session", _body("session_id")["session_id"])
         return jsonify(_locked(account, sessions.expire, session, AUTOMATIC))
 
+    @control.post("/recover")
+    def recover() -> Response:
+        session = account.store.get("checkout.session", _body("session_id")["session_id"])
+        return jsonify(_locked(account, sessions.recover, session))
+
 
 def _act_as_bank_or_shop(control: Blueprint, account: Account) -> None:
     @control.post("/settle")

@@ -75,6 +75,9 @@ class FakeStripe:
     def session(self, session_id: str) -> Object:
         return self.account.store.get("checkout.session", session_id)
 
+    def line_items(self, session_id: str) -> list[Object]:
+        return self.account.store.line_items[session_id]
+
     def add_webhook(self, url: str, secret: str) -> None:
         self.account.webhooks.endpoints.append(Endpoint(url, secret))
 

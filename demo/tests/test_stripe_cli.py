@@ -17,6 +17,7 @@ from events.testing.servers import wait_until
 from events.topology import BINDINGS, matches
 
 from demo.embedded import running
+from demo.fake_stripe import FakeStripe
 from demo.ports import Ports
 from demo.system import System
 
@@ -62,18 +63,19 @@ def test_triggers_end_well_and_are_nobodys_orders(tmp_path: Path, stripe_cli: An
     triggers = offered(stripe_cli("trigger", "--help").stdout)
     assert {"checkout.session.completed", "charge.refunded", "charge.dispute.created"} <= set(triggers)
     with running(tmp_path, Ports.free()) as system:
+        stripe = _fake(system)
 
         def trigger(event: str) -> tuple[str, int, str]:
-            ran = stripe_cli("trigger", event, "--api-base", system.stripe.url, "--api-key", API_KEY)
+            ran = stripe_cli("trigger", event, "--api-base", stripe.url, "--api-key", API_KEY)
             return event, ran.returncode, ran.stderr + ran.stdout
 
         with ThreadPoolExecutor(4) as pool:
             failed = [result for result in pool.map(trigger, triggers) if result[1] != 0]
         assert failed == []
-        system.stripe.advance(60)  # the bank's answer to debits
+        stripe.advance(60)  # the bank's answer to debits
         for event in triggers:
-            assert system.stripe.wait_event(event), f"{event} was never made"
-        assert system.stripe.wait_delivered(30)
+            assert stripe.wait_event(event), f"{event} was never made"
+        assert stripe.wait_delivered(30)
         _check_nobodys(system)
 
 
@@ -86,7 +88,12 @@ def _check_nobodys(system: System) -> None:
         assert system.get(service, path, operator=True).json()["items"] == []
 
 
+def _fake(system: System) -> FakeStripe:
+    assert isinstance(system.stripe, FakeStripe)
+    return system.stripe
+
+
 def _all_ignored(system: System, service: str, patterns: Sequence[str]) -> bool:
-    keys = {event["id"]: f"stripe.{event['type']}" for event in system.stripe.events()}
+    keys = {event["id"]: f"stripe.{event['type']}" for event in _fake(system).events()}
     bound = [event_id for event_id, key in keys.items() if any(matches(pattern, key) for pattern in patterns)]
     return inbox(system, service) == dict.fromkeys(bound, "ignored")

@@ -26,7 +26,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         lambda _logger, _name, fields: {"service": service, **_trace(), **fields},
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
