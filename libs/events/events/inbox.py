@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, LargeBinary, String, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, load_only, mapped_column
 
 from events import database
-from events.database import Json, UtcDateTime, metadata, skip_locked, utcnow
+from events.database import Json, UtcDateTime, lock, metadata, skip_locked, utcnow
 from events.envelope import Event
 
 DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (
@@ -38,6 +38,10 @@ BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
 # A missing cause is most often milliseconds late; Stripe's own retries end after three days.
 PATIENCE = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
 JITTER = 0.2  # so that what failed together is not tried together
+BATCH = 50  # rows a worker claims at once: enough to share a transaction, few enough to be tried one by one
+LEASE = timedelta(seconds=30)  # until what a dead worker had claimed is due again
+# What a row says while a worker has it in hand, and after, should the worker die with it.
+INTERRUPTED = "interrupted: the worker ended while it had this event in hand"
 KEPT = timedelta(days=35)  # longer than Stripe lists events (30 days): a backfill must meet its own traces
 
 
@@ -85,6 +89,25 @@ class InboxEvent(Base):
             headers=self.headers or {},
         )
 
+    def take(self) -> None:
+        """Count an attempt before it is made, and leave what is true should its process die: due again, or `failed`.
+
+        What was interrupted may have been a neighbour of what killed the worker, so it is due soon, and then tried
+        alone. If that is interrupted too, it follows the schedule of a failing event, and has one attempt more.
+        """
+        schedule = PATIENCE if self.status == WAITING else BACKOFF
+        if self.interrupted and self.attempts > len(schedule) + 1:
+            self.status, self.next_attempt_at, self.finished_at = FAILED, None, utcnow()
+            return
+        follows = self.interrupted and self.attempts < len(schedule)
+        self.next_attempt_at = utcnow() + (schedule[self.attempts] if follows else LEASE)
+        self.attempts += 1
+        self.error = INTERRUPTED
+
+    @property
+    def interrupted(self) -> bool:
+        return self.error == INTERRUPTED
+
     def finish(self, status: str, reason: str | None = None) -> None:
         """Handled, ignored or discarded: nothing more will be tried; the payload is dropped when it is handled."""
         self.status, self.finished_at, self.next_attempt_at = status, utcnow(), None
@@ -92,18 +115,17 @@ class InboxEvent(Base):
             self.body, self.headers, self.traceback, self.error = None, None, None, reason
 
     def put_off(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt, or give up as `failed` when the schedule is through."""
+        """After a counted attempt: schedule the next one, or give up as `failed` when the schedule is through."""
         schedule = PATIENCE if status == WAITING else BACKOFF
         if status != self.status:
-            self.attempts = 0  # what was spent on waiting is not taken from the retries
+            self.attempts = 1  # what was spent on waiting is not taken from the retries
         self.error = f"{type(error).__name__}: {error}"
         self.traceback = None if status == WAITING else "".join(traceback.format_exception(error))
-        if self.attempts >= len(schedule):
+        if self.attempts > len(schedule):
             self.status, self.next_attempt_at, self.finished_at = FAILED, None, utcnow()
         else:
             spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, guards nothing
-            self.status, self.next_attempt_at = status, utcnow() + schedule[self.attempts] * spread
-        self.attempts += 1
+            self.status, self.next_attempt_at = status, utcnow() + schedule[self.attempts - 1] * spread
 
 
 class InboxAudit(Base):
@@ -150,7 +172,7 @@ def store_unhandled(session: Session, event: Event, status: str, error: BaseExce
     if session.get(InboxEvent, event.id) is not None:
         return "seen"
     row = InboxEvent(**_row(event, status, received_at=utcnow()), body=event.body)
-    row.headers, row.attempts = dict(event.headers), 0
+    row.headers, row.attempts = dict(event.headers), 1
     row.put_off(status, error)
     session.add(row)
     session.flush()
@@ -181,15 +203,38 @@ def wake(session: Session, correlation_ids: Iterable[str]) -> None:
     )
 
 
-def claim_due(session: Session, now: datetime) -> InboxEvent | None:
-    """The row that has been due longest, locked until the transaction ends; None when nothing is due."""
-    statement = (
-        select(InboxEvent)
-        .where(InboxEvent.next_attempt_at <= now, InboxEvent.status.in_(PENDING))
-        .order_by(InboxEvent.next_attempt_at)
-        .limit(1)
-    )
-    return session.scalar(skip_locked(session, statement))
+def claim_due(session: Session, now: datetime) -> Sequence[InboxEvent]:
+    """Take the rows that have been due longest; commit before they are tried. Their payload is not loaded.
+
+    Only what waits or is retried has a `next_attempt_at`. To ask for the status too would let PostgreSQL, before it has
+    analyzed a sudden backlog, choose the status's index and sort all of it for each claim.
+    """
+    columns = load_only(InboxEvent.event_id, InboxEvent.status, InboxEvent.attempts, InboxEvent.error)
+    statement = select(InboxEvent).where(InboxEvent.next_attempt_at <= now).order_by(InboxEvent.next_attempt_at)
+    due = session.scalars(skip_locked(session, statement.options(columns).limit(BATCH))).all()
+    taken = [row for row in due if not row.interrupted] or due[:1]
+    for row in taken:
+        row.take()
+    return taken
+
+
+def hold(session: Session, taken: Sequence[InboxEvent]) -> Sequence[InboxEvent]:
+    """Those of the taken rows that nobody has touched since, whole, and locked until the transaction ends.
+
+    It waits for locks: another worker's claim that came a moment late locked these rows too before it let them be.
+    """
+    attempts = {row.event_id: row.attempts for row in taken}
+    statement = select(InboxEvent).where(InboxEvent.event_id.in_(attempts), InboxEvent.status.in_(PENDING))
+    rows = session.scalars(lock(session, statement.order_by(InboxEvent.occurred_at, InboxEvent.event_id))).all()
+    return [row for row in rows if row.interrupted and row.attempts == attempts[row.event_id]]
+
+
+def mark_done(session: Session, event_ids: Sequence[str]) -> None:
+    """Handled by a retry: all in one statement, and their payload dropped."""
+    dropped = dict.fromkeys(("next_attempt_at", "body", "headers", "traceback", "error"))
+    statement = update(InboxEvent).where(InboxEvent.event_id.in_(event_ids))
+    statement = statement.values(status=DONE, finished_at=utcnow(), **dropped)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def outlook(session: Session) -> tuple[bool, datetime | None]:

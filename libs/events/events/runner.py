@@ -17,6 +17,7 @@ from events.database import Database, is_away, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet, Undecodable
 from events.handlers import NO_HANDLER, Handlers
+from events.inbox import InboxEvent
 from events.telemetry import get_logger
 
 SEEN = "seen"
@@ -76,9 +77,33 @@ class Runner:
     def retry_due(self, now: datetime | None = None) -> int:
         """Try again every stored event that is due; how many were tried."""
         tried = 0
-        while self._retry_one(now or utcnow()):
-            tried += 1
+        while count := self.retry_batch(now):
+            tried += count
         return tried
+
+    def retry_batch(self, now: datetime | None = None) -> int:
+        """Try again those that have been due longest; how many were claimed.
+
+        The attempt is counted in a transaction before: an event whose handler kills the process would be claimed for
+        ever otherwise. Then all share one transaction, each in a savepoint, so that none hurts its neighbours.
+        """
+        with self._database.begin() as session:
+            taken = inbox.claim_due(session, now or utcnow())
+        if not taken:
+            return 0
+        for row in taken:
+            if row.status == inbox.FAILED:
+                log.error("gave up an event that its worker never survived", event_id=row.event_id)
+        outcomes: list[tuple[Event, str]] = []
+        with self._database.begin() as session:
+            for row in inbox.hold(session, taken):
+                event = row.event()
+                outcomes.append((event, self._retry(session, row, event)))
+            if done := [event.id for event, outcome in outcomes if outcome == inbox.DONE]:
+                inbox.mark_done(session, done)
+        for event, outcome in outcomes:
+            self._count(event, outcome)
+        return len(taken)
 
     def _together(self, events: Sequence[Event]) -> Event | None:
         """All in one transaction; the event at which it had to be rolled back, if it had to be."""
@@ -134,29 +159,22 @@ class Runner:
         with self._database.begin() as session:
             return write(session)
 
-    def _retry_one(self, now: datetime) -> bool:
-        with self._database.begin() as session:
-            row = inbox.claim_due(session, now)
-            if row is None:
-                return False
-            event = row.event()
-            try:
-                with session.begin_nested():
-                    self._run(event, session)
-            except Ignored as reason:
-                row.finish(inbox.IGNORED, str(reason))
-            except NotYet as reason:
-                row.put_off(inbox.WAITING, reason)
-            except Exception as error:
-                if is_away(error):
-                    raise
-                log.exception("handler failed again", event_id=event.id, attempts=row.attempts)
-                row.put_off(inbox.RETRYING, error)
-            else:
-                row.finish(inbox.DONE)
-            outcome = row.status
-        self._count(event, outcome)
-        return True
+    def _retry(self, session: Session, row: InboxEvent, event: Event) -> str:
+        try:
+            with session.begin_nested():
+                self._run(event, session)
+        except Ignored as reason:
+            row.finish(inbox.IGNORED, str(reason))
+        except NotYet as reason:
+            row.put_off(inbox.WAITING, reason)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("handler failed again", event_id=event.id, attempts=row.attempts)
+            row.put_off(inbox.RETRYING, error)
+        else:
+            return inbox.DONE
+        return row.status
 
     def _count(self, event: Event, outcome: str) -> None:
         HANDLED.labels(event.routing_key, outcome).inc()

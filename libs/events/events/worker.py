@@ -172,7 +172,7 @@ class Worker:
         until_due = (due_at - utcnow()).total_seconds()
         if until_due > 0:
             return min(RETRY_POLL, until_due)
-        return 0 if self._runner.retry_due() else ELSEWHERE
+        return 0 if self._runner.retry_batch() else ELSEWHERE  # a batch a look: a pause or a stop need not wait
 
     def _prune(self) -> None:
         now = utcnow()

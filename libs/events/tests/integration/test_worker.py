@@ -131,8 +131,9 @@ def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
     ]
     publish(canceled(1), *troubles, canceled(2))
     start()
-    wait_until(lambda: effects(database) == ["chk_1", "chk_2"] and len(rows(database, "retrying")) == 1, 30)
-    [ignored], [waiting], [retrying] = (rows(database, status) for status in ("ignored", "waiting", "retrying"))
+    statuses = ("ignored", "waiting", "retrying")
+    wait_until(lambda: effects(database) == ["chk_1", "chk_2"] and all(rows(database, each) for each in statuses), 30)
+    [ignored], [waiting], [retrying] = (rows(database, status) for status in statuses)
     assert ignored.error == "not ours"
     assert waiting.error == "NotYet: no order yet"
     assert waiting.event().object["id"] == "cs_waiting"
@@ -341,13 +342,3 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
         process.kill()
         process.wait()
     assert (effects(database), depth(broker_url, "orders")) == (["slow"], 0)
-
-
-def test_inbox_row_gives_up_after_its_schedule() -> None:
-    row = InboxEvent(event_id="evt_1", attempts=0, status=inbox.RETRYING)
-    for _ in inbox.BACKOFF:
-        row.put_off(inbox.RETRYING, ValueError("defect"))
-        assert row.status == inbox.RETRYING
-    row.put_off(inbox.RETRYING, ValueError("defect"))
-    assert row.status == inbox.FAILED
-    assert row.next_attempt_at is None

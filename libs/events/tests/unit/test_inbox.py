@@ -28,7 +28,7 @@ def row() -> InboxEvent:
         source="orders",
         occurred_at=NOW,
         status=RETRYING,
-        attempts=0,
+        attempts=1,
         headers={"version": 1},
         body=b"{}",
     )
@@ -41,6 +41,7 @@ def delays(row: InboxEvent, status: str, error: Exception) -> list[float]:
         row.put_off(status, error)
         if row.next_attempt_at is not None:
             found.append((row.next_attempt_at - NOW).total_seconds())
+            row.take()
     return found
 
 
@@ -86,8 +87,31 @@ def test_waiting_is_no_fault_and_has_no_traceback(row: InboxEvent) -> None:
 def test_fault_after_a_long_wait_is_tried_again(row: InboxEvent) -> None:
     for _ in range(7):
         row.put_off(WAITING, NotYet("the order"))
+        row.take()
     row.put_off(RETRYING, RuntimeError("a lock, a deploy"))
     assert row.status == RETRYING
+
+
+def test_what_its_worker_never_survives_ends_as_failed(row: InboxEvent) -> None:
+    """Nobody tells the outcome of an attempt: a lease first, then the schedule, then no more."""
+    row.put_off(RETRYING, RuntimeError("no"))
+    found = []
+    while row.status != FAILED:
+        row.take()
+        if row.next_attempt_at is not None:
+            found.append((row.next_attempt_at - NOW).total_seconds())
+    lease = inbox.LEASE.total_seconds()
+    assert found == [lease, *SECONDS[RETRYING][2:], lease, lease]
+    assert (row.error, row.finished_at, row.body) == (inbox.INTERRUPTED, NOW, b"{}")
+
+
+def test_neighbour_interrupted_in_its_last_attempt_has_another(row: InboxEvent) -> None:
+    row.attempts = len(SECONDS[RETRYING])
+    row.take()
+    row.take()
+    assert row.status == RETRYING
+    row.put_off(RETRYING, RuntimeError("no"))
+    assert row.status == FAILED
 
 
 @pytest.mark.parametrize("status", [DONE, IGNORED])

@@ -1,0 +1,157 @@
+"""The stored events are tried again: in batches, by several workers, each once, whatever one of them does."""
+
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from events import inbox, inbox_operations
+from events.database import Database, utcnow
+from events.envelope import Event, own_event
+from events.errors import Ignored, NotYet
+from events.handlers import Handlers
+from events.inbox import InboxEvent
+from events.migrations import INBOX
+from events.runner import Runner
+from events.testing.fixtures import MakeDatabase
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+# Starts a worker process after the other, as an orchestrator would, until nothing is left to try; each death is a line.
+ORCHESTRATOR = """
+import os, sys
+from datetime import timedelta
+from events import inbox
+from events.database import Database
+from events.handlers import Handlers
+from events.runner import Runner
+from sqlalchemy import text
+
+inbox.BACKOFF = (timedelta(0),) * 3
+inbox.LEASE = timedelta(0)
+handlers = Handlers()
+
+@handlers.on("checkout.session.canceled")
+def record(event, session):
+    session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
+    if event.id == "evt_7":
+        os._exit(9)
+
+while True:
+    child = os.fork()
+    if child == 0:
+        Runner(Database(sys.argv[1]), handlers).retry_due()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), file=sys.stderr, flush=True)
+    if status == 0:
+        break
+"""
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    registry = Handlers()
+
+    @registry.on("checkout.session.canceled")
+    def record(event: Event, session: Session) -> None:
+        session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
+        match event.id:
+            case "evt_ignored":
+                raise Ignored("not ours")
+            case "evt_waiting":
+                raise NotYet("no order yet")
+            case "evt_broken":
+                session.execute(text("SELECT * FROM nowhere"))
+
+    return registry
+
+
+def with_backlog(database: Database, ids: list[str]) -> Database:
+    """These events failed once, and are due."""
+    data = {"checkout_id": "chk_1", "session_id": "cs_1"}
+    with database.begin() as session:
+        session.execute(text("CREATE TABLE effects (event_id text)"))
+        for event_id in ids:
+            event = own_event("checkout.session.canceled", data, event_id=event_id)
+            inbox.store_unhandled(session, event, inbox.RETRYING, ValueError("defect"))
+        session.execute(update(InboxEvent).values(next_attempt_at=utcnow() - timedelta(minutes=1)))
+    return database
+
+
+def effects(database: Database) -> list[str]:
+    with database.read() as session:
+        return sorted(session.scalars(text("SELECT event_id FROM effects")))
+
+
+def found(database: Database, *event_ids: str) -> list[InboxEvent]:
+    with database.read() as session:
+        return [session.get_one(InboxEvent, event_id) for event_id in event_ids]
+
+
+def test_several_workers_share_a_backlog_and_handle_each_event_once(
+    postgres_database: MakeDatabase, handlers: Handlers
+) -> None:
+    ids = [f"evt_{number}" for number in range(2000)]
+    database = with_backlog(postgres_database([INBOX]), ids)
+    with ThreadPoolExecutor(4) as threads:
+        tried = list(threads.map(lambda _: Runner(database, handlers).retry_due(), range(4)))
+    assert sum(tried) == len(ids)
+    assert sum(count > 0 for count in tried) > 1
+    assert effects(database) == sorted(ids)
+    with database.read() as session:
+        assert Counter(session.scalars(select(InboxEvent.status))) == {inbox.DONE: len(ids)}
+
+
+def test_each_outcome_of_a_batch_is_kept_and_none_hurts_its_neighbours(
+    any_database: MakeDatabase, handlers: Handlers
+) -> None:
+    ids = ["evt_1", "evt_broken", "evt_2", "evt_ignored", "evt_waiting", "evt_3"]
+    database = with_backlog(any_database([INBOX]), ids)
+    assert Runner(database, handlers).retry_batch() == len(ids)
+    assert effects(database) == ["evt_1", "evt_2", "evt_3"]
+    done, broken, ignored, waiting = found(database, "evt_2", "evt_broken", "evt_ignored", "evt_waiting")
+    assert (done.status, done.error, done.body, done.next_attempt_at) == ("done", None, None, None)
+    assert (broken.status, broken.attempts) == ("retrying", 2)
+    assert "nowhere" in (broken.traceback or "")
+    assert (ignored.status, ignored.error) == ("ignored", "not ours")
+    assert (waiting.status, waiting.attempts, waiting.error) == ("waiting", 1, "NotYet: no order yet")
+
+
+def test_what_an_operator_settles_after_the_claim_is_not_tried(any_database: MakeDatabase, handlers: Handlers) -> None:
+    database = with_backlog(any_database([INBOX]), ["evt_1", "evt_2"])
+    with database.begin() as session:
+        taken = inbox.claim_due(session, utcnow())
+    with database.begin() as session:
+        inbox_operations.act(session, "discard", ["evt_1"], actor="ops", reason="test")
+    with database.begin() as session:
+        assert [row.event_id for row in inbox.hold(session, taken)] == ["evt_2"]
+
+
+def test_lease_that_another_worker_took_over_is_not_used(any_database: MakeDatabase) -> None:
+    """A worker that was frozen between claim and attempt comes too late."""
+    database = with_backlog(any_database([INBOX]), ["evt_1"])
+    later = utcnow() + 2 * inbox.LEASE
+    claims = []
+    for now in (utcnow(), later):
+        with database.begin() as session:
+            claims.append(inbox.claim_due(session, now))
+    with database.begin() as session:
+        late, current = (inbox.hold(session, claim) for claim in claims)
+    assert (len(late), len(current)) == (0, 1)
+
+
+def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_are_handled(
+    any_database: MakeDatabase,
+) -> None:
+    ids = [f"evt_{number}" for number in range(20)]
+    database = with_backlog(any_database([INBOX]), ids)
+    url = database.engine.url.render_as_string(hide_password=False)
+    run = subprocess.run([sys.executable, "-c", ORCHESTRATOR, url], capture_output=True, timeout=60, check=True)
+    assert run.stderr.split() == [b"9"] * 4 + [b"0"]  # one in the batch, three alone: 1 + 3 + one more attempts
+    assert effects(database) == sorted(set(ids) - {"evt_7"})
+    [poison] = found(database, "evt_7")
+    assert (poison.status, poison.error, poison.next_attempt_at) == ("failed", inbox.INTERRUPTED, None)
+    assert poison.event().data["checkout_id"] == "chk_1"
