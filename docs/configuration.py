@@ -23,7 +23,7 @@ ABOUT: Mapping[str, str] = {
     "METRICS_PORT": "Where a worker answers /healthz, /readyz and /metrics; 0: nowhere.",
     "LOG_LEVEL": "DEBUG (every request), INFO, WARNING or ERROR; logs are JSON on standard error.",
     "BROKER_URL": "`amqp://user:password@host:5672/%2F`, or `amqps://`; several nodes separated by `;`.",
-    "BROKER_DECLARE": "Whether the process declares exchanges, queues and bindings; `false` where `webhooks declare` does.",
+    "BROKER_DECLARE": "Whether it declares exchanges, queues and bindings; `false` where `webhooks declare` does.",
     "DATABASE_URL": "`postgresql://user:password@host/name`; `sqlite:///file` to try things out.",
     "OPERATOR_TOKENS": "Who may use the operators' routes: `name:token,name:token`, 16 characters or more each.",
     "SERVICE_TOKEN": "What checkout and inventory know each other by; 16 characters or more.",
@@ -40,7 +40,7 @@ ABOUT: Mapping[str, str] = {
     "DEFAULT_CURRENCY": "For carts that name none.",
     "MAX_QUANTITY": "Pieces of one line.",
     "MAX_LINES": "Lines of one cart.",
-    "PROMOTION_CODES": "Let customers type Stripe's promotion codes on the payment page; excludes our own discount there.",
+    "PROMOTION_CODES": "Take Stripe's promotion codes on the payment page; excludes our own discount there.",
     "SHIPPING_COUNTRIES": "Ask for an address in one of these, `DE,AT`; empty: none is asked for.",
     "COLLECT_PHONE": "Ask for a phone number.",
     "BILLING_ADDRESS": "`auto` or `required`.",
@@ -67,8 +67,8 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Each process reads its settings once, from the environment. A start with missing or bad ones names all of them and"
-    yield "exits 2. `NAME_FILE` may name a file that holds the value of `NAME`; secrets (†) are best given so. Besides these,"
+    yield "Each process reads its settings once, from the environment. A start with missing or bad ones names all of them"
+    yield "and exits 2. `NAME_FILE` may name a file that holds the value of `NAME`; secrets (†) are best given so. Besides,"
     yield "`OTEL_EXPORTER_OTLP_ENDPOINT` turns traces on everywhere, with the other variables that OpenTelemetry knows."
     for service in SERVICES:
         yield ""
