@@ -67,9 +67,9 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Each process reads its settings once, from the environment. A start with missing or bad ones names all of them"
-    yield "and exits 2. `NAME_FILE` may name a file that holds the value of `NAME`; secrets (†) are best given so. Besides,"
-    yield "`OTEL_EXPORTER_OTLP_ENDPOINT` turns traces on everywhere, with the other variables that OpenTelemetry knows."
+    yield "Each process reads its settings once, from the environment. A start with missing or bad ones names all of"
+    yield "them and exits 2. `NAME_FILE` may name a file that holds the value of `NAME`; secrets (†) are best given so."
+    yield "Besides, `OTEL_EXPORTER_OTLP_ENDPOINT` turns traces on, with the other variables that OpenTelemetry knows."
     for service in SERVICES:
         yield ""
         yield f"## {service}"
