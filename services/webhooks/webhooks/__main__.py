@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import stripe
+from amqp import PreconditionFailed
 from events import publisher, stripe_api
 from events.cli import configuration, service_cli
 from events.consumer import connect, declare_topology
@@ -36,8 +37,14 @@ def declare() -> None:
 
     For a broker on which the services' own users may not (BROKER_DECLARE=false); BROKER_URL bears one that may.
     """
-    with connect(configuration(load).broker_url) as connection:
-        declare_topology(connection.default_channel)
+    try:
+        with connect(configuration(load).broker_url) as connection:
+            declare_topology(connection.default_channel)
+    except PreconditionFailed as error:
+        raise click.ClickException(
+            f"the broker has a queue of other arguments, which cannot change: {error.reply_text}. "
+            "When that queue is empty, delete it and declare again."
+        ) from error
     click.echo("declared")
 
 
