@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test test-docker faults bench docs lint format types lock migration secrets up down logs smoke-compose clean
+.PHONY: help setup demo smoke test test-docker faults bench docs lint format types lock migration secrets up down logs smoke-compose test-compose clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ down: ## stop and remove the containers; the data stay (VOLUMES=-v removes them 
 
 smoke-compose: $(READY) ## what `make smoke` does, through the containers of `make up`
 	@$(BIN)/python -m demo --smoke --composed
+
+test-compose: $(READY) secrets ## the composed system for real: buys, scales, kills and restarts it under load, then removes it
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
 
 logs: ## follow the containers' logs; SERVICE=orders-worker for one
 	docker compose logs --follow --tail 100 $(SERVICE)
