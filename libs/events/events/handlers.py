@@ -19,7 +19,9 @@ class Handlers:
     Handlers work within the runner's transaction: they never commit, ack, publish or touch the network.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, share_transactions: bool = True) -> None:
+        """`share_transactions`: several events may be handled in one. Not where they lock rows across checkouts."""
+        self.share_transactions = share_transactions
         self._by_key: dict[str, list[Handler]] = {}
         self._unblocking: set[str] = set()
 

@@ -45,7 +45,7 @@ class Runner:
         """Bring about the effect of each event, or store why not yet. After it returns, all may be acknowledged."""
         rest = list(events)
         for _ in range(ROUNDS):
-            if len(rest) < 2:
+            if len(rest) < 2 or not self._handlers.share_transactions:
                 break
             troubled = self._together(rest)
             if troubled is None:
@@ -115,7 +115,8 @@ class Runner:
                 unknown = [event.id for event in fresh.values() if not self._handlers.knows(event)]
                 if unknown:
                     inbox.mark_ignored(session, unknown, NO_HANDLER)
-                for current in fresh.values():
+                # By checkout: transactions that lock the same checkouts' rows take them in the same order.
+                for current in sorted(fresh.values(), key=lambda event: event.correlation_id or ""):
                     if self._handlers.knows(current):
                         self._run(current, session)
         except Exception as error:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from events import tracing
 from events.database import Json, UtcDateTime, metadata
 from events.migrations import INBOX, OUTBOX, Chain
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
@@ -169,6 +170,7 @@ class Checkout(Base):
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     url: Mapped[str | None] = mapped_column(Text())
     livemode: Mapped[bool | None]
+    traceparent: Mapped[str | None] = mapped_column(String(64), default=tracing.traceparent)
 
     def adopt(self, found: Mapping[str, Any]) -> bool:
         """Take in the session that Stripe made for this checkout; False if one is known already."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import stripe
-from events import stripe_api
+from events import stripe_api, tracing
 from events.telemetry import get_logger
 
 from checkout.models import INCLUSIVE, Checkout
@@ -75,6 +75,8 @@ class StripeSessions:
 
 def session_params(checkout: Checkout) -> "SessionCreateParams":
     metadata = {"checkout_id": checkout.id}
+    if checkout.traceparent:
+        metadata[tracing.HEADER] = checkout.traceparent  # Stripe's events bring it back
     params: SessionCreateParams = {
         "mode": "payment",
         "client_reference_id": checkout.id,

@@ -12,7 +12,9 @@ from inventory.models import COMMITTED, Reservation
 
 DELAYED = timedelta(days=14)  # the slowest delayed payment method that Stripe lists takes that long to fail
 
-handlers = Handlers()
+# A transaction each: stock is locked in the order of its skus, which holds for one checkout alone, and customers who
+# want the same stock wait for it.
+handlers = Handlers(share_transactions=False)
 
 
 @handlers.on("stripe.checkout.session.completed", unblocks=True)

@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 from events.database import Database
+from events.runner import Runner
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
+from events.testing.servers import wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.app import create_app
 from inventory.config import Config
 from inventory.handlers import handlers
 from inventory.models import CHAINS
 from inventory.reservations import expire_due
+from sqlalchemy import text
 
 BUYERS = 50
 AT_ONCE = 20  # connections that one process's pool has
@@ -95,3 +98,31 @@ def test_payment_and_expiry_at_once_sell_or_give_back_but_not_both(
     at_once(pay_or_expire, 20)
     assert shelf.pieces() == {"TEE": (0, 0), "SOCK": (0, 0)}
     assert {shelf.status(f"chk_{number}") for number in range(20)} == {"committed"}
+
+
+def test_customer_waits_for_one_checkout_of_a_worker_at_most(database: Database, shelf: Any) -> None:
+    """A worker that held the stock of one checkout while it waits for that of the next would wait for a customer in a
+    circle: each has what the other wants."""
+    shelf.fill(BEANIE=9, TEE=9)
+    shelf.reserve("chk_1", TEE=1)
+    shelf.reserve("chk_2", BEANIE=1)
+    events = [as_bus_event(stripe_event("checkout.session.completed", paid_session(f"chk_{n}"))) for n in (1, 2)]
+    with ThreadPoolExecutor(1) as worker, database.begin() as customer:
+        customer.execute(text("SET LOCAL deadlock_timeout = '10ms'"))  # who looks first is the one that fails
+        customer.execute(text("SELECT 1 FROM stock WHERE sku = 'BEANIE' FOR UPDATE"))
+        working = worker.submit(Runner(database, handlers).handle, events)
+        wait_until(lambda: waits_for_a_lock(database), 20, "the worker, at the second checkout's stock")
+        customer.execute(text("SELECT 1 FROM stock WHERE sku = 'TEE' FOR UPDATE"))
+        customer.commit()
+        working.result(20)
+    assert [shelf.status(f"chk_{n}") for n in (1, 2)] == ["committed", "committed"]
+
+
+def paid_session(checkout_id: str) -> dict[str, Any]:
+    return checkout_session(checkout_id, id=f"cs_{checkout_id}", payment_status="paid")
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    with database.read() as session:
+        waiting = "datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}")))
