@@ -85,7 +85,8 @@ class Runner:
         """Try again those that have been due longest; how many were claimed.
 
         The attempt is counted in a transaction before: an event whose handler kills the process would be claimed for
-        ever otherwise. Then all share one transaction, each in a savepoint, so that none hurts its neighbours.
+        ever otherwise. Then all share one transaction, each in a savepoint, so that none hurts its neighbours; or they
+        have one each, where the handlers want that.
         """
         with self._database.begin() as session:
             taken = inbox.claim_due(session, now or utcnow())
@@ -94,6 +95,11 @@ class Runner:
         for row in taken:
             if row.status == inbox.FAILED:
                 log.error("gave up an event that its worker never survived", event_id=row.event_id)
+        for rows in [taken] if self._handlers.share_transactions else [[row] for row in taken]:
+            self._retry_taken(rows)
+        return len(taken)
+
+    def _retry_taken(self, taken: Sequence[inbox.InboxEvent]) -> None:
         outcomes: list[tuple[Event, str]] = []
         with self._database.begin() as session:
             for row in inbox.hold(session, taken):
@@ -103,7 +109,6 @@ class Runner:
                 inbox.mark_done(session, done)
         for event, outcome in outcomes:
             self._count(event, outcome)
-        return len(taken)
 
     def _together(self, events: Sequence[Event]) -> Event | None:
         """All in one transaction; the event at which it had to be rolled back, if it had to be."""
