@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from events.testing.servers import wait_until
+from events.testing.servers.watchdog import watch
 
 from demo.fake_stripe import FakeStripe
 from demo.ports import Ports
@@ -28,6 +29,7 @@ class Fleet:
     def __init__(self, environments: Mapping[str, Mapping[str, str]], folder: Path) -> None:
         self._environments, self._folder = environments, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watched: dict[str, ExitStack] = {}
 
     def setting(self, service: str, name: str) -> str:
         return self._environments[service][name]
@@ -39,26 +41,41 @@ class Fleet:
         done = subprocess.run(command, env=settings, cwd=self._folder, check=False, capture_output=True)
         assert done.returncode == 0, f"{command} failed: {done.stderr.decode()}"
 
-    def start(self, service: str, kind: str) -> None:
+    def start(self, service: str, kind: str, *, through: str | None = None, **environment: str) -> None:
+        """Start a process by the service's own command, or `through` a module that is given service and kind."""
         name = f"{service} {kind}"
+        command = [through, service, kind] if through else [service, kind]
         with (self._folder / f"{service}-{kind}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", service, kind],
-                env=dict(self._environments[service]),
+                [sys.executable, "-m", *command],
+                env={**self._environments[service], **environment},
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # granian's own processes die with it
             )
+        self._watched[name] = ExitStack()  # a run that is killed from outside leaves none of them
+        self._watched[name].enter_context(watch("process", str(self.processes[name].pid), str(self._folder)))
 
     def signal(self, service: str, kind: str, number: signal.Signals) -> int:
         """Send a signal to a process and wait for its end; the exit code."""
-        process = self.processes.pop(f"{service} {kind}")
+        process = self.processes[f"{service} {kind}"]
         if number == signal.SIGKILL:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        return process.wait(15)
+        return self.wait(service, kind)
+
+    def has_ended(self, service: str, kind: str) -> bool:
+        return self.processes[f"{service} {kind}"].poll() is not None
+
+    def wait(self, service: str, kind: str, within: float = 15) -> int:
+        """Wait for the end of a process; its exit code. Raises `TimeoutExpired`."""
+        name = f"{service} {kind}"
+        code = self.processes[name].wait(within)
+        del self.processes[name]
+        self._watched.pop(name).close()
+        return code
 
     def log(self, service: str, kind: str) -> str:
         return (self._folder / f"{service}-{kind}.log").read_text(errors="replace")
@@ -72,14 +89,18 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        for watched in self._watched.values():
+            watched.close()
 
 
 @contextmanager
-def fleet(folder: Path, new_database: Callable[[], str], broker_url: str) -> Iterator[tuple[System, Fleet]]:
+def fleet(
+    folder: Path, new_database: Callable[[], str], broker_url: str, mailbox: Mailbox | None = None
+) -> Iterator[tuple[System, Fleet]]:
     """The whole system in processes of its own, ready for a purchase."""
     with ExitStack() as stack:
         ports = Ports.free()
-        mailbox = Mailbox(port=0)
+        mailbox = mailbox or Mailbox(port=0)
         mailbox.start()
         stack.callback(mailbox.stop)
         secret, token = f"whsec_{secrets.token_hex(16)}", secrets.token_hex(16)

@@ -1,38 +1,47 @@
-"""The faults' report: printed at the end; written to the file that FAULTS_REPORT names."""
+"""One fleet for all faults, and their report."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
+import psycopg
 import pytest
+from events.testing.servers import Unavailable
 
-
-class Report:
-    """A row for each fault, counted from what the services hold once all is quiet."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, int, int, int, float]] = []
-
-    def add(self, fault: str, purchases: int, lost: int, twice: int, drained_after: float) -> None:
-        self.rows.append((fault, purchases, lost, twice, drained_after))
-
-    def text(self) -> str:
-        lines = [
-            "| fault | purchases paid | lost | effects twice | all effects there after (s) |",
-            "|---|---|---|---|---|",
-        ]
-        return "\n".join(
-            [
-                *lines,
-                *(f"| {fault} | {n} | {lost} | {twice} | {after:.1f} |" for fault, n, lost, twice, after in self.rows),
-            ]
-        )
+from tests.faults.bench import EVENTS, SEED, Bench, running
+from tests.faults.report import Report
 
 
 @pytest.fixture(scope="session")
 def report() -> Iterator[Report]:
-    made = Report()
+    made = Report(SEED)
     yield made
     print(f"\n{made.text()}")
     if path := os.environ.get("FAULTS_REPORT"):
-        Path(path).write_text(made.text() + "\n")
+        Path(path).write_text(made.text())
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Bench]:
+    print(f"\nFAULTS_SEED={SEED}")
+    try:
+        with running(tmp_path_factory.mktemp("faults"), short=not EVENTS) as made:
+            report.versions = {"PostgreSQL": _postgresql(made), "RabbitMQ": _rabbitmq(made)}
+            yield made
+    except Unavailable as reason:
+        pytest.skip(f"faults need server programs of their own to break: {reason}")
+
+
+def _postgresql(bench: Bench) -> str:
+    with psycopg.connect(bench.postgres.url) as connection:
+        version = connection.info.server_version
+    return f"{version // 10_000}.{version % 10_000}"
+
+
+def _rabbitmq(bench: Bench) -> str:
+    connection = pika.BlockingConnection(pika.URLParameters(bench.broker.url))
+    try:
+        return str(connection._impl.server_properties["version"])
+    finally:
+        connection.close()

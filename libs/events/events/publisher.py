@@ -27,6 +27,8 @@ from events.telemetry import get_logger
 
 DEADLINE = 3.0  # seconds until an unconfirmed publish is given up: Stripe waits longer, a customer should not
 GRACE = 0.3  # seconds that a caller waits beyond it, should the I/O thread itself be stuck
+PATIENCE = 1.0  # seconds of a broker's absence in which callers wait for its return; later ones are refused at once,
+# since a request may have waited for a free thread as long as those before it waited for the broker
 WINDOW = 200  # messages under way: 7,800 to 11,300/s at p99 below 25 ms; more only adds waiting
 TICK = 0.1  # seconds between looks for expired deadlines
 BACKOFF = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between attempts to connect; the last one repeats
@@ -110,6 +112,7 @@ class PikaPublisher:
         self._closing = False  # no new publishes
         self._stopping = False  # no new connections
         self._state = "connecting"
+        self._away_since: float | None = time.monotonic()  # None while the broker confirms what it is sent
         self._attempt = 0
         self._loop = IOLoop()
         self._connection: Any = None
@@ -123,8 +126,7 @@ class PikaPublisher:
     def publish(self, event: Event) -> "Future[None]":
         pending = _Pending(event)
         with self._lock:
-            if self._closing or self._under_way >= self._window:
-                refused = Unpublished("shutting down") if self._closing else Overloaded("too many publishes under way")
+            if refused := self._refusal():
                 CONFIRMED.labels("shed").inc()
                 pending.future.set_exception(refused)
                 return pending.future
@@ -134,6 +136,16 @@ class PikaPublisher:
         if wake:
             self._loop.add_callback_threadsafe(self._on_flush)
         return pending.future
+
+    def _refusal(self) -> Unpublished | None:
+        away_since = self._away_since
+        if self._closing:
+            return Unpublished("shutting down")
+        if away_since is not None and time.monotonic() - away_since > PATIENCE:
+            return Unpublished(f"broker: {self._state}")
+        if self._under_way >= self._window:
+            return Overloaded("too many publishes under way")
+        return None
 
     def wait(self, future: "Future[None]") -> None:
         try:
@@ -189,7 +201,7 @@ class PikaPublisher:
 
     def _on_ready(self, channel: Channel) -> None:
         self._channel, self._tag, self._attempt = channel, 0, 0
-        self._state = "ready"
+        self._state, self._away_since = "ready", None
         log.info("publisher ready")
         self._on_flush()
 
@@ -247,28 +259,38 @@ class PikaPublisher:
             self._fail(self._queue.popleft(), "no broker within the deadline")
         oldest = next(iter(self._in_flight.values()), None)
         if oldest is not None and oldest.expired:
-            self._discard("no confirm within the deadline")
+            self._discard("no confirm within the deadline", since=oldest.since)
         self._loop.call_later(TICK, self._on_tick)
 
-    def _discard(self, why: str) -> None:
+    def _discard(self, why: str, since: float | None = None) -> None:
         """Give up the connection with its channel: graceful closing would wait for a broker that may be frozen."""
         log.warning("publisher drops its channel", why=why, in_flight=len(self._in_flight))
-        self._forget(why)
+        self._forget(why, since)
         if self._connection is not None and not self._connection.is_closed:
             self._connection._terminate_stream(Unpublished(why))
 
-    def _forget(self, why: str) -> None:
+    def _forget(self, why: str, since: float | None = None) -> None:
         self._channel, self._state = None, f"down ({why})"
+        self._miss(since)
         doubtful, self._in_flight = self._in_flight, {}
         for pending in doubtful.values():
             self._fail(pending, why)
 
+    def _miss(self, since: float | None = None) -> None:
+        """The broker is away, since now or since it last owed an answer."""
+        if self._away_since is None:
+            self._away_since = time.monotonic() if since is None else since
+
     def _on_blocked(self, _connection: Any, frame: Any) -> None:
         self._state = f"blocked ({frame.method.reason})"
+        self._miss()
         log.error("the broker blocks publishers", reason=frame.method.reason)
 
     def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
-        self._state = "ready" if self._channel is not None else "connecting"
+        if self._channel is None:
+            self._state = "connecting"
+        else:
+            self._state, self._away_since = "ready", None
         log.info("the broker unblocked publishers")
         self._on_flush()
 

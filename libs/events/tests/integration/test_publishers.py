@@ -136,6 +136,16 @@ def test_node_that_is_away_is_left_for_the_next(broker_url: str) -> None:
     publishing.close()
 
 
+def test_broker_that_stays_away_is_not_waited_for() -> None:
+    """Else a request that had to wait for a free thread would wait for the broker a second time."""
+    from events.testing.servers import free_port
+
+    publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    assert not publishing.publish(paid(1)).done()
+    wait_until(lambda: publishing.publish(paid(2)).done(), 2 * publisher.PATIENCE + 1, "an answer without waiting")
+    publishing.close()
+
+
 def test_killed_broker_connection_is_replaced_and_the_next_publish_is_kept(broker_url: str) -> None:
     publishing = publisher.PikaPublisher(broker_url)
     publishing.wait(publishing.publish(paid(1)))

@@ -319,7 +319,7 @@ from pathlib import Path
 from events.config import Common
 from events.database import Database
 from events.handlers import Handlers
-from events.testing.servers import wait_until
+from events.testing.servers import free_port, wait_until
 from events.worker import Worker
 from sqlalchemy import text
 handlers = Handlers()
@@ -342,3 +342,14 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
         process.kill()
         process.wait()
     assert (effects(database), depth(broker_url, "orders")) == (["slow"], 0)
+
+
+def test_worker_that_finds_no_broker_stops_when_told(database: Database, handlers: Handlers) -> None:
+    absent = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
+    worker = Worker(Common(service="orders", port=0, broker_url=absent), database, handlers, publishes=False)
+    worker.start()
+    [consumer] = [thread for thread in worker._threads if thread.name == "orders-consumer"]
+
+    worker.stop()
+
+    assert not consumer.is_alive()

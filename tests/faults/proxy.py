@@ -1,0 +1,87 @@
+"""A TCP proxy between the services and their broker, to be cut at will."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+CHUNK = 1 << 16
+
+
+class Proxy:
+    """Listens on `port` of the loopback, forwards to the target until cut. Public methods are for any thread."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread.start()
+        self.port = 0
+        self._call(self._listen())
+
+    def cut(self) -> None:
+        """Reset every connection and refuse new ones, until `mend`."""
+        self._call(self._cut())
+
+    def swallow(self) -> None:
+        """Pass nothing on and tell nobody: connections stay open, new ones too, as with a cable pulled."""
+        self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def mend(self) -> None:
+        """As if nothing had been: held-up connections go on where they stood."""
+        self._call(self._listen())
+
+    def close(self) -> None:
+        self._call(self._cut())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        if self.port == 0:
+            self._flowing = asyncio.Event()
+            self._server: asyncio.Server | None = None
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+        for pipe in list(self._pipes):
+            pipe.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            pipe = asyncio.create_task(self._pipe(source, sink))
+            self._pipes.add(pipe)
+            pipe.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._writers.add(sink)
+        try:
+            with suppress(OSError):
+                while chunk := await source.read(CHUNK):
+                    await self._flowing.wait()
+                    sink.write(chunk)
+                    await sink.drain()
+        finally:
+            self._writers.discard(sink)
+            sink.transport.abort() if sink.transport.is_closing() else sink.close()
