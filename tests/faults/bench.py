@@ -35,7 +35,7 @@ from tests.faults.shop import Shop
 SEED = int(os.environ.get("FAULTS_SEED") or 20261102)
 EVENTS = int(os.environ.get("FAULTS_EVENTS") or 0)  # of the long run; 0: the short form alone
 ALL = bool(os.environ.get("FAULTS_ALL") or EVENTS)  # `make faults`; else, within `make test`, a selection
-MAIL_LEASE = "4"  # seconds, in the short form; the long one keeps the service's own two minutes
+MAIL_LEASE = "4"  # seconds; the long run keeps the service's own two minutes
 CRASHING = "tests.faults.crashing"
 LOOK_EVERY = 0.2  # seconds between the auditor's looks while the rest of a load is settled
 
@@ -68,7 +68,7 @@ class Bench:
     proxy: Proxy  # between the services and the broker
     letterbox: Letterbox
     databases: Mapping[str, Database]
-    short: bool
+    mail_lease: str = MAIL_LEASE  # "": the service's own
     ledger: Ledger = field(default_factory=Ledger)  # all that Stripe has told these services
     _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(SEED))
 
@@ -99,12 +99,16 @@ class Bench:
 
     def start(self, service: str, kind: str, **environment: str) -> None:
         """Start a process; with CRASH_AT in its environment, through the entry that obeys it."""
-        if self.short and (service, kind) == ("notifications", "worker"):
-            environment.setdefault("MAIL_LEASE", MAIL_LEASE)
+        if self.mail_lease and (service, kind) == ("notifications", "worker"):
+            environment.setdefault("MAIL_LEASE", self.mail_lease)
         if environment:
             self.fleet.start(service, kind, through=CRASHING, PYTHONPATH=str(ROOT), **environment)
         else:
             self.fleet.start(service, kind)
+
+    def restart(self, service: str, kind: str) -> None:
+        self.kill(service, kind)
+        self.start(service, kind)
 
     def kill(self, service: str, kind: str) -> None:
         self.fleet.signal(service, kind, signal.SIGKILL)
@@ -125,7 +129,7 @@ class Bench:
 
 
 @contextmanager
-def running(folder: Path, *, short: bool) -> Iterator[Bench]:
+def running(folder: Path) -> Iterator[Bench]:
     """Everything started, with full shelves. Raises `Unavailable` where there are no server programs to break."""
     with ExitStack() as stack:
         postgres = stack.enter_context(private_postgres())
@@ -140,10 +144,8 @@ def running(folder: Path, *, short: bool) -> Iterator[Bench]:
         databases = {service: Database(url) for service, url in urls.items()}
         for database in databases.values():
             stack.callback(database.dispose)
-        bench = Bench(system, processes, broker, postgres, proxy, letterbox, databases, short)
-        if short:
-            bench.kill("notifications", "worker")
-            bench.start("notifications", "worker")
+        bench = Bench(system, processes, broker, postgres, proxy, letterbox, databases)
+        bench.restart("notifications", "worker")
         yield bench
 
 

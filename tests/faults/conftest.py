@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from events.testing.servers import Unavailable
 
-from tests.faults.bench import EVENTS, SEED, Bench, running
+from tests.faults.bench import SEED, Bench, running
 from tests.faults.report import Report
 
 
@@ -26,7 +26,7 @@ def report() -> Iterator[Report]:
 def bench(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Bench]:
     print(f"\nFAULTS_SEED={SEED}")
     try:
-        with running(tmp_path_factory.mktemp("faults"), short=not EVENTS) as made:
+        with running(tmp_path_factory.mktemp("faults")) as made:
             report.versions = {"PostgreSQL": _postgresql(made), "RabbitMQ": _rabbitmq(made)}
             yield made
     except Unavailable as reason:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from events.testing.servers import wait_until
 
-from tests.faults.bench import EVENTS, Bench, selected
+from tests.faults.bench import Bench, selected
 from tests.faults.crashing import CONSUMER, INGEST, RELAY, RETRY, SENDER
 from tests.faults.report import Report, row
 
@@ -28,10 +28,7 @@ POINTS: dict[str, Victims] = {
     **{point: [("webhooks", "web")] for point in INGEST},
 }
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(bool(EVENTS), reason="a sender's real lease takes two minutes: the short form shortens it"),
-]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.parametrize("point", selected(POINTS, BRIEF))

@@ -24,6 +24,8 @@ pytestmark = [
 
 
 def test_long_run_loses_nothing_and_does_nothing_twice(bench: Bench, report: Report) -> None:
+    bench.mail_lease = ""
+    bench.restart("notifications", "worker")
     chance, struck, pause, began = bench.chance(), Counter[str](), threading.Event(), time.monotonic()
     with bench.load(round(EVENTS / EVENTS_A_PURCHASE), RATE) as load:
         wait_until(lambda: load.acknowledged, 60, "the first event")
