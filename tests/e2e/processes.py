@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 from events.testing.servers import wait_until
@@ -95,9 +96,13 @@ class Fleet:
 
 @contextmanager
 def fleet(
-    folder: Path, new_database: Callable[[], str], broker_url: str, mailbox: Mailbox | None = None
+    folder: Path,
+    new_database: Callable[[], str],
+    broker_url: str,
+    mailbox: Mailbox | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[System, Fleet]]:
-    """The whole system in processes of its own, ready for a purchase."""
+    """The whole system in processes of its own, ready for a purchase; `settings` are for all of them."""
     with ExitStack() as stack:
         ports = Ports.free()
         mailbox = mailbox or Mailbox(port=0)
@@ -109,7 +114,7 @@ def fleet(
         )
         stack.enter_context(stripe)
         environments = _environments(ports, new_database, broker_url, stripe.url, mailbox.port, secret, token)
-        processes = Fleet(environments, folder)
+        processes = Fleet({service: {**own, **settings} for service, own in environments.items()}, folder)
         stack.callback(processes.close)
         for service in WITH_DATABASE:
             processes.command(service, "migrate")
