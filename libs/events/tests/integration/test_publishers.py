@@ -11,6 +11,7 @@ from events.errors import Unpublished
 from events.publisher import Publisher
 from events.testing.servers import wait_until
 from kombu import Connection
+from pika.spec import Basic
 
 
 def paid(number: int = 1) -> Event:
@@ -154,4 +155,21 @@ def test_killed_broker_connection_is_replaced_and_the_next_publish_is_kept(broke
     sock.shutdown(socket.SHUT_RDWR)
     wait_until(lambda: publishing._attempt > 0 or publishing._connection is not broken, 10, "the loss to be noticed")
     publishing.wait(publishing.publish(paid(2)))
+    publishing.close()
+
+
+def test_word_of_a_discarded_channel_vouches_for_nothing(broker_url: str) -> None:
+    publishing = publisher.PikaPublisher(broker_url)
+    publishing.wait(publishing.publish(paid(1)))
+    pending = publisher._Pending(paid(2))
+    old, late = object(), Basic.Ack(delivery_tag=2, multiple=True)
+
+    def answer() -> None:
+        publishing._in_flight[2] = pending
+        publishing._under_way += 1
+        publishing._on_answer(old, late)  # type: ignore[arg-type]
+
+    publishing._loop.add_callback_threadsafe(answer)
+    with pytest.raises(Unpublished):
+        publishing.wait(pending.future)
     publishing.close()
