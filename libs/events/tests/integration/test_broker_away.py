@@ -68,7 +68,7 @@ def effects(database: Database) -> list[str]:
 def test_consumer_goes_on_after_its_broker_was_killed(
     broker: Server, publishing: publisher.Publisher, database: Database
 ) -> None:
-    """It dies with a message in hand, whose effect is committed and not acknowledged: it comes again, and does nothing."""
+    """A message in hand, whose effect is committed but not acknowledged, comes again and does nothing."""
     handlers, taken = Handlers(), []
 
     @handlers.on("checkout.session.canceled")

@@ -1,7 +1,9 @@
 """Both publishers keep the same promises: one suite for pika on RabbitMQ and for the embedded bus."""
 
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 from events import publisher, topology
@@ -124,8 +126,18 @@ def test_absent_broker_fails_within_the_deadline() -> None:
     from events.testing.servers import free_port
 
     publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
-    with pytest.raises(Unpublished):
-        publishing.wait(publishing.publish(paid()))
+    assert isinstance(publishing.publish(paid()).exception(publisher.DEADLINE + 1), Unpublished)
+    publishing.close()
+
+
+def test_caller_holds_its_own_deadline(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the I/O thread itself be stuck, nobody settles the future."""
+    publishing = publisher.connect(broker_url)
+    monkeypatch.setattr(publisher, "DEADLINE", 0.01)
+    began = time.monotonic()
+    with pytest.raises(Unpublished, match="no confirm within"):
+        publishing.wait(Future())
+    assert time.monotonic() - began < publisher.GRACE + 2
     publishing.close()
 
 
@@ -173,3 +185,12 @@ def test_word_of_a_discarded_channel_vouches_for_nothing(broker_url: str) -> Non
     with pytest.raises(Unpublished):
         publishing.wait(pending.future)
     publishing.close()
+
+
+def test_event_finds_its_queue_before_its_consumer_has_ever_run(broker_url: str) -> None:
+    with Connection(broker_url) as connection:
+        connection.default_channel.queue_delete("orders")
+        publishing = publisher.connect(broker_url)
+        publishing.wait(publishing.publish(paid()))
+        publishing.close()
+        assert received(connection, "orders") is not None

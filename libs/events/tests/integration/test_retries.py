@@ -143,6 +143,15 @@ def test_lease_that_another_worker_took_over_is_not_used(any_database: MakeDatab
     assert (len(late), len(current)) == (0, 1)
 
 
+def test_what_is_being_tried_is_not_claimed_again_however_long_it_takes(postgres_database: MakeDatabase) -> None:
+    database = with_backlog(postgres_database([INBOX]), ["evt_1"])
+    with database.begin() as session:
+        taken = inbox.claim_due(session, utcnow())
+    with database.begin() as trying, database.begin() as other:
+        assert len(inbox.hold(trying, taken)) == 1
+        assert inbox.claim_due(other, utcnow() + 2 * inbox.LEASE) == []
+
+
 def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_are_handled(
     any_database: MakeDatabase,
 ) -> None:
