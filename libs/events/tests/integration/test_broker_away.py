@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from events import publisher, topology
 from events.config import Common
+from events.consumer import declare_topology
 from events.database import Database
 from events.envelope import Event, own_event
 from events.errors import Unpublished
@@ -22,12 +23,21 @@ BACK_WITHIN = 15  # seconds; two or three on an idle machine
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Server]:
+def server() -> Iterator[Server]:
     try:
-        with private_rabbitmq() as server:
-            yield server
+        with private_rabbitmq() as made:
+            yield made
     except Unavailable as reason:
         pytest.skip(f"needs a broker of its own to break: {reason}")
+
+
+@pytest.fixture
+def broker(server: Server) -> Server:
+    """With nothing in the queue that an earlier test published."""
+    with Connection(server.url) as connection:
+        declare_topology(connection.default_channel)
+        connection.default_channel.queue_purge("orders")
+    return server
 
 
 @pytest.fixture
