@@ -27,12 +27,11 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from events import batch
 from events.signals import Signal
 
 POOL_SIZE = 10  # connections a process keeps; granian's threads share them
@@ -100,6 +99,7 @@ class Database:
         """A write transaction: committed at the end of the block, rolled back when the block raises."""
         with self._sessions.begin() as session:
             yield session
+            batch.settle(session)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -181,9 +181,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def insert_once(session: Session, model: Any, **values: Any) -> bool:
     """INSERT … ON CONFLICT DO NOTHING; True if this call made the row."""
-    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     key = next(iter(model.__table__.primary_key))
-    statement = insert(model).values(**values).on_conflict_do_nothing().returning(key)
+    statement = batch.insert(session, model).values(**values).on_conflict_do_nothing().returning(key)
     return session.execute(statement).first() is not None  # psycopg tells no row count here
 
 

@@ -1,6 +1,6 @@
 """Which function of a service acts on which event."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -8,7 +8,7 @@ from events.envelope import Event
 from events.errors import Ignored
 
 Handler = Callable[[Event, Session], None]
-
+Preparation = Callable[[Sequence[Event], Session], None]
 
 NO_HANDLER = "no handler for such events"
 
@@ -19,11 +19,10 @@ class Handlers:
     Handlers work within the runner's transaction: they never commit, ack, publish or touch the network.
     """
 
-    def __init__(self, *, share_transactions: bool = True) -> None:
-        """`share_transactions`: several events may be handled in one. Not where they lock rows across checkouts."""
-        self.share_transactions = share_transactions
+    def __init__(self) -> None:
         self._by_key: dict[str, list[Handler]] = {}
         self._unblocking: set[str] = set()
+        self._preparations: list[Preparation] = []
 
     def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
         """Register a handler. `unblocks`: once it succeeds, what waits for the same checkout is due at once."""
@@ -36,6 +35,18 @@ class Handlers:
             return handler
 
         return register
+
+    def prepare(self, preparation: Preparation) -> Preparation:
+        """Register what comes before the handlers of a transaction's events: lock what they will ask for, all at once
+        (batch.py). It spares queries, and keeps transactions from waiting for each other.
+        """
+        self._preparations.append(preparation)
+        return preparation
+
+    def ready(self, events: Sequence[Event], session: Session) -> None:
+        """Run the preparations."""
+        for preparation in self._preparations:
+            preparation(events, session)
 
     @property
     def keys(self) -> Iterable[str]:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, LargeBinary, String, Text, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, load_only, mapped_column
 
 from events import database
+from events.batch import insert
 from events.database import Json, UtcDateTime, lock, metadata, skip_locked, utcnow
 from events.envelope import Event
 
@@ -155,11 +154,10 @@ VERSIONS = Path(__file__).parent / "migrations" / "inbox"
 
 def claim_new(session: Session, events: Sequence[Event]) -> set[str]:
     """Insert the events as done in one statement; the ids that were not seen before. The rest are repeats."""
-    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    now = utcnow()
+    table, now = InboxEvent.__table__, utcnow()
     rows = {event.id: _row(event, DONE, received_at=now, finished_at=now) for event in events}
-    statement = insert(InboxEvent).values(list(rows.values())).on_conflict_do_nothing()
-    return set(session.scalars(statement.returning(InboxEvent.event_id)))
+    statement = insert(session, table).on_conflict_do_nothing().returning(table.c.event_id)
+    return set(session.scalars(statement, [rows[event_id] for event_id in sorted(rows)]))
 
 
 def mark_ignored(session: Session, event_ids: Sequence[str], reason: str) -> None:
@@ -199,7 +197,8 @@ def wake(session: Session, correlation_ids: Iterable[str]) -> None:
     session.execute(
         update(InboxEvent)
         .where(InboxEvent.status == WAITING, InboxEvent.correlation_id.in_(list(correlation_ids)))
-        .values(next_attempt_at=utcnow())
+        .values(next_attempt_at=utcnow()),
+        execution_options={"synchronize_session": False},
     )
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import Index, LargeBinary, String, delete, func, select, text, u
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from events import tracing
-from events.database import Json, UtcDateTime, insert_once, metadata, skip_locked, utcnow, wake
+from events.batch import insert_later
+from events.database import Json, UtcDateTime, metadata, skip_locked, utcnow, wake
 from events.envelope import STRIPE, Event, own_event
 
 KEPT = timedelta(days=7)  # published rows: long enough to answer "did we say so?"
@@ -107,7 +108,7 @@ def recovered_id(checkout_session: Mapping[str, Any], fact: str) -> str:
 
 
 def _promise(session: Session, event: Event) -> str:
-    insert_once(
+    insert_later(
         session,
         OutboxEvent,
         event_id=event.id,

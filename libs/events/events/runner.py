@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
 
-from events import inbox, tracing
+from events import batch, inbox, tracing
 from events.database import Database, is_away, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet, Undecodable
@@ -45,7 +45,7 @@ class Runner:
         """Bring about the effect of each event, or store why not yet. After it returns, all may be acknowledged."""
         rest = list(events)
         for _ in range(ROUNDS):
-            if len(rest) < 2 or not self._handlers.share_transactions:
+            if len(rest) < 2:
                 break
             troubled = self._together(rest)
             if troubled is None:
@@ -85,8 +85,7 @@ class Runner:
         """Try again those that have been due longest; how many were claimed.
 
         The attempt is counted in a transaction before: an event whose handler kills the process would be claimed for
-        ever otherwise. Then all share one transaction, each in a savepoint, so that none hurts its neighbours; or they
-        have one each, where the handlers want that.
+        ever otherwise. Then all share one transaction, each in a savepoint, so that none hurts its neighbours.
         """
         with self._database.begin() as session:
             taken = inbox.claim_due(session, now or utcnow())
@@ -95,15 +94,15 @@ class Runner:
         for row in taken:
             if row.status == inbox.FAILED:
                 log.error("gave up an event that its worker never survived", event_id=row.event_id)
-        for rows in [taken] if self._handlers.share_transactions else [[row] for row in taken]:
-            self._retry_taken(rows)
+        self._retry_taken(taken)
         return len(taken)
 
     def _retry_taken(self, taken: Sequence[inbox.InboxEvent]) -> None:
         outcomes: list[tuple[Event, str]] = []
         with self._database.begin() as session:
-            for row in inbox.hold(session, taken):
-                event = row.event()
+            rows = [(row, row.event()) for row in inbox.hold(session, taken)]
+            self._handlers.ready([event for _, event in rows], session)
+            for row, event in rows:
                 outcomes.append((event, self._retry(session, row, event)))
             if done := [event.id for event, outcome in outcomes if outcome == inbox.DONE]:
                 inbox.mark_done(session, done)
@@ -120,10 +119,11 @@ class Runner:
                 unknown = [event.id for event in fresh.values() if not self._handlers.knows(event)]
                 if unknown:
                     inbox.mark_ignored(session, unknown, NO_HANDLER)
+                known = [event for event in fresh.values() if self._handlers.knows(event)]
+                self._handlers.ready(known, session)
                 # By checkout: transactions that lock the same checkouts' rows take them in the same order.
-                for current in sorted(fresh.values(), key=lambda event: event.correlation_id or ""):
-                    if self._handlers.knows(current):
-                        self._run(current, session)
+                for current in sorted(known, key=lambda event: event.correlation_id or ""):
+                    self._run(current, session)
         except Exception as error:
             if is_away(error):
                 raise
@@ -137,6 +137,7 @@ class Runner:
         with self._database.begin() as session:
             if not inbox.claim_new(session, [event]):
                 return SEEN
+            self._handlers.ready([event] if self._handlers.knows(event) else [], session)
             self._run(event, session)
         return inbox.DONE
 
@@ -149,8 +150,7 @@ class Runner:
         ):
             self._handlers.run(event, session)
             if self._handlers.unblocks(event) and event.correlation_id:
-                session.flush()
-                inbox.wake(session, [event.correlation_id])
+                batch.gather(session, inbox.wake, event.correlation_id)
 
     def _ignore(self, session: Session, event: Event, reason: str) -> str:
         if not inbox.claim_new(session, [event]):
@@ -167,7 +167,7 @@ class Runner:
 
     def _retry(self, session: Session, row: InboxEvent, event: Event) -> str:
         try:
-            with session.begin_nested():
+            with batch.savepoint(session):
                 self._run(event, session)
         except Ignored as reason:
             row.finish(inbox.IGNORED, str(reason))

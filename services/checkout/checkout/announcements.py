@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from events import outbox
-from events.database import lock
+from events import batch, outbox
 from events.envelope import Event
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from checkout.models import Checkout
@@ -16,8 +14,7 @@ LINE = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 def locked(session: Session, checkout_id: str) -> Checkout | None:
     """The checkout as it stands now; nobody else changes it before the transaction ends."""
-    statement = select(Checkout).where(Checkout.id == checkout_id).execution_options(populate_existing=True)
-    return session.scalar(lock(session, statement))
+    return batch.locked(session, Checkout, [checkout_id]).get(checkout_id)
 
 
 def record_session(

@@ -1,5 +1,8 @@
 """How a checkout's session ended, as Stripe tells it."""
 
+from collections.abc import Sequence
+
+from events import batch
 from events.envelope import Event
 from events.errors import Ignored
 from events.handlers import Handlers
@@ -10,6 +13,11 @@ from checkout.announcements import announce_canceled, locked, record_session
 from checkout.models import Checkout
 
 handlers = Handlers()
+
+
+@handlers.prepare
+def lock_all(events: Sequence[Event], session: Session) -> None:
+    batch.locked(session, Checkout, {event.correlation_id for event in events if event.correlation_id})
 
 
 @handlers.on(

@@ -1,7 +1,9 @@
 """What Stripe's and the orders' events mean for the stock."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from events import batch
 from events.envelope import Event
 from events.errors import Ignored, NotYet
 from events.handlers import Handlers
@@ -12,9 +14,17 @@ from inventory.models import COMMITTED, Reservation
 
 DELAYED = timedelta(days=14)  # the slowest delayed payment method that Stripe lists takes that long to fail
 
-# A transaction each: stock is locked in the order of its skus, which holds for one checkout alone, and customers who
-# want the same stock wait for it.
-handlers = Handlers(share_transactions=False)
+handlers = Handlers()
+
+
+@handlers.prepare
+def lock_all(events: Sequence[Event], session: Session) -> None:
+    """All reservations, then all of their stock: customers, too, take these in this order, and none waits for us in a
+    circle.
+    """
+    checkouts = {event.correlation_id for event in events if event.correlation_id}
+    found = batch.locked(session, Reservation, checkouts).values()
+    reservations.shelf(session, {line.sku for reservation in found for line in reservation.lines})
 
 
 @handlers.on("stripe.checkout.session.completed", unblocks=True)

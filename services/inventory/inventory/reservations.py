@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from events import outbox
-from events.database import Database, count, insert_once, lock, skip_locked
+from events.batch import locked
+from events.database import Database, count, insert_once, skip_locked
 from events.envelope import Event
 from prometheus_client import Counter
 from sqlalchemy import select, update
@@ -66,7 +67,7 @@ def reserve(
 
 def find(session: Session, checkout_id: str) -> Reservation | None:
     """The reservation, locked until the transaction ends."""
-    return session.scalar(lock(session, select(Reservation).where(Reservation.checkout_id == checkout_id)))
+    return locked(session, Reservation, [checkout_id]).get(checkout_id)
 
 
 def commit(session: Session, reservation: Reservation, *, at: datetime, causation: Event) -> bool:
@@ -85,7 +86,6 @@ def commit(session: Session, reservation: Reservation, *, at: datetime, causatio
             ledger.move(
                 session, stock, SALE, -taken, reason="paid", actor="stripe", at=at, checkout_id=line.checkout_id
             )
-    session.flush()
     count(session, RESERVATIONS.labels("committed"))
     _tell_oversold(session, reservation, causation)
     return True
@@ -104,12 +104,8 @@ def release(session: Session, reservation: Reservation) -> bool:
 
 def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
     """Keep the pieces until then; when the clock has already given them back, take them again if all are there."""
-    if reservation.hold_again():
-        try:
-            with session.begin_nested():
-                _hold(session, {line.sku: line.quantity for line in reservation.lines})
-        except OutOfStock:
-            reservation.expire()
+    if reservation.hold_again() and not _take_again(session, reservation.lines):
+        reservation.expire()
     return reservation.extend(expires_at)
 
 
@@ -131,9 +127,7 @@ def by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 def shelf(session: Session, skus: Iterable[str]) -> dict[str, Stock]:
     """These stock rows as they are now, locked in the order of their names."""
-    statement = select(Stock).where(Stock.sku.in_(list(skus))).order_by(Stock.sku)
-    rows = session.scalars(lock(session, statement), execution_options={"populate_existing": True})
-    return {stock.sku: stock for stock in rows}
+    return locked(session, Stock, skus)
 
 
 def _expire_batch(database: Database, now: datetime) -> int:
@@ -165,6 +159,15 @@ def _hold(session: Session, wanted: Quantities) -> None:
         )
 
 
+def _take_again(session: Session, lines: Sequence[ReservationLine]) -> bool:
+    stocks = shelf(session, [line.sku for line in lines])
+    if any(stocks[line.sku].available < line.quantity for line in lines):
+        return False
+    for line in lines:
+        stocks[line.sku].reserved += line.quantity
+    return True
+
+
 def _hold_line(session: Session, sku: str, quantity: int) -> bool:
     """The condition and the change are one statement: no two buyers can both have seen the last piece."""
     statement = (
@@ -181,7 +184,6 @@ def _give_back(session: Session, reservations: Sequence[Reservation]) -> None:
     quantities = by_sku(lines)
     for sku, stock in shelf(session, quantities).items():
         stock.reserved -= quantities[sku]
-    session.flush()
 
 
 def _confirm_same(reservation: Reservation, wanted: Quantities) -> None:

@@ -1,12 +1,14 @@
 """Which event has whom told what. A mail is written down here and sent after the commit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import orjson
-from events.database import insert_once, utcnow, wake
+from events import tracing
+from events.batch import gather, insert_later
+from events.database import utcnow, wake
 from events.envelope import Event, new_id
 from events.errors import Ignored
 from events.handlers import Handlers
@@ -32,12 +34,16 @@ from notifications.kinds import (
     STAFF_REVIEW_SETTLED,
     STAFF_STOCK_LOW,
 )
-from notifications.models import CHANNEL, PENDING, SUPPRESSED, Email, purchase
+from notifications.models import CHANNEL, PENDING, SUPPRESSED, Email, purchase, purchases
 from notifications.overtaken import suppress_overtaken
 
 POLICY = "policy"  # who settled a review that no person settled
 
 log = get_logger(__name__)
+
+
+def lock_all(events: Sequence[Event], session: Session) -> None:
+    purchases(session, {event.data["checkout_id"] for event in events if "checkout_id" in event.data})
 
 
 def confirm_order(event: Event, session: Session) -> None:
@@ -109,7 +115,7 @@ def settle(event: Event, session: Session, outcome: str) -> None:
     """Record how the purchase ended, and keep back what this makes pointless."""
     about = purchase(session, event.data["checkout_id"])
     if about.settle(outcome):
-        suppress_overtaken(session, about)
+        gather(session, suppress_overtaken, about)
 
 
 def tell_customer(event: Event, session: Session, kind: str, *, about: str, after: timedelta = timedelta()) -> None:
@@ -142,7 +148,7 @@ def write_down(
 ) -> None:
     """Unless there is one for this occasion already. Suppressed at once where something has overtaken it."""
     bought = purchase(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
-    insert_once(
+    insert_later(
         session,
         Email,
         id=new_id("eml"),
@@ -154,10 +160,11 @@ def write_down(
         attempts=0,
         next_attempt_at=due,
         created_at=utcnow(),
-        **values,
+        traceparent=tracing.traceparent(),
+        **{"recipient": None, "locale": None, "error": None, **values},
     )
     if bought:
-        suppress_overtaken(session, bought)
+        gather(session, suppress_overtaken, bought)
     wake(session, CHANNEL)
 
 
@@ -172,6 +179,7 @@ def _review(event: Event) -> str:
 
 def create_handlers(abandoned_cart_delay: timedelta, digest: Digest) -> Handlers:
     created = Handlers()
+    created.prepare(lock_all)
     created.on("orders.order.paid")(confirm_order)
     created.on("orders.payment.pending")(announce_pending_payment)
     created.on("orders.payment.failed")(announce_failed_payment)

@@ -7,13 +7,13 @@ pending ─▶ sending ─▶ sent
    └─▶ collected              a staff mail that went out within a digest: `digest_id`
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from events import tracing
-from events.database import Json, UtcDateTime, insert_once, lock, metadata, skip_locked
+from events import batch, tracing
+from events.database import Json, UtcDateTime, metadata, skip_locked
 from events.migrations import INBOX, Chain
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -122,8 +122,16 @@ class Email(Base):
 
 def purchase(session: Session, checkout_id: str) -> Purchase:
     """The checkout's row, locked until the transaction ends."""
-    insert_once(session, Purchase, checkout_id=checkout_id)
-    return session.scalars(lock(session, select(Purchase).where(Purchase.checkout_id == checkout_id))).one()
+    return purchases(session, [checkout_id])[checkout_id]
+
+
+def purchases(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Purchase]:
+    """The same of several, made where they are new."""
+    known = batch.locked(session, Purchase, checkout_ids)
+    if new := sorted(set(checkout_ids) - known.keys()):
+        rows = [{"checkout_id": checkout_id} for checkout_id in new]
+        session.execute(batch.insert(session, Purchase.__table__).on_conflict_do_nothing(), rows)
+    return batch.locked(session, Purchase, checkout_ids)
 
 
 def subject_of(subject_key: str) -> str:

@@ -4,7 +4,7 @@ Events come in any order: whichever is first, the mail that the later word contr
 asks for once more is sent all the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -14,9 +14,9 @@ from notifications.kinds import BY_LATER_WORD, BY_OUTCOME, REFUND_SUCCEEDED, STA
 from notifications.models import PENDING, SUPPRESSED, Email, Purchase, subject_of
 
 
-def suppress_overtaken(session: Session, about: Purchase) -> None:
-    """Of one purchase, whose row is locked."""
-    for email_id, reason in _overtaken(session, about):
+def suppress_overtaken(session: Session, about: Sequence[Purchase]) -> None:
+    """Of these purchases, whose rows are locked."""
+    for email_id, reason in _overtaken(session, {purchase.checkout_id: purchase.outcome for purchase in about}):
         session.execute(
             update(Email)
             .where(Email.id == email_id, Email.status == PENDING)  # it may have been taken in hand just now
@@ -24,16 +24,21 @@ def suppress_overtaken(session: Session, about: Purchase) -> None:
         )
 
 
-def _overtaken(session: Session, about: Purchase) -> Iterator[tuple[str, str]]:
-    columns = (Email.id, Email.kind, Email.subject_key, Email.status, Email.resend_of)
-    told = session.execute(select(*columns).where(Email.checkout_id == about.checkout_id)).all()
-    later = {(kind, subject_of(row.subject_key)): row.kind for row in told for kind in BY_LATER_WORD.get(row.kind, ())}
+def _overtaken(session: Session, outcomes: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    columns = (Email.id, Email.kind, Email.checkout_id, Email.subject_key, Email.status, Email.resend_of)
+    told = session.execute(select(*columns).where(Email.checkout_id.in_(outcomes))).all()
+    later = {
+        (row.checkout_id, kind, subject_of(row.subject_key)): row.kind
+        for row in told
+        for kind in BY_LATER_WORD.get(row.kind, ())
+    }
     for row in told:
+        outcome = outcomes[row.checkout_id]
         if row.status != PENDING or row.resend_of:
             continue
-        if row.kind in BY_OUTCOME.get(about.outcome, ()):
-            yield row.id, f"the order is {about.outcome}"
-        elif word := later.get((row.kind, subject_of(row.subject_key))):
+        if row.kind in BY_OUTCOME.get(outcome, ()):
+            yield row.id, f"the order is {outcome}"
+        elif word := later.get((row.checkout_id, row.kind, subject_of(row.subject_key))):
             yield row.id, f"overtaken by {word}"
 
 

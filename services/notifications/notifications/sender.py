@@ -178,7 +178,7 @@ class Sender:
                 change(held)
                 session.flush()
                 if about:
-                    suppress_overtaken(session, about)
+                    suppress_overtaken(session, [about])
 
     def _welcome_back(self) -> None:
         """The server answers again: what waited for it need not wait for its next attempt's hour."""

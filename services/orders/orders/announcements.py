@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from events import money, outbox
-from events.database import insert_once, utcnow
+from events.batch import insert_later
+from events.database import utcnow
 from events.envelope import Event
 from sqlalchemy.orm import Session
 
@@ -70,7 +71,7 @@ def note(session: Session, order: Order, cause: Cause, kind: str, text: str) -> 
     """
     at = cause.at.replace(microsecond=0)
     entry = {"order_id": order.id, "at": at, "kind": kind, "text": text, "event_id": cause.id}
-    insert_once(session, TimelineEntry, **entry)
+    insert_later(session, TimelineEntry, **entry)
 
 
 def amount_text(amount: int, currency: str) -> str:

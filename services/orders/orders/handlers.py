@@ -1,5 +1,7 @@
 """What events mean for an order."""
 
+from collections.abc import Sequence
+
 from events.envelope import Event
 from events.errors import Ignored
 from events.handlers import Handlers
@@ -8,7 +10,14 @@ from sqlalchemy.orm import Session
 from orders import guards
 from orders.announcements import Cause, amount_text, announce, confirm, note
 from orders.disputes import record_dispute
-from orders.lookup import make_order, order_of_checkout, order_of_metadata, order_of_money, order_of_session
+from orders.lookup import (
+    lock_orders,
+    make_order,
+    order_of_checkout,
+    order_of_metadata,
+    order_of_money,
+    order_of_session,
+)
 from orders.models import Order, Payment
 from orders.payments import payment_of_charge, payment_of_intent, payment_of_session, record_attempt
 from orders.refunds import record_refund
@@ -16,6 +25,11 @@ from orders.reviews import open_review
 from orders.sums import derive_sums
 
 handlers = Handlers()
+
+
+@handlers.prepare
+def lock_all(events: Sequence[Event], session: Session) -> None:
+    lock_orders(session, {event.correlation_id for event in events if event.correlation_id})
 
 
 @handlers.on("checkout.session.started", unblocks=True)
@@ -63,7 +77,7 @@ def record_payment(event: Event, session: Session) -> None:
     payment = payment_of_session(session, order, event)
     if not payment.settle(event.occurred_at):
         return
-    derive_sums(session, order)
+    derive_sums(order)
     if not order.pay(event.occurred_at):
         detail = f"Paid again: {_amount(payment)} with {payment.id}."
         open_review(session, order, "duplicate-payment", detail, cause, subject=payment.id)
@@ -158,7 +172,7 @@ def book_dispute(event: Event, session: Session) -> None:
 def _take_money(session: Session, order: Order, payment: Payment, event: Event) -> None:
     _remember_intent(order, payment.id)
     if payment.succeed():
-        derive_sums(session, order)
+        derive_sums(order)
         note(session, order, Cause.of(event), "payment-succeeded", f"Stripe took {_amount(payment)} ({payment.id}).")
 
 

@@ -117,7 +117,7 @@ def goods_paid(order: Order, payment: Payment) -> int:
 
 
 def _payment(session: Session, order: Order, wish: RefundWish) -> Payment:
-    payments = payments_of(session, order)
+    payments = payments_of(order)
     if not payments:
         raise Problem(409, "order-not-paid", f"Nobody has paid order {order.number}: there is nothing to refund.")
     if wish.payment is None:

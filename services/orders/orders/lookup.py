@@ -1,13 +1,14 @@
 """Which order an event is about: found and locked, so that its facts are recorded one after the other."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from events.batch import insert_later, locked
 from events.database import insert_once, lock, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
 
 from orders.models import OPEN, Order, OrderLine, OrderSession, Payment
 from orders.strays import is_stray
@@ -16,9 +17,15 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: an order's numb
 AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
 
 
+def lock_orders(session: Session, checkout_ids: Iterable[str]) -> None:
+    """The orders of a batch, with the money that is known of them."""
+    money = (selectinload(Order.payments), selectinload(Order.refunds))
+    locked(session, Order, checkout_ids, by=Order.checkout_id, options=money)
+
+
 def order_of_checkout(session: Session, event: Event, checkout_id: str) -> Order:
     """Raises `NotYet`: the announcement of this checkout is still on its way."""
-    order = _locked(session, Order.checkout_id == checkout_id)
+    order = locked(session, Order, [checkout_id], by=Order.checkout_id).get(checkout_id)
     if order is None:
         raise NotYet(f"{event.type}: no order for {checkout_id} yet")
     return order
@@ -35,7 +42,8 @@ def order_of_metadata(session: Session, event: Event) -> Order:
 def order_of_session(session: Session, event: Event) -> Order:
     """The order of a Checkout Session, which it remembers: a recovered cart is a new session of an old order."""
     order = order_of_metadata(session, event)
-    insert_once(session, OrderSession, session_id=event.object["id"], order_id=order.id)
+    if event.object["id"] != order.session_id:  # that one is remembered
+        insert_later(session, OrderSession, session_id=event.object["id"], order_id=order.id)
     return order
 
 
@@ -77,7 +85,7 @@ def make_order(session: Session, event: Event) -> Order | None:
     }
     made = any(insert_once(session, Order, number=number, **values) for number in _numbers(checkout_id))
     order = order_of_checkout(session, event, checkout_id)
-    insert_once(session, OrderSession, session_id=started["session_id"], order_id=order.id)
+    insert_later(session, OrderSession, session_id=started["session_id"], order_id=order.id)
     if not made:
         return None
     order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
@@ -97,8 +105,5 @@ def _checkout_id(event: Event) -> str | None:
 
 
 def _order_paid_with(session: Session, payment_intent: str) -> Order | None:
-    return _locked(session, Order.id.in_(select(Payment.order_id).where(Payment.id == payment_intent)))
-
-
-def _locked(session: Session, which: ColumnElement[bool]) -> Order | None:
-    return session.scalar(lock(session, select(Order).where(which)))
+    paid = select(Order).where(Order.id.in_(select(Payment.order_id).where(Payment.id == payment_intent)))
+    return session.scalar(lock(session, paid))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from events.batch import gather
 from events.envelope import Event
 from sqlalchemy.orm import Session
 
@@ -55,10 +56,10 @@ def _charge_error(charge: dict[str, Any]) -> dict[str, Any]:
 
 
 def _payment(session: Session, order: Order, event: Event, payment_id: str, currency: str, amount: int) -> Payment:
-    known = session.get(Payment, payment_id)
-    if known is not None:
-        return known
-    bring_back(session, payment_id)
+    for known in order.payments:
+        if known.id == payment_id:
+            return known
+    gather(session, bring_back, payment_id)
     payment = Payment(
         id=payment_id,
         order_id=order.id,
@@ -68,6 +69,5 @@ def _payment(session: Session, order: Order, event: Event, payment_id: str, curr
         amount_tax=0,
         created_at=event.occurred_at,
     )
-    session.add(payment)
-    session.flush()
+    order.payments.append(payment)
     return payment

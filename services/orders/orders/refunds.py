@@ -43,13 +43,15 @@ def record_refund(session: Session, order: Order, obj: dict[str, Any], cause: Ca
         failure_reason=obj.get("failure_reason"),
         created_at=moment(obj["created"]),
     )
+    if new:
+        session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
     changed = refund.become(obj["status"], obj.get("failure_reason")) or new
     if intention:
         _answer(session, order, intention, refund, said=obj["status"])
     if changed:
         count(session, REFUNDS.labels(refund.status))
-        derive_sums(session, order)
+        derive_sums(order)
         derive_fulfillment(session, order)
         note(session, order, cause, f"refund-{refund.status}", _sentence(order, refund, intention))
         if refund.status in TOLD:

@@ -100,9 +100,9 @@ def _refund(
     """All that is left of the payments, and what was really sold back to the shelf; or the second payment alone."""
     if all(review.reason == DUPLICATE for review in reviews):
         twice, back = {review.subject for review in reviews}, []
-        payments = [payment for payment in payments_of(session, order) if payment.id in twice]
+        payments = [payment for payment in payments_of(order) if payment.id in twice]
     else:
-        payments, back = list(payments_of(session, order)), _sold(session, order)
+        payments, back = list(payments_of(order)), _sold(session, order)
     wish = RefundWish(reason="duplicate" if not back and len(payments) == 1 else None, note=remark)
     intentions: list[RefundIntention] = []
     for payment in payments:

@@ -5,13 +5,14 @@ event may overtake the payment's own; and on a shared account most of them are n
 and is kept: should its payment turn up, it goes back into the inbox.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from events import database, inbox
 from events.database import Database, insert_once, utcnow
 from events.envelope import Event
 from events.inbox import InboxEvent
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import String, column, delete, func, select, update, values
 from sqlalchemy.orm import Session
 
 from orders.models import Payment, Stray
@@ -21,7 +22,7 @@ KEPT = timedelta(days=35)  # as long as the inbox keeps its row
 
 def is_stray(session: Session, event: Event, payment_id: str) -> bool:
     """Keep the event, unless the payment is known."""
-    _serialize(session, payment_id)
+    _serialize(session, [payment_id])
     if session.get(Payment, payment_id) is not None:
         return False
     kept = {"event_id": event.id, "payment_id": payment_id, "headers": dict(event.headers), "body": event.body}
@@ -30,10 +31,10 @@ def is_stray(session: Session, event: Event, payment_id: str) -> bool:
     return True
 
 
-def bring_back(session: Session, payment_id: str) -> None:
-    """A payment is about to be known: what came before it is due now."""
-    _serialize(session, payment_id)
-    strays = session.scalars(select(Stray).where(Stray.payment_id == payment_id)).all()
+def bring_back(session: Session, payment_ids: Collection[str]) -> None:
+    """These payments are about to be known: what came before them is due now."""
+    _serialize(session, payment_ids)
+    strays = session.scalars(select(Stray).where(Stray.payment_id.in_(payment_ids))).all()
     if strays:
         database.wake(session, inbox.CHANNEL)
     for stray in strays:
@@ -48,7 +49,8 @@ def prune(store: Database) -> None:
         session.execute(delete(Stray).where(Stray.kept_at < utcnow() - KEPT))
 
 
-def _serialize(session: Session, payment_id: str) -> None:
-    """Until the transaction ends, nobody else makes this payment known or keeps its strays. SQLite has one writer."""
+def _serialize(session: Session, payment_ids: Collection[str]) -> None:
+    """Until the transaction ends, nobody else makes these known or keeps their strays. SQLite has one writer."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(payment_id, 0))))
+        wanted = values(column("id", String), name="wanted").data([(payment_id,) for payment_id in sorted(payment_ids)])
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(wanted.c.id, 0))))

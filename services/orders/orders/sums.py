@@ -12,12 +12,10 @@ from orders.models.orders import FULL, NONE, PARTIAL
 Row = TypeVar("Row", Refund, RefundIntention, Dispute)
 
 
-def derive_sums(session: Session, order: Order) -> None:
+def derive_sums(order: Order) -> None:
     """Call it under the order's lock, whenever a fact of its money is new."""
-    session.flush()
-    taken = payments_of(session, order)
-    refunded = select(Refund).where(Refund.order_id == order.id, Refund.status == SUCCEEDED)
-    refunds = session.scalars(refunded).all()
+    taken = payments_of(order)
+    refunds = [refund for refund in order.refunds if refund.status == SUCCEEDED]
     order.amount_paid = sum(payment.amount for payment in taken if payment.currency == order.currency)
     order.amount_refunded = sum(refund.amount for refund in refunds if refund.currency == order.currency)
     order.refund_status = _refund_status(taken, refunds)
@@ -34,11 +32,11 @@ def refundable(session: Session, payment: Payment) -> int:
     return max(0, payment.amount - gone)
 
 
-def payments_of(session: Session, order: Order) -> Sequence[Payment]:
+def payments_of(order: Order) -> Sequence[Payment]:
     """Those that took money, the one that fulfilled the order first."""
-    taken = select(Payment).where(Payment.order_id == order.id, Payment.state == SUCCEEDED)
+    taken = [payment for payment in order.payments if payment.state == SUCCEEDED]
     own = (order.payment_intent, order.session_id)
-    return sorted(session.scalars(taken), key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
+    return sorted(taken, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
 
 
 def _of(session: Session, payment: Payment, model: type[Row]) -> list[Row]:
