@@ -56,7 +56,8 @@ def is_on() -> bool:
 def carrier() -> dict[str, str]:
     """The current span as headers or metadata to send along; empty where there is none."""
     carried: dict[str, str] = {}
-    _propagator.inject(carried)
+    if is_on():
+        _propagator.inject(carried)
     return carried
 
 

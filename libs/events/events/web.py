@@ -4,6 +4,7 @@ import base64
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -180,11 +181,17 @@ def _end(response: Response) -> Response:
     took = time.perf_counter() - g.began
     route = str(request.url_rule) if request.url_rule else "unknown"
     method = request.method if request.method in METHODS else "other"  # callers invent what they like
-    REQUESTS.labels(method, route, response.status_code).observe(took)
+    _requests(method, route, response.status_code).observe(took)
     # What went well is counted above; a line for each would be a quarter of the ingest's work.
     say = log.debug if response.status_code < 400 else log.info
     say("request", method=request.method, route=route, status=response.status_code, ms=round(took * 1000, 1))
     return response
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Histogram:
+    """What `labels` looks up under a lock, and checks, for each request."""
+    return REQUESTS.labels(method, route, status)
 
 
 class PageArgs(Schema):

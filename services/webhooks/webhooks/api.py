@@ -50,7 +50,8 @@ def blueprint(config: Config, publisher: Publisher) -> Blueprint:
             with tracing.span(
                 f"publish {event.routing_key}", SpanKind.PRODUCER, parent=event.headers.get(tracing.HEADER)
             ):
-                event = replace(event, headers={**event.headers, **tracing.carrier()})
+                if carried := tracing.carrier():
+                    event = replace(event, headers={**event.headers, **carried})
                 publisher.wait(publisher.publish(event))
         except Unpublished as doubt:
             RECEIVED.labels("unconfirmed").inc()
