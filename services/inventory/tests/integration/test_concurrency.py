@@ -100,9 +100,9 @@ def test_payment_and_expiry_at_once_sell_or_give_back_but_not_both(
     assert {shelf.status(f"chk_{number}") for number in range(20)} == {"committed"}
 
 
-def test_customer_waits_for_one_checkout_of_a_worker_at_most(database: Database, shelf: Any) -> None:
-    """A worker that held the stock of one checkout while it waits for that of the next would wait for a customer in a
-    circle: each has what the other wants."""
+def test_worker_takes_the_stock_of_a_batch_as_a_customer_does(database: Database, shelf: Any) -> None:
+    """A worker that took the stock of one checkout after that of the other would wait for a customer in a circle: each
+    has what the other wants."""
     shelf.fill(BEANIE=9, TEE=9)
     shelf.reserve("chk_1", TEE=1)
     shelf.reserve("chk_2", BEANIE=1)
@@ -111,7 +111,7 @@ def test_customer_waits_for_one_checkout_of_a_worker_at_most(database: Database,
         customer.execute(text("SET LOCAL deadlock_timeout = '10ms'"))  # who looks first is the one that fails
         customer.execute(text("SELECT 1 FROM stock WHERE sku = 'BEANIE' FOR UPDATE"))
         working = worker.submit(Runner(database, handlers).handle, events)
-        wait_until(lambda: waits_for_a_lock(database), 20, "the worker, at the second checkout's stock")
+        wait_until(lambda: waits_for_a_lock(database), 20, "the worker, at the first sku")
         customer.execute(text("SELECT 1 FROM stock WHERE sku = 'TEE' FOR UPDATE"))
         customer.commit()
         working.result(20)
