@@ -164,3 +164,31 @@ def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_a
     [poison] = found(database, "evt_7")
     assert (poison.status, poison.error, poison.next_attempt_at) == ("failed", inbox.INTERRUPTED, None)
     assert poison.event().data["checkout_id"] == "chk_1"
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a batch"])
+def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
+    any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    monkeypatch.setattr(inbox, "PATIENCE", (timedelta(hours=1),))
+    database, registry, handled = any_database((INBOX,)), Handlers(), []
+
+    @registry.on("checkout.session.started", unblocks=True)
+    def begin(event: Event, _session: Session) -> None:
+        handled.append(event.id)
+
+    @registry.on("checkout.session.canceled")
+    def end(event: Event, _session: Session) -> None:
+        if "evt_cause" not in handled:
+            raise NotYet("not begun yet")
+        handled.append(event.id)
+
+    def about(event_id: str, routing_key: str, checkout_id: str = "chk_1") -> Event:
+        return Event(event_id, routing_key, "checkout", utcnow(), b"{}", checkout_id)
+
+    runner, cause = Runner(database, registry), about("evt_cause", "checkout.session.started")
+    runner.handle([about("evt_early", "checkout.session.canceled")])
+    runner.handle([about("evt_stranger", "checkout.session.canceled", "chk_2")])
+    runner.handle([cause, about("evt_other", "checkout.session.started", "chk_3")] if together else [cause])
+    assert runner.retry_due() == 1
+    assert handled[-1] == "evt_early"

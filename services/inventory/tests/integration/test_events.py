@@ -50,6 +50,13 @@ def test_payment_sells_what_was_held(shelf: Any, tell: Any, fact: Fact) -> None:
     assert outbox_events(shelf.database) == []
 
 
+def test_second_event_of_one_payment_is_done_and_sells_nothing(shelf: Any, tell: Any) -> None:
+    shelf.fill(TEE=5)
+    shelf.reserve("chk_1", TEE=3)
+    assert [tell("chk_1", PAID, number) for number in (1, 2)] == ["done", "done"]
+    assert shelf.pieces() == {"TEE": (2, 0)}
+
+
 @pytest.mark.parametrize("fact", [LAPSED, FAILED])
 def test_end_without_payment_gives_back(shelf: Any, tell: Any, fact: Fact) -> None:
     shelf.fill(TEE=5)
