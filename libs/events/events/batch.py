@@ -32,7 +32,7 @@ def locked(
     transaction has locked before is not asked for again. `by`: a unique column, else the primary key.
     """
     column = by if by is not None else getattr(model, next(iter(model.__table__.primary_key)).key)  # type: ignore[attr-defined]
-    held: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault(column, {})
+    held: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault((model, column.key), {})
     wanted = set(keys)
     if unknown := sorted(wanted - held.keys()):
         statement = select(model).where(column.in_(unknown)).order_by(column).options(*options)
