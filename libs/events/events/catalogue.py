@@ -173,6 +173,14 @@ class DisputeChanged(OrderSnapshot):
     funds_withdrawn = fields.Boolean(required=True, metadata={"description": "and not reinstated since"})
 
 
+class CustomerForgotten(Contract):
+    """Erase whatever says who the customer of this checkout was, and keep it erased. It bears nothing of her itself."""
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    forgotten_at = fields.AwareDateTime(required=True)
+
+
 class StockLow(Contract):
     """What is available of a sku fell to its threshold or below."""
 
@@ -213,6 +221,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.opened", 1): DisputeChanged(),
     ("orders.dispute.updated", 1): DisputeChanged(),
     ("orders.dispute.closed", 1): DisputeChanged(),
+    ("orders.customer.forgotten", 1): CustomerForgotten(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),
 }

@@ -39,6 +39,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.dispute.opened": "The customer's bank disputes the payment, or inquires about it.",
     "orders.dispute.updated": "A dispute's deadline, status or funds changed.",
     "orders.dispute.closed": "A dispute or inquiry ended: won, lost or closed.",
+    "orders.customer.forgotten": "An operator had an order's customer forgotten, because she asked for it.",
     "inventory.stock.low": "What is available of a sku fell to its threshold.",
     "inventory.reservation.oversold": "A payment arrived for stock that is no longer there.",
 }

@@ -2,7 +2,8 @@
 
 A row's life: `done` or `ignored` at once; or `waiting` (its cause has not arrived) or `retrying` (its handler
 failed) until an attempt succeeds; `failed` after the last attempt; `discarded` by an operator. The payload is kept
-while it may be needed and dropped with success.
+while it may be needed and dropped with success; without the person it is about (redaction.py), where that customer is
+forgotten, or where no checkout is named by which she could be forgotten later.
 """
 
 import random
@@ -19,6 +20,7 @@ from events import database
 from events.batch import insert
 from events.database import Json, UtcDateTime, lock, metadata, skip_locked, utcnow
 from events.envelope import Event
+from events.redaction import redacted
 
 DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (
     "done",
@@ -113,6 +115,14 @@ class InboxEvent(Base):
         if status in (DONE, IGNORED):
             self.body, self.headers, self.traceback, self.error = None, None, None, reason
 
+    def redact(self) -> None:
+        """Keep what a retry needs, without the customer. What an error says may quote her; its class does not."""
+        if self.body is not None:
+            self.body = redacted(self.routing_key, self.body)
+        if self.error is not None and not self.interrupted:
+            self.error = f"{self.error.partition(':')[0]}: told of a forgotten customer"
+        self.traceback = None
+
     def put_off(self, status: str, error: BaseException) -> None:
         """After a counted attempt: schedule the next one, or give up as `failed` when the schedule is through."""
         schedule = PATIENCE if status == WAITING else BACKOFF
@@ -149,6 +159,15 @@ class ConsumerControl(Base):
     paused: Mapped[bool]
 
 
+class ForgottenCheckout(Base):
+    """A checkout whose customer is forgotten: what is told of it later is kept without her, however late it comes."""
+
+    __tablename__ = "forgotten"
+
+    checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
 VERSIONS = Path(__file__).parent / "migrations" / "inbox"
 
 
@@ -172,10 +191,27 @@ def store_unhandled(session: Session, event: Event, status: str, error: BaseExce
     row = InboxEvent(**_row(event, status, received_at=utcnow()), body=event.body)
     row.headers, row.attempts = dict(event.headers), 1
     row.put_off(status, error)
+    if event.correlation_id is None:
+        row.body = redacted(event.routing_key, event.body)
+    else:
+        serialize_forgetting(session, event.correlation_id)
+        if is_forgotten(session, event.correlation_id):
+            row.redact()
     session.add(row)
     session.flush()
     database.wake(session, CHANNEL)
     return row.status
+
+
+def is_forgotten(session: Session, checkout_id: str) -> bool:
+    """Whether this checkout's customer is. Ask under a lock that whoever forgets her needs too."""
+    return session.get(ForgottenCheckout, checkout_id) is not None
+
+
+def serialize_forgetting(session: Session, checkout_id: str) -> None:
+    """Whoever stores what may bear the customer and whoever forgets her take turns. SQLite has one writer."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"forget/{checkout_id}", 0))))
 
 
 def _row(event: Event, status: str, **more: Any) -> dict[str, Any]:

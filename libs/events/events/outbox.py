@@ -13,6 +13,8 @@ from events import tracing
 from events.batch import insert_later
 from events.database import Json, UtcDateTime, metadata, skip_locked, utcnow, wake
 from events.envelope import STRIPE, Event, own_event
+from events.inbox import is_forgotten
+from events.redaction import redacted
 
 KEPT = timedelta(days=7)  # published rows: long enough to answer "did we say so?"
 CHANNEL = "outbox"  # says that there is something to publish
@@ -35,6 +37,7 @@ class OutboxEvent(Base):
             postgresql_where=text("published_at IS NULL"),
             sqlite_where=text("published_at IS NULL"),
         ),
+        Index("ix_outbox_correlation_id", "correlation_id"),  # what was told of one checkout, to forget its customer
     )
 
     event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -83,7 +86,8 @@ def add_stripe(
     """Promise a Stripe event made from the object at Stripe, for one whose webhook never came.
 
     `event_id` must be the same whenever the same change is found again: that makes the repeat harmless. Sessions have
-    theirs from `recovered_id`.
+    theirs from `recovered_id`. Stripe still knows a customer whom we have forgotten: the event does not bring her back.
+    The service's row of the checkout must be locked.
     """
     now = utcnow()
     document = {
@@ -96,6 +100,8 @@ def add_stripe(
     }
     headers = {"livemode": document["livemode"]}
     body = orjson.dumps(document, default=str)  # the SDK's Decimals, which no handler reads
+    if is_forgotten(session, correlation_id):
+        body = redacted(STRIPE + stripe_type, body)
     return _promise(session, Event(event_id, STRIPE + stripe_type, source, now, body, correlation_id, headers))
 
 

@@ -18,7 +18,7 @@ DELIVERY_LIMIT = 20  # deliveries that a message may kill its consumer before it
 UNROUTED_LIMIT = 100_000  # the newest events that no service wants, kept for people to look at
 
 BINDINGS: Mapping[str, Sequence[str]] = {
-    "checkout": ("stripe.checkout.session.#",),
+    "checkout": ("stripe.checkout.session.#", "orders.customer.#"),
     "orders": (
         "stripe.checkout.session.#",
         "stripe.payment_intent.#",
@@ -27,7 +27,7 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "checkout.session.#",
         "inventory.reservation.#",
     ),
-    "inventory": ("stripe.checkout.session.#", "orders.stock.#"),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#"),
     "notifications": ("orders.#", "inventory.stock.#"),
 }
 

@@ -1,0 +1,29 @@
+"""Looking through a whole database, as somebody who got hold of it would."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import MetaData, select
+
+from events.database import Database
+
+
+def columns_with(database: Database, *words: str) -> list[str]:
+    """Every `table.column` in which one of the words stands, in whatever case, table, type and encoding."""
+    metadata = MetaData()
+    metadata.reflect(database.engine)
+    sought = {form for word in words for form in (word.lower(), json.dumps(word.lower())[1:-1])}
+    found: set[str] = set()
+    with database.read() as session:
+        for table in metadata.sorted_tables:
+            for row in session.execute(select(table)).mappings():
+                found |= {f"{table.name}.{name}" for name, text in _texts(row) if any(word in text for word in sought)}
+    return sorted(found)
+
+
+def _texts(row: Any) -> Iterator[tuple[str, str]]:
+    for name, value in row.items():
+        if value is not None:
+            text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+            yield name, text.lower()
