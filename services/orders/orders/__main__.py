@@ -1,4 +1,4 @@
-"""python -m orders web | worker | migrate | inbox | reconcile"""
+"""python -m orders web | worker | migrate | inbox | reconcile | forget"""
 
 import json
 import sys
@@ -15,12 +15,14 @@ from events.instants import Instant
 
 from orders.config import Config, load
 from orders.differences import Difference
+from orders.forget_cli import forget
 from orders.models import CHAINS
 from orders.reconcile import Reconciliation
 from orders.stripe_client import StripeRecords
 from orders.worker import create_worker
 
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
+main.add_command(forget)
 
 
 @main.command()

@@ -108,7 +108,8 @@ def expire_order(event: Event, session: Session) -> None:
     order = order_of_session(session, event)
     order.meet_customer(event.object)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}
-    order.recovery_url = order.recovery_url or recovery.get("url")
+    if order.forgotten_at is None:
+        order.recovery_url = order.recovery_url or recovery.get("url")
     if order.expire(event.occurred_at):
         note(session, order, Cause.of(event), "expired", "The session ended unpaid.")
         announce(session, order, "orders.order.expired", Cause.of(event), recovery_url=order.recovery_url)

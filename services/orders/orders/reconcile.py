@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from events import outbox
-from events.database import Database, utcnow
+from events.database import Database, lock, utcnow
 from events.inbox import InboxEvent
 from events.outbox import OutboxEvent
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -67,6 +67,7 @@ class Reconciliation:
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
                 text = f"{difference.text} {event_id} was sent before and did not mend it: look at the inbox."
                 return replace(difference, text=text)
+            session.scalar(lock(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
             outbox.add_stripe(
                 session,
                 stripe_type,

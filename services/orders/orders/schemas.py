@@ -240,6 +240,9 @@ class WholeOrder(OrderSummary):
     failed_at = fields.AwareDateTime(required=True, allow_none=True)
     expired_at = fields.AwareDateTime(required=True, allow_none=True)
     canceled_at = fields.AwareDateTime(required=True, allow_none=True)
+    forgotten_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "since when nobody knows who the customer was"}
+    )
     sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)
     lines = fields.List(fields.Nested(LineItem), required=True)
     payments = fields.List(fields.Nested(PaymentItem), required=True)

@@ -90,6 +90,13 @@ def left_to_ship(session: Session, order: Order) -> dict[str, int]:
     return {sku: quantity for sku, quantity in left.items() if quantity > 0}
 
 
+def owed(session: Session, order: Order) -> dict[str, int]:
+    """Pieces by sku that are paid for and are to ship."""
+    if order.status != PAID or order.refund_status == FULL or _held_by(session, order):
+        return {}
+    return left_to_ship(session, order)
+
+
 def _pieces(session: Session, order: Order, parcel: Parcel) -> Mapping[str, int]:
     if not parcel.lines:
         if left := left_to_ship(session, order):

@@ -12,6 +12,7 @@ from events import database, inbox
 from events.database import Database, insert_once, utcnow
 from events.envelope import Event
 from events.inbox import InboxEvent
+from events.redaction import redacted
 from sqlalchemy import String, column, delete, func, select, update, values
 from sqlalchemy.orm import Session
 
@@ -25,7 +26,8 @@ def is_stray(session: Session, event: Event, payment_id: str) -> bool:
     _serialize(session, [payment_id])
     if session.get(Payment, payment_id) is not None:
         return False
-    kept = {"event_id": event.id, "payment_id": payment_id, "headers": dict(event.headers), "body": event.body}
+    body = redacted(event.routing_key, event.body)  # nobody could have it forgotten: it names no checkout
+    kept = {"event_id": event.id, "payment_id": payment_id, "headers": dict(event.headers), "body": body}
     insert_once(session, Stray, **kept, kept_at=utcnow())
     inbox.mark_ignored(session, [event.id], f"no order of ours was paid with {payment_id}")
     return True

@@ -42,7 +42,17 @@ STRONGEST_FIRST = (
 NONE, PARTIAL, FULL = "none", "partial", "full"
 REFUNDED = (NONE, PARTIAL, FULL)
 UNFULFILLED, FULFILLED = "unfulfilled", "fulfilled"
+TAXED_BY = ("country", "state")  # of an address: what the books of a forgotten order's taxes need, and no house
 FULFILLMENT_STATUSES = (UNFULFILLED, PARTIAL, FULFILLED)
+PERSONAL = (
+    "customer_email",
+    "customer_email_key",
+    "customer_name",
+    "customer_phone",
+    "shipping_name",
+    "locale",
+    "recovery_url",
+)
 
 
 class Order(Base):
@@ -94,6 +104,7 @@ class Order(Base):
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    forgotten_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
@@ -133,7 +144,9 @@ class Order(Base):
         return True
 
     def meet_customer(self, session: dict[str, Any]) -> None:
-        """What Stripe asked the customer for on its page; what the shop knew before stays."""
+        """What Stripe asked the customer for on its page; what the shop knew before stays. Nobody who is forgotten."""
+        if self.forgotten_at is not None:
+            return
         details = session.get("customer_details") or {}
         if (email := details.get("email")) and not self.customer_email:
             self.customer_email, self.customer_email_key = email, email.lower()
@@ -143,6 +156,14 @@ class Order(Base):
         shipping = collected.get("shipping_details") or {}
         self.shipping_name = self.shipping_name or shipping.get("name")
         self.shipping_address = self.shipping_address or shipping.get("address")
+
+    def forget_customer(self, at: datetime) -> None:
+        """Erase who she is; what was bought, agreed and paid stays, and so does where its taxes are owed."""
+        self.forgotten_at = self.forgotten_at or at
+        for name in PERSONAL:
+            setattr(self, name, None)
+        if self.shipping_address:
+            self.shipping_address = {part: self.shipping_address.get(part) for part in TAXED_BY}
 
     def _learn(self, fact: str, at: datetime) -> bool:
         """Keep a fact; True if it is a new one and changed the status."""
