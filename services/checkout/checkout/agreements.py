@@ -68,7 +68,7 @@ def _by_key(session: Session, key: str | None) -> Checkout | None:
 
 
 def _same_wish(known: Checkout | None, wish: Wish) -> Checkout:
-    if known is None or known.fingerprint != wish.fingerprint:
+    if known is None or known.fingerprint not in (models.ERASED, wish.fingerprint):
         raise KeyReused
     return known
 

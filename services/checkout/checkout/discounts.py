@@ -60,6 +60,12 @@ def follow(session: Session, checkout: Checkout) -> None:
         session.execute(update(DiscountUse).filter_by(**key).values(status=status))
 
 
+def forget_customer(session: Session, checkout: Checkout) -> None:
+    """Erase her from the checkout and its use. That counts on, but no longer towards a limit for each customer."""
+    checkout.forget_customer()
+    session.execute(update(DiscountUse).filter_by(checkout_id=checkout.id).values(email=None))
+
+
 def counts(session: Session, codes: list[str]) -> dict[str, dict[str, int]]:
     """How often each code has been used, and is held by checkouts that may still be paid."""
     statement = (

@@ -1,10 +1,11 @@
-"""How a checkout's session ended, as Stripe tells it."""
+"""How a checkout's session ended, as Stripe tells it; and whom to forget, as orders does."""
 
 from collections.abc import Sequence
 
 from events import batch
 from events.envelope import Event
 from events.errors import Ignored
+from events.forgetting import FORGOTTEN, forget_promised, forget_received
 from events.handlers import Handlers
 from sqlalchemy.orm import Session
 
@@ -42,6 +43,17 @@ def record_expiry(event: Event, session: Session) -> None:
         announce_canceled(session, checkout)
     if checkout.session_id == event.object["id"] and checkout.expire():
         discounts.follow(session, checkout)
+
+
+@handlers.on(FORGOTTEN)
+def forget_customer(event: Event, session: Session) -> None:
+    """In whatever state the checkout is; what ends it later needs nothing of her."""
+    checkout_id = event.data["checkout_id"]
+    forget_received(session, checkout_id)
+    if checkout := locked(session, checkout_id):
+        discounts.forget_customer(session, checkout)
+        checkout.idempotency_key = None  # it is over, and a shop may have made the key of anything
+    forget_promised(session, checkout_id)
 
 
 def _payment(event: Event) -> str:

@@ -81,6 +81,8 @@ class Sweep:
             current = _locked(session, checkout.id)
             if current.check_at == checkout.check_at:  # else somebody who was still at work asks for another look
                 current.check_at = None
+                if current.session_id is None:  # no order was made of it, by which she could be forgotten later
+                    discounts.forget_customer(session, current)
         log.info("abandoned checkout is cleared away", checkout_id=checkout.id)
 
     def _learn(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ PENDING, FAILED, PAID = "pending", "failed", "paid"
 PAYMENTS = (None, PENDING, FAILED, PAID)  # a later one beats an earlier one, in whatever order they are told
 INCLUSIVE, EXCLUSIVE = "inclusive", "exclusive"
 HELD, USED, RELEASED = "held", "used", "released"
+ERASED = ""  # the fingerprint of a request of which nobody knows any more what it asked for
 AFTER_A_DAY = timedelta(days=1)  # a delayed method needs a day to weeks; its webhook is asked after so late
 
 
@@ -214,6 +215,11 @@ class Checkout(Base):
             return False
         self.status, self.check_at = ABANDONED, check_at
         return True
+
+    def forget_customer(self) -> None:
+        """Erase who she is, and what tells it: a hash of what she asked for, addresses that the shop made for her."""
+        self.customer_email, self.locale, self.url = None, None, None
+        self.fingerprint, self.success_url, self.cancel_url = ERASED, "", ""
 
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None
