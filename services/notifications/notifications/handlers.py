@@ -1,6 +1,6 @@
 """Which event has whom told what. A mail is written down here and sent after the commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,15 +11,19 @@ from events.batch import gather, insert_later
 from events.database import utcnow, wake
 from events.envelope import Event, new_id
 from events.errors import Ignored
+from events.forgetting import FORGOTTEN, forget_received
 from events.handlers import Handlers
+from events.redaction import own_data
 from events.telemetry import get_logger
 from sqlalchemy.orm import Session
 
+from notifications import forgetting
 from notifications.config import ABANDONED_CART_DELAY
 from notifications.digest import NO_DIGEST, Digest
 from notifications.kinds import (
     ABANDONED_CART,
     CANCELED,
+    CUSTOMER_KINDS,
     ORDER_CONFIRMED,
     ORDER_SHIPPED,
     PAID,
@@ -111,6 +115,11 @@ def report_low_stock(event: Event, session: Session, *, digest: Digest) -> None:
     tell_staff(event, session, STAFF_STOCK_LOW, about=event.id, digest=digest)
 
 
+def forget_customer(event: Event, session: Session) -> None:
+    forget_received(session, event.data["checkout_id"])
+    forgetting.forget_customer(session, purchase(session, event.data["checkout_id"]), event.data["forgotten_at"])
+
+
 def settle(event: Event, session: Session, outcome: str) -> None:
     """Record how the purchase ended, and keep back what this makes pointless."""
     about = purchase(session, event.data["checkout_id"])
@@ -148,6 +157,11 @@ def write_down(
 ) -> None:
     """Unless there is one for this occasion already. Suppressed at once where something has overtaken it."""
     bought = purchase(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
+    context = _context(event)
+    if bought and bought.forgotten_at:
+        if kind in CUSTOMER_KINDS:
+            raise Ignored(f"the customer is forgotten, so no {kind} mail")
+        context = own_data(context)
     insert_later(
         session,
         Email,
@@ -155,7 +169,7 @@ def write_down(
         kind=kind,
         checkout_id=bought.checkout_id if bought else None,
         subject_key=about,
-        context=_context(event),
+        context=context,
         status=status,
         attempts=0,
         next_attempt_at=due,
@@ -168,7 +182,7 @@ def write_down(
     wake(session, CHANNEL)
 
 
-def _context(event: Event) -> Mapping[str, Any]:
+def _context(event: Event) -> dict[str, Any]:
     context: dict[str, Any] = orjson.loads(orjson.dumps({"occurred_at": event.occurred_at, **event.data}))
     return context
 
@@ -187,6 +201,7 @@ def create_handlers(abandoned_cart_delay: timedelta, digest: Digest) -> Handlers
     created.on("orders.order.canceled")(leave_in_peace)
     created.on("orders.order.shipped")(announce_parcel)
     created.on("orders.refund.succeeded")(confirm_refund)
+    created.on(FORGOTTEN)(forget_customer)
     for key, tell in {
         "orders.review.opened": ask_for_review,
         "orders.review.settled": close_review,

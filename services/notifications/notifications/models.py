@@ -48,6 +48,7 @@ class Purchase(Base):
 
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
+    forgotten_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     def settle(self, outcome: str) -> bool:
         """Paid beats canceled: the customer's payment may win over their giving up, never the other way round."""

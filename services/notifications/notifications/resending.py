@@ -6,6 +6,7 @@ from events.web import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from notifications.kinds import CUSTOMER_KINDS
 from notifications.models import CHANNEL, PENDING, SENDING, Email, purchase
 
 UNDER_WAY = (PENDING, SENDING)
@@ -16,8 +17,10 @@ def resend(session: Session, email_id: str, actor: str) -> Email:
     original = session.get(Email, email_id)
     if original is None:
         raise Problem(404, "unknown-notification", f"There is no notification {email_id}.")
-    if original.checkout_id:
-        purchase(session, original.checkout_id)  # first, as the sender does: else the two could wait for each other
+    if original.checkout_id:  # first, as the sender does: else the two could wait for each other
+        about = purchase(session, original.checkout_id)
+        if about.forgotten_at and original.kind in CUSTOMER_KINDS:
+            raise Problem(409, "customer-forgotten", "The customer is forgotten: there is nobody to send this to.")
     session.refresh(original, with_for_update=True)  # two operators, or two clicks, one after the other
     if found := _under_way(session, original):
         raise Problem(
