@@ -6,6 +6,7 @@ from datetime import timedelta
 from events import batch
 from events.envelope import Event
 from events.errors import Ignored, NotYet
+from events.forgetting import FORGOTTEN, forget_received
 from events.handlers import Handlers
 from sqlalchemy.orm import Session
 
@@ -56,6 +57,12 @@ def take_back(event: Event, session: Session) -> None:
     """A refund with restock, or a review that ended in one: what was sold is for sale again."""
     data = event.data
     returns.take_back(session, data["checkout_id"], data["return_id"], data["lines"], at=event.occurred_at)
+
+
+@handlers.on(FORGOTTEN)
+def forget_customer(event: Event, session: Session) -> None:
+    """Only what Stripe told of her and waits in the inbox: stock and reservations know nobody."""
+    forget_received(session, event.data["checkout_id"])
 
 
 def _reservation(event: Event, session: Session) -> Reservation:
