@@ -179,6 +179,11 @@ def claim_new(session: Session, events: Sequence[Event]) -> set[str]:
     return set(session.scalars(statement, [rows[event_id] for event_id in sorted(rows)]))
 
 
+def unclaim(session: Session, event: Event) -> None:
+    """Take back what `claim_new` inserted in this transaction."""
+    session.execute(delete(InboxEvent).where(InboxEvent.event_id == event.id))
+
+
 def mark_ignored(session: Session, event_ids: Sequence[str], reason: str) -> None:
     values = {"status": IGNORED, "error": reason}
     session.execute(update(InboxEvent).where(InboxEvent.event_id.in_(event_ids)).values(values))

@@ -1,8 +1,9 @@
 """What becomes of a delivered event: the outcomes of the inbox, one transaction for the happy path.
 
-Several waiting messages share one transaction. When one of them does not simply succeed, everything is rolled back,
-that one is taken alone and the others are tried together again; after a few such rounds they are taken one by one. So
-a failing message never hurts its neighbours, and a single stranger does not cost a batch its speed.
+Several waiting messages share one transaction. When one of them does not simply succeed, everything is rolled back and
+tried again with a savepoint around each, so that what fails is undone and stored alone; should even that fail, they are
+taken one by one. So a failing message never hurts its neighbours, and early or strange ones do not cost a batch its
+speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from events.inbox import InboxEvent
 from events.telemetry import get_logger
 
 SEEN = "seen"
-ROUNDS = 4  # transactions that a batch is tried in, each without the event that the one before failed at
+Outcomes = dict[str, str]  # by event id
 
 HANDLED = Counter("clozit_events_handled_total", "Events by what became of them", ["routing_key", "outcome"])
 HANDLING = Histogram("clozit_handling_seconds", "Time in an event's handler, its commit aside", ["routing_key"])
@@ -43,16 +44,9 @@ class Runner:
 
     def handle(self, events: Sequence[Event]) -> None:
         """Bring about the effect of each event, or store why not yet. After it returns, all may be acknowledged."""
-        rest = list(events)
-        for _ in range(ROUNDS):
-            if len(rest) < 2:
-                break
-            troubled = self._together(rest)
-            if troubled is None:
-                return
-            self.handle_one(troubled)
-            rest = [event for event in rest if event.id != troubled.id]
-        for event in rest:
+        if len(events) > 1 and (self._in_batch(self._together, events) or self._in_batch(self._apart, events)):
+            return
+        for event in events:
             self.handle_one(event)
 
     def handle_one(self, event: Event) -> str:
@@ -64,13 +58,12 @@ class Runner:
         except Ignored as ignored:
             reason = str(ignored)
             outcome = self._record(lambda session: self._ignore(session, event, reason))
-        except NotYet as cause:
-            outcome = self._put_off(event, inbox.WAITING, cause)
         except Exception as error:
             if is_away(error):
                 raise
-            log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
-            outcome = self._put_off(event, inbox.RETRYING, error)
+            if not isinstance(error, NotYet):
+                log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
+            outcome = self._put_off(event, _status_after(error), error)
         self._count(event, outcome)
         return outcome
 
@@ -109,29 +102,62 @@ class Runner:
         for event, outcome in outcomes:
             self._count(event, outcome)
 
-    def _together(self, events: Sequence[Event]) -> Event | None:
-        """All in one transaction; the event at which it had to be rolled back, if it had to be."""
-        current = events[0]
+    def _in_batch(self, way: "Callable[[Session, Sequence[Event]], Outcomes]", events: Sequence[Event]) -> bool:
+        """All in one transaction; False where it had to be rolled back."""
         try:
             with self._database.begin() as session:
-                new = inbox.claim_new(session, events)
-                fresh = {event.id: event for event in events if event.id in new}
-                unknown = [event.id for event in fresh.values() if not self._handlers.knows(event)]
-                if unknown:
-                    inbox.mark_ignored(session, unknown, NO_HANDLER)
-                known = [event for event in fresh.values() if self._handlers.knows(event)]
-                self._handlers.ready(known, session)
+                fresh = inbox.claim_new(session, events)
+                once = {event.id: event for event in events if event.id in fresh}
                 # By checkout: transactions that lock the same checkouts' rows take them in the same order.
-                for current in sorted(known, key=lambda event: event.correlation_id or ""):
-                    self._run(current, session)
+                new = sorted(once.values(), key=lambda event: event.correlation_id or "")
+                unknown = [event for event in new if not self._handlers.knows(event)]
+                if unknown:
+                    inbox.mark_ignored(session, [event.id for event in unknown], NO_HANDLER)
+                known = [event for event in new if self._handlers.knows(event)]
+                self._handlers.ready(known, session)
+                outcomes = way(session, known)
         except Exception as error:
             if is_away(error):
                 raise
-            return current  # it will fail again alone, and be named
+            return False  # what fails does so again with the events apart, or alone, and is named then
         for event in events:
-            outcome = SEEN if event.id not in new else inbox.IGNORED if event.id in unknown else inbox.DONE
-            self._count(event, outcome)
+            self._count(event, SEEN if event.id not in fresh else outcomes.get(event.id, inbox.IGNORED))
+        return True
+
+    def _together(self, session: Session, events: Sequence[Event]) -> Outcomes:
+        """Nothing between the events: if one does not simply succeed, it raises."""
+        for event in events:
+            self._run(event, session)
+        return dict.fromkeys((event.id for event in events), inbox.DONE)
+
+    def _apart(self, session: Session, events: Sequence[Event]) -> Outcomes:
+        """Each in a savepoint, so that what fails is undone and stored alone."""
+        return {event.id: self._kept(session, event, self._attempt(session, event)) for event in events}
+
+    def _attempt(self, session: Session, event: Event) -> Exception | None:
+        """What the handler raised, and then all that it did is undone. Raises a database's absence."""
+        try:
+            with batch.savepoint(session):
+                self._run(event, session)
+        except Exception as error:
+            if is_away(error):
+                raise
+            return error
         return None
+
+    def _kept(self, session: Session, event: Event, error: Exception | None) -> str:
+        """The outcome of an event that is claimed as done; stored, if it is not."""
+        if isinstance(error, Undecodable):
+            raise error
+        if isinstance(error, Ignored):
+            inbox.mark_ignored(session, [event.id], str(error))
+            return inbox.IGNORED
+        if error is None:
+            return inbox.DONE
+        if not isinstance(error, NotYet):
+            log.error("handler failed", event_id=event.id, routing_key=event.routing_key, exc_info=error)
+        inbox.unclaim(session, event)
+        return inbox.store_unhandled(session, event, _status_after(error), error)
 
     def _fresh(self, event: Event) -> str:
         with self._database.begin() as session:
@@ -166,23 +192,22 @@ class Runner:
             return write(session)
 
     def _retry(self, session: Session, row: InboxEvent, event: Event) -> str:
-        try:
-            with batch.savepoint(session):
-                self._run(event, session)
-        except Ignored as reason:
-            row.finish(inbox.IGNORED, str(reason))
-        except NotYet as reason:
-            row.put_off(inbox.WAITING, reason)
-        except Exception as error:
-            if is_away(error):
-                raise
-            log.exception("handler failed again", event_id=event.id, attempts=row.attempts)
-            row.put_off(inbox.RETRYING, error)
-        else:
+        error = self._attempt(session, event)
+        if error is None:
             return inbox.DONE
+        if isinstance(error, Ignored):
+            row.finish(inbox.IGNORED, str(error))
+            return row.status
+        if not isinstance(error, NotYet):
+            log.error("handler failed again", event_id=event.id, attempts=row.attempts, exc_info=error)
+        row.put_off(_status_after(error), error)
         return row.status
 
     def _count(self, event: Event, outcome: str) -> None:
         HANDLED.labels(event.routing_key, outcome).inc()
         if outcome == inbox.DONE:
             LAG.observe(max(0.0, (datetime.now(UTC) - event.occurred_at).total_seconds()))
+
+
+def _status_after(error: Exception) -> str:
+    return inbox.WAITING if isinstance(error, NotYet) else inbox.RETRYING

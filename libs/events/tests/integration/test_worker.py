@@ -142,21 +142,39 @@ def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
     assert retrying.next_attempt_at is not None
 
 
-def test_batch_is_tried_again_without_the_one_that_failed(database: Database, handlers: Handlers) -> None:
-    """The neighbours of a stranger, and of what has no handler, still share their transaction."""
+def test_what_fails_in_a_batch_is_stored_within_its_transaction(database: Database, handlers: Handlers) -> None:
+    """Early and strange events do not cost their neighbours the transaction that they share."""
     commits: list[object] = []
     listener.listen(database.engine, "commit", commits.append)
-    stranger = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_ignored")))
+    ignored, waiting, broken = (
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{trouble}")))
+        for trouble in ("ignored", "waiting", "broken")
+    )
     nobody = as_bus_event(stripe_event("product.updated", {"id": "prod_1", "object": "product"}))
+    fine = [canceled(number) for number in range(1, 20)]
 
-    Runner(database, handlers).handle([canceled(1), stranger, canceled(2), nobody, *map(canceled, range(3, 20))])
+    Runner(database, handlers).handle([fine[0], ignored, fine[1], waiting, nobody, broken, *fine[2:]])
 
     assert effects(database) == sorted(f"chk_{number}" for number in range(1, 20))
     assert {row.event_id: row.error for row in rows(database, "ignored")} == {
-        stranger.id: "not ours",
+        ignored.id: "not ours",
         nobody.id: "no handler for such events",
     }
-    assert len(commits) == 2, "one for the stranger, one for all the others"
+    assert [row.event().body for row in rows(database, "waiting")] == [waiting.body]
+    assert ["ValueError: defect" in str(row.traceback) for row in rows(database, "retrying")] == [True]
+    assert len(commits) == 1
+
+
+@pytest.mark.parametrize("neighbour", [[], ["cs_ignored"]], ids=["together", "apart"])
+def test_event_that_comes_twice_in_a_batch_takes_effect_once(
+    database: Database, handlers: Handlers, neighbour: list[str]
+) -> None:
+    others = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=o))) for o in neighbour
+    ]
+    event = canceled(1)
+    Runner(database, handlers).handle([event, canceled(2), event, *others])
+    assert effects(database) == ["chk_1", "chk_2"]
 
 
 def test_undecodable_body_goes_to_the_dead_queue(
