@@ -1,4 +1,4 @@
-"""What keeps the system going on Kubernetes: what is scaled by what, started before whom, reached from where, watched."""
+"""What keeps the system going on Kubernetes: what is scaled by what, started before whom, reached whence, watched."""
 
 import re
 import runpy
