@@ -96,6 +96,7 @@ def test_alerts_are_evaluated_and_the_oversold_order_raised_one(prometheus: http
 
 def test_promtool_accepts_configuration_and_alerts(prometheus: httpx.Client) -> None:
     compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/prometheus/prometheus.yml")
+    compose("exec", "-T", "prometheus", "promtool", "test", "rules", "/etc/prometheus/alerts_test.yml")
 
 
 def test_grafana_has_the_dashboard(system: System) -> None:
