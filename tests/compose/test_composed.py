@@ -1,5 +1,6 @@
 """The composed system for real: up, buy, scale, kill, restart and upgrade everything under load, down."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ WEB_AND_WORKERS = [*SERVICES, *(f"{service}-worker" for service in CONSUMERS)]
 SCHEDULED = ["webhooks-backfill", "orders-reconcile"]
 SCALE = ["--scale", "orders-worker=4", "--scale", "webhooks=3"]
 NEXT = "next"  # the version that an upgrade brings
+CUSTOMERS = "@example.com"  # where all of the scenarios' customers have their addresses
 PIECES = "BEA-RIB-RUS-OS"
 
 pytestmark = pytest.mark.timeout(1800)
@@ -42,6 +44,15 @@ def test_every_container_is_healthy(system: System) -> None:
 def test_scheduled_jobs_have_run(system: System) -> None:
     for name, sign in (("webhooks-backfill", r'"complete": ?true'), ("orders-reconcile", r'"differences": \[\]')):
         wait_until(lambda name=name, sign=sign: re.search(sign, compose("logs", name)), 30, name)  # type: ignore[misc]
+
+
+def test_logs_are_json_and_name_no_customer(system: System, played: list[Finding]) -> None:
+    lines = compose("logs", "--no-log-prefix", "--no-color", *WEB_AND_WORKERS).splitlines()
+
+    assert len(lines) > 50
+    assert not [line for line in lines if not line.startswith('{"') or not json.loads(line)["service"]]
+    assert not [line for line in lines if CUSTOMERS in line]
+    assert CUSTOMERS not in compose("logs", "proxy")
 
 
 @contextmanager
