@@ -22,10 +22,13 @@ def asked_for() -> None:
 
 @pytest.fixture(scope="session")
 def system(asked_for: None) -> Iterator[System]:
-    subprocess.run(["make", "up"], cwd=ROOT, check=True, capture_output=True)
-    compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "prometheus")
-    yield composed()
-    subprocess.run(["make", "down", "VOLUMES=-v"], cwd=ROOT, check=True, capture_output=True)
+    try:
+        started = subprocess.run(["make", "up"], cwd=ROOT, check=False, capture_output=True, text=True)
+        assert started.returncode == 0, started.stderr[-2000:]
+        compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "prometheus")
+        yield composed()
+    finally:
+        subprocess.run(["make", "down", "VOLUMES=-v"], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
