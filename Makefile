@@ -40,9 +40,10 @@ faults: $(READY) ## the fault suite with its table, kept in bench/results/faults
 bench: $(READY) ## ingest and pipeline beside their peers and limits; ARGS="ingest --seconds 2" narrows
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(READY) ## write docs/events.md, docs/asyncapi.json and docs/configuration.md from the code
+docs: $(READY) ## write from the code docs/events.md, asyncapi.json, configuration.md, and the alerts for Kubernetes
 	$(BIN)/python -m events.docs
 	$(BIN)/python docs/configuration.py
+	$(BIN)/python deploy/kubernetes/alerts.py
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -81,6 +82,8 @@ endif
 
 secrets: ## make what is missing of the composed system's secrets, in .secrets/
 	@$(PYTHON) deploy/make_secrets.py
+
+export REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 up: secrets ## the whole system in containers, with the demo; PROFILES=demo,observe adds Prometheus and Grafana
 	$(COMPOSE) up --build --wait

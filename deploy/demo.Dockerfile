@@ -10,6 +10,12 @@ RUN --mount=type=secret,id=pip_conf --mount=type=secret,id=ca \
     -r demo/requirements.txt
 COPY deploy/catalogue.json deploy/
 COPY demo demo
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Clozit Payments: the demo" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/app/bin:$PATH
 USER 10001:10001
 ENTRYPOINT ["python", "-m"]

@@ -4,6 +4,9 @@
 set -eu
 PGPASSWORD=$(cat /run/secrets/postgres_password)
 export PGPASSWORD
+psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 -h postgres -U postgres -d postgres <<'SQL'
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+SQL
 for service in checkout orders inventory notifications; do
   url=$(cat "/run/secrets/${service}_database_url")
   password=${url#*://*:}

@@ -73,3 +73,38 @@ def test_a_service_reads_its_own_queues_alone_and_configures_nothing() -> None:
         assert {queue for queue in queues if re.search(users[service]["read"], queue)} == own
         assert not [queue for queue in queues if re.search(users[service]["configure"], queue)]
         assert not [queue for queue in queues if re.search(users[service]["write"], queue)]
+
+
+def lasting(compose: dict[str, Any]) -> dict[str, Any]:
+    return {name: spec for name, spec in compose["services"].items() if spec["restart"] != "no"}
+
+
+def test_whatever_lasts_comes_back_and_says_how_it_is(compose: dict[str, Any]) -> None:
+    for name, spec in lasting(compose).items():
+        assert spec["restart"] == "unless-stopped", name
+        by_image = spec["image"].startswith(("clozit/", "axllent/mailpit")) and not name.startswith(("fake", "shop"))
+        assert by_image or "healthcheck" in spec, name
+    once = compose["services"].keys() - lasting(compose).keys()
+    assert {f"{service}-migrate" for service in topology.BINDINGS} | {"databases", "broker-topology"} <= once
+
+
+def test_nobody_gains_privileges(compose: dict[str, Any]) -> None:
+    for name, spec in compose["services"].items():
+        assert spec["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_ours_have_time_to_finish(compose: dict[str, Any]) -> None:
+    assert {spec["stop_grace_period"] for spec in ours(compose).values()} == {"15s"}
+
+
+def test_each_network_joins_those_who_need_it_alone(compose: dict[str, Any]) -> None:
+    """What is stored is reached by who stores it; what leads outside is not among what is internal."""
+    joined = {name: set(spec["networks"]) for name, spec in compose["services"].items()}
+    inside = {name for name, network in compose["networks"].items() if network.get("internal")}
+
+    assert inside == {"web", "broker", "database", "mail", "metrics"}
+    assert not [name for name in joined if name.startswith("webhooks") and "database" in joined[name]]
+    assert {name for name, networks in joined.items() if "public" in networks} == {
+        name for name, spec in compose["services"].items() if "ports" in spec
+    }
+    assert [name for name, networks in joined.items() if networks >= {"public", "database"}] == []

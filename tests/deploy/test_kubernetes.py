@@ -1,55 +1,20 @@
 """The manifests as kubectl renders them: against Kubernetes' own schemas, and against our rules."""
 
-import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import kubernetes_validate
-import pytest
-import yaml
 
-KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
+from .manifests import Manifest, containers, matches, pods
+
 VERSION = "1.32"
-OVERLAYS = ("local", "production")
-OPERATORS = ("ServiceMonitor", "PodMonitor", "ScaledObject", "TriggerAuthentication", "ExternalSecret")
+OPERATORS = (
+    "ServiceMonitor",
+    "PodMonitor",
+    "PrometheusRule",
+    "ScaledObject",
+    "TriggerAuthentication",
+    "ExternalSecret",
+)
 OPERATORS += ("RabbitmqCluster", "Cluster", "Database")  # kinds whose schemas only their operators have
 SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
-
-Manifest = dict[str, Any]
-
-needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
-pytestmark = needs_kubectl
-
-
-@pytest.fixture(scope="module", params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    command = ["kubectl", "kustomize", str(KUBERNETES / "overlays" / request.param)]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return list(yaml.safe_load_all(rendered))
-
-
-def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
-    """(name, labels, spec) of every pod that a manifest makes."""
-    for manifest in manifests:
-        name = f"{manifest['kind']} {manifest['metadata']['name']}"
-        if manifest["kind"] in ("Deployment", "StatefulSet", "Job"):
-            template = manifest["spec"]["template"]
-        elif manifest["kind"] == "CronJob":
-            template = manifest["spec"]["jobTemplate"]["spec"]["template"]
-        else:
-            continue
-        yield name, template["metadata"]["labels"], template["spec"]
-
-
-def matches(selector: Manifest, labels: Manifest) -> bool:
-    """Kubernetes' label selectors, as far as the manifests use them."""
-    exact = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
-    return exact and all(
-        {"In": labels.get(rule["key"]) in rule.get("values", [])}[rule["operator"]]
-        for rule in selector.get("matchExpressions", [])
-    )
 
 
 def test_every_manifest_fits_kubernetes_schema(manifests: list[Manifest]) -> None:
@@ -66,7 +31,7 @@ def test_every_pod_is_confined(manifests: list[Manifest]) -> None:
         assert pod["runAsNonRoot"] is True, name
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert spec["automountServiceAccountToken"] is False, name
-        for container in spec["containers"]:
+        for container in containers(spec):
             own = container["securityContext"]
             assert own["allowPrivilegeEscalation"] is False, name
             assert own["capabilities"] == {"drop": ["ALL"]}, name
@@ -75,7 +40,7 @@ def test_every_pod_is_confined(manifests: list[Manifest]) -> None:
 
 def test_every_container_is_limited(manifests: list[Manifest]) -> None:
     for name, _labels, spec in pods(manifests):
-        for container in spec["containers"]:
+        for container in containers(spec):
             assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
             assert "memory" in container["resources"]["limits"], name
 
@@ -94,7 +59,7 @@ def test_no_secret_is_written_down(manifests: list[Manifest]) -> None:
         if manifest["kind"] == "ConfigMap":
             assert not [key for key in manifest["data"] if any(word in key for word in SECRET_WORDS)]
     for name, _labels, spec in pods(manifests):
-        for variable in (variable for container in spec["containers"] for variable in container.get("env", [])):
+        for variable in (variable for container in containers(spec) for variable in container.get("env", [])):
             if any(word in variable["name"] for word in SECRET_WORDS):
                 assert "secretKeyRef" in variable["valueFrom"], name
 
@@ -104,7 +69,7 @@ def test_what_is_referred_to_is_there(manifests: list[Manifest]) -> None:
     made = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
     with_store = any(kind == "ExternalSecret" for kind, _name in made)
     for name, _labels, spec in pods(manifests):
-        for source in (source for container in spec["containers"] for source in container.get("envFrom", [])):
+        for source in (source for container in containers(spec) for source in container.get("envFrom", [])):
             if reference := source.get("configMapRef"):
                 assert ("ConfigMap", reference["name"]) in made, name
             elif with_store:

@@ -78,9 +78,14 @@ def test_every_alert_has_a_page_in_the_runbook(alerts: list[dict[str, Any]]) -> 
         assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed here")
-def test_promtool_reads_the_configuration() -> None:
-    config = ROOT / "deploy" / "prometheus" / "prometheus.yml"
-    done = subprocess.run(["promtool", "check", "config", str(config)], check=False, capture_output=True, text=True)
+def test_every_alert_is_tested_by_promtool(alerts: list[dict[str, Any]]) -> None:
+    raised = re.findall(r'alertname="(\w+)"', (ALERTS.parent / "alerts_test.yml").read_text())
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(raised) == sorted(rule["alert"] for rule in alerts)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed here")
+def test_promtool_reads_the_configuration_and_raises_every_alert() -> None:
+    for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = subprocess.run(["promtool", *command], cwd=ALERTS.parent, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from events import metrics
 from events.config import Common
 from events.database import Database
 from events.dead_cli import dead_group
@@ -40,7 +41,7 @@ def service_cli(
         from granian.log import LogLevels
 
         config = configuration(load)
-        Granian(
+        server = Granian(
             app,
             factory=True,
             address="0.0.0.0",
@@ -53,7 +54,9 @@ def service_cli(
             log_access=False,
             log_level=LogLevels.error,  # its own start-up lines are no JSON
             respawn_failed_workers=True,
-        ).serve()
+        )
+        with metrics.shared_by(workers):
+            server.serve()
 
     if create_worker is not None:
 

@@ -1,11 +1,14 @@
 """Dead messages of one service: what lies in `<service>.dead`, returned to the service's queue or dropped.
 
 A message is read by taking it without an acknowledgement; closing the connection puts back whatever was not settled.
+The broker does that, and dead-lettering, a moment later, and counts meanwhile only what is ready to be taken: 0.4 to
+3.2 ms after the close on an idle RabbitMQ 4, more on a busy one. So a count is believed once it has settled.
 A return is acknowledged only once the broker has confirmed the copy in the service's queue: a crash between leaves
 both, and the inbox makes the second harmless.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +21,10 @@ from events import topology
 from events.publisher import nodes
 
 DEADLINE = 10  # seconds that a broker may block or be silent
+EMPTY_AFTER = (
+    2.0  # seconds without a message until a dead queue is called empty: an operator must not be told so wrongly
+)
+STEADY_FOR = 0.1  # seconds in which a count must not change to be believed
 BROKERS_OWN = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
 
 
@@ -40,16 +47,25 @@ class DeadQueue:
     """Open on one service's dead queue."""
 
     def __init__(self, service: str, channel: BlockingChannel) -> None:
-        self._service, self._channel = service, channel
+        self._service, self._channel, self._queue = service, channel, topology.dead_queue(service)
 
     def messages(self) -> Iterator[DeadMessage]:
         """Those that lie there now, the oldest first; what dies meanwhile is left for the next time."""
-        queue = topology.dead_queue(self._service)
-        for _ in range(self._channel.queue_declare(queue, passive=True).method.message_count):
-            method, properties, body = self._channel.basic_get(queue)
+        for _ in range(self._count()):
+            method, properties, body = self._channel.basic_get(self._queue)
             if method is None:
                 return
             yield _read(method, properties, body)
+
+    def _count(self) -> int:
+        """How many are ready, once that has settled."""
+        until, before = time.monotonic() + EMPTY_AFTER, 0
+        while True:
+            ready: int = self._channel.queue_declare(self._queue, passive=True).method.message_count
+            if (ready and ready == before) or time.monotonic() >= until:
+                return ready
+            before = ready
+            self._channel.connection.sleep(STEADY_FOR)
 
     def give_back(self, message: DeadMessage, note: Callable[[], None]) -> None:
         """Publish to the service's queue, `note` it, forget the dead one. Raises pika's errors when unconfirmed."""

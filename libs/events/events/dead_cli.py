@@ -34,6 +34,8 @@ def dead_group(load: Callable[[], Common]) -> click.Group:
         if as_json:
             click.echo(json.dumps([_facts(message) for message in found], indent=2, default=str))
             return
+        if not found:
+            click.echo("Nothing lies there, unless somebody else has it in hand at this moment.", err=True)
         for message in found:
             click.echo(f"{message.died_at} {message.reason} {message.reference} {message.routing_key}"
                        f" {len(message.body)} bytes")  # fmt: skip

@@ -188,6 +188,9 @@ class PikaPublisher:
         )
 
     def _on_open(self, connection: Any) -> None:
+        if self._stopping:
+            connection.close()
+            return
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel)
@@ -265,6 +268,7 @@ class PikaPublisher:
         self._discard("return")
 
     def _on_tick(self) -> None:
+        IN_FLIGHT.set(self._under_way)  # read where processes tell their figures together: none can ask another
         while self._queue and self._queue[0].expired:
             self._fail(self._queue.popleft(), "no broker within the deadline")
         oldest = next(iter(self._in_flight.values()), None)
@@ -330,7 +334,7 @@ class PikaPublisher:
         if self._connection is None or self._connection.is_closed:
             self._loop.stop()
             return
-        if not self._connection.is_closing:
+        if self._connection.is_open:  # pika fails when one that is being opened is closed: `_on_open` does it
             self._connection.close()
         self._loop.call_later(CLOSE_TIMEOUT, self._on_close_timeout)
 

@@ -22,7 +22,7 @@ CALLS = Counter("clozit_stripe_calls_total", "Tries to call Stripe's API, by wha
 
 
 class CountingClient(stripe.RequestsClient):
-    """Counts each try: ok, refused (4xx), failed (5xx) or no-answer."""
+    """Counts each try: ok, unauthorized (our key), refused (4xx), failed (5xx) or no-answer."""
 
     def __init__(self) -> None:
         super().__init__(timeout=TIMEOUT)
@@ -34,9 +34,14 @@ class CountingClient(stripe.RequestsClient):
         except stripe.APIConnectionError:
             CALLS.labels(operation, "no-answer").inc()
             raise
-        status = answer[1]
-        CALLS.labels(operation, "ok" if status < 400 else "refused" if status < 500 else "failed").inc()
+        CALLS.labels(operation, _outcome(answer[1])).inc()
         return answer
+
+
+def _outcome(status: int) -> str:
+    if status in (401, 403):
+        return "unauthorized"
+    return "ok" if status < 400 else "refused" if status < 500 else "failed"
 
 
 def client(

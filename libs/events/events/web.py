@@ -17,7 +17,7 @@ from marshmallow import Schema, fields, validate
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from events import problems, tracing
+from events import metrics, problems, tracing
 from events.auth import operator_required, service_required
 from events.config import Common
 from events.envelope import new_id
@@ -145,8 +145,8 @@ def _health(checks: Mapping[str, Check], collectors: Sequence[Collector]) -> Fla
         return {"status": "ready" if good else "not ready", "checks": states}, 200 if good else 503
 
     @blueprint.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
+    def scrape() -> Response:
+        return Response(metrics.latest() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 

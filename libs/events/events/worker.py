@@ -19,6 +19,7 @@ from events.config import Common
 from events.consumer import Consumer
 from events.database import Database, is_away, utcnow
 from events.handlers import Handlers
+from events.metrics import from_zero
 from events.relay import Relay
 from events.runner import Runner
 from events.signals import Signal
@@ -95,6 +96,7 @@ class Worker:
             self._loops.append(_Loop("relay", self._drain, database.signal(outbox.CHANNEL), stumble=1))
         if database.is_postgresql:
             self._loops.append(_Loop("listen", self._listen, Signal()))
+        from_zero(FAILURES, [loop.name for loop in self._loops])
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:

@@ -12,6 +12,7 @@ from events import outbox
 from events.batch import locked
 from events.database import Database, count, insert_once, skip_locked
 from events.envelope import Event
+from events.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ BATCH = 100  # reservations an expiry transaction ends; short enough that nobody
 Quantities = Mapping[str, int]
 
 RESERVATIONS = Counter("clozit_reservations_total", "Reservations by what became of them", ["outcome"])
+from_zero(RESERVATIONS, ["held", "committed", "released", "expired", "out_of_stock", "oversold"])
 
 
 class OutOfStock(Exception):  # noqa: N818 - an answer, not an error

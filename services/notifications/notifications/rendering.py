@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from events.metrics import from_zero
 from events.telemetry import get_logger
 from prometheus_client import Counter
 
 from notifications.facts import named, staff_facts, values, variants
-from notifications.kinds import STAFF_DIGEST, STAFF_KINDS
+from notifications.kinds import KINDS, STAFF_DIGEST, STAFF_KINDS
 from notifications.localization import Language, language
 from notifications.sources import Source, built_in
 from notifications.wrapping import wrap
@@ -26,6 +27,7 @@ ADVERTISING = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail
 LAST = "9"  # sorts after every date
 
 FALLBACKS = Counter("clozit_template_fallbacks_total", "Mails whose own template failed, by kind", ["kind"])
+from_zero(FALLBACKS, KINDS)
 
 log = get_logger(__name__)
 

@@ -14,6 +14,7 @@ from email.message import EmailMessage
 
 from events import tracing
 from events.database import Database, utcnow
+from events.metrics import from_zero
 from events.telemetry import get_logger
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
@@ -21,7 +22,7 @@ from sqlalchemy import select, update
 
 from notifications.config import Config
 from notifications.digest import collect
-from notifications.kinds import REFUND_SUCCEEDED
+from notifications.kinds import KINDS, REFUND_SUCCEEDED
 from notifications.message import address, compose, message_id, sender_address
 from notifications.models import (
     FAILED,
@@ -43,6 +44,7 @@ STINT = timedelta(seconds=5)  # then the worker may stop us: it has 10 s for eve
 AWAY = "mail server away: "
 
 EMAILS = Counter("clozit_emails_total", "E-mails by what became of an attempt", ["kind", "outcome"])
+from_zero(EMAILS, KINDS, ["sent", "deferred", "failed"])
 
 log = get_logger(__name__)
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from events import outbox
 from events.database import count, insert_once
+from events.metrics import from_zero
 from events.telemetry import get_logger
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
 from orders.announcements import Cause, amount_text, announce, note
 from orders.models import SUCCEEDED, Order, Refund, RefundIntention
-from orders.models.money import REFUND_OVER
+from orders.models.money import REFUND_OVER, REFUND_STATUSES
 from orders.shipments import derive_fulfillment
 from orders.stripe_client import moment
 from orders.sums import derive_sums
@@ -22,6 +23,7 @@ from orders.sums import derive_sums
 TOLD = {"succeeded": "orders.refund.succeeded", "failed": "orders.refund.failed", "canceled": "orders.refund.failed"}
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refunds' status, by what they became", ["status"])
+from_zero(REFUNDS, REFUND_STATUSES)
 
 log = get_logger(__name__)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import orjson
 from events import tracing
 from events.errors import Unpublished
+from events.metrics import from_zero
 from events.publisher import Publisher
 from events.telemetry import get_logger
 from events.web import MAX_BODY, Problem
@@ -19,6 +20,7 @@ from webhooks.verification import verified
 RETRY_AFTER = 5  # seconds; Stripe keeps its own schedule, other senders may listen
 
 RECEIVED = Counter("clozit_webhooks_total", "Webhook requests by outcome", ["outcome"])
+from_zero(RECEIVED, ["confirmed", "unconfirmed", "bad-signature", "bad-event"])
 
 log = get_logger(__name__)
 

@@ -1,6 +1,7 @@
 """Dead messages are read without being lost, returned with a confirm before they are forgotten, or dropped."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -94,7 +95,6 @@ def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
 def test_looking_loses_nothing_however_often(run: Running, broker_url: str) -> None:
     for _ in range(25):  # more than any delivery limit by default
         assert len(listed(run)) == 2
-        wait_until(lambda: depth(broker_url, "orders.dead") == 2)  # the broker puts back after the connection's end
     named, nameless = listed(run)
     assert (named["reference"], named["routing_key"], named["reason"], named["deaths"]) == (
         "evt_dead",
@@ -107,6 +107,29 @@ def test_looking_loses_nothing_however_often(run: Running, broker_url: str) -> N
     assert run("show", "evt_other").exit_code == 1
     assert "rejected evt_dead checkout.session.canceled" in run("list").stdout
     wait_until(lambda: depth(broker_url, "orders.dead") == 2)
+
+
+@pytest.mark.usefixtures("dead")
+def test_what_another_look_still_holds_is_waited_for(run: Running, broker_url: str) -> None:
+    """A broker puts back a moment after a connection's end, and counts only what is ready: here that takes long."""
+    with Connection(broker_url) as connection:
+        for _ in range(2):
+            connection.default_channel.basic_get("orders.dead")
+        assert depth(broker_url, "orders.dead") == 0
+        ending = threading.Timer(0.5, connection.close)
+        ending.start()
+        found = listed(run)
+        ending.join()
+    assert len({row["reference"] for row in found}) == 2
+
+
+def test_empty_queue_is_called_so(run: Running, broker_url: str) -> None:
+    publishing = publisher.connect(broker_url)
+    publishing.wait(publishing.publish(own_event("checkout.session.canceled", DATA)))
+    publishing.close()
+    nothing = run("list")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "Nothing lies there" in nothing.stderr
 
 
 @pytest.mark.usefixtures("dead")

@@ -1,6 +1,7 @@
 """Both publishers keep the same promises: one suite for pika on RabbitMQ and for the embedded bus."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -96,6 +97,15 @@ def test_closed_publisher_refuses(publishing: Publisher) -> None:
         publishing.wait(publishing.publish(paid()))
     with pytest.raises(Unpublished):
         publishing.check()
+
+
+@pytest.mark.parametrize("after", [0, 0.001, 0.005, 0.02])
+def test_publisher_is_closed_in_peace_while_it_connects(broker_url: str, after: float) -> None:
+    """A failure of its thread would fail this test."""
+    publishing = publisher.connect(broker_url)
+    threading.Event().wait(after)
+    publishing.close()
+    assert not publishing._thread.is_alive()  # type: ignore[attr-defined]
 
 
 def test_window_sheds_what_exceeds_it(broker_url: str) -> None:

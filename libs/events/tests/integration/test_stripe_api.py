@@ -45,3 +45,11 @@ def test_each_try_is_counted_under_its_operation(count: Callable[[str, str], flo
 )
 def test_operation_names_no_object(path: str, operation: str) -> None:
     assert stripe_api.ID.sub("{id}", path) == operation
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "ok"), (401, "unauthorized"), (403, "unauthorized"), (402, "refused"), (500, "failed")],
+)
+def test_answers_are_counted_by_what_they_mean(status: int, outcome: str) -> None:
+    assert stripe_api._outcome(status) == outcome

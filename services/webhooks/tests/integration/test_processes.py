@@ -1,0 +1,70 @@
+"""Several processes behind one port, as `web --workers 2` starts them, tell one story on /metrics."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from events.testing.servers import free_port, wait_until
+from events.testing.servers.watchdog import watch
+
+REFUSALS = 60  # enough that both processes have some of them
+COUNTED = re.compile(rb'^clozit_webhooks_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """No broker is needed to refuse."""
+    port = free_port()
+    settings = {
+        "BROKER_URL": f"amqp://nobody:nothing@127.0.0.1:{free_port()}/%2F",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_not_a_secret_of_anybody",
+        "LIVEMODE": "false",
+        "PORT": str(port),
+    }
+    command = [sys.executable, "-m", "webhooks", "web", "--workers", "2"]
+    environment = {**os.environ, **settings, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    with watch("process", str(process.pid), str(tmp_path)):
+        base = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(base), 30, "the web process")
+        yield base
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+    assert not list(tmp_path.glob("metrics-*")), "the processes' figures are left behind"
+
+
+def answers(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def scrape(base: str) -> httpx.Response:
+    return httpx.get(f"{base}/metrics").raise_for_status()
+
+
+def kill_one(folder: Path) -> None:
+    """One of the two, by the name of the file that it counts in."""
+    [pid, *_] = {int(file.stem.rpartition("_")[2]) for file in folder.glob("metrics-*/counter_*.db")}
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_each_process_answers_for_all_and_for_those_that_died(url: str, tmp_path: Path) -> None:
+    for _ in range(REFUSALS):
+        refused = httpx.post(f"{url}/webhooks/stripe", content=b"{}", headers={"Content-Type": "application/json"})
+        assert refused.status_code == 400
+    assert len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 2
+    for _ in range(20):  # whichever of the two answers
+        assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]
+    kill_one(tmp_path)
+    wait_until(lambda: len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 3, 30, "the process that replaces it")
+    wait_until(lambda: answers(url), 30, "an answer")
+    assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]
+    assert len(list(tmp_path.glob("metrics-*/gauge_livesum_*.db"))) == 2

@@ -1,0 +1,50 @@
+"""What the documents point at is there: files, headings, make targets, tests."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=False, capture_output=True, text=True).stdout
+DOCUMENTS = [ROOT / name for name in LISTED.split()] or [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)")
+PATH = re.compile(r"`((?:tests|docs|deploy|bench|libs|services|demo)/[\w./-]+\.\w+)`")
+TARGET = re.compile(r"`?make ([a-z]+(?:-[a-z]+)*)\b(?:`|\s+[A-Z]+=|\s*$)", re.MULTILINE)
+
+
+def anchors(document: Path) -> set[str]:
+    """Of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for path, anchor in LINK.findall(document.read_text()):
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(document: Path) -> None:
+    named = set(PATH.findall(document.read_text()))
+
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for document in DOCUMENTS for name in TARGET.findall(document.read_text())}
+
+    assert len(named) > 10
+    assert named - targets == set()
+
+
+def test_restore_is_drilled() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+
+    assert "`tests/e2e/test_restore.py`" in operations
+    assert "def test_" in (ROOT / "tests" / "e2e" / "test_restore.py").read_text()

@@ -1,0 +1,150 @@
+"""What keeps the system going on Kubernetes: what is scaled by what, started before whom, reached whence, watched."""
+
+import re
+import runpy
+from pathlib import Path
+
+import yaml
+from events import topology
+
+from .manifests import KUBERNETES, Manifest, matches, of_kind, pods
+
+SERVICES = {"checkout", "webhooks", "orders", "inventory", "notifications"}
+CONSUMERS = set(topology.BINDINGS)
+DEPLOY = KUBERNETES.parent
+
+
+def ours(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Our Deployments by name."""
+    found = of_kind(manifests, "Deployment")
+    return {name: each for name, each in found.items() if "clozit/" in str(each["spec"]["template"])}
+
+
+def labels_of(deployment: Manifest) -> Manifest:
+    labels: Manifest = deployment["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def test_every_process_is_there(manifests: list[Manifest]) -> None:
+    assert ours(manifests).keys() == SERVICES | {f"{name}-worker" for name in CONSUMERS}
+
+
+def test_namespace_admits_restricted_pods_alone(manifests: list[Manifest]) -> None:
+    [namespace] = of_kind(manifests, "Namespace").values()
+
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_web_grows_with_its_processor_and_workers_with_their_queue(production: list[Manifest]) -> None:
+    scaled = of_kind(production, "HorizontalPodAutoscaler")
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in scaled.values()} == SERVICES
+    assert all(each["spec"]["minReplicas"] >= 2 for each in scaled.values())
+    queued = of_kind(production, "ScaledObject").values()
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in queued} == {f"{name}-worker" for name in CONSUMERS}
+    for each in queued:
+        [trigger] = each["spec"]["triggers"]
+        assert (trigger["type"], trigger["metadata"]["mode"]) == ("rabbitmq", "QueueLength")
+        assert f"{trigger['metadata']['queueName']}-worker" == each["spec"]["scaleTargetRef"]["name"]
+    assert not [name for name, each in ours(production).items() if "replicas" in each["spec"]], "they set it"
+
+
+def test_what_is_replicated_is_spread_and_never_taken_away_all_at_once(manifests: list[Manifest]) -> None:
+    budgets = [each["spec"] for each in of_kind(manifests, "PodDisruptionBudget").values()]
+    for name, deployment in ours(manifests).items():
+        [spread] = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "kubernetes.io/hostname", name
+        assert matches(spread["labelSelector"], labels_of(deployment)), name
+        assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name
+        [budget] = [each for each in budgets if matches(each["selector"], labels_of(deployment))]
+        assert budget["maxUnavailable"] == 1, name
+
+
+def test_jobs_migrate_every_database_and_declare_the_topology(manifests: list[Manifest]) -> None:
+    jobs = of_kind(manifests, "Job")
+    commands = {name: each["spec"]["template"]["spec"]["containers"][0].get("args") for name, each in jobs.items()}
+
+    assert {name for name, command in commands.items() if command == ["migrate"]} == {f"{c}-migrate" for c in CONSUMERS}
+    assert commands["webhooks-declare"] == ["declare"]
+
+
+def test_stripe_is_asked_every_hour(manifests: list[Manifest]) -> None:
+    jobs = of_kind(manifests, "CronJob")
+    assert jobs.keys() == {"webhooks-backfill", "orders-reconcile"}
+    for name, job in jobs.items():
+        assert re.fullmatch(r"\d+ \* \* \* \*", job["spec"]["schedule"]), name
+        assert job["spec"]["concurrencyPolicy"] == "Forbid", name
+
+
+def test_the_world_reaches_public_routes_alone(manifests: list[Manifest]) -> None:
+    """Those of the composed system's public port, and of them none under which operators have routes too."""
+    routes = {
+        path["path"].rstrip("/"): path["pathType"]
+        for ingress in of_kind(manifests, "Ingress").values()
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    }
+    proxy = (DEPLOY / "proxy" / "nginx.conf").read_text().partition("listen 8080;")[2]
+    public = {path.rstrip("/") for path in re.findall(r"location (?:= )?(/\S+) ", proxy)} - {"/healthz"}
+    assert routes.keys() == public
+    assert routes["/stock"] == routes["/products"] == "Exact"
+
+
+def test_monitors_find_every_process_and_name_it_as_the_alerts_do(production: list[Manifest]) -> None:
+    web = of_kind(production, "ServiceMonitor")["web"]["spec"]
+    found = [
+        each for each in of_kind(production, "Service").values() if matches(web["selector"], each["metadata"]["labels"])
+    ]
+    assert {each["metadata"]["name"] for each in found} == SERVICES
+    workers = of_kind(production, "PodMonitor")["workers"]["spec"]
+    scraped = [name for name, each in ours(production).items() if matches(workers["selector"], labels_of(each))]
+    assert set(scraped) == {f"{name}-worker" for name in CONSUMERS}
+    for job, [endpoint] in (("web", web["endpoints"]), ("worker", workers["podMetricsEndpoints"])):
+        assert {"targetLabel": "job", "replacement": job} in endpoint["relabelings"]
+        assert "service" in {each["targetLabel"] for each in endpoint["relabelings"]}
+
+
+def test_queues_are_watched_one_by_one_as_in_the_composed_system(production: list[Manifest]) -> None:
+    [endpoint] = of_kind(production, "PodMonitor")["rabbitmq"]["spec"]["podMetricsEndpoints"]
+    composed = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    [job] = [each for each in composed if each["job_name"] == "rabbitmq"]
+
+    assert (endpoint["path"], endpoint["params"]) == (job["metrics_path"], job["params"])
+
+
+def test_alerts_and_dashboard_are_those_of_the_composed_system(production: list[Manifest]) -> None:
+    written = KUBERNETES / "components" / "monitoring" / "alerts.yaml"
+    assert written.read_text() == runpy.run_path(str(KUBERNETES / "alerts.py"))["resource"](), "run `make docs`"
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    assert of_kind(production, "PrometheusRule")["clozit"]["spec"] == alerts
+    dashboard: Path = DEPLOY / "grafana" / "dashboards" / "clozit.json"
+    assert of_kind(production, "ConfigMap")["clozit-dashboard"]["data"] == {"clozit.json": dashboard.read_text()}
+
+
+def test_broker_outlives_a_node(production: list[Manifest]) -> None:
+    [broker] = of_kind(production, "RabbitmqCluster").values()
+    settings = dict(re.findall(r"(\S+) = (\S+)", broker["spec"]["rabbitmq"]["additionalConfig"]))
+
+    assert broker["spec"]["replicas"] == 3
+    assert settings["default_queue_type"] == "quorum"
+    assert settings["cluster_partition_handling"] == "autoheal"
+    assert 10 <= int(settings["net_ticktime"]) <= 30
+
+
+def test_role_enters_its_own_database_alone(production: list[Manifest]) -> None:
+    [cluster] = of_kind(production, "Cluster").values()
+    roles = ",".join(role["name"] for role in cluster["spec"]["managed"]["roles"])
+
+    assert set(roles.split(",")) == CONSUMERS
+    assert cluster["spec"]["postgresql"]["pg_hba"] == [
+        f"host sameuser {roles} all scram-sha-256",
+        f"host all {roles} all reject",
+    ]
+
+
+def test_every_pod_may_go_somewhere_and_be_reached_only_by_those_who_need_it(manifests: list[Manifest]) -> None:
+    """Besides the denial: an explicit way out for each pod, and in to each that others call."""
+    policies = [each["spec"] for each in of_kind(manifests, "NetworkPolicy").values() if each["spec"]["podSelector"]]
+    for name, labels, _spec in pods(manifests):
+        mine = [policy for policy in policies if matches(policy["podSelector"], labels)]
+        assert mine, f"{name} has no policy of its own"
+    assert not [policy for policy in policies for rule in policy.get("ingress", []) if not rule.get("from")]
