@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -48,14 +49,29 @@ def rabbitmq_url() -> Iterator[str]:
     yield from serve(servers.rabbitmq)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Chain]], Path]:
+    """The file of a database that was migrated once, to be copied instead of migrating each test's own."""
+    made: dict[Sequence[Chain], Path] = {}
+
+    def template(chains: Sequence[Chain]) -> Path:
+        if (path := made.get(tuple(chains))) is None:
+            path = tmp_path_factory.mktemp("template") / "migrated.db"
+            _migrate(f"sqlite:///{path}", chains)
+            made[tuple(chains)] = path
+        return path
+
+    return template
+
+
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[MakeDatabase]:
+def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]], Path]) -> Iterator[MakeDatabase]:
     """Make migrated SQLite databases, one a call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
-        made.append(Database(f"sqlite:///{tmp_path}/{len(made)}.db"))
-        migrate(made[-1], chains)
+        path = shutil.copy(sqlite_template(chains), tmp_path / f"{len(made)}.db")
+        made.append(Database(f"sqlite:///{path}"))
         return made[-1]
 
     yield make
@@ -63,14 +79,32 @@ def sqlite_database(tmp_path: Path) -> Iterator[MakeDatabase]:
         database.dispose()
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]], str]]:
+    """The name of a database that was migrated once, to be copied instead of migrating each test's own."""
+    made: dict[Sequence[Chain], str] = {}
+
+    def template(chains: Sequence[Chain]) -> str:
+        if (name := made.get(tuple(chains))) is None:
+            name = f"template_{secrets.token_hex(6)}"
+            _administer(postgres_url, f"CREATE DATABASE {name}")
+            _migrate(_at(postgres_url, name), chains)
+            made[tuple(chains)] = name
+        return name
+
+    yield template
+    _administer(postgres_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in made.values()))
+
+
 @pytest.fixture
-def postgres_database(new_postgres_url: Callable[[], str]) -> Iterator[MakeDatabase]:
+def postgres_database(
+    new_postgres_url: Callable[..., str], postgres_template: Callable[[Sequence[Chain]], str]
+) -> Iterator[MakeDatabase]:
     """Make migrated PostgreSQL databases, one a call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
-        made.append(Database(new_postgres_url()))
-        migrate(made[-1], chains)
+        made.append(Database(new_postgres_url(template=postgres_template(chains))))
         return made[-1]
 
     yield make
@@ -79,20 +113,17 @@ def postgres_database(new_postgres_url: Callable[[], str]) -> Iterator[MakeDatab
 
 
 @pytest.fixture
-def new_postgres_url(postgres_url: str) -> Iterator[Callable[[], str]]:
-    """Make empty PostgreSQL databases, one a call; their URLs."""
+def new_postgres_url(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Make PostgreSQL databases, one a call, empty or as their template; their URLs."""
     names: list[str] = []
 
-    def make() -> str:
+    def make(template: str = "template1") -> str:
         names.append(f"test_{secrets.token_hex(6)}")
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {names[-1]}")
-        return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{names[-1]}"))
+        _administer(postgres_url, f"CREATE DATABASE {names[-1]} TEMPLATE {template}")
+        return _at(postgres_url, names[-1])
 
     yield make
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for name in names:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    _administer(postgres_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -132,3 +163,19 @@ def memory_broker_url() -> Iterator[str]:
     empty()
     yield "memory://"
     empty()
+
+
+def _migrate(url: str, chains: Sequence[Chain]) -> None:
+    database = Database(url)
+    migrate(database, chains)
+    database.dispose()
+
+
+def _at(postgres_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+
+
+def _administer(postgres_url: str, *statements: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
