@@ -4,9 +4,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -22,19 +22,35 @@ MakeDatabase = Callable[[Sequence[Chain]], Database]
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once where the servers of this run came from."""
-    for source in servers.used:
+    for source in dict.fromkeys(servers.used):
         terminalreporter.write_line(f"servers: {source}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes of a run tells the one that writes the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = servers.used
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    servers.used.extend(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
 def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
-    """For fixtures: what a server's context gives; skips the test where there is none, fails it with CI=true."""
+    """For fixtures: what a server's context gives; `lacking` where there is none."""
     try:
         with server() as served:
             yield served
     except servers.Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
+        lacking(reason)
+
+
+def lacking(reason: servers.Unavailable) -> NoReturn:
+    """Skip the test for lack of a server; fail it with CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(reason))
+    pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +131,13 @@ def postgres_database(
 @pytest.fixture
 def new_postgres_url(postgres_url: str) -> Iterator[Callable[..., str]]:
     """Make PostgreSQL databases, one a call, empty or as their template; their URLs."""
+    with postgres_databases(postgres_url) as make:
+        yield make
+
+
+@contextmanager
+def postgres_databases(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """What `new_postgres_url` gives, for fixtures that last longer."""
     names: list[str] = []
 
     def make(template: str = "template1") -> str:
@@ -138,6 +161,12 @@ def any_database(request: pytest.FixtureRequest) -> MakeDatabase:
 @pytest.fixture
 def broker_url(rabbitmq_url: str) -> str:
     """The test's RabbitMQ, with all queues empty."""
+    empty_queues(rabbitmq_url)
+    return rabbitmq_url
+
+
+def empty_queues(rabbitmq_url: str) -> None:
+    """Declare all of the bus, and purge its queues."""
     from kombu import Connection
 
     from events import topology
@@ -148,7 +177,6 @@ def broker_url(rabbitmq_url: str) -> str:
         declare_topology(channel)
         for queue in topology.QUEUES:
             channel.queue_purge(queue.name)
-    return rabbitmq_url
 
 
 @pytest.fixture
