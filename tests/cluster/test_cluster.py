@@ -30,8 +30,6 @@ CALLERS = 4  # threads that publish, as an ingest's do
 BEFORE, AFTER = 200, 500  # confirmed events until the node is lost, and after it
 STALL = 30.0  # seconds; measured 0.4 to 3.3 after a kill, 10.5 to 12.5 after a freeze, the rest is for a busy machine
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Sequence[Server]]:
