@@ -12,7 +12,7 @@ from events.testing.servers import wait_until
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 
 from demo.__main__ import table, table_of_sums
-from demo.scenarios import Play, play_all
+from demo.scenarios import SCENARIOS, Play, play_all
 from demo.sums import compare
 from demo.system import SERVICES, System
 
@@ -43,8 +43,10 @@ def up(installed: tuple[System, Fleet]) -> tuple[System, Fleet]:
 def test_every_kind_of_purchase_has_all_its_effects(up: tuple[System, Fleet]) -> None:
     system, _ = up
     findings = play_all(system)
+    assert {finding.scenario for finding in findings} == {name.replace(",", "") for name in SCENARIOS}
     assert all(finding.ok for finding in findings), table(findings)
     sums = compare(system)
+    assert sums
     assert all(one.ok for one in sums), table_of_sums(sums)
 
 
