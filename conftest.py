@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["events.testing.fixtures"]
 
@@ -18,6 +19,10 @@ TOGETHER = {  # by how their paths begin; the first that fits
     BROKER: ("libs/events/tests/integration/", "tests/e2e/"),
 }
 SLOW = ("bench/", "services/orders/")  # begun next, so that nobody waits for them at last
+
+# An example that takes long says nothing on a busy machine.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
