@@ -27,8 +27,11 @@ demo: $(READY) ## run everything in one process and say where to click
 smoke: $(READY) ## the same with scripted purchases; checks every effect and exits
 	@$(BIN)/python -m demo --smoke
 
+# Three on two cores, since many tests wait; conftest.py says which of them may run beside each other.
+PROCESSES ?= 3
+
 test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately (CONTRIBUTING.md)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 # What the provider concerns: a cluster is made of programs on the machine only, units and the browser need no server.
 test-docker: $(READY) ## what needs servers, with Docker's PostgreSQL 17 and RabbitMQ 4

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from events.testing.fixtures import lacking
 from events.testing.servers import Unavailable
 
 from bench.ingest.contenders import Contender, contenders
@@ -24,7 +25,7 @@ def below() -> Iterator[tuple[Broker, Databases, Path]]:
         with servers() as (broker, databases), tempfile.TemporaryDirectory() as folder:
             yield broker, databases, Path(folder)
     except Unavailable as reason:
-        pytest.skip(str(reason))
+        lacking(reason)
 
 
 def contender(name: str, below: tuple[Broker, Databases, Path]) -> Contender:

@@ -30,8 +30,6 @@ CALLERS = 4  # threads that publish, as an ingest's do
 BEFORE, AFTER = 200, 500  # confirmed events until the node is lost, and after it
 STALL = 30.0  # seconds; measured 0.4 to 3.3 after a kill, 10.5 to 12.5 after a freeze, the rest is for a busy machine
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Sequence[Server]]:
@@ -73,7 +71,9 @@ class Load:
     def confirms(self, more: int) -> None:
         """Wait for so many confirms from now on."""
         wanted = len(self.confirmed) + more
-        wait_until(lambda: len(self.confirmed) >= wanted, 60, f"{more} confirms more")
+        wait_until(
+            lambda: len(self.confirmed) >= wanted, 60, f"{more} confirms more", progress=lambda: len(self.confirmed)
+        )
 
     def finish(self) -> None:
         self._over.set()
@@ -156,7 +156,12 @@ def test_losing_the_leader_under_load_loses_nothing_and_repeats_nothing(
     finally:
         load.finish()
     try:
-        wait_until(lambda: len(effects(database)) >= len(load.confirmed), 60, "all effects")
+        wait_until(
+            lambda: len(effects(database)) >= len(load.confirmed),
+            60,
+            "all effects",
+            progress=lambda: len(effects(database)),
+        )
     finally:
         worker.stop()
     print(f"\n{lost.__name__}: {len(load.confirmed)} confirmed, longest stall {load.longest_stall:.1f} s")

@@ -31,6 +31,7 @@ class Fleet:
         self._environments, self._folder = environments, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watched: dict[str, ExitStack] = {}
+        self._known: dict[str, tuple[str, str]] = {}
 
     def setting(self, service: str, name: str) -> str:
         return self._environments[service][name]
@@ -45,6 +46,7 @@ class Fleet:
     def start(self, service: str, kind: str, *, through: str | None = None, **environment: str) -> None:
         """Start a process by the service's own command, or `through` a module that is given service and kind."""
         name = f"{service} {kind}"
+        self._known[name] = service, kind
         command = [through, service, kind] if through else [service, kind]
         with (self._folder / f"{service}-{kind}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -57,6 +59,12 @@ class Fleet:
             )
         self._watched[name] = ExitStack()  # a run that is killed from outside leaves none of them
         self._watched[name].enter_context(watch("process", str(self.processes[name].pid), str(self._folder)))
+
+    def start_missing(self) -> None:
+        """Start again what has been ended."""
+        for name, process in self._known.items():
+            if name not in self.processes:
+                self.start(*process)
 
     def signal(self, service: str, kind: str, number: signal.Signals) -> int:
         """Send a signal to a process and wait for its end; the exit code."""
@@ -126,9 +134,14 @@ def fleet(
             processes.start(service, "worker")
         urls = {service: ports.url(service) for service in environments}
         system = System(urls, token, stripe, mailbox)
-        for url in urls.values():
-            wait_until(lambda url=url: httpx.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
+        wait_until_ready(system)
         yield system, processes
+
+
+def wait_until_ready(system: System) -> None:
+    """For every service's web process."""
+    for url in system.urls.values():
+        wait_until(lambda url=url: httpx.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
 
 
 def _environments(

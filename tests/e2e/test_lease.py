@@ -294,7 +294,9 @@ def carts(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(carts())
 def test_stripe_charges_what_was_shown(shop: Shop, cart: dict[str, Any]) -> None:
     currency, count = cart["currency"], len(cart["items"])

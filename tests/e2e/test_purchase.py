@@ -3,38 +3,53 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import pytest
+from events.testing.fixtures import empty_queues, postgres_databases
 from events.testing.servers import wait_until
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 
 from demo.__main__ import table, table_of_sums
-from demo.scenarios import Play, play_all
+from demo.scenarios import SCENARIOS, Play, play_all
 from demo.sums import compare
 from demo.system import SERVICES, System
 
-from .processes import WITH_DATABASE, Fleet, fleet
+from .processes import WITH_DATABASE, Fleet, fleet, wait_until_ready
 
 
-@pytest.fixture
-def up(tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str) -> Iterator[tuple[System, Fleet]]:
-    with fleet(tmp_path, new_postgres_url, broker_url) as running:
+@pytest.fixture(scope="module")
+def installed(
+    tmp_path_factory: pytest.TempPathFactory, postgres_url: str, rabbitmq_url: str
+) -> Iterator[tuple[System, Fleet]]:
+    empty_queues(rabbitmq_url)
+    with (
+        postgres_databases(postgres_url) as new_database,
+        fleet(tmp_path_factory.mktemp("fleet"), new_database, rabbitmq_url) as running,
+    ):
         yield running
 
 
-@pytest.mark.timeout(240)
+@pytest.fixture
+def up(installed: tuple[System, Fleet]) -> tuple[System, Fleet]:
+    """One installation for all, with every process running; each test looks at what it has bought itself."""
+    system, processes = installed
+    processes.start_missing()
+    wait_until_ready(system)
+    return system, processes
+
+
 def test_every_kind_of_purchase_has_all_its_effects(up: tuple[System, Fleet]) -> None:
     system, _ = up
     findings = play_all(system)
+    assert {finding.scenario for finding in findings} == {name.replace(",", "") for name in SCENARIOS}
     assert all(finding.ok for finding in findings), table(findings)
     sums = compare(system)
+    assert sums
     assert all(one.ok for one in sums), table_of_sums(sums)
 
 
-@pytest.mark.timeout(240)
 def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[System, Fleet]) -> None:
     system, processes = up
     play = Play(system, "killed workers")
@@ -54,10 +69,14 @@ def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[
     assert all(finding.ok for finding in play.findings), table(play.findings)
 
 
-@pytest.mark.timeout(240)
 def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet]) -> None:
     """Another application on the same Stripe account: acknowledged, recorded as ignored, no order made."""
     system, _ = up
+
+    def orders() -> list[str]:
+        return [row["id"] for row in system.get("orders", "/orders?limit=200", operator=True).json()["items"]]
+
+    before = orders()
     secret = system.stripe.account.webhooks.endpoints[0].secret
     foreign = [
         stripe_event("checkout.session.completed", checkout_session(None)),
@@ -70,15 +89,15 @@ def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet])
         posted = httpx.post(f"{system.urls['webhooks']}/webhooks/stripe", content=body, headers=headers)
         assert posted.status_code == 200
 
-    def ignored() -> list[str]:
-        rows = system.get("orders", "/ops/inbox?status=ignored", operator=True).json()["items"]
-        return sorted(row["event_id"] for row in rows)
+    def ignored() -> set[str]:
+        rows = system.get("orders", "/ops/inbox?status=ignored&limit=200", operator=True).json()["items"]
+        return {row["event_id"] for row in rows}
 
-    wait_until(lambda: ignored() == sorted(event["id"] for event in foreign[:2]))
-    assert system.get("orders", "/orders", operator=True).json()["items"] == []
+    wait_until(lambda: ignored() >= {event["id"] for event in foreign[:2]})
+    assert orders() == before
+    assert foreign[2]["id"] not in ignored()
 
 
-@pytest.mark.timeout(240)
 def test_every_process_stops_cleanly_on_sigterm(up: tuple[System, Fleet]) -> None:
     _, processes = up
     codes = {name: processes.signal(*name.split(), signal.SIGTERM) for name in list(processes.processes)}  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psycopg
-import pytest
 from events.testing.servers import wait_until
 from psycopg import sql
 
@@ -20,7 +19,6 @@ from .processes import Fleet, fleet
 SKU = "TEE-ORG-WHT-M"
 
 
-@pytest.mark.timeout(240)
 def test_orders_restored_from_a_backup_catch_up(
     tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str
 ) -> None:

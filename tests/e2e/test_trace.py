@@ -59,7 +59,6 @@ def collector() -> Iterator[Collector]:
     thread.join()
 
 
-@pytest.mark.timeout(240)
 def test_purchase_is_one_trace(
     tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str, collector: Collector
 ) -> None:

@@ -43,6 +43,11 @@ class Auditor:
 
     def unsettled(self, ledger: Ledger) -> list[str]:
         """What is still to be done, by a few cheap counts; empty when it is time for `audit`."""
+        # The inboxes before the outboxes: what has been handled by then has promised what follows from it.
+        inboxes = {
+            service: dict(self._rows(service, "SELECT status, count(*) FROM inbox GROUP BY status"))
+            for service in topology.BINDINGS
+        }
         undelivered = sum(not sent.acknowledged for sent in ledger.events.values())
         found = [f"{undelivered} events not acknowledged"] if undelivered else []
         expected = Counter(service for sent in ledger.events.values() for service in _takers(STRIPE + sent.type))
@@ -52,8 +57,7 @@ class Auditor:
             ):
                 expected.update(dict.fromkeys(_takers(key), count))
                 found += [f"{service}: {unpublished} unpublished {key}"] if unpublished else []
-        for service in topology.BINDINGS:
-            by_status = dict(self._rows(service, "SELECT status, count(*) FROM inbox GROUP BY status"))
+        for service, by_status in inboxes.items():
             settled = by_status.pop("done", 0) + by_status.pop("ignored", 0)
             found += [f"{service}: {settled} of {expected[service]} events handled"] * (settled < expected[service])
             found += [f"{service}: {count} events {status}" for status, count in by_status.items()]

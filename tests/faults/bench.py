@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -20,6 +20,7 @@ import pika
 import psycopg
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from events import topology
 from events.database import Database
 from events.testing.servers import Server, private_postgres, private_rabbitmq
 
@@ -88,14 +89,27 @@ class Bench:
         return Load(self.system.urls["webhooks"], secret, self.shop, count=count, rate=rate, seed=seed, **options)
 
     def settle(self, within: float) -> float:
-        """Wait until nothing is left to be done; seconds that it took. Raises `TimeoutError` naming what is left."""
-        began, pause = time.monotonic(), threading.Event()
-        while unsettled := self.auditor.unsettled(self.ledger):
-            if time.monotonic() - began > within:
+        """Wait until nothing is left to be done; seconds that it took.
+
+        Raises `TimeoutError` naming what is left when nothing of it changed for `within` seconds.
+        """
+        began = changed = time.monotonic()
+        pause, before = threading.Event(), [""]
+        while unsettled := self.auditor.unsettled(self.ledger) or self._undelivered():
+            if unsettled != before:
+                changed, before = time.monotonic(), unsettled
+            if time.monotonic() - changed > within:
                 findings = "\n".join(map(str, self.auditor.audit(self.ledger)[:20]))
-                raise TimeoutError(f"after {within:g} s: {'; '.join(unsettled)}\n{findings}")
+                raise TimeoutError(f"stuck for {within:g} s: {'; '.join(unsettled)}\n{findings}")
             pause.wait(LOOK_EVERY)
         return time.monotonic() - began
+
+    def _undelivered(self) -> list[str]:
+        """What lies in the services' queues, be it second copies. A look of `lying` would count as a delivery."""
+        with closing(pika.BlockingConnection(pika.URLParameters(self.broker.url))) as connection:
+            channel = connection.channel()
+            depths = {q: channel.queue_declare(q, passive=True).method.message_count for q in topology.BINDINGS}
+        return [f"{depth} messages in {queue}" for queue, depth in depths.items() if depth]
 
     def start(self, service: str, kind: str, **environment: str) -> None:
         """Start a process; with CRASH_AT in its environment, through the entry that obeys it."""

@@ -1,16 +1,20 @@
-"""One fleet for all faults, and their report."""
+"""One fleet for all faults, until one of them finds it wanting; and their report."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pika
 import psycopg
 import pytest
+from events.testing.fixtures import lacking
 from events.testing.servers import Unavailable
 
 from tests.faults.bench import SEED, Bench, running
 from tests.faults.report import Report
+
+FAILED = pytest.StashKey[bool]()  # whether a test's own part did
 
 
 @pytest.fixture(scope="session")
@@ -22,15 +26,49 @@ def report() -> Iterator[Report]:
         Path(path).write_text(made.text())
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    outcome = yield
+    if call.when == "call":
+        item.stash[FAILED] = outcome.failed
+    return outcome
+
+
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Bench]:
+def benches(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator["Benches"]:
     print(f"\nFAULTS_SEED={SEED}")
+    with ExitStack() as stack:
+        yield Benches(tmp_path_factory, report, stack)
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, benches: "Benches") -> Iterator[Bench]:
     try:
-        with running(tmp_path_factory.mktemp("faults")) as made:
-            report.versions = {"PostgreSQL": _postgresql(made), "RabbitMQ": _rabbitmq(made)}
-            yield made
+        yield benches.sound_one()
     except Unavailable as reason:
-        pytest.skip(f"faults need server programs of their own to break: {reason}")
+        lacking(reason)
+    if request.node.stash.get(FAILED, True):
+        benches.discard()
+
+
+class Benches:
+    """A test that fails may leave events on their way, which the next one's audit would find: that gets another."""
+
+    def __init__(self, folders: pytest.TempPathFactory, report: Report, stack: ExitStack) -> None:
+        self._folders, self._report, self._stack = folders, report, stack
+        self._current: Bench | None = None
+
+    def sound_one(self) -> Bench:
+        if self._current is None:
+            self._current = self._stack.enter_context(running(self._folders.mktemp("faults")))
+            self._report.versions = {"PostgreSQL": _postgresql(self._current), "RabbitMQ": _rabbitmq(self._current)}
+        return self._current
+
+    def discard(self) -> None:
+        self._current = None
+        self._stack.close()
 
 
 def _postgresql(bench: Bench) -> str:

@@ -15,6 +15,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from events.database import is_away
+from events.testing.servers import wait_until
 from events.testing.stripe import sign, stripe_event, to_bytes
 
 from tests.faults.ledger import Answer, Ledger, Purchase, Sent
@@ -89,13 +90,12 @@ class Load:
         return True
 
     def wait(self, within: float) -> None:
-        """Until every event has been answered 2xx. Raises `TimeoutError`, or what ended one of the threads."""
-        with self._changed:
-            done = self._changed.wait_for(self._is_done, within)
-        if self._failure:
-            raise self._failure
-        if not done:
-            raise TimeoutError(f"{self._outstanding} deliveries are outstanding after {within:g} s")
+        """Until every event has been answered 2xx. Raises `TimeoutError` when none was for `within` seconds.
+
+        Or what ended one of the threads.
+        """
+        wait_until(self.is_done, within, "the last delivery", progress=lambda: (self._outstanding, self._failure))
+        self.sound()
 
     def is_done(self) -> bool:
         with self._changed:

@@ -67,7 +67,13 @@ class Books:
             session.execute(text(statement))
 
     def audit(self) -> list[Finding]:
-        return Auditor(self.databases, lambda: self.mails, lambda _: self.queues).audit(self.ledger)
+        return self._auditor().audit(self.ledger)
+
+    def unsettled(self) -> list[str]:
+        return self._auditor().unsettled(self.ledger)
+
+    def _auditor(self) -> Auditor:
+        return Auditor(self.databases, lambda: self.mails, lambda _: self.queues)
 
 
 @pytest.fixture
@@ -155,3 +161,24 @@ def test_message_where_none_belongs_is_found(books: Books, queue: str, kind: str
 def test_event_that_nobody_wants_may_lie_unrouted(books: Books) -> None:
     books.queues[topology.UNROUTED] = ["stripe.product.updated"]
     assert books.audit() == []
+
+
+def test_promise_that_is_made_while_the_auditor_looks_is_waited_for(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The orders handle their last event between two looks: what it promised is on its way to another service."""
+    books.change("orders", "UPDATE inbox SET status = 'waiting' WHERE event_id = 'evt_1'")
+    look = Auditor._rows
+
+    def handle_after(auditor: Auditor, service: str, statement: str) -> Sequence[Any]:
+        seen = look(auditor, service, statement)
+        if service == "orders":
+            monkeypatch.setattr(Auditor, "_rows", look)
+            books.change("orders", "UPDATE inbox SET status = 'done'")
+            promise = {"event_id": "evt_3", "source": "orders", "routing_key": "orders.order.paid"}
+            books.insert("orders", "outbox", {**promise, "published_at": NOW})
+        return seen
+
+    monkeypatch.setattr(Auditor, "_rows", handle_after)
+    assert books.unsettled() != []
+    assert books.unsettled() == ["notifications: 0 of 1 events handled"]

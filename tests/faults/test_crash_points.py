@@ -12,8 +12,8 @@ from tests.faults.report import Report, row
 
 CONSUMERS = ("checkout", "orders", "inventory", "notifications")
 RELAYS = ("checkout", "orders")  # inventory publishes only what went wrong
-DIES_WITHIN = 60.0
-WITHIN = 60.0
+DIES_WITHIN = 120.0  # seconds; a process starts in two, and is started beside many others on a busy machine
+WITHIN = 150.0  # seconds without one more delivery, or in which nothing more is settled (an event's third retry)
 PURCHASES = 5  # the smallest load of which every service gets something
 RATE = 20
 
@@ -28,7 +28,7 @@ POINTS: dict[str, Victims] = {
     **{point: [("webhooks", "web")] for point in INGEST},
 }
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)  # the bounds above find what is stuck
 
 
 @pytest.mark.parametrize("point", selected(POINTS, BRIEF))

@@ -11,9 +11,9 @@ from tests.faults.faults import Break, killed
 from tests.faults.report import Report, row
 
 CUSTOMERS = 16
-WITHIN = 90.0
+WITHIN = 90.0  # seconds for one purchase, for what follows of it, and in which nothing more is settled
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)  # the bounds above find what is stuck
 
 
 @contextmanager

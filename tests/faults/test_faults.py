@@ -12,11 +12,11 @@ from tests.faults.report import Report, row
 
 RATE = 6  # purchases a second, some forty events: enough to be in every stage when a fault strikes
 AROUND = 2.0  # seconds of load before and after the fault
-DELIVERED_WITHIN = 60.0
-DRAINED_WITHIN = 60.0
+DELIVERED_WITHIN = 120.0  # seconds without one more delivery
+DRAINED_WITHIN = 150.0  # seconds in which nothing changes; an event's third retry comes 144 after the second at most
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)  # the bounds above find what is stuck
 
 
 @pytest.mark.parametrize("name", selected(BY_NAME, BRIEF))

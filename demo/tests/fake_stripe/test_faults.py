@@ -81,6 +81,8 @@ def test_reorder_reverses_what_it_holds_back(fake: FakeStripe, sell: Sell, recei
 def test_reorder_lets_go_after_its_time(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
     fake.add_fault("reorder", count=100, type=COMPLETED, seconds=60)
     fake.pay(sell().id)
+    receiver.wait_for("charge.succeeded")
+    assert receiver.of(COMPLETED) == []
     fake.advance(60)
     receiver.wait_for(COMPLETED)
 

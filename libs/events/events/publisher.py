@@ -91,6 +91,10 @@ class _Connection(pika.SelectConnection):
             if held:
                 self._output_marshaled_frames([b"".join(held)])
 
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        """Closed during the handshake, pika 1.4 passes the exception's class, and its own assertion fails on that."""
+        super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
+
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         if self._held is None:
             super()._output_marshaled_frames(marshaled_frames)

@@ -2,10 +2,11 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -21,19 +22,35 @@ MakeDatabase = Callable[[Sequence[Chain]], Database]
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once where the servers of this run came from."""
-    for source in servers.used:
+    for source in dict.fromkeys(servers.used):
         terminalreporter.write_line(f"servers: {source}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes of a run tells the one that writes the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = servers.used
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    servers.used.extend(getattr(node, "workeroutput", {}).get("servers", ()))
+
+
 def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
-    """For fixtures: what a server's context gives; skips the test where there is none, fails it with CI=true."""
+    """For fixtures: what a server's context gives; `lacking` where there is none."""
     try:
         with server() as served:
             yield served
     except servers.Unavailable as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
+        lacking(reason)
+
+
+def lacking(reason: servers.Unavailable) -> NoReturn:
+    """Skip the test for lack of a server; fail it with CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(reason))
+    pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +65,29 @@ def rabbitmq_url() -> Iterator[str]:
     yield from serve(servers.rabbitmq)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Chain]], Path]:
+    """The file of a database that was migrated once, to be copied instead of migrating each test's own."""
+    made: dict[Sequence[Chain], Path] = {}
+
+    def template(chains: Sequence[Chain]) -> Path:
+        if (path := made.get(tuple(chains))) is None:
+            path = tmp_path_factory.mktemp("template") / "migrated.db"
+            _migrate(f"sqlite:///{path}", chains)
+            made[tuple(chains)] = path
+        return path
+
+    return template
+
+
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[MakeDatabase]:
+def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]], Path]) -> Iterator[MakeDatabase]:
     """Make migrated SQLite databases, one a call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
-        made.append(Database(f"sqlite:///{tmp_path}/{len(made)}.db"))
-        migrate(made[-1], chains)
+        path = shutil.copy(sqlite_template(chains), tmp_path / f"{len(made)}.db")
+        made.append(Database(f"sqlite:///{path}"))
         return made[-1]
 
     yield make
@@ -63,14 +95,32 @@ def sqlite_database(tmp_path: Path) -> Iterator[MakeDatabase]:
         database.dispose()
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]], str]]:
+    """The name of a database that was migrated once, to be copied instead of migrating each test's own."""
+    made: dict[Sequence[Chain], str] = {}
+
+    def template(chains: Sequence[Chain]) -> str:
+        if (name := made.get(tuple(chains))) is None:
+            name = f"template_{secrets.token_hex(6)}"
+            _administer(postgres_url, f"CREATE DATABASE {name}")
+            _migrate(_at(postgres_url, name), chains)
+            made[tuple(chains)] = name
+        return name
+
+    yield template
+    _administer(postgres_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in made.values()))
+
+
 @pytest.fixture
-def postgres_database(new_postgres_url: Callable[[], str]) -> Iterator[MakeDatabase]:
+def postgres_database(
+    new_postgres_url: Callable[..., str], postgres_template: Callable[[Sequence[Chain]], str]
+) -> Iterator[MakeDatabase]:
     """Make migrated PostgreSQL databases, one a call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
-        made.append(Database(new_postgres_url()))
-        migrate(made[-1], chains)
+        made.append(Database(new_postgres_url(template=postgres_template(chains))))
         return made[-1]
 
     yield make
@@ -79,20 +129,24 @@ def postgres_database(new_postgres_url: Callable[[], str]) -> Iterator[MakeDatab
 
 
 @pytest.fixture
-def new_postgres_url(postgres_url: str) -> Iterator[Callable[[], str]]:
-    """Make empty PostgreSQL databases, one a call; their URLs."""
+def new_postgres_url(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Make PostgreSQL databases, one a call, empty or as their template; their URLs."""
+    with postgres_databases(postgres_url) as make:
+        yield make
+
+
+@contextmanager
+def postgres_databases(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """What `new_postgres_url` gives, for fixtures that last longer."""
     names: list[str] = []
 
-    def make() -> str:
+    def make(template: str = "template1") -> str:
         names.append(f"test_{secrets.token_hex(6)}")
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {names[-1]}")
-        return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{names[-1]}"))
+        _administer(postgres_url, f"CREATE DATABASE {names[-1]} TEMPLATE {template}")
+        return _at(postgres_url, names[-1])
 
     yield make
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for name in names:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    _administer(postgres_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -107,6 +161,12 @@ def any_database(request: pytest.FixtureRequest) -> MakeDatabase:
 @pytest.fixture
 def broker_url(rabbitmq_url: str) -> str:
     """The test's RabbitMQ, with all queues empty."""
+    empty_queues(rabbitmq_url)
+    return rabbitmq_url
+
+
+def empty_queues(rabbitmq_url: str) -> None:
+    """Declare all of the bus, and purge its queues."""
     from kombu import Connection
 
     from events import topology
@@ -117,7 +177,6 @@ def broker_url(rabbitmq_url: str) -> str:
         declare_topology(channel)
         for queue in topology.QUEUES:
             channel.queue_purge(queue.name)
-    return rabbitmq_url
 
 
 @pytest.fixture
@@ -132,3 +191,19 @@ def memory_broker_url() -> Iterator[str]:
     empty()
     yield "memory://"
     empty()
+
+
+def _migrate(url: str, chains: Sequence[Chain]) -> None:
+    database = Database(url)
+    migrate(database, chains)
+    database.dispose()
+
+
+def _at(postgres_url: str, name: str) -> str:
+    return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+
+
+def _administer(postgres_url: str, *statements: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)

@@ -12,8 +12,8 @@ from events.envelope import Event, own_event
 from events.errors import Unpublished
 from events.handlers import Handlers
 from events.migrations import INBOX, OUTBOX
-from events.testing.fixtures import MakeDatabase
-from events.testing.servers import Server, Unavailable, private_rabbitmq, wait_until
+from events.testing.fixtures import MakeDatabase, serve
+from events.testing.servers import Server, private_rabbitmq, wait_until
 from events.worker import Worker
 from kombu import Connection
 from sqlalchemy import text
@@ -24,11 +24,7 @@ BACK_WITHIN = 15  # seconds; two or three on an idle machine
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    try:
-        with private_rabbitmq() as made:
-            yield made
-    except Unavailable as reason:
-        pytest.skip(f"needs a broker of its own to break: {reason}")
+    yield from serve(private_rabbitmq)
 
 
 @pytest.fixture

@@ -140,6 +140,15 @@ def test_absent_broker_fails_within_the_deadline() -> None:
     publishing.close()
 
 
+def test_publisher_that_is_closed_while_it_connects_ends_in_good_order() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        publishing = publisher.PikaPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/")
+        with silent.accept()[0] as accepted:
+            assert accepted.recv(4) == b"AMQP"
+            publishing.close()
+    assert not publishing._thread.is_alive()
+
+
 def test_caller_holds_its_own_deadline(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should the I/O thread itself be stuck, nobody settles the future."""
     publishing = publisher.connect(broker_url)

@@ -54,6 +54,7 @@ def test_connection_that_inventory_had_closed_is_tried_once_more() -> None:
         return httpx.Response(204)
 
     inventory(closing).release("chk_1")
+    assert len(calls) == 2
 
 
 def test_sold_stock_stays_sold() -> None:

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from events.database import Database
 from inventory.__main__ import main
+from inventory.config import Config
 from inventory.models import Stock
 from inventory.worker import create_worker
 
@@ -42,6 +44,10 @@ def test_seed_refuses_what_is_no_catalogue(url: str, tmp_path: Path) -> None:
     assert "not a catalogue" in output
 
 
-def test_worker_is_wired(config: object, database: Database) -> None:
-    worker = create_worker(config, database=database)  # type: ignore[arg-type]
+@pytest.mark.parametrize("threshold", [0, 3])
+def test_worker_is_wired(config: Config, database: Database, threshold: int) -> None:
+    worker = create_worker(replace(config, low_stock_threshold=threshold), database=database)
+    names = {loop.name for loop in worker._loops}
+    assert {"expire-reservations", "relay"} <= names
+    assert ("tell-low-stock" in names) == (threshold > 0)
     worker.stop()

@@ -48,12 +48,15 @@ class ProcessServer:
                 cwd="/",
             )
         self._watched.enter_context(watch("process", str(self._process.pid), str(self._folder)))
+        process, reason = self._process, None
         try:
-            wait_until(self._ready, what=self._command[0])
+            wait_until(lambda: process.poll() is not None or self._ready(), what=self._command[0])
         except TimeoutError as error:
+            reason = error
+        if reason or process.poll() is not None:
             raise Unavailable(
                 f"{self._command[0]} does not start: {log.read_text(errors='replace')[-2000:]}"
-            ) from error
+            ) from reason
 
     def stop(self) -> None:
         if self._process is None:
