@@ -9,7 +9,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -117,24 +117,30 @@ class Load:
         for first in range(0, self._count, BATCH):
             self._pause(until=began + first / self._rate)
             batch = [self._shop.choose() for _ in range(min(BATCH, self._count - first))]
+            started = [purchase for purchase, _ in batch]
             early = [chosen for chosen in batch if self._chance.random() < self._early]
+            self._do(self._shop.reserve, started)
             for chosen in early:
                 self._send_all(*chosen)
-            while not self._over:
-                try:
-                    self._shop.start([purchase for purchase, _ in batch])
-                    break
-                except Exception as error:
-                    if not is_away(error):
-                        raise
-                    self._pause(until=time.monotonic() + BACKOFF[0])
-            self.ledger.purchases += [purchase for purchase, _ in batch]
+            self._do(self._shop.announce, started)
+            self.ledger.purchases += started
             for chosen in batch:
                 if chosen not in early:
                     self._send_all(*chosen)
         with self._changed:
             self._all_started.set()
             self._changed.notify_all()
+
+    def _do(self, step: Callable[[Sequence[Purchase]], None], purchases: Sequence[Purchase]) -> None:
+        """Until the databases that it needs are there."""
+        while not self._over:
+            try:
+                step(purchases)
+                return
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                self._pause(until=time.monotonic() + BACKOFF[0])
 
     def _pause(self, until: float) -> None:
         with self._changed:

@@ -8,12 +8,13 @@ import json
 import random
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from checkout import models as checkouts
 from checkout.announcements import record_session
 from checkout.models import Checkout
+from events.batch import locked
 from events.database import Database, utcnow
 from inventory import ledger as stock
 from inventory import reservations
@@ -61,8 +62,10 @@ class Shop:
             may_get=frozenset({"payment_pending"} if ending == "delayed" else ()),
         ), ending
 
-    def start(self, purchases: Sequence[Purchase]) -> None:
-        """Reserve and announce them. Raises what the driver raises while a database is away; may be repeated."""
+    def reserve(self, purchases: Sequence[Purchase]) -> None:
+        """What is there before Stripe knows of them: the checkouts and their stock. May be repeated, as `announce` may;
+        both raise what the driver raises while a database is away.
+        """
         ends = utcnow() + timedelta(days=1)
         for purchase in purchases:
             with self._databases["inventory"].begin() as session:
@@ -70,10 +73,19 @@ class Shop:
         with self._databases["checkout"].begin() as session:
             for purchase in purchases:
                 if session.get(Checkout, purchase.checkout_id) is None:
-                    self._announce(session, purchase, ends)
+                    session.add(self._checkout(purchase, ends))
 
-    def _announce(self, session: Any, purchase: Purchase, ends: Any) -> None:
-        checkout = Checkout(
+    def announce(self, purchases: Sequence[Purchase]) -> None:
+        """Take in their Stripe sessions and tell the other services, where no event of Stripe has done so before."""
+        with self._databases["checkout"].begin() as session:
+            found = locked(session, Checkout, [purchase.checkout_id for purchase in purchases])
+            for purchase in purchases:
+                checkout = found[purchase.checkout_id]
+                checkout.open(checkout.expires_at)
+                record_session(session, checkout, {"id": purchase.session_id, "url": None, "livemode": False})
+
+    def _checkout(self, purchase: Purchase, ends: datetime) -> Checkout:
+        return Checkout(
             id=purchase.checkout_id,
             status=checkouts.NEW,
             fingerprint=purchase.checkout_id,
@@ -93,9 +105,6 @@ class Shop:
             automatic_tax=False,
             page={},
         )
-        session.add(checkout)
-        checkout.open(ends)
-        record_session(session, checkout, {"id": purchase.session_id, "url": None, "livemode": False})
 
     def _line(self, sku: str, quantity: int) -> dict[str, Any]:
         price = self._prices[sku]
