@@ -26,6 +26,7 @@ if __name__ == "__main__":
         factory=True,
         port=int(sys.argv[1]),
         interface=Interfaces.WSGI,
+        workers=int(sys.argv[2]),
         blocking_threads=WEB_THREADS,
         log_access=False,
     ).serve()

@@ -15,7 +15,8 @@ from bench.purchases import COMPLETED
 from bench.servers import Broker, Databases
 
 SECRET = "whsec_bench"
-GUNICORN = {"workers": 2, "threads": 16}  # a process for each of two cores; threads, since a request mostly waits
+PROCESSES = 2  # of each contender: one for each of two cores
+GUNICORN = {"workers": PROCESSES, "threads": 16}  # threads, since a request mostly waits
 QUEUES = topology.queues_for(f"stripe.{COMPLETED}")
 
 
@@ -46,7 +47,8 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "LIVEMODE": "false",
         }
-        with running(["webhooks", "web"], environment, folder / "ours.log", lambda: _ready(port)) as process:
+        command = ["webhooks", "web", "--workers", str(PROCESSES)]
+        with running(command, environment, folder / "ours.log", lambda: _ready(port)) as process:
             yield port, process
 
     def plain() -> Iterator[tuple[int, Measured]]:
@@ -75,7 +77,7 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
 
     def bare() -> Iterator[tuple[int, Measured]]:
         port = free_port()
-        command = ["bench.ingest.bare", str(port)]
+        command = ["bench.ingest.bare", str(port), str(PROCESSES)]
         with running(command, {}, folder / "bare.log", lambda: listens(port)) as process:
             yield port, process
 

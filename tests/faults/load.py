@@ -136,11 +136,12 @@ class Load:
         while not self._over:
             try:
                 step(purchases)
-                return
             except Exception as error:
                 if not is_away(error):
                     raise
                 self._pause(until=time.monotonic() + BACKOFF[0])
+            else:
+                return
 
     def _pause(self, until: float) -> None:
         with self._changed:
