@@ -6,6 +6,7 @@ service's `prepare` has locked it for the whole batch, and what they leave to th
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -72,11 +73,12 @@ def settle(session: Session) -> None:
 def savepoint(session: Session) -> Iterator[None]:
     """What the block does is undone when it raises, and nothing else."""
     settle(session)
+    before = {name: copy(kept) for name, kept in session.info.items() if name != "locked"}
     try:
         with session.begin_nested():
             yield
             settle(session)
     except BaseException:
-        for undone in ("rows", "gathered", "locked"):  # a savepoint's locks go with it
-            session.info.pop(undone, None)
+        session.info.clear()  # its locks too, which go with a savepoint
+        session.info.update(before)
         raise

@@ -120,6 +120,8 @@ class Database:
         self.engine.dispose()
 
     def _after_commit(self, session: Session) -> None:
+        if session.in_nested_transaction():
+            return  # a savepoint's end, of which nobody else knows yet
         for channel in session.info.pop("announced", ()):
             self.signal(channel).set()
         for counter in session.info.pop("counted", ()):
@@ -216,3 +218,11 @@ def is_away(error: BaseException) -> bool:
         return False
     sqlstate = getattr(error.orig, "sqlstate", None)
     return sqlstate is None or sqlstate.startswith(("08", "53", "57P"))
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether two transactions were in each other's way, so that this one has to be done again from its beginning.
+
+    PostgreSQL's class 40: deadlocks, serialization failures.
+    """
+    return isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", None)).startswith("40")

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy.orm import Session
 
 from events import batch, inbox, tracing
-from events.database import Database, is_away, utcnow
+from events.database import Database, is_away, is_conflict, utcnow
 from events.envelope import Event
 from events.errors import Ignored, NotYet, Undecodable
 from events.handlers import NO_HANDLER, Handlers
@@ -91,6 +91,18 @@ class Runner:
         return len(taken)
 
     def _retry_taken(self, taken: Sequence[inbox.InboxEvent]) -> None:
+        try:
+            self._retry_together(taken)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if len(taken) == 1:
+                self._put_off_again(taken[0], error)
+            else:
+                for row in taken:
+                    self._retry_taken([row])
+
+    def _retry_together(self, taken: Sequence[inbox.InboxEvent]) -> None:
         outcomes: list[tuple[Event, str]] = []
         with self._database.begin() as session:
             rows = [(row, row.event()) for row in inbox.hold(session, taken)]
@@ -101,6 +113,13 @@ class Runner:
                 inbox.mark_done(session, done)
         for event, outcome in outcomes:
             self._count(event, outcome)
+
+    def _put_off_again(self, taken: inbox.InboxEvent, error: Exception) -> None:
+        """What fails outside its handler: what was prepared for it, or its commit."""
+        log.error("event cannot be tried", event_id=taken.event_id, exc_info=error)
+        with self._database.begin() as session:
+            for row in inbox.hold(session, [taken]):
+                row.put_off(_status_after(error), error)
 
     def _in_batch(self, way: "Callable[[Session, Sequence[Event]], Outcomes]", events: Sequence[Event]) -> bool:
         """All in one transaction; False where it had to be rolled back."""
@@ -135,12 +154,12 @@ class Runner:
         return {event.id: self._kept(session, event, self._attempt(session, event)) for event in events}
 
     def _attempt(self, session: Session, event: Event) -> Exception | None:
-        """What the handler raised, and then all that it did is undone. Raises a database's absence."""
+        """What the handler raised, and then all that it did is undone. Raises what concerns the whole transaction."""
         try:
             with batch.savepoint(session):
                 self._run(event, session)
         except Exception as error:
-            if is_away(error):
+            if is_away(error) or is_conflict(error):
                 raise
             return error
         return None

@@ -64,7 +64,10 @@ def _tell(outcomes: Sequence[Outcome], dry_run: bool) -> None:
         for needed in outcome.needed:
             click.echo(f"  {needed}")
     refused = sum(bool(outcome.needed) for outcome in outcomes)
-    click.echo(f"{_word(dry_run)}: {len(outcomes) - refused}, refused: {refused}.")
+    if outcomes:
+        click.echo(f"{_word(dry_run)}: {len(outcomes) - refused}, refused: {refused}.")
+    else:
+        click.echo("No order bears this address: nothing was left to forget, or it is written in another way.")
 
 
 def _tell_as_json(outcomes: Sequence[Outcome], dry_run: bool) -> None:

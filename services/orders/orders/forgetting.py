@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from events import outbox
-from events.database import Database
+from events.database import Database, is_conflict
 from events.envelope import new_id
 from events.forgetting import FORGOTTEN, forget_promised, forget_received
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from orders.announcements import Cause, note
@@ -24,6 +25,7 @@ from orders.shipments import owed
 QUOTED = " “"  # begins what an operator wrote, at the end of an entry's text
 QUOTING = ("refund-requested", "review-settled")
 MOVING = ("pending", "requires_action")
+IN_HAND = "an event of it was being tried again at the same moment: run this once more."
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,15 @@ def forget(database: Database, order: Order, wish: Wish) -> Outcome:
     """Forget the customer of one order, unless her data are still needed; a repeat tells the other services again."""
     try:
         with database.begin() as session:
+            current = locked_order(session, order.id)  # first, as whoever handles an event of it does
             forget_received(session, order.checkout_id)
-            _forget(session, locked_order(session, order.id), wish)
+            _forget(session, current, wish)
     except StillNeeded as reason:
         return Outcome(order.id, order.number, order.checkout_id, reason.needed)
+    except DBAPIError as error:
+        if not is_conflict(error):
+            raise
+        return Outcome(order.id, order.number, order.checkout_id, (IN_HAND,))
     return Outcome(order.id, order.number, order.checkout_id)
 
 

@@ -29,7 +29,7 @@ handlers = Handlers()
 
 @handlers.prepare
 def lock_all(events: Sequence[Event], session: Session) -> None:
-    lock_orders(session, {event.correlation_id for event in events if event.correlation_id})
+    lock_orders(session, events)
 
 
 @handlers.on("checkout.session.started", unblocks=True)

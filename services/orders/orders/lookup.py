@@ -1,7 +1,7 @@
 """Which order an event is about: found and locked, so that its facts are recorded one after the other."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from events.batch import insert_later, locked
 from events.database import insert_once, lock, utcnow
@@ -17,10 +17,14 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: an order's numb
 AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
 
 
-def lock_orders(session: Session, checkout_ids: Iterable[str]) -> None:
-    """The orders of a batch, with the money that is known of them."""
+def lock_orders(session: Session, events: Collection[Event]) -> None:
+    """The orders of a batch, with the money that is known of them. Some events name their payment alone."""
+    checkouts = {event.correlation_id for event in events if event.correlation_id}
+    if intents := {event.object.get("payment_intent") for event in events if not event.correlation_id}:
+        paid = select(Order.checkout_id).join(Payment, Payment.order_id == Order.id).where(Payment.id.in_(intents))
+        checkouts.update(session.scalars(paid))
     money = (selectinload(Order.payments), selectinload(Order.refunds))
-    locked(session, Order, checkout_ids, by=Order.checkout_id, options=money)
+    locked(session, Order, checkouts, by=Order.checkout_id, options=money)
 
 
 def order_of_checkout(session: Session, event: Event, checkout_id: str) -> Order:

@@ -9,6 +9,7 @@ from events.database import Database
 from events.inbox import ConsumerControl
 from events.migrations import INBOX
 from events.testing.fixtures import MakeDatabase
+from prometheus_client import Counter
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
@@ -117,3 +118,32 @@ def test_savepoint_undoes_what_its_block_gathered_and_nothing_else(controls: Dat
             batch.insert_later(session, ConsumerControl, id=5, paused=False)
     with controls.read() as session:
         assert set(session.scalars(select(ConsumerControl.id))) == {1, 2, 3, 5}
+
+
+def test_nobody_is_woken_or_counted_before_the_commit(controls: Database) -> None:
+    counter = Counter("clozit_batch_tests_total", "Of this test alone", registry=None)
+    with controls.begin() as session:
+        with batch.savepoint(session):
+            database.wake(session, "outbox")
+            database.count(session, counter)
+        assert not controls.signal("outbox").wait(0)
+        assert counter._value.get() == 0
+    assert controls.signal("outbox").wait(0)
+    assert counter._value.get() == 1
+
+
+def test_savepoint_that_is_undone_wakes_and_counts_nothing(controls: Database) -> None:
+    counter = Counter("clozit_batch_tests_total", "Of this test alone", registry=None)
+
+    def fail(session: Session) -> None:
+        with batch.savepoint(session):
+            database.wake(session, "outbox")
+            database.count(session, counter)
+            raise RuntimeError
+
+    with controls.begin() as session:
+        database.count(session, counter)
+        with pytest.raises(RuntimeError):
+            fail(session)
+    assert not controls.signal("outbox").wait(0)
+    assert counter._value.get() == 1

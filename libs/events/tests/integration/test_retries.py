@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -192,3 +193,30 @@ def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
     runner.handle([cause, about("evt_other", "checkout.session.started", "chk_3")] if together else [cause])
     assert runner.retry_due() == 1
     assert handled[-1] == "evt_early"
+
+
+def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_database: MakeDatabase) -> None:
+    database, registry, handled = any_database((INBOX,)), Handlers(), []
+
+    @registry.prepare
+    def prepare(events: Sequence[Event], _session: Session) -> None:
+        if any(event.id == "evt_bad" for event in events) and handled:
+            raise LookupError("nothing to lock")
+
+    @registry.on("checkout.session.canceled")
+    def end(event: Event, _session: Session) -> None:
+        handled.append(event.id)
+        if handled.count(event.id) == 1:
+            raise NotYet("not begun yet")
+
+    runner = Runner(database, registry)
+    for name in ("evt_bad", "evt_1", "evt_2"):
+        runner.handle([Event(name, "checkout.session.canceled", "checkout", utcnow(), b"{}", f"chk_{name}")])
+    runner.retry_batch(utcnow() + timedelta(hours=1))
+    with database.read() as session:
+        found = {row.event_id: (row.status, row.error) for row in session.scalars(select(InboxEvent))}
+    assert found == {
+        "evt_bad": ("retrying", "LookupError: nothing to lock"),
+        "evt_1": ("done", None),
+        "evt_2": ("done", None),
+    }

@@ -1,0 +1,44 @@
+"""Workers on the same orders: none waits for the other in a circle."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+from events.envelope import Event
+from events.inbox import InboxEvent
+from events.runner import Runner
+from events.testing.fixtures import MakeDatabase
+from orders.handlers import handlers
+from orders.models import CHAINS
+from sqlalchemy import event as listener
+from sqlalchemy import select
+
+ROUNDS, CARTS = 5, 10
+
+
+def test_batches_with_refunds_of_each_others_orders_never_deadlock(
+    postgres_database: MakeDatabase, purchase: Callable[[str], Any]
+) -> None:
+    """A refund made in Stripe's dashboard names its payment alone; its order is locked with the others all the same."""
+    database, errors = postgres_database(CHAINS), []
+    listener.listen(database.engine, "handle_error", lambda context: errors.append(str(context.original_exception)))
+    for number in range(ROUNDS):
+        sides = [[purchase(f"chk_{number}{side}{cart}") for cart in range(CARTS)] for side in "ab"]
+        for cart in sides[0] + sides[1]:
+            Runner(database, handlers).handle([cart.started(), cart.completed()])
+        batches = [
+            [cart.intent_succeeded() for cart in own] + [other[3].refund(f"re_{number}_{other[3].checkout_id}", 100)]
+            for own, other in (sides, reversed(sides))
+        ]
+        start = Barrier(2)
+
+        def work(batch: list[Event], start: Barrier = start) -> None:
+            start.wait()
+            Runner(database, handlers).handle(batch)
+
+        with ThreadPoolExecutor(2) as workers:
+            list(workers.map(work, batches))
+    assert errors == []
+    with database.read() as session:
+        assert set(session.scalars(select(InboxEvent.status))) == {"done"}
