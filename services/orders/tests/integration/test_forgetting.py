@@ -136,7 +136,8 @@ def test_forgetting_twice_is_forgetting_once(desk: Any, bought: Any, forget: For
     forget()
     order, types, story = desk.order(), desk.types(), desk.story()
     again = forget()
-    assert (again.exit_code, again.output) == (0, "forgotten: 0, refused: 0.\n")
+    assert again.exit_code == 0
+    assert again.output.startswith("No order bears this address")
     assert (books(desk.order()), desk.types(), desk.story()) == (books(order), types, story)
     assert desk.order().forgotten_at == order.forgotten_at
 
