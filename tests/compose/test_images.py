@@ -12,7 +12,7 @@ from .containers import SERVICES, inspect, running
 BASE = "python:3.13-slim"
 OWN_BYTES = 78_000_000  # on a base of some 120 MB: an image stays below 200 MB
 LABELS = {"title", "version", "revision", "licenses"}
-SEARCH = "command -v gcc cc make; ls -d /root/.cache /tmp/* /src /wheels /build /run/secrets 2>/dev/null; true"
+SEARCH = "command -v gcc cc make; ls -d ~root/.cache /tmp/* /src /wheels /build /run/secrets 2>/dev/null; true"
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("system")]
 

@@ -138,6 +138,8 @@ class Runner:
         except Exception as error:
             if is_away(error):
                 raise
+            if is_conflict(error):
+                log.warning("a batch was in another transaction's way", events=len(events), error=str(error))
             return False  # what fails does so again with the events apart, or alone, and is named then
         for event in events:
             self._count(event, SEEN if event.id not in fresh else outcomes.get(event.id, inbox.IGNORED))
