@@ -79,8 +79,9 @@ migration: $(READY) ## write a service's next revision: make migration SERVICE=o
 # The composed system. PROFILES=demo brings a fake Stripe and a shop; with one's own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo
 COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
+DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2
 ifneq (,$(findstring demo,$(PROFILES)))
-COMPOSE := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 $(COMPOSE)
+COMPOSE := $(DEMO_SETTINGS) $(COMPOSE)
 endif
 
 secrets: ## make what is missing of the composed system's secrets, in .secrets/
@@ -98,7 +99,7 @@ smoke-compose: $(READY) ## what `make smoke` does, through the containers of `ma
 	@$(BIN)/python -m demo --smoke --composed
 
 test-compose: $(READY) secrets ## the composed system for real: buys, scales, kills and restarts it under load, then removes it
-	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
+	$(DEMO_SETTINGS) COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
 
 logs: ## follow the containers' logs; SERVICE=orders-worker for one
 	docker compose logs --follow --tail 100 $(SERVICE)
