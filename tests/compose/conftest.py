@@ -4,14 +4,16 @@ import os
 import subprocess
 from collections.abc import Iterator
 
+import httpx
 import pytest
+from events.testing.servers import wait_until
 
 from demo.playing import Finding
 from demo.remote import composed
 from demo.scenarios import play_all
 from demo.system import System
 
-from .containers import ROOT, compose
+from .containers import PROMETHEUS, ROOT, compose
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,9 +28,16 @@ def system(asked_for: None) -> Iterator[System]:
         started = subprocess.run(["make", "up"], cwd=ROOT, check=False, capture_output=True, text=True)
         assert started.returncode == 0, started.stderr[-2000:]
         compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "prometheus")
+        wait_until(everything_is_seen, 60, "Prometheus's first look at each process")
         yield composed()
     finally:
         subprocess.run(["make", "down", "VOLUMES=-v"], cwd=ROOT, check=True, capture_output=True)
+
+
+def everything_is_seen() -> bool:
+    """From here on counters grow; what Prometheus sees for the first time has not grown, whatever it counts."""
+    targets = httpx.get(f"{PROMETHEUS}/targets").raise_for_status().json()["data"]["activeTargets"]
+    return bool(targets) and all(target["health"] == "up" for target in targets)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
+PROMETHEUS = f"http://127.0.0.1:{os.environ.get('PROMETHEUS_PORT', '9090')}/api/v1"
 CONSUMERS = ("checkout", "orders", "inventory", "notifications")
 
 

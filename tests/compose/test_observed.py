@@ -16,7 +16,7 @@ from events.testing.servers import wait_until
 from demo.playing import Finding
 from demo.system import System
 
-from .containers import CONSUMERS, ROOT, SERVICES, attempt, compose
+from .containers import CONSUMERS, PROMETHEUS, ROOT, SERVICES, attempt, compose
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "clozit.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("played")]
 
 @pytest.fixture(scope="module")
 def prometheus(system: System) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{os.environ.get('PROMETHEUS_PORT', '9090')}/api/v1") as client:
+    with httpx.Client(base_url=PROMETHEUS) as client:
         yield client
 
 
