@@ -2,7 +2,7 @@
 
 import sys
 
-from events.cli import WEB_THREADS
+from events import server
 from flask import Flask, request
 
 
@@ -18,15 +18,4 @@ def create_app() -> Flask:
 
 
 if __name__ == "__main__":
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    Granian(
-        "bench.ingest.bare:create_app",
-        factory=True,
-        port=int(sys.argv[1]),
-        interface=Interfaces.WSGI,
-        workers=int(sys.argv[2]),
-        blocking_threads=WEB_THREADS,
-        log_access=False,
-    ).serve()
+    server.serve("bench.ingest.bare:create_app", int(sys.argv[1]), workers=int(sys.argv[2]), pin=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from bench.servers import Broker, Databases
 SECRET = "whsec_bench"
 PROCESSES = 2  # of each contender: one for each of two cores
 GUNICORN = {"workers": PROCESSES, "threads": 16}  # threads, since a request mostly waits
+PINNED = ("--config", "python:bench.ingest.pinned")
 QUEUES = topology.queues_for(f"stripe.{COMPLETED}")
 
 
@@ -39,7 +41,7 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
         depths = broker.depths()
         return {f"queue {name}": depths[name] for name in QUEUES}
 
-    def ours() -> Iterator[tuple[int, Measured]]:
+    def ours(*options: str) -> Iterator[tuple[int, Measured]]:
         port = free_port()
         environment = {
             "PORT": str(port),
@@ -47,13 +49,13 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "LIVEMODE": "false",
         }
-        command = ["webhooks", "web", "--workers", str(PROCESSES)]
+        command = ["webhooks", "web", "--workers", str(PROCESSES), *options]
         with running(command, environment, folder / "ours.log", lambda: _ready(port)) as process:
             yield port, process
 
-    def plain() -> Iterator[tuple[int, Measured]]:
+    def plain(*options: str) -> Iterator[tuple[int, Measured]]:
         environment = {"BROKER_URL": broker.url, "STRIPE_WEBHOOK_SECRET": SECRET}
-        yield from _gunicorn("bench.ingest.plain", environment, folder)
+        yield from _gunicorn("bench.ingest.plain", environment, folder, *options)
 
     database_url = ""
 
@@ -82,17 +84,21 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
             yield port, process
 
     return (
-        Contender("ours", "Clozit's ingest", ours, queued),
+        Contender("ours", "Clozit's ingest", partial(ours, "--pin"), queued),
+        Contender("unpinned", "Clozit's ingest without --pin", ours, queued),
         Contender("plain", "(a) Flask, gunicorn, construct_event, kombu", plain, queued),
+        Contender("plain pinned", "(a) with its processes pinned too", partial(plain, *PINNED), queued),
         Contender("direct", "(b) no broker: order, stock and mail in the request", without_broker, written),
         Contender("bare", "(c) limit: granian and Flask, nothing published", bare, dict),
     )
 
 
-def _gunicorn(module: str, environment: Mapping[str, str], folder: Path) -> Iterator[tuple[int, Measured]]:
+def _gunicorn(
+    module: str, environment: Mapping[str, str], folder: Path, *options: str
+) -> Iterator[tuple[int, Measured]]:
     port = free_port()
     command = ["gunicorn", f"{module}:create_app()", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
-    command += ["--keep-alive", "60", "--log-level", "warning"]
+    command += ["--keep-alive", "60", "--log-level", "warning", *options]
     command += [part for name, value in GUNICORN.items() for part in (f"--{name}", str(value))]
     log = folder / f"{module}.log"
     with running(command, environment, log, lambda: httpx.get(f"http://127.0.0.1:{port}/").status_code == 404) as one:

@@ -14,7 +14,7 @@ from bench.processes import ROOT, Measured
 from bench.purchases import COMPLETED, templates
 from bench.servers import Broker
 
-CONNECTIONS = 48  # closed loop: enough to keep every contender busy, few enough for a p99 that means something
+CONNECTIONS = 96  # closed loop: with fewer, ours had idle cores; the peers do as much with 48
 STEADY_CONNECTIONS = 100
 MOST = 6000  # posts per second that nobody here reaches: so many are signed for each second
 WARM_UP = 300  # posts

@@ -70,6 +70,8 @@ def _verdict(found: Mapping[str, Figures]) -> str:
     series = 1 / (1 / found["bare"].rate + 1 / found["publishing"].rate)
     rows = [
         ["times (a)", f"{ours / found['plain'].rate:.1f}", "4"],
+        ["times (a), pinned both", f"{ours / found['plain pinned'].rate:.1f}", ""],
+        ["times (a), pinned neither", f"{found['unpinned'].rate / found['plain'].rate:.1f}", ""],
         ["times (b)", f"{ours / found['direct'].rate:.1f}", "10"],
         [f"p99 at {STEADY_RATE:g}/s, ms", report.milliseconds(found["steady"].p99), "below 50"],
         ["share of the two limits in series", f"{ours / series:.2f}", "0.7"],

@@ -32,7 +32,7 @@ def contender(name: str, below: tuple[Broker, Databases, Path]) -> Contender:
     return next(one for one in contenders(*below) if one.name == name)
 
 
-@pytest.mark.parametrize("name", ["plain", "direct", "bare"])
+@pytest.mark.parametrize("name", ["unpinned", "plain", "plain pinned", "direct", "bare"])
 def test_contender_does_what_it_accepts(below: tuple[Broker, Databases, Path], name: str) -> None:
     below[0].purge()
     one = contender(name, below)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from events import metrics
+from events import server
 from events.config import Common
 from events.database import Database
 from events.dead_cli import dead_group
@@ -15,8 +15,6 @@ from events.inbox_cli import inbox_group
 from events.migrations import OUTBOX, Chain, migrate
 from events.outbox_cli import outbox_group
 from events.worker import Worker
-
-WEB_THREADS = 32  # a request mostly waits: for a confirm, a query, Stripe
 
 
 def service_cli(
@@ -33,30 +31,11 @@ def service_cli(
     def group() -> None: ...
 
     @group.command(help="Serve HTTP on PORT until SIGTERM.")
-    @click.option("--threads", default=WEB_THREADS, show_default=True)
+    @click.option("--threads", default=server.THREADS, show_default=True)
     @click.option("--workers", default=1, show_default=True, help="Processes; rather scale by replicas.")
-    def web(threads: int, workers: int) -> None:
-        from granian import Granian
-        from granian.constants import Interfaces
-        from granian.log import LogLevels
-
-        config = configuration(load)
-        server = Granian(
-            app,
-            factory=True,
-            address="0.0.0.0",
-            port=config.port,
-            interface=Interfaces.WSGI,
-            workers=workers,
-            blocking_threads=threads,
-            backlog=1024,
-            workers_kill_timeout=8,
-            log_access=False,
-            log_level=LogLevels.error,  # its own start-up lines are no JSON
-            respawn_failed_workers=True,
-        )
-        with metrics.shared_by(workers):
-            server.serve()
+    @click.option("--pin", is_flag=True, help="Keep each process on one core; where the cores are its own.")
+    def web(threads: int, workers: int, pin: bool) -> None:
+        server.serve(app, configuration(load).port, threads=threads, workers=workers, pin=pin)
 
     if create_worker is not None:
 

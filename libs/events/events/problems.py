@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, g, json
+from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
 from events.telemetry import get_logger
@@ -33,7 +33,7 @@ class Problem(Exception):  # noqa: N818 - the field's own word
             "title": self.kind.replace("-", " ").capitalize(),
             "status": self.status,
             "detail": self.detail,
-            "request_id": g.get("request_id"),
+            "request_id": getattr(request, "id", None),
             **self.members,
         }
         return Response(json.dumps(body), self.status, self.headers, content_type="application/problem+json")

@@ -244,9 +244,10 @@ class PikaPublisher:
             tags = [tag for tag in self._in_flight if tag <= method.delivery_tag]
         answered = [self._in_flight.pop(tag) for tag in tags if tag in self._in_flight]
         if isinstance(method, pika.spec.Basic.Ack):
+            now = time.monotonic()
             for pending in answered:
-                LATENCY.observe(time.monotonic() - pending.since)
-                self._finish(pending, None)
+                LATENCY.observe(now - pending.since)
+            self._finish(answered)
             return
         for pending in answered:
             self._fail(pending, "the broker refused the message (nack)")
@@ -337,18 +338,19 @@ class PikaPublisher:
             self._connection._terminate_stream(Unpublished("shutting down"))
 
     def _fail(self, pending: _Pending, why: str) -> None:
-        self._finish(pending, Unpublished(f"{pending.event.id}: {why}"))
+        self._finish([pending], Unpublished(f"{pending.event.id}: {why}"))
 
-    def _finish(self, pending: _Pending, error: Unpublished | None) -> None:
+    def _finish(self, answered: Sequence[_Pending], error: Unpublished | None = None) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._under_way -= len(answered)
             if self._closing and self._under_way == 0:
                 self._idle.set()
-        (_UNCONFIRMED if error else _CONFIRMED).inc()
-        if error is None:
-            pending.future.set_result(None)
-        else:
-            pending.future.set_exception(error)
+        (_UNCONFIRMED if error else _CONFIRMED).inc(len(answered))
+        for pending in answered:
+            if error is None:
+                pending.future.set_result(None)
+            else:
+                pending.future.set_exception(error)
 
 
 def _declare_topology(channel: Channel) -> None:

@@ -7,7 +7,7 @@ headers of ours, in the metadata of what is made there. https://www.w3.org/TR/tr
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
 
 from flask import Flask
@@ -72,18 +72,19 @@ def trace_id() -> str | None:
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
-@contextmanager
 def span(
     name: str,
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, str | None] = MappingProxyType({}),
     *,
     parent: str | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """What happens within is a span, of the trace that `parent`, a traceparent, or else the current span belongs to."""
-    if not is_on():
-        yield
-        return
+    return _span(name, kind, attributes, parent) if is_on() else nullcontext()
+
+
+@contextmanager
+def _span(name: str, kind: SpanKind, attributes: Mapping[str, str | None], parent: str | None) -> Iterator[None]:
     context: Context | None = _propagator.extract({HEADER: parent}) if parent else None
     known = {attribute: value for attribute, value in attributes.items() if value is not None}
     with _tracer.start_as_current_span(name, context, kind, attributes=known):

@@ -1,4 +1,4 @@
-"""Several processes behind one port, as `web --workers 2` starts them, tell one story on /metrics."""
+"""Several processes behind one port, as `web --workers 2` starts them."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         "LIVEMODE": "false",
         "PORT": str(port),
     }
-    command = [sys.executable, "-m", "webhooks", "web", "--workers", "2"]
+    command = [sys.executable, "-m", "webhooks", "web", "--workers", "2", "--pin"]
     environment = {**os.environ, **settings, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     with watch("process", str(process.pid), str(tmp_path)):
@@ -50,10 +50,22 @@ def scrape(base: str) -> httpx.Response:
     return httpx.get(f"{base}/metrics").raise_for_status()
 
 
-def kill_one(folder: Path) -> None:
-    """One of the two, by the name of the file that it counts in."""
-    [pid, *_] = {int(file.stem.rpartition("_")[2]) for file in folder.glob("metrics-*/counter_*.db")}
-    os.kill(pid, signal.SIGKILL)
+def processes(folder: Path) -> set[int]:
+    """Those that ever were, by the names of the files that they count in."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("metrics-*/counter_*.db")}
+
+
+def threads(pid: int) -> list[int]:
+    return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def test_pinned_processes_keep_all_their_threads_on_one_core_each(url: str, tmp_path: Path) -> None:
+    wait_until(lambda: len(processes(tmp_path)) == 2, 30, "both processes")
+    wait_until(lambda: all(len(threads(pid)) > 2 for pid in processes(tmp_path)), 30, "their threads")
+    cores = [{frozenset(os.sched_getaffinity(thread)) for thread in threads(pid)} for pid in processes(tmp_path)]
+    assert [len(core) for of_process in cores for core in of_process] == [1, 1]
+    if len(os.sched_getaffinity(0)) > 1:
+        assert cores[0] != cores[1]
 
 
 def test_each_process_answers_for_all_and_for_those_that_died(url: str, tmp_path: Path) -> None:
@@ -63,7 +75,7 @@ def test_each_process_answers_for_all_and_for_those_that_died(url: str, tmp_path
     assert len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 2
     for _ in range(20):  # whichever of the two answers
         assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]
-    kill_one(tmp_path)
+    os.kill(processes(tmp_path).pop(), signal.SIGKILL)
     wait_until(lambda: len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 3, 30, "the process that replaces it")
     wait_until(lambda: answers(url), 30, "an answer")
     assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]

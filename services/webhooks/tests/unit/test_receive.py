@@ -182,6 +182,16 @@ def test_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: Recor
     assert publisher.events == []
 
 
+def test_body_over_one_mebibyte_that_bears_no_length_is_refused(
+    client: FlaskClient, publisher: RecordingPublisher
+) -> None:
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    body = b" " * (1024 * 1024 + 1)
+    answer = client.post("/webhooks/stripe", data=body, content_type="application/json", environ_overrides=chunked)
+    assert answer.status_code == 413
+    assert publisher.events == []
+
+
 def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: RecordingPublisher) -> None:
     publisher.doubt = Unpublished("broker frozen")
     answer = post(client, completed())
