@@ -24,12 +24,16 @@ QUEUES = topology.queues_for(f"stripe.{COMPLETED}")
 
 @dataclass(frozen=True)
 class Contender:
-    """`kept` counts what stands for accepted posts, in every place where it must."""
+    """`kept` counts what stands for accepted posts, in every place where it must.
+
+    `connections`: with how many of the load's, 48 or 96, it does the most.
+    """
 
     name: str
     title: str
     start: Callable[[], "Iterator[tuple[int, Measured]]"]
     kept: Callable[[], Mapping[str, int]]
+    connections: int = 48
 
     @contextmanager
     def serving(self) -> Iterator[tuple[int, Measured]]:
@@ -84,8 +88,8 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
             yield port, process
 
     return (
-        Contender("ours", "Clozit's ingest", partial(ours, "--pin"), queued),
-        Contender("unpinned", "Clozit's ingest without --pin", ours, queued),
+        Contender("ours", "Clozit's ingest", partial(ours, "--pin"), queued, 96),
+        Contender("unpinned", "Clozit's ingest without --pin", ours, queued, 96),
         Contender("plain", "(a) Flask, gunicorn, construct_event, kombu", plain, queued),
         Contender("plain pinned", "(a) with its processes pinned too", partial(plain, *PINNED), queued),
         Contender("direct", "(b) no broker: order, stock and mail in the request", without_broker, written),

@@ -14,7 +14,6 @@ from bench.processes import ROOT, Measured
 from bench.purchases import COMPLETED, templates
 from bench.servers import Broker
 
-CONNECTIONS = 96  # closed loop: with fewer, ours had idle cores; the peers do as much with 48
 STEADY_CONNECTIONS = 100
 MOST = 6000  # posts per second that nobody here reaches: so many are signed for each second
 WARM_UP = 300  # posts
@@ -43,10 +42,11 @@ class Range:
         self._template = templates()[COMPLETED]
         self._next = 1
 
-    def fire(self, port: int, count: int, *, seconds: float | None = None, rate: float | None = None) -> Shots:
+    def fire(
+        self, port: int, count: int, connections: int, *, seconds: float | None = None, rate: float | None = None
+    ) -> Shots:
         posts = Posts([self._template], SECRET, self._next, count)
         self._next += count
-        connections = STEADY_CONNECTIONS if rate else CONNECTIONS
         return fire(Plan(port, posts, connections, seconds, rate))
 
 
@@ -65,10 +65,11 @@ def _run(contender: Contender, broker: Broker, seconds: float, rate: float | Non
     broker.purge()
     shooting = Range()
     with contender.serving() as (port, process):
-        warm = shooting.fire(port, WARM_UP)
+        warm = shooting.fire(port, WARM_UP, contender.connections)
         before = process.cpu()
         count = int(seconds * (rate or MOST))
-        shots = shooting.fire(port, count, seconds=None if rate else seconds, rate=rate)
+        connections = STEADY_CONNECTIONS if rate else contender.connections
+        shots = shooting.fire(port, count, connections, seconds=None if rate else seconds, rate=rate)
         used = process.cpu() - before
         figures = _figures(shots, used, process)
         accepted_by(contender, warm, shots)

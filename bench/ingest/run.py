@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import report
 from bench.ingest.contenders import GUNICORN, Contender, contenders
-from bench.ingest.measure import CONNECTIONS, Figures, at_most, publishing, steadily
+from bench.ingest.measure import Figures, at_most, publishing, steadily
 from bench.options import Options
 from bench.servers import servers
 
@@ -37,8 +37,8 @@ def run(options: Options) -> Mapping[str, Figures]:
         [
             "# Ingest",
             machine,
-            f"Median of {options.repeat} runs of {options.seconds:g} s, {CONNECTIONS} connections; peers under gunicorn"
-            f" with {GUNICORN['workers']} workers of {GUNICORN['threads']} threads. Each run's accepted posts were"
+            f"Median of {options.repeat} runs of {options.seconds:g} s, with 96 connections for ours and 48 for the others,"
+            f" as each does the most; peers under gunicorn with {GUNICORN['workers']} workers of {GUNICORN['threads']} threads. Each run's accepted posts were"
             " counted in every queue, or in every table, before it was taken down here.",
             report.table(HEAD, rows),
             _verdict(found),

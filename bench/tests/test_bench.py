@@ -37,7 +37,7 @@ def test_contender_does_what_it_accepts(below: tuple[Broker, Databases, Path], n
     below[0].purge()
     one = contender(name, below)
     with one.serving() as (port, process):
-        shots = Range().fire(port, POSTS)
+        shots = Range().fire(port, POSTS, one.connections)
         assert accepted_by(one, shots) == POSTS
         assert (process.cpu() > 0, process.peak() > 0) == (True, True)
 
@@ -46,7 +46,7 @@ def test_ours_does_what_it_accepts_and_a_lost_event_is_found_out(below: tuple[Br
     below[0].purge()
     one = contender("ours", below)
     with one.serving() as (port, _):
-        shots = Range().fire(port, POSTS)
+        shots = Range().fire(port, POSTS, one.connections)
         assert accepted_by(one, shots) == POSTS
         below[0].purge()
         with pytest.raises(Wrong, match=f"accepted {POSTS} posts, but"):
