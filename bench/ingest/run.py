@@ -37,9 +37,10 @@ def run(options: Options) -> Mapping[str, Figures]:
         [
             "# Ingest",
             machine,
-            f"Median of {options.repeat} runs of {options.seconds:g} s, with 96 connections for ours and 48 for the others,"
-            f" as each does the most; peers under gunicorn with {GUNICORN['workers']} workers of {GUNICORN['threads']} threads. Each run's accepted posts were"
-            " counted in every queue, or in every table, before it was taken down here.",
+            f"Median of {options.repeat} runs of {options.seconds:g} s, with 96 connections for ours and 48 for the"
+            f" others, as each does the most; peers under gunicorn with {GUNICORN['workers']} workers of"
+            f" {GUNICORN['threads']} threads. Each run's accepted posts were counted in every queue, or in every table,"
+            " before it was taken down here.",
             report.table(HEAD, rows),
             _verdict(found),
         ]
