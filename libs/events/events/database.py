@@ -5,7 +5,7 @@ change before the commit: what FOR UPDATE gives on PostgreSQL.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Executable,
     MetaData,
     Select,
     create_engine,
@@ -83,6 +84,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+Execute = Callable[[Executable, Mapping[str, Any]], object]
+
+
 class Database:
     """Sessions on one database, and a signal for each channel on which its changes are announced."""
 
@@ -106,6 +110,20 @@ class Database:
         """A transaction that only reads; on SQLite it does not wait for writers."""
         with self._readers() as session:
             yield session
+
+    @contextmanager
+    def at_once(self) -> Iterator[Execute]:
+        """Runs statements that commit by themselves, with no round trip to the server but their own."""
+        with self.engine.connect() as connection:
+            if self.is_postgresql:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT").execute
+            else:  # no server, and a listener that begins each transaction itself
+
+                def execute(statement: Executable, parameters: Mapping[str, Any]) -> None:
+                    connection.execute(statement, parameters)
+                    connection.commit()
+
+                yield execute
 
     def ping(self) -> None:
         """Raise what the driver raises when the database cannot answer."""

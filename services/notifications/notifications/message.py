@@ -8,6 +8,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from functools import cache
 
 from notifications.rendering import Rendered
 
@@ -44,6 +45,7 @@ def address(text: str, name: str = "") -> Address:
         raise ValueError(NOT_AN_ADDRESS) from error
 
 
+@cache
 def sender_address(text: str) -> Address:
     """An address, or "Name <address>". Raises `ValueError`."""
     name, plain = parseaddr(text)

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 
 from events import tracing
-from events.database import Database, utcnow
+from events.database import Database, Execute, utcnow
 from events.metrics import from_zero
 from events.telemetry import get_logger
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from notifications.config import Config
 from notifications.digest import collect
@@ -45,6 +45,12 @@ AWAY = "mail server away: "
 
 EMAILS = Counter("clozit_emails_total", "E-mails by what became of an attempt", ["kind", "outcome"])
 from_zero(EMAILS, KINDS, ["sent", "deferred", "failed"])
+
+MARK_SENT = (  # built once: it is run for each mail
+    update(Email)
+    .where(Email.id == bindparam("email"))
+    .values(status=SENT, sent_at=bindparam("at"), next_attempt_at=None, error=None)
+)
 
 log = get_logger(__name__)
 
@@ -94,18 +100,18 @@ class Sender:
     def _send_all(self, emails: Sequence[Email], until: datetime) -> int:
         """Raises `Unreachable` before the first mail. What is left when the conversation breaks is given back."""
         waiting, taken = list(emails), 0
-        with self._server.connect() as connection:
+        with self._server.connect() as connection, self._database.at_once() as execute:
             self._welcome_back()
             while waiting and self._clock() <= until:
                 try:
-                    taken += self._send(waiting.pop(0), connection)
+                    taken += self._send(waiting.pop(0), connection, execute)
                 except Interrupted:
                     break
         for email in waiting:
             self._settle(email, lambda held: held.release(self._clock()))
         return taken
 
-    def _send(self, email: Email, connection: Connection) -> bool:
+    def _send(self, email: Email, connection: Connection, execute: Execute) -> bool:
         """Whether the server took it. Raises `Interrupted` once the mail is put off."""
         try:
             self._hand_over(email, connection)
@@ -117,7 +123,7 @@ class Sender:
             self._put_off(email, str(error))
             raise
         else:
-            self._mark_sent(email)
+            self._mark_sent(email, execute)
             return True
         return False
 
@@ -144,13 +150,8 @@ class Sender:
     def _locale(self, email: Email) -> str | None:
         return email.locale if email.recipient else self._config.staff_locale
 
-    def _mark_sent(self, email: Email) -> None:
-        with self._database.begin() as session:
-            session.execute(
-                update(Email)
-                .where(Email.id == email.id)
-                .values(status=SENT, sent_at=self._clock(), next_attempt_at=None, error=None)
-            )
+    def _mark_sent(self, email: Email, execute: Execute) -> None:
+        execute(MARK_SENT, {"email": email.id, "at": self._clock()})
         self._count(email, "sent")
 
     def _fail(self, email: Email, reason: str) -> None:

@@ -7,7 +7,7 @@ from events.database import Database, insert_once, utcnow
 from events.inbox import ConsumerControl, InboxEvent
 from events.migrations import INBOX, OUTBOX, check, migrate
 from events.testing.fixtures import MakeDatabase
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
 
 def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:
@@ -32,6 +32,25 @@ def test_failed_block_leaves_nothing(any_database: MakeDatabase) -> None:
         fail_late()
     with database.read() as session:
         assert session.scalars(select(ConsumerControl)).all() == []
+
+
+def test_what_ran_at_once_outlives_what_fails_after_it(any_database: MakeDatabase) -> None:
+    database = any_database((INBOX,))
+
+    def fail_late() -> None:
+        with database.at_once() as execute:
+            execute(insert(ConsumerControl), {"id": 1, "paused": False})
+            execute(update(ConsumerControl).values(paused=True), {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_late()
+    with database.begin() as session:  # a connection that was used so comes back as it was: this is one transaction
+        assert [row.paused for row in session.scalars(select(ConsumerControl))] == [True]
+        session.execute(update(ConsumerControl).values(paused=False))
+        session.rollback()
+    with database.read() as session:
+        assert [row.paused for row in session.scalars(select(ConsumerControl))] == [True]
 
 
 def test_instants_come_back_in_utc(any_database: MakeDatabase) -> None:

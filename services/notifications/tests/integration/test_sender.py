@@ -72,7 +72,7 @@ def test_stint_ends_so_that_the_worker_can_stop(small_world, monkeypatch):
 
 
 def test_crash_between_sending_and_marking_sends_again_under_the_same_id(world, monkeypatch):
-    def die(email):
+    def die(*_):
         raise Crash
 
     world.paid(1)
