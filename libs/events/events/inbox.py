@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, String, Text, delete, func, select, text, update
+from sqlalchemy import CheckConstraint, Index, LargeBinary, Select, String, Text, delete, func, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, load_only, mapped_column
 
 from events import database
@@ -233,12 +233,14 @@ def _row(event: Event, status: str, **more: Any) -> dict[str, Any]:
 
 
 def wake(session: Session, correlation_ids: Iterable[str]) -> None:
-    """What waits for these checkouts is due now."""
+    """What waits for these checkouts is due now. Call it last: retries too lock the inbox after all else."""
     database.wake(session, CHANNEL)
+    waiting = select(InboxEvent.event_id).where(
+        InboxEvent.status == WAITING, InboxEvent.correlation_id.in_(list(correlation_ids))
+    )
+    locked = lock(session, waiting.order_by(InboxEvent.event_id))
     session.execute(
-        update(InboxEvent)
-        .where(InboxEvent.status == WAITING, InboxEvent.correlation_id.in_(list(correlation_ids)))
-        .values(next_attempt_at=utcnow()),
+        update(InboxEvent).where(InboxEvent.event_id.in_(locked)).values(next_attempt_at=utcnow()),
         execution_options={"synchronize_session": False},
     )
 
@@ -258,15 +260,27 @@ def claim_due(session: Session, now: datetime) -> Sequence[InboxEvent]:
     return taken
 
 
+def read(session: Session, taken: Sequence[InboxEvent]) -> Sequence[InboxEvent]:
+    """The taken rows, whole but not locked; without those that were settled since."""
+    return session.scalars(_pending(taken)).all()
+
+
 def hold(session: Session, taken: Sequence[InboxEvent]) -> Sequence[InboxEvent]:
     """Those of the taken rows that nobody has touched since, whole, and locked until the transaction ends.
 
     It waits for locks: another worker's claim that came a moment late locked these rows too before it let them be.
     """
     attempts = {row.event_id: row.attempts for row in taken}
-    statement = select(InboxEvent).where(InboxEvent.event_id.in_(attempts), InboxEvent.status.in_(PENDING))
-    rows = session.scalars(lock(session, statement.order_by(InboxEvent.occurred_at, InboxEvent.event_id))).all()
-    return [row for row in rows if row.interrupted and row.attempts == attempts[row.event_id]]
+    rows = session.scalars(lock(session, _pending(taken)), execution_options={"populate_existing": True}).all()
+    kept = [row for row in rows if row.interrupted and row.attempts == attempts[row.event_id]]
+    return sorted(kept, key=lambda row: (row.occurred_at, row.event_id))
+
+
+def _pending(taken: Sequence[InboxEvent]) -> Select[Any]:
+    """In the order of their ids, in which everybody locks them."""
+    ids = [row.event_id for row in taken]
+    statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(PENDING))
+    return statement.order_by(InboxEvent.event_id)
 
 
 def mark_done(session: Session, event_ids: Sequence[str]) -> None:

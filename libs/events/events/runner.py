@@ -105,8 +105,9 @@ class Runner:
     def _retry_together(self, taken: Sequence[inbox.InboxEvent]) -> None:
         outcomes: list[tuple[Event, str]] = []
         with self._database.begin() as session:
+            # What the handlers need is locked before the inbox's rows, as by those whose events wake these.
+            self._handlers.ready([row.event() for row in inbox.read(session, taken)], session)
             rows = [(row, row.event()) for row in inbox.hold(session, taken)]
-            self._handlers.ready([event for _, event in rows], session)
             for row, event in rows:
                 outcomes.append((event, self._retry(session, row, event)))
             if done := [event.id for event, outcome in outcomes if outcome == inbox.DONE]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from events.inbox import InboxEvent
 from events.migrations import INBOX
 from events.runner import Runner
 from events.testing.fixtures import MakeDatabase
+from events.testing.servers import wait_until
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
@@ -220,3 +222,44 @@ def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_databas
         "evt_1": ("done", None),
         "evt_2": ("done", None),
     }
+
+
+def test_retry_and_the_cause_that_wakes_it_do_not_wait_for_each_other(
+    postgres_database: MakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both need the checkout's own row and the inbox's, and must take them in the same order."""
+    database, registry, begun = postgres_database((INBOX,)), Handlers(), threading.Event()
+    with database.begin() as session:
+        session.execute(text("CREATE TABLE checkouts AS SELECT 'chk_1' AS id"))
+
+    @registry.prepare
+    def prepare(_events: Sequence[Event], session: Session) -> None:
+        session.execute(text("SELECT FROM checkouts FOR UPDATE"))
+
+    @registry.on("checkout.session.started", unblocks=True)
+    def begin(_event: Event, _session: Session) -> None:
+        begun.set()
+        wait_until(lambda: lock_is_waited_for(database), what="the retry, to wait for the checkout")
+
+    @registry.on("checkout.session.canceled")
+    def end(_event: Event, _session: Session) -> None:
+        if not begun.is_set():
+            raise NotYet("not begun yet")
+
+    def about(event_id: str, routing_key: str) -> Event:
+        return Event(event_id, routing_key, "checkout", utcnow(), b"{}", "chk_1")
+
+    runner = Runner(database, registry)
+    runner.handle([about("evt_early", "checkout.session.canceled")])
+    with ThreadPoolExecutor(1) as pool:
+        cause = pool.submit(runner.handle_one, about("evt_cause", "checkout.session.started"))
+        begun.wait(10)
+        assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
+        assert cause.result() == "done"
+    assert [row.status for row in found(database, "evt_early")] == ["done"]
+    assert "deadlock" not in caplog.text
+
+
+def lock_is_waited_for(database: Database) -> bool:
+    with database.read() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
