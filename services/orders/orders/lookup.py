@@ -1,7 +1,7 @@
 """Which order an event is about: found and locked, so that its facts are recorded one after the other."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from events.batch import insert_later, locked
 from events.database import insert_once, lock, utcnow
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from orders.models import OPEN, Order, OrderLine, OrderSession, Payment
-from orders.strays import is_stray
+from orders.strays import is_stray, serialize
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: an order's number is read out on the phone
 AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
@@ -20,11 +20,21 @@ AMOUNTS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", 
 def lock_orders(session: Session, events: Collection[Event]) -> None:
     """The orders of a batch, with the money that is known of them. Some events name their payment alone."""
     checkouts = {event.correlation_id for event in events if event.correlation_id}
-    if intents := {event.object.get("payment_intent") for event in events if not event.correlation_id}:
-        paid = select(Order.checkout_id).join(Payment, Payment.order_id == Order.id).where(Payment.id.in_(intents))
-        checkouts.update(session.scalars(paid))
+    named = (event.object.get("payment_intent") for event in events if not event.correlation_id)
+    known = _paid_with(session, intents := {intent for intent in named if isinstance(intent, str)})
+    checkouts.update(known.values())
     money = (selectinload(Order.payments), selectinload(Order.refunds))
     locked(session, Order, checkouts, by=Order.checkout_id, options=money)
+    if len(strays := intents - known.keys()) > 1:  # one alone is in nobody's way
+        serialize(session, strays)
+
+
+def _paid_with(session: Session, payment_ids: Collection[str]) -> Mapping[str, str]:
+    """Checkout id by payment id, of those payments that are known."""
+    if not payment_ids:
+        return {}
+    statement = select(Payment.id, Order.checkout_id).join(Order, Payment.order_id == Order.id)
+    return {row.id: row.checkout_id for row in session.execute(statement.where(Payment.id.in_(payment_ids)))}
 
 
 def order_of_checkout(session: Session, event: Event, checkout_id: str) -> Order:

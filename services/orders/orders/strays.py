@@ -23,7 +23,7 @@ KEPT = timedelta(days=35)  # as long as the inbox keeps its row
 
 def is_stray(session: Session, event: Event, payment_id: str) -> bool:
     """Keep the event, unless the payment is known."""
-    _serialize(session, [payment_id])
+    serialize(session, [payment_id])
     if session.get(Payment, payment_id) is not None:
         return False
     body = redacted(event.routing_key, event.body)  # nobody could have it forgotten: it names no checkout
@@ -35,7 +35,7 @@ def is_stray(session: Session, event: Event, payment_id: str) -> bool:
 
 def bring_back(session: Session, payment_ids: Collection[str]) -> None:
     """These payments are about to be known: what came before them is due now."""
-    _serialize(session, payment_ids)
+    serialize(session, payment_ids)
     strays = session.scalars(select(Stray).where(Stray.payment_id.in_(payment_ids))).all()
     if strays:
         database.wake(session, inbox.CHANNEL)
@@ -51,8 +51,11 @@ def prune(store: Database) -> None:
         session.execute(delete(Stray).where(Stray.kept_at < utcnow() - KEPT))
 
 
-def _serialize(session: Session, payment_ids: Collection[str]) -> None:
-    """Until the transaction ends, nobody else makes these known or keeps their strays. SQLite has one writer."""
+def serialize(session: Session, payment_ids: Collection[str]) -> None:
+    """Until the transaction ends, nobody else makes these known or keeps their strays. SQLite has one writer.
+
+    Always in the same order, so that two transactions with several of them never wait for each other.
+    """
     if session.get_bind().dialect.name == "postgresql":
         wanted = values(column("id", String), name="wanted").data([(payment_id,) for payment_id in sorted(payment_ids)])
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(wanted.c.id, 0))))

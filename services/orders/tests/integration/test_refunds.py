@@ -385,6 +385,15 @@ def test_webhook_answer_and_worker_at_once_book_once(counter_on_postgresql: Coun
         assert session.scalars(select(RefundIntention.next_attempt_at)).one() is None
 
 
+def test_early_refunds_of_a_batch_take_turns_in_one_order(counter_on_postgresql: Counter) -> None:
+    desk, bought = counter_on_postgresql.desk, counter_on_postgresql.bought
+    early = [bought.refund(f"re_{n}", 10, payment_intent=f"pi_{n}") for n in (3, 2)]
+    held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    with desk.database.begin() as session:
+        handlers.ready(early, session)
+        assert session.scalar(held) == len(early)
+
+
 def test_early_refund_and_its_payment_at_once_meet(counter_on_postgresql: Counter) -> None:
     """The refund's transaction has not seen the payment, and is still open when the payment's comes."""
     desk, bought = counter_on_postgresql.desk, counter_on_postgresql.bought
