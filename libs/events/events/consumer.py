@@ -9,6 +9,7 @@ and whatever comes again is handled alone, after the others are acknowledged.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ PREFETCH = 50  # messages in hand: enough to share a transaction, few enough to 
 HEARTBEAT = 15  # seconds; a dead broker is noticed after two of them
 POLL = 0.5  # seconds until a stop or a pause is noticed on an idle queue
 RECONNECT = 2  # seconds at most between attempts to reach a broker that is away
+SILENCE = 60.0  # seconds without a message after which another node is asked whether some wait
+ANSWER_WITHIN = 5  # seconds that it has for this
 MEMORY_POLL = 0.01  # seconds between looks into a memory:// queue, which wakes nobody
 
 log = get_logger(__name__)
@@ -75,6 +78,7 @@ class Consumer(ConsumerMixin):
         self._declare = declare
         self._in_hand: list[Message] = []
         self._cautious = True
+        self._heard = time.monotonic()
         self.consuming = threading.Event()
 
     @contextmanager
@@ -104,6 +108,7 @@ class Consumer(ConsumerMixin):
         if self._declare:
             declare_topology(channel)
         self._cautious = True
+        self._heard = time.monotonic()
         return [make(queues=[self._queue], on_message=self._in_hand.append, prefetch_count=1)]
 
     def consume(
@@ -116,6 +121,10 @@ class Consumer(ConsumerMixin):
             try:
                 while not self.should_stop:
                     self._take(connection)
+                    if self._in_hand:
+                        self._heard = time.monotonic()
+                    elif time.monotonic() - self._heard > SILENCE:
+                        self._doubt(connection)
                     came_again = [_came_again(message) for message in self._in_hand]
                     self._settle(connection)
                     if self._cautious and came_again and not any(came_again):
@@ -135,6 +144,28 @@ class Consumer(ConsumerMixin):
                 timeout = 0 if self._is_memory(connection) else 0.001
         except TimeoutError:
             connection.heartbeat_check()
+
+    def _doubt(self, connection: Connection) -> None:
+        """A cluster's node that was cut off and is back may have forgotten us, and its connection looks well for ever.
+
+        Raises `ConnectionResetError` when messages wait and none comes; `run` goes to the next node then.
+        """
+        self._heard = time.monotonic()
+        if self._is_memory(connection) or not self._messages_wait():
+            return
+        self._take(connection)
+        if not self._in_hand:
+            raise ConnectionResetError("messages wait, and this node sends none")
+
+    def _messages_wait(self) -> bool:
+        """As the next node sees it: the one that new connections begin with from here on."""
+        self.connection.maybe_switch_next()
+        try:
+            with self.connection.clone(transport_options={"read_timeout": ANSWER_WITHIN}) as other:
+                return bool(other.default_channel.queue_declare(self._queue.name, passive=True).message_count)
+        except self.connection.connection_errors as error:
+            log.warning("no node says whether messages wait", error=str(error))
+            return False
 
     def _settle(self, connection: Connection) -> None:
         batch = self._in_hand[:]
@@ -220,6 +251,7 @@ class Consumer(ConsumerMixin):
             self._keep_alive(connection)
         for consumer in consumers:
             consumer.consume()
+        self._heard = time.monotonic()
         log.info("resumed")
 
     def _keep_alive(self, connection: Connection) -> None:

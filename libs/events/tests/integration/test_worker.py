@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from events import consumer, inbox, inbox_operations, outbox, publisher, topology, worker
 from events.config import Common
+from events.consumer import Consumer
 from events.database import Database, utcnow
 from events.envelope import Event, own_event
 from events.errors import Ignored, NotYet
@@ -221,6 +222,49 @@ def _consumers(broker_url: str) -> int:
         return count
 
 
+def test_consumer_whom_its_node_has_forgotten_connects_anew(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a node does that was cut off from its cluster: the connection lives, and nothing comes over it."""
+    monkeypatch.setattr(consumer, "SILENCE", 0.2)
+    connections = []
+
+    def consume(self: Consumer, make: Any, channel: Any) -> list[Any]:
+        connections.append(channel)
+        return [] if len(connections) == 1 else really(self, make, channel)
+
+    really = Consumer.get_consumers
+    monkeypatch.setattr(Consumer, "get_consumers", consume)
+    start()
+    publish(canceled(1))
+    wait_until(lambda: effects(database) == ["chk_1"], 30)
+    assert len(connections) == 2
+
+
+def test_idle_consumer_asks_and_stays_where_it_is(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "SILENCE", 0.0)
+    happened: Counter[str] = Counter()
+
+    def counting(name: str) -> None:
+        really = getattr(Consumer, name)
+
+        def counted(*args: Any) -> Any:
+            happened[name] += 1
+            return really(*args)
+
+        monkeypatch.setattr(Consumer, name, counted)
+
+    counting("get_consumers")
+    counting("_messages_wait")
+    start()
+    wait_until(lambda: happened["_messages_wait"] >= 3, 30)
+    publish(canceled(1))
+    wait_until(lambda: effects(database) == ["chk_1"], 30)
+    assert happened["get_consumers"] == 1
+
+
 def test_database_away_holds_the_message_until_it_is_back(
     publish: Callable[..., None],
     start: Callable[..., Worker],
@@ -322,6 +366,7 @@ def test_sigterm_stops_a_worker_process_cleanly(broker_url: str, database: Datab
     url = database.engine.url.render_as_string(hide_password=False)
     program = f"""
 from events.config import Common
+from events.consumer import Consumer
 from events.database import Database, utcnow
 from events.handlers import Handlers
 from events.worker import Worker
@@ -345,6 +390,7 @@ def test_sigterm_lets_a_slow_handler_finish_and_a_second_one_changes_nothing(
     program = f"""
 from pathlib import Path
 from events.config import Common
+from events.consumer import Consumer
 from events.database import Database
 from events.handlers import Handlers
 from events.testing.servers import free_port, wait_until
