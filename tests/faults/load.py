@@ -25,6 +25,7 @@ CLIENTS = 8
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds; the last one repeats. Stripe's are minutes and hours
 TIMEOUT = 10.0  # seconds for an answer
 SPREAD = 1.0  # seconds within which a purchase's events are posted
+EARLY_BY = 1.0  # seconds that an announcement waits for an early event to be posted; no fault is waited for
 BATCH = 5  # purchases that are started in one go
 OUTSTANDING = 2_000  # unanswered events; the shop waits then, as customers would
 DOUBLED, TWINNED, EARLY = 0.03, 0.02, 0.2  # shares: sent twice; a second Event; before its checkout is announced
@@ -55,6 +56,7 @@ class Load:
         self._changed = threading.Condition()
         self._order = itertools.count()
         self._outstanding = 0
+        self._newest: list[Sent] = []
         self._all_started, self._over = threading.Event(), False
         self._failure: BaseException | None = None
         self._threads = [
@@ -121,7 +123,9 @@ class Load:
             early = [chosen for chosen in batch if self._chance.random() < self._early]
             self._do(self._shop.reserve, started)
             for chosen in early:
-                self._send_all(*chosen)
+                self._send_all(*chosen, spread=0.0)
+            if early:
+                self._let_one_arrive()
             self._do(self._shop.announce, started)
             self.ledger.purchases += started
             for chosen in batch:
@@ -151,13 +155,22 @@ class Load:
                     return
                 self._changed.wait(max(left, 0.05))
 
-    def _send_all(self, purchase: Purchase, ending: str) -> None:
-        for sent, body in self._made(purchase, ending):
+    def _let_one_arrive(self) -> None:
+        """Wait until something of the newest purchase is with the broker, for a moment: it is early by chance else."""
+        until = time.monotonic() + EARLY_BY
+        with self._changed:
+            while not (self._over or time.monotonic() > until or any(sent.acknowledged for sent in self._newest)):
+                self._changed.wait(0.05)
+
+    def _send_all(self, purchase: Purchase, ending: str, spread: float = SPREAD) -> None:
+        made = list(self._made(purchase, ending))
+        self._newest = [sent for sent, _ in made]
+        for sent, body in made:
             copies = 2 if self._chance.random() < self._doubled else 1
             with self._changed:
                 self.ledger.events[sent.id] = sent
                 for _ in range(copies):
-                    self._push(self._chance.uniform(0, SPREAD), 0, sent, body)
+                    self._push(self._chance.uniform(0, spread), 0, sent, body)
                 self._outstanding += copies
                 self._changed.notify()
 

@@ -163,7 +163,7 @@ class Consumer(ConsumerMixin):
         try:
             with self.connection.clone(transport_options={"read_timeout": ANSWER_WITHIN}) as other:
                 return bool(other.default_channel.queue_declare(self._queue.name, passive=True).message_count)
-        except self.connection.connection_errors as error:
+        except (*self.connection.connection_errors, *self.connection.channel_errors) as error:
             log.warning("no node says whether messages wait", error=str(error))
             return False
 

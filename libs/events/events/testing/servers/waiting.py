@@ -1,16 +1,24 @@
 """Waiting for conditions instead of sleeping; ports that nobody uses."""
 
+import random
 import socket
 import time
 from collections.abc import Callable
 
 START_WITHIN = 180.0  # seconds; a cold RabbitMQ takes eight, on two cores that many others use up to sixty
 
+PORTS = range(20_000, 32_768)
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody listens on, of those that the kernel gives to no outgoing connection (ip_local_port_range)."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 
