@@ -16,7 +16,7 @@ def serve(app: str, port: int, *, threads: int = THREADS, workers: int = 1, pin:
     """Serve until SIGTERM. `app` names the factory that granian's processes import, as module:function.
 
     `pin` keeps the threads of each of the `workers` on one core. Python lets one of them run at a time anyway, and a
-    hand-over to another core costs more than one on the same: the ingest took a third less CPU for an event (bench/).
+    hand-over to another core costs more than one on the same: nearly a third of the ingest's CPU (bench/).
     """
     granian = Granian(
         app,
