@@ -44,9 +44,9 @@ bench: $(READY) ## ingest and pipeline beside their peers and limits; ARGS="inge
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY) ## write from the code docs/events.md, asyncapi.json, configuration.md, and the alerts for Kubernetes
-	$(BIN)/python -m events.docs
-	$(BIN)/python docs/configuration.py
-	$(BIN)/python deploy/kubernetes/alerts.py
+	$(BIN)/python -m tools.event_docs
+	$(BIN)/python -m tools.configuration_docs
+	$(BIN)/python -m tools.kubernetes_alerts
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -74,7 +74,7 @@ lock: ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
 
 migration: $(READY) ## write a service's next revision: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
-	@$(BIN)/python -m events.migrations.new $(SERVICE) $(NAME)
+	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
 
 # The composed system. PROFILES=demo brings a fake Stripe and a shop; with one's own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from events import topology
-from events.consumer import declare_topology
+from events.messaging import topology
+from events.messaging.consumer import declare_topology
 from events.testing.servers import local
 from kombu import Connection
 

@@ -10,11 +10,11 @@ def shipped(play: Play) -> None:
     bought = play.buy({"SOC-MER-SLA-4145": 2, "BEA-RIB-RUS-OS": 1})
     play.pay(bought)
     first = {"carrier": "DHL", "tracking": "JD014600003", "lines": [{"sku": "SOC-MER-SLA-4145", "quantity": 2}]}
-    play.check("first parcel", 201, _once(play, bought, "fulfillment", **first))
+    play.check("first parcel", 201, _once(play, bought, "shipments", **first))
     play.check("order", "partial", lambda: play.fact(bought, "fulfillment_status"))
-    play.check("the rest", 201, _once(play, bought, "fulfillment", carrier="DHL"))
+    play.check("the rest", 201, _once(play, bought, "shipments", carrier="DHL"))
     play.check("order", "fulfilled", lambda: play.fact(bought, "fulfillment_status"))
-    play.check("nothing left to ship", 409, _once(play, bought, "fulfillment"))
+    play.check("nothing left to ship", 409, _once(play, bought, "shipments"))
     play.check("e-mails", ["order_confirmed", "order_shipped", "order_shipped"], play.mails)
 
 
@@ -79,7 +79,7 @@ def review(play: Play) -> None:
     play.system.stripe.pay(recovered["id"], "card", play.email)
     play.check("order", "paid", lambda: play.status(late))
     play.check("review", (True, "oversold"), lambda: _review(play, late))
-    play.check("not shipped", 409, _once(play, late, "fulfillment"))
+    play.check("not shipped", 409, _once(play, late, "shipments"))
     play.check("staff", ["staff_review"], lambda: play.staff_mails(late))
     play.check("operator refunds", 200, _once(play, late, "review", decision="refund", note="sold out"))
     play.check("refund", "full", lambda: play.fact(late, "refund_status"))

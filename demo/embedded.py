@@ -32,10 +32,10 @@ import orders.worker
 import webhooks.app
 import webhooks.config
 from events.config import Common
-from events.database import Database
-from events.migrations import Chain, migrate
-from events.telemetry import configure_logging
-from events.worker import Worker
+from events.database.engine import Database
+from events.database.migrations import Chain, migrate
+from events.messaging.worker import Worker
+from events.observability.logging import configure_logging
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 

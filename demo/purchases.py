@@ -75,7 +75,7 @@ def canceled(play: Play) -> None:
     """Comes back from the payment page and gives up."""
     before = play.stock("KNT-CBL-OAT-M")
     bought = play.buy({"KNT-CBL-OAT-M": 1})
-    play.system.post("checkout", f"/checkout/sessions/{bought['checkout_id']}/expire").raise_for_status()
+    play.system.post("checkout", f"/checkout/sessions/{bought['checkout_id']}/cancel").raise_for_status()
     play.check("order", "canceled", lambda: play.status(bought))
     play.check("stock", before, lambda: play.stock("KNT-CBL-OAT-M"))
     play.check("e-mails", [], play.mails)
@@ -98,12 +98,12 @@ def discount(play: Play) -> None:
     """Pays with a discount code."""
     code = f"AUTUMN{time.monotonic_ns()}"
     terms = {"percent_off": 15, "limit_total": 1}
-    play.system.operate("PUT", "checkout", f"/discounts/{code}", terms).raise_for_status()
+    play.system.operate("PUT", "checkout", f"/catalog/discounts/{code}", terms).raise_for_status()
     bought = play.buy({"TEE-ORG-WHT-L": 2}, discount_code=code.lower())
     agreed = (3998, 600, 490, 3888)
     parts = ("amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
     play.check("agreed", agreed, lambda: tuple(bought[part] for part in parts))
-    uses = f"/discounts/{code}"
+    uses = f"/catalog/discounts/{code}"
     play.check("held while paying", (0, 1), lambda: _uses(play, uses))
     refused = play.try_to_buy({"TEE-ORG-WHT-L": 2}, discount_code=code)
     play.check(

@@ -2,7 +2,7 @@
 
 import sys
 
-from events import server
+from events.web import server
 from flask import Flask, request
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from events import topology
+from events.messaging import topology
 from events.testing.servers import free_port
 
 from bench.ingest import direct

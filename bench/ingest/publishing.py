@@ -9,9 +9,9 @@ import time
 from collections import deque
 from concurrent.futures import Future
 
-from events import publisher
-from events.publisher import Publisher
-from events.telemetry import configure_logging
+from events.messaging import publisher
+from events.messaging.publisher import Publisher
+from events.observability.logging import configure_logging
 from events.testing.servers import wait_until
 from webhooks.verification import enveloped
 
@@ -26,7 +26,7 @@ def main(count: int) -> None:
     events = [enveloped(numbered(template, number)) for number in range(count)]
     publishing = publisher.connect(os.environ["BROKER_URL"])
     wait_until(lambda: _is_ready(publishing), what="the publisher")
-    free = threading.Semaphore(publisher.WINDOW)
+    free = threading.Semaphore(publisher.WINDOW_SIZE)
     latencies: list[float] = []
     futures: deque[Future[None]] = deque()
 

@@ -15,7 +15,7 @@ from bench.purchases import POSTED, checkout_id, templates
 
 CONNECTIONS = 24
 DRAINED_WITHIN = 120.0  # seconds
-STARTED = ("checkout.session.started",)
+STARTED = ("checkout.checkout.started",)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import psycopg
 from checkout import models as checkout
-from events import outbox
-from events.database import Database, utcnow
-from events.migrations import migrate
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.migrations import migrate
+from events.messaging import outbox
 from events.testing.servers import free_port
 from inventory import models as inventory
 from notifications import models as notifications
@@ -71,7 +72,7 @@ class System:
     @contextmanager
     def _worker(self, service: str) -> Iterator[Measured]:
         health = free_port()
-        environment = {**self._settings(service), "METRICS_PORT": str(health)}
+        environment = {**self._settings(service), "HEALTH_PORT": str(health)}
         ready = f"http://127.0.0.1:{health}/readyz"
         with self._running(service, "worker", environment, lambda: httpx.get(ready).status_code == 200) as process:
             yield process
@@ -110,7 +111,7 @@ class System:
             session.execute(insert(checkout.Checkout), [_checkout(number, now) for number in numbers])
             for number in numbers:
                 outbox.add(
-                    session, "checkout.session.started", _started(number, now), correlation_id=checkout_id(number)
+                    session, "checkout.checkout.started", _started(number, now), correlation_id=checkout_id(number)
                 )
         database.dispose()
         database = Database(self.urls["inventory"])

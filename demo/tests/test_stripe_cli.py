@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from events.messaging.topology import BINDINGS, matches
 from events.testing.servers import wait_until
-from events.topology import BINDINGS, matches
 
 from demo.embedded import running
 from demo.fake_stripe import FakeStripe

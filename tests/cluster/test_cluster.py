@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from itertools import count
 
 import pytest
-from events import publisher, topology
 from events.config import Common
-from events.consumer import connect, declare_topology
-from events.database import Database
-from events.envelope import Event, own_event
-from events.errors import Unpublished
-from events.handlers import Handlers
-from events.migrations import INBOX, OUTBOX
+from events.database.engine import Database
+from events.errors import PublishUnconfirmedError
+from events.messaging import publisher, topology
+from events.messaging.chains import INBOX, OUTBOX
+from events.messaging.consumer import connect, declare_topology
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve
 from events.testing.servers import Server, private_cluster, wait_until
-from events.worker import Worker
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -48,7 +48,7 @@ def database(postgres_database: MakeDatabase) -> Database:
 def handlers() -> Handlers:
     registry = Handlers()
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def record(event: Event, session: Session) -> None:
         session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.data["checkout_id"]})
 
@@ -85,14 +85,14 @@ class Load:
         while not self._over.is_set():
             number = next(self._numbers)
             data = {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"}
-            event = own_event("checkout.session.canceled", data, correlation_id=f"chk_{number}")
+            event = own_event("checkout.checkout.canceled", data, correlation_id=f"chk_{number}")
             while not self._publish(event):
                 pass
 
     def _publish(self, event: Event) -> bool:
         try:
             self._publisher.wait(self._publisher.publish(event))
-        except Unpublished:
+        except PublishUnconfirmedError:
             return False
         with self._lock:
             now = time.monotonic()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from events import topology
+from events.messaging import topology
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
@@ -66,10 +66,10 @@ def test_nothing_has_a_secret_that_it_does_not_use(compose: dict[str, Any]) -> N
 
 def test_a_service_reads_its_own_queues_alone_and_configures_nothing() -> None:
     users = yaml.safe_load((ROOT / "deploy" / "rabbitmq" / "users.json").read_text())
-    queues = [*topology.BINDINGS, *map(topology.dead_queue, topology.BINDINGS), topology.UNROUTED]
+    queues = [*topology.BINDINGS, *map(topology.dead_letter_queue, topology.BINDINGS), topology.UNROUTED]
 
     for service in SERVICES:
-        own = {service, topology.dead_queue(service)} if service in topology.BINDINGS else set()
+        own = {service, topology.dead_letter_queue(service)} if service in topology.BINDINGS else set()
         assert {queue for queue in queues if re.search(users[service]["read"], queue)} == own
         assert not [queue for queue in queues if re.search(users[service]["configure"], queue)]
         assert not [queue for queue in queues if re.search(users[service]["write"], queue)]

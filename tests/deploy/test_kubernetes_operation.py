@@ -1,11 +1,12 @@
 """What keeps the system going on Kubernetes: what is scaled by what, started before whom, reached whence, watched."""
 
 import re
-import runpy
 from pathlib import Path
 
 import yaml
-from events import topology
+from events.messaging import topology
+
+from tools import kubernetes_alerts
 
 from .manifests import KUBERNETES, Manifest, matches, of_kind, pods
 
@@ -64,7 +65,7 @@ def test_jobs_migrate_every_database_and_declare_the_topology(manifests: list[Ma
     commands = {name: each["spec"]["template"]["spec"]["containers"][0].get("args") for name, each in jobs.items()}
 
     assert {name for name, command in commands.items() if command == ["migrate"]} == {f"{c}-migrate" for c in CONSUMERS}
-    assert commands["webhooks-declare"] == ["declare"]
+    assert commands["webhooks-declare"] == ["declare-topology"]
 
 
 def test_stripe_is_asked_every_hour(manifests: list[Manifest]) -> None:
@@ -113,7 +114,7 @@ def test_queues_are_watched_one_by_one_as_in_the_composed_system(production: lis
 
 def test_alerts_and_dashboard_are_those_of_the_composed_system(production: list[Manifest]) -> None:
     written = KUBERNETES / "components" / "monitoring" / "alerts.yaml"
-    assert written.read_text() == runpy.run_path(str(KUBERNETES / "alerts.py"))["resource"](), "run `make docs`"
+    assert written.read_text() == kubernetes_alerts.resource(), "run `make docs`"
     alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
     assert of_kind(production, "PrometheusRule")["clozit"]["spec"] == alerts
     dashboard: Path = DEPLOY / "grafana" / "dashboards" / "clozit.json"

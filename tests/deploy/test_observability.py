@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from events import backlog
+from events.observability import backlog_metrics
 from prometheus_client import REGISTRY
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def exported() -> set[str]:
         if service != "webhooks":
             importlib.import_module(f"{service}.worker")
     names: set[str] = set(REGISTRY._names_to_collectors)
-    for collector in (backlog.InboxBacklog, backlog.OutboxBacklog):
+    for collector in (backlog_metrics.InboxBacklog, backlog_metrics.OutboxBacklog):
         names |= {family.name for family in collector.describe(object.__new__(collector))}
     return names
 

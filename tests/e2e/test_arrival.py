@@ -9,17 +9,18 @@ import inventory.models
 import notifications.models
 import orders.models
 import pytest
-from events import publisher
+from events.clock import utcnow
 from events.config import Common
-from events.database import Database, utcnow
-from events.envelope import Event, own_event
-from events.handlers import Handlers
-from events.migrations import Chain
+from events.database.engine import Database
+from events.database.migrations import Chain
+from events.messaging import publisher
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 from events.testing import Bus
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until
 from events.testing.stripe import as_bus_event, charge, checkout_session, payment_intent, stripe_event
-from events.worker import Worker
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
 from inventory.models import Movement, Stock
@@ -79,7 +80,7 @@ def purchase(databases: Databases, checkout_id: str) -> list[Event]:
         "checkout.session.completed": checkout_session(checkout_id, id=session_id, payment_intent=intent),
     }
     return [
-        own_event("checkout.session.started", started, correlation_id=checkout_id),
+        own_event("checkout.checkout.started", started, correlation_id=checkout_id),
         *(as_bus_event(stripe_event(kind, obj)) for kind, obj in stripes.items()),
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from events.database import Database
+from events.database.engine import Database
 from events.testing.columns import columns_with
 from events.testing.servers import wait_until
 
@@ -53,12 +53,12 @@ def test_forgotten_customer_is_in_no_database_and_does_not_come_back(
     stripe.pay(bought["session_id"], "card", play.email, **TYPED)
     play.check("order", "paid", lambda: play.status(bought))
     assert play.operate(bought, "refunds", amount=500, note="her neighbour called").status_code == 201
-    assert play.operate(bought, "fulfillment", carrier="DHL", tracking="JD014600003").status_code == 201
+    assert play.operate(bought, "shipments", carrier="DHL", tracking="JD014600003").status_code == 201
     play.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], play.mails)
     assert {"orders.shipping_address", "orders.customer_phone", "timeline.text"} <= set(found()["orders"])
     assert set(found()) == {"checkout", "orders", "notifications"}
 
-    processes.command("orders", "forget", "--email", play.email.upper(), "--reason", "ticket 12")
+    processes.command("orders", "erase-customer", "--email", play.email.upper(), "--reason", "ticket 12")
     wait_until(lambda: found() == {}, what="nobody knows her")
     assert play.fact(bought, "shipping_address") == {"country": "DE", "state": None}
 
@@ -70,7 +70,7 @@ def test_forgotten_customer_is_in_no_database_and_does_not_come_back(
     assert stripe.wait_delivered(30)
     play.check("refunded after", 1200, lambda: play.fact(bought, "amount_refunded"))
     play.check("handled", [], lambda: _unfinished(system))
-    processes.command("orders", "reconcile", "--since", "1h", "--heal")
+    processes.command("orders", "reconcile", "--since", "1h", "--repair")
     assert all(finding.ok for finding in play.findings), table(play.findings)
     assert found() == {}
     assert _logs_with(processes, her) == []

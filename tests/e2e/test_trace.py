@@ -77,7 +77,7 @@ def test_purchase_is_one_trace(
     assert whole >= {
         ("checkout", "POST /checkout/sessions"),
         ("webhooks", "publish stripe.checkout.session.completed"),
-        ("orders", "handle checkout.session.started"),
+        ("orders", "handle checkout.checkout.started"),
         ("orders", "handle stripe.checkout.session.completed"),
         ("inventory", "handle stripe.checkout.session.completed"),
         ("notifications", "handle orders.order.paid"),

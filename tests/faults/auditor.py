@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from events import topology
-from events.database import Database
+from events.database.engine import Database
+from events.messaging import topology
 from sqlalchemy import text
 
 from tests.faults.ledger import PAID, Ledger
@@ -18,7 +18,7 @@ from tests.faults.ledger import PAID, Ledger
 LOST, TWICE, STUCK, STRAY = "lost", "twice", "stuck", "stray"
 PUBLISHING = ("checkout", "orders", "inventory")
 STRIPE = "stripe."
-DEAD_QUEUES = tuple(map(topology.dead_queue, topology.BINDINGS))
+DEAD_QUEUES = tuple(map(topology.dead_letter_queue, topology.BINDINGS))
 
 
 @dataclass(frozen=True)

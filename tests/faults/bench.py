@@ -20,8 +20,8 @@ import pika
 import psycopg
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from events import topology
-from events.database import Database
+from events.database.engine import Database
+from events.messaging import topology
 from events.testing.servers import Server, private_postgres, private_rabbitmq
 
 from demo.shop.mailbox import Mailbox

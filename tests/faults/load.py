@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from events.database import is_away
+from events.database.errors import is_away
 from events.testing.servers import wait_until
 from events.testing.stripe import sign, stripe_event, to_bytes
 

@@ -14,8 +14,9 @@ from typing import Any
 from checkout import models as checkouts
 from checkout.announcements import record_session
 from checkout.models import Checkout
-from events.batch import locked
-from events.database import Database, utcnow
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import lock_rows
 from inventory import ledger as stock
 from inventory import reservations
 
@@ -78,7 +79,7 @@ class Shop:
     def announce(self, purchases: Sequence[Purchase]) -> None:
         """Take in their Stripe sessions and tell the other services, where no event of Stripe has done so before."""
         with self._databases["checkout"].begin() as session:
-            found = locked(session, Checkout, [purchase.checkout_id for purchase in purchases])
+            found = lock_rows(session, Checkout, [purchase.checkout_id for purchase in purchases])
             for purchase in purchases:
                 checkout = found[purchase.checkout_id]
                 checkout.open(checkout.expires_at)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from checkout.models import CHAINS as CHECKOUT
-from events import topology
-from events.database import Database, UtcDateTime, utcnow
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.types import UtcDateTime
+from events.messaging import topology
 from inventory.models import CHAINS as INVENTORY
 from notifications.models import CHAINS as NOTIFICATIONS
 from orders.models import CHAINS as ORDERS
@@ -20,7 +22,7 @@ CHAINS = {"checkout": CHECKOUT, "orders": ORDERS, "inventory": INVENTORY, "notif
 NOW = utcnow()
 COMPLETED = "checkout.session.completed"
 EVENT = {"event_id": "evt_1", "source": "webhooks", "routing_key": f"stripe.{COMPLETED}", "status": "done"}
-OWN = {"event_id": "evt_2", "source": "checkout", "routing_key": "checkout.session.started"}
+OWN = {"event_id": "evt_2", "source": "checkout", "routing_key": "checkout.checkout.started"}
 ORDER = {"id": "ord_1", "checkout_id": "chk_1", "status": "paid"}
 PAYMENT = {"id": "pi_1", "order_id": "ord_1", "state": "succeeded", "currency": "eur", "amount": 2489, "paid_at": NOW}
 SALE = {"id": 2, "sku": "TEE", "kind": "sale", "delta": -1, "checkout_id": "chk_1"}

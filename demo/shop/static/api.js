@@ -38,7 +38,7 @@ export async function call(url, { method = "GET", headers = {}, body } = {}) {
 export const settings = () => call("/config.json");
 
 export const expire = (checkoutUrl, id) =>
-  call(`${checkoutUrl}/checkout/sessions/${encodeURIComponent(id)}/expire`, { method: "POST" });
+  call(`${checkoutUrl}/checkout/sessions/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 
 export async function products(checkoutUrl, currency) {
   const items = [];

@@ -69,7 +69,7 @@ function acts(order) {
   const left = order.amount_paid - order.amount_refunded;
   return [
     order.needs_review && form("review", { why: order.review_detail }, order, "review", (_, decision) => ({ decision })),
-    !order.needs_review && order.fulfillment_status !== "fulfilled" && form("ship", {}, order, "fulfillment", (data) =>
+    !order.needs_review && order.fulfillment_status !== "fulfilled" && form("ship", {}, order, "shipments", (data) =>
       Object.fromEntries([...data].filter(([, value]) => value.trim()))),
     !order.needs_review && left > 0 && form("refund", { label: `Amount, or all of ${money(left, order.currency)}` }, order, "refunds", (data) => refundOf(data, order)),
   ].filter(Boolean);

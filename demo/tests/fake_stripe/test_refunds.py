@@ -101,15 +101,15 @@ def test_refunds_are_found_by_their_payment_with_their_metadata(
     intent = str(fake.session(paid)["payment_intent"])
     for number in ("rfi_1", "rfi_2"):
         client.v1.refunds.create(
-            {"payment_intent": intent, "amount": 100, "metadata": {"refund_intention": number}},
+            {"payment_intent": intent, "amount": 100, "metadata": {"refund_request": number}},
             {"idempotency_key": number},
         )
     again = client.v1.refunds.create(
-        {"payment_intent": intent, "amount": 100, "metadata": {"refund_intention": "rfi_1"}},
+        {"payment_intent": intent, "amount": 100, "metadata": {"refund_request": "rfi_1"}},
         {"idempotency_key": "rfi_1"},
     )
     listed = client.v1.refunds.list({"payment_intent": intent}).data
-    assert [refund.metadata and refund.metadata["refund_intention"] for refund in listed] == ["rfi_2", "rfi_1"]
+    assert [refund.metadata and refund.metadata["refund_request"] for refund in listed] == ["rfi_2", "rfi_1"]
     assert again.id == listed[1].id
     assert client.v1.refunds.list({"charge": str(listed[0].charge)}).data == listed
     assert client.v1.refunds.list({"payment_intent": "pi_other"}).data == []

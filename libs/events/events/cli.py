@@ -1,4 +1,4 @@
-"""The commands that every service has: web, worker, migrate, inbox, dead, outbox."""
+"""The commands of every service: web, worker, migrate, inbox, dead-letters, outbox."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from events import server
 from events.config import Common
-from events.database import Database
-from events.dead_cli import dead_group
+from events.database.engine import Database
+from events.database.migrations import Chain, migrate
 from events.errors import ConfigError
-from events.inbox_cli import inbox_group
-from events.migrations import OUTBOX, Chain, migrate
-from events.outbox_cli import outbox_group
-from events.worker import Worker
+from events.messaging.chains import OUTBOX
+from events.messaging.worker import Worker
+from events.operations.dead_letters_cli import dead_letters_group
+from events.operations.inbox_cli import inbox_group
+from events.operations.outbox_cli import outbox_group
+from events.web import server
 
 
 def service_cli(
@@ -25,15 +26,17 @@ def service_cli(
     create_worker: Callable[[Any], Worker] | None = None,
     chains: Sequence[Chain] = (),
 ) -> click.Group:
-    """A service's command group. `app` names the factory that granian's processes import, as module:function."""
+    """Return a service's command group. `app` names the factory that granian's processes import, as module:function."""
 
     @click.group(name=name, help=f"Clozit Payments: the {name} service.")
     def group() -> None: ...
 
     @group.command(help="Serve HTTP on PORT until SIGTERM.")
     @click.option("--threads", default=server.THREADS, show_default=True)
-    @click.option("--workers", default=1, show_default=True, help="Processes; rather scale by replicas.")
-    @click.option("--pin", is_flag=True, help="Keep each process on one core; where the cores are its own.")
+    @click.option(
+        "--workers", default=1, show_default=True, help="Number of processes. Replicas are the better way to scale."
+    )
+    @click.option("--pin", is_flag=True, help="Pin each process to one core, for machines that run nothing else.")
     def web(threads: int, workers: int, pin: bool) -> None:
         server.serve(app, configuration(load).port, threads=threads, workers=workers, pin=pin)
 
@@ -43,7 +46,7 @@ def service_cli(
         def worker() -> None:
             create_worker(configuration(load)).run()
 
-        group.add_command(dead_group(lambda: configuration(load)))
+        group.add_command(dead_letters_group(lambda: configuration(load)))
 
     if chains:
 
@@ -58,18 +61,18 @@ def service_cli(
 
 
 def configuration(load: Callable[[], Any]) -> Any:
-    """The service's configuration; where the environment is not right, says all that is missing and exits 2."""
+    """Return the service's configuration. Print all missing or invalid settings and exit 2 if there are any."""
     try:
         return load()
     except ConfigError as error:
-        click.echo("The configuration is not right:", err=True)
+        click.echo("The configuration is invalid. Correct these settings:", err=True)
         for variable, problems in sorted(error.problems.items()):
             click.echo(f"  {variable}: {' '.join(problems)}", err=True)
         sys.exit(2)
 
 
 def _migrate(load: Callable[[], Common], chains: Sequence[Chain]) -> click.Command:
-    @click.command(name="migrate", help="Bring the database to this release's tables; safe to repeat.")
+    @click.command(name="migrate", help="Migrate the database to this release's tables. Safe to repeat.")
     def command() -> None:
         migrate(Database(configuration(load).database_url), chains)
         click.echo("migrated")

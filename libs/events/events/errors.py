@@ -1,28 +1,28 @@
-"""The outcomes that handlers and publishers name by raising them."""
+"""Errors and control-flow signals that handlers, publishers and settings raise."""
 
 
-class NotYet(Exception):  # noqa: N818 - an outcome, not an error: the cause of this event is still on its way
-    """What this event depends on has not arrived: keep it as ``waiting`` and try it again."""
+class NotYet(Exception):  # noqa: N818 - a signal, not an error
+    """The cause of this event has not arrived: store the event as ``waiting`` and try again."""
 
 
-class Ignored(Exception):  # noqa: N818 - an outcome, not an error
-    """This event is not this service's business; the inbox records the reason, the handler's writes are undone."""
+class Ignored(Exception):  # noqa: N818 - a signal, not an error
+    """This event does not concern the service: record the reason in the inbox and undo the handler's writes."""
 
 
-class Undecodable(Exception):  # noqa: N818 - names what the message is
-    """A message whose envelope or body cannot be read: it goes to the dead queue, where people look at it."""
+class DecodeError(Exception):
+    """The envelope or the body of a message cannot be read: reject it to the dead-letter queue."""
 
 
-class Unpublished(Exception):  # noqa: N818 - names what is known of the message: nobody vouches for it
-    """The broker did not confirm in time, refused, returned or lost the message. It may be stored all the same."""
+class PublishUnconfirmedError(Exception):
+    """The broker did not confirm in time, refused, returned or lost the message. It may be stored nevertheless."""
 
 
-class Overloaded(Unpublished):
-    """As many messages await their confirm as the window allows; nothing was sent."""
+class PublishWindowFullError(PublishUnconfirmedError):
+    """The window is full of unconfirmed messages. Nothing was sent."""
 
 
 class ConfigError(Exception):
-    """The environment lacks values or has bad ones; ``problems`` names each."""
+    """Settings are missing or invalid; ``problems`` lists them by variable."""
 
     def __init__(self, problems: dict[str, list[str]]) -> None:
         self.problems = problems

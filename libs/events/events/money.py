@@ -1,8 +1,8 @@
-"""Stripe's minor units. They differ from ISO 4217's and from Babel's: one table, for every currency Stripe takes.
+"""Amounts in Stripe's minor units, for every currency that Stripe supports.
 
-Source: https://docs.stripe.com/currencies (presentment currencies; zero-decimal; special cases; three-decimal; minimum
-and maximum charge amounts). Amounts are integers in these units; currencies are lower case, and every function raises
-`ValueError` for one that Stripe does not take.
+The units differ from ISO 4217's and from Babel's. Source: https://docs.stripe.com/currencies (presentment currencies;
+zero-decimal; special cases; three-decimal; minimum and maximum charge amounts). Amounts are integers in these units.
+Currencies are lower case; functions raise `ValueError` for a currency that Stripe does not support.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ ZERO_DECIMAL = frozenset(
     ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
 )
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
-# Without a minor unit in life, but sent to Stripe as if they had two: the last two digits are 00.
+# These have no minor unit, but Stripe counts them as if they had two decimals: the last two digits are 00.
 TWO_DECIMAL_WHOLE = frozenset(["isk", "ugx"])
 
-# The least that Stripe charges in the currencies that accounts settle in. In others the amount, converted to the
-# account's settlement currency, has to reach that one's minimum: only Stripe can tell.
+# Minimum charges in currencies in which accounts can be paid out. In other currencies the minimum applies to the amount
+# converted to the account's payout currency, which only Stripe knows.
 # fmt: off
 MINIMUMS = {
     "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
@@ -24,203 +24,72 @@ MINIMUMS = {
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
 }
 # fmt: on
-MAXIMUM = 99_999_999  # eight digits; what a few currencies may have beyond them, a shop of clothes does not need
+MAXIMUM = 99_999_999  # eight digits, Stripe's limit for most currencies
 
-SUPPORTED = frozenset(
-    [
-        "usd",
-        "aed",
-        "afn",
-        "all",
-        "amd",
-        "ang",
-        "aoa",
-        "ars",
-        "aud",
-        "awg",
-        "azn",
-        "bam",
-        "bbd",
-        "bdt",
-        "bgn",
-        "bhd",
-        "bif",
-        "bmd",
-        "bnd",
-        "bob",
-        "brl",
-        "bsd",
-        "bwp",
-        "byn",
-        "bzd",
-        "cad",
-        "cdf",
-        "chf",
-        "clp",
-        "cny",
-        "cop",
-        "crc",
-        "cve",
-        "czk",
-        "djf",
-        "dkk",
-        "dop",
-        "dzd",
-        "egp",
-        "etb",
-        "eur",
-        "fjd",
-        "fkp",
-        "gbp",
-        "gel",
-        "gip",
-        "gmd",
-        "gnf",
-        "gtq",
-        "gyd",
-        "hkd",
-        "hnl",
-        "htg",
-        "huf",
-        "idr",
-        "ils",
-        "inr",
-        "isk",
-        "jmd",
-        "jod",
-        "jpy",
-        "kes",
-        "kgs",
-        "khr",
-        "kmf",
-        "krw",
-        "kwd",
-        "kyd",
-        "kzt",
-        "lak",
-        "lbp",
-        "lkr",
-        "lrd",
-        "lsl",
-        "mad",
-        "mdl",
-        "mga",
-        "mkd",
-        "mmk",
-        "mnt",
-        "mop",
-        "mur",
-        "mvr",
-        "mwk",
-        "mxn",
-        "myr",
-        "mzn",
-        "nad",
-        "ngn",
-        "nio",
-        "nok",
-        "npr",
-        "nzd",
-        "omr",
-        "pab",
-        "pen",
-        "pgk",
-        "php",
-        "pkr",
-        "pln",
-        "pyg",
-        "qar",
-        "ron",
-        "rsd",
-        "rub",
-        "rwf",
-        "sar",
-        "sbd",
-        "scr",
-        "sek",
-        "sgd",
-        "shp",
-        "sle",
-        "sos",
-        "srd",
-        "std",
-        "szl",
-        "thb",
-        "tjs",
-        "tnd",
-        "top",
-        "try",
-        "ttd",
-        "twd",
-        "tzs",
-        "uah",
-        "ugx",
-        "uyu",
-        "uzs",
-        "vnd",
-        "vuv",
-        "wst",
-        "xaf",
-        "xcd",
-        "xcg",
-        "xof",
-        "xpf",
-        "yer",
-        "zar",
-        "zmw",
-    ]
-)
+# fmt: off
+SUPPORTED = frozenset([
+    "usd", "aed", "afn", "all", "amd", "ang", "aoa", "ars", "aud", "awg", "azn", "bam", "bbd", "bdt", "bgn", "bhd",
+    "bif", "bmd", "bnd", "bob", "brl", "bsd", "bwp", "byn", "bzd", "cad", "cdf", "chf", "clp", "cny", "cop", "crc",
+    "cve", "czk", "djf", "dkk", "dop", "dzd", "egp", "etb", "eur", "fjd", "fkp", "gbp", "gel", "gip", "gmd", "gnf",
+    "gtq", "gyd", "hkd", "hnl", "htg", "huf", "idr", "ils", "inr", "isk", "jmd", "jod", "jpy", "kes", "kgs", "khr",
+    "kmf", "krw", "kwd", "kyd", "kzt", "lak", "lbp", "lkr", "lrd", "lsl", "mad", "mdl", "mga", "mkd", "mmk", "mnt",
+    "mop", "mur", "mvr", "mwk", "mxn", "myr", "mzn", "nad", "ngn", "nio", "nok", "npr", "nzd", "omr", "pab", "pen",
+    "pgk", "php", "pkr", "pln", "pyg", "qar", "ron", "rsd", "rub", "rwf", "sar", "sbd", "scr", "sek", "sgd", "shp",
+    "sle", "sos", "srd", "std", "szl", "thb", "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "uyu",
+    "uzs", "vnd", "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw",
+])
+# fmt: on
 
 
 def exponent(currency: str) -> int:
-    """How many decimals Stripe's integer amounts have in a currency."""
+    """Return the number of decimals in Stripe's integer amounts of a currency."""
     if currency not in SUPPORTED:
-        raise ValueError(f"{currency!r} is not a currency that Stripe takes")
+        raise ValueError(f"{currency!r} is not a currency that Stripe supports")
     if currency in ZERO_DECIMAL:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
 
 
 def step(currency: str) -> int:
-    """What every amount is a multiple of: 100 for ISK and UGX, 10 for three-decimal currencies, else 1."""
+    """Return the unit that every amount is a multiple of: 100 for ISK and UGX, 10 for three-decimal ones, else 1."""
     if currency in TWO_DECIMAL_WHOLE:
         return 100
     return 10 if exponent(currency) == 3 else 1
 
 
 def minimum(currency: str) -> int:
-    """The least that can be charged, as far as it can be known; free is always possible."""
+    """Return the minimum charge, or the smallest amount where only Stripe knows it; 0 is always possible."""
     return MINIMUMS.get(currency, step(currency))
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:
-    """An amount in minor units as people write it: 5738 eur is 57.38, 6480 jpy is 6480."""
+    """Return an amount in major units: 5738 eur is 57.38, 6480 jpy is 6480."""
     return Decimal(minor).scaleb(-exponent(currency))
 
 
 def is_valid_amount(minor: int, currency: str) -> bool:
-    """Whether Stripe takes the amount as a price: it is a multiple of the currency's step, and not negative."""
+    """Return True if Stripe accepts the amount as a price: not negative, and a multiple of the currency's step."""
     return minor >= 0 and currency in SUPPORTED and minor % step(currency) == 0
 
 
 def percentage(amount: int, percent: int, currency: str) -> int:
-    """So many per cent of an amount, to the currency's step; half a step is rounded up, as people do it."""
+    """Return `percent` percent of an amount, rounded to the currency's step; half a step is rounded up."""
     unit = step(currency)
     return (2 * amount * percent + 100 * unit) // (200 * unit) * unit
 
 
 def distribute(amount: int, weights: Sequence[int], currency: str) -> list[int]:
-    """Split an amount by weights: the parts are multiples of the step and add up to the amount.
+    """Split an amount by weights into multiples of the currency's step that add up to the amount.
 
-    What rounding leaves goes to the largest rests, the earlier of equals first. No part exceeds its weight as long as
-    the amount does not exceed their sum. All parts are 0 where all weights are.
+    The steps left by rounding down go to the largest remainders; of equal ones to the earlier. No part exceeds its
+    weight unless the amount exceeds the sum of the weights. All parts are 0 if all weights are.
     """
     total, unit = sum(weights), step(currency)
     if not total:
         return [0 for _ in weights]
     steps = amount // unit
     parts = [steps * weight // total for weight in weights]
-    by_rest = sorted(range(len(weights)), key=lambda i: steps * weights[i] % total, reverse=True)
-    for i in by_rest[: steps - sum(parts)]:
+    by_remainder = sorted(range(len(weights)), key=lambda i: steps * weights[i] % total, reverse=True)
+    for i in by_remainder[: steps - sum(parts)]:
         parts[i] += 1
     return [part * unit for part in parts]

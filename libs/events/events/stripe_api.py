@@ -1,7 +1,7 @@
-"""Clients of Stripe's API, made alike in every service that calls it, and a count of what Stripe answered.
+"""Clients for Stripe's API, with timeouts, retries and a count of Stripe's answers.
 
-Wants the package `stripe`, which is why nothing else here imports this. `StripeClient` ignores the module's own
-settings and comes with no retries and 80 s of patience: everything is said at its making.
+It needs the package `stripe`, an extra of this library. `StripeClient` ignores the module's settings, and its defaults
+are no retries and a timeout of 80 s, so everything is set here.
 """
 
 import re
@@ -14,25 +14,25 @@ import stripe
 from prometheus_client import Counter
 
 API = "https://api.stripe.com"
-TIMEOUT = 10  # seconds a try; Stripe's slow answers come in about five, and somebody may be waiting
-RETRIES = 2  # by the SDK: lost connections, timeouts, 409 and 5xx
+TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
+RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
-CALLS = Counter("clozit_stripe_calls_total", "Tries to call Stripe's API, by what came of it", ["operation", "outcome"])
+CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
 
 
 class CountingClient(stripe.RequestsClient):
-    """Counts each try: ok, unauthorized (our key), refused (4xx), failed (5xx) or no-answer."""
+    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable."""
 
     def __init__(self) -> None:
-        super().__init__(timeout=TIMEOUT)
+        super().__init__(timeout=TIMEOUT_S)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         operation = f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
         try:
             answer = super().request(method, url, *args, **kwargs)
         except stripe.APIConnectionError:
-            CALLS.labels(operation, "no-answer").inc()
+            CALLS.labels(operation, "unreachable").inc()
             raise
         CALLS.labels(operation, _outcome(answer[1])).inc()
         return answer
@@ -47,7 +47,7 @@ def _outcome(status: int) -> str:
 def client(
     api_key: str, api_base: str, *, retries: int | None = None, http_client: stripe.HTTPClient | None = None
 ) -> stripe.StripeClient:
-    """For a process that lives long."""
+    """Return a client for a long-lived process. `retries` overrides the number of retries."""
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},
@@ -58,6 +58,6 @@ def client(
 
 @contextmanager
 def closing_client(api_key: str, api_base: str) -> Iterator[stripe.StripeClient]:
-    """For a command: it lets go of its connections in the end."""
+    """Provide a client for a command, and close its connections afterwards."""
     with closing(CountingClient()) as http_client:
         yield client(api_key, api_base, http_client=http_client)

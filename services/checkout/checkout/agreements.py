@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from events.database import insert_once
-from events.envelope import new_id
+from events.database.transaction import insert_once
+from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from events import batch, outbox
-from events.envelope import Event
+from events.database import transaction
+from events.messaging import outbox
+from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
 from checkout.models import Checkout
@@ -14,7 +15,7 @@ LINE = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 def locked(session: Session, checkout_id: str) -> Checkout | None:
     """The checkout as it stands now; nobody else changes it before the transaction ends."""
-    return batch.locked(session, Checkout, [checkout_id]).get(checkout_id)
+    return transaction.lock_rows(session, Checkout, [checkout_id]).get(checkout_id)
 
 
 def record_session(
@@ -39,11 +40,11 @@ def record_session(
         "expires_at": checkout.expires_at,
         "lines": [{name: line[name] for name in LINE} for line in checkout.lines],
     }
-    outbox.add(session, "checkout.session.started", data, correlation_id=checkout.id, causation=causation)
+    outbox.add(session, "checkout.checkout.started", data, correlation_id=checkout.id, causation=causation)
     return True
 
 
 def announce_canceled(session: Session, checkout: Checkout) -> None:
     """Nobody will pay this one, and nobody needs to be reminded of it."""
     data = {"checkout_id": checkout.id, "session_id": checkout.session_id}
-    outbox.add(session, "checkout.session.canceled", data, correlation_id=checkout.id)
+    outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout.id)

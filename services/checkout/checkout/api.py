@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from events.database import Database
-from events.web import PageArgs, decode_cursor, encode_cursor, operator_required
+from events.database.engine import Database
+from events.web.auth import operator_required
+from events.web.pagination import PageArgs, decode_cursor, encode_cursor
 from flask import current_app
 from flask_smorest import Blueprint
 from marshmallow import Schema
@@ -84,14 +85,14 @@ def show_checkout(checkout_id: str) -> Checkout:
     return parts().checkouts.get(checkout_id)
 
 
-@blueprint.post("/checkout/sessions/<checkout_id>/expire")
+@blueprint.post("/checkout/sessions/<checkout_id>/cancel")
 @blueprint.response(200, schemas.CheckoutStatus)
 def give_up_checkout(checkout_id: str) -> Checkout:
     """The customer does not want it: nobody can pay it any more, the stock is free."""
     return parts().checkouts.give_up(checkout_id)
 
 
-@blueprint.put("/products/<sku>")
+@blueprint.put("/catalog/products/<sku>")
 @operator_required
 @blueprint.arguments(schemas.ProductFields)
 @blueprint.response(200, schemas.ProductEntry)
@@ -124,7 +125,7 @@ def _offered(option: ShippingOption, currency: str) -> dict[str, Any]:
     }
 
 
-@blueprint.put("/shipping-options/<option_id>")
+@blueprint.put("/catalog/shipping-options/<option_id>")
 @operator_required
 @blueprint.arguments(schemas.ShippingFields)
 @blueprint.response(200, schemas.ShippingEntry)
@@ -136,7 +137,7 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
     return {"id": option_id, **values}
 
 
-@blueprint.get("/discounts")
+@blueprint.get("/catalog/discounts")
 @operator_required
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.DiscountPage)
@@ -153,7 +154,7 @@ def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@blueprint.get("/discounts/<code>")
+@blueprint.get("/catalog/discounts/<code>")
 @operator_required
 @blueprint.response(200, schemas.DiscountEntry)
 def show_discount(code: str) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def show_discount(code: str) -> dict[str, Any]:
         return _shown(session, schemas.normal_code(code))
 
 
-@blueprint.put("/discounts/<code>")
+@blueprint.put("/catalog/discounts/<code>")
 @operator_required
 @blueprint.arguments(schemas.DiscountFields)
 @blueprint.response(200, schemas.DiscountEntry)

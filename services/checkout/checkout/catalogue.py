@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from events.database import Database, insert_once
+from events.database.engine import Database
+from events.database.transaction import insert_once
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 

@@ -3,7 +3,7 @@
     1  store    the priced cart and when it ends                        transaction (agreements.py)
     2  reserve  the stock, by checkout id                               inventory, then a note of it
     3  create   the session, by the checkout's own idempotency key      Stripe
-    4  open     session id and address, with checkout.session.started   transaction
+    4  open     session id and address, with checkout.checkout.started   transaction
 
 Every phase may be repeated: a repeat of the request goes on where the stored row stands. What nobody finishes is
 cleared away by the sweep (leases.py).
@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from events.database import Database, utcnow
-from events.telemetry import get_logger
+from events.clock import utcnow
+from events.database.engine import Database
+from events.observability.logging import get_logger
 from sqlalchemy.orm import Session
 
 from checkout import agreements, discounts, models

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from environs import validate
 from events import stripe_api
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
 from events.money import SUPPORTED
 from marshmallow import ValidationError
 
@@ -57,25 +57,25 @@ def origin(url: str) -> str:
 
 def load() -> Config:
     """Raises `ConfigError` naming everything that is missing or bad."""
-    with reading() as env:
+    with read_environment() as env:
         return Config(
-            **common(env, service="checkout", port=8001, service_token=True),
+            **common_settings(env, service="checkout", port=8001, service_token=True),
             stripe_api_key=env.str("STRIPE_API_KEY"),
             stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API, validate=_web_address),
             inventory_url=env.str("INVENTORY_URL", validate=_web_address),
             shop_url=env.str("SHOP_URL", validate=_web_address),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [], validate=_web_addresses) or ()),  # None: a bad list
             automatic_tax=env.bool("AUTOMATIC_TAX", False),
-            session_minutes=env.int("SESSION_MINUTES", 30, validate=validate.Range(min=30, max=DAY)),
+            session_minutes=env.int("CHECKOUT_SESSION_MINUTES", 30, validate=validate.Range(min=30, max=DAY)),
             reservation_grace_minutes=env.int("RESERVATION_GRACE_MINUTES", 60, validate=validate.Range(min=0)),
             default_currency=env.str("DEFAULT_CURRENCY", "eur", validate=validate.OneOf(SUPPORTED, error=CURRENCY)),
             max_quantity=env.int("MAX_QUANTITY", 20, validate=validate.Range(min=1)),
             max_lines=env.int("MAX_LINES", MOST_LINES, validate=validate.Range(min=1, max=MOST_LINES)),
-            promotion_codes=env.bool("PROMOTION_CODES", False),
+            promotion_codes=env.bool("ALLOW_PROMOTION_CODES", False),
             shipping_countries=tuple(env.list("SHIPPING_COUNTRIES", [], subcast=str.strip, validate=_countries) or ()),
             collect_phone=env.bool("COLLECT_PHONE", False),
             billing_address=env.str("BILLING_ADDRESS", "auto", validate=validate.OneOf(("auto", "required"))),
-            terms_of_service=env.bool("TERMS_OF_SERVICE", False),
+            terms_of_service=env.bool("REQUIRE_TERMS_OF_SERVICE", False),
             consent_promotions=env.bool("CONSENT_PROMOTIONS", False),
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from events.database import insert_once, lock
+from events.database.transaction import for_update, insert_once
 from events.money import percentage, to_decimal
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -93,7 +93,7 @@ def _status(checkout: Checkout) -> str:
 def _check_limits(session: Session, code: str, email: str | None) -> None:
     """The discount's row is locked first: whoever else wants a use waits, and then counts ours."""
     statement = select(Discount).where(Discount.code == code).execution_options(populate_existing=True)
-    discount = session.scalars(lock(session, statement)).one()
+    discount = session.scalars(for_update(session, statement)).one()
     if discount.limit_per_email:
         if email is None:
             raise Invalid({"customer_email": ["Needed for this discount_code, which each customer has a number of."]})

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from events import batch
-from events.envelope import Event
+from events.database import transaction
 from events.errors import Ignored
-from events.forgetting import FORGOTTEN, forget_promised, forget_received
-from events.handlers import Handlers
+from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
 from checkout import discounts, models
@@ -18,7 +18,7 @@ handlers = Handlers()
 
 @handlers.prepare
 def lock_all(events: Sequence[Event], session: Session) -> None:
-    batch.locked(session, Checkout, {event.correlation_id for event in events if event.correlation_id})
+    transaction.lock_rows(session, Checkout, {event.correlation_id for event in events if event.correlation_id})
 
 
 @handlers.on(
@@ -45,15 +45,15 @@ def record_expiry(event: Event, session: Session) -> None:
         discounts.follow(session, checkout)
 
 
-@handlers.on(FORGOTTEN)
+@handlers.on(CUSTOMER_ERASED)
 def forget_customer(event: Event, session: Session) -> None:
     """In whatever state the checkout is; what ends it later needs nothing of her."""
     checkout_id = event.data["checkout_id"]
-    forget_received(session, checkout_id)
+    erase_inbox(session, checkout_id)
     if checkout := locked(session, checkout_id):
         discounts.forget_customer(session, checkout)
         checkout.idempotency_key = None  # it is over, and a shop may have made the key of anything
-    forget_promised(session, checkout_id)
+    erase_outbox(session, checkout_id)
 
 
 def _payment(event: Event) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from events.telemetry import get_logger
+from events.observability.logging import get_logger
 
 from checkout.problems import CheckoutExpired, InventoryUnavailable, OutOfStock
 

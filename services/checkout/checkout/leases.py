@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from events import outbox
-from events.database import Database, skip_locked, utcnow
-from events.telemetry import get_logger
-from events.web import Problem
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import skip_locked
+from events.messaging import outbox
+from events.observability.logging import get_logger
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -111,11 +113,11 @@ class Sweep:
             if fact is None:
                 return
             discounts.follow(session, current)
-            outbox.add_stripe(
+            outbox.add_recovered_stripe_event(
                 session,
                 f"checkout.session.{fact}",
                 found,
-                event_id=outbox.recovered_id(found, fact),
+                event_id=outbox.recovered_event_id(found, fact),
                 correlation_id=current.id,
                 source="checkout",
             )

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from events import tracing
-from events.database import Json, UtcDateTime, metadata
-from events.migrations import INBOX, OUTBOX, Chain
+from events.database.migrations import Chain
+from events.database.types import Json, UtcDateTime, metadata
+from events.messaging.chains import INBOX, OUTBOX
+from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 

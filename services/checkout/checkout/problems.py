@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from events.money import to_decimal
-from events.web import Problem
+from events.web.problems import Problem
 
 RETRY_AFTER = {"Retry-After": "5"}  # seconds; most outages of a neighbour are a restart
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.money import MAXIMUM, SUPPORTED, is_valid_amount
-from events.web import PageArgs
+from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
 from checkout.agreements import Wish

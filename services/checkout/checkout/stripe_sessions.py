@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import stripe
-from events import stripe_api, tracing
-from events.telemetry import get_logger
+from events import stripe_api
+from events.observability import tracing
+from events.observability.logging import get_logger
 
 from checkout.models import INCLUSIVE, Checkout
 from checkout.problems import StripeRejected, StripeUnavailable

@@ -25,7 +25,7 @@ from checkout.leases import Sweep
 from checkout.models import CHAINS, Checkout
 from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
-from events.database import Database
+from events.database.engine import Database
 from events.testing import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 

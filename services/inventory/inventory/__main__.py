@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 from events.cli import configuration, service_cli
-from events.database import Database
+from events.database.engine import Database
 from marshmallow import ValidationError
 
 from inventory import ledger

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
-from events.database import Database, utcnow
-from events.web import PageArgs, Problem, decode_cursor, encode_cursor, operator_required, service_required
+from events.clock import utcnow
+from events.database.engine import Database
+from events.web.auth import operator_required, service_required
+from events.web.pagination import PageArgs, decode_cursor, encode_cursor
+from events.web.problems import Problem
 from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import ValidationError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from environs import validate
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,9 @@ class Config(Common):
 
 def load() -> Config:
     """Raises `ConfigError` naming everything that is missing or bad."""
-    with reading() as env:
+    with read_environment() as env:
         return Config(
-            **common(env, service="inventory", port=8004, service_token=True),
+            **common_settings(env, service="inventory", port=8004, service_token=True),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
             low_stock_threshold=env.int("LOW_STOCK_THRESHOLD", 0, validate=validate.Range(min=0)),
         )

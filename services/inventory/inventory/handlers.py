@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from events import batch
-from events.envelope import Event
+from events.database import transaction
 from events.errors import Ignored, NotYet
-from events.forgetting import FORGOTTEN, forget_received
-from events.handlers import Handlers
+from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
 from inventory import reservations, returns
@@ -24,7 +24,7 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
     circle.
     """
     checkouts = {event.correlation_id for event in events if event.correlation_id}
-    found = batch.locked(session, Reservation, checkouts).values()
+    found = transaction.lock_rows(session, Reservation, checkouts).values()
     reservations.shelf(session, {line.sku for reservation in found for line in reservation.lines})
 
 
@@ -59,10 +59,10 @@ def take_back(event: Event, session: Session) -> None:
     returns.take_back(session, data["checkout_id"], data["return_id"], data["lines"], at=event.occurred_at)
 
 
-@handlers.on(FORGOTTEN)
+@handlers.on(CUSTOMER_ERASED)
 def forget_customer(event: Event, session: Session) -> None:
     """Only what Stripe told of her and waits in the inbox: stock and reservations know nobody."""
-    forget_received(session, event.data["checkout_id"])
+    erase_inbox(session, event.data["checkout_id"])
 
 
 def _reservation(event: Event, session: Session) -> Reservation:

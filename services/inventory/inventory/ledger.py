@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from events.database import Database, insert_once, lock, utcnow
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import for_update, insert_once
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -81,7 +83,7 @@ def _correct(session: Session, stock: Stock, delta: int, reason: str, actor: str
 
 
 def _locked(session: Session, sku: str) -> Stock:
-    stock = session.scalar(lock(session, select(Stock).where(Stock.sku == sku)))
+    stock = session.scalar(for_update(session, select(Stock).where(Stock.sku == sku)))
     if stock is None:
         raise UnknownSku(sku)
     return stock

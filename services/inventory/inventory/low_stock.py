@@ -1,7 +1,8 @@
 """Telling staff, once, that a sku runs low; again only after it had recovered."""
 
-from events import outbox
-from events.database import Database, skip_locked
+from events.database.engine import Database
+from events.database.transaction import skip_locked
+from events.messaging import outbox
 from sqlalchemy import ColumnElement, select
 
 from inventory.models import Stock

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from events.database import UtcDateTime, metadata
-from events.migrations import INBOX, OUTBOX, Chain
+from events.database.migrations import Chain
+from events.database.types import UtcDateTime, metadata
+from events.messaging.chains import INBOX, OUTBOX
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from events import outbox
-from events.batch import locked
-from events.database import Database, count, insert_once, skip_locked
-from events.envelope import Event
-from events.metrics import from_zero
+from events.database.engine import Database
+from events.database.notify import increment_after_commit
+from events.database.transaction import insert_once, lock_rows, skip_locked
+from events.messaging import outbox
+from events.messaging.event import Event
+from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -59,7 +60,7 @@ def reserve(
             for sku, quantity in wanted.items()
         )
         session.flush()
-        count(session, RESERVATIONS.labels("held"))
+        increment_after_commit(session, RESERVATIONS.labels("held"))
     reservation = _required(session, checkout_id)
     if not first:
         _confirm_same(reservation, wanted)
@@ -69,7 +70,7 @@ def reserve(
 
 def find(session: Session, checkout_id: str) -> Reservation | None:
     """The reservation, locked until the transaction ends."""
-    return locked(session, Reservation, [checkout_id]).get(checkout_id)
+    return lock_rows(session, Reservation, [checkout_id]).get(checkout_id)
 
 
 def commit(session: Session, reservation: Reservation, *, at: datetime, causation: Event) -> bool:
@@ -88,7 +89,7 @@ def commit(session: Session, reservation: Reservation, *, at: datetime, causatio
             ledger.move(
                 session, stock, SALE, -taken, reason="paid", actor="stripe", at=at, checkout_id=line.checkout_id
             )
-    count(session, RESERVATIONS.labels("committed"))
+    increment_after_commit(session, RESERVATIONS.labels("committed"))
     _tell_oversold(session, reservation, causation)
     return True
 
@@ -100,7 +101,7 @@ def release(session: Session, reservation: Reservation) -> bool:
     was_held = reservation.status == HELD
     if reservation.release() and was_held:
         _give_back(session, [reservation])
-        count(session, RESERVATIONS.labels("released"))
+        increment_after_commit(session, RESERVATIONS.labels("released"))
     return was_held
 
 
@@ -129,7 +130,7 @@ def by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 def shelf(session: Session, skus: Iterable[str]) -> dict[str, Stock]:
     """These stock rows as they are now, locked in the order of their names."""
-    return locked(session, Stock, skus)
+    return lock_rows(session, Stock, skus)
 
 
 def _expire_batch(database: Database, now: datetime) -> int:
@@ -143,7 +144,7 @@ def _expire_batch(database: Database, now: datetime) -> int:
         reservations = session.scalars(skip_locked(session, due)).all()
         for reservation in reservations:
             reservation.expire()
-            count(session, RESERVATIONS.labels("expired"))
+            increment_after_commit(session, RESERVATIONS.labels("expired"))
         _give_back(session, reservations)
     return len(reservations)
 
@@ -208,7 +209,7 @@ def _tell_oversold(session: Session, reservation: Reservation, causation: Event)
         if line.missing
     ]
     if missing:
-        count(session, RESERVATIONS.labels("oversold"))
+        increment_after_commit(session, RESERVATIONS.labels("oversold"))
         data = {"checkout_id": reservation.checkout_id, "lines": missing}
         outbox.add(
             session,

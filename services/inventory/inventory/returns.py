@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from events.errors import NotYet
-from events.telemetry import get_logger
+from events.observability.logging import get_logger
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 

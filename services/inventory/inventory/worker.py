@@ -1,7 +1,9 @@
 """The worker process, wired."""
 
-from events.database import Database, utcnow
-from events.worker import Job, Worker
+from events.clock import utcnow
+from events.database.engine import Database
+from events.messaging.loops import Job
+from events.messaging.worker import Worker
 
 from inventory import low_stock
 from inventory.config import Config

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from events.database import Database
+from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from inventory import ledger, reservations

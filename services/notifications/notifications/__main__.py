@@ -32,7 +32,7 @@ main = service_cli(
 @click.option(
     "--templates",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="TEMPLATES",
+    envvar="TEMPLATES_DIR",
     help="The shop's own templates and texts; otherwise from the environment: TEMPLATES.",
 )
 def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates: Path | None) -> None:

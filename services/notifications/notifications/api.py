@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from events.database import Database
-from events.web import decode_cursor, encode_cursor, operator_required
+from events.database.engine import Database
+from events.web.auth import operator_required
+from events.web.pagination import decode_cursor, encode_cursor
 from flask import current_app, g
 from flask_smorest import Blueprint
 from sqlalchemy import select

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import validate
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
 from marshmallow import ValidationError
 
 from notifications.digest import NO_DIGEST, Digest
@@ -39,9 +39,9 @@ class Config(Common):
 
 
 def load() -> Config:
-    with reading() as env:
+    with read_environment() as env:
         return Config(
-            **common(env, service="notifications", port=8005),
+            **common_settings(env, service="notifications", port=8005),
             smtp_url=env.str("SMTP_URL", validate=_readable(Server.parse)),
             mail_from=env.str("MAIL_FROM", validate=_readable(sender_address)),
             staff_email=env.str("STAFF_EMAIL", validate=_readable(address)),
@@ -50,7 +50,7 @@ def load() -> Config:
             staff_order_url=env.str("STAFF_ORDER_URL", "", validate=_readable(_order_address)),
             shop_name=env.str("SHOP_NAME", "Clozit", validate=validate.Length(min=1)),
             shop_url=env.str("SHOP_URL", "", validate=_readable(_web_address)),
-            templates=_folder(env.str("TEMPLATES", "", validate=_readable(_templates))),
+            templates=_folder(env.str("TEMPLATES_DIR", "", validate=_readable(_templates))),
             abandoned_cart_delay=env.timedelta(
                 "ABANDONED_CART_DELAY", ABANDONED_CART_DELAY, validate=validate.Range(min=timedelta())
             ),

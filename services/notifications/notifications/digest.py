@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from events.database import skip_locked
-from events.envelope import new_id
+from events.database.transaction import skip_locked
+from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

@@ -27,7 +27,7 @@ AMOUNTS = {
     "refunded": "amount_refunded",
     "disputed": "dispute_amount",
 }
-PLAIN = ("number", "sku", "available", "threshold", "settled_by")
+PLAIN = ("number", "sku", "available", "threshold", "resolved_by")
 RESPOND = ("needs_response", "warning_needs_response")  # Stripe waits for our evidence
 
 ROUTES: Mapping[str, str] = {
@@ -130,8 +130,8 @@ def _pairs(kind: str, data: Data, speech: Language) -> Iterator[tuple[str, Any]]
     if "reason" in data:
         yield "reason", named_or_raw("reason", data["reason"])
         yield "detail", data.get("detail")
-    if "settled_by" in data:
-        yield "settled_by", data["settled_by"]
+    if "resolved_by" in data:
+        yield "resolved_by", data["resolved_by"]
     if "refund_id" in data:
         yield "refund_amount", spoken["refund"]
         yield "refunded_so_far", spoken["refunded"]

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from events.database import lock
-from events.redaction import own_data
+from events.database.transaction import for_update
+from events.messaging.redaction import redacted_data
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,10 +16,10 @@ REASON = "the customer is forgotten"
 
 def forget_customer(session: Session, about: Purchase, at: datetime) -> None:
     """The purchase is locked. Staff's mails about it still go out, without her."""
-    about.forgotten_at = about.forgotten_at or at
-    emails = session.scalars(lock(session, select(Email).where(Email.checkout_id == about.checkout_id))).all()
+    about.erased_at = about.erased_at or at
+    emails = session.scalars(for_update(session, select(Email).where(Email.checkout_id == about.checkout_id))).all()
     for email in emails:
-        email.context = own_data(email.context)
+        email.context = redacted_data(email.context)
         if email.kind in CUSTOMER_KINDS:
             _erase(email)
     for digest_id in sorted({email.digest_id for email in emails if email.digest_id}):
@@ -30,7 +30,7 @@ def _forget_in_digest(session: Session, digest_id: str, checkout_id: str) -> Non
     """And in what was sent of it again: the subjects of both begin with its id."""
     digests = select(Email).where(Email.checkout_id.is_(None), Email.kind == STAFF_DIGEST)
     sent = digests.where(Email.subject_key.startswith(digest_id, autoescape=True)).order_by(Email.id)
-    for digest in session.scalars(lock(session, sent)):
+    for digest in session.scalars(for_update(session, sent)):
         digest.context = {"items": [_without(item, checkout_id) for item in digest.context["items"]]}
 
 
@@ -48,4 +48,4 @@ def _erase(email: Email) -> None:
 
 def _without(item: dict[str, Any], checkout_id: str) -> dict[str, Any]:
     context = item["context"]
-    return {**item, "context": own_data(context)} if context.get("checkout_id") == checkout_id else item
+    return {**item, "context": redacted_data(context)} if context.get("checkout_id") == checkout_id else item

@@ -6,15 +6,16 @@ from functools import partial
 from typing import Any
 
 import orjson
-from events import tracing
-from events.batch import gather, insert_later
-from events.database import utcnow, wake
-from events.envelope import Event, new_id
+from events.clock import utcnow
+from events.database.notify import wake_after_commit
+from events.database.transaction import before_commit, defer_insert
 from events.errors import Ignored
-from events.forgetting import FORGOTTEN, forget_received
-from events.handlers import Handlers
-from events.redaction import own_data
-from events.telemetry import get_logger
+from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
+from events.messaging.event import Event, new_id
+from events.messaging.handlers import Handlers
+from events.messaging.redaction import redacted_data
+from events.observability import tracing
+from events.observability.logging import get_logger
 from sqlalchemy.orm import Session
 
 from notifications import forgetting
@@ -86,7 +87,7 @@ def ask_for_review(event: Event, session: Session, *, digest: Digest) -> None:
 
 def close_review(event: Event, session: Session, *, digest: Digest) -> None:
     """Whoever settled it knows. The row is kept all the same: the request for the review may come after it."""
-    by = event.data["settled_by"]
+    by = event.data["resolved_by"]
     known = None if by == POLICY else f"settled by {by}: nobody has to be told"
     tell_staff(event, session, STAFF_REVIEW_SETTLED, about=_review(event), digest=digest, pointless=known)
 
@@ -116,15 +117,15 @@ def report_low_stock(event: Event, session: Session, *, digest: Digest) -> None:
 
 
 def forget_customer(event: Event, session: Session) -> None:
-    forget_received(session, event.data["checkout_id"])
-    forgetting.forget_customer(session, purchase(session, event.data["checkout_id"]), event.data["forgotten_at"])
+    erase_inbox(session, event.data["checkout_id"])
+    forgetting.forget_customer(session, purchase(session, event.data["checkout_id"]), event.data["erased_at"])
 
 
 def settle(event: Event, session: Session, outcome: str) -> None:
     """Record how the purchase ended, and keep back what this makes pointless."""
     about = purchase(session, event.data["checkout_id"])
     if about.settle(outcome):
-        gather(session, suppress_overtaken, about)
+        before_commit(session, suppress_overtaken, about)
 
 
 def tell_customer(event: Event, session: Session, kind: str, *, about: str, after: timedelta = timedelta()) -> None:
@@ -158,11 +159,11 @@ def write_down(
     """Unless there is one for this occasion already. Suppressed at once where something has overtaken it."""
     bought = purchase(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
     context = _context(event)
-    if bought and bought.forgotten_at:
+    if bought and bought.erased_at:
         if kind in CUSTOMER_KINDS:
             raise Ignored(f"the customer is forgotten, so no {kind} mail")
-        context = own_data(context)
-    insert_later(
+        context = redacted_data(context)
+    defer_insert(
         session,
         Email,
         id=new_id("eml"),
@@ -178,8 +179,8 @@ def write_down(
         **{"recipient": None, "locale": None, "error": None, **values},
     )
     if bought:
-        gather(session, suppress_overtaken, bought)
-    wake(session, CHANNEL)
+        before_commit(session, suppress_overtaken, bought)
+    wake_after_commit(session, CHANNEL)
 
 
 def _context(event: Event) -> dict[str, Any]:
@@ -201,10 +202,10 @@ def create_handlers(abandoned_cart_delay: timedelta, digest: Digest) -> Handlers
     created.on("orders.order.canceled")(leave_in_peace)
     created.on("orders.order.shipped")(announce_parcel)
     created.on("orders.refund.succeeded")(confirm_refund)
-    created.on(FORGOTTEN)(forget_customer)
+    created.on(CUSTOMER_ERASED)(forget_customer)
     for key, tell in {
         "orders.review.opened": ask_for_review,
-        "orders.review.settled": close_review,
+        "orders.review.resolved": close_review,
         "orders.refund.failed": report_failed_refund,
         "orders.dispute.opened": report_opened_dispute,
         "orders.dispute.updated": report_changed_dispute,

@@ -12,9 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from events import batch, tracing
-from events.database import Json, UtcDateTime, metadata, skip_locked
-from events.migrations import INBOX, Chain
+from events.database import transaction
+from events.database.migrations import Chain
+from events.database.transaction import skip_locked
+from events.database.types import Json, UtcDateTime, metadata
+from events.messaging.chains import INBOX
+from events.observability import tracing
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -48,7 +51,7 @@ class Purchase(Base):
 
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
-    forgotten_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     def settle(self, outcome: str) -> bool:
         """Paid beats canceled: the customer's payment may win over their giving up, never the other way round."""
@@ -128,11 +131,11 @@ def purchase(session: Session, checkout_id: str) -> Purchase:
 
 def purchases(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Purchase]:
     """The same of several, made where they are new."""
-    known = batch.locked(session, Purchase, checkout_ids)
+    known = transaction.lock_rows(session, Purchase, checkout_ids)
     if new := sorted(set(checkout_ids) - known.keys()):
         rows = [{"checkout_id": checkout_id} for checkout_id in new]
-        session.execute(batch.insert(session, Purchase.__table__).on_conflict_do_nothing(), rows)
-    return batch.locked(session, Purchase, checkout_ids)
+        session.execute(transaction.insert(session, Purchase.__table__).on_conflict_do_nothing(), rows)
+    return transaction.lock_rows(session, Purchase, checkout_ids)
 
 
 def subject_of(subject_key: str) -> str:

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from events.metrics import from_zero
-from events.telemetry import get_logger
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
 from prometheus_client import Counter
 
 from notifications.facts import named, staff_facts, values, variants

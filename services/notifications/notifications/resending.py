@@ -1,8 +1,9 @@
 """A mail once more, because an operator asks for it: a new row, the old one stays as it is."""
 
-from events.database import announce, utcnow
-from events.envelope import new_id
-from events.web import Problem
+from events.clock import utcnow
+from events.database.notify import notify_after_commit
+from events.messaging.event import new_id
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,11 +17,11 @@ def resend(session: Session, email_id: str, actor: str) -> Email:
     """The new mail, due at once. Raises `Problem` where there is none, or it is still going out by itself."""
     original = session.get(Email, email_id)
     if original is None:
-        raise Problem(404, "unknown-notification", f"There is no notification {email_id}.")
+        raise Problem(404, "notification-not-found", f"There is no notification {email_id}.")
     if original.checkout_id:  # first, as the sender does: else the two could wait for each other
         about = purchase(session, original.checkout_id)
-        if about.forgotten_at and original.kind in CUSTOMER_KINDS:
-            raise Problem(409, "customer-forgotten", "The customer is forgotten: there is nobody to send this to.")
+        if about.erased_at and original.kind in CUSTOMER_KINDS:
+            raise Problem(409, "customer-erased", "The customer is forgotten: there is nobody to send this to.")
     session.refresh(original, with_for_update=True)  # two operators, or two clicks, one after the other
     if found := _under_way(session, original):
         raise Problem(
@@ -29,7 +30,7 @@ def resend(session: Session, email_id: str, actor: str) -> Email:
     again = _copy(original, actor)
     session.add(again)
     session.flush()
-    announce(session, CHANNEL)  # the sender is another process
+    notify_after_commit(session, CHANNEL)  # the sender is another process
     return again
 
 

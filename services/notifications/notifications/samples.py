@@ -71,7 +71,7 @@ REVIEW: Mapping[str, Any] = {
     "reason": "amount-mismatch",
     "detail": "Paid 100.52 eur; the checkout says 120.52 eur.",
 }
-SETTLED: Mapping[str, Any] = {"reason": "oversold", "decision": "refund", "settled_by": "policy"}
+SETTLED: Mapping[str, Any] = {"reason": "oversold", "decision": "refund", "resolved_by": "policy"}
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
     ABANDONED_CART: {"recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD"},

@@ -1,6 +1,6 @@
 """What operators ask and see."""
 
-from events.web import PageArgs
+from events.web.pagination import PageArgs
 from marshmallow import Schema, fields, validate
 
 from notifications.kinds import KINDS

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 
-from events import tracing
-from events.database import Database, Execute, utcnow
-from events.metrics import from_zero
-from events.telemetry import get_logger
+from events.clock import utcnow
+from events.database.engine import Database, Execute
+from events.observability import tracing
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from sqlalchemy import bindparam, select, update
@@ -100,7 +101,7 @@ class Sender:
     def _send_all(self, emails: Sequence[Email], until: datetime) -> int:
         """Raises `Unreachable` before the first mail. What is left when the conversation breaks is given back."""
         waiting, taken = list(emails), 0
-        with self._server.connect() as connection, self._database.at_once() as execute:
+        with self._server.connect() as connection, self._database.autocommit() as execute:
             self._welcome_back()
             while waiting and self._clock() <= until:
                 try:

@@ -1,7 +1,8 @@
 """The worker process, wired."""
 
-from events.database import Database
-from events.worker import Job, Worker
+from events.database.engine import Database
+from events.messaging.loops import Job
+from events.messaging.worker import Worker
 
 from notifications.config import Config
 from notifications.handlers import create_handlers

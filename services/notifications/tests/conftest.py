@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from events import catalogue
-from events.database import Database
-from events.envelope import Event, own_event
-from events.handlers import Handlers
+from events.database.engine import Database
+from events.messaging import contracts
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
 from events.testing import deliver
 from notifications.config import Config
 from notifications.handlers import create_handlers
@@ -31,7 +31,7 @@ KINDS_OF_EVENTS = {
     "orders.order.expired": "abandoned_cart",
     "orders.order.canceled": "order_confirmed",
     "orders.review.opened": "staff_review",
-    "orders.review.settled": "staff_review_settled",
+    "orders.review.resolved": "staff_review_settled",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
     "orders.refund.failed": "staff_refund_failed",
@@ -44,8 +44,8 @@ KINDS_OF_EVENTS = {
 
 def order_event(event_type: str, **changes: Any) -> Event:
     data = sample(KINDS_OF_EVENTS[event_type], **changes)
-    known = catalogue.SCHEMAS[event_type, 1].fields
-    data = catalogue.load(event_type, 1, {name: value for name, value in data.items() if name in known})
+    known = contracts.SCHEMAS[event_type, 1].fields
+    data = contracts.load(event_type, 1, {name: value for name, value in data.items() if name in known})
     return own_event(event_type, data, correlation_id=data.get("checkout_id"))
 
 

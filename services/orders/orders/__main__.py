@@ -10,8 +10,8 @@ import click
 import stripe
 from events import stripe_api
 from events.cli import configuration, service_cli
-from events.database import Database
-from events.instants import Instant
+from events.database.engine import Database
+from events.operations.click_types import Instant
 
 from orders.config import Config, load
 from orders.differences import Difference
@@ -27,12 +27,12 @@ main.add_command(forget)
 
 @main.command()
 @click.option("--since", default="24h", show_default=True, type=Instant(), help="How far back: 24h, 3d, or an instant.")
-@click.option("--heal", is_flag=True, help="Send the events that are missing.")
+@click.option("--repair", "heal", is_flag=True, help="Send the events that are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
 def reconcile(since: datetime, heal: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments and refunds with the orders.
 
-    Names every difference and exits 1 while any remains. What --heal mends is gone on the next run: the workers have
+    Names every difference and exits 1 while any remains. What --repair mends is gone on the next run: the workers have
     to handle the events first. Delayed payment methods take up to 14 days: look back further than that now and then.
     """
     config: Config = configuration(load)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from events import money, outbox
-from events.batch import insert_later
-from events.database import utcnow
-from events.envelope import Event
+from events import money
+from events.clock import utcnow
+from events.database.transaction import defer_insert
+from events.messaging import outbox
+from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
 from orders.models import Order, TimelineEntry
@@ -71,7 +72,7 @@ def note(session: Session, order: Order, cause: Cause, kind: str, text: str) -> 
     """
     at = cause.at.replace(microsecond=0)
     entry = {"order_id": order.id, "at": at, "kind": kind, "text": text, "event_id": cause.id}
-    insert_later(session, TimelineEntry, **entry)
+    defer_insert(session, TimelineEntry, **entry)
 
 
 def amount_text(amount: int, currency: str) -> str:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from events.database import Database
-from events.web import Problem, decode_cursor, encode_cursor, operator_required
+from events.database.engine import Database
+from events.web.auth import operator_required
+from events.web.pagination import decode_cursor, encode_cursor
+from events.web.problems import Problem
 from flask import current_app, g
 from flask_smorest import Blueprint
 
@@ -100,7 +102,7 @@ def settle_review(decision: dict[str, Any], order_id: str) -> Order | None:
         return search.whole(session, order_id)
 
 
-@blueprint.post("/orders/<order_id>/fulfillment")
+@blueprint.post("/orders/<order_id>/shipments")
 @operator_required
 @blueprint.arguments(schemas.KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewShipment)

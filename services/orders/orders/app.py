@@ -1,11 +1,11 @@
 """The web process, wired."""
 
 from events import stripe_api
-from events.backlog import InboxBacklog, OutboxBacklog
-from events.database import Database
-from events.inbox_api import inbox_blueprint
-from events.migrations import check
-from events.web import create_app as create_web_app
+from events.database.engine import Database
+from events.database.migrations import check
+from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
+from events.operations.inbox_api import inbox_blueprint
+from events.web.app import create_app as create_web_app
 from flask import Flask
 
 from orders.api import Parts, blueprint

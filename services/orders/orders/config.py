@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from environs import validate
 from events import stripe_api
-from events.catalogue import REVIEW_REASONS
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
+from events.messaging.contracts import REVIEW_REASONS
 
 REASONS = validate.ContainsOnly(REVIEW_REASONS, error=f"Give any of {', '.join(REVIEW_REASONS)}.")
 
@@ -26,9 +26,9 @@ class Config(Common):
 
 def load() -> Config:
     """Raises `ConfigError` naming everything that is missing or bad."""
-    with reading() as env:
+    with read_environment() as env:
         return Config(
-            **common(env, service="orders", port=8003),
+            **common_settings(env, service="orders", port=8003),
             stripe_api_key=env.str("STRIPE_API_KEY"),
             stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
-from events.database import utcnow
-from events.envelope import STRIPE, Event
+from events.clock import utcnow
+from events.messaging.event import STRIPE, Event
 
 from orders import guards
 from orders.models import FAILED, OPEN, PAID, PENDING, SUCCEEDED, Order, Payment

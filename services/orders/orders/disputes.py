@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from events.database import insert_once
+from events.database.transaction import insert_once
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

@@ -1,4 +1,4 @@
-"""`orders forget`: erase a customer's data in every service; what was bought and paid stays."""
+"""`orders erase-customer`: erase a customer's data in every service; what was bought and paid stays."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 from events.cli import configuration
-from events.database import Database
-from events.inbox_cli import actor
+from events.database.engine import Database
+from events.operations.inbox_cli import actor
 
 from orders import forgetting
 from orders.config import load
@@ -16,7 +16,7 @@ from orders.forgetting import Outcome, Wish
 from orders.models import Order
 
 
-@click.command()
+@click.command(name="erase-customer")
 @click.option("--email", help="The customer's address; asked for where it is not given, to stay out of the history.")
 @click.option("--checkout-id", "checkout_ids", multiple=True, help="These orders instead; also those forgotten before.")
 @click.option("--even-open", is_flag=True, help="Also orders that are not over: nobody can ship or ask her any more.")

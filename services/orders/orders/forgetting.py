@@ -7,10 +7,11 @@ run that dies between two orders is finished by the next, since the first is no 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from events import outbox
-from events.database import Database, is_conflict
-from events.envelope import new_id
-from events.forgetting import FORGOTTEN, forget_promised, forget_received
+from events.database.engine import Database
+from events.database.errors import is_conflict
+from events.messaging import outbox
+from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
+from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ from orders.search import FILTERS
 from orders.shipments import owed
 
 QUOTED = " “"  # begins what an operator wrote, at the end of an entry's text
-QUOTING = ("refund-requested", "review-settled")
+QUOTING = ("refund-requested", "review-resolved")
 MOVING = ("pending", "requires_action")
 IN_HAND = "an event of it was being tried again at the same moment: run this once more."
 
@@ -78,7 +79,7 @@ def forget(database: Database, order: Order, wish: Wish) -> Outcome:
     try:
         with database.begin() as session:
             current = locked_order(session, order.id)  # first, as whoever handles an event of it does
-            forget_received(session, order.checkout_id)
+            erase_inbox(session, order.checkout_id)
             _forget(session, current, wish)
     except StillNeeded as reason:
         return Outcome(order.id, order.number, order.checkout_id, reason.needed)
@@ -92,13 +93,13 @@ def forget(database: Database, order: Order, wish: Wish) -> Outcome:
 def still_needed(session: Session, order: Order) -> Iterator[str]:
     """What is not over about an order, and what to do about it."""
     if order.status == OPEN:
-        yield f"it can still be paid: POST /checkout/sessions/{order.checkout_id}/expire, or wait until that has ended."
+        yield f"it can still be paid: POST /checkout/sessions/{order.checkout_id}/cancel, or wait until that has ended."
     if order.status == PENDING:
         yield "its payment is on its way: wait until it has succeeded or failed."
     if order.needs_review:
         yield f"it needs a decision ({order.review_reason}): POST /orders/{order.id}/review."
     if left := sum(owed(session, order).values()):
-        routes = f"ship (POST /orders/{order.id}/fulfillment) or refund (POST /orders/{order.id}/refunds)"
+        routes = f"ship (POST /orders/{order.id}/shipments) or refund (POST /orders/{order.id}/refunds)"
         yield f"{left} of its pieces are paid for and have not shipped: {routes} them."
     for refund in session.scalars(select(Refund).where(Refund.order_id == order.id, Refund.status.in_(MOVING))):
         yield f"the refund {refund.id} is {refund.status}: wait until it has succeeded or failed."
@@ -117,11 +118,11 @@ def _forget(session: Session, order: Order, wish: Wish) -> None:
     order.forget_customer(cause.at)
     _erase_words(session, order)
     session.flush()
-    forget_promised(session, order.checkout_id)
+    erase_outbox(session, order.checkout_id)
     why = f" “{wish.reason}”" if wish.reason else ""
     note(session, order, cause, "forgotten", f"{wish.by} had the customer forgotten.{why}")
-    told = {"order_id": order.id, "checkout_id": order.checkout_id, "forgotten_at": order.forgotten_at}
-    outbox.add(session, FORGOTTEN, told, correlation_id=order.checkout_id)
+    told = {"order_id": order.id, "checkout_id": order.checkout_id, "erased_at": order.erased_at}
+    outbox.add(session, CUSTOMER_ERASED, told, correlation_id=order.checkout_id)
 
 
 def _erase_words(session: Session, order: Order) -> None:

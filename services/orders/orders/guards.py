@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from events.catalogue import REVIEW_REASONS
-from events.envelope import Event
+from events.messaging.contracts import REVIEW_REASONS
+from events.messaging.event import Event
 
 from orders.announcements import amount_text
 from orders.models import Order

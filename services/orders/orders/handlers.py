@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from events.envelope import Event
 from events.errors import Ignored
-from events.handlers import Handlers
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
 from orders import guards
@@ -32,7 +32,7 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
     lock_orders(session, events)
 
 
-@handlers.on("checkout.session.started", unblocks=True)
+@handlers.on("checkout.checkout.started", unblocks=True)
 def open_order(event: Event, session: Session) -> None:
     order = make_order(session, event)
     if order is not None:
@@ -40,7 +40,7 @@ def open_order(event: Event, session: Session) -> None:
         note(session, order, Cause.of(event), "started", f"The customer went to pay {agreed}.")
 
 
-@handlers.on("checkout.session.canceled")
+@handlers.on("checkout.checkout.canceled")
 def cancel_order(event: Event, session: Session) -> None:
     """The customer gave up."""
     order = order_of_checkout(session, event, event.data["checkout_id"])
@@ -108,7 +108,7 @@ def expire_order(event: Event, session: Session) -> None:
     order = order_of_session(session, event)
     order.meet_customer(event.object)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}
-    if order.forgotten_at is None:
+    if order.erased_at is None:
         order.recovery_url = order.recovery_url or recovery.get("url")
     if order.expire(event.occurred_at):
         note(session, order, Cause.of(event), "expired", "The session ended unpaid.")

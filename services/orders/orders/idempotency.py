@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from events.web import Problem
+from events.web.problems import Problem
 
 from orders.models import RefundIntention, Shipment
 

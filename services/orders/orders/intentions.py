@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from events.database import utcnow
-from events.envelope import new_id
+from events.clock import utcnow
+from events.messaging.event import new_id
 from events.money import is_valid_amount
-from events.web import Problem
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 
-from events.batch import insert_later, locked
-from events.database import insert_once, lock, utcnow
-from events.envelope import Event
+from events.clock import utcnow
+from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
 from events.errors import Ignored, NotYet
+from events.messaging.event import Event
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
@@ -24,7 +24,7 @@ def lock_orders(session: Session, events: Collection[Event]) -> None:
     known = _paid_with(session, intents := {intent for intent in named if isinstance(intent, str)})
     checkouts.update(known.values())
     money = (selectinload(Order.payments), selectinload(Order.refunds))
-    locked(session, Order, checkouts, by=Order.checkout_id, options=money)
+    lock_rows(session, Order, checkouts, by=Order.checkout_id, options=money)
     if len(strays := intents - known.keys()) > 1:  # one alone is in nobody's way
         serialize(session, strays)
 
@@ -39,7 +39,7 @@ def _paid_with(session: Session, payment_ids: Collection[str]) -> Mapping[str, s
 
 def order_of_checkout(session: Session, event: Event, checkout_id: str) -> Order:
     """Raises `NotYet`: the announcement of this checkout is still on its way."""
-    order = locked(session, Order, [checkout_id], by=Order.checkout_id).get(checkout_id)
+    order = lock_rows(session, Order, [checkout_id], by=Order.checkout_id).get(checkout_id)
     if order is None:
         raise NotYet(f"{event.type}: no order for {checkout_id} yet")
     return order
@@ -57,7 +57,7 @@ def order_of_session(session: Session, event: Event) -> Order:
     """The order of a Checkout Session, which it remembers: a recovered cart is a new session of an old order."""
     order = order_of_metadata(session, event)
     if event.object["id"] != order.session_id:  # that one is remembered
-        insert_later(session, OrderSession, session_id=event.object["id"], order_id=order.id)
+        defer_insert(session, OrderSession, session_id=event.object["id"], order_id=order.id)
     return order
 
 
@@ -99,7 +99,7 @@ def make_order(session: Session, event: Event) -> Order | None:
     }
     made = any(insert_once(session, Order, number=number, **values) for number in _numbers(checkout_id))
     order = order_of_checkout(session, event, checkout_id)
-    insert_later(session, OrderSession, session_id=started["session_id"], order_id=order.id)
+    defer_insert(session, OrderSession, session_id=started["session_id"], order_id=order.id)
     if not made:
         return None
     order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
@@ -120,4 +120,4 @@ def _checkout_id(event: Event) -> str | None:
 
 def _order_paid_with(session: Session, payment_intent: str) -> Order | None:
     paid = select(Order).where(Order.id.in_(select(Payment.order_id).where(Payment.id == payment_intent)))
-    return session.scalar(lock(session, paid))
+    return session.scalar(for_update(session, paid))

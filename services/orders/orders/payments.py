@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from events.batch import gather
-from events.envelope import Event
+from events.database.transaction import before_commit
+from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
 from orders.models import Order, Payment, PaymentAttempt
@@ -59,7 +59,7 @@ def _payment(session: Session, order: Order, event: Event, payment_id: str, curr
     for known in order.payments:
         if known.id == payment_id:
             return known
-    gather(session, bring_back, payment_id)
+    before_commit(session, bring_back, payment_id)
     payment = Payment(
         id=payment_id,
         order_id=order.id,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web import Problem
+from events.web.problems import Problem
 
 
 def order_not_found(order_id: str) -> Problem:

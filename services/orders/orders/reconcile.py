@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from events import outbox
-from events.database import Database, lock, utcnow
-from events.inbox import InboxEvent
-from events.outbox import OutboxEvent
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import for_update
+from events.messaging import outbox
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.outbox import OutboxEvent
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import selectinload
 
@@ -61,14 +63,14 @@ class Reconciliation:
             stripe_type, event_id = difference.fact, f"evt_recovered_{found['id']}_{found['status']}"
         else:
             stripe_type = f"checkout.session.{difference.fact}"
-            event_id = outbox.recovered_id(found, difference.fact)
+            event_id = outbox.recovered_event_id(found, difference.fact)
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
                 text = f"{difference.text} {event_id} was sent before and did not mend it: look at the inbox."
                 return replace(difference, text=text)
-            session.scalar(lock(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
-            outbox.add_stripe(
+            session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
+            outbox.add_recovered_stripe_event(
                 session,
                 stripe_type,
                 found,
@@ -157,7 +159,7 @@ class Reconciliation:
             order = session.scalar(whole)
         if order is not None:
             return list(compare(order, found, intent))
-        text = f"{found['id']} is {state(found)} at Stripe, but its checkout.session.started never came."
+        text = f"{found['id']} is {state(found)} at Stripe, but its checkout.checkout.started never came."
         where = {"session_id": found["id"], "payment_intent": found["payment_intent"]}
         return [Difference("no-order", text, checkout_id, **where)]
 

@@ -6,9 +6,11 @@ the refund, and else asks again under the same key. Stripe's events may overtake
 
 from datetime import datetime, timedelta
 
-from events.database import Database, lock, skip_locked, utcnow
-from events.telemetry import get_logger
-from events.web import Problem
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import for_update, skip_locked
+from events.observability.logging import get_logger
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -111,7 +113,7 @@ class Refunding:
 
 def locked_order(session: Session, order_id: str) -> Order:
     """Raises `Problem` 404."""
-    order = session.scalar(lock(session, select(Order).where(Order.id == order_id)))
+    order = session.scalar(for_update(session, select(Order).where(Order.id == order_id)))
     if order is None:
         raise order_not_found(order_id)
     return order

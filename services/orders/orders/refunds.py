@@ -6,10 +6,11 @@ sum, and no list: it is not counted.
 
 from typing import Any
 
-from events import outbox
-from events.database import count, insert_once
-from events.metrics import from_zero
-from events.telemetry import get_logger
+from events.database.notify import increment_after_commit
+from events.database.transaction import insert_once
+from events.messaging import outbox
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
@@ -52,7 +53,7 @@ def record_refund(session: Session, order: Order, obj: dict[str, Any], cause: Ca
     if intention:
         _answer(session, order, intention, refund, said=obj["status"])
     if changed:
-        count(session, REFUNDS.labels(refund.status))
+        increment_after_commit(session, REFUNDS.labels(refund.status))
         derive_sums(order)
         derive_fulfillment(session, order)
         note(session, order, cause, f"refund-{refund.status}", _sentence(order, refund, intention))
@@ -63,7 +64,7 @@ def record_refund(session: Session, order: Order, obj: dict[str, Any], cause: Ca
 
 def _intention(session: Session, order: Order, obj: dict[str, Any]) -> RefundIntention | None:
     """Ours, by the metadata that we gave it; metadata can be copied by hand, so the order has to fit."""
-    intention_id = (obj.get("metadata") or {}).get("refund_intention")
+    intention_id = (obj.get("metadata") or {}).get("refund_request")
     found = session.get(RefundIntention, intention_id) if intention_id else None
     return found if found is not None and found.order_id == order.id else None
 

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from events import outbox
-from events.catalogue import REVIEW_REASONS
-from events.database import Database, insert_once, utcnow
-from events.envelope import new_id
-from events.web import Problem
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import insert_once
+from events.messaging import outbox
+from events.messaging.contracts import REVIEW_REASONS
+from events.messaging.event import new_id
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -63,14 +65,14 @@ def settle(
         raise Problem(409, "order-not-paid", "The payment is not here yet: decide when it is.")
     gravest, cause = _gravest(undecided), Cause.now(new_id("rev"))
     for review in undecided:
-        review.decision, review.settled_by, review.settled_at, review.note = decision, actor, cause.at, remark
+        review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.at, remark
     _derive(order, reviews)
     why = f" “{remark}”" if remark else ""
     only_twice = all(review.reason == DUPLICATE for review in undecided)
     text = ONE_PAYMENT_BACK if decision == REFUND and only_twice else DECIDED[decision]
-    note(session, order, cause, "review-settled", f"{actor} {text} ({gravest.reason}).{why}")
-    settled = {"reason": gravest.reason, "decision": decision, "settled_by": actor}
-    announce(session, order, "orders.review.settled", cause, **settled)
+    note(session, order, cause, "review-resolved", f"{actor} {text} ({gravest.reason}).{why}")
+    settled = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
+    announce(session, order, "orders.review.resolved", cause, **settled)
     if decision == ACCEPT and not any(review.holds for review in reviews):
         confirm(session, order, cause)
     return _refund(session, order, undecided, actor, remark, cause, due) if decision == REFUND else ()
@@ -141,10 +143,10 @@ def _gravest(reviews: Sequence[Review]) -> Review:
 def _check_settled(reviews: Sequence[Review], decision: str) -> None:
     if not reviews:
         raise Problem(409, "nothing-to-review", "Nothing about this order has to be decided.")
-    last = max(reviews, key=lambda review: (review.settled_at, review.reason))
+    last = max(reviews, key=lambda review: (review.resolved_at, review.reason))
     if last.decision != decision:
-        detail = f"{last.settled_by} has decided otherwise: {last.decision}."
-        raise Problem(409, "review-settled", detail, decision=last.decision, settled_by=last.settled_by)
+        detail = f"{last.resolved_by} has decided otherwise: {last.decision}."
+        raise Problem(409, "review-resolved", detail, decision=last.decision, resolved_by=last.resolved_by)
 
 
 def _reviews(session: Session, order: Order) -> Sequence[Review]:

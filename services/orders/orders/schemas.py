@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from events.catalogue import REVIEW_DECISIONS
-from events.web import PageArgs
+from events.messaging.contracts import REVIEW_DECISIONS
+from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from orders import disputes
@@ -197,8 +197,8 @@ class ReviewItem(Schema):
     detail = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     decision = fields.String(required=True, allow_none=True, validate=validate.OneOf(REVIEW_DECISIONS))
-    settled_by = fields.String(required=True, allow_none=True)
-    settled_at = fields.AwareDateTime(required=True, allow_none=True)
+    resolved_by = fields.String(required=True, allow_none=True)
+    resolved_at = fields.AwareDateTime(required=True, allow_none=True)
     note = fields.String(required=True, allow_none=True)
 
 
@@ -240,7 +240,7 @@ class WholeOrder(OrderSummary):
     failed_at = fields.AwareDateTime(required=True, allow_none=True)
     expired_at = fields.AwareDateTime(required=True, allow_none=True)
     canceled_at = fields.AwareDateTime(required=True, allow_none=True)
-    forgotten_at = fields.AwareDateTime(
+    erased_at = fields.AwareDateTime(
         required=True, allow_none=True, metadata={"description": "since when nobody knows who the customer was"}
     )
     sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)

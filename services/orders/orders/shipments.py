@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from events.database import utcnow
-from events.envelope import new_id
-from events.web import Problem
+from events.clock import utcnow
+from events.messaging.event import new_id
+from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -127,7 +127,7 @@ def _check_may_ship(session: Session, order: Order) -> None:
         detail = f"Order {order.number} needs a decision first ({order.review_reason}): {order.review_detail}"
         raise Problem(409, "order-needs-review", detail)
     if held := _held_by(session, order):
-        detail = f"{held.settled_by} has decided that this order does not ship ({held.decision}, {held.reason})."
+        detail = f"{held.resolved_by} has decided that this order does not ship ({held.decision}, {held.reason})."
         raise Problem(409, "order-held", detail)
     if order.refund_status == FULL:
         raise Problem(409, "order-refunded", f"Order {order.number} is refunded in full: nothing is owed.")

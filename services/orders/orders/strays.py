@@ -8,11 +8,14 @@ and is kept: should its payment turn up, it goes back into the inbox.
 from collections.abc import Collection
 from datetime import timedelta
 
-from events import database, inbox
-from events.database import Database, insert_once, utcnow
-from events.envelope import Event
-from events.inbox import InboxEvent
-from events.redaction import redacted
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.notify import wake_after_commit
+from events.database.transaction import insert_once
+from events.messaging import inbox, inbox_models
+from events.messaging.event import Event
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.redaction import redacted
 from sqlalchemy import String, column, delete, func, select, update, values
 from sqlalchemy.orm import Session
 
@@ -38,9 +41,9 @@ def bring_back(session: Session, payment_ids: Collection[str]) -> None:
     serialize(session, payment_ids)
     strays = session.scalars(select(Stray).where(Stray.payment_id.in_(payment_ids))).all()
     if strays:
-        database.wake(session, inbox.CHANNEL)
+        wake_after_commit(session, inbox.CHANNEL)
     for stray in strays:
-        again = {"status": inbox.WAITING, "attempts": 0, "next_attempt_at": utcnow(), "finished_at": None}
+        again = {"status": inbox_models.WAITING, "attempts": 0, "next_attempt_at": utcnow(), "finished_at": None}
         row = update(InboxEvent).where(InboxEvent.event_id == stray.event_id)
         session.execute(row.values(**again, headers=stray.headers, body=stray.body))
         session.delete(stray)

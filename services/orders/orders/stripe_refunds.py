@@ -12,7 +12,7 @@ from orders.stripe_client import PAGE, Object
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
 
-INTENTION = "refund_intention"  # in a refund's metadata
+INTENTION = "refund_request"  # in a refund's metadata
 
 
 class RefundRefused(Exception):  # noqa: N818 - an outcome

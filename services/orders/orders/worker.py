@@ -1,8 +1,9 @@
 """The worker process, wired."""
 
 from events import stripe_api
-from events.database import Database
-from events.worker import Job, Worker
+from events.database.engine import Database
+from events.messaging.loops import Job
+from events.messaging.worker import Worker
 
 from orders import strays
 from orders.config import Config

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.envelope import Event, own_event
-from events.inbox import InboxEvent
-from events.outbox import OutboxEvent
-from events.runner import Runner
+from events.database.engine import Database
+from events.messaging.event import Event, own_event
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.outbox import OutboxEvent
+from events.messaging.runner import Runner
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, charge, checkout_session, dispute, payment_intent, refund, stripe_event
@@ -50,11 +50,11 @@ class Purchase:
             "lines": LINES,
             **changes,
         }
-        return self._own("checkout.session.started", data, again)
+        return self._own("checkout.checkout.started", data, again)
 
     def canceled(self, again: str = "") -> Event:
         data = {"checkout_id": self.checkout_id, "session_id": self.session_id}
-        return self._own("checkout.session.canceled", data, again)
+        return self._own("checkout.checkout.canceled", data, again)
 
     def oversold(self, again: str = "") -> Event:
         lines = [{"sku": "TEE-M", "quantity": 2, "missing": 1}]

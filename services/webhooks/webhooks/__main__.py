@@ -10,12 +10,13 @@ from typing import Any
 import click
 import stripe
 from amqp import PreconditionFailed
-from events import publisher, stripe_api
+from events import stripe_api
 from events.cli import configuration, service_cli
-from events.consumer import connect, declare_topology
-from events.errors import Unpublished
-from events.instants import Instant
-from events.telemetry import configure_logging
+from events.errors import PublishUnconfirmedError
+from events.messaging import publisher
+from events.messaging.consumer import connect, declare_topology
+from events.observability.logging import configure_logging
+from events.operations.click_types import Instant
 
 from webhooks import backfill as recovery
 from webhooks.backfill import MAX_TYPES, Backfill, Report, StripeEvents, interruptible, within_reach
@@ -31,11 +32,11 @@ def _types(_ctx: click.Context, _param: click.Parameter, value: str) -> list[str
     return types
 
 
-@main.command()
+@main.command(name="declare-topology")
 def declare() -> None:
     """Declare the bus: exchanges, queues and bindings; safe to repeat.
 
-    For a broker on which the services' own users may not (BROKER_DECLARE=false); BROKER_URL bears one that may.
+    For a broker on which the services' own users may not (DECLARE_TOPOLOGY=false); BROKER_URL bears one that may.
     """
     try:
         with connect(configuration(load).broker_url) as connection:
@@ -65,7 +66,7 @@ def backfill(since: datetime, types: list[str], rate: float, starting_after: str
         click.echo(f"Stripe lists events for {recovery.LISTED_FOR.days} days only: back to {_iso(since)}.", err=True)
     report = Report(settled=starting_after)
     publishing = (
-        nullcontext() if dry_run else closing(publisher.connect(config.broker_url, declare=config.broker_declare))
+        nullcontext() if dry_run else closing(publisher.connect(config.broker_url, declare=config.declare_topology))
     )
     with (
         publishing as broker,
@@ -101,7 +102,7 @@ def _run(filling: Backfill, report: Report, documents: Iterator[dict[str, Any]])
             filling.settle(document)
             if sys.stderr.isatty() and report.listed % recovery.PAGE == 0:
                 click.echo(f"{report.listed} listed, {report.published} published", err=True)
-    except Unpublished as doubt:
+    except PublishUnconfirmedError as doubt:
         return f"the broker did not confirm ({doubt})."
     except stripe.StripeError as error:
         return f"Stripe does not answer as it should ({type(error).__name__}: {error})."

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import orjson
-from events import tracing
-from events.errors import Unpublished
-from events.metrics import from_zero
-from events.publisher import Publisher
-from events.telemetry import get_logger
-from events.web import MAX_BODY, Problem
+from events.errors import PublishUnconfirmedError
+from events.messaging.publisher import Publisher
+from events.observability import tracing
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
+from events.web.problems import Problem
+from events.web.requests import MAX_BODY
 from flask import Response, request
 from flask_smorest import Blueprint
 from opentelemetry.trace import SpanKind
@@ -19,7 +20,7 @@ from webhooks.verification import verified
 
 RETRY_AFTER = 5  # seconds; Stripe keeps its own schedule, other senders may listen
 
-RECEIVED = Counter("clozit_webhooks_total", "Webhook requests by outcome", ["outcome"])
+RECEIVED = Counter("clozit_webhook_requests_total", "Webhook requests by outcome", ["outcome"])
 from_zero(RECEIVED, ["confirmed", "unconfirmed", "bad-signature", "bad-event"])
 _CONFIRMED = RECEIVED.labels("confirmed")  # looked up once
 
@@ -54,7 +55,7 @@ def blueprint(config: Config, publisher: Publisher) -> Blueprint:
                 if carried := tracing.carrier():
                     event = replace(event, headers={**event.headers, **carried})
                 publisher.wait(publisher.publish(event))
-        except Unpublished as doubt:
+        except PublishUnconfirmedError as doubt:
             RECEIVED.labels("unconfirmed").inc()
             log.error("event not confirmed by the broker", event_id=event.id, type=event.type, reason=str(doubt))
             raise Problem(

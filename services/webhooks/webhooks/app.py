@@ -2,9 +2,9 @@
 
 import atexit
 
-from events import publisher
-from events.publisher import Publisher
-from events.web import create_app as create_web_app
+from events.messaging import publisher
+from events.messaging.publisher import Publisher
+from events.web.app import create_app as create_web_app
 from flask import Flask
 
 from webhooks.api import blueprint
@@ -14,7 +14,7 @@ from webhooks.config import Config, load
 def create_app(config: Config, publishing: Publisher | None = None) -> Flask:
     """The application; without a publisher given, it connects one of its own and closes it at exit."""
     if publishing is None:
-        publishing = publisher.connect(config.broker_url, declare=config.broker_declare)
+        publishing = publisher.connect(config.broker_url, declare=config.declare_topology)
         atexit.register(publishing.close)
     return create_web_app(
         config,

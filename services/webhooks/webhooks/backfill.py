@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import stripe
-from events.envelope import Event
-from events.errors import Unpublished
-from events.problems import Problem
-from events.publisher import Publisher
+from events.errors import PublishUnconfirmedError
+from events.messaging.event import Event
+from events.messaging.publisher import Publisher
+from events.web.problems import Problem
 
 from webhooks.verification import enveloped
 
@@ -113,7 +113,7 @@ def publish(publisher: Publisher, event: Event) -> None:
     for pause in BACKOFF:
         try:
             return publisher.wait(publisher.publish(event))
-        except Unpublished:
+        except PublishUnconfirmedError:
             sleep(pause)
     return publisher.wait(publisher.publish(event))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from environs import validate
 from events import stripe_api
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class Config(Common):
 
 
 def load() -> Config:
-    with reading() as env:
+    with read_environment() as env:
         return Config(
-            **common(env, service="webhooks", port=8002, database=False, operators=False),
+            **common_settings(env, service="webhooks", port=8002, database=False, operators=False),
             webhook_secrets=env.list("STRIPE_WEBHOOK_SECRETS", validate=validate.Length(min=1)),
             livemode=env.bool("LIVEMODE"),
             stripe_api_key=env.str("STRIPE_API_KEY", ""),

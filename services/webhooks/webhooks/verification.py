@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from events import tracing
-from events.envelope import STRIPE, Event
-from events.problems import Problem
+from events.messaging.event import STRIPE, Event
+from events.observability import tracing
+from events.web.problems import Problem
 from stripe import SignatureVerificationError, WebhookSignature
 
 TOLERANCE = 300  # seconds between Stripe's clock and ours; Stripe's own default

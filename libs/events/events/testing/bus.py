@@ -5,12 +5,13 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from events import outbox, topology
-from events.database import Database, utcnow
-from events.envelope import Event
-from events.handlers import Handlers
-from events.outbox import OutboxEvent
-from events.runner import Runner
+from events.clock import utcnow
+from events.database.engine import Database
+from events.messaging import outbox, topology
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
+from events.messaging.outbox import OutboxEvent
+from events.messaging.runner import Runner
 
 
 def deliver(database: Database, handlers: Handlers, event: Event) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, select
 
-from events.database import Database
+from events.database.engine import Database
 
 
 def columns_with(database: Database, *words: str) -> list[str]:

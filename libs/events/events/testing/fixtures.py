@@ -12,8 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from events.database import Database
-from events.migrations import Chain, migrate
+from events.database.engine import Database
+from events.database.migrations import Chain, migrate
 from events.testing import servers
 
 Served = TypeVar("Served")
@@ -169,8 +169,8 @@ def empty_queues(rabbitmq_url: str) -> None:
     """Declare all of the bus, and purge its queues."""
     from kombu import Connection
 
-    from events import topology
-    from events.consumer import declare_topology
+    from events.messaging import topology
+    from events.messaging.consumer import declare_topology
 
     with Connection(rabbitmq_url) as connection:
         channel = connection.default_channel

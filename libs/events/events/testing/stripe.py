@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from events.envelope import STRIPE, Event
+from events.messaging.event import STRIPE, Event
 
 API_VERSION = "2026-10-28.endive"
 _numbers = itertools.count(1)

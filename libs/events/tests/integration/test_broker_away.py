@@ -4,17 +4,17 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from events import publisher, topology
 from events.config import Common
-from events.consumer import declare_topology
-from events.database import Database
-from events.envelope import Event, own_event
-from events.errors import Unpublished
-from events.handlers import Handlers
-from events.migrations import INBOX, OUTBOX
+from events.database.engine import Database
+from events.errors import PublishUnconfirmedError
+from events.messaging import publisher, topology
+from events.messaging.chains import INBOX, OUTBOX
+from events.messaging.consumer import declare_topology
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve
 from events.testing.servers import Server, private_rabbitmq, wait_until
-from events.worker import Worker
 from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -53,7 +53,7 @@ def database(postgres_database: MakeDatabase) -> Database:
 
 def publish(publishing: publisher.Publisher, *event_ids: str) -> None:
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
-    events = [own_event("checkout.session.canceled", data, event_id=each) for each in event_ids]
+    events = [own_event("checkout.checkout.canceled", data, event_id=each) for each in event_ids]
     for future in [publishing.publish(event) for event in events]:
         publishing.wait(future)
 
@@ -61,7 +61,7 @@ def publish(publishing: publisher.Publisher, *event_ids: str) -> None:
 def is_published(publishing: publisher.Publisher, event_id: str) -> bool:
     try:
         publish(publishing, event_id)
-    except Unpublished:
+    except PublishUnconfirmedError:
         return False
     return True
 
@@ -77,7 +77,7 @@ def test_consumer_goes_on_after_its_broker_was_killed(
     """A message in hand, whose effect is committed but not acknowledged, comes again and does nothing."""
     handlers, taken = Handlers(), []
 
-    @handlers.on("checkout.session.canceled")
+    @handlers.on("checkout.checkout.canceled")
     def record(event: Event, session: Session) -> None:
         session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
         taken.append(event.id)
@@ -104,7 +104,9 @@ def test_consumer_goes_on_after_its_broker_was_killed(
 def _depths(url: str) -> list[int]:
     with Connection(url) as connection:
         declare = connection.default_channel.queue_declare
-        return [declare(queue, passive=True).message_count for queue in ("orders", topology.dead_queue("orders"))]
+        return [
+            declare(queue, passive=True).message_count for queue in ("orders", topology.dead_letter_queue("orders"))
+        ]
 
 
 def test_frozen_broker_fails_within_the_deadline_and_takes_what_comes_after(
@@ -115,8 +117,8 @@ def test_frozen_broker_fails_within_the_deadline_and_takes_what_comes_after(
     try:
         began = time.monotonic()
         assert not is_published(publishing, "evt_frozen")
-        assert time.monotonic() - began < publisher.DEADLINE + 1
-        with pytest.raises(Unpublished):  # the channel is given up: a late word on it must not be awaited
+        assert time.monotonic() - began < publisher.CONFIRM_TIMEOUT_S + 1
+        with pytest.raises(PublishUnconfirmedError):  # the channel is given up: a late word on it must not be awaited
             publishing.check()
     finally:
         broker.thaw()

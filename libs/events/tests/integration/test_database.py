@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
-from events.database import Database, insert_once, utcnow
-from events.inbox import ConsumerControl, InboxEvent
-from events.migrations import INBOX, OUTBOX, check, migrate
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.migrations import check, migrate
+from events.database.transaction import insert_once
+from events.messaging.chains import INBOX, OUTBOX
+from events.messaging.inbox_models import ConsumerControl, InboxEvent
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import insert, select, update
 
@@ -38,7 +41,7 @@ def test_what_ran_at_once_outlives_what_fails_after_it(any_database: MakeDatabas
     database = any_database((INBOX,))
 
     def fail_late() -> None:
-        with database.at_once() as execute:
+        with database.autocommit() as execute:
             execute(insert(ConsumerControl), {"id": 1, "paused": False})
             execute(update(ConsumerControl).values(paused=True), {})
             raise RuntimeError

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from events import inbox, inbox_operations
 from events.cli import service_cli
+from events.clock import utcnow
 from events.config import Common
-from events.database import Database, utcnow
-from events.envelope import own_event
+from events.database.engine import Database
 from events.errors import NotYet
-from events.inbox import InboxAudit, InboxEvent
-from events.inbox_api import inbox_blueprint
-from events.migrations import INBOX
+from events.messaging import inbox
+from events.messaging.chains import INBOX
+from events.messaging.event import own_event
+from events.messaging.inbox_models import InboxAuditEntry, InboxEvent
+from events.operations import inbox as inbox_operations
+from events.operations.inbox_api import inbox_blueprint
 from events.testing.fixtures import MakeDatabase
-from events.web import create_app
+from events.web.app import create_app
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
@@ -27,7 +29,7 @@ Running = Callable[..., Result]
 def store(database: Database, number: int, status: str = "retrying", error: str = "no such column") -> str:
     """A stored event of `status`; its id. The higher the number, the later it was received."""
     event = own_event(
-        "checkout.session.canceled",
+        "checkout.checkout.canceled",
         {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
         correlation_id=f"chk_{number}",
         event_id=f"evt_{number}",
@@ -76,7 +78,7 @@ def statuses(database: Database) -> dict[str, str]:
 
 def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
     with database.read() as session:
-        rows = session.scalars(select(InboxAudit).order_by(InboxAudit.id)).all()
+        rows = session.scalars(select(InboxAuditEntry).order_by(InboxAuditEntry.id)).all()
     assert all(row.actor.startswith(("cli:", "ana")) for row in rows)
     return [(row.action, row.event_id, row.reason) for row in rows]
 
@@ -86,7 +88,7 @@ def test_list_finds_by_every_filter(database: Database, run: Running) -> None:
     store(database, 2, "waiting", "the order has not arrived")
     found = {
         ("--status", "failed"): {"evt_1"},
-        ("--type", "checkout.session.canceled"): {"evt_1", "evt_2"},
+        ("--type", "checkout.checkout.canceled"): {"evt_1", "evt_2"},
         ("--type", "charge.succeeded"): set(),
         ("--correlation-id", "chk_2"): {"evt_2"},
         ("--error", "NOT ARRIVED"): {"evt_2"},
@@ -99,7 +101,7 @@ def test_list_finds_by_every_filter(database: Database, run: Running) -> None:
     for options, expected in found.items():
         rows = json.loads(run("list", "--json", *options).stdout)
         assert {row["event_id"] for row in rows} == expected, options
-    assert "failed    evt_1 checkout.session.canceled attempts=7" in run("list").stdout
+    assert "failed    evt_1 checkout.checkout.canceled attempts=7" in run("list").stdout
 
 
 def test_show_has_the_payload_and_the_traceback(database: Database, run: Running) -> None:

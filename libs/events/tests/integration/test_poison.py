@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 
-from events import publisher, topology
-from events.database import Database
-from events.envelope import own_event
-from events.migrations import INBOX
+from events.database.engine import Database
+from events.messaging import publisher, topology
+from events.messaging.chains import INBOX
+from events.messaging.event import own_event
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until
 from kombu import Connection
@@ -25,7 +25,7 @@ from sqlalchemy import text
 
 handlers = Handlers()
 
-@handlers.on("checkout.session.canceled")
+@handlers.on("checkout.checkout.canceled")
 def record(event, session):
     if event.id == "evt_poison":
         os._exit(9)
@@ -73,7 +73,7 @@ def test_poison_is_taken_aside_after_the_delivery_limit_and_its_neighbours_are_h
 def publish(broker_url: str, ids: list[str]) -> None:
     publishing = publisher.connect(broker_url)
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
-    for future in [publishing.publish(own_event("checkout.session.canceled", data, event_id=id_)) for id_ in ids]:
+    for future in [publishing.publish(own_event("checkout.checkout.canceled", data, event_id=id_)) for id_ in ids]:
         publishing.wait(future)
     publishing.close()
 
@@ -87,7 +87,7 @@ def dead(broker_url: str) -> list[str]:
     """What lies in the dead queue; closing the channel puts it back."""
     found = []
     with Connection(broker_url) as connection:
-        while message := connection.default_channel.basic_get(topology.dead_queue("orders")):
+        while message := connection.default_channel.basic_get(topology.dead_letter_queue("orders")):
             found.append(message.properties["message_id"])
     return found
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
-from events import publisher, topology
-from events.consumer import bytes_of, connect
-from events.envelope import Event, own_event
-from events.errors import Unpublished
-from events.publisher import Publisher
+from events.errors import PublishUnconfirmedError
+from events.messaging import publisher, topology
+from events.messaging.consumer import bytes_of, connect
+from events.messaging.event import Event, own_event
+from events.messaging.publisher import Publisher
 from events.testing.servers import wait_until
 from kombu import Connection
 from pika.spec import Basic
@@ -19,7 +19,7 @@ from pika.spec import Basic
 
 def paid(number: int = 1) -> Event:
     return own_event(
-        "checkout.session.canceled",
+        "checkout.checkout.canceled",
         {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
         correlation_id=f"chk_{number}",
     )
@@ -63,7 +63,7 @@ def test_confirmed_event_is_in_its_queue_as_it_was(publishing: Publisher, broker
     assert got is not None
     assert (got.id, got.routing_key, got.source, got.correlation_id) == (
         event.id,
-        "checkout.session.canceled",
+        "checkout.checkout.canceled",
         "checkout",
         "chk_1",
     )
@@ -93,9 +93,9 @@ def test_many_at_once_are_each_confirmed(publishing: Publisher, broker: Connecti
 
 def test_closed_publisher_refuses(publishing: Publisher) -> None:
     publishing.close()
-    with pytest.raises(Unpublished):
+    with pytest.raises(PublishUnconfirmedError):
         publishing.wait(publishing.publish(paid()))
-    with pytest.raises(Unpublished):
+    with pytest.raises(PublishUnconfirmedError):
         publishing.check()
 
 
@@ -126,7 +126,7 @@ def test_event_that_no_queue_takes_is_not_confirmed(broker_url: str) -> None:
         connection.default_channel.queue_delete(topology.UNROUTED)
         from events.testing.stripe import as_bus_event, stripe_event
 
-        with pytest.raises(Unpublished, match="no queue takes"):
+        with pytest.raises(PublishUnconfirmedError, match="no queue takes"):
             publishing.wait(publishing.publish(as_bus_event(stripe_event("product.updated", {"id": "prod_1"}))))
     publishing.wait(publishing.publish(paid()))  # on a new channel, whose declarations restored the queue
     publishing.close()
@@ -136,7 +136,7 @@ def test_absent_broker_fails_within_the_deadline() -> None:
     from events.testing.servers import free_port
 
     publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
-    assert isinstance(publishing.publish(paid()).exception(publisher.DEADLINE + 1), Unpublished)
+    assert isinstance(publishing.publish(paid()).exception(publisher.CONFIRM_TIMEOUT_S + 1), PublishUnconfirmedError)
     publishing.close()
 
 
@@ -154,9 +154,9 @@ def test_caller_holds_its_own_deadline(broker_url: str, monkeypatch: pytest.Monk
     publishing = publisher.connect(broker_url)
     monkeypatch.setattr(publisher, "DEADLINE", 0.01)
     began = time.monotonic()
-    with pytest.raises(Unpublished, match="no confirm within"):
+    with pytest.raises(PublishUnconfirmedError, match="no confirm within"):
         publishing.wait(Future())
-    assert time.monotonic() - began < publisher.GRACE + 2
+    assert time.monotonic() - began < publisher.CALLER_GRACE_S + 2
     publishing.close()
 
 
@@ -174,7 +174,9 @@ def test_broker_that_stays_away_is_not_waited_for() -> None:
 
     publishing = publisher.connect(f"amqp://guest:guest@127.0.0.1:{free_port()}/")
     assert not publishing.publish(paid(1)).done()
-    wait_until(lambda: publishing.publish(paid(2)).done(), 2 * publisher.PATIENCE + 1, "an answer without waiting")
+    wait_until(
+        lambda: publishing.publish(paid(2)).done(), 2 * publisher.OUTAGE_GRACE_S + 1, "an answer without waiting"
+    )
     publishing.close()
 
 
@@ -201,7 +203,7 @@ def test_word_of_a_discarded_channel_vouches_for_nothing(broker_url: str) -> Non
         publishing._on_answer(old, late)  # type: ignore[arg-type]
 
     publishing._loop.add_callback_threadsafe(answer)
-    with pytest.raises(Unpublished):
+    with pytest.raises(PublishUnconfirmedError):
         publishing.wait(pending.future)
     publishing.close()
 

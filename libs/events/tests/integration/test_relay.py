@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 
 import psycopg
 import pytest
-from events import inbox, outbox
-from events.database import Database, utcnow
-from events.envelope import Event, own_event
-from events.errors import NotYet, Unpublished
-from events.inbox import InboxEvent
-from events.migrations import INBOX, OUTBOX
-from events.outbox import OutboxEvent
-from events.relay import Relay
+from events.clock import utcnow
+from events.database.engine import Database
+from events.errors import NotYet, PublishUnconfirmedError
+from events.messaging import inbox, outbox
+from events.messaging.chains import INBOX, OUTBOX
+from events.messaging.event import Event, own_event
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.outbox import OutboxEvent
+from events.messaging.relay import Relay
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import select, update
 
@@ -26,7 +27,7 @@ class ScriptedPublisher:
     def publish(self, event: Event) -> "Future[None]":
         future: Future[None] = Future()
         if event.correlation_id in self._doubted:
-            future.set_exception(Unpublished("nack"))
+            future.set_exception(PublishUnconfirmedError("nack"))
         else:
             future.set_result(None)
         return future
@@ -44,7 +45,7 @@ class ScriptedPublisher:
 def promise(database: Database, number: int) -> None:
     data = {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"}
     with database.begin() as session:
-        outbox.add(session, "checkout.session.canceled", data, correlation_id=f"chk_{number}")
+        outbox.add(session, "checkout.checkout.canceled", data, correlation_id=f"chk_{number}")
 
 
 def unpublished(database: Database) -> list[str | None]:
@@ -56,7 +57,7 @@ def test_exactly_the_confirmed_are_marked(any_database: MakeDatabase) -> None:
     database = any_database([OUTBOX])
     for number in range(4):
         promise(database, number)
-    with pytest.raises(Unpublished):
+    with pytest.raises(PublishUnconfirmedError):
         Relay(database, ScriptedPublisher("chk_1", "chk_2")).drain()
     assert unpublished(database) == ["chk_1", "chk_2"]
     assert Relay(database, ScriptedPublisher()).drain() == 2
@@ -84,8 +85,8 @@ def test_only_what_is_published_is_forgotten(any_database: MakeDatabase) -> None
     database, now = any_database([OUTBOX]), utcnow()
     for number in range(3):
         promise(database, number)
-    _published(database, "chk_0", now - outbox.KEPT - timedelta(hours=1))
-    _published(database, "chk_1", now - outbox.KEPT + timedelta(hours=1))
+    _published(database, "chk_0", now - outbox.RETENTION - timedelta(hours=1))
+    _published(database, "chk_1", now - outbox.RETENTION + timedelta(hours=1))
     assert Relay(database, ScriptedPublisher()).prune(now) == 1
     with database.read() as session:
         assert sorted(session.scalars(select(OutboxEvent.correlation_id))) == ["chk_1", "chk_2"]
@@ -99,14 +100,14 @@ def _published(database: Database, checkout_id: str, at: datetime) -> None:
 def test_only_what_is_settled_is_forgotten_and_not_before_its_time(any_database: MakeDatabase) -> None:
     database, now = any_database([INBOX]), utcnow()
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
-    events = {name: own_event("checkout.session.canceled", data) for name in ("old", "new", "waiting", "failed")}
+    events = {name: own_event("checkout.checkout.canceled", data) for name in ("old", "new", "waiting", "failed")}
     with database.begin() as session:
         inbox.claim_new(session, [events["old"], events["new"]])
         for name in ("waiting", "failed"):
             inbox.store_unhandled(session, events[name], "waiting", NotYet("no order"))
         session.get_one(InboxEvent, events["failed"].id).status = "failed"
         for name, age in {"old": 1, "new": -1, "waiting": 1, "failed": 1}.items():
-            session.get_one(InboxEvent, events[name].id).received_at = now - inbox.KEPT - timedelta(hours=age)
+            session.get_one(InboxEvent, events[name].id).received_at = now - inbox.RETENTION - timedelta(hours=age)
     with database.begin() as session:
-        assert inbox.prune(session, now - inbox.KEPT) == 1
+        assert inbox.prune(session, now - inbox.RETENTION) == 1
         assert session.get(InboxEvent, events["old"].id) is None

@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from events import inbox, inbox_operations
-from events.database import Database, utcnow
-from events.envelope import Event, own_event
+from events.clock import utcnow
+from events.database.engine import Database
 from events.errors import Ignored, NotYet
-from events.handlers import Handlers
-from events.inbox import InboxEvent
-from events.migrations import INBOX
-from events.runner import Runner
+from events.messaging import inbox, inbox_models
+from events.messaging.chains import INBOX
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.runner import Runner
+from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until
 from sqlalchemy import select, text, update
@@ -36,7 +38,7 @@ inbox.BACKOFF = (timedelta(0),) * 3
 inbox.LEASE = timedelta(0)
 handlers = Handlers()
 
-@handlers.on("checkout.session.canceled")
+@handlers.on("checkout.checkout.canceled")
 def record(event, session):
     session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
     if event.id == "evt_7":
@@ -58,7 +60,7 @@ while True:
 def handlers() -> Handlers:
     registry = Handlers()
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def record(event: Event, session: Session) -> None:
         session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
         match event.id:
@@ -78,8 +80,8 @@ def with_backlog(database: Database, ids: list[str]) -> Database:
     with database.begin() as session:
         session.execute(text("CREATE TABLE effects (event_id text)"))
         for event_id in ids:
-            event = own_event("checkout.session.canceled", data, event_id=event_id)
-            inbox.store_unhandled(session, event, inbox.RETRYING, ValueError("defect"))
+            event = own_event("checkout.checkout.canceled", data, event_id=event_id)
+            inbox.store_unhandled(session, event, inbox_models.RETRYING, ValueError("defect"))
         session.execute(update(InboxEvent).values(next_attempt_at=utcnow() - timedelta(minutes=1)))
     return database
 
@@ -105,7 +107,7 @@ def test_several_workers_share_a_backlog_and_handle_each_event_once(
     assert sum(count > 0 for count in tried) > 1
     assert effects(database) == sorted(ids)
     with database.read() as session:
-        assert Counter(session.scalars(select(InboxEvent.status))) == {inbox.DONE: len(ids)}
+        assert Counter(session.scalars(select(InboxEvent.status))) == {inbox_models.DONE: len(ids)}
 
 
 def test_each_outcome_of_a_batch_is_kept_and_none_hurts_its_neighbours(
@@ -130,19 +132,19 @@ def test_what_an_operator_settles_after_the_claim_is_not_tried(any_database: Mak
     with database.begin() as session:
         inbox_operations.act(session, "discard", ["evt_1"], actor="ops", reason="test")
     with database.begin() as session:
-        assert [row.event_id for row in inbox.hold(session, taken)] == ["evt_2"]
+        assert [row.event_id for row in inbox.lock_claimed(session, taken)] == ["evt_2"]
 
 
 def test_lease_that_another_worker_took_over_is_not_used(any_database: MakeDatabase) -> None:
     """A worker that was frozen between claim and attempt comes too late."""
     database = with_backlog(any_database([INBOX]), ["evt_1"])
-    later = utcnow() + 2 * inbox.LEASE
+    later = utcnow() + 2 * inbox_models.CLAIM_LEASE
     claims = []
     for now in (utcnow(), later):
         with database.begin() as session:
             claims.append(inbox.claim_due(session, now))
     with database.begin() as session:
-        late, current = (inbox.hold(session, claim) for claim in claims)
+        late, current = (inbox.lock_claimed(session, claim) for claim in claims)
     assert (len(late), len(current)) == (0, 1)
 
 
@@ -151,8 +153,8 @@ def test_what_is_being_tried_is_not_claimed_again_however_long_it_takes(postgres
     with database.begin() as session:
         taken = inbox.claim_due(session, utcnow())
     with database.begin() as trying, database.begin() as other:
-        assert len(inbox.hold(trying, taken)) == 1
-        assert inbox.claim_due(other, utcnow() + 2 * inbox.LEASE) == []
+        assert len(inbox.lock_claimed(trying, taken)) == 1
+        assert inbox.claim_due(other, utcnow() + 2 * inbox_models.CLAIM_LEASE) == []
 
 
 def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_are_handled(
@@ -165,7 +167,7 @@ def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_a
     assert run.stderr.split() == [b"9"] * 4 + [b"0"]  # one in the batch, three alone: 1 + 3 + one more attempts
     assert effects(database) == sorted(set(ids) - {"evt_7"})
     [poison] = found(database, "evt_7")
-    assert (poison.status, poison.error, poison.next_attempt_at) == ("failed", inbox.INTERRUPTED, None)
+    assert (poison.status, poison.error, poison.next_attempt_at) == ("failed", inbox_models.INTERRUPTED, None)
     assert poison.event().data["checkout_id"] == "chk_1"
 
 
@@ -176,11 +178,11 @@ def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
     monkeypatch.setattr(inbox, "PATIENCE", (timedelta(hours=1),))
     database, registry, handled = any_database((INBOX,)), Handlers(), []
 
-    @registry.on("checkout.session.started", unblocks=True)
+    @registry.on("checkout.checkout.started", unblocks=True)
     def begin(event: Event, _session: Session) -> None:
         handled.append(event.id)
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def end(event: Event, _session: Session) -> None:
         if "evt_cause" not in handled:
             raise NotYet("not begun yet")
@@ -189,10 +191,10 @@ def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
     def about(event_id: str, routing_key: str, checkout_id: str = "chk_1") -> Event:
         return Event(event_id, routing_key, "checkout", utcnow(), b"{}", checkout_id)
 
-    runner, cause = Runner(database, registry), about("evt_cause", "checkout.session.started")
-    runner.handle([about("evt_early", "checkout.session.canceled")])
-    runner.handle([about("evt_stranger", "checkout.session.canceled", "chk_2")])
-    runner.handle([cause, about("evt_other", "checkout.session.started", "chk_3")] if together else [cause])
+    runner, cause = Runner(database, registry), about("evt_cause", "checkout.checkout.started")
+    runner.handle([about("evt_early", "checkout.checkout.canceled")])
+    runner.handle([about("evt_stranger", "checkout.checkout.canceled", "chk_2")])
+    runner.handle([cause, about("evt_other", "checkout.checkout.started", "chk_3")] if together else [cause])
     assert runner.retry_due() == 1
     assert handled[-1] == "evt_early"
 
@@ -205,7 +207,7 @@ def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_databas
         if any(event.id == "evt_bad" for event in events) and handled:
             raise LookupError("nothing to lock")
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def end(event: Event, _session: Session) -> None:
         handled.append(event.id)
         if handled.count(event.id) == 1:
@@ -213,7 +215,7 @@ def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_databas
 
     runner = Runner(database, registry)
     for name in ("evt_bad", "evt_1", "evt_2"):
-        runner.handle([Event(name, "checkout.session.canceled", "checkout", utcnow(), b"{}", f"chk_{name}")])
+        runner.handle([Event(name, "checkout.checkout.canceled", "checkout", utcnow(), b"{}", f"chk_{name}")])
     runner.retry_batch(utcnow() + timedelta(hours=1))
     with database.read() as session:
         found = {row.event_id: (row.status, row.error) for row in session.scalars(select(InboxEvent))}
@@ -236,12 +238,12 @@ def test_retry_and_the_cause_that_wakes_it_do_not_wait_for_each_other(
     def prepare(_events: Sequence[Event], session: Session) -> None:
         session.execute(text("SELECT FROM checkouts FOR UPDATE"))
 
-    @registry.on("checkout.session.started", unblocks=True)
+    @registry.on("checkout.checkout.started", unblocks=True)
     def begin(_event: Event, _session: Session) -> None:
         begun.set()
         wait_until(lambda: lock_is_waited_for(database), what="the retry, to wait for the checkout")
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def end(_event: Event, _session: Session) -> None:
         if not begun.is_set():
             raise NotYet("not begun yet")
@@ -250,9 +252,9 @@ def test_retry_and_the_cause_that_wakes_it_do_not_wait_for_each_other(
         return Event(event_id, routing_key, "checkout", utcnow(), b"{}", "chk_1")
 
     runner = Runner(database, registry)
-    runner.handle([about("evt_early", "checkout.session.canceled")])
+    runner.handle([about("evt_early", "checkout.checkout.canceled")])
     with ThreadPoolExecutor(1) as pool:
-        cause = pool.submit(runner.handle_one, about("evt_cause", "checkout.session.started"))
+        cause = pool.submit(runner.handle_one, about("evt_cause", "checkout.checkout.started"))
         begun.wait(10)
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"

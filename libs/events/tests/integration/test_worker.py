@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from events import consumer, inbox, inbox_operations, outbox, publisher, topology, worker
+from events.clock import utcnow
 from events.config import Common
-from events.consumer import Consumer
-from events.database import Database, utcnow
-from events.envelope import Event, own_event
+from events.database.engine import Database
 from events.errors import Ignored, NotYet
-from events.handlers import Handlers
-from events.inbox import InboxEvent
-from events.migrations import INBOX, OUTBOX
-from events.runner import Runner
+from events.messaging import consumer, inbox, outbox, publisher, topology, worker
+from events.messaging.chains import INBOX, OUTBOX
+from events.messaging.consumer import Consumer
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.loops import Job
+from events.messaging.runner import Runner
+from events.messaging.worker import Worker
+from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-from events.worker import Job, Worker
 from kombu import Connection
 from sqlalchemy import event as listener
 from sqlalchemy import select, text, update
@@ -32,7 +35,7 @@ from sqlalchemy.orm import Session
 
 def canceled(number: int) -> Event:
     return own_event(
-        "checkout.session.canceled",
+        "checkout.checkout.canceled",
         {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
         correlation_id=f"chk_{number}",
     )
@@ -50,7 +53,7 @@ def database(postgres_database: MakeDatabase) -> Database:
 def handlers() -> Handlers:
     registry = Handlers()
 
-    @registry.on("checkout.session.canceled")
+    @registry.on("checkout.checkout.canceled")
     def record(event: Event, session: Session) -> None:
         session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.data["checkout_id"]})
 
@@ -184,9 +187,13 @@ def test_undecodable_body_goes_to_the_dead_queue(
     good = canceled(1)
     publish(Event(**{**vars(good), "id": "evt_bad", "body": b"\xff not json"}), good)
     with Connection(broker_url) as connection:
-        connection.Producer().publish(b"no envelope", exchange=topology.EVENTS, routing_key="checkout.session.canceled")
+        connection.Producer().publish(
+            b"no envelope", exchange=topology.EVENTS, routing_key="checkout.checkout.canceled"
+        )
     start()
-    wait_until(lambda: depth(broker_url, topology.dead_queue("orders")) == 2 and effects(database) == ["chk_1"], 30)
+    wait_until(
+        lambda: depth(broker_url, topology.dead_letter_queue("orders")) == 2 and effects(database) == ["chk_1"], 30
+    )
 
 
 def test_relay_publishes_what_the_outbox_promises(
@@ -195,7 +202,7 @@ def test_relay_publishes_what_the_outbox_promises(
     start()
     with database.begin() as session:
         data = {"checkout_id": "chk_7", "session_id": "cs_7"}
-        outbox.add(session, "checkout.session.canceled", data, correlation_id="chk_7")
+        outbox.add(session, "checkout.checkout.canceled", data, correlation_id="chk_7")
     wait_until(lambda: effects(database) == ["chk_7"], 30)
     with database.read() as session:
         assert outbox.claim(session) == []
@@ -300,7 +307,7 @@ def test_idle_worker_asks_the_database_less_than_once_a_second(
 ) -> None:
     """One query a look, and the looks of the loops together rarer than one a second."""
     loops, looks = 3, 5  # retries, relay and a job, as the services have them
-    assert 1 / worker.RETRY_POLL + 1 / worker.RELAY_POLL + 1 / 5 < 1
+    assert 1 / worker.RETRY_POLL_S + 1 / worker.RELAY_POLL_S + 1 / 5 < 1
     for name in ("RETRY_POLL", "RELAY_POLL"):
         monkeypatch.setattr(worker, name, 0.5)
     start(jobs=[Job("sweep", 0.5, database.ping)])
@@ -332,7 +339,7 @@ def test_retry_by_an_operator_is_done_at_once(
     wait_until(lambda: effects(database) == ["chk_1"], 30)
     [done] = rows(database, "done")
     assert done.finished_at is not None
-    assert (done.finished_at - before).total_seconds() < worker.RETRY_POLL / 2
+    assert (done.finished_at - before).total_seconds() < worker.RETRY_POLL_S / 2
 
 
 def _listening(database: Database) -> bool:
@@ -397,7 +404,7 @@ from events.testing.servers import free_port, wait_until
 from events.worker import Worker
 from sqlalchemy import text
 handlers = Handlers()
-@handlers.on("checkout.session.canceled")
+@handlers.on("checkout.checkout.canceled")
 def slow(event, session):
     Path({str(began)!r}).touch()
     wait_until(Path({str(may_end)!r}).exists, 30)

@@ -28,7 +28,7 @@ def logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def contracts() -> Mapping[tuple[str, int], dict[str, Any]]:
+def golden() -> Mapping[tuple[str, int], dict[str, Any]]:
     """The golden documents by (type, version)."""
     return {_key(path): json.loads(path.read_text(encoding="utf-8")) for path in CONTRACTS.glob("*.json")}
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from events.config import Common, common, reading
+from events.config import Common, common_settings, read_environment
 from events.errors import ConfigError
 
 TOKEN = "0123456789abcdef"
@@ -13,7 +13,7 @@ GIVEN = {
     "OPERATOR_TOKENS": f"zoe:{TOKEN}",
     "SERVICE_TOKEN": TOKEN,
 }
-OPTIONAL = ("PORT", "LOG_LEVEL", "METRICS_PORT")
+OPTIONAL = ("PORT", "LOG_LEVEL", "HEALTH_PORT")
 
 Load = Callable[..., Common]
 
@@ -28,8 +28,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
             monkeypatch.delenv(f"{name}_FILE", raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        with reading() as env:
-            values = common(env, **{"service": "orders", "port": 8003, "service_token": True, **options})
+        with read_environment() as env:
+            values = common_settings(env, **{"service": "orders", "port": 8003, "service_token": True, **options})
         return Common(**values)
 
     return read
@@ -42,7 +42,7 @@ def problems(load: Load, environment: dict[str, str], **options: Any) -> set[str
 
 
 def test_everything_given_is_read(load: Load) -> None:
-    config = load({**GIVEN, "PORT": "9000", "LOG_LEVEL": "DEBUG", "METRICS_PORT": "9100"})
+    config = load({**GIVEN, "PORT": "9000", "LOG_LEVEL": "DEBUG", "HEALTH_PORT": "9100"})
     assert config == Common(
         service="orders",
         port=9000,
@@ -51,13 +51,13 @@ def test_everything_given_is_read(load: Load) -> None:
         operator_tokens={"zoe": TOKEN},
         service_token=TOKEN,
         log_level="DEBUG",
-        metrics_port=9100,
+        health_port=9100,
     )
 
 
 def test_what_has_a_default_may_be_left_out(load: Load) -> None:
     config = load(GIVEN)
-    assert (config.port, config.log_level, config.metrics_port) == (8003, "INFO", 0)
+    assert (config.port, config.log_level, config.health_port) == (8003, "INFO", 0)
 
 
 def test_everything_missing_is_named_at_once(load: Load) -> None:

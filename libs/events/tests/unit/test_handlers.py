@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-from events.envelope import Event
 from events.errors import Ignored, NotYet
-from events.handlers import Handlers
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
 SESSION = cast(Session, None)  # no handler here asks it anything

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from events import inbox
 from events.errors import NotYet
-from events.inbox import DISCARDED, DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
+from events.messaging import inbox, inbox_models
+from events.messaging.inbox_models import DISCARDED, DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SECONDS = {
@@ -17,7 +17,7 @@ SECONDS = {
 @pytest.fixture(autouse=True)
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "utcnow", lambda: NOW)
-    monkeypatch.setattr(inbox.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(inbox_models.random, "uniform", lambda low, high: (low + high) / 2)
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def delays(row: InboxEvent, status: str, error: Exception) -> list[float]:
     """Fail until it gives up; the seconds until each next attempt."""
     found = []
     while row.status != FAILED:
-        row.put_off(status, error)
+        row.schedule_retry(status, error)
         if row.next_attempt_at is not None:
             found.append((row.next_attempt_at - NOW).total_seconds())
-            row.take()
+            row.begin_attempt()
     return found
 
 
@@ -64,59 +64,59 @@ def test_failed_event_keeps_what_a_retry_needs(row: InboxEvent) -> None:
 
 @pytest.mark.parametrize("edge", [0, 1])
 def test_jitter_is_a_fifth_at_most(row: InboxEvent, monkeypatch: pytest.MonkeyPatch, edge: int) -> None:
-    monkeypatch.setattr(inbox.random, "uniform", lambda *ends: ends[edge])
-    row.put_off(RETRYING, RuntimeError("no"))
+    monkeypatch.setattr(inbox_models.random, "uniform", lambda *ends: ends[edge])
+    row.schedule_retry(RETRYING, RuntimeError("no"))
     assert row.next_attempt_at == NOW + timedelta(seconds=[4, 6][edge])
 
 
 def test_error_is_kept_with_its_traceback(row: InboxEvent) -> None:
     with pytest.raises(RuntimeError) as raised:
         fail()
-    row.put_off(RETRYING, raised.value)
+    row.schedule_retry(RETRYING, raised.value)
     assert row.error == "RuntimeError: no such column"
     assert row.traceback is not None
     assert "in fail" in row.traceback
 
 
 def test_waiting_is_no_fault_and_has_no_traceback(row: InboxEvent) -> None:
-    row.put_off(RETRYING, RuntimeError("no"))
-    row.put_off(WAITING, NotYet("chk_1 has not arrived"))
+    row.schedule_retry(RETRYING, RuntimeError("no"))
+    row.schedule_retry(WAITING, NotYet("chk_1 has not arrived"))
     assert (row.status, row.error, row.traceback) == (WAITING, "NotYet: chk_1 has not arrived", None)
 
 
 def test_fault_after_a_long_wait_is_tried_again(row: InboxEvent) -> None:
     for _ in range(7):
-        row.put_off(WAITING, NotYet("the order"))
-        row.take()
-    row.put_off(RETRYING, RuntimeError("a lock, a deploy"))
+        row.schedule_retry(WAITING, NotYet("the order"))
+        row.begin_attempt()
+    row.schedule_retry(RETRYING, RuntimeError("a lock, a deploy"))
     assert row.status == RETRYING
 
 
 def test_what_its_worker_never_survives_ends_as_failed(row: InboxEvent) -> None:
     """Nobody tells the outcome of an attempt: a lease first, then the schedule, then no more."""
-    row.put_off(RETRYING, RuntimeError("no"))
+    row.schedule_retry(RETRYING, RuntimeError("no"))
     found = []
     while row.status != FAILED:
-        row.take()
+        row.begin_attempt()
         if row.next_attempt_at is not None:
             found.append((row.next_attempt_at - NOW).total_seconds())
-    lease = inbox.LEASE.total_seconds()
+    lease = inbox_models.CLAIM_LEASE.total_seconds()
     assert found == [lease, *SECONDS[RETRYING][2:], lease, lease]
-    assert (row.error, row.finished_at, row.body) == (inbox.INTERRUPTED, NOW, b"{}")
+    assert (row.error, row.finished_at, row.body) == (inbox_models.INTERRUPTED, NOW, b"{}")
 
 
 def test_neighbour_interrupted_in_its_last_attempt_has_another(row: InboxEvent) -> None:
     row.attempts = len(SECONDS[RETRYING])
-    row.take()
-    row.take()
+    row.begin_attempt()
+    row.begin_attempt()
     assert row.status == RETRYING
-    row.put_off(RETRYING, RuntimeError("no"))
+    row.schedule_retry(RETRYING, RuntimeError("no"))
     assert row.status == FAILED
 
 
 @pytest.mark.parametrize("status", [DONE, IGNORED])
 def test_handled_event_drops_its_payload(row: InboxEvent, status: str) -> None:
-    row.put_off(RETRYING, RuntimeError("no"))
+    row.schedule_retry(RETRYING, RuntimeError("no"))
     row.finish(status, "not ours" if status == IGNORED else None)
     assert (row.status, row.finished_at, row.next_attempt_at) == (status, NOW, None)
     assert (row.body, row.headers, row.traceback) == (None, None, None)
@@ -126,10 +126,10 @@ def test_handled_event_drops_its_payload(row: InboxEvent, status: str) -> None:
 
 
 def test_discarded_event_keeps_its_payload_and_error(row: InboxEvent) -> None:
-    row.put_off(RETRYING, RuntimeError("no"))
+    row.schedule_retry(RETRYING, RuntimeError("no"))
     row.finish(DISCARDED)
     assert (row.status, row.body, row.error) == (DISCARDED, b"{}", "RuntimeError: no")
 
 
 def test_traces_outlive_stripes_list() -> None:
-    assert timedelta(days=30) < inbox.KEPT
+    assert timedelta(days=30) < inbox.RETENTION

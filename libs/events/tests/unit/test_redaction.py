@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from events import catalogue, redaction
-from events.redaction import redacted
+from events.messaging import contracts, redaction
+from events.messaging.redaction import redacted
 from events.testing.stripe import charge, checkout_session, dispute, payment_intent, refund, stripe_event, to_bytes
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -71,20 +71,20 @@ def test_failed_attempt_keeps_why() -> None:
     assert error == {"code": "card_declined", "charge": "ch_1", "payment_method": None}
 
 
-@pytest.mark.parametrize(("event_type", "version"), catalogue.SCHEMAS)
+@pytest.mark.parametrize(("event_type", "version"), contracts.SCHEMAS)
 def test_own_event_without_her_still_fits_its_schema(event_type: str, version: int) -> None:
     golden = json.loads((CONTRACTS / f"{event_type}.v{version}.json").read_text("utf-8"))
     without = orjson.loads(redacted(event_type, orjson.dumps(golden)))
-    assert catalogue.load(event_type, version, without)
-    assert {name for name in golden if without[name] != golden[name]} <= redaction.OWN
-    assert not [name for name in redaction.OWN & golden.keys() if without[name] is not None]
+    assert contracts.load(event_type, version, without)
+    assert {name for name in golden if without[name] != golden[name]} <= redaction.OWN_FIELDS
+    assert not [name for name in redaction.OWN_FIELDS & golden.keys() if without[name] is not None]
 
 
-@pytest.mark.parametrize(("event_type", "version"), catalogue.SCHEMAS)
+@pytest.mark.parametrize(("event_type", "version"), contracts.SCHEMAS)
 def test_field_that_sounds_personal_is_among_those_that_are_erased(event_type: str, version: int) -> None:
     personal = re.compile("email|phone|address|customer_|recipient|url|tracking|locale|street|city|postal")
-    fields = catalogue.SCHEMAS[event_type, version].fields
-    assert {name for name in fields if personal.search(name)} <= redaction.OWN
+    fields = contracts.SCHEMAS[event_type, version].fields
+    assert {name for name in fields if personal.search(name)} <= redaction.OWN_FIELDS
 
 
 def test_body_that_bears_nobody_stays_as_it_was_written() -> None:

@@ -1,8 +1,8 @@
 from importlib import import_module
 
 import pytest
-from events import topology
-from events.catalogue import SCHEMAS
+from events.messaging import topology
+from events.messaging.contracts import SCHEMAS
 
 SERVICES = sorted(topology.BINDINGS)
 

@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-from events import tracing
-from events.tracing import HEADER
+from events.observability import tracing
+from events.observability.tracing import HEADER
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor

@@ -6,18 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from events import auth, inbox_api
 from events.config import Common
-from events.web import (
-    PageArgs,
-    Problem,
-    create_app,
-    create_health_app,
-    decode_cursor,
-    encode_cursor,
-    operator_required,
-    service_required,
-)
+from events.operations import inbox_api
+from events.web import auth
+from events.web.app import create_app
+from events.web.auth import operator_required, service_required
+from events.web.health import create_health_app
+from events.web.pagination import PageArgs, decode_cursor, encode_cursor
+from events.web.problems import Problem
 from flask import g
 from flask.testing import FlaskClient
 from flask_smorest import Blueprint

@@ -95,21 +95,21 @@ def test_status_and_giving_up(client: Any) -> None:
     assert (shown["status"], shown["session_id"], shown["amount_total"]) == ("open", "cs_test_1", 5488)
     assert "url" not in shown
     for _ in range(2):
-        answer = client.post(f"/checkout/sessions/{checkout_id}/expire")
+        answer = client.post(f"/checkout/sessions/{checkout_id}/cancel")
         assert (answer.status_code, answer.json["status"]) == (200, "canceled")
 
 
 def test_paid_checkout_cannot_be_given_up(client: Any, world: Any) -> None:
     checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
     world.stripe.pay("cs_test_1")
-    answer = client.post(f"/checkout/sessions/{checkout_id}/expire")
+    answer = client.post(f"/checkout/sessions/{checkout_id}/cancel")
     assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:already-paid")
     assert client.get(f"/checkout/sessions/{checkout_id}").json["status"] == "complete"
 
 
 def test_unknown_checkout_is_not_found(client: Any) -> None:
     assert client.get("/checkout/sessions/chk_none").status_code == 404
-    assert client.post("/checkout/sessions/chk_none/expire").status_code == 404
+    assert client.post("/checkout/sessions/chk_none/cancel").status_code == 404
 
 
 def test_documented_and_healthy(client: Any) -> None:

@@ -57,11 +57,11 @@ def test_pages(client: Any) -> None:
 
 def test_operator_changes_a_product(client: Any) -> None:
     for _ in range(2):
-        answer = client.put("/products/TEE-L", json=TEE, headers=OPERATOR)
+        answer = client.put("/catalog/products/TEE-L", json=TEE, headers=OPERATOR)
         assert answer.status_code == 200
         assert answer.json["prices"] == {"eur": 2599}
     assert "TEE-L" in [item["sku"] for item in client.get("/products").json["items"]]
-    client.put("/products/TEE-L", json=TEE | {"active": False}, headers=OPERATOR)
+    client.put("/catalog/products/TEE-L", json=TEE | {"active": False}, headers=OPERATOR)
     assert "TEE-L" not in [item["sku"] for item in client.get("/products").json["items"]]
 
 
@@ -70,27 +70,27 @@ def test_operator_changes_a_product(client: Any) -> None:
     [{"prices": {"isk": 150}}, {"prices": {"eur": 0}}, {"prices": {"eur": 1.5}}, {"prices": {"xyz": 1}}, {"x": 1}],
 )
 def test_bad_product_is_refused(client: Any, change: dict[str, Any]) -> None:
-    assert client.put("/products/TEE-L", json=TEE | change, headers=OPERATOR).status_code == 422
-    assert client.put("/products/T%20L", json=TEE, headers=OPERATOR).status_code == 422
+    assert client.put("/catalog/products/TEE-L", json=TEE | change, headers=OPERATOR).status_code == 422
+    assert client.put("/catalog/products/T%20L", json=TEE, headers=OPERATOR).status_code == 422
 
 
 def test_changes_want_an_operator(client: Any) -> None:
-    assert client.put("/products/TEE-L", json=TEE).status_code == 401
-    assert client.put("/discounts/SPRING", json={"percent_off": 10}).status_code == 401
+    assert client.put("/catalog/products/TEE-L", json=TEE).status_code == 401
+    assert client.put("/catalog/discounts/SPRING", json={"percent_off": 10}).status_code == 401
 
 
 def test_discount_is_made_and_used(client: Any) -> None:
-    assert client.put("/discounts/Spring", json={"percent_off": 10}, headers=OPERATOR).json["code"] == "SPRING"
+    assert client.put("/catalog/discounts/Spring", json={"percent_off": 10}, headers=OPERATOR).json["code"] == "SPRING"
     cart = {"items": [{"sku": "TEE-M", "quantity": 1}, {"sku": "CAP", "quantity": 1}], "discount_code": " spring"}
     body = client.post("/checkout/sessions", json=cart).json
     assert (body["amount_subtotal"], body["amount_discount"], body["amount_total"]) == (4249, 425, 4314)
-    client.put("/discounts/spring", json={"percent_off": 10, "active": False}, headers=OPERATOR)
+    client.put("/catalog/discounts/spring", json={"percent_off": 10, "active": False}, headers=OPERATOR)
     assert client.post("/checkout/sessions", json=cart).status_code == 422
 
 
 @pytest.mark.parametrize("discount", [{}, {"percent_off": 10, "amounts_off": {"eur": 5}}, {"percent_off": 101}])
 def test_bad_discount_is_refused(client: Any, discount: dict[str, Any]) -> None:
-    assert client.put("/discounts/SPRING", json=discount, headers=OPERATOR).status_code == 422
+    assert client.put("/catalog/discounts/SPRING", json=discount, headers=OPERATOR).status_code == 422
 
 
 def test_lines_bear_their_share_of_the_discount(world: Any) -> None:
@@ -171,8 +171,8 @@ SLOW = {"name": "By ship", "amounts": {"eur": 300}, "free_from": {"eur": 2000}, 
 
 
 def test_operator_changes_the_shipping_and_customers_see_it(client: Any) -> None:
-    assert client.put("/shipping-options/slow", json=SLOW).status_code == 401
-    answer = client.put("/shipping-options/slow", json=SLOW | {"countries": ["US"]}, headers=OPERATOR)
+    assert client.put("/catalog/shipping-options/slow", json=SLOW).status_code == 401
+    answer = client.put("/catalog/shipping-options/slow", json=SLOW | {"countries": ["US"]}, headers=OPERATOR)
     assert (answer.status_code, answer.json["id"]) == (200, "slow")
     slow, standard = client.get("/shipping-options").json["items"]
     assert slow == {
@@ -185,7 +185,7 @@ def test_operator_changes_the_shipping_and_customers_see_it(client: Any) -> None
 
 @pytest.mark.parametrize("change", [{"max_days": 3}, {"countries": ["us"]}, {"amounts": {"isk": 150}}, {"name": ""}])
 def test_bad_shipping_is_refused(client: Any, change: dict[str, Any]) -> None:
-    assert client.put("/shipping-options/slow", json=SLOW | change, headers=OPERATOR).status_code == 422
+    assert client.put("/catalog/shipping-options/slow", json=SLOW | change, headers=OPERATOR).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,15 @@ def test_bad_shipping_is_refused(client: Any, change: dict[str, Any]) -> None:
      {"starts_at": "2026-05-04T10:00:00Z", "ends_at": "2026-05-04T10:00:00Z"}],
 )  # fmt: skip
 def test_bad_limits_are_refused(client: Any, change: dict[str, Any]) -> None:
-    assert client.put("/discounts/SPRING", json={"percent_off": 5} | change, headers=OPERATOR).status_code == 422
+    assert (
+        client.put("/catalog/discounts/SPRING", json={"percent_off": 5} | change, headers=OPERATOR).status_code == 422
+    )
 
 
 def test_cheapest_shipping_is_what_costs_least_for_the_cart(client: Any, world: Any) -> None:
-    client.put("/shipping-options/dear", json=SLOW | {"amounts": {"eur": 900}, "countries": ["DE"]}, headers=OPERATOR)
+    client.put(
+        "/catalog/shipping-options/dear", json=SLOW | {"amounts": {"eur": 900}, "countries": ["DE"]}, headers=OPERATOR
+    )
     body = client.post("/checkout/sessions", json={"items": [{"sku": "TEE-M", "quantity": 1}]}).json
     assert body["amount_shipping"] == 0
     assert world.stripe.params[-1]["shipping_address_collection"] == {"allowed_countries": {"0": "DE"}}
@@ -206,7 +210,7 @@ def test_cheapest_shipping_is_what_costs_least_for_the_cart(client: Any, world: 
 
 def test_promotion_codes_are_offered_where_no_discount_of_ours_is(client: Any, world: Any) -> None:
     world.checkouts._config = replace(world.config, promotion_codes=True)
-    client.put("/discounts/SPRING", json={"percent_off": 10}, headers=OPERATOR)
+    client.put("/catalog/discounts/SPRING", json={"percent_off": 10}, headers=OPERATOR)
     cart = {"items": [{"sku": "TEE-M", "quantity": 1}]}
     for wish in (cart, cart | {"discount_code": "SPRING"}):
         assert client.post("/checkout/sessions", json=wish).status_code == 201

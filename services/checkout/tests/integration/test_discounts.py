@@ -221,12 +221,12 @@ def test_operator_may_raise_the_limit_and_sees_the_counts(world: Any, put: Any) 
     buy(world, "key-2")
     headers = {"Authorization": "Bearer operator-token-0123"}
     client = world.app().test_client()
-    shown = client.get("/discounts/spring", headers=headers).json
+    shown = client.get("/catalog/discounts/spring", headers=headers).json
     assert (shown["used"], shown["held"], shown["limit_total"], shown["percent_off"]) == (1, 1, 2, 10)
-    assert client.get("/discounts", headers=headers).json == {"items": [shown], "next_cursor": None}
-    assert client.put("/discounts/spring", json={"percent_off": 20}, headers=headers).json["used"] == 1
-    assert client.get("/discounts/none", headers=headers).status_code == 404
-    assert client.get("/discounts").status_code == 401
+    assert client.get("/catalog/discounts", headers=headers).json == {"items": [shown], "next_cursor": None}
+    assert client.put("/catalog/discounts/spring", json={"percent_off": 20}, headers=headers).json["used"] == 1
+    assert client.get("/catalog/discounts/none", headers=headers).status_code == 404
+    assert client.get("/catalog/discounts").status_code == 401
 
 
 def test_repeat_of_the_request_holds_one_use(any_world: Any, put: Any) -> None:

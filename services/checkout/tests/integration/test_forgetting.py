@@ -7,12 +7,12 @@ import pytest
 from checkout import discounts, handlers, models
 from checkout.models import Discount, DiscountUse
 from checkout.problems import CheckoutExpired
-from events.database import Database
-from events.envelope import Event, own_event
+from events.database.engine import Database
 from events.errors import NotYet
-from events.handlers import Handlers
-from events.inbox import InboxEvent
-from events.runner import Runner
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.runner import Runner
 from events.testing import deliver, outbox_events
 from events.testing.columns import columns_with
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
@@ -25,8 +25,8 @@ CREATE = "/v1/checkout/sessions"
 
 
 def forgotten(checkout_id: str, again: str = "") -> Event:
-    data = {"order_id": "ord_1", "checkout_id": checkout_id, "forgotten_at": datetime(2026, 11, 3, tzinfo=UTC)}
-    return own_event("orders.customer.forgotten", data, correlation_id=checkout_id, event_id=f"evt_forgotten{again}")
+    data = {"order_id": "ord_1", "checkout_id": checkout_id, "erased_at": datetime(2026, 11, 3, tzinfo=UTC)}
+    return own_event("orders.customer.erased", data, correlation_id=checkout_id, event_id=f"evt_forgotten{again}")
 
 
 def forget(world: Any, checkout_id: str, again: str = "") -> str:
@@ -174,7 +174,7 @@ def test_start_that_is_announced_in_the_same_transaction_says_nothing_of_her(wor
         world.start(**WISH)
     checkout_id = world.row().id
     Runner(world.database, handlers.handlers).handle([completed(checkout_id), forgotten(checkout_id)])
-    assert world.announced() == ["checkout.session.started"]
+    assert world.announced() == ["checkout.checkout.started"]
     assert columns_with(world.database, *HER) == []
 
 

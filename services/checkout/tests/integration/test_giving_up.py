@@ -11,7 +11,7 @@ def test_given_up_checkout_frees_the_stock_and_is_announced(any_world: Any) -> N
     assert any_world.checkouts.give_up(checkout.id).status == models.CANCELED
     assert any_world.stripe.sessions["cs_test_1"]["status"] == "expired"
     assert any_world.inventory.reservations == {}
-    assert any_world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert any_world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
 
 
 def test_repeat_changes_nothing(world: Any) -> None:
@@ -31,7 +31,7 @@ def test_webhook_that_is_faster_than_stripes_answer_does_not_make_it_an_expiry(w
     world.stripe.after = tell_first
     assert world.checkouts.give_up(checkout.id).status == models.CANCELED
     assert world.inventory.reservations == {}
-    assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
 
 
 def test_payment_that_was_faster_wins(any_world: Any) -> None:
@@ -41,7 +41,7 @@ def test_payment_that_was_faster_wins(any_world: Any) -> None:
         any_world.checkouts.give_up(checkout.id)
     assert any_world.row().status == models.COMPLETE
     assert any_world.inventory.reservations.keys() == {checkout.id}
-    assert any_world.announced() == ["checkout.session.started"]
+    assert any_world.announced() == ["checkout.checkout.started"]
     with pytest.raises(AlreadyPaid):
         any_world.checkouts.give_up(checkout.id)
 
@@ -52,7 +52,7 @@ def test_crash_after_stripe_had_ended_it_is_made_good_by_a_repeat(world: Any, cr
     with pytest.raises(crash.error):
         world.checkouts.give_up(checkout.id)
     assert world.checkouts.give_up(checkout.id).status == models.CANCELED
-    assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
 
 
 def test_inventory_outage_does_not_keep_it_from_ending(world: Any) -> None:

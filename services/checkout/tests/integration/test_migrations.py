@@ -3,7 +3,7 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from checkout.models import CHAINS
-from events.migrations import downgrade, migrate
+from events.database.migrations import downgrade, migrate
 from sqlalchemy import inspect
 
 

@@ -25,7 +25,7 @@ CREATE = "/v1/checkout/sessions"
 def assert_made_once(world: Any) -> None:
     assert len(world.inventory.reservations) == 1
     assert len(world.stripe.sessions) == 1
-    assert world.announced() == ["checkout.session.started"]
+    assert world.announced() == ["checkout.checkout.started"]
     assert world.row().status == models.OPEN
 
 

@@ -37,7 +37,7 @@ def test_session_of_a_dead_request_is_ended_and_its_stock_freed(any_world: Any, 
     assert any_world.row().check_at is None
     assert any_world.inventory.reservations == {}
     assert [session["status"] for session in any_world.stripe.sessions.values()] == ["expired"]
-    assert any_world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert any_world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
     with pytest.raises(CheckoutExpired):
         any_world.start()
 
@@ -71,7 +71,7 @@ def test_interrupted_sweep_is_gone_on_with(any_world: Any, crash: Any) -> None:
         sweep(any_world, minutes=10)
     assert any_world.row().check_at is None
     assert [session["status"] for session in any_world.stripe.sessions.values()] == ["expired"]
-    assert any_world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert any_world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
 
 
 def test_stock_is_freed_even_while_stripe_is_away(world: Any, crash: Any) -> None:
@@ -130,7 +130,7 @@ def test_request_that_was_slower_at_stripe_gets_no_open_session(world: Any, monk
     with pytest.raises(CheckoutExpired):
         world.start()
     assert [session["status"] for session in world.stripe.sessions.values()] == ["expired"]
-    assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_status_follows_stripe(any_world: Any, kind: str, status: str) -> None:
     assert any_world.tell(kind, checkout.id) == "done"
     assert any_world.row().status == status
     assert any_world.row().check_at is None
-    assert any_world.announced() == ["checkout.session.started"]
+    assert any_world.announced() == ["checkout.checkout.started"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_session_of_an_interrupted_request_is_adopted(any_world: Any, crash: Any
     any_world.tell(kind, any_world.row().id)
     any_world.tell(kind, any_world.row().id)
     assert (any_world.row().status, any_world.row().session_id) == (status, "cs_test_1")
-    assert any_world.announced() == ["checkout.session.started"]
+    assert any_world.announced() == ["checkout.checkout.started"]
 
 
 def test_session_of_an_abandoned_request_is_announced_as_canceled(world: Any, crash: Any) -> None:
@@ -77,4 +77,4 @@ def test_session_of_an_abandoned_request_is_announced_as_canceled(world: Any, cr
     checkout = world.checkouts.give_up(world.row().id)
     world.tell("expired", checkout.id)
     assert world.row().status == models.ABANDONED
-    assert world.announced() == ["checkout.session.started", "checkout.session.canceled"]
+    assert world.announced() == ["checkout.checkout.started", "checkout.checkout.canceled"]

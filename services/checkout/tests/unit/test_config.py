@@ -12,8 +12,8 @@ GIVEN = {
     "SHOP_URL": "https://Shop.test/start",
 }
 OPTIONAL = (
-    "ALLOWED_ORIGINS", "SESSION_MINUTES", "STRIPE_API_BASE", "SHIPPING_COUNTRIES", "BILLING_ADDRESS", "MAX_LINES",
-    "DEFAULT_CURRENCY", "COLLECT_PHONE", "PROMOTION_CODES",
+    "ALLOWED_ORIGINS", "CHECKOUT_SESSION_MINUTES", "STRIPE_API_BASE", "SHIPPING_COUNTRIES", "BILLING_ADDRESS",
+    "MAX_LINES", "DEFAULT_CURRENCY", "COLLECT_PHONE", "ALLOW_PROMOTION_CODES",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_everything_missing_is_named(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_values_are_named(environment: pytest.MonkeyPatch) -> None:
-    bad = {"SESSION_MINUTES": "29", "ALLOWED_ORIGINS": "https://a.test,b.test", "STRIPE_API_BASE": "ftp://x"}
+    bad = {"CHECKOUT_SESSION_MINUTES": "29", "ALLOWED_ORIGINS": "https://a.test,b.test", "STRIPE_API_BASE": "ftp://x"}
     bad |= {"SHIPPING_COUNTRIES": "DE,at", "BILLING_ADDRESS": "never", "MAX_LINES": "101", "DEFAULT_CURRENCY": "xyz"}
     for name, value in (GIVEN | bad).items():
         environment.setenv(name, value)

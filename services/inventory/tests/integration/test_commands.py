@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from events.database import Database
+from events.database.engine import Database
 from inventory.__main__ import main
 from inventory.config import Config
 from inventory.models import Stock

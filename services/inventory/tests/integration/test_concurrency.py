@@ -9,8 +9,8 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.runner import Runner
+from events.database.engine import Database
+from events.messaging.runner import Runner
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until

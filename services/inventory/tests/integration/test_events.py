@@ -4,9 +4,9 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.envelope import Event
-from events.inbox import InboxEvent
+from events.database.engine import Database
+from events.messaging.event import Event
+from events.messaging.inbox_models import InboxEvent
 from events.testing import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import DELAYED, handlers

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from events.database import Database
+from events.database.engine import Database
 from events.testing import outbox_events
 from events.testing.fixtures import MakeDatabase
 from inventory import low_stock, reservations

@@ -1,6 +1,6 @@
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from events.migrations import downgrade, migrate
+from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from inventory.models import CHAINS
 from sqlalchemy import inspect

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from events.database import Database
+from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from inventory import reservations
 from inventory.models import CHAINS

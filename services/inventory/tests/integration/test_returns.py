@@ -5,8 +5,8 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.envelope import Event, own_event
+from events.database.engine import Database
+from events.messaging.event import Event, own_event
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event

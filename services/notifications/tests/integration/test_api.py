@@ -125,7 +125,7 @@ def test_failed_mail_can_be_sent_again_and_pending_one_need_not(small_world, cli
 
 def test_unknown_notification(client):
     answer = client.post("/notifications/eml_none/resend", headers=AUTHORIZED)
-    assert (answer.status_code, answer.json["type"]) == (404, "urn:clozit:problem:unknown-notification")
+    assert (answer.status_code, answer.json["type"]) == (404, "urn:clozit:problem:notification-not-found")
 
 
 def test_openapi_and_health(client):

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from events.envelope import Event, own_event
-from events.handlers import Handlers
-from events.runner import Runner
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.runner import Runner
 from events.testing import deliver
 from events.testing.columns import columns_with
 from notifications.config import Config
@@ -25,8 +25,8 @@ ALL = (
 
 
 def forgotten(again: str = "") -> Event:
-    data = {"order_id": "ord_1", "checkout_id": "chk_1", "forgotten_at": FORGOTTEN_AT}
-    return own_event("orders.customer.forgotten", data, correlation_id="chk_1", event_id=f"evt_forgotten{again}")
+    data = {"order_id": "ord_1", "checkout_id": "chk_1", "erased_at": FORGOTTEN_AT}
+    return own_event("orders.customer.erased", data, correlation_id="chk_1", event_id=f"evt_forgotten{again}")
 
 
 def hers(world: Any, event_type: str, **changes: Any) -> Event:
@@ -135,7 +135,7 @@ def test_mail_to_her_cannot_be_sent_again_while_one_to_staff_can(small_world: An
     mails = by_kind(small_world)
     with small_world.database.begin() as session, pytest.raises(Problem) as refused:
         resend(session, mails["order_confirmed"].id, "zoe")
-    assert (refused.value.status, refused.value.kind) == (409, "customer-forgotten")
+    assert (refused.value.status, refused.value.kind) == (409, "customer-erased")
     with small_world.database.begin() as session:
         assert resend(session, mails["staff_review"].id, "zoe").status == "pending"
 

@@ -1,6 +1,6 @@
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from events.migrations import downgrade, migrate
+from events.database.migrations import downgrade, migrate
 from notifications.models import CHAINS, Base
 from sqlalchemy import inspect, text
 

@@ -12,7 +12,7 @@ EVENTS = {
     "orders.payment.failed": "payment_failed",
     "orders.order.expired": "abandoned_cart",
     "orders.review.opened": "staff_review",
-    "orders.review.settled": "staff_review_settled",
+    "orders.review.resolved": "staff_review_settled",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
     "orders.refund.failed": "staff_refund_failed",

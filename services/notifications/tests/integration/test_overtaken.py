@@ -20,8 +20,8 @@ OPENED = ("orders.review.opened", {"reason": "oversold"})
     [
         ([("orders.refund.succeeded", {}), ("orders.refund.failed", {})], FAILED_REFUND),
         ([(f"orders.dispute.{verb}", {}) for verb in ("opened", "updated", "closed")], CLOSED),
-        ([OPENED, ("orders.review.settled", {"settled_by": "zoe"})], BY_A_PERSON),
-        ([OPENED, ("orders.review.settled", {"settled_by": "policy"})], BY_POLICY),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "zoe"})], BY_A_PERSON),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "policy"})], BY_POLICY),
     ],
 )
 def test_later_word_keeps_back_what_it_contradicts(small_world, events, states):
@@ -39,12 +39,12 @@ def test_another_refund_dispute_or_review_is_not_kept_back(small_world):
     small_world.tell("orders.dispute.opened", dispute_id="du_1")
     small_world.tell("orders.dispute.closed", dispute_id="du_2")
     small_world.tell("orders.review.opened", reason="oversold")
-    small_world.tell("orders.review.settled", reason="duplicate-payment")
+    small_world.tell("orders.review.resolved", reason="duplicate-payment")
     assert {email.status for email in small_world.emails()} == {"pending"}
 
 
 def test_review_that_a_person_settled_says_by_whom(small_world):
-    small_world.tell("orders.review.settled", settled_by="zoe")
+    small_world.tell("orders.review.resolved", resolved_by="zoe")
     (email,) = small_world.emails()
     assert (email.status, email.error) == ("suppressed", "settled by zoe: nobody has to be told")
     assert small_world.sender.run() == 0

@@ -14,7 +14,7 @@ GOOD = {
     "STAFF_EMAIL": "staff@shop.example",
 }
 STAFF = ("STAFF_DIGEST", "STAFF_LOCALE", "STAFF_ORDER_URL")
-NAMES = (*GOOD, *STAFF, "SHOP_URL", "SHOP_NAME", "TEMPLATES", "ABANDONED_CART_DELAY", "PORT")
+NAMES = (*GOOD, *STAFF, "SHOP_URL", "SHOP_NAME", "TEMPLATES_DIR", "ABANDONED_CART_DELAY", "PORT")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_every_bad_value_is_named_and_no_password_shown(environment):
         "SHOP_URL": "javascript:x",
         "STAFF_DIGEST": "sometimes",
         "STAFF_ORDER_URL": "https://staff.example/orders",
-        "TEMPLATES": "/nowhere",
+        "TEMPLATES_DIR": "/nowhere",
         "ABANDONED_CART_DELAY": "-1",
     }
     environment(**bad)

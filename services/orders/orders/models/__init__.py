@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from events.migrations import INBOX, OUTBOX, Chain
+from events.database.migrations import Chain
+from events.messaging.chains import INBOX, OUTBOX
 
 from orders.models.base import Base
 from orders.models.money import (

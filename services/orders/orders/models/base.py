@@ -1,6 +1,6 @@
 """What all tables of the orders share."""
 
-from events.database import metadata
+from events.database.types import metadata
 from sqlalchemy.orm import DeclarativeBase
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from events.database import Json, UtcDateTime, utcnow
+from events.clock import utcnow
+from events.database.types import Json, UtcDateTime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -126,7 +127,7 @@ class RefundIntention(Base):
     answered.
     """
 
-    __tablename__ = "refund_intentions"
+    __tablename__ = "refund_requests"
     __table_args__ = (
         UniqueConstraint("order_id", "idempotency_key"),
         CheckConstraint(

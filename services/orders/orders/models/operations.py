@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from events.database import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime
 from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,7 +23,7 @@ class Review(Base):
     __tablename__ = "reviews"
     __table_args__ = (
         CheckConstraint("decision IN ('accept','refund','cancel')", name="decision"),
-        CheckConstraint("(decision IS NULL) = (settled_at IS NULL)", name="settled"),
+        CheckConstraint("(decision IS NULL) = (resolved_at IS NULL)", name="settled"),
     )
 
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), primary_key=True)
@@ -33,8 +33,8 @@ class Review(Base):
     missing: Mapped[dict[str, int]] = mapped_column(Json())
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime())
     decision: Mapped[str | None] = mapped_column(String(16))
-    settled_by: Mapped[str | None] = mapped_column(String(128))
-    settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    resolved_by: Mapped[str | None] = mapped_column(String(128))
+    resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     note: Mapped[str | None] = mapped_column(Text())
 
     @property

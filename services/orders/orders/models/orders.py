@@ -12,7 +12,8 @@ What became of the money and the goods afterwards stands beside it, derived from
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from events.database import Json, UtcDateTime, utcnow
+from events.clock import utcnow
+from events.database.types import Json, UtcDateTime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -104,7 +105,7 @@ class Order(Base):
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    forgotten_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
@@ -145,7 +146,7 @@ class Order(Base):
 
     def meet_customer(self, session: dict[str, Any]) -> None:
         """What Stripe asked the customer for on its page; what the shop knew before stays. Nobody who is forgotten."""
-        if self.forgotten_at is not None:
+        if self.erased_at is not None:
             return
         details = session.get("customer_details") or {}
         if (email := details.get("email")) and not self.customer_email:
@@ -159,7 +160,7 @@ class Order(Base):
 
     def forget_customer(self, at: datetime) -> None:
         """Erase who she is; what was bought, agreed and paid stays, and so does where its taxes are owed."""
-        self.forgotten_at = self.forgotten_at or at
+        self.erased_at = self.erased_at or at
         for name in PERSONAL:
             setattr(self, name, None)
         if self.shipping_address:

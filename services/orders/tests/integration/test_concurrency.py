@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from events.envelope import Event
-from events.inbox import InboxEvent
-from events.runner import Runner
+from events.messaging.event import Event
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.runner import Runner
 from events.testing.fixtures import MakeDatabase
 from orders.handlers import handlers
 from orders.models import CHAINS

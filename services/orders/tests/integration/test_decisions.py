@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.envelope import Event
-from events.migrations import downgrade, migrate
+from events.database.engine import Database
+from events.database.migrations import downgrade, migrate
+from events.messaging.event import Event
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
@@ -24,7 +24,7 @@ class Stripe:
 
     def create(self, intention: RefundIntention) -> dict[str, Any]:
         made = {"id": f"re_{intention.id}", "amount": intention.amount, "currency": intention.currency}
-        about = {"payment_intent": intention.payment_id, "metadata": {"refund_intention": intention.id}}
+        about = {"payment_intent": intention.payment_id, "metadata": {"refund_request": intention.id}}
         return {**made, **about, "status": "succeeded", "created": 1_793_600_000}
 
     def find(self, _intention: RefundIntention) -> None:
@@ -51,24 +51,24 @@ def returned(desk: Any) -> list[Any]:
 
 def test_accepted_review_confirms_the_order_and_lets_it_ship(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.completed(amount_total=5700))
-    assert kind(act(client, desk, "fulfillment")) == (409, "order-needs-review")
+    assert kind(act(client, desk, "shipments")) == (409, "order-needs-review")
     answer = act(client, desk, "review", decision="accept", note="38 cents are fine")
     assert (answer.status_code, answer.get_json()["needs_review"]) == (200, False)
-    assert desk.types() == ["orders.review.opened", "orders.review.settled", "orders.order.paid"]
+    assert desk.types() == ["orders.review.opened", "orders.review.resolved", "orders.order.paid"]
     assert act(client, desk, "review", decision="accept").status_code == 200, "the same once more"
-    assert kind(act(client, desk, "review", decision="refund")) == (409, "review-settled")
+    assert kind(act(client, desk, "review", decision="refund")) == (409, "review-resolved")
     assert len(desk.types()) == 3
-    assert act(client, desk, "fulfillment").status_code == 201
+    assert act(client, desk, "shipments").status_code == 201
     assert "ana accepted the order as it is: it may ship (amount-mismatch). “38 cents are fine”" in desk.story()
 
 
 def test_refunded_review_gives_back_the_money_and_what_was_there(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.oversold(), bought.completed())
     body = act(client, desk, "review", decision="refund").get_json()
-    assert (body["amount_refunded"], body["refund_status"], body["reviews"][0]["settled_by"]) == (5738, "full", "ana")
+    assert (body["amount_refunded"], body["refund_status"], body["reviews"][0]["resolved_by"]) == (5738, "full", "ana")
     assert returned(desk) == [[{"sku": "TEE-M", "quantity": 1}, {"sku": "SOCK", "quantity": 1}]], "one tee was missing"
     assert "orders.order.paid" not in desk.types()
-    assert kind(act(client, desk, "fulfillment")) == (409, "order-held")
+    assert kind(act(client, desk, "shipments")) == (409, "order-held")
     desk.tell(bought.oversold("again"))
     assert not desk.order().needs_review, "what is settled stays settled"
 
@@ -76,15 +76,15 @@ def test_refunded_review_gives_back_the_money_and_what_was_there(desk: Any, boug
 def test_canceled_review_neither_ships_nor_refunds(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.completed(currency="usd"))
     act(client, desk, "review", decision="cancel")
-    assert (desk.order().intentions, desk.types()) == ([], ["orders.review.opened", "orders.review.settled"])
-    assert kind(act(client, desk, "fulfillment")) == (409, "order-held")
+    assert (desk.order().intentions, desk.types()) == ([], ["orders.review.opened", "orders.review.resolved"])
+    assert kind(act(client, desk, "shipments")) == (409, "order-held")
 
 
 def test_second_payment_goes_back_and_the_order_ships(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.completed(), bought.completed("again", id="cs_2", payment_intent="pi_2"))
     act(client, desk, "review", decision="refund")
     assert [(one.payment_id, one.amount) for one in desk.order().refunds] == [("pi_2", 5738)]
-    assert (returned(desk), act(client, desk, "fulfillment").status_code) == ([], 201)
+    assert (returned(desk), act(client, desk, "shipments").status_code) == ([], 201)
 
 
 def test_nothing_is_settled_that_is_not_open_or_not_paid(desk: Any, bought: Any, client: FlaskClient) -> None:
@@ -102,7 +102,7 @@ def test_policy_refunds_what_cannot_be_fulfilled(desk: Any, bought: Any, databas
         settle_by_policy(database, ["oversold"])
         Refunding(database, Stripe()).resume()  # type: ignore[arg-type]
     order = desk.order()
-    assert (order.refund_status, len(order.refunds), order.reviews[0].settled_by) == ("full", 1, "policy")
+    assert (order.refund_status, len(order.refunds), order.reviews[0].resolved_by) == ("full", 1, "policy")
 
 
 def test_two_operators_settle_once(postgres_database: MakeDatabase, desk_on: Any, bought: Any, config: Any) -> None:
@@ -114,25 +114,25 @@ def test_two_operators_settle_once(postgres_database: MakeDatabase, desk_on: Any
         decisions = ["accept", "refund", "accept", "refund"]
         answers = pool.map(lambda one: act(app.test_client(), desk, "review", decision=one), decisions)
     assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409]
-    assert desk.types().count("orders.review.settled") == 1
+    assert desk.types().count("orders.review.resolved") == 1
     refunded = desk.order().reviews[0].decision == "refund"
     assert (len(desk.order().refunds), desk.types().count("orders.order.paid")) == ((1, 0) if refunded else (0, 1))
 
 
 def test_parcels_until_nothing_is_left(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started())
-    assert kind(act(client, desk, "fulfillment")) == (409, "order-not-paid")
+    assert kind(act(client, desk, "shipments")) == (409, "order-not-paid")
     desk.tell(bought.completed())
     sent = {"carrier": "DHL", "tracking": "JD01", "tracking_url": "https://dhl.example/JD01"}
     one_tee = [{"sku": "TEE-M", "quantity": 1}]
-    first = act(client, desk, "fulfillment", "k1", lines=one_tee, **sent)
+    first = act(client, desk, "shipments", "k1", lines=one_tee, **sent)
     assert (first.status_code, first.get_json()["lines"], desk.order().fulfillment_status) == (201, one_tee, "partial")
-    assert act(client, desk, "fulfillment", "k1", lines=one_tee, **sent).get_json() == first.get_json()
-    assert kind(act(client, desk, "fulfillment", "k1")) == (409, "idempotency-key-reused")
-    too_many = act(client, desk, "fulfillment", lines=[{"sku": "TEE-M", "quantity": 2}])
+    assert act(client, desk, "shipments", "k1", lines=one_tee, **sent).get_json() == first.get_json()
+    assert kind(act(client, desk, "shipments", "k1")) == (409, "idempotency-key-reused")
+    too_many = act(client, desk, "shipments", lines=[{"sku": "TEE-M", "quantity": 2}])
     assert too_many.get_json()["errors"]["lines"]["0"]["quantity"] == ["Only 1 of 2 have not shipped yet."]
-    assert act(client, desk, "fulfillment").get_json()["lines"] == [*one_tee, {"sku": "SOCK", "quantity": 1}]
-    assert kind(act(client, desk, "fulfillment")) == (409, "nothing-to-ship")
+    assert act(client, desk, "shipments").get_json()["lines"] == [*one_tee, {"sku": "SOCK", "quantity": 1}]
+    assert kind(act(client, desk, "shipments")) == (409, "nothing-to-ship")
     told = [event.data for event in desk.published() if event.type == "orders.order.shipped"]
     assert (told[0]["carrier"], told[0]["shipped"]) == ("DHL", one_tee)
     assert [one["is_complete"] for one in told] == [False, True]
@@ -144,14 +144,14 @@ def test_parcels_until_nothing_is_left(desk: Any, bought: Any, client: FlaskClie
 def test_pieces_that_were_refunded_to_the_shelf_do_not_ship(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.completed())
     act(client, desk, "refunds", "k1", lines=[{"sku": "TEE-M", "quantity": 1}], restock=True)
-    assert act(client, desk, "fulfillment").get_json()["lines"][0] == {"sku": "TEE-M", "quantity": 1}
+    assert act(client, desk, "shipments").get_json()["lines"][0] == {"sku": "TEE-M", "quantity": 1}
     assert desk.order().fulfillment_status == "fulfilled"
 
 
 def test_order_that_is_refunded_in_full_does_not_ship(desk: Any, bought: Any, client: FlaskClient) -> None:
     desk.tell(bought.started(), bought.completed())
     act(client, desk, "refunds", "k1")
-    assert kind(act(client, desk, "fulfillment")) == (409, "order-refunded")
+    assert kind(act(client, desk, "shipments")) == (409, "order-refunded")
 
 
 def test_operators_ship_with_the_address_that_the_customer_gave(desk: Any, bought: Any, client: FlaskClient) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from events.migrations import downgrade, migrate
+from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import checkout_session
 from flask.testing import FlaskClient

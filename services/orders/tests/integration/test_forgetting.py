@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from events import outbox
-from events.database import Database
-from events.envelope import Event
-from events.handlers import Handlers
+from events.database.engine import Database
+from events.messaging import outbox
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from events.testing import deliver
 from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
-from events.web import Problem
+from events.web.problems import Problem
 from flask.testing import FlaskClient
 from orders import forgetting, shipments
 from orders.__main__ import main
@@ -47,7 +47,7 @@ def forget(desk: Any, monkeypatch: pytest.MonkeyPatch) -> Forgetting:
 
     def run(*arguments: str, **how: Any) -> Result:
         arguments = arguments or ("--email", " ZOE@example.com ")
-        return CliRunner().invoke(main, ["forget", "--by", "ana", *arguments], **how)
+        return CliRunner().invoke(main, ["erase-customer", "--by", "ana", *arguments], **how)
 
     return run
 
@@ -69,9 +69,7 @@ def live_through(desk: Any, bought: Any) -> None:
     expired = bought.expired(customer_details=DETAILS)
     desk.tell(bought.started(customer_email="zoe@example.com", locale="de"), expired, bought.completed(**WHO))
     intention = ask_for_refund(desk, "her sister called")
-    desk.tell(
-        bought.refund("re_1", 500, metadata={"refund_intention": intention}, instructions_email="zoe@example.com")
-    )
+    desk.tell(bought.refund("re_1", 500, metadata={"refund_request": intention}, instructions_email="zoe@example.com"))
     ship(desk, tracking="TRACK-7", tracking_url="https://dhl.test/TRACK-7")
 
 
@@ -92,7 +90,7 @@ def books(order: Order) -> dict[str, Any]:
 def test_nothing_of_her_stays_and_the_books_do(desk: Any, bought: Any, forget: Forgetting) -> None:
     live_through(desk, bought)
     before = desk.order()
-    assert {"orders.customer_name", "timeline.text", "refund_intentions.note", "shipments.tracking", "outbox.body"} <= (
+    assert {"orders.customer_name", "timeline.text", "refund_requests.note", "shipments.tracking", "outbox.body"} <= (
         set(columns_with(desk.database, *HER))
     )
     done = forget()
@@ -100,7 +98,7 @@ def test_nothing_of_her_stays_and_the_books_do(desk: Any, bought: Any, forget: F
     assert columns_with(desk.database, *HER) == []
     assert books(desk.order()) == books(before)
     assert desk.order().shipping_address == {"country": "DE", "state": None}
-    assert desk.order().forgotten_at is not None
+    assert desk.order().erased_at is not None
 
 
 def test_timeline_tells_the_same_story_without_what_people_wrote(desk: Any, bought: Any, forget: Forgetting) -> None:
@@ -115,9 +113,9 @@ def test_timeline_tells_the_same_story_without_what_people_wrote(desk: Any, boug
 def test_other_services_are_told_the_checkout_and_nothing_of_her(desk: Any, bought: Any, forget: Forgetting) -> None:
     live_through(desk, bought)
     forget()
-    told = [event for event in desk.published() if event.type == "orders.customer.forgotten"]
+    told = [event for event in desk.published() if event.type == "orders.customer.erased"]
     assert [(event.correlation_id, set(event.data)) for event in told] == [
-        ("chk_1", {"order_id", "checkout_id", "forgotten_at"})
+        ("chk_1", {"order_id", "checkout_id", "erased_at"})
     ]
 
 
@@ -139,17 +137,17 @@ def test_forgetting_twice_is_forgetting_once(desk: Any, bought: Any, forget: For
     assert again.exit_code == 0
     assert again.output.startswith("No order bears this address")
     assert (books(desk.order()), desk.types(), desk.story()) == (books(order), types, story)
-    assert desk.order().forgotten_at == order.forgotten_at
+    assert desk.order().erased_at == order.erased_at
 
 
 def test_checkout_named_again_is_told_again(desk: Any, bought: Any, forget: Forgetting) -> None:
     """For a sibling that was restored from a backup of before."""
     live_through(desk, bought)
     forget()
-    at = desk.order().forgotten_at
+    at = desk.order().erased_at
     assert forget("--checkout-id", "chk_1").exit_code == 0
-    assert desk.types().count("orders.customer.forgotten") == 2
-    assert desk.order().forgotten_at == at
+    assert desk.types().count("orders.customer.erased") == 2
+    assert desk.order().erased_at == at
 
 
 def test_late_and_repeated_facts_are_booked_and_bring_nobody_back(desk: Any, bought: Any, forget: Forgetting) -> None:
@@ -219,12 +217,12 @@ def test_money_that_names_no_checkout_is_never_stored_with_a_person(desk: Any, b
 
 
 def test_event_made_from_stripes_object_does_not_bring_her_back(desk: Any, bought: Any, forget: Forgetting) -> None:
-    """As `reconcile --heal` promises it: Stripe still knows her."""
+    """As `reconcile --repair` promises it: Stripe still knows her."""
     desk.tell(bought.started(customer_email="zoe@example.com"), bought.expired())
     forget()
     found = bought.completed(**WHO).object
     with desk.database.begin() as session:
-        outbox.add_stripe(
+        outbox.add_recovered_stripe_event(
             session, "checkout.session.completed", found, event_id="evt_r", correlation_id="chk_1", source="orders"
         )
     assert columns_with(desk.database, *HER) == []
@@ -310,10 +308,10 @@ def test_run_that_dies_anywhere_is_finished_by_the_next(
         dying.setattr(forgetting, where, die_the_second_time)
         forget()
     assert [desk.order(f"chk_{number}").customer_email for number in (1, 2)] == [None, "zoe@example.com"]
-    assert "orders.customer.forgotten" not in desk.types("chk_2")
+    assert "orders.customer.erased" not in desk.types("chk_2")
     forget()
     assert columns_with(desk.database, "zoe@example") == []
-    assert [desk.types(f"chk_{number}").count("orders.customer.forgotten") for number in (1, 2)] == [1, 1]
+    assert [desk.types(f"chk_{number}").count("orders.customer.erased") for number in (1, 2)] == [1, 1]
 
 
 def test_address_may_be_asked_for_instead_of_standing_in_the_history(
@@ -346,5 +344,5 @@ def test_operators_see_since_when_the_customer_is_forgotten(
     desk.tell(bought.started(customer_email="zoe@example.com"), bought.expired())
     forgetting.forget(database, desk.order(), Wish("ana"))
     shown = client.get(f"/orders/{desk.order().id}", headers={"Authorization": "Bearer operator-token-of-ana"}).json
-    assert datetime.fromisoformat(shown["forgotten_at"]) == desk.order().forgotten_at
+    assert datetime.fromisoformat(shown["erased_at"]) == desk.order().erased_at
     assert shown["customer_email"] is None

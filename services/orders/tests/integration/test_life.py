@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from events.database import Database
-from events.envelope import Event
+from events.database.engine import Database
+from events.messaging.event import Event
 from events.testing.fixtures import MakeDatabase
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import stripe
 from click.testing import CliRunner, Result
-from events import outbox, stripe_api
-from events.database import Database
-from events.envelope import own_event
+from events import stripe_api
+from events.database.engine import Database
+from events.messaging import outbox
+from events.messaging.event import own_event
 from events.testing import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
@@ -90,7 +91,7 @@ class Shop:
             "expires_at": now + timedelta(hours=1),
             "lines": [line],
         }
-        deliver(self.database, handlers, own_event("checkout.session.started", data, correlation_id=checkout_id))
+        deliver(self.database, handlers, own_event("checkout.checkout.started", data, correlation_id=checkout_id))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
     assert expected in result.stdout.splitlines()
     assert outbox_events(shop.database) == []
 
-    healing = run("--heal")
+    healing = run("--repair")
     assert healing.exit_code == 0
     assert f"healed: evt_recovered_{session_id}_completed_paid" in healing.stdout
     [event] = outbox_events(shop.database)
@@ -167,7 +168,7 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
 
 def test_healing_twice_promises_once(shop: Shop, run: Reconciling) -> None:
     shop.buy("chk_1")
-    assert run("--heal").exit_code == run("--heal").exit_code == 0
+    assert run("--repair").exit_code == run("--repair").exit_code == 0
     assert len(outbox_events(shop.database)) == 1
 
 
@@ -176,7 +177,7 @@ def test_an_event_that_stripe_never_made_is_healed(shop: Shop, run: Reconciling)
     shop.buy("chk_1")
     shop.hear()
     assert shop.status("chk_1") == "open"
-    run("--heal")
+    run("--repair")
     shop.settle()
     assert shop.status("chk_1") == "paid"
     assert run().exit_code == 0
@@ -200,7 +201,7 @@ def test_delayed_methods(
     if settled:
         shop.fake.settle(session_id)
     assert kinds(run("--json")) == [kind]
-    [difference] = json.loads(run("--heal", "--json").stdout)["differences"]
+    [difference] = json.loads(run("--repair", "--json").stdout)["differences"]
     assert difference["healed_by"].startswith(f"evt_recovered_{session_id}_{fact}_")
     shop.settle()
     assert shop.status("chk_1") == status
@@ -210,14 +211,14 @@ def test_delayed_methods(
 def test_a_recovered_completion_takes_effect_unpaid_and_again_once_it_is_paid(shop: Shop, run: Reconciling) -> None:
     """No webhook comes at all, and checkout's sweep has found the unpaid session and the paid one too."""
     session_id = shop.buy("chk_1", "sepa_success")
-    run("--heal")
+    run("--repair")
     shop.settle()
     assert shop.status("chk_1") == "payment_pending"
     shop.fake.settle(session_id)
     with shop.database.begin() as session:
         found = shop.fake.session(session_id)
-        event_id = outbox.recovered_id(found, "completed")
-        outbox.add_stripe(
+        event_id = outbox.recovered_event_id(found, "completed")
+        outbox.add_recovered_stripe_event(
             session,
             "checkout.session.completed",
             found,
@@ -235,7 +236,7 @@ def test_a_lost_expiry_is_healed_with_its_recovery_link(shop: Shop, run: Reconci
     session_id = shop.start("chk_1")
     shop.fake.expire(session_id)
     assert kinds(run("--json")) == ["not-expired"]
-    run("--heal")
+    run("--repair")
     shop.settle()
     order = shop.order("chk_1")
     assert (order.status, order.recovery_url) == ("expired", f"{shop.fake.url}/r/{session_id}")
@@ -284,8 +285,8 @@ def test_what_cannot_be_healed_remains(shop: Shop, run: Reconciling) -> None:
     shop.buy("chk_1")
     shop.hear()
     shop.change(Payment, amount=1)
-    assert run("--heal").exit_code == 1
-    assert "healed: 0" in run("--heal").stdout
+    assert run("--repair").exit_code == 1
+    assert "healed: 0" in run("--repair").stdout
 
 
 def test_a_mismatch_that_a_person_has_been_told_of_is_none(shop: Shop, run: Reconciling) -> None:
@@ -317,7 +318,7 @@ def test_an_order_whose_session_stripe_does_not_know(shop: Shop, run: Reconcilin
 def test_money_taken_in_a_session_that_is_not_paid(shop: Shop, run: Reconciling) -> None:
     session_id = shop.buy("chk_1")
     shop.fake.session(session_id).update(payment_status="unpaid", status="expired")
-    result = run("--heal", "--json")
+    result = run("--repair", "--json")
     assert (result.exit_code, kinds(result)) == (1, ["charged-unpaid"])
     assert outbox_events(shop.database) == []
 
@@ -347,7 +348,7 @@ def test_a_paid_order_is_checked_however_old_its_session_is(
 
 def test_a_session_whose_start_was_never_announced_is_named_only(shop: Shop, run: Reconciling) -> None:
     session_id = shop.buy("chk_1", announced=False)
-    result = run("--heal")
+    result = run("--repair")
     assert result.exit_code == 1
     assert f"no order chk_1: {session_id} is complete and paid at Stripe" in result.stdout
     assert outbox_events(shop.database) == []
@@ -389,10 +390,10 @@ def test_a_payment_during_the_comparison_is_no_difference(
 
 def test_an_event_that_did_not_mend_it_is_not_sent_again(shop: Shop, run: Reconciling) -> None:
     session_id = shop.buy("chk_1")
-    run("--heal")
+    run("--repair")
     shop.settle()
     shop.change(Payment, paid_at=None)
-    result = run("--heal")
+    result = run("--repair")
     assert result.exit_code == 1
     assert f"evt_recovered_{session_id}_completed_paid was sent before and did not mend it" in result.stdout
 
@@ -407,7 +408,7 @@ def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run:
         again = recover(account, account.store.get("checkout.session", expired))["id"]
     shop.fake.pay(again)
     assert kinds(run("--json")) == ["not-paid", "not-expired"]
-    run("--heal")
+    run("--repair")
     shop.settle()
     assert (shop.status("chk_1"), shop.order("chk_1").session_id) == ("paid", again)
     assert run().exit_code == 0
@@ -426,7 +427,7 @@ def test_a_lost_refund_is_named_to_the_minor_unit_and_healed(shop: Shop, run: Re
     result = run()
     assert result.exit_code == 1
     assert f"Stripe refunded 1998 eur (19.98 EUR) with {refund_id} (succeeded), which is not booked" in result.stdout
-    assert f"evt_recovered_{refund_id}_succeeded" in run("--heal").stdout
+    assert f"evt_recovered_{refund_id}_succeeded" in run("--repair").stdout
     shop.settle()
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)
     shop.hear()  # at last
@@ -442,7 +443,7 @@ def test_a_refund_that_failed_unheard_is_healed(shop: Shop, run: Reconciling) ->
     with account.store.lock:
         fail(account, account.store.get("refund", refund_id), "lost_or_stolen_card")
     assert kinds(run("--json")) == ["refund-status"]
-    run("--heal")
+    run("--repair")
     shop.settle()
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (0, 0)
 
@@ -451,9 +452,9 @@ def test_refunds_that_were_tampered_with_are_named_only(shop: Shop, run: Reconci
     refund_id = refund(shop, shop.buy("chk_1"), PRICE)
     shop.hear()
     shop.change(Refund, amount=PRICE - 1)
-    assert kinds(run("--heal", "--json")) == ["refund-differs"]
+    assert kinds(run("--repair", "--json")) == ["refund-differs"]
     shop.fake.account.store.remove("refund", refund_id)
-    assert kinds(run("--heal", "--json")) == ["refund-not-at-stripe"]
+    assert kinds(run("--repair", "--json")) == ["refund-not-at-stripe"]
 
 
 def test_more_sessions_than_one_page(shop: Shop, run: Reconciling) -> None:

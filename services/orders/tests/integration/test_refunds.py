@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from events import inbox
-from events.database import Database, utcnow
+from events.clock import utcnow
+from events.database.engine import Database
+from events.messaging import inbox
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
@@ -46,11 +47,11 @@ class Stripe:
             return made
 
     def find(self, intention: RefundIntention) -> dict[str, Any] | None:
-        ours = {"refund_intention": intention.id}
+        ours = {"refund_request": intention.id}
         return next((made for made in self.made.values() if ours.items() <= made["metadata"].items()), None)
 
     def _refund(self, intention: RefundIntention) -> dict[str, Any]:
-        metadata = {"checkout_id": intention.checkout_id, "refund_intention": intention.id}
+        metadata = {"checkout_id": intention.checkout_id, "refund_request": intention.id}
         return {
             "id": f"re_{len(self.made) + 1}",
             "object": "refund",
@@ -390,7 +391,7 @@ def test_early_refunds_of_a_batch_take_turns_in_one_order(counter_on_postgresql:
     early = [bought.refund(f"re_{n}", 10, payment_intent=f"pi_{n}") for n in (3, 2)]
     held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     with desk.database.begin() as session:
-        handlers.ready(early, session)
+        handlers.run_preparations(early, session)
         assert session.scalar(held) == len(early)
 
 

@@ -10,12 +10,13 @@ import orjson
 import pytest
 import stripe
 from click.testing import CliRunner, Result
-from events import publisher, stripe_api
+from events import stripe_api
 from events.config import ConfigError
-from events.envelope import Event
-from events.errors import Unpublished
-from events.handlers import Handlers
-from events.migrations import INBOX
+from events.errors import PublishUnconfirmedError
+from events.messaging import publisher
+from events.messaging.chains import INBOX
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import sign
@@ -43,7 +44,7 @@ class RecordingPublisher:
     def publish(self, event: Event) -> "Future[None]":
         future: Future[None] = Future()
         if self.doubts(event):
-            future.set_exception(Unpublished(f"{event.id}: nack"))
+            future.set_exception(PublishUnconfirmedError(f"{event.id}: nack"))
         else:
             self.events.append(event)
             future.set_result(None)

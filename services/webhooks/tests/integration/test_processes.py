@@ -14,7 +14,7 @@ from events.testing.servers import free_port, wait_until
 from events.testing.servers.watchdog import watch
 
 REFUSALS = 60  # enough that both processes have some of them
-COUNTED = re.compile(rb'^clozit_webhooks_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)
+COUNTED = re.compile(rb'^clozit_webhook_requests_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from events.envelope import Event
-from events.errors import Unpublished
+from events.errors import PublishUnconfirmedError
+from events.messaging.event import Event
 from events.testing.stripe import checkout_session, sign, stripe_event, to_bytes
 from flask.testing import FlaskClient
 from webhooks.app import create_app
@@ -21,7 +21,7 @@ class RecordingPublisher:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.doubt: Unpublished | None = None
+        self.doubt: PublishUnconfirmedError | None = None
 
     def publish(self, event: Event) -> "Future[None]":
         self.events.append(event)
@@ -193,7 +193,7 @@ def test_body_over_one_mebibyte_that_bears_no_length_is_refused(
 
 
 def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: RecordingPublisher) -> None:
-    publisher.doubt = Unpublished("broker frozen")
+    publisher.doubt = PublishUnconfirmedError("broker frozen")
     answer = post(client, completed())
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
@@ -206,7 +206,7 @@ def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: Re
 
 def test_metrics_and_contract_are_served(client: FlaskClient) -> None:
     post(client, completed())
-    assert b'clozit_webhooks_total{outcome="confirmed"}' in client.get("/metrics").data
+    assert b'clozit_webhook_requests_total{outcome="confirmed"}' in client.get("/metrics").data
     contract = client.get("/openapi.json").json
     assert contract is not None
     assert contract["openapi"] == "3.1.0"

@@ -5,14 +5,7 @@ server programs on this machine, started privately on free ports in a temporary 
 break, come from the last two. TEST_SERVERS=docker or =local leaves no choice. `Unavailable` where there is none.
 """
 
-from events.testing.servers.choice import (
-    postgres,
-    private_cluster,
-    private_postgres,
-    private_rabbitmq,
-    rabbitmq,
-    used,
-)
+from events.testing.servers.choice import postgres, private_cluster, private_postgres, private_rabbitmq, rabbitmq, used
 from events.testing.servers.server import Server, Unavailable
 from events.testing.servers.waiting import START_WITHIN, free_port, wait_until
 

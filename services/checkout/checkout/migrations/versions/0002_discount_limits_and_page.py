@@ -5,7 +5,7 @@ The new columns have defaults: processes of the release before go on writing row
 
 import sqlalchemy as sa
 from alembic import op
-from events.database import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

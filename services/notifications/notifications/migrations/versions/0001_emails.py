@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from events.database import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from events.database import UtcDateTime
+from events.database.types import UtcDateTime
 
 revision = "0001"
 down_revision = None

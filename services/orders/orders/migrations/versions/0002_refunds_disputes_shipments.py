@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from events.database import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -40,7 +40,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_disputes_order_id"), "disputes", ["order_id"], unique=False)
     op.create_index(op.f("ix_disputes_status"), "disputes", ["status"], unique=False)
     op.create_table(
-        "refund_intentions",
+        "refund_requests",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("order_id", sa.String(length=64), nullable=False),
         sa.Column("checkout_id", sa.String(length=64), nullable=False),
@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("order_id", "idempotency_key", name=op.f("uq_refund_intentions_order_id_idempotency_key")),
         sa.UniqueConstraint("refund_id", name=op.f("uq_refund_intentions_refund_id")),
     )
-    op.create_index("ix_refund_intentions_next_attempt_at", "refund_intentions", ["next_attempt_at"], unique=False)
+    op.create_index("ix_refund_intentions_next_attempt_at", "refund_requests", ["next_attempt_at"], unique=False)
     op.create_table(
         "refunds",
         sa.Column("id", sa.String(length=255), nullable=False),
@@ -99,11 +99,11 @@ def upgrade() -> None:
         sa.Column("missing", Json(), nullable=False),
         sa.Column("opened_at", UtcDateTime(), nullable=False),
         sa.Column("decision", sa.String(length=16), nullable=True),
-        sa.Column("settled_by", sa.String(length=128), nullable=True),
-        sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.Column("resolved_by", sa.String(length=128), nullable=True),
+        sa.Column("resolved_at", UtcDateTime(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
         sa.CheckConstraint("decision IN ('accept','refund','cancel')", name=op.f("ck_reviews_decision")),
-        sa.CheckConstraint("(decision IS NULL) = (settled_at IS NULL)", name=op.f("ck_reviews_settled")),
+        sa.CheckConstraint("(decision IS NULL) = (resolved_at IS NULL)", name=op.f("ck_reviews_settled")),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_reviews_order_id_orders")),
         sa.PrimaryKeyConstraint("order_id", "reason", "subject", name=op.f("pk_reviews")),
     )
@@ -171,8 +171,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_refunds_order_id"), table_name="refunds")
     op.drop_index(op.f("ix_refunds_created_at"), table_name="refunds")
     op.drop_table("refunds")
-    op.drop_index("ix_refund_intentions_next_attempt_at", table_name="refund_intentions")
-    op.drop_table("refund_intentions")
+    op.drop_index("ix_refund_intentions_next_attempt_at", table_name="refund_requests")
+    op.drop_table("refund_requests")
     op.drop_index(op.f("ix_disputes_status"), table_name="disputes")
     op.drop_index(op.f("ix_disputes_order_id"), table_name="disputes")
     op.drop_table("disputes")

@@ -2,15 +2,15 @@
 
 import sqlalchemy as sa
 from alembic import op
-from events.database import UtcDateTime
+from events.database.types import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    op.add_column("orders", sa.Column("forgotten_at", UtcDateTime(), nullable=True))
+    op.add_column("orders", sa.Column("erased_at", UtcDateTime(), nullable=True))
 
 
 def downgrade() -> None:
-    op.drop_column("orders", "forgotten_at")
+    op.drop_column("orders", "erased_at")

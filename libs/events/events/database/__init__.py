@@ -1,0 +1,1 @@
+"""Database access: engine, column types, transactions, notifications, migrations."""

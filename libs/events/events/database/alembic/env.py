@@ -1,0 +1,25 @@
+"""Alembic's entry point: runs one chain on the given connection, with a transaction per revision."""
+
+from typing import Literal
+
+from alembic import context
+from events.database.types import UtcDateTime
+
+
+def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """Return the source text of the project's own column types for a new revision."""
+    return "UtcDateTime()" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+chain = context.config.attributes["chain"]
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=chain.metadata,
+    version_table=chain.version_table,
+    transaction_per_migration=True,
+    render_item=render_item,
+    include_name=lambda name, kind, _parents: kind != "table" or name in chain.metadata.tables,
+)
+with context.begin_transaction():
+    context.run_migrations()

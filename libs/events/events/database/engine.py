@@ -1,0 +1,113 @@
+"""One service's own database: PostgreSQL through psycopg 3, or an SQLite file to try things out.
+
+SQLite runs in WAL mode and begins write transactions with BEGIN IMMEDIATE: a row that was read in one cannot change
+before the commit. FOR UPDATE gives the same on PostgreSQL.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy.orm import Session, sessionmaker
+
+from events.database.notify import Signal, run_after_commit
+from events.database.transaction import flush_deferred
+
+POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
+SQLITE_BUSY_TIMEOUT_S = 30  # an SQLite writer waits this long for another one
+STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one must not block a consumer
+LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
+
+Execute = Callable[[Executable, Mapping[str, Any]], object]
+
+
+class Database:
+    """Sessions on one database, and a signal for each channel that its changes notify."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
+        self._signals: dict[str, Signal] = {}
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = sessionmaker(self.engine.execution_options(readonly=True), expire_on_commit=False)
+        event.listen(self._sessions, "after_commit", self._after_commit)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """Provide a write transaction: committed at the end of the block, rolled back when the block raises."""
+        with self._sessions.begin() as session:
+            yield session
+            flush_deferred(session)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Provide a read-only transaction; on SQLite it does not wait for writers."""
+        with self._readers() as session:
+            yield session
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Execute]:
+        """Provide a function that runs statements which commit themselves, with one round trip each."""
+        with self.engine.connect() as connection:
+            if self.is_postgresql:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT").execute
+            else:  # SQLite has no round trips, and `_begin_sqlite` begins every transaction
+
+                def execute(statement: Executable, parameters: Mapping[str, Any]) -> None:
+                    connection.execute(statement, parameters)
+                    connection.commit()
+
+                yield execute
+
+    def ping(self) -> None:
+        """Raise the driver's error if the database does not answer."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def signal(self, channel: str) -> Signal:
+        """Return the signal that wakes this process's waiters on a channel (notify.py)."""
+        return self._signals.setdefault(channel, Signal())
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+    def _after_commit(self, session: Session) -> None:
+        run_after_commit(session, self.signal)
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        parsed,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_pre_ping=True,
+        hide_parameters=True,  # error texts are logged, and values are personal data
+        connect_args={
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.isolation_level = None  # the driver begins transactions itself, too late and never IMMEDIATE
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    readonly = connection.get_execution_options().get("readonly")
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

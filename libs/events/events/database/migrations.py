@@ -1,0 +1,98 @@
+"""Alembic migrations, driven by code: each chain of revisions has its own version table in its service's database.
+
+The library's inbox and outbox are separate chains. So a new release of the library migrates every service in the same
+way, and a service's revisions concern only the service's tables.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+
+from events.database.engine import Database
+
+LOCK_KEY = 0x636C6F7A  # "cloz": one migration at a time in a database
+LOCK_TIMEOUT = "5s"  # DDL that waits longer for its lock would block the service's traffic behind it
+STATEMENT_TIMEOUT = "10min"  # an index on a large table takes minutes
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A series of revisions, in the folder `versions`, that leads to the tables of `metadata`."""
+
+    name: str
+    metadata: MetaData
+    versions: Path
+
+    @property
+    def version_table(self) -> str:
+        """The table that records the chain's current revision."""
+        return f"{self.name}_version"
+
+    def config(self, connection: Connection) -> Config:
+        """Return Alembic's configuration for this chain on a connection."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
+        config.set_main_option("version_locations", str(self.versions))
+        config.set_main_option("path_separator", "newline")
+        config.attributes.update(connection=connection, chain=self)
+        return config
+
+
+def migrate(database: Database, chains: Sequence[Chain], revision: str = "head") -> None:
+    """Upgrade every chain to `revision`. Safe to run from several places at once."""
+    with _exclusive(database) as connection:
+        for chain in chains:
+            command.upgrade(chain.config(connection), revision)
+            connection.commit()  # ends Alembic's read transaction, which the next chain would otherwise join
+
+
+def check(database: Database, chains: Sequence[Chain]) -> None:
+    """Raise `RuntimeError` unless the database has this release's tables. Raises the driver's errors, too."""
+    with database.engine.execution_options(readonly=True).connect() as connection:
+        for chain in chains:
+            script = ScriptDirectory.from_config(chain.config(connection))
+            context = MigrationContext.configure(connection, opts={"version_table": chain.version_table})
+            if set(context.get_current_heads()) != set(script.get_heads()):
+                raise RuntimeError(f"the tables of {chain.name} are not at this release: run the migrate command")
+
+
+def downgrade(database: Database, chain: Chain, revision: str = "base") -> None:
+    """Downgrade a chain to `revision`."""
+    with _exclusive(database) as connection:
+        command.downgrade(chain.config(connection), revision)
+        connection.commit()
+
+
+def new_revision(database: Database, chain: Chain, message: str) -> None:
+    """Write a chain's next revision: the difference between its tables in the database and its models."""
+    with _exclusive(database) as connection:
+        config = chain.config(connection)
+        heads = sorted(path.name[:4] for path in chain.versions.glob("[0-9]*.py"))
+        number = f"{int(heads[-1]) + 1:04d}" if heads else "0001"
+        command.revision(config, message, autogenerate=True, rev_id=number, version_path=str(chain.versions))
+
+
+@contextmanager
+def _exclusive(database: Database) -> Iterator[Connection]:
+    with database.engine.connect() as connection:
+        if not database.is_postgresql:
+            yield connection
+            return
+        connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+            connection.commit()
+            connection.invalidate()  # the pool must not reuse a connection with these timeouts

@@ -1,0 +1,106 @@
+"""Work that a transaction does once for all of its events: it locks rows ahead and defers writes to its end.
+
+A handler is written for one event and does not know the other events of its transaction. `lock_rows` needs no query
+for rows that the service's `prepare` has locked for the whole batch. Deferred writes become one statement per table.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.interfaces import ORMOption
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+Statement = TypeVar("Statement", bound=Select[Any])
+
+
+def lock_rows(
+    session: Session,
+    model: type[Row],
+    keys: Iterable[Any],
+    *,
+    by: "InstrumentedAttribute[Any] | None" = None,
+    options: Sequence[ORMOption] = (),
+) -> dict[Any, Row]:
+    """Lock the rows with these keys until the transaction ends and return them by key, without the missing ones.
+
+    Rows are locked in the order of their keys, so that transactions cannot deadlock. Rows that this transaction has
+    already locked are not queried again. `by` is a unique column; the default is the primary key.
+    """
+    column = by if by is not None else getattr(model, next(iter(model.__table__.primary_key)).key)  # type: ignore[attr-defined]
+    held: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault((model, column.key), {})
+    wanted = set(keys)
+    if unknown := sorted(wanted - held.keys()):
+        statement = select(model).where(column.in_(unknown)).order_by(column).options(*options)
+        # SQLite has one writer, and SQLAlchemy leaves FOR UPDATE out for it.
+        rows = session.scalars(statement.with_for_update(), execution_options={"populate_existing": True})
+        held.update((getattr(row, column.key), row) for row in rows)
+    return {key: held[key] for key in wanted if key in held}
+
+
+def insert(session: Session, target: Any) -> Any:
+    """Return an INSERT in the database's own dialect, which has ON CONFLICT."""
+    return (postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert)(target)
+
+
+def insert_once(session: Session, model: Any, **values: Any) -> bool:
+    """Insert a row unless its key exists; return True if this call inserted it."""
+    key = next(iter(model.__table__.primary_key))
+    statement = insert(session, model).values(**values).on_conflict_do_nothing().returning(key)
+    return session.execute(statement).first() is not None  # psycopg reports no row count here
+
+
+def for_update(session: Session, statement: Statement) -> Statement:
+    """Return the statement with FOR UPDATE where the database supports it."""
+    return statement.with_for_update() if _supports_row_locks(session) else statement
+
+
+def skip_locked(session: Session, statement: Statement) -> Statement:
+    """Return the statement with FOR UPDATE SKIP LOCKED: rows that another transaction has locked are left out."""
+    return statement.with_for_update(skip_locked=True) if _supports_row_locks(session) else statement
+
+
+def _supports_row_locks(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def defer_insert(session: Session, model: Any, **values: Any) -> None:
+    """Insert a row at the end of the transaction, with all others of its table; existing rows are kept."""
+    session.info.setdefault("deferred_rows", {}).setdefault(model, []).append(values)
+
+
+def before_commit(session: Session, do: Callable[[Session, Sequence[Item]], object], item: Item) -> None:
+    """Call `do` once before the commit, after all deferred inserts, with every item that was given for it."""
+    session.info.setdefault("before_commit", {}).setdefault(do, []).append(item)
+
+
+def flush_deferred(session: Session) -> None:
+    """Write the deferred rows and run the deferred calls. `Database.begin` does this before each commit."""
+    while (rows := session.info.pop("deferred_rows", {})) or "before_commit" in session.info:
+        session.flush()
+        for model, values in rows.items():
+            session.execute(insert(session, model.__table__).on_conflict_do_nothing(), values)
+        if not rows:
+            for do, items in session.info.pop("before_commit").items():
+                do(session, items)
+
+
+@contextmanager
+def savepoint(session: Session) -> Iterator[None]:
+    """Run a block in a savepoint; when it raises, its writes and deferred writes are undone, and no others."""
+    flush_deferred(session)
+    before = {name: copy(kept) for name, kept in session.info.items() if name != "locked"}
+    try:
+        with session.begin_nested():
+            yield
+            flush_deferred(session)
+    except BaseException:
+        session.info.clear()  # the row locks too: they end with the savepoint
+        session.info.update(before)
+        raise

@@ -1,0 +1,1 @@
+"""Delivery: an event from its publisher through the broker to its effect."""

@@ -1,0 +1,266 @@
+"""The contracts between the services: every own event's marshmallow schema, by type and version.
+
+Schemas dump strictly and load without unknown fields. Adding a field keeps the version. A rename, a removal or a new
+meaning is a new version, and both are published until nothing binds the old one. Amounts are integers in the
+currency's minor unit as Stripe counts it; times are UTC.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from events.errors import DecodeError
+
+REVIEW_REASONS = (
+    "amount-mismatch",
+    "currency-mismatch",
+    "livemode-mismatch",
+    "account-mismatch",
+    "oversold",
+    "duplicate-payment",
+)
+REVIEW_DECISIONS = ("accept", "refund", "cancel")
+REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")  # Stripe's
+
+
+class Contract(Schema):
+    """A schema that ignores fields of newer publishers. Nested schemas must derive from it, too."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Line(Contract):
+    """One line of a cart: `quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    unit_amount = fields.Integer(required=True, strict=True)
+    amount_total = fields.Integer(required=True, strict=True)
+
+
+class Amounts(Contract):
+    """The amounts of a checkout: total = subtotal - discount + shipping, without taxes that Stripe adds."""
+
+    currency = fields.String(required=True, validate=validate.Regexp(r"^[a-z]{3}$"))
+    amount_subtotal = fields.Integer(required=True, strict=True)
+    amount_discount = fields.Integer(required=True, strict=True)
+    amount_shipping = fields.Integer(required=True, strict=True)
+    amount_total = fields.Integer(required=True, strict=True)
+
+
+class CheckoutRef(Contract):
+    """A checkout and one of its Stripe sessions."""
+
+    checkout_id = fields.String(required=True)
+    session_id = fields.String(required=True)
+
+
+class CheckoutStarted(CheckoutRef, Amounts):
+    """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
+
+    livemode = fields.Boolean(required=True)
+    promotion_codes = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
+    )
+    customer_email = fields.String(allow_none=True, load_default=None)
+    locale = fields.String(allow_none=True, load_default=None)
+    discount_code = fields.String(allow_none=True, load_default=None)
+    expires_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
+
+
+class CheckoutCanceled(CheckoutRef):
+    """The customer canceled; the session is expired at Stripe."""
+
+
+class OrderSnapshot(CheckoutRef, Amounts):
+    """An order at the time of the change, `occurred_at`."""
+
+    order_id = fields.String(required=True)
+    number = fields.String(required=True)
+    payment_intent = fields.String(allow_none=True, load_default=None)
+    customer_email = fields.String(allow_none=True, load_default=None)
+    customer_name = fields.String(allow_none=True, load_default=None)
+    locale = fields.String(allow_none=True, load_default=None)
+    lines = fields.List(fields.Nested(Line), required=True)
+    occurred_at = fields.AwareDateTime(required=True)
+
+
+class OrderExpired(OrderSnapshot):
+    """The session ended unpaid; `recovery_url` is Stripe's link to the same cart, if there is one."""
+
+    recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+
+
+class ReviewOpened(OrderSnapshot):
+    """A payment arrived that does not match the order: an operator has to decide."""
+
+    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
+    detail = fields.String(required=True)
+
+
+class ReviewResolved(OrderSnapshot):
+    """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
+
+    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
+    decision = fields.String(required=True, validate=validate.OneOf(REVIEW_DECISIONS))
+    resolved_by = fields.String(required=True)
+
+
+class Pieces(Contract):
+    """`quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class StockReturned(Contract):
+    """Sold pieces are back on the shelf: by a refund with restock, or a review that ended in one."""
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    return_id = fields.String(required=True, metadata={"description": "the same for every event about this return"})
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+
+
+class OrderShipped(OrderSnapshot):
+    """A parcel was shipped with all or some of the order's pieces."""
+
+    shipment_id = fields.String(required=True)
+    carrier = fields.String(allow_none=True, load_default=None)
+    tracking = fields.String(allow_none=True, load_default=None)
+    tracking_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+    shipped = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+    is_complete = fields.Boolean(
+        required=True, metadata={"description": "nothing of the order is left to ship after this parcel"}
+    )
+    remaining = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces left to ship after this parcel, without refunded ones; null: unknown"},
+    )
+
+
+class RefundChanged(OrderSnapshot):
+    """One refund of an order, by its id at Stripe; `amount_refunded` is the order's sum of succeeded refunds."""
+
+    refund_id = fields.String(required=True)
+    refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
+    refund_amount = fields.Integer(required=True, strict=True)
+    amount_refunded = fields.Integer(required=True, strict=True)
+    amount_paid = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "all payments of the order, a duplicate one included; null: the order's total"},
+    )
+    failure_reason = fields.String(allow_none=True, load_default=None)
+
+
+class DisputeChanged(OrderSnapshot):
+    """One dispute of an order's payment: `dispute_status` is Stripe's word; inquiries (`warning_…`) move no money."""
+
+    dispute_id = fields.String(required=True)
+    dispute_status = fields.String(required=True)
+    dispute_amount = fields.Integer(required=True, strict=True)
+    dispute_reason = fields.String(required=True)
+    evidence_due_by = fields.AwareDateTime(allow_none=True, load_default=None)
+    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "and not reinstated since"})
+
+
+class CustomerErased(Contract):
+    """The customer of this checkout must be erased everywhere, and stay erased. The event has no personal data."""
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    erased_at = fields.AwareDateTime(required=True)
+
+
+class StockLow(Contract):
+    """The available pieces of a sku fell to its threshold or below."""
+
+    sku = fields.String(required=True)
+    available = fields.Integer(required=True, strict=True)
+    threshold = fields.Integer(required=True, strict=True)
+
+
+class MissingLine(Contract):
+    """Of `quantity` paid pieces, `missing` are not in stock."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True)
+    missing = fields.Integer(required=True, strict=True)
+
+
+class ReservationOversold(Contract):
+    """A checkout was paid after its reservation had lapsed and its stock was sold to another customer."""
+
+    checkout_id = fields.String(required=True)
+    lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+SCHEMAS: Mapping[tuple[str, int], Schema] = {
+    ("checkout.checkout.started", 1): CheckoutStarted(),
+    ("checkout.checkout.canceled", 1): CheckoutCanceled(),
+    ("orders.order.paid", 1): OrderSnapshot(),
+    ("orders.payment.pending", 1): OrderSnapshot(),
+    ("orders.payment.failed", 1): OrderSnapshot(),
+    ("orders.order.expired", 1): OrderExpired(),
+    ("orders.order.canceled", 1): OrderSnapshot(),
+    ("orders.review.opened", 1): ReviewOpened(),
+    ("orders.review.resolved", 1): ReviewResolved(),
+    ("orders.stock.returned", 1): StockReturned(),
+    ("orders.order.shipped", 1): OrderShipped(),
+    ("orders.refund.succeeded", 1): RefundChanged(),
+    ("orders.refund.failed", 1): RefundChanged(),
+    ("orders.dispute.opened", 1): DisputeChanged(),
+    ("orders.dispute.updated", 1): DisputeChanged(),
+    ("orders.dispute.closed", 1): DisputeChanged(),
+    ("orders.customer.erased", 1): CustomerErased(),
+    ("inventory.reservation.oversold", 1): ReservationOversold(),
+    ("inventory.stock.low", 1): StockLow(),
+}
+
+
+def dump(event_type: str, version: int, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` as JSON values. Raises `ValidationError` for a missing, unknown or mistyped field on any level."""
+    schema = SCHEMAS[event_type, version]
+    try:
+        document: dict[str, Any] = schema.dump(data)
+    except (TypeError, ValueError) as error:  # a field cannot serialize its value
+        raise ValidationError(str(error)) from error
+    if errors := _differences(data, schema.load(document)):
+        raise ValidationError(errors)
+    return document
+
+
+def _differences(given: Any, kept: Any) -> Any:
+    """Return the values that a reader would not get as they were given, in marshmallow's error format.
+
+    Fields convert values where they can, so a schema alone would accept a number given as text.
+    """
+    if isinstance(kept, dict):
+        unknown = {name: ["Unknown field."] for name in sorted(given.keys() - kept.keys())}
+        return unknown | {
+            name: found for name in given.keys() & kept.keys() if (found := _differences(given[name], kept[name]))
+        }
+    if isinstance(kept, list):
+        return {at: found for at, pair in enumerate(zip(given, kept, strict=True)) if (found := _differences(*pair))}
+    same = given == kept and isinstance(given, type(kept)) and isinstance(given, bool) == isinstance(kept, bool)
+    return [] if same else [f"Not a valid {type(kept).__name__}."]
+
+
+def load(event_type: str, version: int, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an own event's data without fields unknown to this version. Raises `DecodeError`."""
+    try:
+        loaded: dict[str, Any] = SCHEMAS[event_type, version].load(document)
+    except KeyError as error:
+        raise DecodeError(f"{event_type} version {version} has no contract") from error
+    except ValidationError as error:
+        raise DecodeError(f"{event_type} version {version} does not match its contract: {error}") from error
+    return loaded

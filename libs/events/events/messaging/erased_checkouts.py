@@ -1,0 +1,17 @@
+"""The checkouts whose customers are erased: asked before anything about a customer is stored."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from events.messaging.inbox_models import ErasedCheckout
+
+
+def is_erased(session: Session, checkout_id: str) -> bool:
+    """Return True if this checkout's customer is erased. Ask under a lock that the erasure needs, too."""
+    return session.get(ErasedCheckout, checkout_id) is not None
+
+
+def lock_erasure(session: Session, checkout_id: str) -> None:
+    """Serialize storing personal data with erasing it, per checkout. SQLite needs no lock: it has one writer."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"erase/{checkout_id}", 0))))

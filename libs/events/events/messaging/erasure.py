@@ -1,0 +1,41 @@
+"""Erasure of a customer: what every service does with its inbox and outbox, in the transaction that erases its tables.
+
+No event is lost. Waiting, retrying and failed events can still be handled, unpublished ones are still published, and
+published ones can be published again after a restore: all of them without the customer. Later events about the
+checkout find it in `erased_checkouts` and are stored without the customer (inbox.py, outbox.py).
+"""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from events.clock import utcnow
+from events.database.transaction import flush_deferred, for_update, insert_once
+from events.messaging.erased_checkouts import lock_erasure
+from events.messaging.inbox_models import DONE, IGNORED, ErasedCheckout, InboxEvent
+from events.messaging.outbox import OutboxEvent
+from events.messaging.redaction import redacted
+
+CUSTOMER_ERASED = "orders.customer.erased"
+
+
+def erase_inbox(session: Session, checkout_id: str) -> None:
+    """Redact the checkout's stored events, and record that later ones must be redacted. Flushes deferred writes."""
+    flush_deferred(session)
+    lock_erasure(session, checkout_id)
+    insert_once(session, ErasedCheckout, checkout_id=checkout_id, erased_at=utcnow())
+    stored = select(InboxEvent).where(
+        InboxEvent.correlation_id == checkout_id, InboxEvent.status.not_in((DONE, IGNORED))
+    )
+    for row in session.scalars(for_update(session, stored.order_by(InboxEvent.event_id))):
+        row.redact()
+
+
+def erase_outbox(session: Session, checkout_id: str) -> None:
+    """Redact the checkout's outbox rows. Lock the service's row of the checkout first, so that no more are added.
+
+    Waits for a relay that is publishing one of these rows. Flushes deferred writes.
+    """
+    flush_deferred(session)
+    rows = select(OutboxEvent).where(OutboxEvent.correlation_id == checkout_id).order_by(OutboxEvent.event_id)
+    for row in session.scalars(for_update(session, rows)):
+        row.body = redacted(row.routing_key, row.body)

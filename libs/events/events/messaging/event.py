@@ -1,0 +1,144 @@
+"""An event as it travels: its envelope is the AMQP basic properties, its body stays as its author wrote it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import orjson
+import uuid_utils
+
+from events.errors import DecodeError
+from events.messaging import contracts
+
+STRIPE = "stripe."
+PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
+
+
+def new_id(prefix: str = "evt") -> str:
+    """Return a new identifier such as ``evt_0199…``: a UUIDv7, so ids sort by the time they were made."""
+    return f"{prefix}_{uuid_utils.uuid7().hex}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One message on the bus.
+
+    ``routing_key`` is ``stripe.<stripe type>`` for Stripe's events, else the own event's type. ``source`` is the
+    publishing service, ``occurred_at`` is UTC, ``correlation_id`` the checkout id where the event names one.
+    """
+
+    id: str
+    routing_key: str
+    source: str
+    occurred_at: datetime
+    body: bytes
+    correlation_id: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_stripe(self) -> bool:
+        """True for Stripe's events."""
+        return self.routing_key.startswith(STRIPE)
+
+    @property
+    def type(self) -> str:
+        """Stripe's type, or the routing key of an own event."""
+        return self.routing_key.removeprefix(STRIPE)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The parsed body: Stripe's event as it is, an own event loaded by its contract.
+
+        Raises `DecodeError` when the body does not match its envelope.
+        """
+        try:
+            document = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise DecodeError(f"{self.id}: the body is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise DecodeError(f"{self.id}: the body is not a JSON object")
+        if self.is_stripe:
+            return document
+        try:
+            version = int(self.headers.get("version", 1))
+        except (TypeError, ValueError) as error:
+            raise DecodeError(f"{self.id}: the version is not a number") from error
+        return contracts.load(self.type, version, document)
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The Stripe object in a Stripe event. Raises `DecodeError` if there is none."""
+        try:
+            found = self.data["data"]["object"]
+        except (KeyError, TypeError) as error:
+            raise DecodeError(f"{self.id}: the event has no data.object") from error
+        if not isinstance(found, dict):
+            raise DecodeError(f"{self.id}: data.object is not an object")
+        return found
+
+    def properties(self) -> dict[str, Any]:
+        """Return the AMQP basic properties, under the names that pika and kombu share."""
+        return {
+            "message_id": self.id,
+            "type": self.type,
+            "app_id": self.source,
+            "timestamp": int(self.occurred_at.timestamp()),
+            "correlation_id": self.correlation_id,
+            "content_type": "application/json",
+            "content_encoding": "utf-8",
+            "delivery_mode": PERSISTENT,
+            "headers": dict(self.headers),
+        }
+
+    @classmethod
+    def from_delivery(cls, routing_key: str, properties: Mapping[str, Any], body: bytes) -> "Event":
+        """Return the event in a delivered message. Raises `DecodeError` when the envelope is incomplete."""
+        event_id, timestamp = properties.get("message_id"), properties.get("timestamp")
+        if not event_id or not routing_key:
+            raise DecodeError("the message has no message_id or no routing key")
+        if isinstance(timestamp, datetime):  # py-amqp decodes AMQP timestamps to naive UTC datetimes
+            occurred_at = timestamp.replace(tzinfo=UTC)
+        elif isinstance(timestamp, int):
+            try:
+                occurred_at = datetime.fromtimestamp(timestamp, UTC)
+            except (OverflowError, ValueError, OSError) as error:
+                raise DecodeError(f"{event_id}: {timestamp} is not a timestamp") from error
+        else:
+            raise DecodeError(f"{event_id}: the message has no timestamp")
+        return cls(
+            id=str(event_id),
+            routing_key=routing_key,
+            source=str(properties.get("app_id") or ""),
+            occurred_at=occurred_at,
+            body=body,
+            correlation_id=properties.get("correlation_id"),
+            headers=properties.get("headers") or properties.get("application_headers") or {},
+        )
+
+
+def own_event(
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    source: str | None = None,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+    occurred_at: datetime | None = None,
+    version: int = 1,
+    event_id: str | None = None,
+) -> Event:
+    """Return an own event with `data` as its body. Raises `ValidationError` if `data` does not match the contract."""
+    headers: dict[str, Any] = {"version": version}
+    if causation_id:
+        headers["causation_id"] = causation_id
+    return Event(
+        id=event_id or new_id(),
+        routing_key=event_type,
+        source=source or event_type.split(".", 1)[0],
+        occurred_at=occurred_at or datetime.now(UTC),
+        body=orjson.dumps(contracts.dump(event_type, version, data)),
+        correlation_id=correlation_id,
+        headers=headers,
+    )

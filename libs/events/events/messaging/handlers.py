@@ -1,0 +1,70 @@
+"""The registry of a service's event handlers."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from events.errors import Ignored
+from events.messaging.event import Event
+
+Handler = Callable[[Event, Session], None]
+Preparation = Callable[[Sequence[Event], Session], None]
+
+NO_HANDLER = "no handler for such events"
+
+
+class Handlers:
+    """Maps routing keys to handlers, which run in the order of their definition.
+
+    Handlers work within the runner's transaction: they never commit, ack, publish or touch the network.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[Handler]] = {}
+        self._unblocking: set[str] = set()
+        self._preparations: list[Preparation] = []
+
+    def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
+        """Register a handler. With `unblocks`, its success makes events that wait for the same checkout due now."""
+
+        def register(handler: Handler) -> Handler:
+            for key in routing_keys:
+                self._by_key.setdefault(key, []).append(handler)
+                if unblocks:
+                    self._unblocking.add(key)
+            return handler
+
+        return register
+
+    def prepare(self, preparation: Preparation) -> Preparation:
+        """Register a function that runs before the handlers of a transaction's events, with all of these events.
+
+        It locks the rows that the handlers will use, in one order and with few queries (transaction.py).
+        """
+        self._preparations.append(preparation)
+        return preparation
+
+    def run_preparations(self, events: Sequence[Event], session: Session) -> None:
+        """Run the preparations for all events of a transaction."""
+        for preparation in self._preparations:
+            preparation(events, session)
+
+    @property
+    def keys(self) -> Iterable[str]:
+        """The routing keys that have a handler."""
+        return self._by_key.keys()
+
+    def has_handler(self, event: Event) -> bool:
+        """Return True if a handler is registered for this event's routing key."""
+        return event.routing_key in self._by_key
+
+    def unblocks(self, event: Event) -> bool:
+        """Return True if other events may wait for this one."""
+        return event.routing_key in self._unblocking
+
+    def run(self, event: Event, session: Session) -> None:
+        """Run the event's handlers. Raises `Ignored` if there is none, and any error of a handler."""
+        if not self.has_handler(event):
+            raise Ignored(NO_HANDLER)
+        for handler in self._by_key[event.routing_key]:
+            handler(event, session)

@@ -1,0 +1,171 @@
+"""The inbox's tables: one row for every event that a service has received.
+
+    received ──▶ done | ignored
+        │
+        ├──▶ waiting   its cause has not arrived  ──┐
+        └──▶ retrying  its handler failed         ──┴──▶ done | ignored | failed ──▶ discarded (by an operator)
+
+The payload is kept while a retry may need it and dropped with success. It is redacted (redaction.py) where the customer
+is erased, and where the event names no checkout by which it could be erased later.
+"""
+
+import random
+import traceback
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, LargeBinary, String, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from events.clock import utcnow
+from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.messaging.event import Event
+from events.messaging.redaction import redacted
+
+
+class Status(StrEnum):
+    """The statuses of an inbox row."""
+
+    DONE = "done"
+    IGNORED = "ignored"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    DISCARDED = "discarded"
+
+
+DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in Status)
+PENDING = (WAITING, RETRYING)
+UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they can be retried
+
+# A failed handler is most often a passing fault (a lock, a deployment). After seven hours a person has to look.
+RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
+# A missing cause is most often milliseconds late. Stripe's own retries end after three days.
+WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
+JITTER = 0.2  # events that failed together must not be retried together
+CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
+INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
+
+
+class Base(DeclarativeBase):
+    metadata = metadata()
+
+
+class InboxEvent(Base):
+    """One event that this service has received."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        one_of("status", Status),
+        Index("ix_inbox_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
+        Index("ix_inbox_status_received_at", "status", "received_at"),
+        Index("ix_inbox_correlation_id", "correlation_id"),
+    )
+
+    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    routing_key: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(String(64))
+    correlation_id: Mapped[str | None] = mapped_column(String(255))
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    error: Mapped[str | None] = mapped_column(Text())
+    traceback: Mapped[str | None] = mapped_column(Text())
+    headers: Mapped[dict[str, Any] | None] = mapped_column(Json())
+    body: Mapped[bytes | None] = mapped_column(LargeBinary())
+
+    def event(self) -> Event:
+        """Return the event as it was received. Raises `ValueError` once its payload has been dropped."""
+        if self.body is None:
+            raise ValueError(f"{self.event_id} is {self.status}: its payload has been dropped")
+        return Event(
+            id=self.event_id,
+            routing_key=self.routing_key,
+            source=self.source,
+            occurred_at=self.occurred_at,
+            body=self.body,
+            correlation_id=self.correlation_id,
+            headers=self.headers or {},
+        )
+
+    def begin_attempt(self) -> None:
+        """Count an attempt before it is made, and schedule the next one in case the process dies: or set `failed`.
+
+        An interrupted event may only have been next to the one that killed the worker. So it is due again soon, and
+        is then tried alone. If that is interrupted too, it follows the schedule of failing events plus one attempt.
+        """
+        schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
+        if self.is_interrupted and self.attempts > len(schedule) + 1:
+            self.status, self.next_attempt_at, self.finished_at = FAILED, None, utcnow()
+            return
+        on_schedule = self.is_interrupted and self.attempts < len(schedule)
+        self.next_attempt_at = utcnow() + (schedule[self.attempts] if on_schedule else CLAIM_LEASE)
+        self.attempts += 1
+        self.error = INTERRUPTED
+
+    @property
+    def is_interrupted(self) -> bool:
+        """True while a worker handles this event, and afterwards if the worker died."""
+        return self.error == INTERRUPTED
+
+    def finish(self, status: str, reason: str | None = None) -> None:
+        """Set a final status: no more attempts. The payload is dropped unless the event was discarded."""
+        self.status, self.finished_at, self.next_attempt_at = status, utcnow(), None
+        if status in (DONE, IGNORED):
+            self.body, self.headers, self.traceback, self.error = None, None, None, reason
+
+    def redact(self) -> None:
+        """Remove the customer but keep what a retry needs. An error's text may quote the customer; its class cannot."""
+        if self.body is not None:
+            self.body = redacted(self.routing_key, self.body)
+        if self.error is not None and not self.is_interrupted:
+            self.error = f"{self.error.partition(':')[0]}: text removed with the customer's data"
+        self.traceback = None
+
+    def schedule_retry(self, status: str, error: BaseException) -> None:
+        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule."""
+        schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
+        if status != self.status:
+            self.attempts = 1  # attempts spent on waiting are not taken from the retries
+        self.error = f"{type(error).__name__}: {error}"
+        self.traceback = None if status == WAITING else "".join(traceback.format_exception(error))
+        if self.attempts > len(schedule):
+            self.status, self.next_attempt_at, self.finished_at = FAILED, None, utcnow()
+        else:
+            spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, protects nothing
+            self.status, self.next_attempt_at = status, utcnow() + schedule[self.attempts - 1] * spread
+
+
+class InboxAuditEntry(Base):
+    """One act of an operator on the inbox, and its reason."""
+
+    __tablename__ = "inbox_audit_entries"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    acted_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    actor: Mapped[str] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(32))
+    event_id: Mapped[str | None] = mapped_column(String(255))
+    reason: Mapped[str | None] = mapped_column(Text())
+
+
+class ConsumerControl(Base):
+    """The switch of this service's consumers, in one row: `paused` by an operator or not."""
+
+    __tablename__ = "consumer_controls"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    paused: Mapped[bool]
+
+
+class ErasedCheckout(Base):
+    """A checkout whose customer is erased. Later events about it are stored without the customer, however late."""
+
+    __tablename__ = "erased_checkouts"
+
+    checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(UtcDateTime())

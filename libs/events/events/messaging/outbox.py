@@ -1,0 +1,169 @@
+"""The outbox: events to publish, committed in the same transaction as the change that they report."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Index, LargeBinary, String, delete, func, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from events.clock import utcnow
+from events.database.notify import wake_after_commit
+from events.database.transaction import defer_insert, skip_locked
+from events.database.types import Json, UtcDateTime, metadata
+from events.messaging.erased_checkouts import is_erased
+from events.messaging.event import STRIPE, Event, own_event
+from events.messaging.redaction import redacted
+from events.observability import tracing
+
+RETENTION = timedelta(days=7)  # published rows: long enough to answer whether an event was published
+CHANNEL = "outbox"  # notified when there is something to publish
+CLAIM_BATCH_SIZE = 200  # the publisher's window: one pipelined round per claim
+
+
+class Base(DeclarativeBase):
+    metadata = metadata()
+
+
+class OutboxEvent(Base):
+    """One event to publish; `published_at` is set once the broker has confirmed it."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "ix_outbox_unpublished",
+            "event_id",
+            postgresql_where=text("published_at IS NULL"),
+            sqlite_where=text("published_at IS NULL"),
+        ),
+        Index("ix_outbox_correlation_id", "correlation_id"),  # erasure reads one checkout's rows
+    )
+
+    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    routing_key: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(String(64))
+    correlation_id: Mapped[str | None] = mapped_column(String(255))
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    headers: Mapped[dict[str, Any]] = mapped_column(Json())
+    body: Mapped[bytes] = mapped_column(LargeBinary())
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+    def event(self) -> Event:
+        """Return the event to publish."""
+        return Event(
+            id=self.event_id,
+            routing_key=self.routing_key,
+            source=self.source,
+            occurred_at=self.occurred_at,
+            body=self.body,
+            correlation_id=self.correlation_id,
+            headers=self.headers,
+        )
+
+
+def add(
+    session: Session,
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    correlation_id: str,
+    causation: Event | None = None,
+) -> str:
+    """Add an own event at the end of the transaction and return its id.
+
+    Raises marshmallow's `ValidationError` when `data` does not match the event's contract.
+    """
+    causation_id = causation.id if causation else None
+    return _add(session, own_event(event_type, data, correlation_id=correlation_id, causation_id=causation_id))
+
+
+def add_recovered_stripe_event(
+    session: Session,
+    stripe_type: str,
+    obj: Mapping[str, Any],
+    *,
+    event_id: str,
+    correlation_id: str,
+    source: str,
+) -> str:
+    """Add a Stripe event made from the object at Stripe, for a change whose webhook never came; return its id.
+
+    `event_id` must be the same whenever the same change is found again, which makes a repetition harmless; sessions use
+    `recovered_event_id`. The event is redacted if the customer is erased, although Stripe still knows the customer.
+    The service's row of the checkout must be locked.
+    """
+    now = utcnow()
+    document = {
+        "id": event_id,
+        "object": "event",
+        "type": stripe_type,
+        "created": int(now.timestamp()),
+        "livemode": bool(obj.get("livemode")),
+        "data": {"object": dict(obj)},
+    }
+    headers = {"livemode": document["livemode"]}
+    body = orjson.dumps(document, default=str)  # the SDK's Decimals, which no handler reads
+    if is_erased(session, correlation_id):
+        body = redacted(STRIPE + stripe_type, body)
+    return _add(session, Event(event_id, STRIPE + stripe_type, source, now, body, correlation_id, headers))
+
+
+def recovered_event_id(checkout_session: Mapping[str, Any], fact: str) -> str:
+    """Return the id of a recovered session event: the same one in checkout and in orders.
+
+    It includes the payment status: `completed` is a different change while unpaid than once it is paid.
+    """
+    return f"evt_recovered_{checkout_session['id']}_{fact}_{checkout_session['payment_status']}"
+
+
+def _add(session: Session, event: Event) -> str:
+    defer_insert(
+        session,
+        OutboxEvent,
+        event_id=event.id,
+        routing_key=event.routing_key,
+        source=event.source,
+        correlation_id=event.correlation_id,
+        occurred_at=event.occurred_at,
+        headers={**event.headers, **tracing.carrier()},
+        body=event.body,
+    )
+    wake_after_commit(session, CHANNEL)  # on PostgreSQL a trigger notifies the other processes
+    return event.id
+
+
+def claim(session: Session) -> Sequence[OutboxEvent]:
+    """Return the oldest unpublished rows, locked until the transaction ends."""
+    statement = (
+        select(OutboxEvent)
+        .where(OutboxEvent.published_at.is_(None))
+        .order_by(OutboxEvent.event_id)
+        .limit(CLAIM_BATCH_SIZE)
+    )
+    return session.scalars(skip_locked(session, statement)).all()
+
+
+def mark_published(session: Session, event_ids: Sequence[str]) -> None:
+    """Mark exactly these rows as confirmed by the broker."""
+    statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)).values(published_at=utcnow())
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def published_since(session: Session, since: datetime) -> int:
+    """Return the number of rows published since an instant, at most `RETENTION` ago."""
+    return session.scalars(select(func.count()).where(OutboxEvent.published_at >= since)).one()
+
+
+def republish(session: Session, since: datetime) -> int:
+    """Mark rows published since an instant as unpublished; return their number. Consumers ignore the duplicates."""
+    statement = update(OutboxEvent).where(OutboxEvent.published_at >= since).values(published_at=None)
+    marked: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
+    wake_after_commit(session, CHANNEL)
+    return marked
+
+
+def prune(session: Session, before: datetime) -> int:
+    """Delete rows published before an instant and return their number."""
+    pruned: int = session.execute(delete(OutboxEvent).where(OutboxEvent.published_at < before)).rowcount  # type: ignore[attr-defined]
+    return pruned

@@ -1,0 +1,57 @@
+"""The relay: publishes the outbox and marks exactly the rows that the broker confirmed."""
+
+from datetime import datetime
+
+from prometheus_client import Counter
+
+from events.database.engine import Database
+from events.errors import PublishUnconfirmedError
+from events.messaging import outbox
+from events.messaging.publisher import Publisher
+
+RELAYED = Counter("clozit_outbox_relayed_total", "Outbox events confirmed by the broker")
+
+
+class Relay:
+    """Publishes outbox rows. Several relays may run at once: each claims rows that no other has claimed.
+
+    After a crash between confirm and commit, rows are published again. The consumers' inboxes make that harmless.
+    """
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self._database = database
+        self._publisher = publisher
+
+    def run_once(self) -> int:
+        """Publish one claim, pipelined, and return the number of confirmed rows.
+
+        Raises `PublishUnconfirmedError` when the broker left some unconfirmed; the confirmed ones are marked first.
+        """
+        with self._database.begin() as session:
+            rows = outbox.claim(session)
+            futures = [(row.event_id, self._publisher.publish(row.event())) for row in rows]
+            confirmed, errors = [], []
+            for event_id, future in futures:
+                try:
+                    self._publisher.wait(future)
+                    confirmed.append(event_id)
+                except PublishUnconfirmedError as error:
+                    errors.append(error)
+            if confirmed:
+                outbox.mark_published(session, confirmed)
+        RELAYED.inc(len(confirmed))
+        if errors:
+            raise errors[0]
+        return len(confirmed)
+
+    def drain(self) -> int:
+        """Publish until the outbox is empty and return the number of published rows."""
+        published = 0
+        while count := self.run_once():
+            published += count
+        return published
+
+    def prune(self, now: datetime) -> int:
+        """Delete published rows older than the retention and return their number."""
+        with self._database.begin() as session:
+            return outbox.prune(session, now - outbox.RETENTION)

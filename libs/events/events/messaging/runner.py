@@ -1,0 +1,254 @@
+"""The runner: handles delivered events, each in the inbox transaction that makes it take effect exactly once.
+
+    delivered ─▶ claimed in the inbox ─▶ handler ─▶ outbox rows ─▶ commit ─▶ acknowledged
+                  │ duplicate: nothing     ├─ NotYet           ─▶ stored as waiting
+                  ▼                        ├─ Ignored          ─▶ stored as ignored
+                acknowledged               └─ any other error  ─▶ stored as retrying, then failed
+
+Several delivered messages share one transaction. If one of them does not simply succeed, the transaction is rolled
+back and run again with a savepoint around each event, so that only the failing event is undone and stored. If that
+fails too, each event gets its own transaction. So a failing event cannot harm the others, and early or unknown events
+do not slow a batch down.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
+from sqlalchemy.orm import Session
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.errors import is_away, is_conflict
+from events.database.transaction import before_commit, savepoint
+from events.errors import DecodeError, Ignored, NotYet
+from events.messaging import inbox
+from events.messaging.event import Event
+from events.messaging.handlers import NO_HANDLER, Handlers
+from events.messaging.inbox import DUPLICATE
+from events.messaging.inbox_models import DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
+from events.observability import tracing
+from events.observability.logging import get_logger
+
+Outcomes = dict[str, str]  # by event id
+
+HANDLED = Counter("clozit_events_handled_total", "Events by outcome", ["routing_key", "outcome"])
+HANDLING = Histogram(
+    "clozit_event_handling_duration_seconds", "Time in an event's handler, without its commit", ["routing_key"]
+)
+LAG = Histogram(
+    "clozit_event_lag_seconds",
+    "From when the event happened to its committed effect",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+
+log = get_logger(__name__)
+
+
+class Runner:
+    """Runs a service's handlers on its database. Raises `DecodeError`, and the driver's error for a database away."""
+
+    def __init__(self, database: Database, handlers: Handlers) -> None:
+        self._database = database
+        self._handlers = handlers
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged."""
+        if len(events) > 1 and (
+            self._in_one_transaction(self._run_batch, events)
+            or self._in_one_transaction(self._run_in_savepoints, events)
+        ):
+            return
+        for event in events:
+            self.handle_one(event)
+
+    def handle_one(self, event: Event) -> str:
+        """Handle one event in its own transaction and return its outcome."""
+        try:
+            outcome = self._claim_and_run(event)
+        except DecodeError:
+            raise
+        except Ignored as ignored:
+            reason = str(ignored)
+            outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
+        except Exception as error:
+            if is_away(error):
+                raise
+            if not isinstance(error, NotYet):
+                log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
+            failure = error
+            outcome = self._write(
+                lambda session: inbox.store_unhandled(session, event, _status_after(failure), failure)
+            )
+        self._count(event, outcome)
+        return outcome
+
+    def _claim_and_run(self, event: Event) -> str:
+        with self._database.begin() as session:
+            if not inbox.claim_new(session, [event]):
+                return DUPLICATE
+            self._handlers.run_preparations([event] if self._handlers.has_handler(event) else [], session)
+            self._run(event, session)
+        return DONE
+
+    def _claim_as_ignored(self, session: Session, event: Event, reason: str) -> str:
+        if not inbox.claim_new(session, [event]):
+            return DUPLICATE
+        inbox.mark_ignored(session, [event.id], reason)
+        return IGNORED
+
+    def _write(self, write: Callable[[Session], str]) -> str:
+        with self._database.begin() as session:
+            return write(session)
+
+    def _in_one_transaction(
+        self, run: "Callable[[Session, Sequence[Event]], Outcomes]", events: Sequence[Event]
+    ) -> bool:
+        """Handle all events in one transaction; return False if it had to be rolled back."""
+        try:
+            with self._database.begin() as session:
+                fresh = inbox.claim_new(session, events)
+                once = {event.id: event for event in events if event.id in fresh}
+                # By checkout, so that transactions with the same checkouts lock their rows in the same order.
+                new = sorted(once.values(), key=lambda event: event.correlation_id or "")
+                unknown = [event for event in new if not self._handlers.has_handler(event)]
+                if unknown:
+                    inbox.mark_ignored(session, [event.id for event in unknown], NO_HANDLER)
+                known = [event for event in new if self._handlers.has_handler(event)]
+                self._handlers.run_preparations(known, session)
+                outcomes = run(session, known)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if is_conflict(error):
+                log.warning("batch rolled back after a conflict", events=len(events), error=str(error))
+            return False  # the failing event fails again in its savepoint or transaction, and is logged there
+        for event in events:
+            self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
+        return True
+
+    def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
+        """Run all events with nothing between them; raise if one does not simply succeed."""
+        for event in events:
+            self._run(event, session)
+        return dict.fromkeys((event.id for event in events), DONE)
+
+    def _run_in_savepoints(self, session: Session, events: Sequence[Event]) -> Outcomes:
+        """Run each event in a savepoint, so that only the failing ones are undone and stored."""
+        return {event.id: self._store_outcome(session, event, self._error_of(session, event)) for event in events}
+
+    def _error_of(self, session: Session, event: Event) -> Exception | None:
+        """Run the event in a savepoint. Return the handler's error after undoing its writes.
+
+        Raises errors that concern the whole transaction.
+        """
+        try:
+            with savepoint(session):
+                self._run(event, session)
+        except Exception as error:
+            if is_away(error) or is_conflict(error):
+                raise
+            return error
+        return None
+
+    def _store_outcome(self, session: Session, event: Event, error: Exception | None) -> str:
+        """Return the outcome of an event that is claimed as done; store it if it is another one."""
+        if isinstance(error, DecodeError):
+            raise error
+        if isinstance(error, Ignored):
+            inbox.mark_ignored(session, [event.id], str(error))
+            return IGNORED
+        if error is None:
+            return DONE
+        if not isinstance(error, NotYet):
+            log.error("handler failed", event_id=event.id, routing_key=event.routing_key, exc_info=error)
+        inbox.release_claim(session, event)
+        return inbox.store_unhandled(session, event, _status_after(error), error)
+
+    def retry_due(self, now: datetime | None = None) -> int:
+        """Retry every stored event that is due and return their number."""
+        tried = 0
+        while count := self.retry_batch(now):
+            tried += count
+        return tried
+
+    def retry_batch(self, now: datetime | None = None) -> int:
+        """Retry the events that have been due longest and return the number of claimed ones.
+
+        The attempt is counted in a transaction of its own before it is made: an event that kills the process would
+        otherwise be claimed without end. Then all share one transaction, each in a savepoint.
+        """
+        with self._database.begin() as session:
+            claimed = inbox.claim_due(session, now or utcnow())
+        if not claimed:
+            return 0
+        for row in claimed:
+            if row.status == FAILED:
+                log.error("event failed: it killed its worker in every attempt", event_id=row.event_id)
+        self._retry_claimed(claimed)
+        return len(claimed)
+
+    def _retry_claimed(self, claimed: Sequence[InboxEvent]) -> None:
+        try:
+            self._retry_in_savepoints(claimed)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if len(claimed) == 1:
+                self._reschedule(claimed[0], error)
+            else:
+                for row in claimed:
+                    self._retry_claimed([row])
+
+    def _retry_in_savepoints(self, claimed: Sequence[InboxEvent]) -> None:
+        outcomes: list[tuple[Event, str]] = []
+        with self._database.begin() as session:
+            # Lock the handlers' rows before the inbox: events that wake waiting ones use the same order.
+            self._handlers.run_preparations([row.event() for row in inbox.read_claimed(session, claimed)], session)
+            rows = [(row, row.event()) for row in inbox.lock_claimed(session, claimed)]
+            for row, event in rows:
+                outcomes.append((event, self._retry(session, row, event)))
+            if done := [event.id for event, outcome in outcomes if outcome == DONE]:
+                inbox.mark_done(session, done)
+        for event, outcome in outcomes:
+            self._count(event, outcome)
+
+    def _retry(self, session: Session, row: InboxEvent, event: Event) -> str:
+        error = self._error_of(session, event)
+        if error is None:
+            return DONE
+        if isinstance(error, Ignored):
+            row.finish(IGNORED, str(error))
+            return row.status
+        if not isinstance(error, NotYet):
+            log.error("handler failed again", event_id=event.id, attempts=row.attempts, exc_info=error)
+        row.schedule_retry(_status_after(error), error)
+        return row.status
+
+    def _reschedule(self, claimed: InboxEvent, error: Exception) -> None:
+        """Schedule the next attempt of an event that failed before its handler ran, or at commit."""
+        log.error("retry failed outside its handler", event_id=claimed.event_id, exc_info=error)
+        with self._database.begin() as session:
+            for row in inbox.lock_claimed(session, [claimed]):
+                row.schedule_retry(_status_after(error), error)
+
+    def _run(self, event: Event, session: Session) -> None:
+        parent = event.headers.get(tracing.HEADER)
+        attributes = {"messaging.message.id": event.id, "clozit.checkout_id": event.correlation_id}
+        with (
+            HANDLING.labels(event.routing_key).time(),
+            tracing.span(f"handle {event.routing_key}", SpanKind.CONSUMER, attributes, parent=parent),
+        ):
+            self._handlers.run(event, session)
+            if self._handlers.unblocks(event) and event.correlation_id:
+                before_commit(session, inbox.wake_waiting, event.correlation_id)
+
+    def _count(self, event: Event, outcome: str) -> None:
+        HANDLED.labels(event.routing_key, outcome).inc()
+        if outcome == DONE:
+            LAG.observe(max(0.0, (datetime.now(UTC) - event.occurred_at).total_seconds()))
+
+
+def _status_after(error: Exception) -> str:
+    return WAITING if isinstance(error, NotYet) else RETRYING

@@ -1,0 +1,109 @@
+"""The whole bus in one place. Every process declares all of it at start, so no event is published before its queue.
+
+A service's queue has no length limit: if one service's queue were full, the broker would refuse events that the other
+services' queues had stored. `events.unrouted` has a limit, because no service consumes it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+EVENTS = "events"
+UNROUTED = "events.unrouted"
+DEAD = "events.dead"
+ORIGINAL_KEY_HEADER = "original_routing_key"  # a requeued message is routed by its queue's name, and keeps its key here
+INSPECTION_LIMIT = 1_000_000  # deliveries of queues that operators inspect; RabbitMQ 4 would drop messages after 20
+DELIVERY_LIMIT = 20  # deliveries in which a message may kill its consumer before it is a dead letter
+UNROUTED_LIMIT = 100_000  # newest events without a consumer, kept for operators
+
+BINDINGS: Mapping[str, Sequence[str]] = {
+    "checkout": ("stripe.checkout.session.#", "orders.customer.#"),
+    "orders": (
+        "stripe.checkout.session.#",
+        "stripe.payment_intent.#",
+        "stripe.charge.#",
+        "stripe.refund.#",
+        "checkout.checkout.#",
+        "inventory.reservation.#",
+    ),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#"),
+    "notifications": ("orders.#", "inventory.stock.#"),
+}
+
+
+@dataclass(frozen=True)
+class ExchangeSpec:
+    """An exchange to declare."""
+
+    name: str
+    type: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A queue to declare, with its bindings as pairs of exchange and routing key."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    bindings: Sequence[tuple[str, str]]
+
+
+def dead_letter_queue(service: str) -> str:
+    """Return the name of a service's dead-letter queue."""
+    return f"{service}.dead"
+
+
+EXCHANGES = (
+    ExchangeSpec(UNROUTED, "fanout"),
+    ExchangeSpec(DEAD, "direct"),
+    ExchangeSpec(EVENTS, "topic", {"alternate-exchange": UNROUTED}),
+)
+
+QUEUES = (
+    QueueSpec(
+        UNROUTED,
+        {
+            "x-queue-type": "quorum",
+            "x-max-length": UNROUTED_LIMIT,
+            "x-overflow": "drop-head",
+            "x-delivery-limit": INSPECTION_LIMIT,
+        },
+        [(UNROUTED, "")],
+    ),
+    *(
+        QueueSpec(
+            dead_letter_queue(name),
+            {"x-queue-type": "quorum", "x-delivery-limit": INSPECTION_LIMIT},
+            [(DEAD, dead_letter_queue(name))],
+        )
+        for name in BINDINGS
+    ),
+    *(
+        QueueSpec(
+            name,
+            {
+                "x-queue-type": "quorum",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-dead-letter-exchange": DEAD,
+                "x-dead-letter-routing-key": dead_letter_queue(name),
+            },
+            [(EVENTS, key) for key in keys],
+        )
+        for name, keys in BINDINGS.items()
+    ),
+)
+
+
+def matches(pattern: str, routing_key: str) -> bool:
+    """Return True if a topic binding takes a routing key (`*` is one word, `#` any number of words)."""
+    regex = "".join(
+        {"*": r"\.[^.]+", "#": r"(?:\.[^.]+)*"}.get(word, r"\." + re.escape(word)) for word in pattern.split(".")
+    )
+    return re.fullmatch(regex, f".{routing_key}") is not None
+
+
+def queues_for(routing_key: str) -> list[str]:
+    """Return the services that receive events with this routing key."""
+    return [name for name, keys in BINDINGS.items() if any(matches(key, routing_key) for key in keys)]

@@ -1,0 +1,151 @@
+"""A worker: one service's consumer, relay, retries and periodic jobs, each on a thread of its own."""
+
+import signal
+import time
+from collections.abc import Sequence
+from wsgiref.simple_server import WSGIServer
+
+from events.clock import utcnow
+from events.config import Common
+from events.database.engine import Database
+from events.database.notify import Signal, listen
+from events.messaging import inbox, outbox, publisher
+from events.messaging.consumer import Consumer
+from events.messaging.handlers import Handlers
+from events.messaging.loops import FAILURE_PAUSE_S, Job, Loop, Loops
+from events.messaging.relay import Relay
+from events.messaging.runner import Runner
+from events.observability import tracing
+from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
+from events.observability.logging import configure_logging, get_logger
+from events.web.health import serve_health
+
+RETRY_POLL_S = 5.0  # between looks into the inbox without a signal and without an earlier due time
+RELAY_POLL_S = 5.0  # between looks into the outbox without a signal
+CLAIMED_ELSEWHERE_S = 1.0  # due events that another worker has claimed are looked for again after this
+PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
+RELAY_FAILURE_PAUSE_S = 1.0  # a broker is often back at once, and events wait for the relay
+STOP_TIMEOUT_S = 8.0  # for all threads together; orchestrators wait 10
+
+log = get_logger(__name__)
+
+
+class Worker:
+    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one."""
+
+    def __init__(
+        self,
+        config: Common,
+        database: Database,
+        handlers: Handlers,
+        *,
+        jobs: Sequence[Job] = (),
+        publishes: bool = True,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._paused = False
+        self._runner = Runner(database, handlers)
+        self._consumer = Consumer(
+            config.broker_url,
+            config.service,
+            database,
+            self._runner,
+            is_paused=lambda: self._paused,
+            declare=config.declare_topology,
+        )
+        self._publisher = publisher.connect(config.broker_url, declare=config.declare_topology) if publishes else None
+        self._relay = Relay(database, self._publisher) if self._publisher else None
+        self._channels = [inbox.CHANNEL, *(job.on for job in jobs if job.on)]
+        loops = [
+            Loop("retries", self._retry_due, database.signal(inbox.CHANNEL)),
+            *(self._loop(job) for job in [Job("prune", PRUNE_INTERVAL_S, self._prune), *jobs]),
+        ]
+        if self._relay:
+            self._channels.append(outbox.CHANNEL)
+            outbox_signal = database.signal(outbox.CHANNEL)
+            loops.append(Loop("relay", self._drain, outbox_signal, failure_pause=RELAY_FAILURE_PAUSE_S))
+        if database.is_postgresql:
+            loops.append(Loop("listen", self._listen, Signal()))
+        self._loops = Loops(config.service, loops)
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then finish the current messages and return."""
+        configure_logging(self._config.service, self._config.log_level)
+        tracing.configure(self._config.service)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._request_stop())
+        health = self._serve_health() if self._config.health_port else None
+        self._loops.start()
+        log.info("worker ready", queue=self._config.service)
+        try:
+            self._consumer.run()
+        finally:
+            self.stop()
+            if health:
+                health.shutdown()
+            log.info("worker stopped")
+
+    def start(self) -> None:
+        """Work on threads of this process until `stop`."""
+        self._loops.start()
+        self._loops.spawn("consumer", self._consumer.run)
+
+    def stop(self) -> None:
+        """Finish the current messages, stop all threads and disconnect from the broker."""
+        self._request_stop()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for thread in self._loops.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._publisher:
+            self._publisher.close()
+
+    def _request_stop(self) -> None:
+        self._consumer.stop()
+        self._loops.request_stop()
+
+    def _loop(self, job: Job) -> Loop:
+        def run() -> float:
+            job.run()
+            return job.every
+
+        job_signal = self._database.signal(job.on) if job.on else Signal()
+        return Loop(job.name, run, job_signal, failure_pause=max(job.every, FAILURE_PAUSE_S))
+
+    def _retry_due(self) -> float:
+        with self._database.read() as session:
+            self._paused, due_at = inbox.next_due(session)
+        if self._paused or due_at is None:
+            return RETRY_POLL_S
+        until_due = (due_at - utcnow()).total_seconds()
+        if until_due > 0:
+            return min(RETRY_POLL_S, until_due)
+        # One batch per run, so that a pause or a stop does not wait for the whole backlog.
+        return 0 if self._runner.retry_batch() else CLAIMED_ELSEWHERE_S
+
+    def _prune(self) -> None:
+        now = utcnow()
+        with self._database.begin() as session:
+            inbox.prune(session, now - inbox.RETENTION)
+        if self._relay:
+            self._relay.prune(now)
+
+    def _drain(self) -> float:
+        assert self._relay is not None  # noqa: S101 - for the type checker; this loop exists only with a relay
+        self._relay.drain()
+        return RELAY_POLL_S
+
+    def _listen(self) -> float:
+        """Pass on what other processes notify, until the connection breaks or the worker stops."""
+        database = self._database
+        listen(database.engine.url, self._channels, database.signal, lambda: self._loops.is_stopping)
+        return 0
+
+    def _check(self) -> None:
+        self._database.ping()
+        if not self._consumer.consuming.is_set():
+            raise RuntimeError("not consuming")
+
+    def _serve_health(self) -> WSGIServer:
+        collectors = [InboxBacklog(self._database), *([OutboxBacklog(self._database)] if self._relay else [])]
+        return serve_health(self._config.health_port, {"worker": self._check}, collectors)

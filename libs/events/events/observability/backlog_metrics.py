@@ -1,0 +1,95 @@
+"""Metrics of unfinished work, read from the database at each scrape by one query that an index answers.
+
+The web process and the worker of a service report the same numbers: use their maximum, not their sum. Finished events
+are counted when they finish (`clozit_events_handled_total`).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.errors import is_away
+from events.messaging.inbox_models import UNFINISHED, InboxEvent
+from events.messaging.outbox import OutboxEvent
+from events.observability.logging import get_logger
+
+log = get_logger(__name__)
+
+
+class InboxBacklog(Collector):
+    """Unfinished events by status, and the age of the oldest since its receipt."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return self._families()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        unfinished = (
+            select(InboxEvent.status, func.count(), func.min(InboxEvent.received_at))
+            .where(InboxEvent.status.in_(UNFINISHED))
+            .group_by(InboxEvent.status)
+        )
+        found: dict[str, tuple[int, datetime | None]] = dict.fromkeys(UNFINISHED, (0, None))
+        try:
+            with self._database.read() as session:
+                found |= {status: (count, oldest) for status, count, oldest in session.execute(unfinished)}
+        except DBAPIError as error:
+            return _unknown(error)
+        rows, ages = self._families()
+        for status, (count, oldest) in found.items():
+            rows.add_metric([status], count)
+            ages.add_metric([status], _age(oldest))
+        return [rows, ages]
+
+    def _families(self) -> list[GaugeMetricFamily]:
+        return [
+            GaugeMetricFamily("clozit_inbox_events", "Unfinished inbox events", labels=["status"]),
+            GaugeMetricFamily(
+                "clozit_inbox_oldest_age_seconds", "Age of the oldest unfinished inbox event", labels=["status"]
+            ),
+        ]
+
+
+class OutboxBacklog(Collector):
+    """Outbox events that the broker has not confirmed, and the age of the oldest since it occurred."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return self._families()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        unpublished = select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
+        try:
+            with self._database.read() as session:
+                count, oldest = session.execute(unpublished).one()
+        except DBAPIError as error:
+            return _unknown(error)
+        return self._families(count, _age(oldest))
+
+    def _families(self, count: float | None = None, age: float | None = None) -> list[GaugeMetricFamily]:
+        return [
+            GaugeMetricFamily("clozit_outbox_unpublished_events", "Outbox events that are not confirmed yet", count),
+            GaugeMetricFamily("clozit_outbox_oldest_age_seconds", "Age of the oldest unpublished outbox event", age),
+        ]
+
+
+def _age(oldest: datetime | None) -> float:
+    return max(0.0, (utcnow() - oldest).total_seconds()) if oldest else 0.0
+
+
+def _unknown(error: DBAPIError) -> list[GaugeMetricFamily]:
+    """Return no metrics while the database is away, so that the others can be scraped."""
+    if not is_away(error):
+        raise error
+    log.warning("database away, backlog unknown", error=str(error))
+    return []

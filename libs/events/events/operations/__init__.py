@@ -1,0 +1,1 @@
+"""Operator actions on events: search, retry, discard, dead letters, republish."""

@@ -1,0 +1,161 @@
+"""Operators' actions on a service's inbox, for the API and the command line. Each action is recorded in the audit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, insert, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.notify import notify_after_commit
+from events.messaging.inbox import CHANNEL
+from events.messaging.inbox_models import (
+    DISCARDED,
+    RETRYING,
+    UNFINISHED,
+    WAITING,
+    ConsumerControl,
+    InboxAuditEntry,
+    InboxEvent,
+)
+
+RETRY, DISCARD = ACTIONS = ("retry", "discard")
+CHUNK_SIZE = 500  # events per transaction: short locks that delay no worker
+
+FILTERS: Mapping[str, Any] = {
+    "status": lambda value: InboxEvent.status == value,
+    "type": lambda value: InboxEvent.routing_key.in_([value, f"stripe.{value}"]),
+    "correlation_id": lambda value: InboxEvent.correlation_id == value,
+    "error": lambda value: InboxEvent.error.icontains(value, autoescape=True),
+    "received_from": lambda value: InboxEvent.received_at >= value,
+    "received_to": lambda value: InboxEvent.received_at < value,
+}
+
+
+def search(
+    session: Session, filters: Mapping[str, Any], *, limit: int, after: tuple[Any, ...] | None = None
+) -> Sequence[InboxEvent]:
+    """Return matching rows, newest first. `filters` maps names in `FILTERS` to values; None means no filter."""
+    statement = select(InboxEvent).where(*_conditions(filters))
+    if after:
+        statement = statement.where(tuple_(InboxEvent.received_at, InboxEvent.event_id) < after)
+    statement = statement.order_by(InboxEvent.received_at.desc(), InboxEvent.event_id.desc()).limit(limit)
+    return session.scalars(statement).all()
+
+
+def unfinished(
+    session: Session, filters: Mapping[str, Any], *, limit: int | None, after: tuple[Any, ...] | None = None
+) -> Sequence[InboxEvent]:
+    """Return the matching unfinished rows, oldest first."""
+    statement = select(InboxEvent).where(InboxEvent.status.in_(UNFINISHED), *_conditions(filters))
+    if after:
+        statement = statement.where(tuple_(InboxEvent.received_at, InboxEvent.event_id) > after)
+    return session.scalars(statement.order_by(InboxEvent.received_at, InboxEvent.event_id).limit(limit)).all()
+
+
+def count_unfinished(session: Session, filters: Mapping[str, Any]) -> int:
+    """Return the number of matching unfinished rows."""
+    statement = select(func.count()).select_from(InboxEvent)
+    return session.scalar(statement.where(InboxEvent.status.in_(UNFINISHED), *_conditions(filters))) or 0
+
+
+def act(
+    session: Session,
+    action: str,
+    event_ids: Sequence[str],
+    *,
+    actor: str,
+    reason: str | None,
+    due: datetime | None = None,
+) -> list[str]:
+    """Retry or discard unfinished events and return the ids of those that were changed.
+
+    A retry starts the schedule from its beginning, at `due` or now. A discarded event keeps its payload until pruned.
+    """
+    values = _retried(due or utcnow()) if action == RETRY else _discarded()
+    statement = (
+        update(InboxEvent)
+        .where(InboxEvent.event_id.in_(event_ids), InboxEvent.status.in_(UNFINISHED))
+        .values(**values)
+        .returning(InboxEvent.event_id)
+    )
+    changed = set(session.scalars(statement, execution_options={"synchronize_session": False}))
+    done = [event_id for event_id in dict.fromkeys(event_ids) if event_id in changed]
+    audit(session, action, done, actor=actor, reason=reason)
+    notify_after_commit(session, CHANNEL)
+    return done
+
+
+def act_on_all(
+    database: Database,
+    action: str,
+    filters: Mapping[str, Any],
+    *,
+    limit: int | None,
+    actor: str,
+    reason: str | None,
+    rate: float | None = None,
+) -> Iterator[list[str]]:
+    """Retry or discard all matching events, oldest first, in small transactions; yield the ids of each.
+
+    With a `rate` in events per second, each transaction covers at most one second, and retries become due at that
+    rate. The schedule is in the database, so the command may end.
+    """
+    chunk = CHUNK_SIZE if rate is None else min(CHUNK_SIZE, max(1, int(rate)))
+    start, found_count, after = utcnow(), 0, None
+    while limit is None or found_count < limit:
+        with database.begin() as session:
+            found = unfinished(
+                session, filters, limit=chunk if limit is None else min(chunk, limit - found_count), after=after
+            )
+            if not found:
+                return
+            due = start + timedelta(seconds=found_count / rate) if rate else start
+            done = act(session, action, [row.event_id for row in found], actor=actor, reason=reason, due=due)
+        yield done
+        found_count += len(found)
+        after = (found[-1].received_at, found[-1].event_id)
+
+
+def pause(session: Session, paused: bool, *, actor: str, reason: str | None) -> None:
+    """Stop the service's consumers from taking messages, or let them continue."""
+    session.merge(ConsumerControl(id=1, paused=paused))
+    audit(session, "pause" if paused else "resume", [None], actor=actor, reason=reason)
+    notify_after_commit(session, CHANNEL)
+
+
+def audit(session: Session, action: str, event_ids: Sequence[str | None], *, actor: str, reason: str | None) -> None:
+    """Record an operator's action on these events, with its reason."""
+    now = utcnow()
+    rows = [
+        {"acted_at": now, "actor": actor, "action": action, "event_id": each, "reason": reason} for each in event_ids
+    ]
+    if rows:
+        session.execute(insert(InboxAuditEntry), rows)
+
+
+def audit_trail(
+    session: Session, *, limit: int, event_id: str | None = None, before: int | None = None
+) -> Sequence[InboxAuditEntry]:
+    """Return audit entries, newest first: those with an id below `before`."""
+    statement = select(InboxAuditEntry).order_by(InboxAuditEntry.id.desc()).limit(limit)
+    if event_id is not None:
+        statement = statement.where(InboxAuditEntry.event_id == event_id)
+    if before is not None:
+        statement = statement.where(InboxAuditEntry.id < before)
+    return session.scalars(statement).all()
+
+
+def _retried(due: datetime) -> dict[str, Any]:
+    status = case((InboxEvent.status == WAITING, WAITING), else_=RETRYING)  # a waiting event can still be woken earlier
+    return {"status": status, "next_attempt_at": due, "attempts": 0, "finished_at": None}
+
+
+def _discarded() -> dict[str, Any]:
+    return {"status": DISCARDED, "next_attempt_at": None, "finished_at": utcnow()}
+
+
+def _conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    return [FILTERS[name](value) for name, value in filters.items() if value is not None]

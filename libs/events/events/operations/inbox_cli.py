@@ -1,0 +1,169 @@
+"""The commands `<service> inbox list|show|audit|retry|discard`."""
+
+import getpass
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from events.database.engine import Database
+from events.messaging.inbox_models import UNFINISHED, InboxEvent, Status
+from events.operations import inbox as operations
+from events.operations.click_types import Instant
+from events.operations.inbox import DISCARD, RETRY
+from events.operations.inbox_schemas import AuditRow, InboxDetail, InboxRow
+
+Connect = Callable[[], Database]
+Command = Callable[..., Any]
+
+
+def actor() -> str:
+    """Return the acting system user for the audit; a container's user may have no name."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return f"cli:uid {os.getuid()}"
+
+
+def filters(statuses: tuple[str, ...]) -> Callable[[Command], Command]:
+    """Return a decorator that adds the search options."""
+    options = [
+        click.option("--status", type=click.Choice(statuses)),
+        click.option("--type", "type", help="Stripe's type or a routing key."),
+        click.option("--correlation-id", help="The checkout id."),
+        click.option("--error", help="Part of the error text."),
+        click.option(
+            "--received-from", type=Instant(), help="Received after: an age such as 24h or 3d, or an instant."
+        ),
+        click.option("--received-to", type=Instant(), help="Received before: an age such as 24h or 3d, or an instant."),
+    ]
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command after the other
+    """Return the command group. `connect` returns the service's database."""
+
+    @click.group(name="inbox", help="Inspect, retry or discard events that the consumer could not handle.")
+    def group() -> None: ...
+
+    @group.command(name="list", help="List events, newest first.")
+    @filters(tuple(Status))
+    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def list_(limit: int, as_json: bool, **wanted: Any) -> None:
+        with connect().read() as session:
+            rows = operations.search(session, wanted, limit=limit)
+        if as_json:
+            click.echo(json.dumps(InboxRow(many=True).dump(rows), indent=2))
+            return
+        for row in rows:
+            click.echo(f"{row.received_at:%Y-%m-%dT%H:%M:%SZ} {row.status:9} {row.event_id} {row.routing_key}"
+                       f" attempts={row.attempts} {row.error or ''}")  # fmt: skip
+
+    @group.command(help="Show one event with its payload and traceback.")
+    @click.argument("event_id")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def show(event_id: str, as_json: bool) -> None:
+        with connect().read() as session:
+            row = session.get(InboxEvent, event_id)
+        if row is None:
+            raise click.ClickException(f"This service has not received {event_id}.")
+        facts: dict[str, Any] = InboxDetail().dump(row)
+        long = {} if as_json else {name: facts.pop(name) for name in ("traceback", "payload")}
+        click.echo(json.dumps(facts, indent=2))
+        for text in filter(None, long.values()):
+            click.echo(text)
+
+    @group.command(help="List operators' actions with their reasons, newest first.")
+    @click.option("--event-id", help="Only actions on this event.")
+    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def audit(event_id: str | None, limit: int, as_json: bool) -> None:
+        with connect().read() as session:
+            rows = operations.audit_trail(session, limit=limit, event_id=event_id)
+        if as_json:
+            click.echo(json.dumps(AuditRow(many=True).dump(rows), indent=2))
+            return
+        for row in rows:
+            click.echo(
+                f"{row.acted_at:%Y-%m-%dT%H:%M:%SZ} {row.actor} {row.action} {row.event_id or '-'} {row.reason or ''}"
+            )
+
+    group.add_command(_action(connect, RETRY, "Make unfinished events due now, and start their schedule again."))
+    group.add_command(_action(connect, DISCARD, "Discard unfinished events. Their rows stay until they are pruned."))
+    return group
+
+
+def _action(connect: Connect, action: str, summary: str) -> click.Command:
+    @click.command(name=action, help=f"{summary}\n\nGive event ids, or filters, or --all.")
+    @click.argument("event_ids", nargs=-1)
+    @filters(UNFINISHED)
+    @click.option("--all", "everything", is_flag=True, help="All unfinished events.")
+    @click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
+    @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second.")
+    @click.option("--dry-run", is_flag=True, help="List the events and change nothing.")
+    @click.option("--reason", required=action == DISCARD, help="The reason, for the audit.")
+    def command(
+        event_ids: tuple[str, ...],
+        everything: bool,
+        limit: int | None,
+        rate: float | None,
+        dry_run: bool,
+        reason: str | None,
+        **wanted: Any,
+    ) -> None:
+        filtered = everything or any(value is not None for value in wanted.values())
+        if bool(event_ids) == filtered:
+            raise click.UsageError("Give event ids, or filters, or --all: exactly one of them.")
+        if event_ids and (limit or rate or dry_run):
+            raise click.UsageError("--limit, --rate and --dry-run need filters, not event ids.")
+        by = {"actor": actor(), "reason": reason}
+        if event_ids:
+            _act_on(connect(), action, event_ids, by)
+        elif dry_run:
+            _print_matching(connect(), wanted, limit)
+        else:
+            _act_on_all(connect(), action, wanted, limit, rate, by)
+
+    return command
+
+
+def _act_on(database: Database, action: str, event_ids: tuple[str, ...], by: dict[str, Any]) -> None:
+    with database.begin() as session:
+        done = operations.act(session, action, event_ids, **by)
+    for event_id in event_ids:
+        click.echo(f"{event_id} {'done' if event_id in done else 'unchanged: unknown or already finished'}")
+    if len(done) < len(set(event_ids)):
+        sys.exit(1)
+
+
+def _print_matching(database: Database, wanted: dict[str, Any], limit: int | None) -> None:
+    with database.read() as session:
+        rows = operations.unfinished(session, wanted, limit=limit)
+        matching = operations.count_unfinished(session, wanted)
+    for row in rows:
+        click.echo(f"{row.event_id} {row.status} {row.routing_key} {row.error or ''}")
+    click.echo(f"{len(rows)} of {matching} matching would be changed.", err=True)
+
+
+def _act_on_all(
+    database: Database, action: str, wanted: dict[str, Any], limit: int | None, rate: float | None, by: dict[str, Any]
+) -> None:
+    changed = 0
+    for event_ids in operations.act_on_all(database, action, wanted, limit=limit, rate=rate, **by):
+        changed += len(event_ids)
+        for event_id in event_ids:
+            click.echo(f"{event_id} done")
+        if rate and action == DISCARD:  # the schedule of retries is in the database
+            time.sleep(len(event_ids) / rate)
+    click.echo(f"{changed} changed." if changed else "No unfinished event matches.", err=True)

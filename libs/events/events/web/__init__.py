@@ -1,0 +1,1 @@
+"""Web applications: app, errors, authentication, pagination, health, server."""

@@ -1,0 +1,84 @@
+"""The web application that every service starts from: routes, OpenAPI, problems, request ids, CORS, health."""
+
+from collections.abc import Mapping, Sequence
+
+from flask import Flask
+from flask_cors import CORS
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, fields
+from prometheus_client.registry import Collector
+
+from events.config import Common
+from events.observability import tracing
+from events.observability.logging import configure_logging
+from events.web import problems, requests
+from events.web.health import Check, health_blueprint
+
+
+def create_app(
+    config: Common,
+    *,
+    title: str,
+    checks: Mapping[str, Check],
+    blueprints: Sequence[Blueprint],
+    collectors: Sequence[Collector] = (),
+    allowed_origins: Sequence[str] = (),
+) -> Flask:
+    """Return a service's application.
+
+    `checks` raise while the service cannot work; /readyz names each. `collectors` are queried at each scrape of
+    /metrics, beside the process's own metrics. Browsers may call from `allowed_origins`.
+    """
+    configure_logging(config.service, config.log_level)
+    tracing.configure(config.service)
+    app = requests.App(config.service, static_folder=None)
+    app.config.update(
+        API_TITLE=title,
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["clozit.config"] = config
+    api = _ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(health_blueprint(checks, collectors))
+    problems.register(app)
+    requests.register(app)
+    tracing.instrument(app)
+    if allowed_origins:
+        CORS(
+            app,
+            origins=list(allowed_origins),
+            allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    return app
+
+
+class _ProblemDocument(Schema):
+    """An error as RFC 9457 describes it."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.Dict(metadata={"description": "the errors by field"})
+
+
+class _ProblemApi(Api):
+    ERROR_SCHEMA = _ProblemDocument
+    DEFAULT_RESPONSE_CONTENT_TYPE: str = "application/json"
+
+    def _register_responses(self) -> None:
+        """Register the default responses, which are all errors, as problem documents."""
+        usual = self.DEFAULT_RESPONSE_CONTENT_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
+        super()._register_responses()
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = usual
+
+    def _register_error_handlers(self) -> None:
+        """Register none of flask-smorest's error handlers: `problems.register` covers all errors."""

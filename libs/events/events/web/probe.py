@@ -1,0 +1,28 @@
+"""A container's health check, `python -m events.web.probe`: exits 0 when the process in it can work.
+
+It asks /readyz on HEALTH_PORT (a worker) or PORT (a web process), and imports only the standard library, because it
+runs every few seconds.
+"""
+
+import os
+import sys
+from http.client import HTTPConnection, HTTPException
+
+TIMEOUT_S = 4.0
+
+
+def unready_reason(port: int) -> str | None:
+    """Return why the process that listens on this port is not ready; None when it is ready."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return None if answer.status == 200 else answer.read().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
+        return f"nothing answers on port {port}: {error}"
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(unready_reason(int(os.environ.get("HEALTH_PORT") or os.environ["PORT"])))

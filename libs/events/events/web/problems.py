@@ -1,0 +1,73 @@
+"""Errors as RFC 9457 problem details."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, json, request
+from werkzeug.exceptions import HTTPException
+
+from events.observability.logging import get_logger
+
+DETAILS = {  # for API callers; werkzeug's own texts are for people with a browser
+    400: "The body is not valid JSON in UTF-8. Correct it and send it again.",
+    404: "This route does not exist. /openapi.json lists the routes of this service.",
+    405: "This route does not support the method. The Allow header lists the supported ones.",
+}
+
+INVALID = "Some fields are invalid. Correct the fields in errors and send the request again."
+
+log = get_logger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - the field's own word
+    """An error that the caller can act on: a stable type, a detail that says what to do, and extension members."""
+
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        self.status, self.kind, self.detail = status, kind, detail
+        self.headers, self.members = dict(headers or {}), members
+        super().__init__(detail)
+
+    def response(self) -> Response:
+        """Return the problem as a Flask response."""
+        body = {
+            "type": f"urn:clozit:problem:{self.kind}",
+            "title": self.kind.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": getattr(request, "id", None),
+            **self.members,
+        }
+        return Response(json.dumps(body), self.status, self.headers, content_type="application/problem+json")
+
+
+def register(app: Flask) -> None:
+    """Make the app answer every error with a problem."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(Exception, _from_defect)
+
+
+def _from_http(error: HTTPException) -> Response:
+    if error.code == 422 and hasattr(error, "data"):  # webargs: the schema's errors
+        return Problem(422, "invalid-request", INVALID, errors=_fields(error.data)).response()
+    kind = error.name.lower().replace(" ", "-")
+    headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+    detail = DETAILS.get(error.code or 500, error.description or error.name)
+    return Problem(error.code or 500, kind, detail, headers=headers).response()
+
+
+def _fields(data: Mapping[str, Any]) -> Any:
+    """Return the errors by field; webargs nests them under the location ({"json": {"items": …}})."""
+    messages = data.get("messages", {})
+    return next(iter(messages.values())) if len(messages) == 1 else messages
+
+
+def _from_defect(error: Exception) -> Response:
+    log.error("request failed", exc_info=error)
+    return Problem(
+        500,
+        "internal-error",
+        "An error in this service. Try again, and report the request_id if it happens again.",
+    ).response()

@@ -1,0 +1,101 @@
+"""Every request of every service: its id, its limits, its metrics and its log line."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+from flask import Request as FlaskRequest
+from prometheus_client import Histogram
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from events.messaging.event import new_id
+from events.observability.logging import get_logger
+from events.web.health import PATHS as HEALTH_PATHS
+from events.web.problems import Problem
+
+MAX_BODY = 1024 * 1024  # bytes; far more than any request that these services read
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+USUAL_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8")  # need no parsing; Stripe's is one
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+REQUESTS = Histogram(
+    "clozit_http_request_duration_seconds",
+    "HTTP requests by route and status",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+log = get_logger(__name__)
+
+
+class Request(FlaskRequest):
+    """A request with its id and its start time in seconds of `time.perf_counter`."""
+
+    def __init__(self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False) -> None:
+        super().__init__(environ, populate_request, shallow)
+        self.started = time.perf_counter()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        self.id: str = given if REQUEST_ID.fullmatch(given) else new_id("req")
+
+
+class App(Flask):
+    """Flask with `Request`, and without its coroutine check on every view and hook of every request."""
+
+    request_class = Request
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is: no view or hook of these services is a coroutine."""
+        return func
+
+
+def register(app: Flask) -> None:
+    """Apply the limits, the ids, the metrics and the log lines to all of the app's requests."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    current = _current()
+    structlog.contextvars.bind_contextvars(request_id=current.id)
+    length = current.content_length
+    if length is None:
+        current.max_content_length = MAX_BODY  # counted while reading; a request that states its length needs no count
+    elif length > MAX_BODY:
+        raise RequestEntityTooLarge
+    has_body = length or "HTTP_TRANSFER_ENCODING" in current.environ
+    if has_body and current.environ.get("CONTENT_TYPE") not in USUAL_CONTENT_TYPES and not current.is_json:
+        # Flask would read it as no body at all, and the request as one without fields.
+        raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
+
+
+def _end(response: Response) -> Response:
+    current = _current()
+    response.headers["X-Request-ID"] = current.id
+    if current.path in HEALTH_PATHS:
+        return response
+    took = time.perf_counter() - current.started
+    route = current.url_rule.rule if current.url_rule else "unknown"
+    method, status = current.method, response.status_code
+    # Callers can invent methods, and every label value is a new series.
+    _requests(method if method in METHODS else "other", route, status).observe(took)
+    # The histogram counts successes; a log line for each would be a quarter of the ingest's work.
+    level = logging.DEBUG if status < 400 else logging.INFO
+    if logging.getLogger(__name__).isEnabledFor(level):
+        log.log(level, "request", method=method, route=route, status=status, ms=round(took * 1000, 1))
+    return response
+
+
+def _current() -> Request:
+    """Return the request itself: Flask's proxy would look it up again for each attribute."""
+    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Histogram:
+    """Return the labeled histogram; `labels` would check and look it up under a lock for each request."""
+    return REQUESTS.labels(method, route, status)

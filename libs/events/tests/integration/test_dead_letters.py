@@ -1,0 +1,184 @@
+"""Dead messages are read without being lost, returned with a confirm before they are forgotten, or dropped."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from events.cli import service_cli
+from events.config import Common
+from events.database.engine import Database
+from events.messaging import publisher, topology
+from events.messaging.chains import INBOX
+from events.messaging.event import Event, own_event
+from events.messaging.handlers import Handlers
+from events.messaging.inbox_models import InboxAuditEntry, InboxEvent
+from events.messaging.worker import Worker
+from events.operations import inbox as inbox_operations
+from events.testing.fixtures import MakeDatabase
+from events.testing.servers import wait_until
+from kombu import Connection
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+Running = Callable[..., Result]
+DATA = {"checkout_id": "chk_1", "session_id": "cs_1"}
+
+
+@pytest.fixture
+def database(sqlite_database: MakeDatabase) -> Database:
+    return sqlite_database([INBOX])
+
+
+@pytest.fixture
+def handled() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def worker(database: Database, broker_url: str, handled: list[str]) -> Callable[[], Worker]:
+    handlers = Handlers()
+
+    @handlers.on("checkout.checkout.canceled")
+    def note(event: Event, session: Session) -> None:
+        _ = event.data
+        handled.append(event.id)
+
+    config = Common(service="orders", port=0, broker_url=broker_url)
+    return lambda: Worker(config, database, handlers, publishes=False)
+
+
+@pytest.fixture
+def run(database: Database, broker_url: str, worker: Callable[[], Worker]) -> Running:
+    url = database.engine.url.render_as_string(hide_password=False)
+
+    def load() -> Common:
+        return Common(service="orders", port=0, broker_url=broker_url, database_url=url)
+
+    group = service_cli("orders", load=load, app="none:none", create_worker=lambda _: worker(), chains=[INBOX])
+    return lambda *arguments: CliRunner().invoke(group, ["dead-letters", *arguments])
+
+
+@pytest.fixture
+def dead(broker_url: str) -> None:
+    """Two messages in the dead queue of orders: one that was rejected, one that bears no envelope."""
+    publishing = publisher.connect(broker_url)
+    publishing.wait(publishing.publish(own_event("checkout.checkout.canceled", DATA, event_id="evt_dead")))
+    publishing.close()
+    with Connection(broker_url) as connection:
+        connection.Producer().publish(
+            b"no envelope", exchange=topology.EVENTS, routing_key="checkout.checkout.canceled"
+        )
+        wait_until(lambda: depth(broker_url, "orders") == 2)
+        for _ in range(2):
+            taken = connection.default_channel.basic_get("orders")
+            connection.default_channel.basic_reject(taken.delivery_tag, requeue=False)
+    wait_until(lambda: depth(broker_url, "orders.dead") == 2)
+
+
+def depth(broker_url: str, queue: str) -> int:
+    with Connection(broker_url) as connection:
+        count: int = connection.default_channel.queue_declare(queue, passive=True).message_count
+        return count
+
+
+def listed(run: Running) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(run("list", "--json").stdout)
+    return rows
+
+
+def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
+    with database.read() as session:
+        return [(row.action, row.event_id, row.reason) for row in session.scalars(select(InboxAuditEntry))]
+
+
+@pytest.mark.usefixtures("dead")
+def test_looking_loses_nothing_however_often(run: Running, broker_url: str) -> None:
+    for _ in range(25):  # more than any delivery limit by default
+        assert len(listed(run)) == 2
+    named, nameless = listed(run)
+    assert (named["reference"], named["routing_key"], named["reason"], named["deaths"]) == (
+        "evt_dead",
+        "checkout.checkout.canceled",
+        "rejected",
+        1,
+    )
+    assert nameless["reference"].startswith("body:")
+    assert "no envelope" in run("show", nameless["reference"]).stdout
+    assert run("show", "evt_other").exit_code == 1
+    assert "rejected evt_dead checkout.checkout.canceled" in run("list").stdout
+    wait_until(lambda: depth(broker_url, "orders.dead") == 2)
+
+
+@pytest.mark.usefixtures("dead")
+def test_what_another_look_still_holds_is_waited_for(run: Running, broker_url: str) -> None:
+    """A broker puts back a moment after a connection's end, and counts only what is ready: here that takes long."""
+    with Connection(broker_url) as connection:
+        for _ in range(2):
+            connection.default_channel.basic_get("orders.dead")
+        assert depth(broker_url, "orders.dead") == 0
+        ending = threading.Timer(0.5, connection.close)
+        ending.start()
+        found = listed(run)
+        ending.join()
+    assert len({row["reference"] for row in found}) == 2
+
+
+def test_empty_queue_is_called_so(run: Running, broker_url: str) -> None:
+    publishing = publisher.connect(broker_url)
+    publishing.wait(publishing.publish(own_event("checkout.checkout.canceled", DATA)))
+    publishing.close()
+    nothing = run("list")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "No dead letters" in nothing.stderr
+
+
+@pytest.mark.usefixtures("dead")
+def test_returned_message_is_handled_by_its_service_alone(
+    run: Running, worker: Callable[[], Worker], handled: list[str], database: Database, broker_url: str
+) -> None:
+    before = depth(broker_url, "checkout")
+    assert run("requeue", "evt_dead", "--reason", "decodes now").exit_code == 0
+    assert acts(database) == [("dead-letter requeue", "evt_dead", "decodes now")]
+    working = worker()
+    working.start()
+    wait_until(lambda: handled == ["evt_dead"])
+    working.stop()
+    with database.read() as session:
+        assert session.get_one(InboxEvent, "evt_dead").routing_key == "checkout.checkout.canceled"
+    assert (depth(broker_url, "checkout"), depth(broker_url, "orders.dead")) == (before, 1)
+
+
+@pytest.mark.usefixtures("dead")
+def test_crash_between_confirm_and_ack_leaves_both(
+    run: Running, worker: Callable[[], Worker], handled: list[str], broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise RuntimeError("the process dies here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inbox_operations, "audit", crash)
+        assert isinstance(run("requeue", "evt_dead").exception, RuntimeError)
+    wait_until(lambda: depth(broker_url, "orders.dead") == 2)
+    assert depth(broker_url, "orders") == 1
+    assert run("requeue", "evt_dead").exit_code == 0
+    working = worker()
+    working.start()
+    wait_until(lambda: depth(broker_url, "orders") == 0 and handled == ["evt_dead"])
+    working.stop()
+    assert handled == ["evt_dead"]
+
+
+@pytest.mark.usefixtures("dead")
+def test_dropping_wants_a_reason_and_is_audited(run: Running, database: Database, broker_url: str) -> None:
+    assert run("delete", "evt_dead").exit_code == 2
+    assert run("delete", "--reason", "x").exit_code == 2
+    assert run("delete", "evt_dead", "evt_other", "--reason", "a test").exit_code == 1  # evt_other is named
+    assert run("delete", "--all", "--reason", "the rest").exit_code == 0
+    assert [(action, reason) for action, _, reason in acts(database)] == [
+        ("dead-letter delete", "a test"),
+        ("dead-letter delete", "the rest"),
+    ]
+    assert depth(broker_url, "orders.dead") == 0

@@ -1,0 +1,30 @@
+"""How far back a command looks."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+from events.operations.click_types import Instant
+
+
+def instant(text: str) -> datetime:
+    return Instant().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("24h", timedelta(days=1)), ("3d", timedelta(3))],
+)
+def test_age_is_counted_back_from_now(text: str, age: timedelta) -> None:
+    before = datetime.now(UTC).replace(microsecond=0) - age
+    assert before <= instant(text) <= datetime.now(UTC) - age
+
+
+def test_instant_is_told_in_utc() -> None:
+    assert instant("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "3", "d", "3w", "-3d", "²d", "2026-11-20", "2026-11-20T10:00:00", "99999999999d"])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="neither an age"):
+        instant(text)

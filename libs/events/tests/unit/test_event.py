@@ -1,0 +1,136 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from events.errors import DecodeError
+from events.messaging.event import Event, new_id, own_event
+from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from marshmallow import ValidationError
+
+NOON = datetime(2026, 5, 4, 12, 0, 0, 250_000, tzinfo=UTC)
+REF = {"checkout_id": "chk_1", "session_id": "cs_1"}
+
+
+@pytest.fixture
+def event() -> Event:
+    return own_event("checkout.checkout.canceled", REF, correlation_id="chk_1", causation_id="evt_0", occurred_at=NOON)
+
+
+def received(event: Event, **changes: Any) -> Event:
+    """The event after its way over the wire, with some properties changed."""
+    return Event.from_delivery(event.routing_key, {**event.properties(), **changes}, event.body)
+
+
+def with_body(body: bytes, routing_key: str = "checkout.checkout.canceled", **headers: Any) -> Event:
+    return Event("evt_1", routing_key, "checkout", NOON, body, headers=headers)
+
+
+def test_own_event_bears_what_the_bus_promises(event: Event) -> None:
+    assert event.properties() == {
+        "message_id": event.id,
+        "type": "checkout.checkout.canceled",
+        "app_id": "checkout",
+        "timestamp": 1777896000,
+        "correlation_id": "chk_1",
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "headers": {"version": 1, "causation_id": "evt_0"},
+    }
+    assert event.id.startswith("evt_")
+    assert orjson.loads(event.body) == REF
+
+
+def test_properties_survive_the_wire_to_the_second(event: Event) -> None:
+    there = received(event)
+    assert there.properties() == event.properties()
+    assert there.body == event.body
+    assert there.occurred_at == NOON.replace(microsecond=0)
+
+
+def test_stripe_event_survives_the_wire_to_the_byte() -> None:
+    sent = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1")))
+    there = received(sent)
+    assert there.body == sent.body
+    assert there.is_stripe
+    assert there.type == "checkout.session.completed"
+    assert there.routing_key == "stripe.checkout.session.completed"
+    assert there.object["payment_status"] == "paid"
+
+
+def test_timestamp_of_py_amqp_is_utc(event: Event) -> None:
+    assert received(event, timestamp=datetime(2026, 5, 4, 12)).occurred_at == datetime(2026, 5, 4, 12, tzinfo=UTC)  # noqa: DTZ001
+
+
+def test_headers_are_found_under_py_amqps_name(event: Event) -> None:
+    there = received(event, headers=None, application_headers={"version": 1})
+    assert there.headers == {"version": 1}
+
+
+def test_publisher_is_the_types_first_word(event: Event) -> None:
+    assert event.source == "checkout"
+
+
+def test_ids_sort_by_the_time_they_were_made() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert ids == sorted(set(ids))
+
+
+def test_event_that_does_not_fit_the_catalogue_is_not_made() -> None:
+    with pytest.raises(ValidationError):
+        own_event("checkout.checkout.canceled", {"checkout_id": "chk_1"})
+
+
+@pytest.mark.parametrize(
+    "missing", [{"message_id": None}, {"message_id": ""}, {"timestamp": None}, {"timestamp": "noon"}]
+)
+def test_envelope_without_what_the_inbox_needs_is_undecodable(event: Event, missing: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        received(event, **missing)
+
+
+@pytest.mark.parametrize("timestamp", [10**18, -(10**18)])
+def test_timestamp_beyond_all_years_is_undecodable(event: Event, timestamp: int) -> None:
+    with pytest.raises(DecodeError):
+        received(event, timestamp=timestamp)
+
+
+def test_message_without_a_routing_key_is_undecodable(event: Event) -> None:
+    with pytest.raises(DecodeError, match="routing key"):
+        Event.from_delivery("", event.properties(), event.body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"NaN", b"'text'", b"[" * 100_000])
+def test_body_that_is_not_json_is_undecodable(body: bytes) -> None:
+    for routing_key in ("checkout.checkout.canceled", "stripe.charge.succeeded"):
+        with pytest.raises(DecodeError, match="not JSON"):
+            _ = with_body(body, routing_key).data
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b"null", b'"text"'])
+def test_body_that_is_not_an_object_is_undecodable(body: bytes) -> None:
+    for routing_key in ("checkout.checkout.canceled", "stripe.charge.succeeded"):
+        with pytest.raises(DecodeError, match="not a JSON object"):
+            _ = with_body(body, routing_key).data
+
+
+def test_unknown_version_is_undecodable() -> None:
+    with pytest.raises(DecodeError, match="version 2"):
+        _ = with_body(orjson.dumps(REF), version=2).data
+
+
+def test_event_without_a_version_is_of_the_first() -> None:
+    assert with_body(orjson.dumps(REF)).data == REF
+
+
+@pytest.mark.parametrize("version", ["new", None, []], ids=str)
+def test_version_that_is_no_number_is_undecodable(version: Any) -> None:
+    with pytest.raises(DecodeError):
+        _ = with_body(orjson.dumps(REF), version=version).data
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data": null}', b'{"data": {}}', b'{"data": {"object": []}}'])
+def test_stripe_event_without_an_object_is_undecodable(body: bytes) -> None:
+    with pytest.raises(DecodeError, match=r"data\.object"):
+        _ = with_body(body, "stripe.charge.succeeded").object

@@ -1,0 +1,89 @@
+"""docs/events.md and docs/asyncapi.json match the contracts and the topology."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from events.messaging import topology
+from events.messaging.contracts import SCHEMAS
+
+from tools import event_docs
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = ROOT / "libs" / "events" / "tests" / "contracts"
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    return event_docs.documents(CONTRACTS)
+
+
+@pytest.fixture(scope="module")
+def asyncapi(made: dict[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(made["asyncapi.json"])
+    return document
+
+
+def test_every_event_says_when_it_is_published() -> None:
+    assert event_docs.OCCASIONS.keys() == {event_type for event_type, _ in SCHEMAS}, "tools/event_docs.py: OCCASIONS"
+
+
+@pytest.mark.parametrize("name", ["events.md", "asyncapi.json"])
+def test_committed_document_is_what_is_made(made: dict[str, str], name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == made[name], f"docs/{name} is not up to date: run `make docs`"
+
+
+def test_same_input_makes_the_same_documents(made: dict[str, str]) -> None:
+    assert event_docs.documents(CONTRACTS) == made
+
+
+def test_every_reference_leads_somewhere(asyncapi: dict[str, Any]) -> None:
+    found = list(references(asyncapi))
+    assert found
+    for reference in found:
+        place: Any = asyncapi
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
+
+
+def test_every_event_is_a_message_of_its_channel_and_of_its_readers_queues(asyncapi: dict[str, Any]) -> None:
+    for event_type, version in SCHEMAS:
+        name = f"{event_type}.v{version}"
+        assert name in asyncapi["channels"][event_type]["messages"]
+        queues = {
+            key.removeprefix("queue.")
+            for key, channel in asyncapi["channels"].items()
+            if key.startswith("queue.") and name in channel["messages"]
+        }
+        assert queues == set(topology.queues_for(event_type))
+
+
+def test_readers_are_not_told_to_refuse_new_fields(made: dict[str, str]) -> None:
+    assert "additionalProperties" not in made["asyncapi.json"]
+
+
+def test_every_event_has_a_section_with_all_its_fields(made: dict[str, str]) -> None:
+    sections = made["events.md"].split("\n## ")
+    for (event_type, version), schema in SCHEMAS.items():
+        (section,) = [text for text in sections if text.startswith(f"{event_type} v{version}\n")]
+        assert [name for name in schema.fields if f"| `{name}` |" not in section] == []
+
+
+def test_command_writes_both_files(made: dict[str, str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(event_docs.main, [str(CONTRACTS), "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == made
+
+
+def references(part: Any) -> Any:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
