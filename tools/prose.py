@@ -71,17 +71,15 @@ class Phrase:
 
     @classmethod
     def parse(cls, pattern: str, suggestion: str) -> Self:
-        return cls(tuple(re.compile(word, re.IGNORECASE) for word in pattern.split(" ")), suggestion)
+        return cls(tuple(map(re.compile, pattern.split(" "))), suggestion)
 
     def match(self, words: list[Word], text: str) -> str | None:
         """Return the suggestion if the phrase is at the beginning of `words`."""
         words = words[: len(self.words)]
-        matches = [pattern.fullmatch(word.text) for pattern, word in zip(self.words, words, strict=False)]
-        if len(words) < len(self.words) or not all(matches) or not _adjacent(words, text):
+        if len(words) < len(self.words) or not _adjacent(words, text):
             return None
-        first = matches[0]
-        assert first is not None  # noqa: S101 - for mypy: all() has looked
-        return first.expand(self.suggestion)
+        first, *others = (pattern.fullmatch(word.text) for pattern, word in zip(self.words, words, strict=True))
+        return first.expand(self.suggestion) if first and all(others) else None
 
 
 @dataclass(frozen=True)
@@ -132,18 +130,21 @@ class Rules:
     def check(self, path: str, source: str) -> list[Finding]:
         """Return the findings in one file's text, in the order of their lines."""
         findings = [*self._check_words(path, Passage(1, path))]
-        for passage in _passages(path, source):
-            findings += self._check_words(path, passage)
         if path.endswith(".py"):
-            tree = ast.parse(source)
-            findings += [*self._check_openings(path, tree), *self._check_test_names(path, tree)]
+            nodes = [*ast.walk(ast.parse(source))]
+            passages = _python_passages(source, nodes)
+            findings += [*self._check_openings(path, nodes), *self._check_test_names(path, nodes)]
+        else:
+            passages = [Passage(1, QUOTATION.sub(_keep_lines, source) if path.endswith(".md") else source)]
+        for passage in passages:
+            findings += self._check_words(path, passage)
         if path == "README.md" and source.count("\n") > self.readme_length:
             findings.append(Finding(path, self.readme_length + 1, "length", f"at most {self.readme_length} lines"))
         return sorted(findings, key=lambda finding: finding.line)
 
     def _check_words(self, path: str, passage: Passage) -> Iterator[Finding]:
         text = self._without_exempt(path, passage.text)
-        words = [Word(match[0], *match.span()) for match in WORD.finditer(text)]
+        words = [Word(match[0].lower(), *match.span()) for match in WORD.finditer(text)]
         for index, word in enumerate(words):
             for phrase in self.beginning_with(word.text):
                 if suggestion := phrase.match(words[index:], text):
@@ -157,17 +158,17 @@ class Rules:
         text = ESCAPE.sub("  ", text)
         return CAMEL.sub(" ", STRING_SEAM.sub(_keep_lines, text))
 
-    def _check_openings(self, path: str, tree: ast.Module) -> Iterator[Finding]:
+    def _check_openings(self, path: str, nodes: list[ast.AST]) -> Iterator[Finding]:
         forbidden = re.compile(rf"(?:{'|'.join(self.openings)})\b")
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 match = forbidden.match(ast.get_docstring(node) or "")
                 if match:
                     kind = "a verb in the imperative" if isinstance(node, ast.FunctionDef) else "a noun"
                     yield Finding(path, node.body[0].lineno, f"docstring: {match[0]} …", f"begin with {kind}")
 
-    def _check_test_names(self, path: str, tree: ast.Module) -> Iterator[Finding]:
-        for node in ast.walk(tree):
+    def _check_test_names(self, path: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+        for node in nodes:
             if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
                 continue
             if len(node.name) > self.test_name_length:
@@ -216,22 +217,12 @@ def _is_text(name: str) -> bool:
     return suffix == ".py" or suffix in TEXT_SUFFIXES
 
 
-def _passages(path: str, source: str) -> Iterable[Passage]:
-    if path.endswith(".py"):
-        return _python_passages(source)
-    if path.endswith(".md"):
-        source = QUOTATION.sub(_keep_lines, source)
-    return [Passage(1, source)]
-
-
-def _python_passages(source: str) -> Iterator[Passage]:
-    tree = ast.parse(source)
-    yield from _comments(source)
-    yield from _strings(source, tree)
+def _python_passages(source: str, nodes: list[ast.AST]) -> list[Passage]:
     names: dict[str, int] = {}
-    for line, name in _defined_names(tree):
+    for line, name in _defined_names(nodes):
         names[name] = min(line, names.get(name, line))
-    yield from (Passage(line, name) for name, line in names.items())
+    defined = (Passage(line, name) for name, line in names.items())
+    return [*_comments(source), *_strings(source, nodes), *defined]
 
 
 def _comments(source: str) -> Iterator[Passage]:
@@ -251,11 +242,11 @@ def _comments(source: str) -> Iterator[Passage]:
         yield Passage(first, "\n".join(block))
 
 
-def _strings(source: str, tree: ast.Module) -> Iterator[Passage]:
+def _strings(source: str, nodes: list[ast.AST]) -> Iterator[Passage]:
     """Yield the literals that have a space in them; one without is an identifier."""
     lines = source.encode().split(b"\n")
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts and _has_space(node):
             yield Passage(node.lineno, _segment(lines, node))
 
@@ -275,9 +266,9 @@ def _segment(lines: list[bytes], node: ast.expr) -> str:
     return b"\n".join(segment).decode()
 
 
-def _defined_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _defined_names(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield the names that a module gives to things. Those that it only uses are another's to change."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield node.lineno, name
