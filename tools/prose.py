@@ -29,7 +29,9 @@ TEXT_SUFFIXES = {
     *(".md", ".toml", ".yaml", ".yml", ".json", ".conf", ".sh", ".html", ".js", ".css", ".in", ".mako", ".txt"),
     *("", ".Dockerfile", ".dockerignore", ".gitignore"),
 }
-BUILT = {".git", ".venv", "build", "dist", "node_modules", "__pycache__"}  # not ours, where git cannot say so
+BUILT = re.compile(  # folders to leave out where there is no git that knows them
+    r"\.git|\.venv|\.secrets|\.hypothesis|build|dist|node_modules|__pycache__|.*_cache|.*\.egg-info"
+)
 
 WORD = re.compile(r"[A-Za-z]+")
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -209,7 +211,7 @@ def write_allowed(findings: Iterable[Finding], path: Path = ALLOWED) -> None:
 
 def _walk(root: Path) -> set[str]:
     relative = (path.relative_to(root) for path in root.rglob("*"))
-    return {path.as_posix() for path in relative if not BUILT.intersection(path.parts)}
+    return {path.as_posix() for path in relative if not any(map(BUILT.fullmatch, path.parts))}
 
 
 def _is_text(name: str) -> bool:
