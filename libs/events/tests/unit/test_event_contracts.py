@@ -43,9 +43,7 @@ def test_missing_field_is_not_published(event_type: str, version: int, name: str
 
 
 @pytest.mark.parametrize(("event_type", "version", "name"), REQUIRED)
-def test_null_is_not_published_for_a_required_field(
-    event_type: str, version: int, name: str, golden: Golden
-) -> None:
+def test_null_is_not_published_for_a_required_field(event_type: str, version: int, name: str, golden: Golden) -> None:
     data = contracts.load(event_type, version, golden[event_type, version])
     with pytest.raises(ValidationError) as raised:
         contracts.dump(event_type, version, {**data, name: None})

@@ -16,7 +16,7 @@ SECONDS = {
 
 @pytest.fixture(autouse=True)
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "utcnow", lambda: NOW)
+    monkeypatch.setattr(inbox_models, "utcnow", lambda: NOW)
     monkeypatch.setattr(inbox_models.random, "uniform", lambda low, high: (low + high) / 2)
 
 
