@@ -30,7 +30,7 @@ ABOUT: Mapping[str, str] = {
     "HEALTH_PORT": "Where a worker answers /healthz, /readyz and /metrics; 0: nowhere.",
     "LOG_LEVEL": "DEBUG (every request), INFO, WARNING or ERROR; logs are JSON on standard error.",
     "BROKER_URL": "`amqp://user:password@host:5672/%2F`, or `amqps://`; several nodes separated by `;`.",
-    "DECLARE_TOPOLOGY": "Declare exchanges, queues and bindings at start; `false` where `webhooks declare-topology` does it.",
+    "DECLARE_TOPOLOGY": "Declare exchanges, queues and bindings; `false` where `webhooks declare-topology` does it.",
     "DATABASE_URL": "`postgresql://user:password@host/name`; `sqlite:///file` to try things out.",
     "OPERATOR_TOKENS": "Who may use the operators' routes: `name:token,name:token`, 16 characters or more each.",
     "SERVICE_TOKEN": "What checkout and inventory know each other by; 16 characters or more.",

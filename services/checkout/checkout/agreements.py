@@ -1,14 +1,13 @@
 """The first phase: what the customer wishes, priced and stored as it was agreed."""
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from events.database.transaction import insert_once
 from events.messaging.event import new_id
+from events.web.idempotency import fingerprint, key_reused
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,7 +15,7 @@ from checkout import discounts, models, pricing, redirects
 from checkout.config import Config
 from checkout.models import Checkout
 from checkout.pricing import Item, Quote
-from checkout.problems import Invalid, KeyReused
+from checkout.problems import Invalid
 
 RESUMABLE = timedelta(minutes=2)  # a repeat of the request comes within seconds; longer would eat into MARGIN
 MARGIN = RESUMABLE + timedelta(minutes=1)  # Stripe counts its minimum from when the last try reaches it
@@ -37,15 +36,11 @@ class Wish:
     cancel_url: str | None = None
     locale: str | None = None
 
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
 
 def store(session: Session, config: Config, wish: Wish, key: str | None, now: datetime) -> Checkout:
     """The checkout for this wish; the one that is there already for the same key.
 
-    Raises `KeyReused` when the key came with another wish, and what `pricing.quote` and `discounts.hold` raise.
+    Raises `Problem` 409 when the key came with another wish, and what `pricing.quote` and `discounts.hold` raise.
     """
     if key and (known := _by_key(session, key)):
         return _same_wish(known, wish)
@@ -68,8 +63,8 @@ def _by_key(session: Session, key: str | None) -> Checkout | None:
 
 
 def _same_wish(known: Checkout | None, wish: Wish) -> Checkout:
-    if known is None or known.fingerprint not in (models.ERASED, wish.fingerprint):
-        raise KeyReused
+    if known is None or known.fingerprint not in (models.ERASED, fingerprint(wish)):
+        raise key_reused()
     return known
 
 
@@ -97,7 +92,7 @@ def _agreed(session: Session, config: Config, wish: Wish, now: datetime) -> dict
     return {
         "id": checkout_id,
         "status": models.NEW,
-        "fingerprint": wish.fingerprint,
+        "fingerprint": fingerprint(wish),
         "created_at": now,
         "expires_at": (now + lasting).replace(microsecond=0),  # Stripe counts in seconds
         "check_at": now + RESUMABLE,

@@ -5,7 +5,8 @@ from typing import Any
 
 from events.database.engine import Database
 from events.web.auth import operator_required
-from events.web.pagination import PageArgs, decode_cursor, encode_cursor
+from events.web.idempotency import KeyHeader
+from events.web.pagination import PageArgs, decode_cursor, page
 from flask import current_app
 from flask_smorest import Blueprint
 from marshmallow import Schema
@@ -44,15 +45,13 @@ def parts() -> Parts:
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
     """What is for sale in a currency, by sku."""
     currency = args["currency"] or parts().config.default_currency
-    after = "".join(map(str, decode_cursor(args["cursor"] or encode_cursor())))
+    (after,) = decode_cursor(args["cursor"], str) or ("",)
     with parts().database.read() as session:
         found = catalogue.list_products(session, currency, after, args["limit"] + 1)
-    page = found[: args["limit"]]
+    listed = page(found, args["limit"], "sku")
     available = parts().stock.available()
-    return {
-        "items": [_listed(product, currency) | {"available": available.get(product.sku)} for product in page],
-        "next_cursor": encode_cursor(page[-1].sku) if len(found) > len(page) else None,
-    }
+    items = [_listed(product, currency) | {"available": available.get(product.sku)} for product in listed["items"]]
+    return listed | {"items": items}
 
 
 def _listed(product: Product, currency: str) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def _listed(product: Product, currency: str) -> dict[str, Any]:
 
 
 @blueprint.post("/checkout/sessions")
-@blueprint.arguments(schemas.KeyHeader, location="headers")
+@blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewCheckout)
 @blueprint.response(201, schemas.StartedCheckout)
 def start_checkout(headers: dict[str, Any], wish: Wish) -> Checkout:
@@ -143,15 +142,11 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
 @blueprint.response(200, schemas.DiscountPage)
 def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
     """All discounts by code, with how often each was used."""
-    after = "".join(map(str, decode_cursor(args["cursor"] or encode_cursor())))
+    (after,) = decode_cursor(args["cursor"], str) or ("",)
     with parts().database.read() as session:
-        found = catalogue.list_discounts(session, after, args["limit"] + 1)
-        page = found[: args["limit"]]
-        counts = discounts.counts(session, [discount.code for discount in page])
-    return {
-        "items": [_counted(discount, counts[discount.code]) for discount in page],
-        "next_cursor": encode_cursor(page[-1].code) if len(found) > len(page) else None,
-    }
+        listed = page(catalogue.list_discounts(session, after, args["limit"] + 1), args["limit"], "code")
+        counts = discounts.counts(session, [discount.code for discount in listed["items"]])
+    return listed | {"items": [_counted(discount, counts[discount.code]) for discount in listed["items"]]}
 
 
 @blueprint.get("/catalog/discounts/<code>")

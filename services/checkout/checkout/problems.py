@@ -53,13 +53,6 @@ class OutOfStock(Problem):
         )
 
 
-class KeyReused(Problem):
-    def __init__(self) -> None:
-        super().__init__(
-            422, "idempotency-key-reused", "This Idempotency-Key came with another request. Use a new one."
-        )
-
-
 class CheckoutExpired(Problem):
     def __init__(self) -> None:
         super().__init__(

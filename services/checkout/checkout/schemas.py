@@ -12,7 +12,6 @@ from checkout.models import EXCLUSIVE, INCLUSIVE
 from checkout.pricing import Item
 
 MAX_USES = 1_000_000_000  # of a discount: what the columns hold
-MAX_KEY = 255  # characters of an Idempotency-Key, as at Stripe
 MAX_CODE = 40  # characters of a discount code: Stripe shows it as the name of a coupon
 # The languages of Stripe's page: https://docs.stripe.com/api/checkout/sessions/create, `locale`
 # fmt: off
@@ -96,14 +95,6 @@ class NewCheckout(Schema):
 def normal_code(code: str) -> str:
     """Customers type codes as they like."""
     return code.strip().upper()
-
-
-class KeyHeader(Schema):
-    key = fields.String(
-        data_key="Idempotency-Key",
-        load_default=None,
-        validate=[validate.Length(1, MAX_KEY), validate.Regexp(r"[!-~]+\Z")],
-    )
 
 
 class StartedCheckout(Schema):

@@ -7,8 +7,8 @@ from typing import Any, NoReturn, TypeVar
 from events.clock import utcnow
 from events.database.engine import Database
 from events.web.auth import operator_required, service_required
-from events.web.pagination import PageArgs, decode_cursor, encode_cursor
-from events.web.problems import Problem
+from events.web.pagination import PageArgs, decode_cursor, page
+from events.web.problems import Problem, invalid_request
 from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
@@ -37,10 +37,10 @@ def database() -> Database:
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
     """Every sku with what is on hand, reserved and available."""
     statement = select(Stock).order_by(Stock.sku).limit(args["limit"] + 1)
-    if args["cursor"]:
-        statement = statement.where(Stock.sku > _after(args["cursor"], str))
+    if after := decode_cursor(args["cursor"], str):
+        statement = statement.where(Stock.sku > after[0])
     with database().read() as session:
-        return _page(list(session.scalars(statement)), args["limit"], lambda stock: stock.sku)
+        return page(session.scalars(statement).all(), args["limit"], "sku")
 
 
 @blueprint.get("/stock/<sku>")
@@ -82,10 +82,10 @@ def change_stock(change: dict[str, Any], sku: str) -> Stock:
 def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
     """Why there are that many: every change of what is on hand, newest first."""
     statement = select(Movement).where(Movement.sku == sku).order_by(Movement.id.desc()).limit(args["limit"] + 1)
-    if args["cursor"]:
-        statement = statement.where(Movement.id < _after(args["cursor"], int))
+    if before := decode_cursor(args["cursor"], int):
+        statement = statement.where(Movement.id < before[0])
     with database().read() as session:
-        return _page(list(session.scalars(statement)), args["limit"], lambda movement: movement.id)
+        return page(session.scalars(statement).all(), args["limit"], "id")
 
 
 @blueprint.post("/reservations")
@@ -162,27 +162,11 @@ def _transaction(work: Callable[[Session], T]) -> T:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _page(rows: list[Any], limit: int, key: Callable[[Any], Any]) -> dict[str, Any]:
-    page = rows[:limit]
-    return {"items": page, "next_cursor": encode_cursor(key(page[-1])) if len(rows) > limit else None}
-
-
-def _after(cursor: str, kind: type[T]) -> T:
-    values = decode_cursor(cursor)
-    if len(values) != 1 or not isinstance(values[0], kind):
-        raise _invalid("cursor", "Not a cursor of ours.")
-    return values[0]
-
-
-def _invalid(field: str, message: str) -> Problem:
-    return Problem(422, "invalid-request", "Some fields are not right.", errors={field: [message]})
-
-
 def _valid_sku(sku: str) -> str:
     try:
         schemas.SKU(sku)
     except ValidationError as error:
-        raise _invalid("sku", error.messages[0]) from None
+        raise invalid_request(sku=error.messages) from None
     return sku
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from events.database.engine import Database
 from events.web.auth import operator_required
-from events.web.pagination import decode_cursor, encode_cursor
+from events.web.pagination import decode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
 from sqlalchemy import select
@@ -28,11 +28,8 @@ def database() -> Database:
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
     """Newest first."""
-    limit = args["limit"]
     with database().read() as session:
-        found = search(session, args, limit + 1)
-    more = len(found) > limit
-    return {"items": found[:limit], "next_cursor": encode_cursor(found[limit - 1].id) if more else None}
+        return page(search(session, args, args["limit"] + 1), args["limit"], "id")
 
 
 def search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
@@ -41,8 +38,8 @@ def search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
     for name in ("status", "kind", "checkout_id", "recipient", "digest_id"):
         if name in args:
             statement = statement.where(getattr(Email, name) == args[name])
-    if args["cursor"]:
-        statement = statement.where(Email.id < str(decode_cursor(args["cursor"])[0]))
+    if before := decode_cursor(args["cursor"], str):
+        statement = statement.where(Email.id < before[0])
     return list(session.scalars(statement))
 
 

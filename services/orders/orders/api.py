@@ -1,11 +1,13 @@
 """What the success page asks, and what operators see and do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from events.database.engine import Database
 from events.web.auth import operator_required
-from events.web.pagination import decode_cursor, encode_cursor
+from events.web.idempotency import KeyHeader, require_key
+from events.web.pagination import decode_cursor, encode_cursor, page
 from events.web.problems import Problem
 from flask import current_app, g
 from flask_smorest import Blueprint
@@ -13,7 +15,7 @@ from flask_smorest import Blueprint
 from orders import reviews, schemas, search, shipments
 from orders.intentions import RefundWish
 from orders.models import Order, RefundIntention, Shipment
-from orders.problems import key_required, order_not_found
+from orders.problems import order_not_found
 from orders.refunding import Refunding, locked_order, refused
 from orders.shipments import Parcel
 
@@ -54,9 +56,8 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """The orders that pass every filter, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
     with parts().database.read() as session:
-        found = search.search(session, args, before=_before(cursor), limit=limit + 1)
-    page = found[:limit]
-    return {"items": page, "next_cursor": encode_cursor(page[-1].id) if len(found) > limit else None}
+        (before,) = decode_cursor(cursor, str) or (None,)
+        return page(search.search(session, args, before=before, limit=limit + 1), limit, "id")
 
 
 @blueprint.get("/orders/<order_id>")
@@ -73,15 +74,13 @@ def show_order(order_id: str) -> Order:
 
 @blueprint.post("/orders/<order_id>/refunds")
 @operator_required
-@blueprint.arguments(schemas.KeyHeader, location="headers")
+@blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewRefund)
 @blueprint.response(201, schemas.IntentionItem)
 @blueprint.alt_response(202, schema=schemas.IntentionItem, description="Stripe has not answered; it is asked again.")
 def refund_order(headers: dict[str, Any], wish: RefundWish, order_id: str) -> tuple[RefundIntention, int]:
     """Give money back, once per Idempotency-Key: all that is left, an amount, or lines."""
-    if not headers["key"]:
-        raise key_required()
-    intention = parts().refunding.request(order_id, wish, headers["key"], g.actor)
+    intention = parts().refunding.request(order_id, wish, require_key(headers["key"]), g.actor)
     if intention.is_refused:
         raise refused(intention)
     return intention, 202 if intention.is_asked else 201
@@ -104,7 +103,7 @@ def settle_review(decision: dict[str, Any], order_id: str) -> Order | None:
 
 @blueprint.post("/orders/<order_id>/shipments")
 @operator_required
-@blueprint.arguments(schemas.KeyHeader, location="headers")
+@blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewShipment)
 @blueprint.response(201, schemas.ShipmentItem)
 def ship_order(headers: dict[str, Any], parcel: Parcel, order_id: str) -> Shipment:
@@ -119,13 +118,9 @@ def ship_order(headers: dict[str, Any], parcel: Parcel, order_id: str) -> Shipme
 @blueprint.response(200, schemas.DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     """Disputes and inquiries, those whose evidence is due first; the open ones unless asked otherwise."""
-    after = decode_cursor(args["cursor"]) if args["cursor"] else None
+    after = decode_cursor(args["cursor"], datetime, str)
     with parts().database.read() as session:
         found = search.disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
-    page = found[: args["limit"]]
-    next_cursor = encode_cursor(*search.dispute_key(page[-1][0])) if len(found) > len(page) else None
-    return {"items": [schemas.listed(*one) for one in page], "next_cursor": next_cursor}
-
-
-def _before(cursor: str | None) -> str | None:
-    return "".join(map(str, decode_cursor(cursor))) if cursor else None
+    shown = found[: args["limit"]]
+    next_cursor = encode_cursor(*search.dispute_key(shown[-1][0])) if len(found) > len(shown) else None
+    return {"items": [schemas.listed(*one) for one in shown], "next_cursor": next_cursor}

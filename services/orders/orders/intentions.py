@@ -9,14 +9,13 @@ from typing import Any
 from events.clock import utcnow
 from events.messaging.event import new_id
 from events.money import is_valid_amount
-from events.web.problems import Problem
+from events.web.idempotency import fingerprint, key_reused
+from events.web.problems import Problem, invalid_request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.announcements import Cause, amount_text, note
-from orders.idempotency import check_same, fingerprint
 from orders.models import REQUESTED, Order, Payment, RefundIntention
-from orders.problems import field_errors
 from orders.shares import pieces_of, refunded_pieces, worth
 from orders.shipments import derive_fulfillment
 from orders.sums import payments_of, refundable
@@ -41,8 +40,9 @@ def intention_of(session: Session, order: Order, wish: RefundWish, key: str) -> 
     same_key = select(RefundIntention).where(
         RefundIntention.order_id == order.id, RefundIntention.idempotency_key == key
     )
-    if (found := session.scalar(same_key)) is not None:
-        check_same(found, wish)
+    found = session.scalar(same_key)
+    if found is not None and found.fingerprint != fingerprint(wish):
+        raise key_reused()
     return found
 
 
@@ -57,15 +57,15 @@ def intend(session: Session, order: Order, wish: RefundWish, key: str, actor: st
             order.lines, goods_paid(order, payment), payment.currency, refunded_pieces(known), pieces_of(lines)
         )
         if amount == 0:
-            raise field_errors(lines=["Nothing was paid for these."])
+            raise invalid_request(lines=["Nothing was paid for these."])
     elif wish.amount is None:
         lines, amount = _rest(order, refunded_pieces(known), restock=wish.restock), left
     else:
         lines, amount = [], wish.amount
         if not is_valid_amount(amount, payment.currency):
-            raise field_errors(amount=[f"Stripe does not take {amount} {payment.currency}: see its special cases."])
+            raise invalid_request(amount=[f"Stripe does not take {amount} {payment.currency}: see its special cases."])
         if wish.restock:
-            raise field_errors(restock=["Name the lines that go back to the shelf."])
+            raise invalid_request(restock=["Name the lines that go back to the shelf."])
     if not 0 < amount <= left:
         raise _exceeds(payment, amount, left)
     return store(session, order, payment, amount, lines, wish, key, actor)
@@ -125,7 +125,7 @@ def _payment(session: Session, order: Order, wish: RefundWish) -> Payment:
     named = next((payment for payment in payments if payment.id == wish.payment), None)
     if named is None:
         known = ", ".join(payment.id for payment in payments)
-        raise field_errors(payment=[f"Not a payment of this order; it has {known}."])
+        raise invalid_request(payment=[f"Not a payment of this order; it has {known}."])
     return named
 
 
@@ -142,7 +142,7 @@ def _checked(order: Order, wish: RefundWish, done: Mapping[str, int]) -> list[di
         elif asked[line["sku"]] > left:
             errors[number] = {"quantity": [f"Only {left} of {bought[line['sku']]} are not refunded yet."]}
     if errors:
-        raise field_errors(lines=errors)
+        raise invalid_request(lines=errors)
     return [
         {"sku": line["sku"], "quantity": line["quantity"], "restock": line.get("restock", wish.restock)}
         for line in wish.lines

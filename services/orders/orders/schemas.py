@@ -4,7 +4,7 @@ from typing import Any
 
 from events.messaging.contracts import REVIEW_DECISIONS
 from events.web.pagination import PageArgs
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from orders import disputes
 from orders.intentions import RefundWish
@@ -12,7 +12,6 @@ from orders.models import FULFILLMENT_STATUSES, REFUND_STATUSES, REFUNDED, REQUE
 from orders.shipments import Parcel
 
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe's
-MAX_KEY = 255  # characters, as at Stripe
 
 
 class PublicLine(Schema):
@@ -253,13 +252,6 @@ class WholeOrder(OrderSummary):
     reviews = fields.List(fields.Nested(ReviewItem), required=True)
     shipments = fields.List(fields.Nested(ShipmentItem), required=True)
     timeline = fields.List(fields.Nested(TimelineItem), required=True)
-
-
-class KeyHeader(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    key = fields.String(data_key="Idempotency-Key", load_default=None, validate=validate.Length(min=1, max=MAX_KEY))
 
 
 class PiecesBack(Pieces):

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session, selectinload
 
 from orders.models import Dispute, Order, OrderSession, Payment
 from orders.models.money import DISPUTE_OVER
-from orders.problems import field_errors
 
 FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
@@ -73,22 +72,14 @@ def disputes(
     if open_only:
         statement = statement.where(Dispute.status.not_in(DISPUTE_OVER))
     if after is not None:
-        at = literal(_instant(after), UtcDateTime())
-        statement = statement.where(or_(due > at, and_(due == at, Dispute.id > str(after[-1]))))
+        at = literal(after[0], UtcDateTime())
+        statement = statement.where(or_(due > at, and_(due == at, Dispute.id > after[1])))
     return [(dispute, order) for dispute, order in session.execute(statement)]
 
 
-def dispute_key(dispute: Dispute) -> tuple[str, str]:
-    """Where a dispute stands in the list; JSON values."""
-    return (dispute.evidence_due_by or NO_DEADLINE).isoformat(), dispute.id
-
-
-def _instant(key: tuple[Any, ...]) -> datetime:
-    """Raises `Problem` 422 for a cursor of another list."""
-    try:
-        return datetime.fromisoformat(key[0])
-    except (IndexError, TypeError, ValueError) as error:
-        raise field_errors(cursor=["Not a cursor of this list."]) from error
+def dispute_key(dispute: Dispute) -> tuple[datetime, str]:
+    """Return a dispute's sort key in the list."""
+    return dispute.evidence_due_by or NO_DEADLINE, dispute.id
 
 
 def _orders_of_session(session_id: str) -> Any:

@@ -7,15 +7,14 @@ from typing import Any
 
 from events.clock import utcnow
 from events.messaging.event import new_id
-from events.web.problems import Problem
+from events.web.idempotency import fingerprint, key_reused
+from events.web.problems import Problem, invalid_request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.announcements import Cause, announce, note
-from orders.idempotency import check_same, fingerprint
 from orders.models import PAID, Order, RefundIntention, Review, Shipment
 from orders.models.orders import FULFILLED, FULL, PARTIAL, UNFULFILLED
-from orders.problems import field_errors
 from orders.shares import pieces_of, returning_pieces
 
 
@@ -114,7 +113,7 @@ def _pieces(session: Session, order: Order, parcel: Parcel) -> Mapping[str, int]
         if wanted[line["sku"]] > left[line["sku"]]
     }
     if errors:
-        raise field_errors(lines=errors)
+        raise invalid_request(lines=errors)
     return wanted
 
 
@@ -135,8 +134,9 @@ def _check_may_ship(session: Session, order: Order) -> None:
 
 def _shipped_before(session: Session, order: Order, parcel: Parcel, key: str) -> Shipment | None:
     same_key = select(Shipment).where(Shipment.order_id == order.id, Shipment.idempotency_key == key)
-    if (found := session.scalar(same_key)) is not None:
-        check_same(found, parcel)
+    found = session.scalar(same_key)
+    if found is not None and found.fingerprint != fingerprint(parcel):
+        raise key_reused()
     return found
 
 

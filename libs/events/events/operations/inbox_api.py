@@ -24,7 +24,7 @@ from events.operations.inbox_schemas import (
     SearchArgs,
 )
 from events.web.auth import operator_required
-from events.web.pagination import decode_cursor, encode_cursor
+from events.web.pagination import decode_cursor, page
 from events.web.problems import Problem
 
 
@@ -38,13 +38,10 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
         @blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would find everything
         @blueprint.response(200, InboxPage)
         def get(self, args: dict[str, Any]) -> dict[str, Any]:
-            limit = args["limit"]
+            limit, after = args["limit"], decode_cursor(args["cursor"], datetime, str)
             with database.read() as session:
-                rows = operations.search(session, _filters(args), limit=limit + 1, after=_after(args["cursor"]))
-            more = len(rows) > limit
-            last = rows[limit - 1] if more else None
-            cursor = encode_cursor(last.received_at, last.event_id) if last else None
-            return {"items": rows[:limit], "next_cursor": cursor}
+                rows = operations.search(session, _filters(args), limit=limit + 1, after=after)
+            return page(rows, limit, "received_at", "event_id")
 
     @blueprint.route("/inbox/audit", methods=["GET"])
     @operator_required
@@ -52,11 +49,10 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
     @blueprint.response(200, AuditPage)
     def audit(args: dict[str, Any]) -> dict[str, Any]:
         limit = args["limit"]
-        before = _before(args["cursor"])
+        (before,) = decode_cursor(args["cursor"], int) or (None,)
         with database.read() as session:
             rows = operations.audit_trail(session, limit=limit + 1, event_id=args["event_id"], before=before)
-        cursor = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-        return {"items": rows[:limit], "next_cursor": cursor}
+        return page(rows, limit, "id")
 
     def act_on_all(action: str, args: dict[str, Any]) -> dict[str, Any]:
         filters, limit = _filters(args), args["limit"]
@@ -149,29 +145,3 @@ def _found(row: InboxEvent | None, event_id: str) -> InboxEvent:
     if row is None:
         raise Problem(404, "event-not-found", f"This service has not received {event_id}.")
     return row
-
-
-def _after(cursor: str | None) -> tuple[Any, ...] | None:
-    if cursor is None:
-        return None
-    try:
-        received_at, event_id = decode_cursor(cursor)
-        at = datetime.fromisoformat(received_at)
-    except (ValueError, TypeError) as error:
-        raise _wrong_cursor(str(error)) from error
-    if at.tzinfo is None:
-        raise _wrong_cursor("The time has no zone.")
-    return at, str(event_id)
-
-
-def _before(cursor: str | None) -> int | None:
-    match decode_cursor(cursor) if cursor is not None else None:
-        case None:
-            return None
-        case (int(row_id),):
-            return row_id
-    raise _wrong_cursor("It has no audit entry.")
-
-
-def _wrong_cursor(why: str) -> Problem:
-    return Problem(422, "invalid-request", "Not a cursor of this list.", errors={"cursor": [why]})

@@ -42,6 +42,11 @@ class Problem(Exception):  # noqa: N818 - the field's own word
         return Response(json.dumps(body), self.status, self.headers, content_type="application/problem+json")
 
 
+def invalid_request(**errors: Any) -> Problem:
+    """Return the problem for invalid fields, with a list of messages or nested errors for each."""
+    return Problem(422, "invalid-request", INVALID, errors=errors)
+
+
 def register(app: Flask) -> None:
     """Make the app answer every error with a problem."""
     app.register_error_handler(Problem, Problem.response)
@@ -51,7 +56,7 @@ def register(app: Flask) -> None:
 
 def _from_http(error: HTTPException) -> Response:
     if error.code == 422 and hasattr(error, "data"):  # webargs: the schema's errors
-        return Problem(422, "invalid-request", INVALID, errors=_fields(error.data)).response()
+        return invalid_request(**_fields(error.data)).response()
     kind = error.name.lower().replace(" ", "-")
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
     detail = DETAILS.get(error.code or 500, error.description or error.name)

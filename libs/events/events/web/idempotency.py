@@ -1,0 +1,54 @@
+"""Idempotency keys: a repeated request returns the first result, another request under the same key is refused."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from events.web.problems import Problem
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+MAX_KEY_LENGTH = 255  # characters, as at Stripe
+
+
+class KeyHeader(Schema):
+    """The `Idempotency-Key` header; None without it."""
+
+    class Meta:
+        unknown = EXCLUDE  # a request has many other headers
+
+    key = fields.String(
+        data_key="Idempotency-Key",
+        load_default=None,
+        validate=[
+            validate.Length(1, MAX_KEY_LENGTH),
+            validate.Regexp(r"[!-~]+\Z", error="Use visible ASCII characters without spaces."),
+        ],
+    )
+
+
+def fingerprint(request: "DataclassInstance") -> str:
+    """Return a hash of a request: two requests under one key are the same if their fingerprints are."""
+    return hashlib.sha256(json.dumps(asdict(request), sort_keys=True).encode()).hexdigest()
+
+
+def key_reused() -> Problem:
+    """Return the problem for a key that was used for a different request."""
+    return Problem(
+        409, "idempotency-key-reused", "This Idempotency-Key was used for a different request. Use a new key."
+    )
+
+
+def require_key(key: str | None) -> str:
+    """Return the key. Raises `Problem` 400 without one."""
+    if not key:
+        raise Problem(
+            400,
+            "idempotency-key-required",
+            "Send an Idempotency-Key header: a new one for each request, the same one when you repeat it.",
+        )
+    return key
