@@ -112,7 +112,7 @@ def test_event_that_failed_before_can_still_be_handled_after(any_world: Any, fai
     assert "inbox.traceback" in columns_with(any_world.database, "Lindenweg")
     forget(any_world, checkout.id)
     assert columns_with(any_world.database, *HER) == []
-    assert stored(any_world, "evt_completed").error == "ValueError: told of a forgotten customer"
+    assert stored(any_world, "evt_completed").error == "ValueError: text removed with the customer's data"
 
     Runner(any_world.database, handlers.handlers).retry_due(datetime.now(UTC) + timedelta(days=1))
     assert stored(any_world, "evt_completed").status == "done"

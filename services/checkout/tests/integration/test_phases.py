@@ -12,12 +12,12 @@ from checkout.problems import (
     AmountTooSmall,
     CheckoutExpired,
     InventoryUnavailable,
-    KeyReused,
     OutOfStock,
     StripeRejected,
     StripeUnavailable,
 )
 from events.testing import outbox_events
+from events.web.problems import Problem
 
 CREATE = "/v1/checkout/sessions"
 
@@ -72,8 +72,9 @@ def test_without_a_key_every_request_is_a_checkout(world: Any) -> None:
 
 def test_same_key_for_another_cart_is_refused(any_world: Any) -> None:
     any_world.start()
-    with pytest.raises(KeyReused):
+    with pytest.raises(Problem) as refused:
         any_world.start(currency="usd")
+    assert refused.value.kind == "idempotency-key-reused"
     assert_made_once(any_world)
 
 
