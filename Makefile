@@ -46,7 +46,7 @@ check: $(READY) ## the inner loop, under a minute: lint, types, unit tests
 	@$(MAKE) --no-print-directory --jobs 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint types unit
 
 unit: $(READY) ## tests that need no server and open no socket
-	$(BIN)/python -m pytest -n 2 -q -m "not servers" $(UNIT) $(ARGS)
+	$(BIN)/python -m pytest -n0 -q -m "not servers" $(UNIT) $(ARGS)
 
 # Three on two cores, since many tests wait; conftest.py says which of them may run beside each other.
 PROCESSES ?= 3

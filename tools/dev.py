@@ -22,12 +22,12 @@ from events.testing.servers import Server, Unavailable, free_port, private_postg
 from events.testing.servers.watchdog import watch as kill_if_orphaned
 from watchfiles import watch
 
-from demo.embedded import CATALOGUE
 from demo.fake_stripe import FakeStripe
 from demo.ports import DEFAULTS
 from demo.shop.mailbox import Mailbox
 
 ROOT = Path(__file__).parents[1]
+CATALOG = ROOT / "deploy" / "catalogue.json"
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 SEEDED = ("checkout", "inventory")  # have a command that loads the catalog
 PAID = ("checkout", "webhooks", "orders")  # know Stripe
@@ -54,6 +54,7 @@ class Processes:
     def __init__(self, service: str, environment: Mapping[str, str], folder: Path) -> None:
         self._service, self._environment, self._folder = service, environment, folder
         self._commands = ("web",) if service == "webhooks" else ("web", "worker")
+        self.ports = ("PORT", "METRICS_PORT")[: len(self._commands)]  # where each answers /readyz
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._watched = ExitStack()
 
@@ -62,7 +63,7 @@ class Processes:
         if self._service != "webhooks":
             subprocess.run(self._command("migrate"), env=self._environment, check=True)
         if self._service in SEEDED:
-            subprocess.run(self._command("seed", str(CATALOGUE)), env=self._environment, check=True)
+            subprocess.run(self._command("seed", str(CATALOG)), env=self._environment, check=True)
 
     def start(self) -> None:
         """Start both in sessions of their own: Ctrl-C reaches this process alone, which then stops them."""
@@ -97,8 +98,8 @@ class Processes:
 class Session:
     """One run: reports what the processes do, and restarts them after a change until `stop` is set."""
 
-    def __init__(self, processes: Processes, url: str, mailbox: Mailbox, stop: threading.Event) -> None:
-        self._processes, self._url, self._mailbox, self._stop = processes, url, mailbox, stop
+    def __init__(self, processes: Processes, urls: Sequence[str], mailbox: Mailbox, stop: threading.Event) -> None:
+        self._processes, self._urls, self._mailbox, self._stop = processes, urls, mailbox, stop
         self._mails = 0
 
     def run(self, folders: Sequence[Path]) -> None:
@@ -126,11 +127,11 @@ class Session:
             click.echo(f"Not ready: {error}", err=True)
         else:
             if not self._stop.is_set() and self._is_ready():
-                click.echo(f"Ready after {time.monotonic() - began:.1f} s: {self._url}")
+                click.echo(f"Ready after {time.monotonic() - began:.1f} s: {self._urls[0]}")
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self._url}/readyz").status_code == 200
+            return all(httpx.get(f"{url}/readyz").status_code == 200 for url in self._urls)
         except httpx.TransportError:
             return False
 
@@ -159,11 +160,11 @@ def main(service: str) -> None:
         environment = stack.enter_context(_environment(service, folder, mailbox))
         processes = Processes(service, environment, folder)
         stack.callback(processes.stop)
-        url = f"http://127.0.0.1:{environment['PORT']}"
-        click.echo(_welcome(service, url, environment))
+        urls = [f"http://127.0.0.1:{environment[port]}" for port in processes.ports]
+        click.echo(_welcome(service, urls, environment))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        Session(processes, url, mailbox, stop).run(
+        Session(processes, urls, mailbox, stop).run(
             [ROOT / "services" / service / service, ROOT / "libs" / "events" / "events"]
         )
         click.echo("\nStopping …")
@@ -201,14 +202,14 @@ def _server(stack: ExitStack, private: Callable[[], AbstractContextManager[Serve
         return otherwise
 
 
-def _welcome(service: str, url: str, environment: Mapping[str, str]) -> str:
+def _welcome(service: str, urls: Sequence[str], environment: Mapping[str, str]) -> str:
+    _, _, token = environment["OPERATOR_TOKENS"].partition(":")
+    has_worker = len(urls) > 1
     lines = {
-        "Web": f"{url} (documentation: {url}/openapi.json)",
-        "Worker": "" if service == "webhooks" else f"http://127.0.0.1:{environment['METRICS_PORT']}/readyz",
-        "Operator": ""
-        if service == "webhooks"
-        else f"Authorization: Bearer {environment['OPERATOR_TOKENS'].partition(':')[2]}",
-        "Database": environment.get("DATABASE_URL", ""),
+        "Web": f"{urls[0]} (documentation: {urls[0]}/openapi.json)",
+        "Worker": f"{urls[1]}/readyz" if has_worker else "",
+        "Operator": f"Authorization: Bearer {token}" if has_worker else "",
+        "Database": environment.get("DATABASE_URL", "") if has_worker else "",
         "Broker": environment["BROKER_URL"],
         "Stripe": environment.get("STRIPE_API_BASE", ""),
     }
