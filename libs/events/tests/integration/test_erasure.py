@@ -92,7 +92,7 @@ def test_events_of_others_stay_as_they_are(database: Database) -> None:
 def test_what_is_promised_is_published_and_what_was_published_can_be_again(database: Database) -> None:
     with database.begin() as session:
         for number in (1, 2):
-            outbox._promise(session, started(event_id=f"evt_{number}"))
+            outbox._add(session, started(event_id=f"evt_{number}"))
     with database.begin() as session:
         outbox.mark_published(session, ["evt_2"])
     forget(database)
@@ -152,11 +152,11 @@ def test_retry_that_fails_again_says_what_failed(database: Database) -> None:
 
 
 def test_new_revisions_lead_back_and_forth(database: Database) -> None:
-    for chain, gone in ((INBOX, "forgotten"), (OUTBOX, "ix_outbox_correlation_id")):
-        downgrade(database, chain, "0001")
+    for chain, gone in ((INBOX, "erased_checkouts"), (OUTBOX, "ix_outbox_correlation_id")):
+        downgrade(database, chain)
         assert gone not in _names(database)
     migrate(database, CHAINS)
-    assert {"forgotten", "ix_outbox_correlation_id"} <= _names(database)
+    assert {"erased_checkouts", "ix_outbox_correlation_id"} <= _names(database)
 
 
 def _names(database: Database) -> set[str]:

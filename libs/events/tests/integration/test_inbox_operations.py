@@ -139,7 +139,7 @@ def test_ids_that_are_finished_are_named_and_left_alone(database: Database, run:
     result = run("retry", "evt_1", "evt_2", "evt_3")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == "evt_1 done"
-    assert result.stdout.count("left alone") == 2
+    assert result.stdout.count("unchanged") == 2
     assert acts(database) == [("retry", "evt_1", None)]
 
 
@@ -173,7 +173,7 @@ def test_rate_spreads_retries_over_time(database: Database, run: Running) -> Non
 
 def test_many_are_acted_on_in_small_transactions(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     database = any_database([INBOX])
-    monkeypatch.setattr(inbox_operations, "CHUNK", 2)
+    monkeypatch.setattr(inbox_operations, "CHUNK_SIZE", 2)
     for number in range(5):
         store(database, number, "failed")
     chunks = list(

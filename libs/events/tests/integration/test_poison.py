@@ -18,9 +18,9 @@ from sqlalchemy import text
 ORCHESTRATOR = """
 import os, sys
 from events.config import Common
-from events.database import Database
-from events.handlers import Handlers
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 from sqlalchemy import text
 
 handlers = Handlers()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
-from events.errors import PublishUnconfirmedError
+from events.errors import PublishUnconfirmedError, PublishWindowFullError
 from events.messaging import publisher, topology
 from events.messaging.consumer import bytes_of, connect
 from events.messaging.event import Event, own_event
@@ -51,7 +51,7 @@ def received(connection: Connection, queue: str) -> Event | None:
         return None
     message = connection.default_channel.message_to_python(message) if not hasattr(message, "properties") else message
     properties = {"headers": message.headers, **message.properties}
-    return Event.received(message.delivery_info["routing_key"], properties, bytes_of(message))
+    return Event.from_delivery(message.delivery_info["routing_key"], properties, bytes_of(message))
 
 
 def test_confirmed_event_is_in_its_queue_as_it_was(publishing: Publisher, broker: Connection) -> None:
@@ -115,7 +115,7 @@ def test_window_sheds_what_exceeds_it(broker_url: str) -> None:
     finally:
         publishing.close()
     assert outcomes[:2] == [None, None]
-    assert any(isinstance(outcome, publisher.Overloaded) for outcome in outcomes)
+    assert any(isinstance(outcome, PublishWindowFullError) for outcome in outcomes)
 
 
 def test_event_that_no_queue_takes_is_not_confirmed(broker_url: str) -> None:
@@ -152,7 +152,7 @@ def test_publisher_that_is_closed_while_it_connects_ends_in_good_order() -> None
 def test_caller_holds_its_own_deadline(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should the I/O thread itself be stuck, nobody settles the future."""
     publishing = publisher.connect(broker_url)
-    monkeypatch.setattr(publisher, "DEADLINE", 0.01)
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_S", 0.01)
     began = time.monotonic()
     with pytest.raises(PublishUnconfirmedError, match="no confirm within"):
         publishing.wait(Future())
@@ -199,7 +199,7 @@ def test_word_of_a_discarded_channel_vouches_for_nothing(broker_url: str) -> Non
 
     def answer() -> None:
         publishing._in_flight[2] = pending
-        publishing._under_way += 1
+        publishing._unanswered += 1
         publishing._on_answer(old, late)  # type: ignore[arg-type]
 
     publishing._loop.add_callback_threadsafe(answer)

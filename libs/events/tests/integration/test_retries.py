@@ -28,14 +28,14 @@ from sqlalchemy.orm import Session
 ORCHESTRATOR = """
 import os, sys
 from datetime import timedelta
-from events import inbox
-from events.database import Database
-from events.handlers import Handlers
-from events.runner import Runner
+from events.database.engine import Database
+from events.messaging import inbox_models
+from events.messaging.handlers import Handlers
+from events.messaging.runner import Runner
 from sqlalchemy import text
 
-inbox.BACKOFF = (timedelta(0),) * 3
-inbox.LEASE = timedelta(0)
+inbox_models.RETRY_DELAYS = (timedelta(0),) * 3
+inbox_models.CLAIM_LEASE = timedelta(0)
 handlers = Handlers()
 
 @handlers.on("checkout.checkout.canceled")
@@ -175,7 +175,7 @@ def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_a
 def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
     any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
-    monkeypatch.setattr(inbox, "PATIENCE", (timedelta(hours=1),))
+    monkeypatch.setattr(inbox_models, "WAITING_DELAYS", (timedelta(hours=1),))
     database, registry, handled = any_database((INBOX,)), Handlers(), []
 
     @registry.on("checkout.checkout.started", unblocks=True)

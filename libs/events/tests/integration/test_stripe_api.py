@@ -21,7 +21,7 @@ def count() -> Callable[[str, str], float]:
     return lambda operation, outcome: total(operation, outcome) - before[operation, outcome]
 
 
-CASES = (("GET /v1/payment_intents/{id}", "no-answer"), ("GET /v1/checkout/sessions", "no-answer"))
+CASES = (("GET /v1/payment_intents/{id}", "unreachable"), ("GET /v1/checkout/sessions", "unreachable"))
 
 
 def test_each_try_is_counted_under_its_operation(count: Callable[[str, str], float]) -> None:

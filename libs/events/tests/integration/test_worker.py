@@ -27,7 +27,7 @@ from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-from kombu import Connection
+from kombu import Connection, Message
 from sqlalchemy import event as listener
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -233,7 +233,7 @@ def test_consumer_whom_its_node_has_forgotten_connects_anew(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a node does that was cut off from its cluster: the connection lives, and nothing comes over it."""
-    monkeypatch.setattr(consumer, "SILENCE", 0.2)
+    monkeypatch.setattr(consumer, "SILENCE_LIMIT_S", 0.2)
     connections = []
 
     def consume(self: Consumer, make: Any, channel: Any) -> list[Any]:
@@ -251,7 +251,7 @@ def test_consumer_whom_its_node_has_forgotten_connects_anew(
 def test_idle_consumer_asks_and_stays_where_it_is(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "SILENCE", 0.0)
+    monkeypatch.setattr(consumer, "SILENCE_LIMIT_S", 0.0)
     happened: Counter[str] = Counter()
 
     def counting(name: str) -> None:
@@ -264,9 +264,9 @@ def test_idle_consumer_asks_and_stays_where_it_is(
         monkeypatch.setattr(Consumer, name, counted)
 
     counting("get_consumers")
-    counting("_messages_wait")
+    counting("_other_node_has_messages")
     start()
-    wait_until(lambda: happened["_messages_wait"] >= 3, 30)
+    wait_until(lambda: happened["_other_node_has_messages"] >= 3, 30)
     publish(canceled(1))
     wait_until(lambda: effects(database) == ["chk_1"], 30)
     assert happened["get_consumers"] == 1
@@ -283,8 +283,10 @@ def test_database_away_holds_the_message_until_it_is_back(
     import psycopg
 
     repeats: list[bool] = []
-    came_again = consumer._came_again
-    monkeypatch.setattr(consumer, "_came_again", lambda message: repeats.append(came_again(message)) or repeats[-1])
+    is_redelivered = consumer._is_redelivered
+    monkeypatch.setattr(
+        consumer, "_is_redelivered", lambda message: repeats.append(is_redelivered(message)) or repeats[-1]
+    )
     name = database.engine.url.database
     start()
     publish(canceled(1))
@@ -308,7 +310,7 @@ def test_idle_worker_asks_the_database_less_than_once_a_second(
     """One query a look, and the looks of the loops together rarer than one a second."""
     loops, looks = 3, 5  # retries, relay and a job, as the services have them
     assert 1 / worker.RETRY_POLL_S + 1 / worker.RELAY_POLL_S + 1 / 5 < 1
-    for name in ("RETRY_POLL", "RELAY_POLL"):
+    for name in ("RETRY_POLL_S", "RELAY_POLL_S"):
         monkeypatch.setattr(worker, name, 0.5)
     start(jobs=[Job("sweep", 0.5, database.ping)])
     wait_until(lambda: _consumers(broker_url) == 1 and _listening(database), 30)
@@ -352,13 +354,13 @@ def test_stopping_does_not_wait_for_a_broker_that_is_away(database: Database, ha
     config = Common(service="orders", port=0, broker_url=f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F")
     away = Worker(config, database, handlers, publishes=False)
     away.start()
-    [consumer] = [thread for thread in away._threads if thread.name == "orders-consumer"]
+    [consumer] = [thread for thread in away._loops.threads if thread.name == "orders-consumer"]
     away.stop()
     assert not consumer.is_alive()
 
 
 def test_failing_job_is_run_again(start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "STUMBLE", 0.01)
+    monkeypatch.setattr(worker, "FAILURE_PAUSE_S", 0.01)
     ran: list[int] = []
 
     def stumble() -> None:
@@ -373,10 +375,9 @@ def test_sigterm_stops_a_worker_process_cleanly(broker_url: str, database: Datab
     url = database.engine.url.render_as_string(hide_password=False)
     program = f"""
 from events.config import Common
-from events.consumer import Consumer
-from events.database import Database, utcnow
-from events.handlers import Handlers
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), Handlers()).run()
 """
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
@@ -397,11 +398,10 @@ def test_sigterm_lets_a_slow_handler_finish_and_a_second_one_changes_nothing(
     program = f"""
 from pathlib import Path
 from events.config import Common
-from events.consumer import Consumer
-from events.database import Database
-from events.handlers import Handlers
-from events.testing.servers import free_port, wait_until
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
+from events.testing.servers import wait_until
 from sqlalchemy import text
 handlers = Handlers()
 @handlers.on("checkout.checkout.canceled")
@@ -429,7 +429,7 @@ def test_worker_that_finds_no_broker_stops_when_told(database: Database, handler
     absent = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
     worker = Worker(Common(service="orders", port=0, broker_url=absent), database, handlers, publishes=False)
     worker.start()
-    [consumer] = [thread for thread in worker._threads if thread.name == "orders-consumer"]
+    [consumer] = [thread for thread in worker._loops.threads if thread.name == "orders-consumer"]
 
     worker.stop()
 
