@@ -43,6 +43,12 @@ def routes() -> Blueprint:
     def list_(args: dict[str, Any]) -> dict[str, Any]:
         return {"after": decode_cursor(args["cursor"], str, str, int), "limit": args["limit"]}
 
+    @blueprint.route("/carts/bulk", methods=["POST"])
+    @blueprint.arguments(Cart(many=True))
+    @blueprint.response(201)
+    def make_many(carts: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"carts": len(carts)}
+
     @blueprint.route("/defect")
     def fail() -> dict[str, Any]:
         password = "local-secret"
@@ -109,6 +115,12 @@ def test_bad_fields_are_named_each(client: FlaskClient) -> None:
         "email": ["Not a valid email address."],
         "colour": ["Unknown field."],
     }
+
+
+def test_errors_in_a_list_are_named_by_position(client: FlaskClient) -> None:
+    response = client.post("/carts/bulk", json=[{"items": []}, {}])
+    errors = problem(response, 422, "invalid-request")["errors"]
+    assert errors == {"1": {"items": ["Missing data for required field."]}}
 
 
 def test_body_of_another_shape_is_refused(client: FlaskClient) -> None:
