@@ -283,10 +283,13 @@ def test_database_away_holds_the_message_until_it_is_back(
     import psycopg
 
     repeats: list[bool] = []
-    is_redelivered = consumer._is_redelivered
-    monkeypatch.setattr(
-        consumer, "_is_redelivered", lambda message: repeats.append(is_redelivered(message)) or repeats[-1]
-    )
+    really = consumer._is_redelivered
+
+    def is_redelivered(message: Message) -> bool:
+        repeats.append(really(message))
+        return repeats[-1]
+
+    monkeypatch.setattr(consumer, "_is_redelivered", is_redelivered)
     name = database.engine.url.database
     start()
     publish(canceled(1))
