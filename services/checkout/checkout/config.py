@@ -25,8 +25,8 @@ class Config(Common):
     A cart has at most `max_lines` lines and `max_quantity` pieces per line.
 
     The fields from `allow_promotion_codes` on configure Stripe's page. It asks for a shipping address in one of
-    `shipping_countries` (ISO 3166, upper case), or for none if the list is empty. `billing_address` is `required`, or
-    `auto`: only if the payment method needs it.
+    `shipping_countries` (ISO 3166, upper case). If that list is empty, it asks for none. `billing_address` is
+    `required`, or `auto`: only if the payment method needs it.
     """
 
     stripe_api_key: str = field(repr=False)

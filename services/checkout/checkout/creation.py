@@ -40,7 +40,7 @@ class CheckoutRequest:
 def store_checkout(
     session: Session, config: Config, request: CheckoutRequest, key: str | None, now: datetime
 ) -> Checkout:
-    """Price the request, store it as a new checkout and return it; return the stored one if its key is known.
+    """Price the request, store it as a new checkout and return that; return the stored one for a known key.
 
     Raises `KeyReusedError` if the key belongs to a different request, and the errors of `pricing.quote` and
     `discounts.hold_use`.

@@ -57,7 +57,7 @@ def hold_use(session: Session, checkout: Checkout) -> None:
 
 
 def update_use(session: Session, checkout: Checkout) -> None:
-    """Set the status of the checkout's use, or insert it, as the checkout's own status requires. Lock it first."""
+    """Insert the checkout's use, or set its status, as the checkout's status requires. Lock the checkout first."""
     if checkout.discount_code is None:
         return
     status = _use_status(checkout)

@@ -18,10 +18,11 @@ def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
 
 
 def choose_option(session: Session, option_id: str | None, goods: int, currency: str) -> dict[str, Any] | None:
-    """Return the option with its price for goods of this amount, in minor units; None if the shop has no options.
+    """Return the option with its price for goods of this amount; None if the shop has no options.
 
-    Without an `option_id` it is the option that is cheapest for these goods: a cart without the field must not be
-    shipped for free. Raises `InvalidCartError` for an option that does not exist or has no price in the currency.
+    Amounts are in minor units. Without an `option_id`, the cheapest option for these goods is chosen: a cart without
+    the field must not be shipped for free. Raises `InvalidCartError` for an option that does not exist or has no price
+    in the currency.
     """
     options = list_options(session, currency)
     if option_id is None:

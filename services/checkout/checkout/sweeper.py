@@ -1,7 +1,7 @@
 """The sweeper: ends reservation, Stripe session and checkout together where a request died or a webhook was lost.
 
-A checkout is due at its `check_at`. Claiming it moves `check_at` ahead in a short transaction, so several sweepers can
-run side by side and a failure is retried. Every step can be repeated. No transaction stays open during a network call.
+A checkout is due at its `check_at`. A claim moves `check_at` ahead in a short transaction. So several sweepers can run
+side by side, and a failure is retried. Every step can be repeated. No transaction stays open during a network call.
 """
 
 from collections.abc import Mapping, Sequence
