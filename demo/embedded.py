@@ -27,7 +27,7 @@ import notifications.models
 import notifications.worker
 import orders.app
 import orders.config
-import orders.models
+import orders.models.chains
 import orders.worker
 import webhooks.app
 import webhooks.config
@@ -155,7 +155,7 @@ def _prepare(databases: Mapping[str, Database]) -> None:
     catalogue = loads(CATALOGUE.read_text("utf-8"))
     chains: dict[str, Sequence[Chain]] = {
         "checkout": checkout.models.CHAINS,
-        "orders": orders.models.CHAINS,
+        "orders": orders.models.chains.CHAINS,
         "inventory": inventory.models.CHAINS,
         "notifications": notifications.models.CHAINS,
     }

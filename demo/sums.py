@@ -87,9 +87,9 @@ def _pieces(system: System, orders: list[dict[str, Any]]) -> Iterator[Sum]:
     returned = sum(
         line["quantity"]
         for order in sold.values()
-        for intention in order["intentions"]
-        for line in intention["lines"]
-        if line["restock"] and intention["status"] in ("pending", "succeeded")
+        for request in order["refund_requests"]
+        for line in request["lines"]
+        if line["restock"] and request["status"] in ("pending", "succeeded")
     )
     yield Sum("pieces sold", bought, ordered, -moved["sale"])
     yield Sum("pieces back in stock", None, returned, moved["return"])

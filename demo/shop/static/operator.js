@@ -57,7 +57,7 @@ function show(order) {
     copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
   byId("sums").replaceChildren(...sums.map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node));
   byId("acts").replaceChildren(...acts(order));
-  byId("timeline").replaceChildren(...order.timeline.map(({ at, text }) => copy("moment", { time: time(at), text }).node));
+  byId("timeline").replaceChildren(...order.timeline.map(({ happened_at, text }) => copy("moment", { time: time(happened_at), text }).node));
   byId("order").hidden = false;
 }
 

@@ -14,15 +14,17 @@ from events.messaging.handlers import Handlers
 from events.testing import deliver
 from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
-from events.web.problems import Problem
 from flask.testing import FlaskClient
-from orders import forgetting, shipments
+from orders import erasure, shipments
 from orders.__main__ import main
-from orders.forgetting import Wish
-from orders.intentions import RefundWish, intend, intention_of
-from orders.models import CHAINS, Order, Stray
-from orders.refunding import locked_order
-from orders.shipments import Parcel
+from orders.erasure import ErasureRequest
+from orders.errors import KeyReusedError
+from orders.models.chains import CHAINS
+from orders.models.orders import Order
+from orders.models.unmatched_events import UnmatchedEvent
+from orders.refunds.requests import RefundParams, create_request, find_request
+from orders.repository import lock_order
+from orders.shipments import ShipmentParams
 from sqlalchemy import select
 
 HER = ("zoe@example", "Zoë", "Lindenweg", "176 5550", "TRACK-7", "her sister", "buy.stripe.com")
@@ -54,14 +56,14 @@ def forget(desk: Any, monkeypatch: pytest.MonkeyPatch) -> Forgetting:
 
 def ship(desk: Any, **parcel: Any) -> None:
     with desk.database.begin() as session:
-        order = locked_order(session, desk.order().id)
-        shipments.ship(session, order, Parcel(carrier="DHL", **parcel), None, "ana")
+        order = lock_order(session, desk.order().id)
+        shipments.ship(session, order, ShipmentParams(carrier="DHL", **parcel), None, "ana")
 
 
 def ask_for_refund(desk: Any, note: str) -> str:
     with desk.database.begin() as session:
-        order = locked_order(session, desk.order().id)
-        return intend(session, order, RefundWish(amount=500, note=note), "key-1", "ana").id
+        order = lock_order(session, desk.order().id)
+        return create_request(session, order, RefundParams(amount=500, note=note), "key-1", "ana").id
 
 
 def live_through(desk: Any, bought: Any) -> None:
@@ -82,7 +84,7 @@ def books(order: Order) -> dict[str, Any]:
         "lines": [(line.sku, line.name, line.quantity, line.amount_total) for line in order.lines],
         "payments": [(payment.id, payment.amount, payment.paid_at) for payment in order.payments],
         "refunds": [(refund.id, refund.amount, refund.status) for refund in order.refunds],
-        "intentions": [(one.id, one.amount, one.requested_by) for one in order.intentions],
+        "intentions": [(one.id, one.amount, one.requested_by) for one in order.refund_requests],
         "shipments": [(one.id, one.carrier, one.lines, one.shipped_by, one.shipped_at) for one in order.shipments],
     }
 
@@ -90,11 +92,15 @@ def books(order: Order) -> dict[str, Any]:
 def test_nothing_of_her_stays_and_the_books_do(desk: Any, bought: Any, forget: Forgetting) -> None:
     live_through(desk, bought)
     before = desk.order()
-    assert {"orders.customer_name", "timeline.text", "refund_requests.note", "shipments.tracking", "outbox.body"} <= (
-        set(columns_with(desk.database, *HER))
-    )
+    assert {
+        "orders.customer_name",
+        "timeline_entries.text",
+        "refund_requests.note",
+        "shipments.tracking",
+        "outbox.body",
+    } <= (set(columns_with(desk.database, *HER)))
     done = forget()
-    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "forgotten: 1, refused: 0.")
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "erased: 1, refused: 0.")
     assert columns_with(desk.database, *HER) == []
     assert books(desk.order()) == books(before)
     assert desk.order().shipping_address == {"country": "DE", "state": None}
@@ -105,9 +111,9 @@ def test_timeline_tells_the_same_story_without_what_people_wrote(desk: Any, boug
     live_through(desk, bought)
     before = desk.story()
     forget("--email", "zoe@example.com", "--reason", "ticket 12")
-    told = [text.partition(" “")[0].replace(", TRACK-7", "") for text in before]
-    assert sorted(desk.story()) == sorted([*told, "ana had the customer forgotten. “ticket 12”"])
-    assert desk.timeline().count("forgotten") == 1
+    told = [text.partition(" “")[0].replace(", tracking number TRACK-7", "") for text in before]
+    assert sorted(desk.story()) == sorted([*told, "ana erased the customer's personal data. “ticket 12”"])
+    assert desk.timeline().count("customer-erased") == 1
 
 
 def test_other_services_are_told_the_checkout_and_nothing_of_her(desk: Any, bought: Any, forget: Forgetting) -> None:
@@ -135,7 +141,7 @@ def test_forgetting_twice_is_forgetting_once(desk: Any, bought: Any, forget: For
     order, types, story = desk.order(), desk.types(), desk.story()
     again = forget()
     assert again.exit_code == 0
-    assert again.output.startswith("No order bears this address")
+    assert again.output.startswith("No order has this address")
     assert (books(desk.order()), desk.types(), desk.story()) == (books(order), types, story)
     assert desk.order().erased_at == order.erased_at
 
@@ -196,7 +202,7 @@ def test_stored_event_loses_her_and_is_still_handled(
     for step in steps if first == "failure" else reversed(steps):
         step()
     assert desk.unhandled() == ["evt_chk_1_cs_chk_1_checkout.session.completed_: retrying: "
-                                "ValueError: told of a forgotten customer"]  # fmt: skip
+                                "ValueError: text removed with the customer's data"]  # fmt: skip
     assert columns_with(desk.database, *HER) == []
     desk.settle()
     assert (desk.unhandled(), desk.order().status) == ([], "paid")
@@ -213,7 +219,7 @@ def test_money_that_names_no_checkout_is_never_stored_with_a_person(desk: Any, b
     desk.settle()
     assert (desk.order().dispute_status, desk.unhandled()) == ("open", [])
     with desk.database.read() as session:
-        assert session.scalars(select(Stray)).all() == []
+        assert session.scalars(select(UnmatchedEvent)).all() == []
 
 
 def test_event_made_from_stripes_object_does_not_bring_her_back(desk: Any, bought: Any, forget: Forgetting) -> None:
@@ -234,8 +240,8 @@ def test_event_made_from_stripes_object_does_not_bring_her_back(desk: Any, bough
 OPEN_ORDERS: dict[str, tuple[list[str], str]] = {
     "open": ([], "can still be paid"),
     "pending": (["unpaid"], "on its way"),
-    "unshipped": (["completed"], "3 of its pieces are paid for and have not shipped"),
-    "review": (["completed", "oversold"], "needs a decision (oversold)"),
+    "unshipped": (["completed"], "3 paid pieces have not shipped"),
+    "review": (["completed", "oversold"], "needs a review (oversold)"),
     "dispute": (["completed", "dispute"], "dp_chk_1 is needs_response"),
 }
 
@@ -260,9 +266,9 @@ def test_refund_that_is_not_over_is_refused(desk: Any, bought: Any, forget: Forg
     desk.tell(bought.started(customer_email="zoe@example.com"), bought.completed())
     ship(desk)
     ask_for_refund(desk, "why")
-    assert "Stripe has not answered about the refund rfi_" in forget().output
+    assert "Stripe has not answered the refund request rfr_" in forget().output
     desk.tell(bought.refund("re_1", 500, status="pending"))
-    assert "the refund re_1 is pending" in forget().output
+    assert "The refund re_1 is pending" in forget().output
 
 
 def test_others_are_forgotten_when_one_is_refused(desk: Any, purchase: Any, forget: Forgetting) -> None:
@@ -273,7 +279,7 @@ def test_others_are_forgotten_when_one_is_refused(desk: Any, purchase: Any, forg
     done = forget("--email", "zoe@example.com", "--json")
     told = json.loads(done.output)
     assert done.exit_code == 1
-    assert [one["checkout_id"] for one in told["forgotten"]] == ["chk_1", "chk_3"]
+    assert [one["checkout_id"] for one in told["erased"]] == ["chk_1", "chk_3"]
     assert [one["checkout_id"] for one in told["refused"]] == ["chk_2"]
     assert "example" not in done.output.lower()
     assert [desk.order(f"chk_{number}").customer_email for number in (1, 2, 3, 4)] == [
@@ -286,18 +292,18 @@ def test_dry_run_changes_nothing(desk: Any, bought: Any, forget: Forgetting) -> 
     before = columns_with(desk.database, *HER), desk.types(), desk.story()
     done = forget("--email", "zoe@example.com", "--dry-run", "--json")
     told = json.loads(done.output)
-    assert (done.exit_code, told["dry_run"], len(told["forgotten"])) == (0, True, 1)
+    assert (done.exit_code, told["dry_run"], len(told["erased"])) == (0, True, 1)
     assert (columns_with(desk.database, *HER), desk.types(), desk.story()) == before
 
 
-@pytest.mark.parametrize("where", ["forget_received", "_erase_words", "forget_promised", "note"])
+@pytest.mark.parametrize("where", ["erase_inbox", "_erase_texts", "erase_outbox", "add_entry"])
 def test_run_that_dies_anywhere_is_finished_by_the_next(
     desk: Any, purchase: Any, forget: Forgetting, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     for number in (1, 2):
         facts = purchase(f"chk_{number}")
         desk.tell(facts.started(customer_email="zoe@example.com"), facts.expired())
-    whole, calls = getattr(forgetting, where), iter(range(10))
+    whole, calls = getattr(erasure, where), iter(range(10))
 
     def die_the_second_time(*given: Any, **named: Any) -> Any:
         whole(*given, **named)
@@ -305,7 +311,7 @@ def test_run_that_dies_anywhere_is_finished_by_the_next(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(forgetting, where, die_the_second_time)
+        dying.setattr(erasure, where, die_the_second_time)
         forget()
     assert [desk.order(f"chk_{number}").customer_email for number in (1, 2)] == [None, "zoe@example.com"]
     assert "orders.customer.erased" not in desk.types("chk_2")
@@ -318,23 +324,25 @@ def test_address_may_be_asked_for_instead_of_standing_in_the_history(
     desk: Any, bought: Any, forget: Forgetting
 ) -> None:
     desk.tell(bought.started(customer_email="zoe@example.com"), bought.expired())
-    assert forget("--dry-run", input="zoe@example.com\n").output.endswith("would be forgotten: 1, refused: 0.\n")
+    assert forget("--dry-run", input="zoe@example.com\n").output.endswith("would be erased: 1, refused: 0.\n")
 
 
 def test_wrong_use_is_refused(desk: Any, forget: Forgetting) -> None:
     assert forget("--email", "a@b.c", "--checkout-id", "chk_1").exit_code == 2
     unknown = forget("--checkout-id", "chk_9")
-    assert (unknown.exit_code, unknown.output) == (1, "Error: there is no order of chk_9.\n")
+    assert (unknown.exit_code, unknown.output) == (
+        1,
+        "Error: No order has the checkout id chk_9. Nothing was erased.\n",
+    )
 
 
 def test_asking_again_under_the_same_key_makes_no_second_refund(desk: Any, bought: Any, forget: Forgetting) -> None:
     """What was asked for is no longer known, so the key is refused instead."""
     live_through(desk, bought)
     forget()
-    order, wish = desk.order(), RefundWish(amount=500, note="her sister called")
-    with desk.database.read() as session, pytest.raises(Problem) as refused:
-        intention_of(session, order, wish, "key-1")
-    assert refused.value.kind == "idempotency-key-reused"
+    order, wish = desk.order(), RefundParams(amount=500, note="her sister called")
+    with desk.database.read() as session, pytest.raises(KeyReusedError):
+        find_request(session, order, wish, "key-1")
 
 
 def test_operators_see_since_when_the_customer_is_forgotten(
@@ -342,7 +350,7 @@ def test_operators_see_since_when_the_customer_is_forgotten(
 ) -> None:
     desk = desk_on(database)
     desk.tell(bought.started(customer_email="zoe@example.com"), bought.expired())
-    forgetting.forget(database, desk.order(), Wish("ana"))
+    erasure.erase_customer(database, desk.order(), ErasureRequest("ana"))
     shown = client.get(f"/orders/{desk.order().id}", headers={"Authorization": "Bearer operator-token-of-ana"}).json
     assert datetime.fromisoformat(shown["erased_at"]) == desk.order().erased_at
     assert shown["customer_email"] is None

@@ -6,8 +6,8 @@ import pytest
 from events.money import is_valid_amount
 from hypothesis import given
 from hypothesis import strategies as st
-from orders.models import OrderLine
-from orders.shares import worth
+from orders.models.orders import OrderLine
+from orders.refunds.allocation import amount_of_pieces
 
 LINES = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 10**6)), min_size=1, max_size=5)
 
@@ -25,7 +25,7 @@ def test_pieces_in_any_order_add_up(
     done: Counter[str] = Counter()
     amounts = []
     for sku in pieces:
-        amounts.append(worth(order, paid, currency, done, {sku: 1}))
+        amounts.append(amount_of_pieces(order, paid, currency, done, {sku: 1}))
         done[sku] += 1
     assert sum(amounts) == (paid if any(line.amount_total for line in order) else 0)
     assert all(is_valid_amount(amount, currency) for amount in amounts)
@@ -34,4 +34,4 @@ def test_pieces_in_any_order_add_up(
 @pytest.mark.parametrize(("paid", "amount"), [(5248, 3998), (4723, 3598), (5248 + 1000, 4759)])
 def test_discounts_and_taxes_are_shared(paid: int, amount: int) -> None:
     lines = [OrderLine(sku="TEE", quantity=2, amount_total=3998), OrderLine(sku="SOCK", quantity=1, amount_total=1250)]
-    assert worth(lines, paid, "eur", {}, {"TEE": 2}) == amount
+    assert amount_of_pieces(lines, paid, "eur", {}, {"TEE": 2}) == amount
