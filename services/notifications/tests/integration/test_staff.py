@@ -20,7 +20,7 @@ def with_digest(world):
 
 def test_low_stock_is_told_once_for_each_fall(world):
     event = world.event("inventory.stock.low")
-    assert world.deliver(event, event) == ["done", "seen"]
+    assert world.deliver(event, event) == ["done", "duplicate"]
     world.tell("inventory.stock.low")
     assert [(email.kind, email.checkout_id) for email in world.emails()] == [("staff_stock_low", None)] * 2
     assert world.sender.run() == 2
