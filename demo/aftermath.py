@@ -80,7 +80,7 @@ def review(play: Play) -> None:
     play.check("order", "paid", lambda: play.status(late))
     play.check("review", (True, "oversold"), lambda: _review(play, late))
     play.check("not shipped", 409, _once(play, late, "shipments"))
-    play.check("staff", ["staff_review"], lambda: play.staff_mails(late))
+    play.check("staff", ["staff_review_opened"], lambda: play.staff_mails(late))
     play.check("operator refunds", 200, _once(play, late, "review", decision="refund", note="sold out"))
     play.check("refund", "full", lambda: play.fact(late, "refund_status"))
     play.check("review", False, lambda: play.fact(late, "needs_review"))

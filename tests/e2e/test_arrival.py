@@ -24,7 +24,7 @@ from events.testing.stripe import as_bus_event, charge, checkout_session, paymen
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
 from inventory.models import Movement, StockItem
-from notifications.handlers import handlers as notifications_handlers
+from notifications.handlers import create_handlers as create_notifications_handlers
 from notifications.models import Email
 from orders.handlers import handlers as orders_handlers
 from orders.models import Order
@@ -38,7 +38,7 @@ CHAINS: Mapping[str, Sequence[Chain]] = {
 HANDLERS: Mapping[str, Handlers] = {
     "orders": orders_handlers,
     "inventory": inventory_handlers,
-    "notifications": notifications_handlers,
+    "notifications": create_notifications_handlers(),
 }
 Databases = Mapping[str, Database]
 CART = {"TEE": 2, "SOCK": 1}

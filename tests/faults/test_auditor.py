@@ -39,7 +39,7 @@ BOOKS: Mapping[str, Rows] = {
         ("movements", {"id": 1, "sku": "TEE", "kind": "opening", "delta": 10}),
         ("movements", SALE),
     ],
-    "notifications": [("purchases", {"checkout_id": "chk_1"}), ("emails", MAIL)],
+    "notifications": [("checkouts", {"checkout_id": "chk_1"}), ("emails", MAIL)],
 }
 FILLING = {UtcDateTime: NOW, JSON: {}, LargeBinary: b"", Boolean: False, Integer: 0, String: "x"}
 

@@ -1,4 +1,4 @@
-"""No unit test speaks to anybody."""
+"""Unit tests open no sockets."""
 
 from collections.abc import Iterator
 
