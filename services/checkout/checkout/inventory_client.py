@@ -54,11 +54,11 @@ class InventoryClient:
             self._expect_success(answer)
 
     def available(self) -> dict[str, int]:
-        """Pieces that can be reserved, by sku. Raises `InventoryUnavailable`."""
+        """Pieces that can be reserved, by sku, as inventory shows them: capped. Raises `InventoryUnavailable`."""
         found: dict[str, int] = {}
         cursor: str | None = ""
         while cursor is not None:
-            answer = self._send("GET", "/stock", params={"limit": PAGE} | ({"cursor": cursor} if cursor else {}))
+            answer = self._send("GET", "/availability", params={"limit": PAGE} | ({"cursor": cursor} if cursor else {}))
             self._expect_success(answer)
             page = answer.json()
             found.update({item["sku"]: item["available"] for item in page["items"]})

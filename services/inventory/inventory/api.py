@@ -1,4 +1,4 @@
-"""The routes: the stock for the shop and for operators, and the reservations of the checkout service."""
+"""The routes: the availability for the shop, the stock for operators, and the reservations for checkout."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +11,7 @@ from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
 from flask_smorest import Blueprint
-from marshmallow import ValidationError
+from marshmallow import RAISE, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -34,7 +34,22 @@ def database() -> Database:
     return found
 
 
+@blueprint.get("/availability")
+@blueprint.arguments(schemas.AvailabilityArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.response(200, schemas.AvailabilityPage)
+def list_availability(args: dict[str, Any]) -> dict[str, Any]:
+    """List the available pieces of all skus, or of those in the query. Unknown skus are left out."""
+    statement = select(StockItem).order_by(StockItem.sku).limit(args["limit"] + 1)
+    if args["skus"]:
+        statement = statement.where(StockItem.sku.in_(args["skus"]))
+    if after := decode_cursor(args["cursor"], str):
+        statement = statement.where(StockItem.sku > after[0])
+    with database().read() as session:
+        return page(session.scalars(statement).all(), args["limit"], "sku")
+
+
 @blueprint.get("/stock")
+@operator_required
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.StockPage)
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +62,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.get("/stock/<sku>")
+@operator_required
 @blueprint.response(200, schemas.StockItem)
 def show_stock(sku: str) -> StockItem:
     """Show the stock of one sku."""

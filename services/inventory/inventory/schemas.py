@@ -2,12 +2,34 @@
 
 from typing import Any
 
+from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
+MAX_SHOWN_AVAILABLE = 100  # enough for every cart; the exact stock and its sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
 SKU = validate.Regexp(r"[^\x00-\x1f\x7f]{1,64}\Z", error="Use 1 to 64 printable characters.")
 CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="This is not a checkout id.")
+
+
+class AvailabilityArgs(PageArgs):
+    """The query of the availability: one `sku` parameter for each sku, or none for all."""
+
+    skus = fields.List(fields.String(validate=SKU), data_key="sku", load_default=[], validate=validate.Length(max=100))
+
+
+class Availability(Schema):
+    """The available pieces of one sku, at most `MAX_SHOWN_AVAILABLE`."""
+
+    sku = fields.String(required=True)
+    available = fields.Function(lambda item: min(item.available, MAX_SHOWN_AVAILABLE), metadata={"type": "integer"})
+
+
+class AvailabilityPage(Schema):
+    """A page of availabilities."""
+
+    items = fields.List(fields.Nested(Availability), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class StockItem(Schema):

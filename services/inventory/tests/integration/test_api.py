@@ -25,33 +25,52 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json["type"].removeprefix("urn:clozit:problem:")
 
 
-def test_stock_is_public_and_paginated(client: Any, stock: Any) -> None:
+def test_availability_is_public_capped_and_paginated(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=101, HAT=100).reserve("chk_1", TEE=3)
+    first = client.get("/availability?limit=2").json
+    second = client.get(f"/availability?limit=2&cursor={first['next_cursor']}").json
+    assert first["items"] == [{"sku": "HAT", "available": 100}, {"sku": "SOCK", "available": 100}]
+    assert second == {"items": [{"sku": "TEE", "available": 2}], "next_cursor": None}
+
+
+def test_availability_of_some_skus_leaves_out_unknown_ones(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=2, HAT=1)
+    answer = client.get("/availability?sku=TEE&sku=GHOST&sku=HAT")
+    assert answer.json["items"] == [{"sku": "HAT", "available": 1}, {"sku": "TEE", "available": 5}]
+
+
+@pytest.mark.parametrize("query", ["skus=TEE", "sku=", "limit=0", "cursor=nonsense"])
+def test_invalid_availability_query_is_refused(client: Any, query: str) -> None:
+    assert problem(client.get(f"/availability?{query}")) == (422, "invalid-request")
+
+
+def test_shops_pages_may_read_the_availability(client: Any) -> None:
+    answer = client.get("/availability", headers={"Origin": "https://shop.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_stock_is_paginated(client: Any, stock: Any) -> None:
     stock.fill(TEE=5, SOCK=2, HAT=1).reserve("chk_1", TEE=3)
-    first = client.get("/stock?limit=2").json
-    second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}").json
+    first = client.get("/stock?limit=2", headers=OPERATOR).json
+    second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}", headers=OPERATOR).json
     assert [item["sku"] for item in first["items"] + second["items"]] == ["HAT", "SOCK", "TEE"]
     assert second == {
         "items": [{"sku": "TEE", "on_hand": 5, "reserved": 3, "available": 2}],
         "next_cursor": None,
     }
-    assert client.get("/stock/TEE").json == second["items"][0]
-
-
-def test_shops_pages_may_read_the_stock(client: Any) -> None:
-    answer = client.get("/stock", headers={"Origin": "https://shop.example"})
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert client.get("/stock/TEE", headers=OPERATOR).json == second["items"][0]
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "WzFd", "W10"])  # no JSON; [1]; []
 def test_cursor_of_another_list_is_refused(client: Any, cursor: str) -> None:
-    assert problem(client.get(f"/stock?cursor={cursor}")) == (422, "invalid-request")
+    assert problem(client.get(f"/stock?cursor={cursor}", headers=OPERATOR)) == (422, "invalid-request")
 
 
 def test_unknown_sku_is_not_found(client: Any) -> None:
-    assert problem(client.get("/stock/GHOST")) == (404, "sku-not-found")
+    assert problem(client.get("/stock/GHOST", headers=OPERATOR)) == (404, "sku-not-found")
     change = {"adjust": 1, "reason": "found"}
     assert problem(client.put("/stock/GHOST", json=change, headers=OPERATOR)) == (404, "sku-not-found")
-    assert problem(client.get("/stock/%00")) == (422, "invalid-request")
+    assert problem(client.get("/stock/%00", headers=OPERATOR)) == (422, "invalid-request")
 
 
 def test_operators_changes_are_in_the_movements(client: Any, stock: Any) -> None:
@@ -124,6 +143,8 @@ def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "token"),
     [
+        ("GET", "/stock", SERVICE),
+        ("GET", "/stock/TEE", SERVICE),
         ("PUT", "/stock/TEE", SERVICE),
         ("GET", "/stock/TEE/movements", SERVICE),
         ("POST", "/reservations", OPERATOR),
@@ -140,4 +161,4 @@ def test_each_route_requires_its_own_token(client: Any, method: str, path: str, 
 def test_openapi_lists_the_routes(client: Any) -> None:
     assert client.get("/readyz").status_code == 200
     paths = client.get("/openapi.json").json["paths"]
-    assert {"/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()
+    assert {"/availability", "/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()
