@@ -86,7 +86,7 @@ def review(play: Play) -> None:
     play.check("review", False, lambda: play.fact(late, "needs_review"))
     play.check("stock", (0, 0), lambda: play.stock(sku))
     restocked = {"adjust": everything, "reason": "a new delivery"}
-    play.system.operate("PUT", "inventory", f"/stock/{sku}", restocked).raise_for_status()
+    play.system.operate("POST", "inventory", f"/stock/{sku}/movements", restocked).raise_for_status()
 
 
 def _once(play: Play, bought: dict[str, Any], act: str, **body: Any) -> Any:

@@ -74,20 +74,6 @@ def show_stock(sku: str) -> StockItem:
     return item
 
 
-@blueprint.put("/stock/<sku>")
-@operator_required
-@blueprint.arguments(schemas.StockChange)
-@blueprint.response(200, schemas.StockItem)
-def change_stock(change: dict[str, Any], sku: str) -> StockItem:
-    """Set or adjust the stock on hand. The movement records the reason and the token's name."""
-    _check_sku(sku)
-    note = {"reason": change["reason"], "actor": g.actor, "occurred_at": utcnow()}
-    with database().begin() as session:
-        if "on_hand" in change:
-            return ledger.set_on_hand(session, sku, change["on_hand"], **note)
-        return ledger.adjust_on_hand(session, sku, change["adjust"], **note)
-
-
 @blueprint.get("/stock/<sku>/movements")
 @operator_required
 @blueprint.arguments(PageArgs, location="query")
@@ -99,6 +85,20 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
         statement = statement.where(Movement.id < before[0])
     with database().read() as session:
         return page(session.scalars(statement).all(), args["limit"], "id")
+
+
+@blueprint.post("/stock/<sku>/movements")
+@operator_required
+@blueprint.arguments(schemas.NewMovement)
+@blueprint.response(201, schemas.StockItem)
+def add_movement(change: dict[str, Any], sku: str) -> StockItem:
+    """Set or adjust the stock on hand; return it. The movement records the reason and the token's name."""
+    _check_sku(sku)
+    note = {"reason": change["reason"], "actor": g.actor, "occurred_at": utcnow()}
+    with database().begin() as session:
+        if "on_hand" in change:
+            return ledger.set_on_hand(session, sku, change["on_hand"], **note)
+        return ledger.adjust_on_hand(session, sku, change["adjust"], **note)
 
 
 @blueprint.post("/reservations")

@@ -23,7 +23,7 @@ def register(app: Flask) -> None:
 
 
 def _unknown_sku(error: UnknownSkuError) -> Response:
-    detail = f"There is no stock of {error.sku}. Set its on_hand to add it."
+    detail = f"There is no stock of {error.sku}. Add it by a movement with its on_hand."
     return Problem(404, "sku-not-found", detail).response()
 
 

@@ -48,8 +48,8 @@ class StockPage(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class StockChange(Schema):
-    """A correction: `on_hand` is the counted number; `adjust` adds arrived pieces or (negative) subtracts lost ones."""
+class NewMovement(Schema):
+    """A correction of a sku's stock: `on_hand` sets the counted number, `adjust` is added (negative: lost pieces)."""
 
     on_hand = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
     adjust = fields.Integer(strict=True, validate=validate.Range(-MAX_PIECES, MAX_PIECES))

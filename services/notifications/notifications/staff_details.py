@@ -16,7 +16,7 @@ OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_DISPUTE_OPENED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_UPDATED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_CLOSED: "GET /orders/{order_id}",
-    Kind.STAFF_STOCK_LOW: "PUT /stock/{sku}",
+    Kind.STAFF_STOCK_LOW: "POST /stock/{sku}/movements",
 }
 IDS = {  # field of the event → key of its label
     "customer_email": "customer",

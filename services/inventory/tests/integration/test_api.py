@@ -69,14 +69,14 @@ def test_cursor_of_another_list_is_refused(client: Any, cursor: str) -> None:
 def test_unknown_sku_is_not_found(client: Any) -> None:
     assert problem(client.get("/stock/GHOST", headers=OPERATOR)) == (404, "sku-not-found")
     change = {"adjust": 1, "reason": "found"}
-    assert problem(client.put("/stock/GHOST", json=change, headers=OPERATOR)) == (404, "sku-not-found")
+    assert problem(client.post("/stock/GHOST/movements", json=change, headers=OPERATOR)) == (404, "sku-not-found")
     assert problem(client.get("/stock/%00", headers=OPERATOR)) == (422, "invalid-request")
 
 
-def test_operators_changes_are_in_the_movements(client: Any, stock: Any) -> None:
+def test_operators_changes_are_listed_as_movements(client: Any, stock: Any) -> None:
     for change, on_hand in (({"on_hand": 8}, 8), ({"adjust": -3}, 5), ({"on_hand": 5}, 5)):
-        answer = client.put("/stock/TEE", json={**change, "reason": f"{change}"}, headers=OPERATOR)
-        assert (answer.status_code, answer.json["on_hand"]) == (200, on_hand)
+        answer = client.post("/stock/TEE/movements", json={**change, "reason": f"{change}"}, headers=OPERATOR)
+        assert (answer.status_code, answer.json["on_hand"]) == (201, on_hand)
     first = client.get("/stock/TEE/movements?limit=1", headers=OPERATOR).json
     second = client.get(f"/stock/TEE/movements?cursor={first['next_cursor']}", headers=OPERATOR).json
     moved = [(item["delta"], item["kind"], item["actor"]) for item in first["items"] + second["items"]]
@@ -87,10 +87,15 @@ def test_operators_changes_are_in_the_movements(client: Any, stock: Any) -> None
 @pytest.mark.parametrize("change", [{"on_hand": 2}, {"adjust": -3}])
 def test_change_below_the_reserved_pieces_is_refused(client: Any, stock: Any, change: Any) -> None:
     stock.fill(TEE=5).reserve("chk_1", TEE=3)
-    answer = client.put("/stock/TEE", json={**change, "reason": "moths"}, headers=OPERATOR)
+    answer = client.post("/stock/TEE/movements", json={**change, "reason": "moths"}, headers=OPERATOR)
     assert problem(answer) == (409, "below-reserved")
     assert (answer.json["reserved"], answer.json["on_hand"]) == (3, 2)
     assert stock.pieces() == {"TEE": (5, 3)}
+
+
+def test_stock_is_changed_only_by_movements(client: Any) -> None:
+    answer = client.put("/stock/TEE", json={"on_hand": 8, "reason": "counted"}, headers=OPERATOR)
+    assert problem(answer) == (405, "method-not-allowed")
 
 
 def test_repeated_reservation_is_200_and_other_lines_conflict(client: Any, stock: Any) -> None:
@@ -145,7 +150,7 @@ def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
     [
         ("GET", "/stock", SERVICE),
         ("GET", "/stock/TEE", SERVICE),
-        ("PUT", "/stock/TEE", SERVICE),
+        ("POST", "/stock/TEE/movements", SERVICE),
         ("GET", "/stock/TEE/movements", SERVICE),
         ("POST", "/reservations", OPERATOR),
         ("DELETE", "/reservations/chk_1", OPERATOR),

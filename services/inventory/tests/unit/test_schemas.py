@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from inventory.schemas import Catalog, NewReservation, StockChange
+from inventory.schemas import Catalog, NewMovement, NewReservation
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from inventory.schemas import Catalog, NewReservation, StockChange
         ({"on_hand": 3, "reason": ""}, {"reason"}),
     ],
 )
-def test_stock_change_requires_one_number_and_a_reason(change: dict[str, Any], wrong: set[str]) -> None:
-    assert set(StockChange().validate(change)) == wrong
+def test_new_movement_requires_one_number_and_a_reason(change: dict[str, Any], wrong: set[str]) -> None:
+    assert set(NewMovement().validate(change)) == wrong
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_mail_to_staff_has_the_next_step_and_its_route(kind: str) -> None:
     text = " ".join(mail(kind).text.split())
     assert "What to do: " in text
     if kind == Kind.STAFF_STOCK_LOW:
-        assert "Route for operators: PUT /stock/TEE-M" in text
+        assert "Route for operators: POST /stock/TEE-M/movements" in text
         assert "Open the order" not in text
     else:
         assert re.search(r"Route for operators: (GET|POST) /orders/ord_0199f3a2c4d57e8a9b0c1d2e3f405162", text)
