@@ -6,10 +6,10 @@
                          │           └─ connection lost     ─▶ pending; the rest of the batch is released
                          └─ cannot be written               ─▶ failed
 
-Each mail is sent at least once. It is claimed and committed as `sending` before the server gets it, and marked `sent`
-right after the server has accepted it. After a crash in between, the claim's lease ends and the mail is sent again
-under the same Message-ID, so that servers and mail programs can drop the copy. SMTP is in no transaction, so a copy
-cannot be excluded, and a copy is better than no mail.
+Each mail is sent at least once. It is committed as `sending` before the server gets it, and marked `sent` right after
+the server has accepted it. After a crash in between, the claim's lease ends and the mail is sent again. The copy has
+the same Message-ID, so that servers and mail programs can drop it. SMTP is in no transaction, so a copy cannot be
+excluded, and a copy is better than no mail.
 
 While the server is away, all mails wait and none fails. A problem of one mail is recorded on that mail only.
 """

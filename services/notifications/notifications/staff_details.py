@@ -29,7 +29,7 @@ IDS = {  # field of the event → key of its label
 
 @dataclass(frozen=True)
 class StaffDetails:
-    """`pairs` of (label, value), the `route` for the next step, and a `link` to the order's page, if there is one."""
+    """`pairs` of (label, value), the `route` for the next step, and a `link` to the order's page or ""."""
 
     pairs: list[tuple[str, str]]
     route: str

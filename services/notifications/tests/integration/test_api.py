@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from events.messaging.event import own_event
 from notifications.app import create_app
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
@@ -125,6 +126,16 @@ def test_failed_mail_can_be_resent_and_a_pending_one_cannot(sqlite_service: Any,
     assert client.post(path, headers=AUTHORIZED).status_code == 201
     assert sqlite_service.sender.run() == 1
     assert [item["status"] for item in listed(client)["items"]] == ["sent", "failed"]
+
+
+def test_mail_to_an_erased_customer_cannot_be_resent(sqlite_service: Any, client: Any) -> None:
+    sqlite_service.receive_paid(1)
+    sqlite_service.sender.run()
+    data = {"order_id": "ord_1", "checkout_id": "chk_1", "erased_at": sqlite_service.clock.now}
+    sqlite_service.deliver(own_event("orders.customer.erased", data, correlation_id="chk_1"))
+    (item,) = listed(client)["items"]
+    answer = client.post(f"/notifications/{item['id']}/resend", headers=AUTHORIZED)
+    assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:customer-erased")
 
 
 def test_unknown_notification_is_not_found(client: Any) -> None:
