@@ -80,13 +80,13 @@ def review(play: Play) -> None:
     play.check("order", "paid", lambda: play.status(late))
     play.check("review", (True, "oversold"), lambda: _review(play, late))
     play.check("not shipped", 409, _once(play, late, "shipments"))
-    play.check("staff", ["staff_review"], lambda: play.staff_mails(late))
+    play.check("staff", ["staff_review_opened"], lambda: play.staff_mails(late))
     play.check("operator refunds", 200, _once(play, late, "review", decision="refund", note="sold out"))
     play.check("refund", "full", lambda: play.fact(late, "refund_status"))
     play.check("review", False, lambda: play.fact(late, "needs_review"))
     play.check("stock", (0, 0), lambda: play.stock(sku))
     restocked = {"adjust": everything, "reason": "a new delivery"}
-    play.system.operate("PUT", "inventory", f"/stock/{sku}", restocked).raise_for_status()
+    play.system.operate("POST", "inventory", f"/stock/{sku}/movements", restocked).raise_for_status()
 
 
 def _once(play: Play, bought: dict[str, Any], act: str, **body: Any) -> Any:

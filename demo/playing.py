@@ -55,7 +55,7 @@ class Play:
 
     def stock(self, sku: str) -> tuple[int, int]:
         """(on hand, reserved)."""
-        stock = self.system.get("inventory", f"/stock/{sku}").raise_for_status().json()
+        stock = self.system.get("inventory", f"/stock/{sku}", operator=True).raise_for_status().json()
         return stock["on_hand"], stock["reserved"]
 
     def status(self, bought: dict[str, Any]) -> str | None:

@@ -34,7 +34,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
-from inventory.models import Reservation, Stock
+from inventory.models import Reservation, StockItem
 from orders.handlers import handlers as orders_handlers
 from orders.models.orders import Order
 
@@ -139,7 +139,7 @@ class Shop:
 
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
-            stock = session.get_one(Stock, "TEE")
+            stock = session.get_one(StockItem, "TEE")
             return stock.on_hand, stock.reserved
 
     def uses(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stock knows nobody; what Stripe told of a customer waits in the inbox only, and goes from there."""
+"""Erasure of a customer: only the inbox has personal data, in events that wait."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +12,14 @@ from inventory.handlers import handlers
 from inventory.models import CHAINS
 
 
-@pytest.mark.parametrize("order", [("paid", "forgotten"), ("forgotten", "paid")])
-def test_payment_that_waits_for_its_reservation_waits_without_the_customer(
-    any_database: Any, order: tuple[str, str]
-) -> None:
+@pytest.mark.parametrize("order", [("paid", "erased"), ("erased", "paid")])
+def test_waiting_payment_of_an_erased_customer_is_redacted(any_database: Any, order: tuple[str, str]) -> None:
     database = any_database(CHAINS)
     data = {"order_id": "ord_1", "checkout_id": "chk_1", "erased_at": datetime(2026, 11, 3, tzinfo=UTC)}
     events = {
         "paid": as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1"))),
-        "forgotten": own_event("orders.customer.erased", data, correlation_id="chk_1"),
+        "erased": own_event("orders.customer.erased", data, correlation_id="chk_1"),
     }
-    told = {name: deliver(database, handlers, events[name]) for name in order}
-    assert told == {"paid": "waiting", "forgotten": "done"}
+    outcomes = {name: deliver(database, handlers, events[name]) for name in order}
+    assert outcomes == {"paid": "waiting", "erased": "done"}
     assert columns_with(database, "zoe@example.com", "Zoë Müller") == []
