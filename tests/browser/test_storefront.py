@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from demo.embedded import running
-from demo.playing import Play
+from demo.embedded import embedded_system
 from demo.ports import Ports
+from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -20,8 +20,8 @@ SECONDS = 15_000  # milliseconds that the browser waits for a state
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, str]]:
-    ports = Ports.free()
-    with running(tmp_path_factory.mktemp("shop"), ports) as system:
+    ports = Ports.find_free()
+    with embedded_system(tmp_path_factory.mktemp("shop"), ports) as system:
         yield system, ports.url("shop")
 
 
@@ -111,11 +111,11 @@ def test_cancel_frees_the_stock_and_keeps_the_bag(page: Page, shop: tuple[System
 
 def test_operator_refunds_and_ships(page: Page, shop: tuple[System, str]) -> None:
     system, url = shop
-    play = Play(system, "operated")
-    bought = play.buy({"SOC-MER-SLA-3640": 2})
+    play = ScenarioRun(system, "operated")
+    bought = play.start_checkout({"SOC-MER-SLA-3640": 2})
     play.pay(bought)
     page.goto(f"{url}/operator#token={system.operator_token}")
-    page.get_by_test_id("orders").get_by_text(play.fact(bought, "number")).click()
+    page.get_by_test_id("orders").get_by_text(play.order_field(bought, "number")).click()
     page.get_by_label(re.compile("^Amount")).fill("14,90")
     page.get_by_role("button", name="Refund", exact=True).click()
     expect(page.get_by_test_id("states")).to_contain_text("refunded: partial")
