@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import checkout.app
-import checkout.catalogue
+import checkout.catalog
 import checkout.config
 import checkout.models
 import checkout.worker
@@ -45,7 +45,7 @@ from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
-CATALOG = Path(__file__).parent.parent / "deploy" / "catalogue.json"
+CATALOG = Path(__file__).parent.parent / "deploy" / "catalog.json"
 BROKER_URL = "memory://"
 STRIPE_API_BASE = "https://api.stripe.com"
 SHIPPING_COUNTRIES = ("DE", "AT", "CH", "FR", "GB", "JP", "US")
@@ -151,7 +151,7 @@ def _migrate_and_seed(databases: Mapping[str, Database]) -> None:
     }
     for name, database in databases.items():
         migrate(database, chains[name])
-    checkout.catalogue.seed(databases["checkout"], catalog)
+    checkout.catalog.seed(databases["checkout"], catalog)
     inventory.ledger.seed(databases["inventory"], catalog)
 
 

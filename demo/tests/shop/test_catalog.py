@@ -9,7 +9,7 @@ from typing import Any
 import demo.shop.app
 
 ROOT = Path(demo.shop.app.__file__).parents[2]
-CATALOG: dict[str, Any] = json.loads((ROOT / "deploy" / "catalogue.json").read_text())
+CATALOG: dict[str, Any] = json.loads((ROOT / "deploy" / "catalog.json").read_text())
 PRODUCTS: list[dict[str, Any]] = CATALOG["products"]
 
 
