@@ -22,7 +22,7 @@ from events.testing.servers import Server, Unavailable, free_port, private_postg
 from events.testing.servers.watchdog import watch as kill_if_orphaned
 from watchfiles import watch
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import DEFAULTS
 from demo.shop.mailbox import Mailbox
 

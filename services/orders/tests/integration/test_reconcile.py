@@ -25,7 +25,7 @@ from orders.models.refunds import Refund
 from orders.reconciliation import stripe as stripe_records
 from sqlalchemy import select, update
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
 HOUR = 3600
 PRICE = 1999
@@ -178,7 +178,7 @@ def test_healing_twice_promises_once(shop: Shop, run: Reconciling) -> None:
 
 
 def test_an_event_that_stripe_never_made_is_healed(shop: Shop, run: Reconciling) -> None:
-    shop.fake.add_fault("never_made", type="checkout.session.completed")
+    shop.fake.add_fault("not_created", type="checkout.session.completed")
     shop.buy("chk_1")
     shop.hear()
     assert shop.status("chk_1") == "open"
