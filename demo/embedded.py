@@ -45,7 +45,7 @@ from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
-CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalogue.json"
+CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalog.json"
 BROKER = "memory://"
 SHIPPING_COUNTRIES = ("DE", "AT", "CH", "FR", "GB", "JP", "US")
 ABANDONED_AFTER = timedelta(seconds=2)  # a demo's visitor does not wait an hour for the reminder
