@@ -45,6 +45,7 @@ bench: $(READY) ## ingest and pipeline beside their peers and limits; ARGS="inge
 
 docs: $(READY) ## write from the code docs/events.md, asyncapi.json, configuration.md, and the alerts for Kubernetes
 	$(BIN)/python -m tools.event_docs
+	$(BIN)/python -m tools.asyncapi
 	$(BIN)/python -m tools.configuration_docs
 	$(BIN)/python -m tools.kubernetes_alerts
 
