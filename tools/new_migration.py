@@ -12,6 +12,7 @@ from events.database.migrations import migrate, new_revision
 
 
 def main(service: str, name: str) -> None:
+    """Write the revision `name` of the service's own chain."""
     chains = import_module(f"{service}.models").CHAINS
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/{service}.db")
