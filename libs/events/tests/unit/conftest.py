@@ -1,4 +1,4 @@
-"""No unit test speaks to anybody; what it sets up for logging ends with it."""
+"""The golden documents, and logging restored after each test."""
 
 import json
 import logging
@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_socket import disable_socket, enable_socket
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
-
-
-@pytest.fixture(autouse=True)
-def no_sockets() -> Iterator[None]:
-    disable_socket()
-    yield
-    enable_socket()
 
 
 @pytest.fixture(autouse=True)
