@@ -31,6 +31,7 @@ CATALOG = ROOT / "deploy" / "catalog.json"
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 SEEDED = ("checkout", "inventory")  # have a command that loads the catalog
 PAID = ("checkout", "webhooks", "orders")  # know Stripe
+HEALTH_SETTINGS = ("PORT", "HEALTH_PORT")  # the ports on which web and worker answer /readyz
 READY_WITHIN = 60.0  # seconds; a start takes two
 STOP_WITHIN = 15.0  # seconds; a worker ends within 10
 WEBHOOK_SECRET = "whsec_of_development"
@@ -54,7 +55,7 @@ class Processes:
     def __init__(self, service: str, environment: Mapping[str, str], folder: Path) -> None:
         self._service, self._environment, self._folder = service, environment, folder
         self._commands = ("web",) if service == "webhooks" else ("web", "worker")
-        self.ports = ("PORT", "METRICS_PORT")[: len(self._commands)]  # where each answers /readyz
+        self.ports = HEALTH_SETTINGS[: len(self._commands)]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._watched = ExitStack()
 
@@ -178,7 +179,7 @@ def _environment(service: str, folder: Path, mailbox: Mailbox) -> Iterator[Mappi
         made = {
             **SETTINGS,
             "PORT": str(DEFAULTS[service]),
-            "METRICS_PORT": str(free_port()),
+            "HEALTH_PORT": str(free_port()),
             "SMTP_URL": f"smtp://127.0.0.1:{mailbox.port}",
         }
         made |= os.environ
