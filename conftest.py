@@ -17,7 +17,7 @@ pytest_plugins = ["events.testing.fixtures"]
 
 BROKER = "broker"
 TOGETHER = {  # by how their paths begin; the first that fits
-    "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_away.py"),
+    "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_outage.py"),
     BROKER: ("libs/events/tests/integration/", "tests/e2e/"),
 }
 UNIT = "/tests/unit/"  # the folder of every unit suite

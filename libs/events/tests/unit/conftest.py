@@ -1,4 +1,4 @@
-"""The golden documents, and logging restored after each test."""
+"""Fixtures of the unit tests: the golden documents, and logging restored after each test."""
 
 import json
 import logging
@@ -12,7 +12,8 @@ CONTRACTS = Path(__file__).parents[1] / "contracts"
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
+    """Restore the root logger after each test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -21,7 +22,7 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def golden() -> Mapping[tuple[str, int], dict[str, Any]]:
-    """The golden documents by (type, version)."""
+    """Return the golden documents by (type, version)."""
     return {_key(path): json.loads(path.read_text(encoding="utf-8")) for path in CONTRACTS.glob("*.json")}
 
 
