@@ -16,9 +16,9 @@ from events.testing.stripe import as_bus_event, charge, checkout_session, disput
 from flask.testing import FlaskClient
 from orders import search
 from orders.app import create_app
+from orders.chains import CHAINS
 from orders.config import Config
 from orders.handlers import handlers
-from orders.models.chains import CHAINS
 from orders.models.orders import Order
 from sqlalchemy import select
 

@@ -5,7 +5,7 @@ import pytest
 from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from inventory import reservations
-from inventory.models import CHAINS
+from inventory.chains import CHAINS
 from inventory.reservations import OutOfStockError, ReservationConflictError, expire_due
 
 HOUR = timedelta(hours=1)

@@ -9,8 +9,8 @@ from events.messaging.event import Event
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
+from orders.chains import CHAINS
 from orders.config import load
-from orders.models.chains import CHAINS
 from orders.models.refunds import RefundRequest
 from orders.refunds.processor import RefundProcessor
 from orders.reviews import resolve_by_policy

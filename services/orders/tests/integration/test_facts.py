@@ -9,8 +9,8 @@ from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import checkout_session
 from flask.testing import FlaskClient
+from orders.chains import CHAINS
 from orders.models.base import Base
-from orders.models.chains import CHAINS
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from events.testing.fixtures import MakeDatabase
-from orders.models.chains import CHAINS
+from orders.chains import CHAINS
 
 CARD = ("started", "intent_succeeded", "charge_succeeded", "completed")
 PAID_ONCE = {"orders.order.paid": 1}
