@@ -1,4 +1,4 @@
-"""The web process: its parts and their connections."""
+"""The wiring of the web process."""
 
 from events.database.engine import Database
 from events.database.migrations import check
@@ -14,7 +14,7 @@ from notifications.models import CHAINS
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
-    """Return the application. Without a database it connects to the configured one."""
+    """Return the application. A database that is not given is created from the configuration."""
     database = database or Database(config.database_url)
     app = create_web_app(
         config,
@@ -23,8 +23,8 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         blueprints=[blueprint, inbox_blueprint(database)],
         collectors=[InboxBacklog(database)],
     )
-    app.extensions["clozit"] = database
     problems.register(app)
+    app.extensions["clozit"] = database
     return app
 
 
