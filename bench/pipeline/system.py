@@ -18,7 +18,7 @@ from events.messaging import outbox
 from events.testing.servers import free_port
 from inventory import models as inventory
 from notifications import models as notifications
-from orders import models as orders
+from orders.models import chains as orders
 from sqlalchemy import insert
 
 from bench.processes import Measured, running

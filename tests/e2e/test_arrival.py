@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import inventory.models
 import notifications.models
-import orders.models
+import orders.models.chains
 import pytest
 from events.clock import utcnow
 from events.config import Common
@@ -27,11 +27,11 @@ from inventory.models import Movement, StockItem
 from notifications.handlers import create_handlers as create_notifications_handlers
 from notifications.models import Email
 from orders.handlers import handlers as orders_handlers
-from orders.models import Order
+from orders.models.orders import Order
 from sqlalchemy import select
 
 CHAINS: Mapping[str, Sequence[Chain]] = {
-    "orders": orders.models.CHAINS,
+    "orders": orders.models.chains.CHAINS,
     "inventory": inventory.models.CHAINS,
     "notifications": notifications.models.CHAINS,
 }

@@ -13,7 +13,7 @@ import httpx
 import inventory.app
 import inventory.config
 import inventory.models
-import orders.models
+import orders.models.chains
 import pytest
 import stripe
 from checkout import catalog
@@ -36,7 +36,7 @@ from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
 from inventory.models import Reservation, StockItem
 from orders.handlers import handlers as orders_handlers
-from orders.models import Order
+from orders.models.orders import Order
 
 from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
@@ -67,7 +67,7 @@ class Shop:
         self.databases = {
             "checkout": make(checkout.models.CHAINS),
             "inventory": make(inventory.models.CHAINS),
-            "orders": make(orders.models.CHAINS),
+            "orders": make(orders.models.chains.CHAINS),
         }
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")

@@ -12,7 +12,7 @@ from events.database.types import UtcDateTime
 from events.messaging import topology
 from inventory.models import CHAINS as INVENTORY
 from notifications.models import CHAINS as NOTIFICATIONS
-from orders.models import CHAINS as ORDERS
+from orders.models.chains import CHAINS as ORDERS
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, String, Table, text
 
 from tests.faults.auditor import LOST, STRAY, STUCK, TWICE, Auditor, Finding
@@ -23,8 +23,15 @@ NOW = utcnow()
 COMPLETED = "checkout.session.completed"
 EVENT = {"event_id": "evt_1", "source": "webhooks", "routing_key": f"stripe.{COMPLETED}", "status": "done"}
 OWN = {"event_id": "evt_2", "source": "checkout", "routing_key": "checkout.checkout.started"}
-ORDER = {"id": "ord_1", "checkout_id": "chk_1", "status": "paid"}
-PAYMENT = {"id": "pi_1", "order_id": "ord_1", "state": "succeeded", "currency": "eur", "amount": 2489, "paid_at": NOW}
+ORDER = {
+    "id": "ord_1",
+    "checkout_id": "chk_1",
+    "status": "paid",
+    "refund_status": "none",
+    "dispute_status": "none",
+    "fulfillment_status": "unfulfilled",
+}
+PAYMENT = {"id": "pi_1", "order_id": "ord_1", "status": "succeeded", "currency": "eur", "amount": 2489, "paid_at": NOW}
 SALE = {"id": 2, "sku": "TEE", "kind": "sale", "delta": -1, "checkout_id": "chk_1"}
 MAIL = {"id": "eml_1", "checkout_id": "chk_1", "kind": "order_confirmed", "status": "sent", "message_id": "<1@shop>"}
 

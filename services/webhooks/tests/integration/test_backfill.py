@@ -24,7 +24,7 @@ from webhooks.__main__ import main
 from webhooks.config import load
 from webhooks.verification import verify_event
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
 SECRET = "whsec_" + "n" * 24
 ENVIRONMENT = {"BROKER_URL": "memory://", "STRIPE_WEBHOOK_SECRETS": SECRET, "LIVEMODE": "false"}
