@@ -11,7 +11,7 @@ from inventory.config import Config, load
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
-    """Return the application. Without a database it connects to the configured one."""
+    """Return the application. A database that is not given is created from the configuration."""
     database = database or Database(config.database_url)
     return create_service_app(
         config,
