@@ -14,7 +14,7 @@ from events import stripe_api
 from events.cli import configuration, service_cli
 from events.errors import PublishUnconfirmedError
 from events.messaging import publisher
-from events.messaging.consumer import connect, declare_topology
+from events.messaging.kombu_connection import connect, declare_topology
 from events.observability.logging import configure_logging
 from events.operations.click_types import Instant
 
