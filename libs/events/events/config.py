@@ -47,8 +47,8 @@ class Setting:
         """Return the variable's value as `kind`. The environment collects the errors."""
         default = () if self.default is MISSING else (self.default,)
         if self.parse is not None:
-            text = env.str(self.variable, *default, validate=[*self.checks, _parses(self.parse)])
-            return text if text is None or text is self.default else self.parse(text)
+            text = env.str(self.variable, *default, validate=[*self.checks, accepted_by(self.parse)])
+            return None if text is None else self.parse(text)
         readers: dict[Any, Callable[..., Any]] = {
             str: env.str,
             int: env.int,
@@ -72,14 +72,17 @@ def setting(
     """Declare a field of a `Config` that an environment variable sets.
 
     The field's type decides how the text is read: str, int, bool, timedelta (in seconds) or Sequence[str] (separated
-    by commas). Another type needs `parse`, which raises `ValueError` with a message for an invalid text. `checks` are
-    marshmallow validators. A secret is left out of the configuration's repr.
+    by commas). Another type needs `parse`, which raises `ValueError` with a message for an invalid text; its default
+    is a text, too. `checks` are marshmallow validators. A secret is left out of the configuration's repr.
     """
     declared = Setting(variable, description, default, secret, checks, parse)
-    return field(default=default, repr=not secret, metadata={"setting": declared})
+    value = default if parse is None or default is MISSING else parse(default)
+    return field(default=value, repr=not secret, metadata={"setting": declared})
 
 
-def _parses(parse: Callable[[str], Any]) -> Check:
+def accepted_by(parse: Callable[[str], object]) -> Check:
+    """Return a check that accepts a text if `parse` raises no `ValueError` for it."""
+
     def check(text: str) -> None:
         try:
             parse(text)

@@ -50,7 +50,9 @@ class Ingest(Common):
     port: int = port_setting(8002)
 
 
-def _folder(text: str) -> Path:
+def _folder(text: str) -> Path | None:
+    if not text:
+        return None
     if not text.startswith("/"):
         raise ValueError("Use an absolute path.")
     return Path(text)
@@ -65,7 +67,7 @@ class Shop(Ingest):
     livemode: bool = setting("SHOP_LIVEMODE", "A switch.", default=False)
     delay: timedelta = setting("SHOP_DELAY", "Seconds.", default=timedelta(hours=1))
     countries: Sequence[str] = setting("SHOP_COUNTRIES", "Codes.", default=(), checks=[validate.Length(max=2)])
-    folder: Path | None = setting("SHOP_FOLDER", "A folder.", default=None, parse=_folder)
+    folder: Path | None = setting("SHOP_FOLDER", "A folder.", default="", parse=_folder)
 
 
 @pytest.fixture
