@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import checkout.app
-import checkout.catalogue
+import checkout.catalog
 import checkout.config
 import checkout.models
 import checkout.worker
@@ -45,7 +45,7 @@ from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
-CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalogue.json"
+CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalog.json"
 BROKER = "memory://"
 SHIPPING_COUNTRIES = ("DE", "AT", "CH", "FR", "GB", "JP", "US")
 ABANDONED_AFTER = timedelta(seconds=2)  # a demo's visitor does not wait an hour for the reminder
@@ -161,7 +161,7 @@ def _prepare(databases: Mapping[str, Database]) -> None:
     }
     for name, database in databases.items():
         migrate(database, chains[name])
-    checkout.catalogue.seed(databases["checkout"], catalogue)
+    checkout.catalog.seed(databases["checkout"], catalogue)
     inventory.ledger.seed(databases["inventory"], catalogue)
 
 

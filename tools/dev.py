@@ -27,7 +27,7 @@ from demo.ports import DEFAULTS
 from demo.shop.mailbox import Mailbox
 
 ROOT = Path(__file__).parents[1]
-CATALOG = ROOT / "deploy" / "catalogue.json"
+CATALOG = ROOT / "deploy" / "catalog.json"
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 SEEDED = ("checkout", "inventory")  # have a command that loads the catalog
 PAID = ("checkout", "webhooks", "orders")  # know Stripe

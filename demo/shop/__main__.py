@@ -9,7 +9,7 @@ from werkzeug.serving import run_simple
 from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailpit import Mailpit
 
-CATALOGUE = Path(__file__).parents[2] / "deploy" / "catalogue.json"
+CATALOGUE = Path(__file__).parents[2] / "deploy" / "catalog.json"
 
 
 @click.command()

@@ -33,7 +33,7 @@ class ShopConfig:
     orders_url: str
     inventory_url: str
     currencies: Sequence[str] = ("eur", "usd", "jpy")
-    shipping_options: Sequence[Mapping[str, Any]] = ()  # as in deploy/catalogue.json
+    shipping_options: Sequence[Mapping[str, Any]] = ()  # as in deploy/catalog.json
     operator_url: str | None = None  # the orders service as this server reaches it; without it, no operators' page
 
     @property

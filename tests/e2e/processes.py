@@ -20,7 +20,7 @@ from demo.shop.mailbox import Mailbox
 from demo.system import System
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = ROOT / "deploy" / "catalogue.json"
+CATALOGUE = ROOT / "deploy" / "catalog.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
 
 

@@ -1,4 +1,4 @@
-"""deploy/catalogue.json and the drawings it names belong together."""
+"""deploy/catalog.json and the drawings it names belong together."""
 
 import json
 from itertools import groupby
@@ -9,7 +9,7 @@ from typing import Any
 import demo.shop.app
 
 ROOT = Path(demo.shop.app.__file__).parents[2]
-CATALOGUE: dict[str, Any] = json.loads((ROOT / "deploy" / "catalogue.json").read_text())
+CATALOGUE: dict[str, Any] = json.loads((ROOT / "deploy" / "catalog.json").read_text())
 PRODUCTS: list[dict[str, Any]] = CATALOGUE["products"]
 
 

@@ -1,34 +1,31 @@
-"""What the other services learn of a checkout, promised in the transaction that makes it true."""
+"""The checkout events that other services read, added to the outbox in the transaction that causes them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from events.database import transaction
 from events.messaging import outbox
 from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
 from checkout.models import Checkout
 
-LINE = ("sku", "name", "quantity", "unit_amount", "amount_total")
+PUBLISHED_LINE_FIELDS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 
-def locked(session: Session, checkout_id: str) -> Checkout | None:
-    """The checkout as it stands now; nobody else changes it before the transaction ends."""
-    return transaction.lock_rows(session, Checkout, [checkout_id]).get(checkout_id)
-
-
-def record_session(
-    session: Session, checkout: Checkout, found: Mapping[str, Any], causation: Event | None = None
+def attach_session_and_publish(
+    session: Session, checkout: Checkout, stripe_session: Mapping[str, Any], causation: Event | None = None
 ) -> bool:
-    """Take in Stripe's session and announce the checkout; False if that was done before."""
-    if not checkout.adopt(found):
+    """Attach Stripe's session to a locked checkout and publish that the checkout has started.
+
+    Returns False, and publishes nothing, if a session is attached already.
+    """
+    if not checkout.attach_session(stripe_session):
         return False
     data = {
         "checkout_id": checkout.id,
         "session_id": checkout.session_id,
         "livemode": checkout.livemode,
-        "promotion_codes": bool(checkout.page.get("promotion_codes")),
+        "promotion_codes": bool(checkout.session_options.get("allow_promotion_codes")),
         "currency": checkout.currency,
         "amount_subtotal": checkout.amount_subtotal,
         "amount_discount": checkout.amount_discount,
@@ -38,13 +35,13 @@ def record_session(
         "locale": checkout.locale,
         "discount_code": checkout.discount_code,
         "expires_at": checkout.expires_at,
-        "lines": [{name: line[name] for name in LINE} for line in checkout.lines],
+        "lines": [{name: line[name] for name in PUBLISHED_LINE_FIELDS} for line in checkout.lines],
     }
     outbox.add(session, "checkout.checkout.started", data, correlation_id=checkout.id, causation=causation)
     return True
 
 
-def announce_canceled(session: Session, checkout: Checkout) -> None:
-    """Nobody will pay this one, and nobody needs to be reminded of it."""
+def publish_canceled(session: Session, checkout: Checkout) -> None:
+    """Publish that a checkout was canceled: its stock is free, and the customer gets no reminder."""
     data = {"checkout_id": checkout.id, "session_id": checkout.session_id}
     outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout.id)
