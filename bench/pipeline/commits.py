@@ -34,7 +34,7 @@ def effects(system: System) -> Mapping[str, int]:
         ),
         "payments": _number(system, "orders", "SELECT count(*) FROM payments WHERE status = 'succeeded'"),
         "sales": _number(system, "inventory", "SELECT count(*) FROM movements WHERE kind = 'sale'"),
-        "checkouts complete": _number(system, "checkout", "SELECT count(*) FROM checkout WHERE status = 'complete'"),
+        "checkouts complete": _number(system, "checkout", "SELECT count(*) FROM checkouts WHERE status = 'complete'"),
         "mails": system.mails(),
     }
 

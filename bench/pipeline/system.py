@@ -100,7 +100,7 @@ class System:
 
     def _fill_shelf(self) -> None:
         with psycopg.connect(self.urls["inventory"]) as connection:
-            connection.execute("INSERT INTO stock (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, SHELF))
+            connection.execute("INSERT INTO stock_items (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, SHELF))
 
     def start_checkouts(self, first: int, count: int) -> None:
         """Customers on Stripe's page: open checkouts, announced in the outbox, their pieces reserved."""
@@ -124,7 +124,7 @@ class System:
             lines = [{"checkout_id": checkout_id(n), "sku": SKU, "quantity": QUANTITY, "missing": 0} for n in numbers]
             session.execute(insert(inventory.Reservation), held)
             session.execute(insert(inventory.ReservationLine), lines)
-            stock = session.get_one(inventory.Stock, SKU)
+            stock = session.get_one(inventory.StockItem, SKU)
             stock.reserved += QUANTITY * count
         database.dispose()
 

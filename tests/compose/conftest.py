@@ -8,9 +8,9 @@ import httpx
 import pytest
 from events.testing.servers import wait_until
 
-from demo.playing import Finding
-from demo.remote import composed
-from demo.scenarios import play_all
+from demo.composed import composed_system
+from demo.scenarios.run import CheckResult
+from demo.scenarios.suite import run_all
 from demo.system import System
 
 from .containers import PROMETHEUS, ROOT, compose
@@ -29,7 +29,7 @@ def system(asked_for: None) -> Iterator[System]:
         assert started.returncode == 0, started.stderr[-2000:]
         compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "prometheus")
         wait_until(everything_is_seen, 60, "Prometheus's first look at each process")
-        yield composed()
+        yield composed_system()
     finally:
         subprocess.run(["make", "down", "VOLUMES=-v"], cwd=ROOT, check=True, capture_output=True)
 
@@ -41,6 +41,6 @@ def everything_is_seen() -> bool:
 
 
 @pytest.fixture(scope="session")
-def played(system: System) -> list[Finding]:
+def played(system: System) -> list[CheckResult]:
     """What came of every kind of purchase."""
-    return play_all(system)
+    return run_all(system)

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 import pytest
 from events.testing.servers import wait_until
 
-from demo.__main__ import table
-from demo.playing import Finding
-from demo.scenarios import Play
-from demo.sums import compare
+from demo.scenarios.report import results_table
+from demo.scenarios.run import CheckResult, ScenarioRun
+from demo.scenarios.totals import compare_totals
 from demo.system import System
 
 from .containers import CONSUMERS, SERVICES, compose, inspect, running
@@ -28,9 +27,9 @@ PIECES = "BEA-RIB-RUS-OS"
 pytestmark = pytest.mark.timeout(1800)
 
 
-def test_every_kind_of_purchase_has_all_its_effects(system: System, played: list[Finding]) -> None:
-    assert all(finding.ok for finding in played), table(played)
-    assert all(one.ok for one in compare(system))
+def test_every_kind_of_purchase_has_all_its_effects(system: System, played: list[CheckResult]) -> None:
+    assert all(finding.ok for finding in played), results_table(played)
+    assert all(one.ok for one in compare_totals(system))
 
 
 def test_every_container_is_healthy(system: System) -> None:
@@ -46,7 +45,7 @@ def test_scheduled_jobs_have_run(system: System) -> None:
         wait_until(lambda name=name, sign=sign: re.search(sign, compose("logs", name)), 30, name)  # type: ignore[misc]
 
 
-def test_logs_are_json_and_name_no_customer(system: System, played: list[Finding]) -> None:
+def test_logs_are_json_and_name_no_customer(system: System, played: list[CheckResult]) -> None:
     told = compose("logs", "--no-log-prefix", "--no-color", *WEB_AND_WORKERS)
     lines = told.replace(
         "\x1b[2K", ""
@@ -61,10 +60,10 @@ def test_logs_are_json_and_name_no_customer(system: System, played: list[Finding
 @contextmanager
 def loaded(system: System) -> Iterator[None]:
     """Purchases under way and events a second while something happens; nothing of it may be lost or done twice."""
-    play = Play(system, "loaded")
+    play = ScenarioRun(system, "loaded")
     before = play.stock(PIECES)
     with Poster(system) as poster:
-        bought = [play.buy({PIECES: 1}) for _ in range(2)]
+        bought = [play.start_checkout({PIECES: 1}) for _ in range(2)]
         for purchase in bought:
             system.stripe.pay(purchase["session_id"], "card", play.email)
         yield
@@ -74,9 +73,9 @@ def loaded(system: System) -> Iterator[None]:
     for purchase in bought:
         play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
     play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(PIECES))
-    play.check("e-mails", ["order_confirmed"] * 2, play.mails)
-    assert all(finding.ok for finding in play.findings), table(play.findings)
-    assert all(one.ok for one in compare(system))
+    play.check("e-mails", ["order_confirmed"] * 2, play.customer_emails)
+    assert all(finding.ok for finding in play.results), results_table(play.results)
+    assert all(one.ok for one in compare_totals(system))
 
 
 def test_every_container_is_restarted_under_load_and_nothing_is_lost(system: System) -> None:

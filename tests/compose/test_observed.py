@@ -13,7 +13,7 @@ import pytest
 import yaml
 from events.testing.servers import wait_until
 
-from demo.playing import Finding
+from demo.scenarios.run import CheckResult
 from demo.system import System
 
 from .containers import CONSUMERS, PROMETHEUS, ROOT, SERVICES, attempt, compose
@@ -29,7 +29,7 @@ GROWN = {  # panels whose figures a played day must have moved, and by which lab
     "Webhooks by outcome A": {"confirmed"},
     "Reservations A": {"held", "committed", "released", "out_of_stock", "oversold"},
     "Refunds A": {"succeeded"},
-    "E-mails A": {"order_confirmed", "payment_failed", "refund_succeeded", "staff_review"},
+    "E-mails A": {"order_confirmed", "payment_failed", "refund_succeeded", "staff_review_opened"},
 }
 WINDOW = "1h"  # longer than all of these tests take together, in whatever order
 RANGE = re.compile(r"\[(?:\$__rate_interval|\d+[smh])\]")
@@ -69,7 +69,7 @@ def test_dashboard_shows_something_after_a_purchase(prometheus: httpx.Client, pa
 
 
 @pytest.mark.parametrize("panel", GROWN)
-def test_dashboard_shows_what_has_happened(prometheus: httpx.Client, panel: str, played: list[Finding]) -> None:
+def test_dashboard_shows_what_has_happened(prometheus: httpx.Client, panel: str, played: list[CheckResult]) -> None:
     def grown() -> set[str]:
         moved = [series["metric"] for series in ask(prometheus, QUERIES[panel]) if float(series["value"][1]) > 0]
         return {value for labels in moved for value in labels.values()}

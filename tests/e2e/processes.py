@@ -14,13 +14,13 @@ import httpx
 from events.testing.servers import wait_until
 from events.testing.servers.watchdog import watch
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = ROOT / "deploy" / "catalogue.json"
+CATALOGUE = ROOT / "deploy" / "catalog.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
 
 
@@ -112,7 +112,7 @@ def fleet(
 ) -> Iterator[tuple[System, Fleet]]:
     """The whole system in processes of its own, ready for a purchase; `settings` are for all of them."""
     with ExitStack() as stack:
-        ports = Ports.free()
+        ports = Ports.find_free()
         mailbox = mailbox or Mailbox(port=0)
         mailbox.start()
         stack.callback(mailbox.stop)
@@ -174,7 +174,7 @@ def _environments(
             **inherited,
             "PYTHONUNBUFFERED": "1",
             "BROKER_URL": broker_url,
-            "PORT": str(ports.of(service)),
+            "PORT": str(ports[service]),
             "OPERATOR_TOKENS": f"e2e:{token}",
             **({"DATABASE_URL": new_database()} if service in WITH_DATABASE else {}),
             **own,

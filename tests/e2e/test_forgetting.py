@@ -8,9 +8,9 @@ from events.database.engine import Database
 from events.testing.columns import columns_with
 from events.testing.servers import wait_until
 
-from demo.__main__ import table
-from demo.fake_stripe import FakeStripe
-from demo.playing import Play
+from demo.fake_stripe.server import FakeStripe
+from demo.scenarios.report import results_table
+from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 from .processes import WITH_DATABASE, Fleet, fleet
@@ -42,25 +42,25 @@ def test_forgotten_customer_is_in_no_database_and_does_not_come_back(
     system, processes = up
     stripe = system.stripe
     assert isinstance(stripe, FakeStripe)
-    play = Play(system, "forgotten")
+    play = ScenarioRun(system, "forgotten")
     her = (play.email, *HER)
 
     def found() -> dict[str, list[str]]:
         looked = {service: columns_with(database, *her) for service, database in databases.items()}
         return {service: columns for service, columns in looked.items() if columns}
 
-    bought = play.buy({SKU: 2}, locale="de")
+    bought = play.start_checkout({SKU: 2}, locale="de")
     stripe.pay(bought["session_id"], "card", play.email, **TYPED)
     play.check("order", "paid", lambda: play.status(bought))
     assert play.operate(bought, "refunds", amount=500, note="her neighbour called").status_code == 201
     assert play.operate(bought, "shipments", carrier="DHL", tracking="JD014600003").status_code == 201
-    play.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], play.mails)
+    play.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], play.customer_emails)
     assert {"orders.shipping_address", "orders.customer_phone", "timeline_entries.text"} <= set(found()["orders"])
     assert set(found()) == {"checkout", "orders", "notifications"}
 
     processes.command("orders", "erase-customer", "--email", play.email.upper(), "--reason", "ticket 12")
     wait_until(lambda: found() == {}, what="nobody knows her")
-    assert play.fact(bought, "shipping_address") == {"country": "DE", "state": None}
+    assert play.order_field(bought, "shipping_address") == {"country": "DE", "state": None}
 
     stripe.refund(bought["session_id"], amount=700)
     with stripe.account.store.lock:
@@ -68,10 +68,10 @@ def test_forgotten_customer_is_in_no_database_and_does_not_come_back(
     at_stripe = {name: processes.setting("orders", name) for name in ("STRIPE_API_KEY", "STRIPE_API_BASE")}
     processes.command("webhooks", "backfill", "--since", "1h", **at_stripe)
     assert stripe.wait_delivered(30)
-    play.check("refunded after", 1200, lambda: play.fact(bought, "amount_refunded"))
+    play.check("refunded after", 1200, lambda: play.order_field(bought, "amount_refunded"))
     play.check("handled", [], lambda: _unfinished(system))
     processes.command("orders", "reconcile", "--since", "1h", "--repair")
-    assert all(finding.ok for finding in play.findings), table(play.findings)
+    assert all(finding.ok for finding in play.results), results_table(play.results)
     assert found() == {}
     assert _logs_with(processes, her) == []
 

@@ -16,17 +16,17 @@ import inventory.models
 import orders.models.chains
 import pytest
 import stripe
-from checkout import catalogue
-from checkout.agreements import Wish
+from checkout import catalog
 from checkout.checkouts import Checkouts
 from checkout.config import Config
+from checkout.creation import CheckoutRequest
+from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError
 from checkout.handlers import handlers as checkout_handlers
 from checkout.inventory_client import InventoryClient
-from checkout.leases import Sweep
 from checkout.models import Checkout, DiscountUse
 from checkout.pricing import Item
-from checkout.problems import AlreadyPaid, AmountTooSmall, OutOfStock
 from checkout.stripe_sessions import StripeSessions
+from checkout.sweeper import Sweeper
 from events.testing import Bus
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
@@ -34,7 +34,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
-from inventory.models import Reservation, Stock
+from inventory.models import Reservation, StockItem
 from orders.handlers import handlers as orders_handlers
 from orders.models.orders import Order
 
@@ -81,7 +81,7 @@ class Shop:
             shop_url="https://shop.test",
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
-        self.sweep = Sweep(self.databases["checkout"], self.stripe, self.inventory)
+        self.sweep = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
         self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
         self.heard: set[str] = set()
@@ -100,12 +100,12 @@ class Shop:
     def fill(self, **pieces: int) -> None:
         products = [{"sku": sku, "group": "G", "name": sku, "prices": {"eur": 1999}} for sku in pieces]
         discount = {"code": "ONCE", "percent_off": 10, "limit_total": 1}
-        catalogue.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
+        catalog.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
         stock = [{"sku": sku, "stock": count} for sku, count in pieces.items()]
         ledger.seed(self.databases["inventory"], {"products": stock})
 
     def start(self, key: str = "key", pieces: int = 1, **wish: Any) -> Checkout:
-        return self.checkouts.start(Wish(items=[Item("TEE", pieces)], **wish), key)
+        return self.checkouts.start(CheckoutRequest(items=[Item("TEE", pieces)], **wish), key)
 
     def act(self, what: str, started: Checkout, **values: Any) -> None:
         """As the customer or the bank does at Stripe: pay, expire, settle."""
@@ -139,7 +139,7 @@ class Shop:
 
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
-            stock = session.get_one(Stock, "TEE")
+            stock = session.get_one(StockItem, "TEE")
             return stock.on_hand, stock.reserved
 
     def uses(self) -> list[str]:
@@ -161,8 +161,8 @@ SOLD = ("complete", "committed", "paid")
 def test_expire_call_that_loses_to_the_payment_sells(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
     shop.act("pay", started, method="card")
-    with pytest.raises(AlreadyPaid):
-        shop.checkouts.give_up(started.id)
+    with pytest.raises(AlreadyPaidError):
+        shop.checkouts.cancel(started.id)
     shop.hear()
     assert shop.ends(started) == SOLD
     assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
@@ -170,7 +170,7 @@ def test_expire_call_that_loses_to_the_payment_sells(shop: Shop) -> None:
 
 def test_expire_call_that_beats_the_payment_frees_everything(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.checkouts.give_up(started.id)
+    shop.checkouts.cancel(started.id)
     assert (
         shop.control.post("/_control/pay", json={"session_id": started.session_id, "method": "card"}).status_code == 400
     )
@@ -249,7 +249,7 @@ def test_delayed_payment_outlives_the_session(
 
 def test_customer_who_opens_two_sessions_may_pay_one_or_both(shop: Shop) -> None:
     first, second = shop.start("first", 2), shop.start("second", 1)
-    with pytest.raises(OutOfStock):
+    with pytest.raises(OutOfStockError):
         shop.start("one too many")
     shop.act("pay", second, method="card")
     shop.act("expire", first)
@@ -307,13 +307,13 @@ def test_stripe_charges_what_was_shown(shop: Shop, cart: dict[str, Any]) -> None
     standard = {"id": "standard", "name": "S", "amounts": {currency: cart["shipping"]}, "min_days": 1, "max_days": 2}
     shipping, discounts = [standard], [{"code": "OFF", **cart["discount"]}] if cart["discount"] else []
     document = {"products": products, "shipping_options": shipping, "discounts": discounts}
-    catalogue.seed(shop.databases["checkout"], document)
+    catalog.seed(shop.databases["checkout"], document)
     ledger.seed(shop.databases["inventory"], {"products": [{"sku": f"P{at}", "stock": 10_000} for at in range(count)]})
     items = [Item(f"P{at}", quantity) for at, (_, quantity) in enumerate(cart["items"])]
-    wish = Wish(items=items, currency=currency, discount_code="OFF" if discounts else None)
+    wish = CheckoutRequest(items=items, currency=currency, discount_code="OFF" if discounts else None)
     try:
         started = shop.checkouts.start(wish, None)
-    except AmountTooSmall:
+    except AmountTooSmallError:
         return
     session = shop.account.store.get("checkout.session", str(started.session_id))
     charged = session["total_details"]

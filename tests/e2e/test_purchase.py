@@ -11,9 +11,10 @@ from events.testing.fixtures import empty_queues, postgres_databases
 from events.testing.servers import wait_until
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 
-from demo.__main__ import table, table_of_sums
-from demo.scenarios import SCENARIOS, Play, play_all
-from demo.sums import compare
+from demo.scenarios.report import results_table, totals_table
+from demo.scenarios.run import ScenarioRun
+from demo.scenarios.suite import SCENARIOS, run_all
+from demo.scenarios.totals import compare_totals
 from demo.system import SERVICES, System
 
 from .processes import WITH_DATABASE, Fleet, fleet, wait_until_ready
@@ -42,19 +43,19 @@ def up(installed: tuple[System, Fleet]) -> tuple[System, Fleet]:
 
 def test_every_kind_of_purchase_has_all_its_effects(up: tuple[System, Fleet]) -> None:
     system, _ = up
-    findings = play_all(system)
-    assert {finding.scenario for finding in findings} == {name.replace(",", "") for name in SCENARIOS}
-    assert all(finding.ok for finding in findings), table(findings)
-    sums = compare(system)
+    findings = run_all(system)
+    assert {finding.scenario for finding in findings} == set(SCENARIOS)
+    assert all(finding.ok for finding in findings), results_table(findings)
+    sums = compare_totals(system)
     assert sums
-    assert all(one.ok for one in sums), table_of_sums(sums)
+    assert all(one.ok for one in sums), totals_table(sums)
 
 
 def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[System, Fleet]) -> None:
     system, processes = up
-    play = Play(system, "killed workers")
+    play = ScenarioRun(system, "killed workers")
     before = play.stock("TEE-ORG-WHT-M")
-    bought = [play.buy({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
+    bought = [play.start_checkout({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
     for service in WITH_DATABASE:
         processes.signal(service, "worker", signal.SIGKILL)
     for purchase in bought:
@@ -65,8 +66,8 @@ def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[
     for purchase in bought:
         play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
     play.check("stock", (before[0] - 4, before[1]), lambda: play.stock("TEE-ORG-WHT-M"))
-    play.check("e-mails", ["order_confirmed"] * 4, play.mails)
-    assert all(finding.ok for finding in play.findings), table(play.findings)
+    play.check("e-mails", ["order_confirmed"] * 4, play.customer_emails)
+    assert all(finding.ok for finding in play.results), results_table(play.results)
 
 
 def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet]) -> None:

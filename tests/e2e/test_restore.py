@@ -10,8 +10,8 @@ import psycopg
 from events.testing.servers import wait_until
 from psycopg import sql
 
-from demo.__main__ import table
-from demo.scenarios import Play
+from demo.scenarios.report import results_table
+from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 from .processes import Fleet, fleet
@@ -23,7 +23,7 @@ def test_orders_restored_from_a_backup_catch_up(
     tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str
 ) -> None:
     with fleet(tmp_path, new_postgres_url, broker_url) as (system, processes):
-        play = Play(system, "restored")
+        play = ScenarioRun(system, "restored")
         before = play.stock(SKU)
         kept = _buy(play)
         _offline(system, processes, _copy)
@@ -37,13 +37,13 @@ def test_orders_restored_from_a_backup_catch_up(
         play.check("order of before", "paid", lambda: play.status(kept))
         play.check("order of since", "paid", lambda: play.status(lost))
         play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(SKU))
-        play.check("e-mails", ["order_confirmed"] * 2, play.mails)
-        assert all(finding.ok for finding in play.findings), table(play.findings)
+        play.check("e-mails", ["order_confirmed"] * 2, play.customer_emails)
+        assert all(finding.ok for finding in play.results), results_table(play.results)
         processes.command("orders", "reconcile", "--since", "1h")
 
 
-def _buy(play: Play) -> dict[str, object]:
-    bought = play.buy({SKU: 1})
+def _buy(play: ScenarioRun) -> dict[str, object]:
+    bought = play.start_checkout({SKU: 1})
     play.system.stripe.pay(bought["session_id"], "card", play.email)
     play.check("order", "paid", lambda: play.status(bought))
     return bought

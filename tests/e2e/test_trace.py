@@ -10,7 +10,7 @@ import pytest
 from events.testing.servers import wait_until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from demo.scenarios import Play
+from demo.scenarios.run import ScenarioRun
 
 from .processes import fleet
 
@@ -67,10 +67,10 @@ def test_purchase_is_one_trace(
         "OTEL_BSP_SCHEDULE_DELAY": "100",  # milliseconds
     }
     with fleet(tmp_path, new_postgres_url, broker_url, settings=traced) as (system, _):
-        play = Play(system, "traced")
-        bought = play.buy({"TEE-ORG-WHT-M": 1})
+        play = ScenarioRun(system, "traced")
+        bought = play.start_checkout({"TEE-ORG-WHT-M": 1})
         system.stripe.pay(bought["session_id"], "card", play.email)
-        play.check("e-mails", ["order_confirmed"], play.mails)
+        play.check("e-mails", ["order_confirmed"], play.customer_emails)
         wait_until(lambda: _named(collector, "send order_confirmed"), 20, "the e-mail's span")
     [mail] = _named(collector, "send order_confirmed")
     whole = {(span.service, span.name) for span in collector.spans if span.trace == mail.trace}

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from checkout import models as checkouts
-from checkout.announcements import record_session
 from checkout.models import Checkout
+from checkout.publishing import attach_session_and_publish
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import lock_rows
@@ -41,7 +41,7 @@ class Shop:
     def fill_shelf(self) -> None:
         with self._databases["inventory"].begin() as session:
             for sku in self._prices:
-                reason = {"reason": "stock for a load", "actor": "faults", "at": utcnow()}
+                reason = {"reason": "stock for a load", "actor": "faults", "occurred_at": utcnow()}
                 stock.set_on_hand(session, sku, SHELF, **reason)
 
     def choose(self) -> tuple[Purchase, str]:
@@ -83,7 +83,8 @@ class Shop:
             for purchase in purchases:
                 checkout = found[purchase.checkout_id]
                 checkout.open(checkout.expires_at)
-                record_session(session, checkout, {"id": purchase.session_id, "url": None, "livemode": False})
+                stripe_session = {"id": purchase.session_id, "url": None, "livemode": False}
+                attach_session_and_publish(session, checkout, stripe_session)
 
     def _checkout(self, purchase: Purchase, ends: datetime) -> Checkout:
         return Checkout(
@@ -104,7 +105,7 @@ class Shop:
             success_url="https://shop.example/success",
             cancel_url="https://shop.example/cart",
             automatic_tax=False,
-            page={},
+            session_options={},
         )
 
     def _line(self, sku: str, quantity: int) -> dict[str, Any]:

@@ -41,12 +41,12 @@ BOOKS: Mapping[str, Rows] = {
     "orders": [("inbox", EVENT), ("inbox", {**OWN, "status": "done"}), ("orders", ORDER), ("payments", PAYMENT)],
     "inventory": [
         ("inbox", EVENT),
-        ("stock", {"sku": "TEE", "on_hand": 9, "reserved": 0}),
+        ("stock_items", {"sku": "TEE", "on_hand": 9, "reserved": 0}),
         ("reservations", {"checkout_id": "chk_1", "status": "committed"}),
         ("movements", {"id": 1, "sku": "TEE", "kind": "opening", "delta": 10}),
         ("movements", SALE),
     ],
-    "notifications": [("purchases", {"checkout_id": "chk_1"}), ("emails", MAIL)],
+    "notifications": [("checkouts", {"checkout_id": "chk_1"}), ("emails", MAIL)],
 }
 FILLING = {UtcDateTime: NOW, JSON: {}, LargeBinary: b"", Boolean: False, Integer: 0, String: "x"}
 
@@ -113,8 +113,8 @@ DOCTORED: dict[str, tuple[str, str, str]] = {  # what was done: (kind of finding
     "payment not settled": (LOST, "orders", "UPDATE payments SET paid_at = NULL"),
     "stock not moved": (LOST, "inventory", "DELETE FROM movements WHERE kind = 'sale'"),
     "stock moved twice": (TWICE, "inventory", "UPDATE movements SET delta = -2 WHERE kind = 'sale'"),
-    "shelf changed without a movement": (TWICE, "inventory", "UPDATE stock SET on_hand = 8"),
-    "pieces still reserved": (STUCK, "inventory", "UPDATE stock SET reserved = 1"),
+    "shelf changed without a movement": (TWICE, "inventory", "UPDATE stock_items SET on_hand = 8"),
+    "pieces still reserved": (STUCK, "inventory", "UPDATE stock_items SET reserved = 1"),
     "reservation left open": (STUCK, "inventory", "UPDATE reservations SET status = 'held'"),
     "event waiting": (STUCK, "orders", "UPDATE inbox SET status = 'waiting'"),
     "event failed": (STUCK, "checkout", "UPDATE inbox SET status = 'failed'"),

@@ -29,7 +29,7 @@ def failing_api(bench: Bench) -> Iterator[None]:
 @contextmanager
 def unruly_deliveries(bench: Bench) -> Iterator[None]:
     """Duplicates, second Events for one change, another order, bad signatures that are tried again."""
-    for kind in ("duplicate", "reorder", "twin", "corrupt_signature", "delay"):
+    for kind in ("duplicate", "reorder", "second_event", "corrupt_signature", "delay"):
         bench.system.stripe.add_fault(kind, count=6, seconds=0.5)
     yield
     bench.system.stripe.clear_faults()

@@ -26,7 +26,7 @@ from orders.models.refunds import Refund
 from orders.reconciliation import stripe as stripe_records
 from sqlalchemy import select, update
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
 HOUR = 3600
 PRICE = 1999
@@ -180,7 +180,7 @@ def test_second_repair_adds_no_event(shop: Shop, run: Reconcile) -> None:
 
 
 def test_event_that_stripe_never_made_is_repaired(shop: Shop, run: Reconcile) -> None:
-    shop.fake.add_fault("never_made", type="checkout.session.completed")
+    shop.fake.add_fault("not_created", type="checkout.session.completed")
     shop.buy("chk_1")
     shop.deliver_webhooks()
     assert shop.status("chk_1") == "open"
