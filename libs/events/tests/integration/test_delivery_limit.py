@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from events.database.engine import Database
 from events.messaging import publisher as publishers
@@ -46,7 +47,9 @@ while True:
 """
 
 
-def test_message_that_kills_consumers_is_dead_lettered_alone(postgres_database: MakeDatabase, broker_url: str) -> None:
+def test_message_that_kills_consumers_is_dead_lettered_alone(
+    postgres_database: MakeDatabase, broker_url: str, tmp_path: Path
+) -> None:
     database = postgres_database([INBOX])
     with database.begin() as session:
         session.execute(text("CREATE TABLE effects (event_id text)"))
