@@ -1,4 +1,4 @@
-# The demo's fake Stripe and shop; not for production. See Dockerfile for private indexes.
+# The demo's fake Stripe and shop. Not for production. For private package indexes, see deploy/Dockerfile.
 ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE}
 ENV PIP_CONFIG_FILE=/run/secrets/pip_conf PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

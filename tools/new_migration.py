@@ -12,7 +12,8 @@ from events.database.migrations import migrate, new_revision
 
 
 def main(service: str, name: str) -> None:
-    chains = import_module(f"{service}.models").CHAINS
+    """Write the revision `name` of the service's own chain."""
+    chains = import_module(f"{service}.chains").CHAINS
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/{service}.db")
         migrate(database, chains)

@@ -29,7 +29,7 @@ GROWN = {  # panels whose figures a played day must have moved, and by which lab
     "Webhooks by outcome A": {"confirmed"},
     "Reservations A": {"held", "committed", "released", "out_of_stock", "oversold"},
     "Refunds A": {"succeeded"},
-    "E-mails A": {"order_confirmed", "payment_failed", "refund_succeeded", "staff_review"},
+    "E-mails A": {"order_confirmed", "payment_failed", "refund_succeeded", "staff_review_opened"},
 }
 WINDOW = "1h"  # longer than all of these tests take together, in whatever order
 RANGE = re.compile(r"\[(?:\$__rate_interval|\d+[smh])\]")

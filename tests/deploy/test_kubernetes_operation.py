@@ -87,7 +87,7 @@ def test_the_world_reaches_public_routes_alone(manifests: list[Manifest]) -> Non
     proxy = (DEPLOY / "proxy" / "nginx.conf").read_text().partition("listen 8080;")[2]
     public = {path.rstrip("/") for path in re.findall(r"location (?:= )?(/\S+) ", proxy)} - {"/healthz"}
     assert routes.keys() == public
-    assert routes["/stock"] == routes["/products"] == "Exact"
+    assert routes["/availability"] == routes["/products"] == "Exact"
 
 
 def test_monitors_find_every_process_and_name_it_as_the_alerts_do(production: list[Manifest]) -> None:

@@ -52,6 +52,20 @@ def test_alerts_ask_for_what_is_exported(alerts: list[dict[str, Any]], exported:
     assert asked - exported == set()
 
 
+def test_alerts_ask_for_outcomes_that_the_code_counts(alerts: list[dict[str, Any]]) -> None:
+    files = [*(ROOT / "libs/events/events").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
+    code = [file.read_text() for file in files if "tests" not in file.parts]
+    asked = {
+        value
+        for rule in alerts
+        for matched in re.findall(r'outcome=~?"([^"]+)"', rule["expr"])
+        for value in matched.split("|")
+    }
+
+    assert len(asked) >= 5
+    assert {value for value in asked if not any(f'"{value}"' in text for text in code)} == set()
+
+
 def test_dashboard_asks_for_what_is_exported(exported: set[str]) -> None:
     asked = {name for query in queries() for name in METRIC.findall(query)}
 

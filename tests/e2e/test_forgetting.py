@@ -55,7 +55,7 @@ def test_forgotten_customer_is_in_no_database_and_does_not_come_back(
     assert play.operate(bought, "refunds", amount=500, note="her neighbour called").status_code == 201
     assert play.operate(bought, "shipments", carrier="DHL", tracking="JD014600003").status_code == 201
     play.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], play.customer_emails)
-    assert {"orders.shipping_address", "orders.customer_phone", "timeline.text"} <= set(found()["orders"])
+    assert {"orders.shipping_address", "orders.customer_phone", "timeline_entries.text"} <= set(found()["orders"])
     assert set(found()) == {"checkout", "orders", "notifications"}
 
     processes.command("orders", "erase-customer", "--email", play.email.upper(), "--reason", "ticket 12")

@@ -13,7 +13,7 @@ import httpx
 import inventory.app
 import inventory.config
 import inventory.models
-import orders.models
+import orders.models.chains
 import pytest
 import stripe
 from checkout import catalog
@@ -34,9 +34,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
-from inventory.models import Reservation, Stock
+from inventory.models import Reservation, StockItem
 from orders.handlers import handlers as orders_handlers
-from orders.models import Order
+from orders.models.orders import Order
 
 from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
@@ -65,9 +65,9 @@ class InProcess(stripe.HTTPClient):
 class Shop:
     def __init__(self, make: MakeDatabase) -> None:
         self.databases = {
-            "checkout": make(checkout.models.CHAINS),
-            "inventory": make(inventory.models.CHAINS),
-            "orders": make(orders.models.CHAINS),
+            "checkout": make(checkout.chains.CHAINS),
+            "inventory": make(inventory.chains.CHAINS),
+            "orders": make(orders.chains.CHAINS),
         }
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
@@ -139,7 +139,7 @@ class Shop:
 
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
-            stock = session.get_one(Stock, "TEE")
+            stock = session.get_one(StockItem, "TEE")
             return stock.on_hand, stock.reserved
 
     def uses(self) -> list[str]:

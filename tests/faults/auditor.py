@@ -156,8 +156,8 @@ class Auditor:
             yield Finding(STRAY, f"{dict(pieces)} sold to {checkout_id}, who paid nothing at Stripe")
         for sku, on_hand, moved, reserved in self._rows(
             "inventory",
-            "SELECT sku, on_hand, (SELECT coalesce(sum(delta), 0) FROM movements WHERE movements.sku = stock.sku),"
-            " reserved FROM stock",
+            "SELECT sku, on_hand, (SELECT coalesce(sum(delta), 0) FROM movements AS m WHERE m.sku = stock_items.sku),"
+            " reserved FROM stock_items",
         ):
             if on_hand != moved:
                 yield Finding(TWICE if on_hand < moved else LOST, f"{sku}: {on_hand} on hand, moved {moved}")

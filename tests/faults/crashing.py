@@ -86,8 +86,8 @@ def prepare() -> None:
             importlib.import_module("notifications.models"),
             importlib.import_module("notifications.sender"),
         )
-        models.LEASE = timedelta(seconds=float(seconds))
-        sender.STINT = models.LEASE / 4  # a stint is over before its lease
+        models.CLAIM_LEASE = timedelta(seconds=float(seconds))
+        sender.RUN_TIME = models.CLAIM_LEASE / 4  # a run ends before its lease
 
 
 def create_wsgi() -> Any:

@@ -41,7 +41,7 @@ class Shop:
     def fill_shelf(self) -> None:
         with self._databases["inventory"].begin() as session:
             for sku in self._prices:
-                reason = {"reason": "stock for a load", "actor": "faults", "at": utcnow()}
+                reason = {"reason": "stock for a load", "actor": "faults", "occurred_at": utcnow()}
                 stock.set_on_hand(session, sku, SHELF, **reason)
 
     def choose(self) -> tuple[Purchase, str]:

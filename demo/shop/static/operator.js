@@ -58,7 +58,7 @@ function show(order) {
     copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
   byId("sums").replaceChildren(...sums.map(([label, minor]) => copyTemplate("sum", { label, amount: amount(minor) }).node));
   byId("actions").replaceChildren(...actions(order));
-  byId("timeline").replaceChildren(...order.timeline.map(({ at, text }) => copyTemplate("moment", { time: formatTime(at), text }).node));
+  byId("timeline").replaceChildren(...order.timeline.map(({ happened_at, text }) => copyTemplate("moment", { time: formatTime(happened_at), text }).node));
   byId("order").hidden = false;
 }
 

@@ -68,7 +68,9 @@ def to_decimal(minor: int, currency: str) -> Decimal:
 
 
 def format_amount(minor: int, currency: str) -> str:
-    """Return an amount in major units with its currency, such as 57.38 EUR, for messages in English."""
+    """Return an amount as text for people: 57.38 EUR. An unsupported currency stays in minor units, and says so."""
+    if currency not in SUPPORTED:
+        return f"{minor} {currency.upper()} (minor units)"
     return f"{to_decimal(minor, currency):f} {currency.upper()}"
 
 

@@ -68,8 +68,14 @@ def test_all_pages_of_the_stock_are_read() -> None:
         None: {"items": [{"sku": "A", "available": 1}], "next_cursor": "more"},
         "more": {"items": [{"sku": "B", "available": 2}], "next_cursor": None},
     }
-    stock = inventory(lambda request: httpx.Response(200, json=pages[request.url.params.get("cursor")])).available()
-    assert stock == {"A": 1, "B": 2}
+    paths: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(200, json=pages[request.url.params.get("cursor")])
+
+    assert inventory(answer).available() == {"A": 1, "B": 2}
+    assert paths == ["/availability"] * 2
 
 
 def test_stock_is_fetched_once_a_second() -> None:

@@ -1,0 +1,39 @@
+"""The mapping of domain errors to problem details."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from events.web.problems import Problem
+from flask import Flask, Response
+
+from notifications.errors import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
+
+
+def register(app: Flask) -> None:
+    """Make the app answer each domain error with its problem."""
+    for error in PROBLEMS:
+        app.register_error_handler(error, _response)
+
+
+def _response(error: Exception) -> Response:
+    return PROBLEMS[type(error)](error).response()
+
+
+PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    NotificationNotFoundError: lambda error: Problem(
+        404,
+        "notification-not-found",
+        f"There is no notification {error.email_id}. Check the id.",
+    ),
+    NotificationUnsentError: lambda error: Problem(
+        409,
+        "notification-unsent",
+        f"{error.email_id} is not sent yet. Wait until it is sent or has failed.",
+        notification_id=error.email_id,
+    ),
+    CustomerErasedError: lambda _: Problem(
+        409,
+        "customer-erased",
+        "The customer's data is erased, so there is no address to send this to.",
+    ),
+}
