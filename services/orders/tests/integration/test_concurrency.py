@@ -7,8 +7,8 @@ from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.runner import Runner
 from events.testing.fixtures import MakeDatabase
+from orders.chains import CHAINS
 from orders.handlers import handlers
-from orders.models.chains import CHAINS
 from sqlalchemy import event as listener
 from sqlalchemy import select
 

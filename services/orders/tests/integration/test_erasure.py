@@ -17,9 +17,9 @@ from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders import erasure, shipments
 from orders.__main__ import main
+from orders.chains import CHAINS
 from orders.erasure import ErasureRequest
 from orders.errors import KeyReusedError
-from orders.models.chains import CHAINS
 from orders.models.orders import Order
 from orders.models.unmatched_events import UnmatchedEvent
 from orders.refunds.requests import RefundParams, create_request, find_request

@@ -6,8 +6,8 @@ from alembic.migration import MigrationContext
 from events.database.engine import Database
 from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
+from orders.chains import CHAINS
 from orders.models.base import Base
-from orders.models.chains import CHAINS
 from sqlalchemy import CheckConstraint, inspect
 
 

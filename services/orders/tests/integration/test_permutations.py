@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 from events.testing.fixtures import MakeDatabase
-from orders.models.chains import CHAINS
+from orders.chains import CHAINS
 
 from services.orders.tests.harness import OrdersService, Purchase
 

@@ -17,9 +17,9 @@ from events.testing import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
 from orders.__main__ import main
+from orders.chains import CHAINS
 from orders.handlers import handlers
 from orders.models.base import Base
-from orders.models.chains import CHAINS
 from orders.models.orders import Order
 from orders.models.payments import Payment
 from orders.models.refunds import Refund

@@ -12,9 +12,9 @@ from events.messaging import inbox
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
+from orders.chains import CHAINS
 from orders.config import Config
 from orders.handlers import handlers
-from orders.models.chains import CHAINS
 from orders.models.refunds import RefundRequest
 from orders.refunds.gateway import RefundRefusedError, StripeUnavailableError
 from orders.refunds.processor import RefundProcessor

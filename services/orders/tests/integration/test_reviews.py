@@ -7,8 +7,8 @@ from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
+from orders.chains import CHAINS
 from orders.config import Config
-from orders.models.chains import CHAINS
 from orders.refunds.processor import RefundProcessor
 from orders.reviews import resolve_by_policy
 
