@@ -76,8 +76,8 @@ class Shop:
         self.control = app.test_client()
         self.inventory = self._inventory()
         config = Config(
-            service="checkout", port=0, broker_url="memory://", database_url="", operator_tokens={"zoe": "operator-token-0123"},
-            service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
+            service="checkout", port=0, broker_url="memory://", database_url="",
+            operator_tokens={"zoe": "operator-token-0123"}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
             shop_url="https://shop.test",
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
@@ -88,8 +88,8 @@ class Shop:
 
     def _inventory(self) -> InventoryClient:
         config = inventory.config.Config(
-            service="inventory", port=0, broker_url="memory://", database_url="", operator_tokens={"zoe": "operator-token-0123"},
-            service_token=SERVICE_TOKEN,
+            service="inventory", port=0, broker_url="memory://", database_url="",
+            operator_tokens={"zoe": "operator-token-0123"}, service_token=SERVICE_TOKEN,
         )  # fmt: skip
         app = inventory.app.create_app(config, database=self.databases["inventory"])
         return InventoryClient("http://inventory.test", SERVICE_TOKEN, httpx.WSGITransport(app))
