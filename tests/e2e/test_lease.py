@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import checkout.models
+import checkout.chains
 import httpx
 import inventory.app
+import inventory.chains
 import inventory.config
-import inventory.models
-import orders.models.chains
+import orders.chains
 import pytest
 import stripe
 from checkout import catalog
@@ -76,7 +76,7 @@ class Shop:
         self.control = app.test_client()
         self.inventory = self._inventory()
         config = Config(
-            service="checkout", port=0, broker_url="memory://", operator_tokens={"zoe": "operator-token-0123"},
+            service="checkout", port=0, broker_url="memory://", database_url="", operator_tokens={"zoe": "operator-token-0123"},
             service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
             shop_url="https://shop.test",
         )  # fmt: skip
@@ -88,7 +88,7 @@ class Shop:
 
     def _inventory(self) -> InventoryClient:
         config = inventory.config.Config(
-            service="inventory", port=0, broker_url="memory://", operator_tokens={"zoe": "operator-token-0123"},
+            service="inventory", port=0, broker_url="memory://", database_url="", operator_tokens={"zoe": "operator-token-0123"},
             service_token=SERVICE_TOKEN,
         )  # fmt: skip
         app = inventory.app.create_app(config, database=self.databases["inventory"])

@@ -167,6 +167,7 @@ def make_config() -> Callable[..., Config]:
             service="notifications",
             port=8005,
             broker_url="memory://",
+            database_url="sqlite://",
             operator_tokens={"zoe": OPERATOR_TOKEN},
             smtp_url=smtp_url,
             mail_from="Clozit <orders@shop.example>",
