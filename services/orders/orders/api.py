@@ -98,8 +98,9 @@ def resolve_review(resolution: dict[str, Any], order_id: str) -> Order | None:
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
         requests = reviews.resolve(session, order, decision, g.actor, resolution["note"])
-    for request in requests:
-        dependencies().refunds.send(request)
+    answers = [dependencies().refunds.send(request, notify_staff=True) for request in requests]
+    if refused := [request for request in answers if request.is_refused]:
+        raise problems.review_refund_refused(refused)
     with dependencies().database.read() as session:
         return search.find_with_details(session, order_id)
 

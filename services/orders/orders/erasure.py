@@ -20,7 +20,7 @@ from orders.causes import Cause
 from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderStatus
-from orders.models.refunds import IN_PROGRESS, Refund, RefundRequest
+from orders.models.refunds import FINAL, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import EntryKind, TimelineEntry
@@ -107,7 +107,8 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
     if left := sum(pieces_owed(session, order).values()):
         routes = f"POST /orders/{order.id}/shipments, or refund them with POST /orders/{order.id}/refunds"
         yield f"{left} paid pieces have not shipped. Ship them with {routes}."
-    for refund in session.scalars(select(Refund).where(Refund.order_id == order.id, Refund.status.in_(IN_PROGRESS))):
+    under_way = select(Refund).where(Refund.order_id == order.id, Refund.status.not_in(FINAL))
+    for refund in session.scalars(under_way):
         yield f"The refund {refund.id} is {refund.status}. Wait until it has succeeded or failed."
     for request in session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)):
         if request.is_unanswered:

@@ -8,7 +8,6 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from orders.models.disputes import Dispute
 from orders.models.orders import FulfillmentStatus, Order, OrderDisputeStatus, OrderRefundStatus, OrderStatus
-from orders.models.refunds import RefundRequestStatus, RefundStatus
 from orders.refunds.requests import RefundParams
 from orders.shipments import ShipmentParams
 
@@ -213,7 +212,7 @@ class RefundRequestItem(Schema):
     id = fields.String(required=True)
     refund_id = fields.String(required=True, allow_none=True)
     payment_id = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundRequestStatus]))
+    status = fields.String(required=True, metadata={"description": "requested, then the status of Stripe's refund"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -230,7 +229,7 @@ class RefundItem(Schema):
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
     refund_request_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
+    status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -246,6 +245,9 @@ class DisputeItem(Schema):
     status = fields.String(required=True)
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
+    amount_withdrawn = fields.Integer(required=True, allow_none=True, metadata={"description": "by the bank, in all"})
+    amount_reinstated = fields.Integer(required=True, allow_none=True, metadata={"description": "returned to the shop"})
+    amount_held = fields.Integer(required=True, allow_none=True, metadata={"description": "what the bank holds now"})
     reason = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     evidence_due_by = fields.AwareDateTime(required=True, allow_none=True)
@@ -322,6 +324,14 @@ class SessionItem(Schema):
     session_id = fields.String(required=True)
 
 
+class CurrencySums(Schema):
+    """What was paid and refunded in one currency."""
+
+    currency = fields.String(required=True)
+    amount_paid = fields.Integer(required=True)
+    amount_refunded = fields.Integer(required=True)
+
+
 class OrderDetail(OrderSummary):
     """An order with everything that belongs to it."""
 
@@ -346,6 +356,11 @@ class OrderDetail(OrderSummary):
     sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)
     lines = fields.List(fields.Nested(LineItem), required=True)
     payments = fields.List(fields.Nested(PaymentItem), required=True)
+    sums = fields.List(
+        fields.Nested(CurrencySums),
+        required=True,
+        metadata={"description": "by currency: a reviewed payment can be in another one than the order"},
+    )
     attempts = fields.List(fields.Nested(AttemptItem), required=True)
     refunds = fields.List(fields.Nested(RefundItem), required=True)
     refund_requests = fields.List(fields.Nested(RefundRequestItem), required=True)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import selectinload
 
 from orders.models.orders import Order
 from orders.models.payments import Payment
-from orders.models.refunds import IN_PROGRESS, Refund
+from orders.models.refunds import FINAL, UNKNOWN, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.refunds import compare_refund
 from orders.reconciliation.sessions import SUCCEEDED, compare_session, describe, difference
@@ -67,7 +67,7 @@ class Reconciliation:
             return found
         obj = self._objects[about]
         if found.refund_id:
-            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj['status']}"
+            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj.get('status') or UNKNOWN}"
         else:
             stripe_type = f"checkout.session.{found.missing_event}"
             event_id = outbox.recovered_event_id(obj, found.missing_event)
@@ -166,7 +166,7 @@ class Reconciliation:
         """Return the ids of refunds created since the instant, and of all that are in progress."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
         with self._database.read() as session:
-            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.in_(IN_PROGRESS)))))
+            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.not_in(FINAL)))))
 
     def _paid_orders(self) -> Sequence[Order]:
         paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)

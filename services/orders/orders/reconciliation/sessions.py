@@ -11,9 +11,8 @@ from orders.models.payments import Payment
 from orders.payment_checks import find_mismatch
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.stripe import Intent
-from orders.stripe_objects import StripeObject
+from orders.stripe_objects import FULFILLING, StripeObject
 
-FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session
 UNPAID_INTENT = ("requires_payment_method", "canceled")  # a complete session's intent after a delayed payment failed
 SUCCEEDED = "succeeded"  # a payment intent with the money
 
