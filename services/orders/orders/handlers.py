@@ -9,7 +9,7 @@ from events.messaging.handlers import Handlers
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
-from orders import payments
+from orders import payments, radar
 from orders.causes import Cause
 from orders.disputes import record_dispute
 from orders.models.orders import Order, OrderStatus
@@ -220,6 +220,20 @@ def book_dispute(event: Event, session: Session) -> None:
     """Record a dispute or an inquiry of the customer's bank."""
     if order := get_order_or_park(session, event):
         record_dispute(session, order, event.object, Cause.from_event(event))
+
+
+@handlers.on(*radar.ROUTING_KEYS)
+def hold_for_review(event: Event, session: Session) -> None:
+    """Hold the order of a payment that Stripe Radar or a person placed in review."""
+    if order := get_order_or_park(session, event):
+        radar.record_radar_review(session, order, event.object, Cause.from_event(event))
+
+
+@handlers.on(*radar.WARNING_ROUTING_KEYS)
+def hold_for_warning(event: Event, session: Session) -> None:
+    """Hold the order of a payment that the card's bank reports as probable fraud."""
+    if order := get_order_or_park(session, event):
+        radar.record_fraud_warning(session, order, event.object, Cause.from_event(event))
 
 
 def _check_account(event: Event) -> None:

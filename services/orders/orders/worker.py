@@ -5,7 +5,7 @@ from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
-from orders import unmatched_events
+from orders import radar, unmatched_events
 from orders.config import Config
 from orders.handlers import handlers
 from orders.refunds.gateway import RefundGateway
@@ -30,4 +30,5 @@ def create_worker(config: Config, *, database: Database | None = None, gateway: 
     ]
     if reasons := config.review_auto_refund:
         jobs.append(Job("policy", POLICY_INTERVAL_S, lambda: resolve_by_policy(database, reasons)))
-    return Worker(config, database, handlers, jobs=jobs)
+    radar_keys = () if config.radar_holds else (*radar.ROUTING_KEYS, *radar.WARNING_ROUTING_KEYS)
+    return Worker(config, database, handlers.without(*radar_keys), jobs=jobs)
