@@ -21,6 +21,8 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "refunds": refunds.part_then_rest,
     "lost dispute": disputes.lost,
     "won dispute": disputes.won,
+    "appealed dispute": disputes.appealed,
+    "fraud review": reviews.fraud_review,
     "oversold order": reviews.oversold,
 }
 

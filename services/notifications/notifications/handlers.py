@@ -111,7 +111,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.dispute.closed")
     def report_closed_dispute(event: Event, session: Session) -> None:
-        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, event.data["dispute_id"], due_at=staff_due_at())
+        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, _dispute_state_key(event), due_at=staff_due_at())
 
     @handlers.on("inventory.stock.low")
     def report_low_stock(event: Event, session: Session) -> None:

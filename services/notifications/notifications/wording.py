@@ -7,7 +7,11 @@ from notifications.kinds import Kind
 
 Data = Mapping[str, Any]  # an event's data, as JSON values
 
-NEEDS_RESPONSE = ("needs_response", "warning_needs_response")  # dispute statuses: Stripe waits for our evidence
+NEEDS_RESPONSE = (
+    "needs_response",
+    "warning_needs_response",
+    "appeal_needs_response",
+)  # dispute statuses: Stripe waits for our evidence
 
 
 def text_variants(kind: str, data: Data) -> Sequence[str]:

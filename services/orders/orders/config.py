@@ -39,8 +39,8 @@ class Config(Common):
     )
     review_auto_refund: Sequence[str] = setting(
         "REVIEW_AUTO_REFUND",
-        "Review reasons that are refunded without an operator, separated by commas. If an order has several open reasons,"
-        " all of them must be named.",
+        "Review reasons that are refunded without an operator, separated by commas. If an order has several open"
+        " reasons, all of them must be named.",
         default=(),
         checks=[REASONS],
     )

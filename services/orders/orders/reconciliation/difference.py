@@ -8,7 +8,8 @@ class Difference:
     """One difference. `kind` is for programs, `text` for operators.
 
     `missing_event` is the event that would repair it: a session's, such as `completed`, `refund.updated` or
-    `charge.dispute.updated`. It is None if no event can. `repaired_by` is the id of the event that was added to the outbox.
+    `charge.dispute.updated`. It is None if no event can. `repaired_by` is the id of the event that was added to
+    the outbox.
     """
 
     kind: str

@@ -13,7 +13,7 @@ MISSING_EVENT = "charge.dispute.updated"
 
 
 def compare_dispute(order: Order, booked: Dispute | None, found: StripeObject | None) -> Iterator[Difference]:
-    """Yield the differences between the booked dispute and the dispute `found` at Stripe. One of the two may be None."""
+    """Yield the differences between the booked dispute and the one `found` at Stripe. One of the two may be None."""
     if found is None:
         if booked is not None:
             yield _difference(

@@ -11,7 +11,7 @@ from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.stripe import Intent
-from orders.stripe_objects import FULFILLING, StripeObject
+from orders.stripe_objects import FULFILLING, StripeObject, shipping_of
 
 UNPAID_INTENT = ("requires_payment_method", "canceled")  # a complete session's intent after a delayed payment failed
 SUCCEEDED = "succeeded"  # a payment intent with the money
