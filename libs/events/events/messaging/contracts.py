@@ -192,6 +192,9 @@ class ReviewResolved(OrderSnapshot):
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
+    was_confirmed = fields.Boolean(
+        load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
+    )
 
 
 class Pieces(Contract):
@@ -236,6 +239,14 @@ class RefundChanged(OrderSnapshot):
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
     amount_refunded = fields.Integer(required=True, strict=True)
+    refund_currency = fields.String(
+        allow_none=True, load_default=None, metadata={"description": "null: the order's currency"}
+    )
+    review_reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "why a review ended in this refund; null: it is not from a review"},
+    )
     failure_reason = fields.String(allow_none=True, load_default=None)
 
 
