@@ -104,7 +104,8 @@ class FakeStripe:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
         `control.METHODS` lists the methods. `wait` is the longest time in seconds to wait for the webhook's answer.
-        `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, phone, line1, …
+        `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, presentment_currency with
+        presentment_amount, phone, line1, …
         """
         return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 

@@ -11,7 +11,7 @@
 | `orders.review.opened` | `staff_review_opened` | staff |
 | `orders.review.opened` | `order_in_review` | customer |
 | `orders.review.resolved` | `staff_review_resolved`, if the policy resolved it | staff |
-| `orders.review.resolved` | `order_canceled`, or `order_confirmed` if it was confirmed before the review | customer |
+| `orders.review.resolved` | `order_canceled`, or `order_confirmed` if it was confirmed before | customer |
 | `orders.refund.failed` | `staff_refund_failed` | staff |
 | `orders.dispute.opened` | `staff_dispute_opened` | staff |
 | `orders.dispute.updated` | `staff_dispute_updated` | staff |
