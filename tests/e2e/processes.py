@@ -157,7 +157,13 @@ def _environments(
     at_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop}
     between = {"SERVICE_TOKEN": secrets.token_hex(16)}
     special = {
-        "checkout": at_stripe | between | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop},
+        "checkout": at_stripe
+        | between
+        | {
+            "INVENTORY_URL": ports.url("inventory"),
+            "SHOP_URL": shop,
+            "ALLOW_PROMOTION_CODES": "true",
+        },
         "webhooks": {"STRIPE_WEBHOOK_SECRETS": secret, "LIVEMODE": "false"},
         "orders": at_stripe,
         "inventory": between,
