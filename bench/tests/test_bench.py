@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from events.testing.fixtures import lacking
+from events.testing.fixtures import skip_or_fail
 from events.testing.servers import Unavailable
 
 from bench.ingest.contenders import Contender, contenders
@@ -25,7 +25,7 @@ def below() -> Iterator[tuple[Broker, Databases, Path]]:
         with servers() as (broker, databases), tempfile.TemporaryDirectory() as folder:
             yield broker, databases, Path(folder)
     except Unavailable as reason:
-        lacking(reason)
+        skip_or_fail(reason)
 
 
 def contender(name: str, below: tuple[Broker, Databases, Path]) -> Contender:

@@ -116,7 +116,7 @@ def test_every_order_of_arrival_has_each_effect_once(sqlite_database: MakeDataba
                     arriving *= 2
             for event in arriving:
                 bus.publish(event)
-            bus.settle()
+            bus.run_until_idle()
             assert effects(databases, checkout_id) == ONCE, (order, way)
     with databases["inventory"].read() as session:
         left = {stock.sku: (stock.on_hand, stock.reserved) for stock in session.scalars(select(Stock))}

@@ -118,14 +118,14 @@ class Shop:
         self.heard |= {event["id"] for event in news}
         for event in [event for event in news if event["type"] != losing] * 2:
             self.bus.publish(as_bus_event(event))
-        self.bus.settle()
+        self.bus.run_until_idle()
 
     def later(self, by: timedelta) -> None:
         """Time goes by: the sweeps of both services run. Stripe's own ends are what the test makes of them."""
         self.account.timers.advance(by.total_seconds())
         self.sweep.run(self.now())
         reservations.expire_due(self.databases["inventory"], self.now())
-        self.bus.settle()
+        self.bus.run_until_idle()
 
     def ends(self, started: Checkout) -> tuple[str, str, str]:
         """(checkout, reservation, order) as they are now."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pika
 import psycopg
 import pytest
-from events.testing.fixtures import lacking
+from events.testing.fixtures import skip_or_fail
 from events.testing.servers import Unavailable
 
 from tests.faults.bench import SEED, Bench, running
@@ -48,7 +48,7 @@ def bench(request: pytest.FixtureRequest, benches: "Benches") -> Iterator[Bench]
     try:
         yield benches.sound_one()
     except Unavailable as reason:
-        lacking(reason)
+        skip_or_fail(reason)
     if request.node.stash.get(FAILED, True):
         benches.discard()
 

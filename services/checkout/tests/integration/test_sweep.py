@@ -150,7 +150,7 @@ def test_end_whose_webhook_never_came_is_put_on_the_bus(any_world: Any, outcome:
     ]
     assert found[0].correlation_id == checkout.id
     assert found[0].object["payment_status"] == "paid"
-    Bus({"checkout": (any_world.database, handlers)}).settle()
+    Bus({"checkout": (any_world.database, handlers)}).run_until_idle()
     assert any_world.row().status == status
 
 

@@ -72,7 +72,7 @@ class Shop:
 
     def settle(self) -> None:
         """The relay publishes, and the orders' worker handles."""
-        Bus({"orders": (self.database, handlers)}).settle()
+        Bus({"orders": (self.database, handlers)}).run_until_idle()
 
     def change(self, model: Any, **values: Any) -> None:
         with self.database.begin() as session:
