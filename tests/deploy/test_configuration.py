@@ -7,7 +7,7 @@ def test_page_is_up_to_date() -> None:
     assert configuration_docs.PAGE.read_text() == configuration_docs.page(), "run `make docs`"
 
 
-def test_every_setting_is_described_and_no_other() -> None:
+def test_page_describes_exactly_the_settings() -> None:
     read = {name for service in configuration_docs.SERVICES for name in configuration_docs.settings(service)}
 
     assert read == configuration_docs.ABOUT.keys()
