@@ -2,35 +2,56 @@
 PYTHON ?= python3
 SERVICES := checkout webhooks orders notifications inventory
 PACKAGES := libs/events $(SERVICES:%=services/%)
+CODE := libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench tools
+TESTS := libs/events/tests $(SERVICES:%=services/%/tests) demo/tests bench/tests tests
+UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) tests/prose tests/deploy tests/faults/test_auditor.py
 READY := .venv/.ready
+# Development's packages include the demo's: the smaller set is installed only where the larger one is not.
+DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test test-docker faults bench docs lint format types lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults bench docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements/dev.txt $(PACKAGES:%=%/pyproject.toml) libs/events/requirements.in
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.venv/.ready: requirements/dev.txt
+.venv/.demo-ready: requirements/demo.txt
+.venv/.ready .venv/.demo-ready: $(PACKAGES:%=%/pyproject.toml) libs/events/requirements.in
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clozit Payments needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=…")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
+	$(PIP_INSTALL) --require-hashes -r $(filter requirements/%.txt,$^)
+# compat: a plain path, which mypy can follow from the tests to the packages.
+	$(PIP_INSTALL) --no-deps --no-build-isolation --config-settings editable_mode=compat $(PACKAGES:%=-e ./%)
 	$(BIN)/pip check
 	@touch $@
 
 setup: $(READY) ## make .venv with everything in it
 
-demo: $(READY) ## run everything in one process and say where to click
+demo: $(DEMO_READY) ## run everything in one process and say where to click
 	@$(BIN)/python -m demo
 
-smoke: $(READY) ## the same with scripted purchases; checks every effect and exits
+smoke: $(DEMO_READY) ## the same with scripted purchases; checks every effect and exits
 	@$(BIN)/python -m demo --smoke
+
+dev: $(READY) ## run one service with reload against private servers: make dev SERVICE=orders
+	@test -n "$(SERVICE)" || { echo "usage: make dev SERVICE=orders"; exit 2; }
+	@exec $(BIN)/python -m tools.dev $(SERVICE)
+
+# Lint, types and unit tests use the cores beside each other; -O keeps the lines of each together (make 3 has no -O).
+check: $(READY) ## the inner loop, under a minute: lint, types, unit tests
+	@$(MAKE) --no-print-directory --jobs 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint types unit
+
+unit: $(READY) ## tests that need no server and open no socket
+	$(BIN)/python -m pytest -n0 -q -m "not servers" $(UNIT) $(ARGS)
 
 # Three on two cores, since many tests wait; conftest.py says which of them may run beside each other.
 PROCESSES ?= 3
 
-test: $(READY) ## all tests; real PostgreSQL and RabbitMQ are started privately (CONTRIBUTING.md)
+test: $(READY) ## all tests, on private PostgreSQL and RabbitMQ; ARGS=--cov measures branch coverage
 	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 # What the provider concerns: a cluster is made of programs on the machine only, units and the browser need no server.
@@ -56,8 +77,15 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY) ## mypy, strict
-	$(BIN)/mypy libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench
+types: types-code types-tests ## mypy, strict, over the code and its tests
+
+types-code: $(READY)
+	$(BIN)/mypy --exclude /tests/ $(CODE)
+
+# Test files repeat their names, so their modules are named from the root, as pytest names them. A cache of its own:
+# seen from here the code is installed packages.
+types-tests: $(READY)
+	$(BIN)/mypy --cache-dir .mypy_cache/tests --explicit-package-bases $(TESTS)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
@@ -65,6 +93,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock: ## compile all requirements.txt; LOCKARGS=--upgrade takes newer versions
 	@test -x $(BIN)/uv || $(MAKE) setup # only then: what a lock lacks cannot be set up before it is made
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt requirements/demo.in -o requirements/demo.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 	$(LOCK) -c requirements/dev.txt demo/requirements.in -o demo/requirements.txt
 	@for service in $(SERVICES); do \
@@ -95,7 +124,7 @@ up: secrets ## the whole system in containers, with the demo; PROFILES=demo,obse
 down: ## stop and remove the containers; the data stay (VOLUMES=-v removes them too)
 	COMPOSE_PROFILES=demo,observe docker compose down $(VOLUMES)
 
-smoke-compose: $(READY) ## what `make smoke` does, through the containers of `make up`
+smoke-compose: $(DEMO_READY) ## what `make smoke` does, through the containers of `make up`
 	@$(BIN)/python -m demo --smoke --composed
 
 test-compose: $(READY) secrets ## the composed system for real: buys, scales, kills and restarts it under load, then removes it
@@ -105,4 +134,4 @@ logs: ## follow the containers' logs; SERVICE=orders-worker for one
 	docker compose logs --follow --tail 100 $(SERVICE)
 
 clean: ## remove .venv and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -182,7 +182,7 @@ def repository_files(root: Path = ROOT) -> list[str]:
     """Return the paths of the text files that git tracks or would add; without git, of all below `root`."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listed = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True).stdout  # noqa: S603
+        listed = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True).stdout
     except FileNotFoundError:
         listed = ""
     names = set(filter(None, listed.split("\0"))) or _walk(root)

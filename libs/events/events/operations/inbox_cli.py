@@ -57,7 +57,7 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
     def group() -> None: ...
 
     @group.command(name="list", help="List events, newest first.")
-    @filters(tuple(Status))
+    @filters(tuple(status.value for status in Status))  # click would name an enumeration's members in capitals
     @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     def list_(limit: int, as_json: bool, **wanted: Any) -> None:

@@ -56,7 +56,7 @@ def register(app: Flask) -> None:
 
 def _from_http(error: HTTPException) -> Response:
     if error.code == 422 and hasattr(error, "data"):  # webargs: the schema's errors
-        return invalid_request(**_fields(error.data)).response()
+        return Problem(422, "invalid-request", INVALID, errors=_fields(error.data)).response()
     kind = error.name.lower().replace(" ", "-")
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
     detail = DETAILS.get(error.code or 500, error.description or error.name)

@@ -1,4 +1,4 @@
-"""What the database layer promises on both kinds."""
+"""The database layer, on PostgreSQL and on SQLite."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from events.testing.fixtures import MakeDatabase
 from sqlalchemy import insert, select, update
 
 
-def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:
+def test_insert_once_returns_true_for_the_first_insert(any_database: MakeDatabase) -> None:
     database = any_database((INBOX,))
     with database.begin() as session:
         assert insert_once(session, ConsumerControl, id=1, paused=False)
@@ -22,7 +22,7 @@ def test_insert_once_says_who_made_the_row(any_database: MakeDatabase) -> None:
         assert [row.paused for row in session.scalars(select(ConsumerControl))] == [False]
 
 
-def test_failed_block_leaves_nothing(any_database: MakeDatabase) -> None:
+def test_failed_transaction_writes_nothing(any_database: MakeDatabase) -> None:
     database = any_database((INBOX,))
 
     def fail_late() -> None:
@@ -37,7 +37,7 @@ def test_failed_block_leaves_nothing(any_database: MakeDatabase) -> None:
         assert session.scalars(select(ConsumerControl)).all() == []
 
 
-def test_what_ran_at_once_outlives_what_fails_after_it(any_database: MakeDatabase) -> None:
+def test_autocommitted_statements_outlive_a_later_failure(any_database: MakeDatabase) -> None:
     database = any_database((INBOX,))
 
     def fail_late() -> None:
@@ -48,7 +48,7 @@ def test_what_ran_at_once_outlives_what_fails_after_it(any_database: MakeDatabas
 
     with pytest.raises(RuntimeError):
         fail_late()
-    with database.begin() as session:  # a connection that was used so comes back as it was: this is one transaction
+    with database.begin() as session:  # the pooled connection is transactional again
         assert [row.paused for row in session.scalars(select(ConsumerControl))] == [True]
         session.execute(update(ConsumerControl).values(paused=False))
         session.rollback()
@@ -56,7 +56,7 @@ def test_what_ran_at_once_outlives_what_fails_after_it(any_database: MakeDatabas
         assert [row.paused for row in session.scalars(select(ConsumerControl))] == [True]
 
 
-def test_instants_come_back_in_utc(any_database: MakeDatabase) -> None:
+def test_instants_are_read_in_utc(any_database: MakeDatabase) -> None:
     database = any_database((INBOX,))
     now = utcnow()
     row = InboxEvent(
@@ -68,7 +68,7 @@ def test_instants_come_back_in_utc(any_database: MakeDatabase) -> None:
         assert session.scalars(select(InboxEvent.occurred_at)).one() == now
 
 
-def test_database_that_is_not_migrated_is_not_ready(tmp_path: Path) -> None:
+def test_database_without_migrations_is_not_ready(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/empty.db")
     with pytest.raises(RuntimeError, match="run the migrate command"):
         check(database, (INBOX, OUTBOX))

@@ -1,4 +1,4 @@
-"""Dead messages are read without being lost, returned with a confirm before they are forgotten, or dropped."""
+"""Dead letters: listed without loss, requeued with a confirm before their ack, or deleted."""
 
 import json
 import threading
@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from events.cli import service_cli
 from events.config import Common
 from events.database.engine import Database
-from events.messaging import publisher, topology
+from events.messaging import publisher as publishers
+from events.messaging import topology
 from events.messaging.chains import INBOX
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
@@ -42,7 +43,7 @@ def worker(database: Database, broker_url: str, handled: list[str]) -> Callable[
     handlers = Handlers()
 
     @handlers.on("checkout.checkout.canceled")
-    def note(event: Event, session: Session) -> None:
+    def record(event: Event, session: Session) -> None:
         _ = event.data
         handled.append(event.id)
 
@@ -63,18 +64,18 @@ def run(database: Database, broker_url: str, worker: Callable[[], Worker]) -> Ru
 
 @pytest.fixture
 def dead(broker_url: str) -> None:
-    """Two messages in the dead queue of orders: one that was rejected, one that bears no envelope."""
-    publishing = publisher.connect(broker_url)
-    publishing.wait(publishing.publish(own_event("checkout.checkout.canceled", DATA, event_id="evt_dead")))
-    publishing.close()
+    """Put two messages into the dead-letter queue of orders: one with an envelope, one without."""
+    publisher = publishers.connect(broker_url)
+    publisher.wait(publisher.publish(own_event("checkout.checkout.canceled", DATA, event_id="evt_dead")))
+    publisher.close()
     with Connection(broker_url) as connection:
         connection.Producer().publish(
             b"no envelope", exchange=topology.EVENTS, routing_key="checkout.checkout.canceled"
         )
         wait_until(lambda: depth(broker_url, "orders") == 2)
         for _ in range(2):
-            taken = connection.default_channel.basic_get("orders")
-            connection.default_channel.basic_reject(taken.delivery_tag, requeue=False)
+            message = connection.default_channel.basic_get("orders")
+            connection.default_channel.basic_reject(message.delivery_tag, requeue=False)
     wait_until(lambda: depth(broker_url, "orders.dead") == 2)
 
 
@@ -89,59 +90,59 @@ def listed(run: Running) -> list[dict[str, Any]]:
     return rows
 
 
-def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
+def audited(database: Database) -> list[tuple[str, str | None, str | None]]:
     with database.read() as session:
         return [(row.action, row.event_id, row.reason) for row in session.scalars(select(InboxAuditEntry))]
 
 
 @pytest.mark.usefixtures("dead")
-def test_looking_loses_nothing_however_often(run: Running, broker_url: str) -> None:
-    for _ in range(25):  # more than any delivery limit by default
+def test_listing_dead_letters_often_loses_none(run: Running, broker_url: str) -> None:
+    for _ in range(25):  # more than the default delivery limit
         assert len(listed(run)) == 2
-    named, nameless = listed(run)
-    assert (named["reference"], named["routing_key"], named["reason"], named["deaths"]) == (
+    with_id, without_id = listed(run)
+    assert (with_id["reference"], with_id["routing_key"], with_id["reason"], with_id["deaths"]) == (
         "evt_dead",
         "checkout.checkout.canceled",
         "rejected",
         1,
     )
-    assert nameless["reference"].startswith("body:")
-    assert "no envelope" in run("show", nameless["reference"]).stdout
+    assert without_id["reference"].startswith("body:")
+    assert "no envelope" in run("show", without_id["reference"]).stdout
     assert run("show", "evt_other").exit_code == 1
     assert "rejected evt_dead checkout.checkout.canceled" in run("list").stdout
     wait_until(lambda: depth(broker_url, "orders.dead") == 2)
 
 
 @pytest.mark.usefixtures("dead")
-def test_what_another_look_still_holds_is_waited_for(run: Running, broker_url: str) -> None:
-    """A broker puts back a moment after a connection's end, and counts only what is ready: here that takes long."""
+def test_list_waits_for_messages_of_a_closing_connection(run: Running, broker_url: str) -> None:
+    """The broker counts only ready messages, and puts messages back shortly after their connection closes."""
     with Connection(broker_url) as connection:
         for _ in range(2):
             connection.default_channel.basic_get("orders.dead")
         assert depth(broker_url, "orders.dead") == 0
-        ending = threading.Timer(0.5, connection.close)
-        ending.start()
+        timer = threading.Timer(0.5, connection.close)
+        timer.start()
         found = listed(run)
-        ending.join()
+        timer.join()
     assert len({row["reference"] for row in found}) == 2
 
 
-def test_empty_queue_is_called_so(run: Running, broker_url: str) -> None:
-    publishing = publisher.connect(broker_url)
-    publishing.wait(publishing.publish(own_event("checkout.checkout.canceled", DATA)))
-    publishing.close()
-    nothing = run("list")
-    assert (nothing.exit_code, nothing.stdout) == (0, "")
-    assert "No dead letters" in nothing.stderr
+def test_empty_dead_letter_queue_is_reported_as_empty(run: Running, broker_url: str) -> None:
+    publisher = publishers.connect(broker_url)
+    publisher.wait(publisher.publish(own_event("checkout.checkout.canceled", DATA)))
+    publisher.close()
+    result = run("list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No dead letters" in result.stderr
 
 
 @pytest.mark.usefixtures("dead")
-def test_returned_message_is_handled_by_its_service_alone(
+def test_requeued_message_reaches_only_its_service(
     run: Running, worker: Callable[[], Worker], handled: list[str], database: Database, broker_url: str
 ) -> None:
     before = depth(broker_url, "checkout")
     assert run("requeue", "evt_dead", "--reason", "decodes now").exit_code == 0
-    assert acts(database) == [("dead-letter requeue", "evt_dead", "decodes now")]
+    assert audited(database) == [("dead-letter requeue", "evt_dead", "decodes now")]
     working = worker()
     working.start()
     wait_until(lambda: handled == ["evt_dead"])
@@ -152,7 +153,7 @@ def test_returned_message_is_handled_by_its_service_alone(
 
 
 @pytest.mark.usefixtures("dead")
-def test_crash_between_confirm_and_ack_leaves_both(
+def test_crash_between_confirm_and_ack_keeps_both_messages(
     run: Running, worker: Callable[[], Worker], handled: list[str], broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*_: object, **__: object) -> None:
@@ -172,12 +173,12 @@ def test_crash_between_confirm_and_ack_leaves_both(
 
 
 @pytest.mark.usefixtures("dead")
-def test_dropping_wants_a_reason_and_is_audited(run: Running, database: Database, broker_url: str) -> None:
+def test_delete_requires_a_reason_and_is_audited(run: Running, database: Database, broker_url: str) -> None:
     assert run("delete", "evt_dead").exit_code == 2
     assert run("delete", "--reason", "x").exit_code == 2
-    assert run("delete", "evt_dead", "evt_other", "--reason", "a test").exit_code == 1  # evt_other is named
+    assert run("delete", "evt_dead", "evt_other", "--reason", "a test").exit_code == 1  # evt_other is not there
     assert run("delete", "--all", "--reason", "the rest").exit_code == 0
-    assert [(action, reason) for action, _, reason in acts(database)] == [
+    assert [(action, reason) for action, _, reason in audited(database)] == [
         ("dead-letter delete", "a test"),
         ("dead-letter delete", "the rest"),
     ]

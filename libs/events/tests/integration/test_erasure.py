@@ -1,4 +1,4 @@
-"""The inbox and the outbox of a forgotten customer: nothing of her is left, and no event is lost."""
+"""Erasure in inbox and outbox: all personal data is removed, and no event is lost."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import inspect
 
-HER = "zoe@example.com"
+EMAIL = "zoe@example.com"
 CHAINS = [INBOX, OUTBOX]
 
 
@@ -29,14 +29,14 @@ def started(checkout_id: str = "chk_1", event_id: str = "evt_1") -> Event:
     line = {"sku": "TEE", "name": "Tee", "quantity": 1, "unit_amount": 10, "amount_total": 10}
     data = {
         "checkout_id": checkout_id, "session_id": "cs_1", "livemode": False, "currency": "eur", **amounts,
-        "customer_email": HER, "expires_at": datetime(2026, 11, 3, tzinfo=UTC), "lines": [line],
+        "customer_email": EMAIL, "expires_at": datetime(2026, 11, 3, tzinfo=UTC), "lines": [line],
     }  # fmt: skip
     return own_event("checkout.checkout.started", data, correlation_id=checkout_id, event_id=event_id)
 
 
 def store(database: Database, event: Event, status: str = "retrying", error: Exception | None = None) -> None:
     with database.begin() as session:
-        inbox.store_unhandled(session, event, status, error or ValueError(f"unknown: {HER}"))
+        inbox.store_unhandled(session, event, status, error or ValueError(f"unknown: {EMAIL}"))
 
 
 def row(database: Database, event_id: str = "evt_1") -> InboxEvent:
@@ -44,7 +44,7 @@ def row(database: Database, event_id: str = "evt_1") -> InboxEvent:
         return session.get_one(InboxEvent, event_id)
 
 
-def forget(database: Database, checkout_id: str = "chk_1") -> None:
+def erase(database: Database, checkout_id: str = "chk_1") -> None:
     with database.begin() as session:
         erase_inbox(session, checkout_id)
         erase_outbox(session, checkout_id)
@@ -56,63 +56,62 @@ def database(any_database: MakeDatabase) -> Database:
 
 
 @pytest.mark.parametrize("status", ["waiting", "retrying", "failed", "discarded"])
-def test_stored_event_can_be_handled_afterwards_and_says_nothing_of_her(database: Database, status: str) -> None:
+def test_stored_event_is_redacted_and_can_still_be_handled(database: Database, status: str) -> None:
     store(database, started(), "waiting" if status == "waiting" else "retrying")
     with database.begin() as session:
-        held = session.get_one(InboxEvent, "evt_1")
-        held.error = held.error or ""
+        stored = session.get_one(InboxEvent, "evt_1")
         if status == "failed":
-            held.status, held.next_attempt_at = status, None
+            stored.status, stored.next_attempt_at = status, None
     if status == "discarded":
         with database.begin() as session:
             act(session, "discard", ["evt_1"], actor="ana", reason="a test")
-    forget(database)
-    assert columns_with(database, HER) == []
+    erase(database)
+    assert columns_with(database, EMAIL) == []
     assert row(database).status == status
     assert row(database).event().data["amount_total"] == 10
 
 
-def test_event_that_a_dead_worker_had_in_hand_is_still_known_as_interrupted(database: Database) -> None:
+def test_erasure_keeps_interrupted_events_interrupted(database: Database) -> None:
     store(database, started())
     with database.begin() as session:
         inbox.claim_due(session, datetime.now(UTC) + timedelta(days=1))
-    forget(database)
+    erase(database)
     assert row(database).error == INTERRUPTED
-    assert columns_with(database, HER) == []
+    assert columns_with(database, EMAIL) == []
 
 
-def test_events_of_others_stay_as_they_are(database: Database) -> None:
+def test_erasure_leaves_other_checkouts_unchanged(database: Database) -> None:
     store(database, started("chk_2", "evt_2"))
     before = row(database, "evt_2")
-    forget(database)
+    erase(database)
     after = row(database, "evt_2")
     assert (after.body, after.error, after.traceback) == (before.body, before.error, before.traceback)
 
 
-def test_what_is_promised_is_published_and_what_was_published_can_be_again(database: Database) -> None:
+def test_outbox_rows_are_published_redacted_after_the_erasure(database: Database) -> None:
     with database.begin() as session:
         for number in (1, 2):
-            outbox._promise(session, started(event_id=f"evt_{number}"))
+            outbox._add(session, started(event_id=f"evt_{number}"))
     with database.begin() as session:
         outbox.mark_published(session, ["evt_2"])
-    forget(database)
-    assert columns_with(database, HER) == []
+    erase(database)
+    assert columns_with(database, EMAIL) == []
     with database.begin() as session:
-        assert [promised.event_id for promised in outbox.claim(session)] == ["evt_1"]
+        assert [row.event_id for row in outbox.claim(session)] == ["evt_1"]
         assert outbox.republish(session, datetime(2026, 1, 1, tzinfo=UTC)) == 1
-        bodies = [promised.event().data for promised in outbox.claim(session)]
+        bodies = [row.event().data for row in outbox.claim(session)]
     assert [(data["amount_total"], data["customer_email"]) for data in bodies] == [(10, None), (10, None)]
 
 
-def test_later_event_is_stored_without_her(database: Database) -> None:
-    forget(database)
+def test_event_after_the_erasure_is_stored_redacted(database: Database) -> None:
+    erase(database)
     store(database, started())
-    store(database, started(event_id="evt_2"), "waiting", NotYet(HER))
-    assert columns_with(database, HER) == []
+    store(database, started(event_id="evt_2"), "waiting", NotYet(EMAIL))
+    assert columns_with(database, EMAIL) == []
 
 
-def test_whoever_stores_an_event_waits_for_whoever_forgets(postgres_database: MakeDatabase) -> None:
-    """Else it would look for the tombstone before it is there, and write after the inbox was gone through."""
+def test_event_to_store_waits_for_a_running_erasure(postgres_database: MakeDatabase) -> None:
+    """Otherwise it would find no erased checkout yet, and store the event after the erasure read the inbox."""
     database = postgres_database(CHAINS)
     storing = threading.Thread(target=store, args=(database, started()))
     with database.begin() as session:
@@ -121,24 +120,24 @@ def test_whoever_stores_an_event_waits_for_whoever_forgets(postgres_database: Ma
         storing.join(0.5)
         assert storing.is_alive()
     storing.join(10)
-    assert columns_with(database, HER) == []
+    assert columns_with(database, EMAIL) == []
     assert row(database).status == "retrying"
 
 
-def test_whoever_forgets_waits_for_whoever_stores(postgres_database: MakeDatabase) -> None:
+def test_erasure_waits_for_an_event_that_is_being_stored(postgres_database: MakeDatabase) -> None:
     database = postgres_database(CHAINS)
-    forgetting = threading.Thread(target=forget, args=(database,))
+    erasing = threading.Thread(target=erase, args=(database,))
     with database.begin() as session:
-        inbox.store_unhandled(session, started(), "retrying", ValueError(HER))
-        forgetting.start()
-        forgetting.join(0.5)
-        assert forgetting.is_alive()
-    forgetting.join(10)
-    assert columns_with(database, HER) == []
+        inbox.store_unhandled(session, started(), "retrying", ValueError(EMAIL))
+        erasing.start()
+        erasing.join(0.5)
+        assert erasing.is_alive()
+    erasing.join(10)
+    assert columns_with(database, EMAIL) == []
 
 
-def test_retry_that_fails_again_says_what_failed(database: Database) -> None:
-    """Once the event no longer bears her, its error is worth reading again."""
+def test_failed_retry_after_erasure_stores_its_error(database: Database) -> None:
+    """A redacted event cannot put personal data into its error text, so the text is kept again."""
     handlers = Handlers()
 
     @handlers.on("checkout.checkout.started")
@@ -146,17 +145,17 @@ def test_retry_that_fails_again_says_what_failed(database: Database) -> None:
         raise ValueError(f"no table for {event.data['customer_email']}")
 
     store(database, started())
-    forget(database)
+    erase(database)
     Runner(database, handlers).retry_due(datetime.now(UTC) + timedelta(minutes=1))
     assert row(database).error == "ValueError: no table for None"
 
 
-def test_new_revisions_lead_back_and_forth(database: Database) -> None:
-    for chain, gone in ((INBOX, "forgotten"), (OUTBOX, "ix_outbox_correlation_id")):
-        downgrade(database, chain, "0001")
-        assert gone not in _names(database)
+def test_revisions_downgrade_and_upgrade_again(database: Database) -> None:
+    for chain, removed in ((INBOX, "erased_checkouts"), (OUTBOX, "ix_outbox_correlation_id")):
+        downgrade(database, chain)
+        assert removed not in _names(database)
     migrate(database, CHAINS)
-    assert {"forgotten", "ix_outbox_correlation_id"} <= _names(database)
+    assert {"erased_checkouts", "ix_outbox_correlation_id"} <= _names(database)
 
 
 def _names(database: Database) -> set[str]:

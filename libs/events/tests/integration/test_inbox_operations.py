@@ -1,4 +1,4 @@
-"""Operators settle what the consumer could not handle: by HTTP and on the command line, nothing by mistake."""
+"""Operators retry and discard events, by HTTP and on the command line, and change none by mistake."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Running = Callable[..., Result]
 
 
 def store(database: Database, number: int, status: str = "retrying", error: str = "no such column") -> str:
-    """A stored event of `status`; its id. The higher the number, the later it was received."""
+    """Store an event with this status and return its id. A higher number is received later."""
     event = own_event(
         "checkout.checkout.canceled",
         {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"},
@@ -76,14 +76,14 @@ def statuses(database: Database) -> dict[str, str]:
         return {row.event_id: row.status for row in session.scalars(select(InboxEvent))}
 
 
-def acts(database: Database) -> list[tuple[str, str | None, str | None]]:
+def audited(database: Database) -> list[tuple[str, str | None, str | None]]:
     with database.read() as session:
         rows = session.scalars(select(InboxAuditEntry).order_by(InboxAuditEntry.id)).all()
     assert all(row.actor.startswith(("cli:", "ana")) for row in rows)
     return [(row.action, row.event_id, row.reason) for row in rows]
 
 
-def test_list_finds_by_every_filter(database: Database, run: Running) -> None:
+def test_list_applies_every_filter(database: Database, run: Running) -> None:
     store(database, 1, "failed")
     store(database, 2, "waiting", "the order has not arrived")
     found = {
@@ -104,7 +104,7 @@ def test_list_finds_by_every_filter(database: Database, run: Running) -> None:
     assert "failed    evt_1 checkout.checkout.canceled attempts=7" in run("list").stdout
 
 
-def test_show_has_the_payload_and_the_traceback(database: Database, run: Running) -> None:
+def test_show_prints_the_payload_and_the_traceback(database: Database, run: Running) -> None:
     store(database, 1)
     shown = run("show", "evt_1").stdout
     assert '"checkout_id":"chk_1"' in shown
@@ -117,30 +117,30 @@ def test_show_has_the_payload_and_the_traceback(database: Database, run: Running
 @pytest.mark.parametrize(
     "arguments", [[], ["evt_1", "--status", "failed"], ["evt_1", "--all"], ["evt_1", "--dry-run"], ["--status", "done"]]
 )
-def test_nothing_happens_unless_it_is_clear_to_what(
+def test_ambiguous_selection_changes_nothing(
     database: Database, run: Running, action: str, arguments: list[str]
 ) -> None:
     store(database, 1, "failed")
     assert run(action, *arguments, "--reason", "x").exit_code == 2
-    assert (statuses(database), acts(database)) == ({"evt_1": "failed"}, [])
+    assert (statuses(database), audited(database)) == ({"evt_1": "failed"}, [])
 
 
-def test_discarding_wants_a_reason(database: Database, run: Running) -> None:
+def test_discard_requires_a_reason_and_is_audited(database: Database, run: Running) -> None:
     store(database, 1, "failed")
     assert run("discard", "evt_1").exit_code == 2
     assert run("discard", "evt_1", "--reason", "a test order").exit_code == 0
-    assert acts(database) == [("discard", "evt_1", "a test order")]
+    assert audited(database) == [("discard", "evt_1", "a test order")]
     assert "discard evt_1 a test order" in run("audit").stdout
 
 
-def test_ids_that_are_finished_are_named_and_left_alone(database: Database, run: Running) -> None:
+def test_finished_event_ids_are_reported_and_unchanged(database: Database, run: Running) -> None:
     store(database, 1, "failed")
     store(database, 2, "done")
     result = run("retry", "evt_1", "evt_2", "evt_3")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == "evt_1 done"
-    assert result.stdout.count("left alone") == 2
-    assert acts(database) == [("retry", "evt_1", None)]
+    assert result.stdout.count("unchanged") == 2
+    assert audited(database) == [("retry", "evt_1", None)]
 
 
 def test_dry_run_changes_nothing(database: Database, run: Running) -> None:
@@ -149,10 +149,10 @@ def test_dry_run_changes_nothing(database: Database, run: Running) -> None:
     result = run("retry", "--status", "failed", "--limit", "2", "--dry-run")
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["evt_0", "evt_1"]
     assert "2 of 3 matching would be changed." in result.stderr
-    assert (set(statuses(database).values()), acts(database)) == ({"failed"}, [])
+    assert (set(statuses(database).values()), audited(database)) == ({"failed"}, [])
 
 
-def test_limit_takes_the_oldest(database: Database, run: Running) -> None:
+def test_limit_selects_the_oldest_events(database: Database, run: Running) -> None:
     for number in range(3):
         store(database, number, "failed")
     run("discard", "--all", "--limit", "2", "--reason", "x")
@@ -171,9 +171,9 @@ def test_rate_spreads_retries_over_time(database: Database, run: Running) -> Non
     assert {(row.status, row.attempts, row.finished_at) for row in rows} == {("retrying", 0, None)}
 
 
-def test_many_are_acted_on_in_small_transactions(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bulk_action_uses_small_transactions(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     database = any_database([INBOX])
-    monkeypatch.setattr(inbox_operations, "CHUNK", 2)
+    monkeypatch.setattr(inbox_operations, "CHUNK_SIZE", 2)
     for number in range(5):
         store(database, number, "failed")
     chunks = list(
@@ -182,13 +182,13 @@ def test_many_are_acted_on_in_small_transactions(any_database: MakeDatabase, mon
     assert chunks == [["evt_0", "evt_1"], ["evt_2", "evt_3"], ["evt_4"]]
 
 
-def test_what_waits_can_still_be_woken_when_it_is_retried(database: Database, run: Running) -> None:
+def test_operator_retry_keeps_a_waiting_event_waiting(database: Database, run: Running) -> None:
     store(database, 1, "waiting")
     run("retry", "--all")
     assert statuses(database) == {"evt_1": "waiting"}
 
 
-def test_no_match_is_said(database: Database, run: Running, client: FlaskClient) -> None:
+def test_bulk_action_without_match_says_so(database: Database, run: Running, client: FlaskClient) -> None:
     assert "No unfinished event matches." in run("retry", "--status", "failed").stderr
     answer = client.post("/ops/inbox/retry", json={"status": "failed"})
     assert answer.json == {
@@ -200,24 +200,26 @@ def test_no_match_is_said(database: Database, run: Running, client: FlaskClient)
 
 
 @pytest.mark.parametrize(("action", "status"), [("retry", "retrying"), ("discard", "discarded")])
-def test_bulk_by_http(database: Database, client: FlaskClient, action: str, status: str) -> None:
+def test_bulk_action_by_http_changes_the_oldest(
+    database: Database, client: FlaskClient, action: str, status: str
+) -> None:
     for number in range(3):
         store(database, number, "failed")
     store(database, 3, "waiting")
     wanted = {"status": "failed", "limit": 2, "reason": "deployed a fix"}
     tried = client.post(f"/ops/inbox/{action}", json={**wanted, "dry_run": True}).get_json()
     assert (tried["event_ids"], tried["matching"], tried["dry_run"]) == (["evt_0", "evt_1"], 3, True)
-    assert acts(database) == []
+    assert audited(database) == []
     assert client.post(f"/ops/inbox/{action}", json=wanted).get_json()["event_ids"] == ["evt_0", "evt_1"]
     assert statuses(database) == {"evt_0": status, "evt_1": status, "evt_2": "failed", "evt_3": "waiting"}
-    assert acts(database) == [(action, "evt_0", "deployed a fix"), (action, "evt_1", "deployed a fix")]
+    assert audited(database) == [(action, "evt_0", "deployed a fix"), (action, "evt_1", "deployed a fix")]
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
 @pytest.mark.parametrize(
     "wanted", [{}, {"status": "done"}, {"status": "ignored"}, {"statsu": "failed"}, {"error": "x", "limit": 0}]
 )
-def test_bulk_that_is_not_clear_is_refused(
+def test_bulk_action_without_valid_filter_is_refused(
     database: Database, client: FlaskClient, action: str, wanted: dict[str, Any]
 ) -> None:
     store(database, 1, "failed")
@@ -226,7 +228,7 @@ def test_bulk_that_is_not_clear_is_refused(
     assert statuses(database) == {"evt_1": "failed"}
 
 
-def test_bulk_discard_wants_a_reason(database: Database, client: FlaskClient) -> None:
+def test_bulk_discard_requires_a_reason(database: Database, client: FlaskClient) -> None:
     store(database, 1, "failed")
     assert client.post("/ops/inbox/discard", json={"all": True}).status_code == 422
     assert client.post("/ops/inbox/discard", json={"all": True, "reason": "x"}).status_code == 200
@@ -236,11 +238,11 @@ def test_bulk_discard_wants_a_reason(database: Database, client: FlaskClient) ->
 @pytest.mark.parametrize(
     "path", ["/ops/inbox?statsu=failed", "/ops/inbox/audit?evnt_id=1", "/ops/inbox/audit?cursor=x"]
 )
-def test_search_that_is_not_understood_is_refused(client: FlaskClient, path: str) -> None:
+def test_search_with_invalid_query_is_refused(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 422
 
 
-def test_one_by_http_and_the_audit_page_by_page(database: Database, client: FlaskClient) -> None:
+def test_http_actions_appear_in_the_paged_audit(database: Database, client: FlaskClient) -> None:
     store(database, 1, "failed")
     client.post("/ops/pause", json={"reason": "a look"})
     assert client.post("/ops/inbox/evt_1/discard").status_code == 200

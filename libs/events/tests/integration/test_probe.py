@@ -1,3 +1,5 @@
+"""The containers' health check."""
+
 import threading
 from collections.abc import Callable, Iterator
 from wsgiref.simple_server import make_server
@@ -24,18 +26,18 @@ def serve() -> Iterator[Callable[[Callable[[], None]], int]]:
         server.server_close()
 
 
-def test_process_that_can_work_is_healthy(serve: Callable[[Callable[[], None]], int]) -> None:
+def test_ready_process_has_no_unready_reason(serve: Callable[[Callable[[], None]], int]) -> None:
     assert probe.unready_reason(serve(lambda: None)) is None
 
 
-def test_process_that_cannot_says_why(serve: Callable[[Callable[[], None]], int]) -> None:
+def test_unready_process_names_the_failed_check(serve: Callable[[Callable[[], None]], int]) -> None:
     def away() -> None:
         raise ConnectionError("no database")
 
     assert "database" in (probe.unready_reason(serve(away)) or "")
 
 
-def test_process_that_is_not_there_says_where_it_was_looked_for() -> None:
+def test_missing_process_is_reported_with_its_port() -> None:
     port = free_port()
 
     assert str(port) in (probe.unready_reason(port) or "")

@@ -1,4 +1,4 @@
-"""The relay: what it marks, whom the outbox wakes, and what is forgotten when."""
+"""The relay, and the pruning of outbox and inbox."""
 
 from concurrent.futures import Future
 from datetime import datetime, timedelta
@@ -19,14 +19,14 @@ from sqlalchemy import select, update
 
 
 class ScriptedPublisher:
-    """Confirms all but the events of `doubted` checkouts; `dies` in the first wait, as its process might."""
+    """Confirms all events but those of `unconfirmed` checkouts; with `dies`, the process ends in the first wait."""
 
-    def __init__(self, *doubted: str, dies: bool = False) -> None:
-        self._doubted, self._dies = doubted, dies
+    def __init__(self, *unconfirmed: str, dies: bool = False) -> None:
+        self._unconfirmed, self._dies = unconfirmed, dies
 
     def publish(self, event: Event) -> "Future[None]":
         future: Future[None] = Future()
-        if event.correlation_id in self._doubted:
+        if event.correlation_id in self._unconfirmed:
             future.set_exception(PublishUnconfirmedError("nack"))
         else:
             future.set_result(None)
@@ -42,7 +42,7 @@ class ScriptedPublisher:
     def close(self) -> None: ...
 
 
-def promise(database: Database, number: int) -> None:
+def add_to_outbox(database: Database, number: int) -> None:
     data = {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"}
     with database.begin() as session:
         outbox.add(session, "checkout.checkout.canceled", data, correlation_id=f"chk_{number}")
@@ -53,10 +53,10 @@ def unpublished(database: Database) -> list[str | None]:
         return [row.correlation_id for row in outbox.claim(session)]
 
 
-def test_exactly_the_confirmed_are_marked(any_database: MakeDatabase) -> None:
+def test_only_confirmed_rows_are_marked_as_published(any_database: MakeDatabase) -> None:
     database = any_database([OUTBOX])
     for number in range(4):
-        promise(database, number)
+        add_to_outbox(database, number)
     with pytest.raises(PublishUnconfirmedError):
         Relay(database, ScriptedPublisher("chk_1", "chk_2")).drain()
     assert unpublished(database) == ["chk_1", "chk_2"]
@@ -64,40 +64,43 @@ def test_exactly_the_confirmed_are_marked(any_database: MakeDatabase) -> None:
     assert unpublished(database) == []
 
 
-def test_nothing_is_marked_before_its_confirm(any_database: MakeDatabase) -> None:
+def test_row_is_not_marked_before_its_confirm(any_database: MakeDatabase) -> None:
     database = any_database([OUTBOX])
-    promise(database, 1)
+    add_to_outbox(database, 1)
     with pytest.raises(SystemExit):
         Relay(database, ScriptedPublisher(dies=True)).drain()
     assert unpublished(database) == ["chk_1"]
 
 
-def test_promise_is_announced_to_other_processes(postgres_database: MakeDatabase) -> None:
+def test_outbox_row_notifies_other_processes(postgres_database: MakeDatabase) -> None:
     database = postgres_database([OUTBOX])
     url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as listening:
         listening.execute(f"LISTEN {outbox.CHANNEL}")
-        promise(database, 1)
-        assert [told.channel for told in listening.notifies(timeout=10, stop_after=1)] == [outbox.CHANNEL]
+        add_to_outbox(database, 1)
+        assert [notification.channel for notification in listening.notifies(timeout=10, stop_after=1)] == [
+            outbox.CHANNEL
+        ]
 
 
-def test_only_what_is_published_is_forgotten(any_database: MakeDatabase) -> None:
+def test_prune_deletes_only_old_published_outbox_rows(any_database: MakeDatabase) -> None:
     database, now = any_database([OUTBOX]), utcnow()
     for number in range(3):
-        promise(database, number)
-    _published(database, "chk_0", now - outbox.RETENTION - timedelta(hours=1))
-    _published(database, "chk_1", now - outbox.RETENTION + timedelta(hours=1))
+        add_to_outbox(database, number)
+    _set_published(database, "chk_0", now - outbox.RETENTION - timedelta(hours=1))
+    _set_published(database, "chk_1", now - outbox.RETENTION + timedelta(hours=1))
     assert Relay(database, ScriptedPublisher()).prune(now) == 1
     with database.read() as session:
-        assert sorted(session.scalars(select(OutboxEvent.correlation_id))) == ["chk_1", "chk_2"]
+        kept = select(OutboxEvent.correlation_id).order_by(OutboxEvent.correlation_id)
+        assert session.scalars(kept).all() == ["chk_1", "chk_2"]
 
 
-def _published(database: Database, checkout_id: str, at: datetime) -> None:
+def _set_published(database: Database, checkout_id: str, at: datetime) -> None:
     with database.begin() as session:
         session.execute(update(OutboxEvent).where(OutboxEvent.correlation_id == checkout_id).values(published_at=at))
 
 
-def test_only_what_is_settled_is_forgotten_and_not_before_its_time(any_database: MakeDatabase) -> None:
+def test_prune_deletes_only_old_finished_inbox_rows(any_database: MakeDatabase) -> None:
     database, now = any_database([INBOX]), utcnow()
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
     events = {name: own_event("checkout.checkout.canceled", data) for name in ("old", "new", "waiting", "failed")}

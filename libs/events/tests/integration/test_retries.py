@@ -1,4 +1,4 @@
-"""The stored events are tried again: in batches, by several workers, each once, whatever one of them does."""
+"""Retries of stored events: in batches, by several workers, each event once, even when one kills its worker."""
 
 import subprocess
 import sys
@@ -24,18 +24,18 @@ from events.testing.servers import wait_until
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-# Starts a worker process after the other, as an orchestrator would, until nothing is left to try; each death is a line.
+# Starts a new worker process after each death, as an orchestrator would, until no event is due. Each death is a line.
 ORCHESTRATOR = """
 import os, sys
 from datetime import timedelta
-from events import inbox
-from events.database import Database
-from events.handlers import Handlers
-from events.runner import Runner
+from events.database.engine import Database
+from events.messaging import inbox_models
+from events.messaging.handlers import Handlers
+from events.messaging.runner import Runner
 from sqlalchemy import text
 
-inbox.BACKOFF = (timedelta(0),) * 3
-inbox.LEASE = timedelta(0)
+inbox_models.RETRY_DELAYS = (timedelta(0),) * 3
+inbox_models.CLAIM_LEASE = timedelta(0)
 handlers = Handlers()
 
 @handlers.on("checkout.checkout.canceled")
@@ -74,8 +74,8 @@ def handlers() -> Handlers:
     return registry
 
 
-def with_backlog(database: Database, ids: list[str]) -> Database:
-    """These events failed once, and are due."""
+def store_backlog(database: Database, ids: list[str]) -> Database:
+    """Store these events after one failed attempt, all due, and return the database."""
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
     with database.begin() as session:
         session.execute(text("CREATE TABLE effects (event_id text)"))
@@ -91,16 +91,16 @@ def effects(database: Database) -> list[str]:
         return sorted(session.scalars(text("SELECT event_id FROM effects")))
 
 
-def found(database: Database, *event_ids: str) -> list[InboxEvent]:
+def read_rows(database: Database, *event_ids: str) -> list[InboxEvent]:
     with database.read() as session:
         return [session.get_one(InboxEvent, event_id) for event_id in event_ids]
 
 
-def test_several_workers_share_a_backlog_and_handle_each_event_once(
+def test_several_workers_handle_each_event_of_a_backlog_once(
     postgres_database: MakeDatabase, handlers: Handlers
 ) -> None:
     ids = [f"evt_{number}" for number in range(2000)]
-    database = with_backlog(postgres_database([INBOX]), ids)
+    database = store_backlog(postgres_database([INBOX]), ids)
     with ThreadPoolExecutor(4) as threads:
         tried = list(threads.map(lambda _: Runner(database, handlers).retry_due(), range(4)))
     assert sum(tried) == len(ids)
@@ -110,14 +110,12 @@ def test_several_workers_share_a_backlog_and_handle_each_event_once(
         assert Counter(session.scalars(select(InboxEvent.status))) == {inbox_models.DONE: len(ids)}
 
 
-def test_each_outcome_of_a_batch_is_kept_and_none_hurts_its_neighbours(
-    any_database: MakeDatabase, handlers: Handlers
-) -> None:
+def test_each_event_of_a_retry_batch_gets_its_own_outcome(any_database: MakeDatabase, handlers: Handlers) -> None:
     ids = ["evt_1", "evt_broken", "evt_2", "evt_ignored", "evt_waiting", "evt_3"]
-    database = with_backlog(any_database([INBOX]), ids)
+    database = store_backlog(any_database([INBOX]), ids)
     assert Runner(database, handlers).retry_batch() == len(ids)
     assert effects(database) == ["evt_1", "evt_2", "evt_3"]
-    done, broken, ignored, waiting = found(database, "evt_2", "evt_broken", "evt_ignored", "evt_waiting")
+    done, broken, ignored, waiting = read_rows(database, "evt_2", "evt_broken", "evt_ignored", "evt_waiting")
     assert (done.status, done.error, done.body, done.next_attempt_at) == ("done", None, None, None)
     assert (broken.status, broken.attempts) == ("retrying", 2)
     assert "nowhere" in (broken.traceback or "")
@@ -125,19 +123,19 @@ def test_each_outcome_of_a_batch_is_kept_and_none_hurts_its_neighbours(
     assert (waiting.status, waiting.attempts, waiting.error) == ("waiting", 1, "NotYet: no order yet")
 
 
-def test_what_an_operator_settles_after_the_claim_is_not_tried(any_database: MakeDatabase, handlers: Handlers) -> None:
-    database = with_backlog(any_database([INBOX]), ["evt_1", "evt_2"])
+def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDatabase, handlers: Handlers) -> None:
+    database = store_backlog(any_database([INBOX]), ["evt_1", "evt_2"])
     with database.begin() as session:
-        taken = inbox.claim_due(session, utcnow())
+        claimed = inbox.claim_due(session, utcnow())
     with database.begin() as session:
         inbox_operations.act(session, "discard", ["evt_1"], actor="ops", reason="test")
     with database.begin() as session:
-        assert [row.event_id for row in inbox.lock_claimed(session, taken)] == ["evt_2"]
+        assert [row.event_id for row in inbox.lock_claimed(session, claimed)] == ["evt_2"]
 
 
-def test_lease_that_another_worker_took_over_is_not_used(any_database: MakeDatabase) -> None:
-    """A worker that was frozen between claim and attempt comes too late."""
-    database = with_backlog(any_database([INBOX]), ["evt_1"])
+def test_expired_claim_is_not_used_after_a_new_claim(any_database: MakeDatabase) -> None:
+    """A worker that is frozen between its claim and its attempt continues too late."""
+    database = store_backlog(any_database([INBOX]), ["evt_1"])
     later = utcnow() + 2 * inbox_models.CLAIM_LEASE
     claims = []
     for now in (utcnow(), later):
@@ -148,59 +146,63 @@ def test_lease_that_another_worker_took_over_is_not_used(any_database: MakeDatab
     assert (len(late), len(current)) == (0, 1)
 
 
-def test_what_is_being_tried_is_not_claimed_again_however_long_it_takes(postgres_database: MakeDatabase) -> None:
-    database = with_backlog(postgres_database([INBOX]), ["evt_1"])
+def test_event_is_not_claimed_again_during_its_attempt(postgres_database: MakeDatabase) -> None:
+    database = store_backlog(postgres_database([INBOX]), ["evt_1"])
     with database.begin() as session:
-        taken = inbox.claim_due(session, utcnow())
+        claimed = inbox.claim_due(session, utcnow())
     with database.begin() as trying, database.begin() as other:
-        assert len(inbox.lock_claimed(trying, taken)) == 1
+        assert len(inbox.lock_claimed(trying, claimed)) == 1
         assert inbox.claim_due(other, utcnow() + 2 * inbox_models.CLAIM_LEASE) == []
 
 
-def test_event_whose_retry_kills_the_process_ends_as_failed_and_its_neighbours_are_handled(
+def test_event_that_kills_every_retry_fails_alone(
     any_database: MakeDatabase,
 ) -> None:
     ids = [f"evt_{number}" for number in range(20)]
-    database = with_backlog(any_database([INBOX]), ids)
+    database = store_backlog(any_database([INBOX]), ids)
     url = database.engine.url.render_as_string(hide_password=False)
     run = subprocess.run([sys.executable, "-c", ORCHESTRATOR, url], capture_output=True, timeout=60, check=True)
-    assert run.stderr.split() == [b"9"] * 4 + [b"0"]  # one in the batch, three alone: 1 + 3 + one more attempts
+    assert run.stderr.split() == [b"9"] * 4 + [
+        b"0"
+    ]  # one death in the batch and three alone; then the event has failed
     assert effects(database) == sorted(set(ids) - {"evt_7"})
-    [poison] = found(database, "evt_7")
-    assert (poison.status, poison.error, poison.next_attempt_at) == ("failed", inbox_models.INTERRUPTED, None)
-    assert poison.event().data["checkout_id"] == "chk_1"
+    [killer] = read_rows(database, "evt_7")
+    assert (killer.status, killer.error, killer.next_attempt_at) == ("failed", inbox_models.INTERRUPTED, None)
+    assert killer.event().data["checkout_id"] == "chk_1"
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a batch"])
-def test_cause_that_arrives_makes_what_waits_for_it_due_at_once(
-    any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch, together: bool
+@pytest.mark.parametrize("in_batch", [False, True], ids=["alone", "in a batch"])
+def test_arriving_cause_makes_its_waiting_events_due_at_once(
+    any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch, in_batch: bool
 ) -> None:
-    monkeypatch.setattr(inbox, "PATIENCE", (timedelta(hours=1),))
-    database, registry, handled = any_database((INBOX,)), Handlers(), []
+    monkeypatch.setattr(inbox_models, "WAITING_DELAYS", (timedelta(hours=1),))
+    database, registry = any_database((INBOX,)), Handlers()
+    handled: list[str] = []
 
     @registry.on("checkout.checkout.started", unblocks=True)
-    def begin(event: Event, _session: Session) -> None:
+    def start(event: Event, _session: Session) -> None:
         handled.append(event.id)
 
     @registry.on("checkout.checkout.canceled")
-    def end(event: Event, _session: Session) -> None:
+    def cancel(event: Event, _session: Session) -> None:
         if "evt_cause" not in handled:
-            raise NotYet("not begun yet")
+            raise NotYet("not started yet")
         handled.append(event.id)
 
-    def about(event_id: str, routing_key: str, checkout_id: str = "chk_1") -> Event:
+    def make_event(event_id: str, routing_key: str, checkout_id: str = "chk_1") -> Event:
         return Event(event_id, routing_key, "checkout", utcnow(), b"{}", checkout_id)
 
-    runner, cause = Runner(database, registry), about("evt_cause", "checkout.checkout.started")
-    runner.handle([about("evt_early", "checkout.checkout.canceled")])
-    runner.handle([about("evt_stranger", "checkout.checkout.canceled", "chk_2")])
-    runner.handle([cause, about("evt_other", "checkout.checkout.started", "chk_3")] if together else [cause])
+    runner, cause = Runner(database, registry), make_event("evt_cause", "checkout.checkout.started")
+    runner.handle([make_event("evt_early", "checkout.checkout.canceled")])
+    runner.handle([make_event("evt_other_checkout", "checkout.checkout.canceled", "chk_2")])
+    runner.handle([cause, make_event("evt_other", "checkout.checkout.started", "chk_3")] if in_batch else [cause])
     assert runner.retry_due() == 1
     assert handled[-1] == "evt_early"
 
 
-def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_database: MakeDatabase) -> None:
-    database, registry, handled = any_database((INBOX,)), Handlers(), []
+def test_failed_preparation_of_a_retry_fails_only_its_event(any_database: MakeDatabase) -> None:
+    database, registry = any_database((INBOX,)), Handlers()
+    handled: list[str] = []
 
     @registry.prepare
     def prepare(events: Sequence[Event], _session: Session) -> None:
@@ -208,10 +210,10 @@ def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_databas
             raise LookupError("nothing to lock")
 
     @registry.on("checkout.checkout.canceled")
-    def end(event: Event, _session: Session) -> None:
+    def cancel(event: Event, _session: Session) -> None:
         handled.append(event.id)
         if handled.count(event.id) == 1:
-            raise NotYet("not begun yet")
+            raise NotYet("not started yet")
 
     runner = Runner(database, registry)
     for name in ("evt_bad", "evt_1", "evt_2"):
@@ -226,11 +228,11 @@ def test_preparation_that_fails_on_a_retry_hurts_its_own_event_alone(any_databas
     }
 
 
-def test_retry_and_the_cause_that_wakes_it_do_not_wait_for_each_other(
+def test_retry_and_its_arriving_cause_do_not_deadlock(
     postgres_database: MakeDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both need the checkout's own row and the inbox's, and must take them in the same order."""
-    database, registry, begun = postgres_database((INBOX,)), Handlers(), threading.Event()
+    """Both lock the row of the checkout and the rows of the inbox, and must do so in the same order."""
+    database, registry, started = postgres_database((INBOX,)), Handlers(), threading.Event()
     with database.begin() as session:
         session.execute(text("CREATE TABLE checkouts AS SELECT 'chk_1' AS id"))
 
@@ -239,29 +241,29 @@ def test_retry_and_the_cause_that_wakes_it_do_not_wait_for_each_other(
         session.execute(text("SELECT FROM checkouts FOR UPDATE"))
 
     @registry.on("checkout.checkout.started", unblocks=True)
-    def begin(_event: Event, _session: Session) -> None:
-        begun.set()
-        wait_until(lambda: lock_is_waited_for(database), what="the retry, to wait for the checkout")
+    def start(_event: Event, _session: Session) -> None:
+        started.set()
+        wait_until(lambda: is_lock_awaited(database), what="the retry waits for the checkout row")
 
     @registry.on("checkout.checkout.canceled")
-    def end(_event: Event, _session: Session) -> None:
-        if not begun.is_set():
-            raise NotYet("not begun yet")
+    def cancel(_event: Event, _session: Session) -> None:
+        if not started.is_set():
+            raise NotYet("not started yet")
 
-    def about(event_id: str, routing_key: str) -> Event:
+    def make_event(event_id: str, routing_key: str) -> Event:
         return Event(event_id, routing_key, "checkout", utcnow(), b"{}", "chk_1")
 
     runner = Runner(database, registry)
-    runner.handle([about("evt_early", "checkout.checkout.canceled")])
+    runner.handle([make_event("evt_early", "checkout.checkout.canceled")])
     with ThreadPoolExecutor(1) as pool:
-        cause = pool.submit(runner.handle_one, about("evt_cause", "checkout.checkout.started"))
-        begun.wait(10)
+        cause = pool.submit(runner.handle_one, make_event("evt_cause", "checkout.checkout.started"))
+        started.wait(10)
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
-    assert [row.status for row in found(database, "evt_early")] == ["done"]
+    assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
     assert "deadlock" not in caplog.text
 
 
-def lock_is_waited_for(database: Database) -> bool:
+def is_lock_awaited(database: Database) -> bool:
     with database.read() as session:
         return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))

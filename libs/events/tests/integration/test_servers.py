@@ -1,4 +1,4 @@
-"""Servers that tests start do not outlive the run, however it ends."""
+"""Servers that tests start: they stop with the run, even when it is killed."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ signal.pause()
 """
 
 
-def test_server_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
+def test_server_of_a_killed_run_is_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", RUN, str(folder)], stdout=subprocess.PIPE, text=True) as run:
@@ -34,7 +34,7 @@ def test_server_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
 
 
 def _processes(group: int) -> int:
-    """Of the group, those that run; a killed one that nobody has waited for yet does not."""
+    """Return the number of running processes in the group, without zombies."""
     states = [
         stat.read_text().rpartition(")")[2].split() for stat in Path("/proc").glob("[0-9]*/stat") if stat.exists()
     ]

@@ -1,3 +1,5 @@
+"""Stripe clients count each attempt by operation and outcome."""
+
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +11,7 @@ from prometheus_client import REGISTRY
 
 @pytest.fixture
 def count() -> Callable[[str, str], float]:
-    """How many more calls of an operation ended so since the test began."""
+    """Return a function that counts the calls with this operation and outcome since the test started."""
 
     def total(operation: str, outcome: str) -> float:
         labels = {"operation": operation, "outcome": outcome}
@@ -21,10 +23,10 @@ def count() -> Callable[[str, str], float]:
     return lambda operation, outcome: total(operation, outcome) - before[operation, outcome]
 
 
-CASES = (("GET /v1/payment_intents/{id}", "no-answer"), ("GET /v1/checkout/sessions", "no-answer"))
+CASES = (("GET /v1/payment_intents/{id}", "unreachable"), ("GET /v1/checkout/sessions", "unreachable"))
 
 
-def test_each_try_is_counted_under_its_operation(count: Callable[[str, str], float]) -> None:
+def test_each_attempt_is_counted_under_its_operation(count: Callable[[str, str], float]) -> None:
     with stripe_api.closing_client("sk_test_1", f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(stripe.APIConnectionError):
             client.v1.payment_intents.retrieve("pi_3QxYzA2eZvKYlo2C")
@@ -43,7 +45,7 @@ def test_each_try_is_counted_under_its_operation(count: Callable[[str, str], flo
         ("/v1/promotion_codes", "/v1/promotion_codes"),
     ],
 )
-def test_operation_names_no_object(path: str, operation: str) -> None:
+def test_operation_contains_no_object_id(path: str, operation: str) -> None:
     assert stripe_api.ID.sub("{id}", path) == operation
 
 
@@ -51,5 +53,5 @@ def test_operation_names_no_object(path: str, operation: str) -> None:
     ("status", "outcome"),
     [(200, "ok"), (401, "unauthorized"), (403, "unauthorized"), (402, "refused"), (500, "failed")],
 )
-def test_answers_are_counted_by_what_they_mean(status: int, outcome: str) -> None:
+def test_answer_is_counted_by_its_meaning(status: int, outcome: str) -> None:
     assert stripe_api._outcome(status) == outcome

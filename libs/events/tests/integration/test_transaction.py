@@ -1,4 +1,4 @@
-"""What a transaction does once for all of its events."""
+"""Work that a transaction does once for all of its events: row locks and deferred writes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from events.messaging.chains import INBOX
 from events.messaging.inbox_models import ConsumerControl
 from events.testing.fixtures import MakeDatabase
 from prometheus_client import Counter
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 
 
 @pytest.fixture
 def controls(any_database: MakeDatabase) -> Database:
-    """Rows 1 and 2, of a table with which nothing else is done here."""
+    """Return a database with rows 1 and 2 in a table that nothing else uses here."""
     made = any_database((INBOX,))
     with made.begin() as session:
         session.add_all([ConsumerControl(id=1, paused=False), ConsumerControl(id=2, paused=False)])
@@ -24,40 +24,42 @@ def controls(any_database: MakeDatabase) -> Database:
 
 
 @contextmanager
-def statements(counted: Database) -> Iterator[list[str]]:
-    seen: list[str] = []
+def record_statements(database: Database) -> Iterator[list[str]]:
+    """Collect the SQL statements of a block."""
+    recorded: list[str] = []
 
-    def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        recorded.append(statement)
 
-    event.listen(counted.engine, "before_cursor_execute", see)
-    yield seen
-    event.remove(counted.engine, "before_cursor_execute", see)
+    event.listen(database.engine, "before_cursor_execute", record)
+    yield recorded
+    event.remove(database.engine, "before_cursor_execute", record)
 
 
-def rows(of: Database) -> int:
-    with of.read() as session:
+def count_rows(database: Database) -> int:
+    with database.read() as session:
         return session.scalars(select(func.count()).select_from(ConsumerControl)).one()
 
 
-def test_rows_locked_ahead_are_not_asked_for_again(controls: Database) -> None:
+def test_rows_locked_ahead_are_not_queried_again(controls: Database) -> None:
     with controls.begin() as session:
         assert transaction.lock_rows(session, ConsumerControl, [2, 1, 3]).keys() == {1, 2}
-        with statements(controls) as seen:
+        with record_statements(controls) as statements:
             found = transaction.lock_rows(session, ConsumerControl, [1])
     assert found[1].id == 1
-    assert seen == []
+    assert statements == []
 
 
-def test_locked_rows_are_as_they_stand_now(controls: Database) -> None:
+def test_lock_refreshes_rows_that_were_read_before(controls: Database) -> None:
     with controls.begin() as session:
         before = session.get_one(ConsumerControl, 1)
-        session.execute(ConsumerControl.__table__.update().values(paused=True))
+        change = update(ConsumerControl).values(paused=True)
+        session.execute(change, execution_options={"synchronize_session": False})
         assert not before.paused
         assert transaction.lock_rows(session, ConsumerControl, [1])[1].paused
 
 
-def test_locked_rows_are_waited_for(postgres_database: MakeDatabase) -> None:
+def test_locked_row_is_locked_for_other_transactions(postgres_database: MakeDatabase) -> None:
     shared = postgres_database((INBOX,))
     with shared.begin() as session:
         session.add(ConsumerControl(id=1, paused=False))
@@ -67,33 +69,33 @@ def test_locked_rows_are_waited_for(postgres_database: MakeDatabase) -> None:
         assert other.scalars(transaction.skip_locked(other, free)).all() == []
 
 
-def test_gathered_rows_are_written_in_one_statement_before_what_was_gathered_is_done(controls: Database) -> None:
-    done: list[tuple[Sequence[int], int]] = []
+def test_deferred_inserts_run_together_before_deferred_calls(controls: Database) -> None:
+    calls: list[tuple[Sequence[int], int]] = []
 
-    def look(session: Session, items: Sequence[int]) -> None:
-        done.append((items, session.scalars(select(func.count()).select_from(ConsumerControl)).one()))
+    def count(session: Session, items: Sequence[int]) -> None:
+        calls.append((items, session.scalars(select(func.count()).select_from(ConsumerControl)).one()))
 
-    with controls.begin() as session, statements(controls) as seen:
-        transaction.before_commit(session, look, 10)
+    with controls.begin() as session, record_statements(controls) as statements:
+        transaction.before_commit(session, count, 10)
         for key in (2, 3, 4):
             transaction.defer_insert(session, ConsumerControl, id=key, paused=False)
-        transaction.before_commit(session, look, 20)
+        transaction.before_commit(session, count, 20)
         transaction.flush_deferred(session)
-    assert done == [([10, 20], 4)]
-    assert sum(statement.startswith("INSERT") for statement in seen) == 1
+    assert calls == [([10, 20], 4)]
+    assert sum(statement.startswith("INSERT") for statement in statements) == 1
 
 
-def test_what_is_gathered_while_it_is_done_is_done_too(controls: Database) -> None:
+def test_inserts_deferred_by_a_deferred_call_are_written(controls: Database) -> None:
     def insert(session: Session, keys: Sequence[int]) -> None:
         for key in keys:
             transaction.defer_insert(session, ConsumerControl, id=key, paused=False)
 
     with controls.begin() as session:
         transaction.before_commit(session, insert, 3)
-    assert rows(controls) == 3
+    assert count_rows(controls) == 3
 
 
-def test_block_that_raises_writes_nothing_that_it_gathered(controls: Database) -> None:
+def test_failed_transaction_discards_deferred_inserts(controls: Database) -> None:
     def fail() -> None:
         with controls.begin() as session:
             transaction.defer_insert(session, ConsumerControl, id=3, paused=False)
@@ -101,10 +103,10 @@ def test_block_that_raises_writes_nothing_that_it_gathered(controls: Database) -
 
     with pytest.raises(RuntimeError):
         fail()
-    assert rows(controls) == 2
+    assert count_rows(controls) == 2
 
 
-def test_savepoint_undoes_what_its_block_gathered_and_nothing_else(controls: Database) -> None:
+def test_savepoint_undoes_only_its_own_deferred_inserts(controls: Database) -> None:
     def fail(session: Session) -> None:
         with transaction.savepoint(session):
             transaction.defer_insert(session, ConsumerControl, id=4, paused=False)
@@ -120,8 +122,8 @@ def test_savepoint_undoes_what_its_block_gathered_and_nothing_else(controls: Dat
         assert set(session.scalars(select(ConsumerControl.id))) == {1, 2, 3, 5}
 
 
-def test_nobody_is_woken_or_counted_before_the_commit(controls: Database) -> None:
-    counter = Counter("clozit_batch_tests_total", "Of this test alone", registry=None)
+def test_signals_and_counters_wait_for_the_commit(controls: Database) -> None:
+    counter = Counter("clozit_transaction_tests_total", "Used only by this test", registry=None)
     with controls.begin() as session:
         with transaction.savepoint(session):
             notify.wake_after_commit(session, "outbox")
@@ -132,8 +134,8 @@ def test_nobody_is_woken_or_counted_before_the_commit(controls: Database) -> Non
     assert counter._value.get() == 1
 
 
-def test_savepoint_that_is_undone_wakes_and_counts_nothing(controls: Database) -> None:
-    counter = Counter("clozit_batch_tests_total", "Of this test alone", registry=None)
+def test_undone_savepoint_wakes_and_counts_nothing(controls: Database) -> None:
+    counter = Counter("clozit_transaction_tests_total", "Used only by this test", registry=None)
 
     def fail(session: Session) -> None:
         with transaction.savepoint(session):

@@ -1,4 +1,4 @@
-"""A worker on the real broker and database: what it is sent takes effect once, whatever happens on the way."""
+"""A worker with a real broker and database: each event takes effect once, despite crashes and outages."""
 
 import signal
 import subprocess
@@ -14,7 +14,8 @@ from events.clock import utcnow
 from events.config import Common
 from events.database.engine import Database
 from events.errors import Ignored, NotYet
-from events.messaging import consumer, inbox, outbox, publisher, topology, worker
+from events.messaging import consumer, inbox, outbox, topology, worker
+from events.messaging import publisher as publishers
 from events.messaging.chains import INBOX, OUTBOX
 from events.messaging.consumer import Consumer
 from events.messaging.event import Event, own_event
@@ -27,7 +28,7 @@ from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-from kombu import Connection
+from kombu import Connection, Message
 from sqlalchemy import event as listener
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -73,14 +74,14 @@ def handlers() -> Handlers:
 
 @pytest.fixture
 def publish(broker_url: str) -> Iterator[Callable[..., None]]:
-    publishing = publisher.connect(broker_url)
+    publisher = publishers.connect(broker_url)
 
     def send(*events: Event) -> None:
-        for future in [publishing.publish(event) for event in events]:
-            publishing.wait(future)
+        for future in [publisher.publish(event) for event in events]:
+            publisher.wait(future)
 
     yield send
-    publishing.close()
+    publisher.close()
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def depth(broker_url: str, queue: str) -> int:
         return count
 
 
-def test_events_take_effect_once_however_often_they_come(
+def test_redelivered_events_take_effect_once(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
 ) -> None:
     events = [canceled(number) for number in range(120)]
@@ -126,14 +127,14 @@ def test_events_take_effect_once_however_often_they_come(
     assert {row.body for row in rows(database, "done")} == {None}
 
 
-def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
+def test_each_delivered_event_gets_its_own_outcome(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database
 ) -> None:
-    troubles = [
-        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{trouble}")))
-        for trouble in ("ignored", "waiting", "broken")
+    unfinished = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{problem}")))
+        for problem in ("ignored", "waiting", "broken")
     ]
-    publish(canceled(1), *troubles, canceled(2))
+    publish(canceled(1), *unfinished, canceled(2))
     start()
     statuses = ("ignored", "waiting", "retrying")
     wait_until(lambda: effects(database) == ["chk_1", "chk_2"] and all(rows(database, each) for each in statuses), 30)
@@ -146,42 +147,40 @@ def test_each_outcome_is_kept_and_none_hurts_its_neighbours(
     assert retrying.next_attempt_at is not None
 
 
-def test_what_fails_in_a_batch_is_stored_within_its_transaction(database: Database, handlers: Handlers) -> None:
-    """Early and strange events do not cost their neighbours the transaction that they share."""
+def test_failed_events_are_stored_in_the_batch_transaction(database: Database, handlers: Handlers) -> None:
+    """Early, unknown and failing events do not roll back the transaction that they share with others."""
     commits: list[object] = []
     listener.listen(database.engine, "commit", commits.append)
     ignored, waiting, broken = (
-        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{trouble}")))
-        for trouble in ("ignored", "waiting", "broken")
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{problem}")))
+        for problem in ("ignored", "waiting", "broken")
     )
-    nobody = as_bus_event(stripe_event("product.updated", {"id": "prod_1", "object": "product"}))
+    unknown = as_bus_event(stripe_event("product.updated", {"id": "prod_1", "object": "product"}))
     fine = [canceled(number) for number in range(1, 20)]
 
-    Runner(database, handlers).handle([fine[0], ignored, fine[1], waiting, nobody, broken, *fine[2:]])
+    Runner(database, handlers).handle([fine[0], ignored, fine[1], waiting, unknown, broken, *fine[2:]])
 
     assert effects(database) == sorted(f"chk_{number}" for number in range(1, 20))
     assert {row.event_id: row.error for row in rows(database, "ignored")} == {
         ignored.id: "not ours",
-        nobody.id: "no handler for such events",
+        unknown.id: "no handler for such events",
     }
     assert [row.event().body for row in rows(database, "waiting")] == [waiting.body]
     assert ["ValueError: defect" in str(row.traceback) for row in rows(database, "retrying")] == [True]
     assert len(commits) == 1
 
 
-@pytest.mark.parametrize("neighbour", [[], ["cs_ignored"]], ids=["together", "apart"])
-def test_event_that_comes_twice_in_a_batch_takes_effect_once(
-    database: Database, handlers: Handlers, neighbour: list[str]
-) -> None:
-    others = [
-        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=o))) for o in neighbour
+@pytest.mark.parametrize("others", [[], ["cs_ignored"]], ids=["batch", "savepoints"])
+def test_duplicate_within_a_batch_takes_effect_once(database: Database, handlers: Handlers, others: list[str]) -> None:
+    more = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=each))) for each in others
     ]
     event = canceled(1)
-    Runner(database, handlers).handle([event, canceled(2), event, *others])
+    Runner(database, handlers).handle([event, canceled(2), event, *more])
     assert effects(database) == ["chk_1", "chk_2"]
 
 
-def test_undecodable_body_goes_to_the_dead_queue(
+def test_undecodable_body_is_dead_lettered(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
 ) -> None:
     good = canceled(1)
@@ -196,9 +195,7 @@ def test_undecodable_body_goes_to_the_dead_queue(
     )
 
 
-def test_relay_publishes_what_the_outbox_promises(
-    start: Callable[..., Worker], database: Database, broker_url: str
-) -> None:
+def test_relay_publishes_outbox_rows(start: Callable[..., Worker], database: Database, broker_url: str) -> None:
     start()
     with database.begin() as session:
         data = {"checkout_id": "chk_7", "session_id": "cs_7"}
@@ -208,7 +205,7 @@ def test_relay_publishes_what_the_outbox_promises(
         assert outbox.claim(session) == []
 
 
-def test_paused_worker_takes_nothing_and_goes_on_when_resumed(
+def test_paused_worker_consumes_only_after_it_is_resumed(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
 ) -> None:
     start()
@@ -229,50 +226,50 @@ def _consumers(broker_url: str) -> int:
         return count
 
 
-def test_consumer_whom_its_node_has_forgotten_connects_anew(
+def test_consumer_that_its_node_dropped_reconnects(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a node does that was cut off from its cluster: the connection lives, and nothing comes over it."""
-    monkeypatch.setattr(consumer, "SILENCE", 0.2)
+    """A node that was cut off from its cluster keeps the connection open and delivers nothing."""
+    monkeypatch.setattr(consumer, "SILENCE_LIMIT_S", 0.2)
     connections = []
 
-    def consume(self: Consumer, make: Any, channel: Any) -> list[Any]:
+    def get_consumers(self: Consumer, make: Any, channel: Any) -> list[Any]:
         connections.append(channel)
-        return [] if len(connections) == 1 else really(self, make, channel)
+        return [] if len(connections) == 1 else original(self, make, channel)
 
-    really = Consumer.get_consumers
-    monkeypatch.setattr(Consumer, "get_consumers", consume)
+    original = Consumer.get_consumers
+    monkeypatch.setattr(Consumer, "get_consumers", get_consumers)
     start()
     publish(canceled(1))
     wait_until(lambda: effects(database) == ["chk_1"], 30)
     assert len(connections) == 2
 
 
-def test_idle_consumer_asks_and_stays_where_it_is(
+def test_idle_consumer_of_an_empty_queue_stays_connected(
     publish: Callable[..., None], start: Callable[..., Worker], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "SILENCE", 0.0)
-    happened: Counter[str] = Counter()
+    monkeypatch.setattr(consumer, "SILENCE_LIMIT_S", 0.0)
+    calls: Counter[str] = Counter()
 
-    def counting(name: str) -> None:
-        really = getattr(Consumer, name)
+    def count_calls(name: str) -> None:
+        original = getattr(Consumer, name)
 
         def counted(*args: Any) -> Any:
-            happened[name] += 1
-            return really(*args)
+            calls[name] += 1
+            return original(*args)
 
         monkeypatch.setattr(Consumer, name, counted)
 
-    counting("get_consumers")
-    counting("_messages_wait")
+    count_calls("get_consumers")
+    count_calls("_other_node_has_messages")
     start()
-    wait_until(lambda: happened["_messages_wait"] >= 3, 30)
+    wait_until(lambda: calls["_other_node_has_messages"] >= 3, 30)
     publish(canceled(1))
     wait_until(lambda: effects(database) == ["chk_1"], 30)
-    assert happened["get_consumers"] == 1
+    assert calls["get_consumers"] == 1
 
 
-def test_database_away_holds_the_message_until_it_is_back(
+def test_database_away_holds_messages_until_it_is_back(
     publish: Callable[..., None],
     start: Callable[..., Worker],
     database: Database,
@@ -282,9 +279,14 @@ def test_database_away_holds_the_message_until_it_is_back(
 ) -> None:
     import psycopg
 
-    repeats: list[bool] = []
-    came_again = consumer._came_again
-    monkeypatch.setattr(consumer, "_came_again", lambda message: repeats.append(came_again(message)) or repeats[-1])
+    redelivered: list[bool] = []
+    original = consumer._is_redelivered
+
+    def is_redelivered(message: Message) -> bool:
+        redelivered.append(original(message))
+        return redelivered[-1]
+
+    monkeypatch.setattr(consumer, "_is_redelivered", is_redelivered)
     name = database.engine.url.database
     start()
     publish(canceled(1))
@@ -293,36 +295,36 @@ def test_database_away_holds_the_message_until_it_is_back(
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         publish(canceled(2))
-        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # taken, not acknowledged
+        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # delivered, not acknowledged
         publish(canceled(3), canceled(4))
-        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # these came while the first was held
+        wait_until(lambda: depth(broker_url, "orders") == 0, 30)  # these arrive while the first is held
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     wait_until(lambda: effects(database) == ["chk_1", "chk_2", "chk_3", "chk_4"], 30)
     assert rows(database, "retrying") == []
-    assert not any(repeats)  # each requeue would use up the delivery limit
+    assert not any(redelivered)  # each requeue would use up the delivery limit
 
 
-def test_idle_worker_asks_the_database_less_than_once_a_second(
+def test_idle_worker_queries_less_than_once_a_second(
     start: Callable[..., Worker], database: Database, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One query a look, and the looks of the loops together rarer than one a second."""
-    loops, looks = 3, 5  # retries, relay and a job, as the services have them
+    """Each loop runs one query per poll, and all loops together poll less than once a second."""
+    loops, polls = 3, 5  # retries, relay and a job, as the services have them
     assert 1 / worker.RETRY_POLL_S + 1 / worker.RELAY_POLL_S + 1 / 5 < 1
-    for name in ("RETRY_POLL", "RELAY_POLL"):
+    for name in ("RETRY_POLL_S", "RELAY_POLL_S"):
         monkeypatch.setattr(worker, name, 0.5)
     start(jobs=[Job("sweep", 0.5, database.ping)])
     wait_until(lambda: _consumers(broker_url) == 1 and _listening(database), 30)
     statements: list[str] = []
     listener.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    wait_until(lambda: sum("min(inbox" in statement for statement in statements) >= looks, 30)
-    asked = Counter(statement.split("FROM")[-1].split()[0] for statement in statements)
-    assert sum(asked.values()) <= loops * (looks + 1), asked
+    wait_until(lambda: sum("min(inbox" in statement for statement in statements) >= polls, 30)
+    queries = Counter(statement.split("FROM")[-1].split()[0] for statement in statements)
+    assert sum(queries.values()) <= loops * (polls + 1), queries
 
 
-def test_retry_by_an_operator_is_done_at_once(
+def test_operator_retry_runs_at_once(
     start: Callable[..., Worker], database: Database, publish: Callable[..., None], broker_url: str
 ) -> None:
-    """Another process, here another engine, announces it; nothing was due for an hour."""
+    """Another process, here another engine, notifies the worker; no event was due within an hour."""
     with database.begin() as session:
         inbox.store_unhandled(session, canceled(1), "retrying", ValueError("defect"))
         session.execute(update(InboxEvent).values(next_attempt_at=utcnow() + timedelta(hours=1)))
@@ -348,24 +350,24 @@ def _listening(database: Database) -> bool:
         return bool(session.scalar(text(query)))
 
 
-def test_stopping_does_not_wait_for_a_broker_that_is_away(database: Database, handlers: Handlers) -> None:
+def test_stop_does_not_wait_for_an_absent_broker(database: Database, handlers: Handlers) -> None:
     config = Common(service="orders", port=0, broker_url=f"amqp://guest:guest@127.0.0.1:{free_port()}/%2F")
     away = Worker(config, database, handlers, publishes=False)
     away.start()
-    [consumer] = [thread for thread in away._threads if thread.name == "orders-consumer"]
+    [consumer] = [thread for thread in away._loops.threads if thread.name == "orders-consumer"]
     away.stop()
     assert not consumer.is_alive()
 
 
-def test_failing_job_is_run_again(start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "STUMBLE", 0.01)
+def test_failing_job_runs_again(start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FAILURE_PAUSE_S", 0.01)
     ran: list[int] = []
 
-    def stumble() -> None:
+    def fail() -> None:
         ran.append(1)
         raise RuntimeError("each time")
 
-    start(jobs=[Job("stumble", 0.01, stumble)])
+    start(jobs=[Job("fail", 0.01, fail)])
     wait_until(lambda: len(ran) > 2, 30)
 
 
@@ -373,10 +375,9 @@ def test_sigterm_stops_a_worker_process_cleanly(broker_url: str, database: Datab
     url = database.engine.url.render_as_string(hide_password=False)
     program = f"""
 from events.config import Common
-from events.consumer import Consumer
-from events.database import Database, utcnow
-from events.handlers import Handlers
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), Handlers()).run()
 """
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
@@ -389,24 +390,23 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
         process.wait()
 
 
-def test_sigterm_lets_a_slow_handler_finish_and_a_second_one_changes_nothing(
+def test_repeated_sigterm_lets_a_slow_handler_finish(
     publish: Callable[..., None], broker_url: str, database: Database, tmp_path: Path
 ) -> None:
-    began, may_end = tmp_path / "began", tmp_path / "may_end"
+    started, may_end = tmp_path / "started", tmp_path / "may_end"
     url = database.engine.url.render_as_string(hide_password=False)
     program = f"""
 from pathlib import Path
 from events.config import Common
-from events.consumer import Consumer
-from events.database import Database
-from events.handlers import Handlers
-from events.testing.servers import free_port, wait_until
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
+from events.testing.servers import wait_until
 from sqlalchemy import text
 handlers = Handlers()
 @handlers.on("checkout.checkout.canceled")
 def slow(event, session):
-    Path({str(began)!r}).touch()
+    Path({str(started)!r}).touch()
     wait_until(Path({str(may_end)!r}).exists, 30)
     session.execute(text("INSERT INTO effects VALUES ('slow')"))
 Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({url!r}), handlers).run()
@@ -414,7 +414,7 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
     publish(canceled(1))
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     try:
-        wait_until(began.exists, 30)
+        wait_until(started.exists, 30)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         may_end.touch()
@@ -425,11 +425,11 @@ Worker(Common(service="orders", port=0, broker_url={broker_url!r}), Database({ur
     assert (effects(database), depth(broker_url, "orders")) == (["slow"], 0)
 
 
-def test_worker_that_finds_no_broker_stops_when_told(database: Database, handlers: Handlers) -> None:
+def test_worker_without_a_broker_stops_on_request(database: Database, handlers: Handlers) -> None:
     absent = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
     worker = Worker(Common(service="orders", port=0, broker_url=absent), database, handlers, publishes=False)
     worker.start()
-    [consumer] = [thread for thread in worker._threads if thread.name == "orders-consumer"]
+    [consumer] = [thread for thread in worker._loops.threads if thread.name == "orders-consumer"]
 
     worker.stop()
 

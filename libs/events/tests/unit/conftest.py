@@ -1,4 +1,4 @@
-"""No unit test speaks to anybody; what it sets up for logging ends with it."""
+"""Fixtures of the unit tests: the golden documents, and logging restored after each test."""
 
 import json
 import logging
@@ -7,20 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_socket import disable_socket, enable_socket
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
 
 
 @pytest.fixture(autouse=True)
-def no_sockets() -> Iterator[None]:
-    disable_socket()
-    yield
-    enable_socket()
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
+    """Restore the root logger after each test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -29,7 +22,7 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def golden() -> Mapping[tuple[str, int], dict[str, Any]]:
-    """The golden documents by (type, version)."""
+    """Return the golden documents by (type, version)."""
     return {_key(path): json.loads(path.read_text(encoding="utf-8")) for path in CONTRACTS.glob("*.json")}
 
 

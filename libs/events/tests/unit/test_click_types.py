@@ -1,4 +1,4 @@
-"""How far back a command looks."""
+"""Instants on the command line."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,11 +20,11 @@ def test_age_is_counted_back_from_now(text: str, age: timedelta) -> None:
     assert before <= instant(text) <= datetime.now(UTC) - age
 
 
-def test_instant_is_told_in_utc() -> None:
+def test_instant_is_converted_to_utc() -> None:
     assert instant("2026-11-20T10:00:00+02:00") == datetime(2026, 11, 20, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "3", "d", "3w", "-3d", "²d", "2026-11-20", "2026-11-20T10:00:00", "99999999999d"])
-def test_anything_else_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="neither an age"):
         instant(text)

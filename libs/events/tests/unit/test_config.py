@@ -1,3 +1,5 @@
+"""Settings from the environment and from files."""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ Load = Callable[..., Common]
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Read the configuration of a service where only these variables are set."""
+    """Return a function that reads the configuration where only the given variables are set."""
 
     def read(environment: dict[str, str], **options: Any) -> Common:
         for name in (*GIVEN, *OPTIONAL):
@@ -36,12 +38,13 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
 
 
 def problems(load: Load, environment: dict[str, str], **options: Any) -> set[str]:
+    """Return the variables that the error names."""
     with pytest.raises(ConfigError) as raised:
         load(environment, **options)
     return set(raised.value.problems)
 
 
-def test_everything_given_is_read(load: Load) -> None:
+def test_all_given_settings_are_read(load: Load) -> None:
     config = load({**GIVEN, "PORT": "9000", "LOG_LEVEL": "DEBUG", "HEALTH_PORT": "9100"})
     assert config == Common(
         service="orders",
@@ -55,21 +58,21 @@ def test_everything_given_is_read(load: Load) -> None:
     )
 
 
-def test_what_has_a_default_may_be_left_out(load: Load) -> None:
+def test_missing_settings_get_their_defaults(load: Load) -> None:
     config = load(GIVEN)
     assert (config.port, config.log_level, config.health_port) == (8003, "INFO", 0)
 
 
-def test_everything_missing_is_named_at_once(load: Load) -> None:
+def test_all_missing_settings_are_named_at_once(load: Load) -> None:
     assert problems(load, {}) == set(GIVEN)
 
 
-def test_missing_and_bad_values_are_named_together(load: Load) -> None:
-    bad = {"PORT": "http", "LOG_LEVEL": "LOUD", "SERVICE_TOKEN": "short"}
-    assert problems(load, bad) == {"BROKER_URL", "DATABASE_URL", "OPERATOR_TOKENS", *bad}
+def test_missing_and_invalid_settings_are_named_together(load: Load) -> None:
+    invalid = {"PORT": "http", "LOG_LEVEL": "LOUD", "SERVICE_TOKEN": "short"}
+    assert problems(load, invalid) == {"BROKER_URL", "DATABASE_URL", "OPERATOR_TOKENS", *invalid}
 
 
-def test_message_names_the_variables_and_no_secret(load: Load) -> None:
+def test_config_error_names_variables_without_secrets(load: Load) -> None:
     with pytest.raises(ConfigError) as raised:
         load({**GIVEN, "SERVICE_TOKEN": "hunter2", "OPERATOR_TOKENS": "zoe:hunter3"})
     assert "SERVICE_TOKEN" in str(raised.value)
@@ -77,25 +80,25 @@ def test_message_names_the_variables_and_no_secret(load: Load) -> None:
     assert "hunter" not in str(raised.value)
 
 
-def test_secrets_stay_out_of_the_representation(load: Load) -> None:
+def test_secrets_are_not_in_the_repr(load: Load) -> None:
     text = repr(load(GIVEN))
     assert not [value for value in (TOKEN, *GIVEN.values()) if value in text]
 
 
-def test_service_asks_only_for_what_it_needs(load: Load) -> None:
+def test_service_reads_only_the_settings_it_needs(load: Load) -> None:
     config = load({"BROKER_URL": "amqp://b"}, database=False, operators=False, service_token=False)
     assert (config.database_url, config.operator_tokens, config.service_token) == ("", {}, "")
 
 
 @pytest.mark.parametrize("name", ["BROKER_URL", "DATABASE_URL"])
 @pytest.mark.parametrize("blank", ["", " "])
-def test_blank_address_counts_as_missing(load: Load, name: str, blank: str) -> None:
-    """Compose passes an unset ${VARIABLE} on as an empty one."""
+def test_blank_url_counts_as_missing(load: Load, name: str, blank: str) -> None:
+    """Compose passes an unset ${VARIABLE} as an empty one."""
     assert problems(load, {**GIVEN, name: blank}) == {name}
 
 
 @pytest.mark.parametrize("port", ["99999", "-1"])
-def test_port_that_cannot_be_is_refused(load: Load, port: str) -> None:
+def test_port_out_of_range_is_refused(load: Load, port: str) -> None:
     assert problems(load, {**GIVEN, "PORT": port}) == {"PORT"}
 
 
@@ -110,30 +113,31 @@ def test_every_operator_has_a_token(load: Load) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "zoe:short", f":{TOKEN}", f"zoe:{TOKEN},ana:short"])
-def test_bad_operator_tokens_are_refused(load: Load, value: str) -> None:
+def test_invalid_operator_tokens_are_refused(load: Load, value: str) -> None:
     assert problems(load, {**GIVEN, "OPERATOR_TOKENS": value}) == {"OPERATOR_TOKENS"}
 
 
 @pytest.mark.parametrize("value", [TOKEN, f"zoe:{TOKEN},"])
-def test_operator_tokens_that_are_no_pairs_are_refused(load: Load, value: str) -> None:
+def test_operator_tokens_without_a_name_are_refused(load: Load, value: str) -> None:
     assert problems(load, {**GIVEN, "OPERATOR_TOKENS": value}) == {"OPERATOR_TOKENS"}
 
 
-def test_name_given_twice_is_refused(load: Load) -> None:
-    """Else one of the two would be locked out without a word."""
+def test_operator_name_given_twice_is_refused(load: Load) -> None:
+    """Otherwise one of the two could not sign in, and no message would say why."""
     assert problems(load, {**GIVEN, "OPERATOR_TOKENS": f"zoe:{TOKEN},zoe:b{TOKEN}"}) == {"OPERATOR_TOKENS"}
 
 
-def test_secret_comes_from_a_file(load: Load, tmp_path: Path) -> None:
+def test_secret_is_read_from_a_file(load: Load, tmp_path: Path) -> None:
     assert token_from_file(load, tmp_path, TOKEN) == TOKEN
 
 
-def test_newline_at_the_end_of_a_file_is_no_part_of_the_secret(load: Load, tmp_path: Path) -> None:
-    """Editors, `echo` and many secret stores end a file with one."""
+def test_trailing_newline_of_a_file_is_not_in_the_secret(load: Load, tmp_path: Path) -> None:
+    """Editors, `echo` and many secret stores end a file with a newline."""
     assert token_from_file(load, tmp_path, f"{TOKEN}\n") == TOKEN
 
 
 def token_from_file(load: Load, folder: Path, content: str) -> str:
+    """Return the service token that is read from a file with this content."""
     secret = folder / "token"
     secret.write_text(content)
     environment = {name: value for name, value in GIVEN.items() if name != "SERVICE_TOKEN"}
@@ -147,16 +151,16 @@ def test_operator_tokens_come_from_a_file(load: Load, tmp_path: Path) -> None:
     assert load({**environment, "OPERATOR_TOKENS_FILE": str(secret)}).operator_tokens == {"zoe": TOKEN}
 
 
-def test_secret_file_that_is_not_there_is_named_with_the_rest(load: Load, tmp_path: Path) -> None:
+def test_missing_secret_file_is_named_with_other_errors(load: Load, tmp_path: Path) -> None:
     environment = {"SERVICE_TOKEN_FILE": str(tmp_path / "nothing")}
     assert {"BROKER_URL", "DATABASE_URL", "OPERATOR_TOKENS"} < problems(load, environment)
 
 
 @pytest.mark.parametrize("url", ["amqp://a/%2F;amqps://b:5671/%2F", "amqps://broker", "memory://"])
-def test_broker_may_be_one_or_the_nodes_of_a_cluster(load: Load, url: str) -> None:
+def test_broker_url_may_list_the_nodes_of_a_cluster(load: Load, url: str) -> None:
     assert load({**GIVEN, "BROKER_URL": url}).broker_url == url
 
 
 @pytest.mark.parametrize("url", ["amqp://a;b", "amqp://a;", ";amqp://a", "http://broker"])
-def test_broker_that_cannot_be_reached_by_amqp_is_named(load: Load, url: str) -> None:
+def test_broker_url_without_amqp_is_refused(load: Load, url: str) -> None:
     assert problems(load, {**GIVEN, "BROKER_URL": url}) == {"BROKER_URL"}

@@ -1,3 +1,5 @@
+"""Events: their envelope, body and ids."""
+
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +20,7 @@ def event() -> Event:
 
 
 def received(event: Event, **changes: Any) -> Event:
-    """The event after its way over the wire, with some properties changed."""
+    """Return the event as it is delivered, with some properties changed."""
     return Event.from_delivery(event.routing_key, {**event.properties(), **changes}, event.body)
 
 
@@ -26,7 +28,7 @@ def with_body(body: bytes, routing_key: str = "checkout.checkout.canceled", **he
     return Event("evt_1", routing_key, "checkout", NOON, body, headers=headers)
 
 
-def test_own_event_bears_what_the_bus_promises(event: Event) -> None:
+def test_own_event_has_all_message_properties(event: Event) -> None:
     assert event.properties() == {
         "message_id": event.id,
         "type": "checkout.checkout.canceled",
@@ -42,33 +44,33 @@ def test_own_event_bears_what_the_bus_promises(event: Event) -> None:
     assert orjson.loads(event.body) == REF
 
 
-def test_properties_survive_the_wire_to_the_second(event: Event) -> None:
-    there = received(event)
-    assert there.properties() == event.properties()
-    assert there.body == event.body
-    assert there.occurred_at == NOON.replace(microsecond=0)
+def test_properties_are_unchanged_after_delivery(event: Event) -> None:
+    delivered = received(event)
+    assert delivered.properties() == event.properties()
+    assert delivered.body == event.body
+    assert delivered.occurred_at == NOON.replace(microsecond=0)
 
 
-def test_stripe_event_survives_the_wire_to_the_byte() -> None:
+def test_stripe_event_is_unchanged_after_delivery() -> None:
     sent = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1")))
-    there = received(sent)
-    assert there.body == sent.body
-    assert there.is_stripe
-    assert there.type == "checkout.session.completed"
-    assert there.routing_key == "stripe.checkout.session.completed"
-    assert there.object["payment_status"] == "paid"
+    delivered = received(sent)
+    assert delivered.body == sent.body
+    assert delivered.is_stripe
+    assert delivered.type == "checkout.session.completed"
+    assert delivered.routing_key == "stripe.checkout.session.completed"
+    assert delivered.object["payment_status"] == "paid"
 
 
-def test_timestamp_of_py_amqp_is_utc(event: Event) -> None:
+def test_timestamp_of_py_amqp_is_read_as_utc(event: Event) -> None:
     assert received(event, timestamp=datetime(2026, 5, 4, 12)).occurred_at == datetime(2026, 5, 4, 12, tzinfo=UTC)  # noqa: DTZ001
 
 
-def test_headers_are_found_under_py_amqps_name(event: Event) -> None:
-    there = received(event, headers=None, application_headers={"version": 1})
-    assert there.headers == {"version": 1}
+def test_headers_under_py_amqps_name_are_found(event: Event) -> None:
+    delivered = received(event, headers=None, application_headers={"version": 1})
+    assert delivered.headers == {"version": 1}
 
 
-def test_publisher_is_the_types_first_word(event: Event) -> None:
+def test_source_is_the_first_word_of_the_type(event: Event) -> None:
     assert event.source == "checkout"
 
 
@@ -77,7 +79,7 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
     assert ids == sorted(set(ids))
 
 
-def test_event_that_does_not_fit_the_catalogue_is_not_made() -> None:
+def test_event_that_violates_its_contract_is_not_created() -> None:
     with pytest.raises(ValidationError):
         own_event("checkout.checkout.canceled", {"checkout_id": "chk_1"})
 
@@ -85,13 +87,13 @@ def test_event_that_does_not_fit_the_catalogue_is_not_made() -> None:
 @pytest.mark.parametrize(
     "missing", [{"message_id": None}, {"message_id": ""}, {"timestamp": None}, {"timestamp": "noon"}]
 )
-def test_envelope_without_what_the_inbox_needs_is_undecodable(event: Event, missing: dict[str, Any]) -> None:
+def test_incomplete_envelope_is_undecodable(event: Event, missing: dict[str, Any]) -> None:
     with pytest.raises(DecodeError):
         received(event, **missing)
 
 
 @pytest.mark.parametrize("timestamp", [10**18, -(10**18)])
-def test_timestamp_beyond_all_years_is_undecodable(event: Event, timestamp: int) -> None:
+def test_timestamp_out_of_range_is_undecodable(event: Event, timestamp: int) -> None:
     with pytest.raises(DecodeError):
         received(event, timestamp=timestamp)
 
@@ -120,12 +122,12 @@ def test_unknown_version_is_undecodable() -> None:
         _ = with_body(orjson.dumps(REF), version=2).data
 
 
-def test_event_without_a_version_is_of_the_first() -> None:
+def test_event_without_a_version_has_version_one() -> None:
     assert with_body(orjson.dumps(REF)).data == REF
 
 
 @pytest.mark.parametrize("version", ["new", None, []], ids=str)
-def test_version_that_is_no_number_is_undecodable(version: Any) -> None:
+def test_version_that_is_not_a_number_is_undecodable(version: Any) -> None:
     with pytest.raises(DecodeError):
         _ = with_body(orjson.dumps(REF), version=version).data
 

@@ -1,3 +1,5 @@
+"""The registry of handlers."""
+
 from datetime import UTC, datetime
 from typing import cast
 
@@ -7,7 +9,7 @@ from events.messaging.event import Event
 from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
-SESSION = cast(Session, None)  # no handler here asks it anything
+SESSION = cast(Session, None)  # no handler here uses it
 
 
 def event(routing_key: str) -> Event:
@@ -27,13 +29,13 @@ def test_handlers_run_in_the_order_of_their_definition(handlers: Handlers) -> No
     assert ran == ["first", "second"]
 
 
-def test_event_without_a_handler_is_ignored_with_the_reason(handlers: Handlers) -> None:
+def test_event_without_a_handler_is_ignored_with_a_reason(handlers: Handlers) -> None:
     handlers.on("a.b")(lambda *_: None)
     with pytest.raises(Ignored, match="no handler"):
         handlers.run(event("a.b.c"), SESSION)
 
 
-def test_what_a_handler_raises_stops_the_next_one(handlers: Handlers) -> None:
+def test_error_of_a_handler_stops_the_next_one(handlers: Handlers) -> None:
     def wait(_event: Event, _session: Session) -> None:
         raise NotYet("the order")
 
@@ -45,14 +47,14 @@ def test_what_a_handler_raises_stops_the_next_one(handlers: Handlers) -> None:
     assert ran == []
 
 
-def test_only_keys_registered_so_unblock(handlers: Handlers) -> None:
+def test_only_keys_registered_with_unblocks_unblock(handlers: Handlers) -> None:
     handlers.on("a.b", unblocks=True)(lambda *_: None)
     handlers.on("c.d")(lambda *_: None)
     assert handlers.unblocks(event("a.b"))
     assert not handlers.unblocks(event("c.d"))
 
 
-def test_registering_leaves_the_function_as_it_was(handlers: Handlers) -> None:
+def test_registration_returns_the_unchanged_function(handlers: Handlers) -> None:
     def reserve_stock(_event: Event, _session: Session) -> None: ...
 
     assert handlers.on("a.b", "c.d")(reserve_stock) is reserve_stock

@@ -1,5 +1,6 @@
-"""The schedule of an event that could not be handled. The clock stands, and chance is given."""
+"""The retry schedule of an event that could not be handled. Clock and jitter are fixed."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,9 +16,9 @@ SECONDS = {
 
 
 @pytest.fixture(autouse=True)
-def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def fixed_clock_and_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_models, "utcnow", lambda: NOW)
-    monkeypatch.setattr(inbox_models.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def row() -> InboxEvent:
 
 
 def delays(row: InboxEvent, status: str, error: Exception) -> list[float]:
-    """Fail until it gives up; the seconds until each next attempt."""
+    """Fail until no attempt is left and return the seconds until each next attempt."""
     found = []
     while row.status != FAILED:
         row.schedule_retry(status, error)
@@ -63,13 +64,13 @@ def test_failed_event_keeps_what_a_retry_needs(row: InboxEvent) -> None:
 
 
 @pytest.mark.parametrize("edge", [0, 1])
-def test_jitter_is_a_fifth_at_most(row: InboxEvent, monkeypatch: pytest.MonkeyPatch, edge: int) -> None:
-    monkeypatch.setattr(inbox_models.random, "uniform", lambda *ends: ends[edge])
+def test_jitter_is_at_most_a_fifth(row: InboxEvent, monkeypatch: pytest.MonkeyPatch, edge: int) -> None:
+    monkeypatch.setattr(random, "uniform", lambda *ends: ends[edge])
     row.schedule_retry(RETRYING, RuntimeError("no"))
     assert row.next_attempt_at == NOW + timedelta(seconds=[4, 6][edge])
 
 
-def test_error_is_kept_with_its_traceback(row: InboxEvent) -> None:
+def test_error_is_stored_with_its_traceback(row: InboxEvent) -> None:
     with pytest.raises(RuntimeError) as raised:
         fail()
     row.schedule_retry(RETRYING, raised.value)
@@ -78,22 +79,22 @@ def test_error_is_kept_with_its_traceback(row: InboxEvent) -> None:
     assert "in fail" in row.traceback
 
 
-def test_waiting_is_no_fault_and_has_no_traceback(row: InboxEvent) -> None:
+def test_waiting_event_has_no_traceback(row: InboxEvent) -> None:
     row.schedule_retry(RETRYING, RuntimeError("no"))
     row.schedule_retry(WAITING, NotYet("chk_1 has not arrived"))
     assert (row.status, row.error, row.traceback) == (WAITING, "NotYet: chk_1 has not arrived", None)
 
 
-def test_fault_after_a_long_wait_is_tried_again(row: InboxEvent) -> None:
+def test_error_after_many_waits_is_retried(row: InboxEvent) -> None:
     for _ in range(7):
         row.schedule_retry(WAITING, NotYet("the order"))
         row.begin_attempt()
-    row.schedule_retry(RETRYING, RuntimeError("a lock, a deploy"))
+    row.schedule_retry(RETRYING, RuntimeError("a lock, a deployment"))
     assert row.status == RETRYING
 
 
-def test_what_its_worker_never_survives_ends_as_failed(row: InboxEvent) -> None:
-    """Nobody tells the outcome of an attempt: a lease first, then the schedule, then no more."""
+def test_event_that_kills_every_attempt_ends_as_failed(row: InboxEvent) -> None:
+    """No attempt reports its outcome: one claim lease, then the schedule, then no more attempts."""
     row.schedule_retry(RETRYING, RuntimeError("no"))
     found = []
     while row.status != FAILED:
@@ -105,7 +106,7 @@ def test_what_its_worker_never_survives_ends_as_failed(row: InboxEvent) -> None:
     assert (row.error, row.finished_at, row.body) == (inbox_models.INTERRUPTED, NOW, b"{}")
 
 
-def test_neighbour_interrupted_in_its_last_attempt_has_another(row: InboxEvent) -> None:
+def test_event_interrupted_in_its_last_attempt_gets_another(row: InboxEvent) -> None:
     row.attempts = len(SECONDS[RETRYING])
     row.begin_attempt()
     row.begin_attempt()
@@ -131,5 +132,5 @@ def test_discarded_event_keeps_its_payload_and_error(row: InboxEvent) -> None:
     assert (row.status, row.body, row.error) == (DISCARDED, b"{}", "RuntimeError: no")
 
 
-def test_traces_outlive_stripes_list() -> None:
+def test_retention_is_longer_than_stripes_event_list() -> None:
     assert timedelta(days=30) < inbox.RETENTION

@@ -1,3 +1,5 @@
+"""Log lines: JSON, with request ids, without personal data."""
+
 import json
 import logging
 from typing import Any
@@ -9,7 +11,7 @@ from events.observability.logging import configure_logging, get_logger
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """What was logged, one JSON object a line."""
+    """Return the logged lines, each a JSON object."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
@@ -19,7 +21,9 @@ def fail() -> None:
     raise ValueError(f"{len(customer_email)} characters, {len(card)} card")
 
 
-@pytest.mark.parametrize("log", [get_logger("events.test"), logging.getLogger("library.test")], ids=["ours", "theirs"])
+@pytest.mark.parametrize(
+    "log", [get_logger("events.test"), logging.getLogger("library.test")], ids=["own logger", "library logger"]
+)
 def test_exception_is_one_json_object_without_local_values(log: Any, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("orders")
     try:
@@ -35,7 +39,7 @@ def test_exception_is_one_json_object_without_local_values(log: Any, capsys: pyt
     assert "4242" not in text
 
 
-def test_fields_and_request_id_are_on_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_line_has_its_fields_and_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("orders")
     with structlog.contextvars.bound_contextvars(request_id="req_1"):
         get_logger("events.test").info("paid", order_id="ord_1", amount=5738)
@@ -59,13 +63,13 @@ def test_line_break_in_a_value_stays_on_one_line(capsys: pytest.CaptureFixture[s
     assert line["text"] == 'a\nb"} {"level": "critical'
 
 
-def test_value_that_json_does_not_know_is_logged_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_value_unknown_to_json_is_still_logged(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("orders")
     get_logger("events.test").info("odd", value=b"\xff", other=object())
     assert lines(capsys)[0]["event"] == "odd"
 
 
-def test_level_holds_for_ours_and_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_level_applies_to_our_and_other_loggers(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("orders", "WARNING")
     get_logger("events.test").info("quiet")
     logging.getLogger("library.test").info("quiet")
@@ -75,8 +79,8 @@ def test_level_holds_for_ours_and_theirs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("url", ["sqlite:///never-opened.db", "postgresql://localhost/never-opened"])
-def test_failed_statement_is_reported_without_its_values(url: str) -> None:
-    """They hold customers' names and addresses, and an error's text goes into the log and the inbox."""
+def test_failed_statement_is_logged_without_its_values(url: str) -> None:
+    """Values contain customers' names and addresses, and an error's text is stored in the log and the inbox."""
     database = Database(url)
     assert database.engine.hide_parameters
     database.dispose()

@@ -1,3 +1,5 @@
+"""Amounts in minor units, for every currency that Stripe supports."""
+
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 CURRENCIES = sorted(money.SUPPORTED)
-# https://docs.stripe.com/currencies, not from the code under test
+# Copied from https://docs.stripe.com/currencies, not from the code under test.
 ZERO = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 THREE = {"bhd", "jod", "kwd", "omr", "tnd"}
 
@@ -15,21 +17,21 @@ amounts = st.integers(min_value=0, max_value=10**14)
 
 
 @pytest.mark.parametrize("currency", CURRENCIES)
-def test_exponent_is_stripes(currency: str) -> None:
+def test_exponent_matches_stripes_documentation(currency: str) -> None:
     assert money.exponent(currency) == (0 if currency in ZERO else 3 if currency in THREE else 2)
 
 
-def test_special_currencies_are_in_the_table() -> None:
+def test_special_currencies_are_supported() -> None:
     assert ZERO | THREE | {"isk", "ugx", "eur", "usd", "huf", "twd"} <= money.SUPPORTED
     assert all(currency == currency.lower() and len(currency) == 3 for currency in CURRENCIES)
 
 
 @given(amounts)
-def test_decimal_is_the_same_amount_in_every_currency(minor: int) -> None:
+def test_decimal_equals_the_minor_units_in_every_currency(minor: int) -> None:
     for currency in CURRENCIES:
         value = money.to_decimal(minor, currency)
         assert value * 10 ** money.exponent(currency) == minor
-        assert -value.as_tuple().exponent == money.exponent(currency)
+        assert value.as_tuple().exponent == -money.exponent(currency)
 
 
 @given(amounts)
@@ -41,7 +43,7 @@ def test_amounts_add_up_as_decimals_do(minor: int) -> None:
 
 
 @given(amounts)
-def test_amount_is_valid_in_the_steps_that_stripe_takes(minor: int) -> None:
+def test_multiple_of_the_currency_step_is_a_valid_amount(minor: int) -> None:
     for currency in CURRENCIES:
         step = 100 if currency in {"isk", "ugx"} else 10 if currency in THREE else 1
         assert money.is_valid_amount(minor * step, currency)
@@ -54,7 +56,7 @@ def test_negative_amount_is_never_valid(minor: int, currency: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minor", "currency", "written"),
+    ("minor", "currency", "decimal"),
     [
         (5738, "eur", "57.38"),
         (5, "usd", "0.05"),
@@ -66,15 +68,15 @@ def test_negative_amount_is_never_valid(minor: int, currency: str) -> None:
         (0, "eur", "0.00"),
     ],
 )
-def test_amount_as_people_write_it(minor: int, currency: str, written: str) -> None:
-    assert str(money.to_decimal(minor, currency)) == written
-    assert money.to_decimal(minor, currency) == Decimal(written)
+def test_decimal_is_the_amount_in_major_units(minor: int, currency: str, decimal: str) -> None:
+    assert str(money.to_decimal(minor, currency)) == decimal
+    assert money.to_decimal(minor, currency) == Decimal(decimal)
 
 
 @pytest.mark.parametrize(
     ("minor", "currency"), [(12345, "kwd"), (99550, "isk"), (99501, "ugx"), (-1, "eur"), (100, "xyz")]
 )
-def test_amount_that_stripe_refuses(minor: int, currency: str) -> None:
+def test_amount_that_stripe_refuses_is_invalid(minor: int, currency: str) -> None:
     assert not money.is_valid_amount(minor, currency)
 
 
@@ -86,8 +88,8 @@ def test_unknown_currency_is_refused(currency: str) -> None:
         money.to_decimal(1, currency)
 
 
-# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, as people write them
-LEAST = {
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in major units
+MINIMUMS = {
     "aed": "2", "aud": "0.50", "bgn": "1", "brl": "0.50", "cad": "0.50", "chf": "0.50", "czk": "15", "dkk": "2.50",
     "eur": "0.50", "gbp": "0.30", "hkd": "4", "huf": "175", "inr": "0.50", "jpy": "50", "mxn": "10", "myr": "2",
     "nok": "3", "nzd": "0.50", "pln": "2", "ron": "2", "sek": "3", "sgd": "0.50", "thb": "10", "usd": "0.50",
@@ -95,17 +97,17 @@ LEAST = {
 
 
 @pytest.mark.parametrize("currency", CURRENCIES)
-def test_least_charge_is_stripes_and_can_be_charged(currency: str) -> None:
-    least = money.minimum(currency)
-    assert money.is_valid_amount(least, currency)
-    if currency in LEAST:
-        assert money.to_decimal(least, currency) == Decimal(LEAST[currency])
+def test_minimum_is_stripes_and_a_valid_amount(currency: str) -> None:
+    minimum = money.minimum(currency)
+    assert money.is_valid_amount(minimum, currency)
+    if currency in MINIMUMS:
+        assert money.to_decimal(minimum, currency) == Decimal(MINIMUMS[currency])
     else:
-        assert least == money.step(currency)
+        assert minimum == money.step(currency)
 
 
 @given(st.integers(0, 10**9), st.integers(1, 100), st.sampled_from(CURRENCIES))
-def test_percentage_is_the_nearest_amount_that_stripe_takes(steps: int, percent: int, currency: str) -> None:
+def test_percentage_is_the_nearest_valid_amount(steps: int, percent: int, currency: str) -> None:
     step = money.step(currency)
     part = money.percentage(steps * step, percent, currency)
     exact = Decimal(steps * step * percent) / 100
@@ -125,7 +127,7 @@ def test_half_a_step_of_a_percentage_is_rounded_up(amount: int, percent: int, cu
 
 
 @given(st.sampled_from(CURRENCIES), st.lists(st.integers(0, 10**8), min_size=1, max_size=20), st.data())
-def test_parts_add_up_and_exceed_no_weight(currency: str, steps: list[int], data: st.DataObject) -> None:
+def test_distributed_parts_add_up_and_exceed_no_weight(currency: str, steps: list[int], data: st.DataObject) -> None:
     step = money.step(currency)
     weights = [step * each for each in steps]
     amount = step * data.draw(st.integers(0, sum(steps)))
@@ -136,18 +138,18 @@ def test_parts_add_up_and_exceed_no_weight(currency: str, steps: list[int], data
 
 
 @given(st.sampled_from(CURRENCIES), st.lists(st.integers(1, 10**6), min_size=1, max_size=20), st.integers(1, 100))
-def test_lines_less_a_percentage_are_worth_the_rest(currency: str, steps: list[int], percent: int) -> None:
+def test_distributed_percentage_leaves_the_exact_rest(currency: str, steps: list[int], percent: int) -> None:
     weights = [money.step(currency) * each for each in steps]
     off = money.percentage(sum(weights), percent, currency)
     shares = money.distribute(off, weights, currency)
     assert sum(weight - share for weight, share in zip(weights, shares, strict=True)) == sum(weights) - off
 
 
-def test_nothing_is_split_where_nothing_weighs() -> None:
+def test_zero_weights_get_zero_parts() -> None:
     assert money.distribute(0, [0, 0], "eur") == [0, 0]
 
 
-@pytest.mark.parametrize("ask", [money.step, money.minimum])
-def test_unknown_currency_has_neither_step_nor_minimum(ask: Any) -> None:
+@pytest.mark.parametrize("function", [money.step, money.minimum])
+def test_unknown_currency_has_neither_step_nor_minimum(function: Any) -> None:
     with pytest.raises(ValueError, match="not a currency that Stripe supports"):
-        ask("xyz")
+        function("xyz")

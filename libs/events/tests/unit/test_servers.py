@@ -1,4 +1,4 @@
-"""Which provider the test servers come from."""
+"""The choice between Docker and local programs for the test servers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ from events.testing.servers import Unavailable, choice, private_cluster, private
 
 
 class Provider:
-    """A provider whose server is named after it, or that has none."""
+    """A provider whose server is named after it, or that has no server."""
 
-    def __init__(self, source: str, *, has: bool = True, lacks: str | None = None) -> None:
-        self.SOURCE, self._has, self._lacks = source, has, lacks
+    def __init__(self, source: str, *, available: bool = True, missing: str | None = None) -> None:
+        self.SOURCE, self._available, self._missing = source, available, missing
 
     def missing(self, name: str) -> str | None:
-        return self._lacks
+        return self._missing
 
     @contextmanager
     def rabbitmq(self) -> Iterator[SimpleNamespace]:
-        if not self._has:
+        if not self._available:
             raise Unavailable(f"none from {self.SOURCE}")
         yield SimpleNamespace(url=self.SOURCE)
 
@@ -42,32 +42,32 @@ def chosen(monkeypatch: pytest.MonkeyPatch, wanted: str, containers: Provider, l
     ("wanted", "containers", "local", "source"),
     [
         ("auto", Provider("docker"), Provider("local"), "docker"),
-        ("auto", Provider("docker", lacks="no image"), Provider("local"), "local"),
-        ("auto", Provider("docker", lacks="no image"), Provider("local", has=False), "docker"),
-        ("auto", Provider("docker", has=False), Provider("local"), "local"),
-        ("docker", Provider("docker", lacks="no image"), Provider("local"), "docker"),
+        ("auto", Provider("docker", missing="no image"), Provider("local"), "local"),
+        ("auto", Provider("docker", missing="no image"), Provider("local", available=False), "docker"),
+        ("auto", Provider("docker", available=False), Provider("local"), "local"),
+        ("docker", Provider("docker", missing="no image"), Provider("local"), "docker"),
         ("local", Provider("docker"), Provider("local"), "local"),
     ],
 )
-def test_docker_comes_first_unless_it_lacks_the_image_or_the_choice_is_made(
+def test_docker_is_preferred_unless_its_image_is_missing(
     monkeypatch: pytest.MonkeyPatch, wanted: str, containers: Provider, local: Provider, source: str
 ) -> None:
     assert chosen(monkeypatch, wanted, containers, local) == source
 
 
-def test_reason_why_docker_was_passed_over_is_said_once(monkeypatch: pytest.MonkeyPatch, used: list[str]) -> None:
+def test_reason_for_not_using_docker_is_given_once(monkeypatch: pytest.MonkeyPatch, used: list[str]) -> None:
     for _ in range(2):
-        chosen(monkeypatch, "auto", Provider("docker", lacks="no image"), Provider("local"))
+        chosen(monkeypatch, "auto", Provider("docker", missing="no image"), Provider("local"))
     assert choice.used == ["rabbitmq from local; no image"]
 
 
 @pytest.mark.parametrize("wanted", ["docker", "auto", "podman"])
-def test_nothing_there_is_unavailable_with_every_reason(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+def test_missing_servers_are_unavailable_with_reasons(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     with pytest.raises(Unavailable, match=r"podman|none from docker"):
-        chosen(monkeypatch, wanted, Provider("docker", has=False), Provider("local", has=False))
+        chosen(monkeypatch, wanted, Provider("docker", available=False), Provider("local", available=False))
 
 
-def test_cluster_is_not_made_of_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_containers_provide_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_SERVERS", "docker")
     with pytest.raises(Unavailable, match="cluster"), private_cluster():
         pass

@@ -1,3 +1,5 @@
+"""The topology: bindings, queue arguments, and the order of declarations."""
+
 from importlib import import_module
 
 import pytest
@@ -39,7 +41,7 @@ SERVICES = sorted(topology.BINDINGS)
         ("stripe.checkout.session.#", "stripe.checkout.sessions", False),
     ],
 )
-def test_pattern_takes_the_keys_that_rabbitmq_would_route(pattern: str, routing_key: str, taken: bool) -> None:
+def test_pattern_matches_as_in_rabbitmq(pattern: str, routing_key: str, taken: bool) -> None:
     assert topology.matches(pattern, routing_key) is taken
 
 
@@ -52,19 +54,19 @@ def test_every_handlers_key_is_bound_to_its_queue(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_own_event_that_is_handled_is_in_the_catalogue(service: str) -> None:
+def test_every_handled_own_event_has_a_contract(service: str) -> None:
     own = {key for key in import_module(f"{service}.handlers").handlers.keys if not key.startswith("stripe.")}
     assert own <= {event_type for event_type, _ in SCHEMAS}
 
 
 @pytest.mark.parametrize("event_type", sorted({event_type for event_type, _ in SCHEMAS}))
-def test_every_own_event_reaches_somebody(event_type: str) -> None:
+def test_every_own_event_reaches_a_service(event_type: str) -> None:
     assert topology.queues_for(event_type)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_queue_has_no_length_limit(service: str) -> None:
-    """A full queue of one service would make the broker refuse what its siblings stored."""
+    """With a full queue of one service, the broker would refuse events that other services' queues stored."""
     queue = next(queue for queue in topology.QUEUES if queue.name == service)
     assert (
         not {"x-max-length", "x-max-length-bytes", "x-overflow", "x-message-ttl", "x-expires"} & queue.arguments.keys()
@@ -72,12 +74,12 @@ def test_service_queue_has_no_length_limit(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_message_that_kills_its_consumer_ends_in_a_queue_for_people(service: str) -> None:
+def test_message_over_the_delivery_limit_is_dead_lettered(service: str) -> None:
     queues = {queue.name: queue for queue in topology.QUEUES}
     arguments = queues[service].arguments
     assert arguments["x-delivery-limit"] == 20
-    way = (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"])
-    assert way in queues[f"{service}.dead"].bindings
+    dead_letter_route = (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"])
+    assert dead_letter_route in queues[f"{service}.dead"].bindings
     assert "x-max-length" not in queues[f"{service}.dead"].arguments
 
 
@@ -85,12 +87,12 @@ def test_all_queues_are_quorum_queues() -> None:
     assert {queue.arguments["x-queue-type"] for queue in topology.QUEUES} == {"quorum"}
 
 
-def test_exchanges_stand_before_what_refers_to_them() -> None:
-    """In the order in which every process declares them."""
+def test_exchanges_are_declared_before_their_references() -> None:
+    """Every process declares them in this order."""
     names = [exchange.name for exchange in topology.EXCHANGES]
     assert names.index(topology.UNROUTED) < names.index(topology.EVENTS)
     assert {exchange for queue in topology.QUEUES for exchange, _ in queue.bindings} <= set(names)
 
 
-def test_event_that_nobody_wants_reaches_no_service() -> None:
+def test_unbound_stripe_event_reaches_no_service() -> None:
     assert topology.queues_for("stripe.payout.paid") == []

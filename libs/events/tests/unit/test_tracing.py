@@ -1,3 +1,5 @@
+"""Spans and the trace context that messages carry."""
+
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +15,7 @@ CHECKOUT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Tracing is on, for this test alone; where the spans go."""
+    """Turn tracing on for this test and return the exporter of its spans."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
@@ -22,7 +24,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def test_span_belongs_to_the_trace_that_it_was_sent(exported: InMemorySpanExporter) -> None:
+def test_span_belongs_to_the_trace_of_its_parent(exported: InMemorySpanExporter) -> None:
     with tracing.span("handle", attributes={"clozit.checkout_id": "chk_1", "account": None}, parent=CHECKOUT):
         carried = tracing.carrier()
 
@@ -33,7 +35,7 @@ def test_span_belongs_to_the_trace_that_it_was_sent(exported: InMemorySpanExport
 
 
 @pytest.mark.parametrize("parent", [None, "", "nonsense", "00-0-0-01"])
-def test_span_without_a_readable_parent_begins_a_trace(exported: InMemorySpanExporter, parent: str | None) -> None:
+def test_span_without_a_valid_parent_begins_a_trace(exported: InMemorySpanExporter, parent: str | None) -> None:
     with tracing.span("handle", parent=parent):
         pass
 
@@ -41,7 +43,7 @@ def test_span_without_a_readable_parent_begins_a_trace(exported: InMemorySpanExp
     assert span.parent is None
 
 
-def test_failure_stands_on_the_span_and_is_not_swallowed(exported: InMemorySpanExporter) -> None:
+def test_failure_is_recorded_on_the_span_and_raised(exported: InMemorySpanExporter) -> None:
     with pytest.raises(ValueError, match="defect"), tracing.span("handle"):
         raise ValueError("defect")
 
@@ -49,7 +51,7 @@ def test_failure_stands_on_the_span_and_is_not_swallowed(exported: InMemorySpanE
     assert not span.status.is_ok
 
 
-def test_without_an_endpoint_nothing_is_carried() -> None:
+def test_context_is_empty_without_an_endpoint() -> None:
     with tracing.span("handle", parent=CHECKOUT):
         assert tracing.carrier() == {}
         assert tracing.trace_id() is None

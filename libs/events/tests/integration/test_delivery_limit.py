@@ -1,4 +1,4 @@
-"""A message that kills its consumer's process again and again is taken aside, and nothing else is."""
+"""The delivery limit: only a message that kills its consumer each time becomes a dead letter."""
 
 import os
 import signal
@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 from events.database.engine import Database
-from events.messaging import publisher, topology
+from events.messaging import publisher as publishers
+from events.messaging import topology
 from events.messaging.chains import INBOX
 from events.messaging.event import own_event
 from events.testing.fixtures import MakeDatabase
@@ -14,20 +15,20 @@ from events.testing.servers import wait_until
 from kombu import Connection
 from sqlalchemy import text
 
-# One process that starts a worker process after the other, as an orchestrator would; each death is a line.
+# One process that starts a new worker process after each death, as an orchestrator would; each death is a line.
 ORCHESTRATOR = """
 import os, sys
 from events.config import Common
-from events.database import Database
-from events.handlers import Handlers
-from events.worker import Worker
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
 from sqlalchemy import text
 
 handlers = Handlers()
 
 @handlers.on("checkout.checkout.canceled")
 def record(event, session):
-    if event.id == "evt_poison":
+    if event.id == "evt_killer":
         os._exit(9)
     session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.id})
 
@@ -45,14 +46,12 @@ while True:
 """
 
 
-def test_poison_is_taken_aside_after_the_delivery_limit_and_its_neighbours_are_handled(
-    postgres_database: MakeDatabase, broker_url: str
-) -> None:
+def test_message_that_kills_consumers_is_dead_lettered_alone(postgres_database: MakeDatabase, broker_url: str) -> None:
     database = postgres_database([INBOX])
     with database.begin() as session:
         session.execute(text("CREATE TABLE effects (event_id text)"))
     ids = [f"evt_{number}" for number in range(30)]
-    publish(broker_url, [*ids[:10], "evt_poison", *ids[10:]])
+    publish(broker_url, [*ids[:10], "evt_killer", *ids[10:]])
     url = database.engine.url.render_as_string(hide_password=False)
     orchestrator = subprocess.Popen(
         [sys.executable, "-c", ORCHESTRATOR, broker_url, url],
@@ -61,21 +60,21 @@ def test_poison_is_taken_aside_after_the_delivery_limit_and_its_neighbours_are_h
         start_new_session=True,
     )
     try:
-        wait_until(lambda: dead(broker_url) == ["evt_poison"] and handled(database) == sorted(ids), 90)
+        wait_until(lambda: dead_letters(broker_url) == ["evt_killer"] and handled(database) == sorted(ids), 90)
     finally:
         kill_group(orchestrator)
     assert orchestrator.stdout is not None
-    with orchestrator.stdout as told:
-        deaths = told.read().split()
-    assert deaths == [b"9"] * (topology.DELIVERY_LIMIT + 1)  # the limit counts repeats
+    with orchestrator.stdout as output:
+        deaths = output.read().split()
+    assert deaths == [b"9"] * (topology.DELIVERY_LIMIT + 1)  # the limit counts redeliveries
 
 
 def publish(broker_url: str, ids: list[str]) -> None:
-    publishing = publisher.connect(broker_url)
+    publisher = publishers.connect(broker_url)
     data = {"checkout_id": "chk_1", "session_id": "cs_1"}
-    for future in [publishing.publish(own_event("checkout.checkout.canceled", data, event_id=id_)) for id_ in ids]:
-        publishing.wait(future)
-    publishing.close()
+    for future in [publisher.publish(own_event("checkout.checkout.canceled", data, event_id=id_)) for id_ in ids]:
+        publisher.wait(future)
+    publisher.close()
 
 
 def handled(database: Database) -> list[str]:
@@ -83,8 +82,8 @@ def handled(database: Database) -> list[str]:
         return sorted(session.scalars(text("SELECT event_id FROM effects")))
 
 
-def dead(broker_url: str) -> list[str]:
-    """What lies in the dead queue; closing the channel puts it back."""
+def dead_letters(broker_url: str) -> list[str]:
+    """Return the ids in the dead-letter queue; closing the connection puts the messages back."""
     found = []
     with Connection(broker_url) as connection:
         while message := connection.default_channel.basic_get(topology.dead_letter_queue("orders")):
