@@ -2,9 +2,9 @@
 
 A unit test that opens a socket fails. Tests that use a server are marked `servers`, and `make check` leaves them out.
 
-With `-n`, each process has its own servers. Tests that need the broker run in one process: queues have the same names in
-all tests, and a broker starts slowly. Tests that break servers run in another: they measure times, and two at once would
-slow each other down. All other tests are distributed by file.
+With `-n`, each process has its own servers. Tests that need the broker run in one process: its queues have fixed names,
+and a broker starts slowly. Tests that break servers run in another: they measure times, and two at once would slow each
+other down. All other tests are distributed by file.
 """
 
 from collections.abc import Sequence
