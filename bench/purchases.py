@@ -8,8 +8,8 @@ import stripe
 from events.testing.stripe import to_bytes
 
 from bench.posts import DIGITS, PLACEHOLDER
-from demo.fake_stripe import FakeStripe
-from demo.fake_stripe.webhooks import in_stripes_order
+from demo.fake_stripe.server import FakeStripe
+from demo.fake_stripe.webhooks import sort_keys
 
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
@@ -59,7 +59,7 @@ def templates() -> Mapping[str, bytes]:
         fake.pay(session.id)
         documents = {kind: fake.events(kind)[0] for kind in POSTED}
     bodies = {
-        kind: to_bytes(in_stripes_order(one)).replace(session.id.encode(), session_id(0).encode())
+        kind: to_bytes(sort_keys(one)).replace(session.id.encode(), session_id(0).encode())
         for kind, one in documents.items()
     }
     return {kind: _IDS.sub(rb'"\1' + PLACEHOLDER + b'"', body) for kind, body in bodies.items()}

@@ -1,1 +1,1 @@
-"""What runs around the services on one machine: launcher, fake Stripe, storefront."""
+"""The demo: an embedded launcher, a fake Stripe, a shop, and scripted scenarios that check every effect."""

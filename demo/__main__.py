@@ -1,7 +1,4 @@
-"""python -m demo: the whole system in one process, for a person to try. --smoke: buys by itself, checks, exits.
-
---composed: the same purchases through the system that `make up` started.
-"""
+"""The demo: the whole system in one process, with a fake Stripe, a shop and a mail catcher."""
 
 import argparse
 import os
@@ -11,39 +8,41 @@ import tempfile
 import threading
 from pathlib import Path
 
-from demo.embedded import RealStripe, running
-from demo.ports import Ports, Taken
-from demo.remote import composed
-from demo.scenarios import Finding, play_all
-from demo.sums import Sum, compare
+from demo.composed import composed_system
+from demo.embedded import StripeAccount, embedded_system
+from demo.ports import Ports, PortsInUseError
+from demo.scenarios.report import results_table, totals_table
+from demo.scenarios.suite import run_all
+from demo.scenarios.totals import compare_totals
 from demo.system import System
 
-NOTICE = "The broker of this demo keeps its messages in memory: it is for trying things out, not for production."
+NOTICE = "The demo's broker keeps messages in memory, so it is not for production."
 
 
 def main() -> int:
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="make scripted purchases, check every effect, exit")
-    parser.add_argument("--composed", action="store_true", help="with --smoke: through the containers of `make up`")
+    parser.add_argument("--smoke", action="store_true", help="run scripted purchases, check every effect and exit")
+    parser.add_argument("--composed", action="store_true", help="run them through the containers of `make up`")
     arguments = parser.parse_args()
     if arguments.composed:
-        return play(composed())
+        return run_scenarios(composed_system())
     with tempfile.TemporaryDirectory(prefix="clozit-demo-") as folder:
         return smoke(Path(folder)) if arguments.smoke else serve(Path(folder))
 
 
 def serve(folder: Path) -> int:
-    """Run until Ctrl-C."""
+    """Run the demo until Ctrl-C. Return 1 if its ports or settings prevent the start."""
     try:
-        ports, real = Ports.documented(), _real_stripe()
-    except (Taken, ValueError) as problem:
-        print(f"The demo cannot start: {problem}", file=sys.stderr)
+        ports, account = Ports.from_environment(), _stripe_account()
+    except (PortsInUseError, ValueError) as error:
+        print(f"The demo cannot start. {error}", file=sys.stderr)
         return 1
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with running(folder, ports, real) as system:
-        print(_welcome(ports, system.operator_token, real), flush=True)
+    with embedded_system(folder, ports, account) as system:
+        print(_welcome(ports, system.operator_token, account), flush=True)
         stop.wait()
         print("\nStopping …", flush=True)
     print("Stopped.")
@@ -51,85 +50,59 @@ def serve(folder: Path) -> int:
 
 
 def smoke(folder: Path) -> int:
-    """Buy in every way, print what was seen; 1 if anything is not as it should be."""
+    """Run all scenarios in an embedded system. Return 1 if an effect or a total is wrong."""
     print(NOTICE, flush=True)
-    with running(folder, Ports.free()) as system:
-        return play(system)
+    with embedded_system(folder, Ports.find_free()) as system:
+        return run_scenarios(system)
 
 
-def play(system: System) -> int:
-    findings = play_all(system)
-    compared = compare(system)
-    print(table(findings))
-    print("\n" + table_of_sums(compared))
-    wrong = [finding for finding in findings if not finding.ok]
-    print(f"\n{len(findings) - len(wrong)} of {len(findings)} effects as they should be.")
-    return 1 if wrong or not findings or not all(one.ok for one in compared) else 0
+def run_scenarios(system: System) -> int:
+    """Run all scenarios and print their results and totals. Return 1 if an effect or a total is wrong."""
+    results = run_all(system)
+    totals = compare_totals(system)
+    print(results_table(results))
+    print("\n" + totals_table(totals))
+    wrong = [result for result in results if not result.ok]
+    print(f"\n{len(results) - len(wrong)} of {len(results)} effects are as expected.")
+    return 1 if wrong or not results or not all(total.ok for total in totals) else 0
 
 
-def table(findings: list[Finding]) -> str:
-    """The findings as aligned text."""
-    rows = [(f.scenario, f.effect, _text(f.expected), _text(f.seen), _verdict(f.ok)) for f in findings]
-    return _aligned([("scenario", "effect", "expected", "seen", ""), *rows])
-
-
-def table_of_sums(compared: list[Sum]) -> str:
-    """Minor units and pieces, as Stripe and the services have them."""
-    rows = [(one.what, *map(_number, (one.stripe, one.orders, one.inventory)), _verdict(one.ok)) for one in compared]
-    return _aligned([("sum", "at Stripe", "orders", "inventory", ""), *rows])
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths[:-1]))
-    return "\n".join(lines)
-
-
-def _verdict(ok: bool) -> str:
-    return "ok" if ok else "WRONG"
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "none"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _real_stripe() -> RealStripe | None:
-    """One's own Stripe account, where STRIPE_API_KEY names one."""
+def _stripe_account() -> StripeAccount | None:
+    """Return the Stripe account of STRIPE_API_KEY, if it is set. Raise `ValueError` if it cannot be used."""
     key = os.environ.get("STRIPE_API_KEY")
     if not key:
         return None
     if not key.startswith(("sk_test_", "rk_test_")):
-        raise ValueError("STRIPE_API_KEY is not a test key (sk_test_…). The demo moves no real money.")
+        raise ValueError("STRIPE_API_KEY is not a test key. Set one that begins with sk_test_ or rk_test_.")
     secret = os.environ.get("STRIPE_WEBHOOK_SECRETS", "")
     if not secret:
         raise ValueError(
-            "STRIPE_API_KEY is set, STRIPE_WEBHOOK_SECRETS is not. Run\n"
+            "STRIPE_API_KEY is set, but STRIPE_WEBHOOK_SECRETS is not. Run\n"
             "  stripe listen --forward-to http://127.0.0.1:8002/webhooks/stripe\n"
-            "and start again with STRIPE_WEBHOOK_SECRETS=whsec_… as it prints."
+            "It prints a secret (whsec_…). Set STRIPE_WEBHOOK_SECRETS to it and start again."
         )
-    return RealStripe(key, secret)
+    return StripeAccount(key, secret)
 
 
-def _welcome(ports: Ports, token: str, real: RealStripe | None) -> str:
-    cards = "Stripe's own test cards" if real else "4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined"
+def _welcome(ports: Ports, token: str, account: StripeAccount | None) -> str:
+    shop = ports.url("shop")
+    cards = (
+        "with Stripe's test cards" if account else "with card 4242 4242 4242 4242; card 4000 0000 0000 0002 is declined"
+    )
+    last_port = ports["notifications"]
+    stripe = "in the dashboard of your account" if account else f"{ports.url('stripe')}/_control/state"
     return f"""
 Clozit Payments is running. {NOTICE}
 
-  Shop      {ports.url("shop")}         {cards}
-  E-mails   {ports.url("shop")}/mail
-  Orders    {ports.url("shop")}/operator#token={token}
-            curl -H 'Authorization: Bearer {token}' {ports.url("orders")}/orders
-  Stripe    {"your account" if real else ports.url("stripe") + "/_control/state"}
-  APIs      {ports.url("checkout")}/openapi.json (and on ports {ports.of("webhooks")} to {ports.of("notifications")})
+  Buy something      {shop}
+                     {cards}
+  Read the e-mails   {shop}/mail
+  Ship and refund    {shop}/operator#token={token}
+  List the orders    curl -H 'Authorization: Bearer {token}' {ports.url("orders")}/orders
+  See Stripe's side  {stripe}
+  Read the APIs      {ports.url("checkout")}/openapi.json, also on ports {ports["webhooks"]} to {last_port}
 
-Ctrl-C stops it."""
+Press Ctrl-C to stop."""
 
 
 if __name__ == "__main__":

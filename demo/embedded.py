@@ -1,18 +1,18 @@
-"""The whole system in one process: every service's web and worker, an SQLite file each, the bus in memory."""
+"""The embedded system: all services in one process, each with an SQLite file, with a broker in memory."""
 
 import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from json import loads
 from pathlib import Path
 from typing import Any
 
 import checkout.app
-import checkout.catalogue
+import checkout.catalog
 import checkout.config
 import checkout.models
 import checkout.worker
@@ -27,7 +27,7 @@ import notifications.models
 import notifications.worker
 import orders.app
 import orders.config
-import orders.models
+import orders.models.chains
 import orders.worker
 import webhooks.app
 import webhooks.config
@@ -39,56 +39,56 @@ from events.observability.logging import configure_logging
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
-CATALOGUE = Path(__file__).parent.parent / "deploy" / "catalogue.json"
-BROKER = "memory://"
+CATALOG = Path(__file__).parent.parent / "deploy" / "catalog.json"
+BROKER_URL = "memory://"
+STRIPE_API_BASE = "https://api.stripe.com"
 SHIPPING_COUNTRIES = ("DE", "AT", "CH", "FR", "GB", "JP", "US")
-ABANDONED_AFTER = timedelta(seconds=2)  # a demo's visitor does not wait an hour for the reminder
+ABANDONED_CART_DELAY = timedelta(seconds=2)  # short enough to watch in a demo; an hour in production
 
 
 @dataclass(frozen=True)
-class RealStripe:
-    """One's own Stripe account in place of the fake: a test key, and the secret that `stripe listen` prints."""
+class StripeAccount:
+    """A real Stripe account instead of the fake: a test key, and the secret that `stripe listen` prints."""
 
     api_key: str
     webhook_secret: str
 
 
 @contextmanager
-def running(folder: Path, ports: Ports, real: RealStripe | None = None) -> Iterator[System]:
-    """The system, up within the block. State is kept in `folder`."""
+def embedded_system(folder: Path, ports: Ports, account: StripeAccount | None = None) -> Iterator[System]:
+    """Run the system within the block, with its databases in `folder`. Without an account, it uses the fake Stripe."""
     with ExitStack() as stack:
-        mailbox = Mailbox(port=ports.smtp)
+        mailbox = Mailbox(port=ports["smtp"])
         mailbox.start()
         stack.callback(mailbox.stop)
-        secret = real.webhook_secret if real else f"whsec_{secrets.token_hex(16)}"
+        secret = account.webhook_secret if account else f"whsec_{secrets.token_hex(16)}"
         webhooks_url = f"{ports.url('webhooks')}/webhooks/stripe"
-        stripe = FakeStripe(port=ports.stripe, webhooks=[] if real else [(webhooks_url, secret)])
-        configs = _configs(folder, ports, mailbox.port, secret, real or RealStripe("sk_test_demo", ""), stripe.url)
-        if real:
-            configs = _at_stripe(configs)
+        stripe = FakeStripe(port=ports["stripe"], webhooks=[] if account else [(webhooks_url, secret)])
+        api_key, api_base = (account.api_key, STRIPE_API_BASE) if account else ("sk_test_demo", stripe.url)
+        configs = _configs(folder, ports, mailbox.port, secret, api_key, api_base)
         databases = {name: Database(config.database_url) for name, config in configs.items() if config.database_url}
-        _prepare(databases)
+        _migrate_and_seed(databases)
         for database in databases.values():
             stack.callback(database.dispose)
         for name, app in _applications(configs, databases).items():
-            stack.enter_context(_served(app, ports.of(name)))
+            stack.enter_context(_serving(app, ports[name]))
         shop = create_shop(
             ShopConfig(
                 checkout_url=ports.url("checkout"),
                 orders_url=ports.url("orders"),
                 inventory_url=ports.url("inventory"),
                 operator_url=ports.url("orders"),
-                shipping_options=loads(CATALOGUE.read_text("utf-8"))["shipping_options"],
+                shipping_options=loads(CATALOG.read_text("utf-8"))["shipping_options"],
             ),
             mailbox,
         )
-        stack.enter_context(_served(shop, ports.of("shop")))
+        stack.enter_context(_serving(shop, ports["shop"]))
         for worker in _workers(configs, databases):
             worker.start()
             stack.callback(worker.stop)
@@ -98,10 +98,8 @@ def running(folder: Path, ports: Ports, real: RealStripe | None = None) -> Itera
         yield System(urls, configs["orders"].operator_tokens["demo"], stripe, mailbox)
 
 
-def _configs(
-    folder: Path, ports: Ports, smtp_port: int, secret: str, stripe: RealStripe, stripe_url: str
-) -> dict[str, Any]:
-    """What the environment would say, made up for one run."""
+def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: str, api_base: str) -> dict[str, Any]:
+    """Return each service's settings, with new tokens for this run."""
     operators = {"demo": secrets.token_hex(16)}
     service_token = secrets.token_hex(16)
     shop = ports.url("shop")
@@ -113,10 +111,10 @@ def _configs(
 
     def base(name: str, *, database: bool = True) -> Mapping[str, Any]:
         url = f"sqlite:///{folder / name}.db" if database else ""
-        shared = {"operator_tokens": operators, "service_token": service_token, "broker_url": BROKER}
-        return {"service": name, "port": ports.of(name), "database_url": url, "log_level": "ERROR", **shared}
+        shared = {"operator_tokens": operators, "service_token": service_token, "broker_url": BROKER_URL}
+        return {"service": name, "port": ports[name], "database_url": url, "log_level": "ERROR", **shared}
 
-    at_stripe: dict[str, Any] = {"stripe_api_key": stripe.api_key, "stripe_api_base": stripe_url}
+    at_stripe: dict[str, Any] = {"stripe_api_key": api_key, "stripe_api_base": api_base}
     return {
         "inventory": inventory.config.Config(**base("inventory"), allowed_origins=origins),
         "checkout": checkout.config.Config(
@@ -138,31 +136,23 @@ def _configs(
             mail_from="Clozit <orders@clozit.example>",
             staff_email="staff@clozit.example",
             shop_url=shop,
-            abandoned_cart_delay=ABANDONED_AFTER,
+            abandoned_cart_delay=ABANDONED_CART_DELAY,
         ),
     }
 
 
-def _at_stripe(configs: dict[str, Any]) -> dict[str, Any]:
-    base = "https://api.stripe.com"
-    return {
-        name: replace(config, stripe_api_base=base) if hasattr(config, "stripe_api_base") else config
-        for name, config in configs.items()
-    }
-
-
-def _prepare(databases: Mapping[str, Database]) -> None:
-    catalogue = loads(CATALOGUE.read_text("utf-8"))
+def _migrate_and_seed(databases: Mapping[str, Database]) -> None:
+    catalog = loads(CATALOG.read_text("utf-8"))
     chains: dict[str, Sequence[Chain]] = {
         "checkout": checkout.models.CHAINS,
-        "orders": orders.models.CHAINS,
+        "orders": orders.models.chains.CHAINS,
         "inventory": inventory.models.CHAINS,
         "notifications": notifications.models.CHAINS,
     }
     for name, database in databases.items():
         migrate(database, chains[name])
-    checkout.catalogue.seed(databases["checkout"], catalogue)
-    inventory.ledger.seed(databases["inventory"], catalogue)
+    checkout.catalog.seed(databases["checkout"], catalog)
+    inventory.ledger.seed(databases["inventory"], catalog)
 
 
 def _applications(configs: Mapping[str, Any], databases: Mapping[str, Database]) -> dict[str, Flask]:
@@ -172,8 +162,8 @@ def _applications(configs: Mapping[str, Any], databases: Mapping[str, Database])
         "orders": orders.app.create_app,
         "notifications": notifications.app.create_app,
     }
-    made = {name: create(configs[name], database=databases[name]) for name, create in with_database.items()}
-    return {**made, "webhooks": webhooks.app.create_app(configs["webhooks"])}
+    apps = {name: create(configs[name], database=databases[name]) for name, create in with_database.items()}
+    return {**apps, "webhooks": webhooks.app.create_app(configs["webhooks"])}
 
 
 def _workers(configs: Mapping[str, Common], databases: Mapping[str, Database]) -> list[Worker]:
@@ -188,11 +178,11 @@ def _workers(configs: Mapping[str, Common], databases: Mapping[str, Database]) -
 
 class _Quiet(WSGIRequestHandler):
     def log(self, *_args: Any) -> None:
-        """The services log their requests themselves."""
+        """Log nothing: the services log their requests themselves."""
 
 
 @contextmanager
-def _served(app: Flask, port: int) -> Iterator[None]:
+def _serving(app: Flask, port: int) -> Iterator[None]:
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

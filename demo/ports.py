@@ -1,4 +1,4 @@
-"""The demo's ports: the documented ones, or free ones."""
+"""The demo's ports: fixed ones for people, free ones for tests."""
 
 import os
 import socket
@@ -18,34 +18,39 @@ DEFAULTS = {
 }
 
 
-class Taken(Exception):  # noqa: N818 - what the ports are
-    """Ports that somebody else listens on."""
+class PortsInUseError(Exception):
+    """Ports on which other programs listen."""
 
-    def __init__(self, names: Mapping[str, int]) -> None:
-        self.names = names
-        listed = ", ".join(f"{port} ({name})" for name, port in names.items())
-        hints = " ".join(f"DEMO_{name.upper()}_PORT=…" for name in names)
-        super().__init__(f"already in use on this machine: port {listed}. Stop what listens there, or set {hints}")
+    def __init__(self, ports: Mapping[str, int]) -> None:
+        self.ports = ports
+        listed = ", ".join(f"{port} ({name})" for name, port in ports.items())
+        variables = " ".join(f"DEMO_{name.upper()}_PORT=…" for name in ports)
+        super().__init__(f"These ports are in use: {listed}. Stop the programs that use them, or set {variables}")
 
 
 @dataclass(frozen=True)
 class Ports:
+    """Port numbers by name: one for each service, and for shop, stripe and smtp."""
+
     numbers: Mapping[str, int]
 
     @classmethod
-    def documented(cls) -> "Ports":
-        """8000 and its neighbours, or as DEMO_<NAME>_PORT says. Raises `Taken` naming every port that is not free."""
-        wanted = {name: _wanted(name, port) for name, port in DEFAULTS.items()}
-        if len(set(wanted.values())) < len(wanted):
-            raise ValueError("two of the demo's ports are the same: look at DEMO_…_PORT")
-        taken = {name: port for name, port in wanted.items() if not _is_free(port)}
-        if taken:
-            raise Taken(taken)
-        return cls(wanted)
+    def from_environment(cls) -> "Ports":
+        """Return the documented ports, or those of the variables DEMO_<NAME>_PORT.
+
+        Raise `ValueError` for a number that is not valid, and `PortsInUseError` with all ports that are in use.
+        """
+        numbers = {name: _read_port(name, port) for name, port in DEFAULTS.items()}
+        if len(set(numbers.values())) < len(numbers):
+            raise ValueError("Two of the demo's ports are the same. Check the DEMO_…_PORT variables.")
+        in_use = {name: port for name, port in numbers.items() if not _is_free(port)}
+        if in_use:
+            raise PortsInUseError(in_use)
+        return cls(numbers)
 
     @classmethod
-    def free(cls) -> "Ports":
-        """Any free ones, all different."""
+    def find_free(cls) -> "Ports":
+        """Return free ports, all different."""
         sockets = [socket.socket() for _ in DEFAULTS]
         try:
             for each in sockets:
@@ -55,27 +60,20 @@ class Ports:
             for each in sockets:
                 each.close()
 
-    def of(self, name: str) -> int:
+    def __getitem__(self, name: str) -> int:
         return self.numbers[name]
 
     def url(self, name: str) -> str:
-        return f"http://{HOST}:{self.of(name)}"
-
-    @property
-    def stripe(self) -> int:
-        return self.of("stripe")
-
-    @property
-    def smtp(self) -> int:
-        return self.of("smtp")
+        """Return the URL of a service or of the shop."""
+        return f"http://{HOST}:{self[name]}"
 
 
-def _wanted(name: str, port: int) -> int:
+def _read_port(name: str, default: int) -> int:
     variable = f"DEMO_{name.upper()}_PORT"
-    given = os.environ.get(variable, str(port))
-    if not given.isdecimal() or not 0 < int(given) < 65536:
-        raise ValueError(f"{variable}={given} is not a port: give a number from 1 to 65535")
-    return int(given)
+    value = os.environ.get(variable, str(default))
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise ValueError(f"{variable}={value} is not a port. Set a number from 1 to 65535.")
+    return int(value)
 
 
 def _is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-# The demo's fake Stripe and shop; not for production. See Dockerfile for private indexes.
+# The demo's fake Stripe and shop. Not for production. For private package indexes, see deploy/Dockerfile.
 ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE}
 ENV PIP_CONFIG_FILE=/run/secrets/pip_conf PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -8,7 +8,7 @@ RUN --mount=type=secret,id=pip_conf --mount=type=secret,id=ca \
     useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin clozit && python -m venv --without-pip /app && \
     python -m pip --python /app/bin/python install --quiet --no-cache-dir --require-hashes --only-binary :all: \
     -r demo/requirements.txt
-COPY deploy/catalogue.json deploy/
+COPY deploy/catalog.json deploy/
 COPY demo demo
 ARG VERSION=dev
 ARG REVISION=unknown

@@ -1,8 +1,8 @@
-"""`make secrets`: the composed system's secrets, each in a file of its own under .secrets/.
+"""The generator behind `make secrets`: one file in .secrets/ for each secret of the composed system.
 
-What is there stays, so that running it again after an upgrade adds only what is new. Delete a file, and the service's
-others made from it, to have it made anew (docs/operations.md says how to roll each). Stripe's own are taken from
-STRIPE_API_KEY and STRIPE_WEBHOOK_SECRETS; without them keys for the demo's fake Stripe are made.
+Existing files stay, so a second run after an upgrade adds only new secrets. To replace a secret, delete its file and
+the files that were made from it (docs/operations.md, "Rotate secrets"). Stripe's secrets come from STRIPE_API_KEY and
+STRIPE_WEBHOOK_SECRETS. Without them the files have keys for the demo's fake Stripe.
 """
 
 import base64
@@ -20,6 +20,7 @@ TAGS = {"admin": ["administrator"], "prometheus": ["monitoring"]}
 
 
 def main() -> None:
+    """Write the missing files."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     keep("postgres_password", token)
     for service in WITH_DATABASE:
@@ -38,7 +39,10 @@ def main() -> None:
 
 
 def keep(name: str, make: Callable[[], str]) -> str:
-    """The secret of this name, made if it is not there. Containers read it as another user, hence 0644 in 0700."""
+    """Return the secret of this name, and make it if its file is missing.
+
+    The file has mode 0644 because containers read it as another user. The folder has mode 0700.
+    """
     file = FOLDER / name
     if not file.exists():
         file.write_text(make())
@@ -48,11 +52,12 @@ def keep(name: str, make: Callable[[], str]) -> str:
 
 
 def token() -> str:
+    """Return 192 random bits as text."""
     return secrets.token_urlsafe(24)
 
 
 def definitions(users: dict[str, dict[str, str]], passwords: dict[str, str]) -> dict[str, object]:
-    """What RabbitMQ loads at its start: https://www.rabbitmq.com/docs/definitions"""
+    """Return the definitions that RabbitMQ loads at start: https://www.rabbitmq.com/docs/definitions"""
     return {
         "vhosts": [{"name": "/"}],
         "users": [
@@ -69,7 +74,7 @@ def definitions(users: dict[str, dict[str, str]], passwords: dict[str, str]) -> 
 
 
 def password_hash(password: str) -> str:
-    """https://www.rabbitmq.com/docs/passwords#computing-password-hash"""
+    """Return RabbitMQ's salted hash: https://www.rabbitmq.com/docs/passwords#computing-password-hash"""
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 

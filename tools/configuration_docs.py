@@ -1,4 +1,7 @@
-"""Writes configuration.md: every setting that the services read, with its type and default, taken from their code."""
+"""Generator of docs/configuration.md: every setting that the services read, with its default; run by `make docs`.
+
+Names and defaults come from the services' own `load`, descriptions from `ABOUT`.
+"""
 
 import importlib
 import os
@@ -26,69 +29,70 @@ SECRETS = (
 )
 
 ABOUT: Mapping[str, str] = {
-    "PORT": "Where the web process listens, on all addresses.",
-    "HEALTH_PORT": "Where a worker answers /healthz, /readyz and /metrics; 0: nowhere.",
-    "LOG_LEVEL": "DEBUG (every request), INFO, WARNING or ERROR; logs are JSON on standard error.",
-    "BROKER_URL": "`amqp://user:password@host:5672/%2F`, or `amqps://`; several nodes separated by `;`.",
-    "DECLARE_TOPOLOGY": "Declare exchanges, queues and bindings; `false` where `webhooks declare-topology` does it.",
-    "DATABASE_URL": "`postgresql://user:password@host/name`; `sqlite:///file` to try things out.",
-    "OPERATOR_TOKENS": "Who may use the operators' routes: `name:token,name:token`, 16 characters or more each.",
-    "SERVICE_TOKEN": "What checkout and inventory know each other by; 16 characters or more.",
-    "STRIPE_API_KEY": "Stripe's secret key. webhooks needs it for `backfill` alone: leave it out of the web process.",
-    "STRIPE_API_BASE": "Another Stripe: the fake one.",
-    "STRIPE_WEBHOOK_SECRETS": "The endpoint's signing secrets, `whsec_…`; two during a roll, separated by a comma.",
-    "LIVEMODE": "Which of Stripe's modes this installation belongs to; events of the other are refused.",
+    "PORT": "The port of the web process. It listens on all interfaces.",
+    "HEALTH_PORT": "The port of a worker's `/healthz`, `/readyz` and `/metrics`. 0 turns them off.",
+    "LOG_LEVEL": "`DEBUG` (logs every request), `INFO`, `WARNING` or `ERROR`. Logs are JSON on standard error.",
+    "BROKER_URL": "`amqp://user:password@host:5672/%2F` or `amqps://…`. Separate the nodes of a cluster by `;`.",
+    "DECLARE_TOPOLOGY": "Declare the bus at start. `false`: only `webhooks declare-topology` declares it.",
+    "DATABASE_URL": "`postgresql://user:password@host/name`, or `sqlite:///file` to try the service.",
+    "OPERATOR_TOKENS": "The tokens for operator routes: `name:token,name:token`. Each has at least 16 characters.",
+    "SERVICE_TOKEN": "The token that checkout sends to inventory. At least 16 characters, the same in both services.",
+    "STRIPE_API_KEY": "Stripe's secret key. In webhooks only `backfill` needs it: keep it from the web process.",
+    "STRIPE_API_BASE": "The base URL of Stripe's API. Set it to use the fake Stripe.",
+    "STRIPE_WEBHOOK_SECRETS": "The endpoint's signing secrets, `whsec_…`, separated by commas. Two during a rotation.",
+    "LIVEMODE": "`true` for Stripe's live mode, `false` for test mode. Events of the other mode are refused.",
     "INVENTORY_URL": "The inventory service, as checkout reaches it.",
-    "SHOP_URL": "The storefront: its origin may call and be returned to; mails link to it.",
-    "ALLOWED_ORIGINS": "More origins that may call from a browser, and be returned to, separated by commas.",
-    "AUTOMATIC_TAX": "Let Stripe Tax calculate. Otherwise the products' fixed tax rates are used, where they have any.",
-    "CHECKOUT_SESSION_MINUTES": "How long a customer may take to pay: 30 to 1440.",
-    "RESERVATION_GRACE_MINUTES": "How much longer the stock is held, for late webhooks.",
-    "DEFAULT_CURRENCY": "For carts that name none.",
-    "MAX_QUANTITY": "Pieces of one line.",
-    "MAX_LINES": "Lines of one cart.",
-    "ALLOW_PROMOTION_CODES": "Take Stripe's promotion codes on the payment page; excludes our own discount there.",
-    "SHIPPING_COUNTRIES": "Ask for an address in one of these, `DE,AT`; empty: none is asked for.",
+    "SHOP_URL": "The shop's frontend. In checkout, browsers may call from it and return to it. E-mails link to it.",
+    "ALLOWED_ORIGINS": "More origins, separated by commas, that browsers may call from and (checkout) return to.",
+    "AUTOMATIC_TAX": "Let Stripe Tax calculate taxes. `false`: the products' own tax rates apply, if they have any.",
+    "CHECKOUT_SESSION_MINUTES": "Minutes that a customer has for paying: 30 to 1440.",
+    "RESERVATION_GRACE_MINUTES": "Minutes that the stock stays reserved after the session's end, for late webhooks.",
+    "DEFAULT_CURRENCY": "The currency of carts that name none.",
+    "MAX_QUANTITY": "The maximum quantity of one line.",
+    "MAX_LINES": "The maximum number of lines in a cart.",
+    "ALLOW_PROMOTION_CODES": "Let customers enter Stripe's promotion codes. Not for carts with a discount of the shop.",
+    "SHIPPING_COUNTRIES": "Ask for a shipping address in one of these countries: `DE,AT`. Empty: do not ask.",
     "COLLECT_PHONE": "Ask for a phone number.",
-    "BILLING_ADDRESS": "`auto` or `required`.",
-    "REQUIRE_TERMS_OF_SERVICE": "Ask for consent to the terms that are set in Stripe's dashboard.",
-    "CONSENT_PROMOTIONS": "Ask whether reminders and offers may be sent.",
-    "REVIEW_AUTO_REFUND": "Reasons of a review for which the money goes back without a person, separated by commas.",
-    "LOW_STOCK_THRESHOLD": "Tell staff when so few of a sku are available; 0: never.",
+    "BILLING_ADDRESS": "`required` asks every customer for it; `auto` only if the payment needs it.",
+    "REQUIRE_TERMS_OF_SERVICE": "Require consent to the terms of service that are set in Stripe's dashboard.",
+    "CONSENT_PROMOTIONS": "Ask for consent to promotional e-mails.",
+    "REVIEW_AUTO_REFUND": "Review reasons that are refunded without an operator, separated by commas.",
+    "LOW_STOCK_THRESHOLD": "Notify staff when no more than this many of a sku are available. 0 turns it off.",
     "SMTP_URL": "`smtp://` or `smtps://user:password@host:port?starttls=auto|require|never`.",
-    "MAIL_FROM": "`Name <address>` or an address.",
-    "STAFF_EMAIL": "Where mails for the staff go.",
-    "STAFF_LOCALE": "Their language: en, de, fr or ja.",
-    "STAFF_DIGEST": "`off`, `HH:MM` (daily, UTC) or `2h`: collect the staff's mails into one.",
-    "STAFF_ORDER_URL": "Where staff see an order, `{order_id}` in it.",
-    "SHOP_NAME": "As mails name the shop.",
+    "MAIL_FROM": "The sender: `Name <address>` or an address.",
+    "STAFF_EMAIL": "The recipient of staff e-mails.",
+    "STAFF_LOCALE": "The language of staff e-mails: `en`, `de`, `fr` or `ja`. Empty: English.",
+    "STAFF_DIGEST": "Collect staff e-mails into one: `HH:MM` (daily, UTC) or an interval such as `2h`; or `off`.",
+    "STAFF_ORDER_URL": "Where staff see an order, with `{order_id}` in the URL. Staff e-mails link to it.",
+    "SHOP_NAME": "The shop's name in e-mails.",
     "TEMPLATES_DIR": "A folder with the shop's own templates and texts (services/notifications/README.md).",
-    "ABANDONED_CART_DELAY": "Seconds until an abandoned cart's reminder goes out.",
+    "ABANDONED_CART_DELAY": "Seconds from the session's end to the abandoned-cart e-mail.",
 }
 
 
 def page() -> str:
+    """Return the page as Markdown."""
     return "\n".join(_lines()) + "\n"
 
 
 def _lines() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Each process reads its settings once, from the environment. A start with missing or bad ones names all of"
-    yield "them and exits 2. `NAME_FILE` may name a file that holds the value of `NAME`; secrets (†) are best given so."
-    yield "Besides, `OTEL_EXPORTER_OTLP_ENDPOINT` turns traces on, with the other variables that OpenTelemetry knows."
+    yield "Each process reads its settings from the environment, once at start. If some are missing or invalid, it"
+    yield "names all of them and exits 2. `NAME_FILE` can name a file that has the value of `NAME`; use it for secrets"
+    yield "(†). `OTEL_EXPORTER_OTLP_ENDPOINT` turns traces on. OpenTelemetry's other variables work as well."
     for service in SERVICES:
         yield ""
         yield f"## {service}"
         yield ""
-        yield "| variable | default | |"
+        yield "| variable | default | meaning |"
         yield "|---|---|---|"
         for name, field in settings(service).items():
             yield f"| `{name}`{' †' if name in SECRETS else ''} | {_default(field)} | {ABOUT[name]} |"
 
 
 def settings(service: str) -> dict[str, marshmallow.fields.Field[Any] | None]:
-    """What the service's configuration asks its environment for, in its order."""
+    """Return the settings that the service reads, in its order. A required setting has no field."""
     asked: list[config._Environment] = []
 
     class Recording(config._Environment):
@@ -99,7 +103,7 @@ def settings(service: str) -> dict[str, marshmallow.fields.Field[Any] | None]:
     with patch.object(config, "_Environment", Recording), patch.dict(os.environ, clear=True):
         try:
             importlib.import_module(f"{service}.config").load()
-        except ConfigError as error:  # of course: nothing is set
+        except ConfigError as error:  # expected: nothing is set
             missing = error.problems
     [environment] = asked
     return {name: environment._fields.get(name) for name in {**environment._fields, **missing}}
@@ -108,7 +112,7 @@ def settings(service: str) -> dict[str, marshmallow.fields.Field[Any] | None]:
 def _default(field: marshmallow.fields.Field[Any] | None) -> str:
     value = marshmallow.missing if field is None else field.load_default
     if value is marshmallow.missing:
-        return "**needed**"
+        return "**required**"
     if isinstance(value, timedelta):
         value = int(value.total_seconds())
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""python -m tools.dev SERVICE: one service on private servers, restarted when its code changes.
+"""The launcher behind `make dev`: runs one service on private servers and restarts it when its code changes.
 
-Web and worker run as processes of their own. PostgreSQL and RabbitMQ are started for this run alone. Where one of them
-is missing, SQLite or a bus in memory replaces it. Stripe and the mail server are the demo's fakes. A setting from the
+Web and worker run as separate processes. PostgreSQL and RabbitMQ are started for this run only. If one of them is
+missing, SQLite or a broker in memory replaces it. Stripe and the mail server are the demo's fakes. A setting from the
 environment takes precedence, so `DATABASE_URL=… make dev SERVICE=orders` keeps its data.
 """
 
@@ -22,19 +22,20 @@ from events.testing.servers import Server, Unavailable, free_port, private_postg
 from events.testing.servers.watchdog import watch as kill_if_orphaned
 from watchfiles import watch
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import DEFAULTS
 from demo.shop.mailbox import Mailbox
 
 ROOT = Path(__file__).parents[1]
-CATALOG = ROOT / "deploy" / "catalogue.json"
+CATALOG = ROOT / "deploy" / "catalog.json"
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
-SEEDED = ("checkout", "inventory")  # have a command that loads the catalog
-PAID = ("checkout", "webhooks", "orders")  # know Stripe
-READY_WITHIN = 60.0  # seconds; a start takes two
-STOP_WITHIN = 15.0  # seconds; a worker ends within 10
+SEEDED = ("checkout", "inventory")  # services with the command `seed`, which loads the catalog
+CALLS_STRIPE = ("checkout", "webhooks", "orders")  # services with the setting STRIPE_API_BASE
+HEALTH_SETTINGS = ("PORT", "HEALTH_PORT")  # the ports on which web and worker answer /readyz
+READY_TIMEOUT_S = 60.0  # a start takes two seconds
+STOP_TIMEOUT_S = 15.0  # a worker stops within 10 seconds
 WEBHOOK_SECRET = "whsec_of_development"
-SETTINGS = {  # the same in every run, so that two services started in two terminals accept each other
+SETTINGS = {  # the same in every run, so that services in two terminals accept each other
     "LOG_LEVEL": "INFO",
     "OPERATOR_TOKENS": "dev:operator-token-of-dev",
     "SERVICE_TOKEN": "service-token-of-dev",
@@ -49,35 +50,36 @@ SETTINGS = {  # the same in every run, so that two services started in two termi
 
 
 class Processes:
-    """The service's web and worker, started and stopped together, in an environment that stays the same."""
+    """The service's web process and worker, which are started and stopped together."""
 
     def __init__(self, service: str, environment: Mapping[str, str], folder: Path) -> None:
         self._service, self._environment, self._folder = service, environment, folder
         self._commands = ("web",) if service == "webhooks" else ("web", "worker")
-        self.ports = ("PORT", "METRICS_PORT")[: len(self._commands)]  # where each answers /readyz
+        self.ports = HEALTH_SETTINGS[: len(self._commands)]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._watched = ExitStack()
 
     def prepare(self) -> None:
-        """Migrate and seed the database. Raises `CalledProcessError`; the command's output names the reason."""
+        """Migrate and seed the database. Raises `CalledProcessError`; the output of the command has the reason."""
         if self._service != "webhooks":
             subprocess.run(self._command("migrate"), env=self._environment, check=True)
         if self._service in SEEDED:
             subprocess.run(self._command("seed", str(CATALOG)), env=self._environment, check=True)
 
     def start(self) -> None:
-        """Start both in sessions of their own: Ctrl-C reaches this process alone, which then stops them."""
+        """Start both, each in its own session: Ctrl-C then reaches only this process, which stops them."""
         for name in self._commands:
             process = subprocess.Popen(self._command(name), env=self._environment, start_new_session=True)
             self._watched.enter_context(kill_if_orphaned("process", str(process.pid), str(self._folder)))
             self._running[name] = process
 
     def stop(self) -> None:
+        """Stop both and wait for them; kill them after `STOP_TIMEOUT_S`."""
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
             try:
-                process.wait(STOP_WITHIN)
+                process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -85,7 +87,7 @@ class Processes:
         self._watched.close()
 
     def take_ended(self) -> Mapping[str, int]:
-        """Return the exit status of each process that ended by itself since the last call."""
+        """Return the exit status of each process that ended since the last call."""
         ended = {name: status for name, process in self._running.items() if (status := process.poll()) is not None}
         for name in ended:
             del self._running[name]
@@ -96,13 +98,14 @@ class Processes:
 
 
 class Session:
-    """One run: reports what the processes do, and restarts them after a change until `stop` is set."""
+    """One run: prints what the processes do, and restarts them after a change until `stop` is set."""
 
     def __init__(self, processes: Processes, urls: Sequence[str], mailbox: Mailbox, stop: threading.Event) -> None:
         self._processes, self._urls, self._mailbox, self._stop = processes, urls, mailbox, stop
         self._mails = 0
 
     def run(self, folders: Sequence[Path]) -> None:
+        """Start the processes, and restart them when a file in one of the folders changes."""
         self._start(prepare=True)
         for changes in watch(*folders, stop_event=self._stop, yield_on_timeout=True, rust_timeout=500):
             self._report()
@@ -118,11 +121,11 @@ class Session:
             if prepare:
                 self._processes.prepare()
         except subprocess.CalledProcessError as error:
-            click.echo(f"{' '.join(error.cmd[1:4])} failed. Save a correction to try again.", err=True)
+            click.echo(f"{' '.join(error.cmd[1:4])} failed. Correct the code and save it to try again.", err=True)
             return
         self._processes.start()
         try:
-            wait_until(lambda: self._stop.is_set() or self._report() or self._is_ready(), READY_WITHIN, "/readyz")
+            wait_until(lambda: self._stop.is_set() or self._report() or self._is_ready(), READY_TIMEOUT_S, "/readyz")
         except TimeoutError as error:
             click.echo(f"Not ready: {error}", err=True)
         else:
@@ -136,14 +139,17 @@ class Session:
             return False
 
     def _report(self) -> bool:
-        """Print what happened since the last report; return whether a process ended."""
+        """Print new e-mails and ended processes; return True if a process ended."""
         mails = self._mailbox.messages
         for mail in mails[self._mails :]:
-            click.echo(f"Mail to {', '.join(mail.to)}: {mail.subject}")
+            click.echo(f"E-mail to {', '.join(mail.to)}: {mail.subject}")
         self._mails = len(mails)
         ended = self._processes.take_ended()
         for name, status in ended.items():
-            click.echo(f"The {name} process ended with status {status}. Save a correction to restart it.", err=True)
+            click.echo(
+                f"The {name} process ended with status {status}. Correct the code and save it to restart the process.",
+                err=True,
+            )
         return bool(ended)
 
 
@@ -173,12 +179,12 @@ def main(service: str) -> None:
 
 @contextmanager
 def _environment(service: str, folder: Path, mailbox: Mailbox) -> Iterator[Mapping[str, str]]:
-    """Yield the service's environment; the servers that it names run within the block."""
+    """Provide the service's environment. Its servers run until the end of the block."""
     with ExitStack() as stack:
         made = {
             **SETTINGS,
             "PORT": str(DEFAULTS[service]),
-            "METRICS_PORT": str(free_port()),
+            "HEALTH_PORT": str(free_port()),
             "SMTP_URL": f"smtp://127.0.0.1:{mailbox.port}",
         }
         made |= os.environ
@@ -186,7 +192,7 @@ def _environment(service: str, folder: Path, mailbox: Mailbox) -> Iterator[Mappi
             made["BROKER_URL"] = _server(stack, private_rabbitmq, "memory://")
         if "DATABASE_URL" not in made and service != "webhooks":
             made["DATABASE_URL"] = _server(stack, private_postgres, f"sqlite:///{folder / service}.db")
-        if "STRIPE_API_BASE" not in made and service in PAID:
+        if "STRIPE_API_BASE" not in made and service in CALLS_STRIPE:
             webhooks = [(f"http://127.0.0.1:{made['PORT']}/webhooks/stripe", WEBHOOK_SECRET)]
             stripe = stack.enter_context(FakeStripe(webhooks=webhooks if service == "webhooks" else []))
             made["STRIPE_API_BASE"] = stripe.url
@@ -194,7 +200,7 @@ def _environment(service: str, folder: Path, mailbox: Mailbox) -> Iterator[Mappi
 
 
 def _server(stack: ExitStack, private: Callable[[], AbstractContextManager[Server]], otherwise: str) -> str:
-    """Return the URL of a private server that runs until the stack closes, or `otherwise` where there is none."""
+    """Return the URL of a private server that runs until the stack closes, or `otherwise` without such a server."""
     try:
         return stack.enter_context(private()).url
     except Unavailable as reason:

@@ -13,7 +13,7 @@ from events.messaging import publisher
 from events.messaging.publisher import Publisher
 from events.observability.logging import configure_logging
 from events.testing.waiting import wait_until
-from webhooks.verification import enveloped
+from webhooks.verification import parse_event
 
 from bench.posts import numbered
 from bench.purchases import COMPLETED, templates
@@ -23,7 +23,7 @@ def main(count: int) -> None:
     """Publish `count` events and print the figures. Raises `PublishUnconfirmedError` if one is not confirmed."""
     configure_logging("bench", "WARNING")
     template = templates()[COMPLETED]
-    events = [enveloped(numbered(template, number)) for number in range(count)]
+    events = [parse_event(numbered(template, number)) for number in range(count)]
     publishing = publisher.connect(os.environ["BROKER_URL"])
     wait_until(lambda: _is_ready(publishing), what="the publisher")
     window = threading.Semaphore(publisher.WINDOW_SIZE)

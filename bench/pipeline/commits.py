@@ -33,9 +33,9 @@ def count_effects(system: System) -> Mapping[str, int]:
         "orders paid": _number(
             system, "orders", "SELECT count(*) FROM orders WHERE status = 'paid' AND NOT needs_review"
         ),
-        "payments": _number(system, "orders", "SELECT count(*) FROM payments WHERE state = 'succeeded'"),
+        "payments": _number(system, "orders", "SELECT count(*) FROM payments WHERE status = 'succeeded'"),
         "sales": _number(system, "inventory", "SELECT count(*) FROM movements WHERE kind = 'sale'"),
-        "checkouts complete": _number(system, "checkout", "SELECT count(*) FROM checkout WHERE status = 'complete'"),
+        "checkouts complete": _number(system, "checkout", "SELECT count(*) FROM checkouts WHERE status = 'complete'"),
         "mails": system.mails(),
     }
 

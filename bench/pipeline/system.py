@@ -18,7 +18,7 @@ from events.messaging import outbox
 from events.testing.ports import free_port
 from inventory import models as inventory
 from notifications import models as notifications
-from orders import models as orders
+from orders.models import chains as orders
 from sqlalchemy import insert
 
 from bench.processes import MeasuredProcess, running
@@ -102,7 +102,9 @@ class System:
 
     def _fill_stock(self) -> None:
         with psycopg.connect(self.urls["inventory"]) as connection:
-            connection.execute("INSERT INTO stock (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, STOCK_PIECES))
+            connection.execute(
+                "INSERT INTO stock_items (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, STOCK_PIECES)
+            )
 
     def start_checkouts(self, first: int, count: int) -> None:
         """Write open checkouts with their outbox events and reservations, as for customers on Stripe's page."""
@@ -126,7 +128,7 @@ class System:
             lines = [{"checkout_id": checkout_id(n), "sku": SKU, "quantity": QUANTITY, "missing": 0} for n in numbers]
             session.execute(insert(inventory.Reservation), held)
             session.execute(insert(inventory.ReservationLine), lines)
-            stock = session.get_one(inventory.Stock, SKU)
+            stock = session.get_one(inventory.StockItem, SKU)
             stock.reserved += QUANTITY * count
         database.dispose()
 

@@ -1,4 +1,4 @@
-"""`python -m demo.fake_stripe`: the fake on its own, until interrupted."""
+"""The fake Stripe as a process: `python -m demo.fake_stripe` serves until it is interrupted."""
 
 import contextlib
 from typing import TextIO
@@ -11,11 +11,11 @@ from .server import FakeStripe
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=12111, show_default=True)
-@click.option("--public-url", envvar="PUBLIC_URL", help="How browsers reach it, where that is not http://HOST:PORT.")
-@click.option("--webhook-url", envvar="WEBHOOK_URL", help="Where it posts its events.")
-@click.option("--webhook-secret", envvar="WEBHOOK_SECRET", help="What it signs them with.")
-@click.option("--webhook-secret-file", envvar="WEBHOOK_SECRET_FILE", type=click.File(), help="The file with that.")
-@click.option("--sepa-delay", default=20.0, show_default=True, help="Seconds until a SEPA debit is settled.")
+@click.option("--public-url", envvar="PUBLIC_URL", help="The URL for browsers, if it is not http://HOST:PORT.")
+@click.option("--webhook-url", envvar="WEBHOOK_URL", help="The URL that receives the events.")
+@click.option("--webhook-secret", envvar="WEBHOOK_SECRET", help="The secret that signs the events.")
+@click.option("--webhook-secret-file", envvar="WEBHOOK_SECRET_FILE", type=click.File(), help="A file with the secret.")
+@click.option("--sepa-delay", default=20.0, show_default=True, help="Seconds until the bank settles a SEPA debit.")
 @click.option("--shop-name", default="Clozit", show_default=True)
 def main(
     host: str,
@@ -27,7 +27,7 @@ def main(
     sepa_delay: float,
     shop_name: str,
 ) -> None:
-    """A local Stripe: API, payment page and control API."""
+    """Serve a local Stripe: the API, the payment page and the control API."""
     secret = webhook_secret_file.read().strip() if webhook_secret_file else webhook_secret
     webhooks = [(webhook_url, secret)] if webhook_url and secret else []
     fake = FakeStripe(port, webhooks, sepa_delay=sepa_delay, host=host, public_url=public_url, shop_name=shop_name)

@@ -1,4 +1,4 @@
-"""One Stripe account in a sandbox: what it remembers, its clock, its events and its webhook endpoints."""
+"""One Stripe account in test mode: its objects, clock, events and webhook endpoints."""
 
 import copy
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 from .clock import Clock, Timers
 from .faults import Faults
 from .idempotency import IdempotencyKeys
-from .state import Object, Store, new_id
+from .store import Object, Store, new_id
 from .webhooks import Endpoint, Webhooks
 
 API_VERSION = "2026-10-28.endive"
@@ -19,38 +19,42 @@ API_VERSION = "2026-10-28.endive"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
+    """The settings of a fake account. All times are in seconds."""
+
     shop_name: str = "Clozit"
     webhooks: Sequence[tuple[str, str]] = ()  # (URL, signing secret)
-    webhook_backoff: Sequence[float] = (1, 2, 4, 8, 16, 32)  # seconds; the last one repeats
+    webhook_backoff: Sequence[float] = (1, 2, 4, 8, 16, 32)  # the last delay repeats
     webhook_timeout: float = 10.0
-    sepa_delay: float = 20.0  # days at Stripe; short enough to watch in a demo
+    sepa_delay: float = 20.0  # until the bank answers a debit: days at Stripe, short enough to watch in a demo
     followup_delay: float = 1.0  # until balance transactions, bank references and disputes appear
-    redirect_wait: float = 10.0  # how long Checkout holds the customer for the webhook's answer
+    redirect_wait: float = 10.0  # the longest time that Checkout waits for the webhook's answer before it redirects
     time_source: Callable[[], float] = field(default=time.time)
 
 
 @dataclass(frozen=True)
 class Cause:
-    """The API request that an event names, if one caused it."""
+    """The API request that an event names as its cause."""
 
     request_id: str | None = None
     idempotency_key: str | None = None
 
 
-AUTOMATIC = Cause()
+AUTOMATIC = Cause()  # no API request: the time, the bank or the dashboard caused the event
 
 
 class Account:
+    """A fake account: its objects, and the timers, faults and webhooks that act on them."""
+
     def __init__(self, config: Config, base_url: str) -> None:
         self.config = config
-        self.base_url = base_url  # where customers' browsers reach the hosted pages
+        self.base_url = base_url  # for links to the hosted pages
         self.store = Store()
         self.clock = Clock(config.time_source)
         self.timers = Timers(self.clock)
         self.faults = Faults()
         self.idempotency = IdempotencyKeys()
-        self.refund_starts: deque[str] = deque()  # statuses that the next refunds begin with, if not the usual one
-        self.stopping = threading.Event()  # ends the waits of the fault api_timeout
+        self.next_refund_statuses: deque[str] = deque()  # first statuses of the next refunds, instead of the usual one
+        self.stopping = threading.Event()  # ends the waits of the fault `api_timeout`
         self.webhooks = Webhooks(
             store=self.store,
             timers=self.timers,
@@ -61,18 +65,21 @@ class Account:
         )
 
     def start(self) -> None:
+        """Start the timers."""
         self.timers.start()
 
     def stop(self) -> None:
+        """Stop timers and webhooks, and end requests that a fault delays."""
         self.stopping.set()
         self.timers.stop()
         self.webhooks.stop()
 
     def now(self) -> int:
+        """Return the account's time as a Unix timestamp."""
         return self.clock.timestamp()
 
-    def later(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Do this after a while, holding the store's lock."""
+    def schedule(self, seconds: float, action: Callable[[], Any]) -> None:
+        """Run the action after this time, with the store's lock."""
 
         def locked() -> None:
             with self.store.lock:
@@ -81,12 +88,12 @@ class Account:
         self.timers.after(seconds, locked)
 
     def emit(self, type_: str, obj: Object, previous: Object | None = None, cause: Cause = AUTOMATIC) -> Object | None:
-        """Make the event and send it; None where a fault says that it is never made."""
-        if self.faults.take("never_made", type_):
+        """Create the event, send it to every endpoint and return it; return None if a fault prevents its creation."""
+        if self.faults.take("not_created", type_):
             return None
         event = self._event(type_, obj, previous, cause)
         self.webhooks.send(self.store.add(event))
-        if self.faults.take("twin", type_):
+        if self.faults.take("second_event", type_):
             self.webhooks.send(self.store.add({**copy.deepcopy(event), "id": new_id("evt")}))
         return event
 

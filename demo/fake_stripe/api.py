@@ -1,4 +1,4 @@
-"""The /v1 API over HTTP: keys, faults, idempotency, form encoding, errors."""
+"""The /v1 API over HTTP: API keys, faults, idempotency, form encoding and errors."""
 
 from typing import Any
 
@@ -8,14 +8,15 @@ from flask import Blueprint, Response, request
 from . import forms
 from .account import API_VERSION, Account, Cause
 from .errors import StripeError
-from .expanding import expand
+from .expansion import expand
 from .faults import Fault
 from .idempotency import Answer
 from .routes import ROUTES, Route
-from .state import new_id
+from .store import new_id
 
 
 def create_blueprint(account: Account) -> Blueprint:
+    """Return the routes of the API, including an error for unknown paths."""
     api = Blueprint("api", __name__, url_prefix="/v1")
     for number, route in enumerate(ROUTES):
         view = _view(account, route)
@@ -33,7 +34,7 @@ def _view(account: Account, route: Route) -> Any:
 
 def _unknown(_rest: str) -> Response:
     message = f"Unrecognized request URL ({request.method}: {request.path})."
-    return _respond(_failed(StripeError(message, status=404)), new_id("req", 14))
+    return _respond(_error_answer(StripeError(message, status=404)), new_id("req", 14))
 
 
 def _respond(answer: Answer, request_id: str, **headers: str) -> Response:
@@ -44,17 +45,17 @@ def _respond(answer: Answer, request_id: str, **headers: str) -> Response:
     return response
 
 
-def _failed(error: StripeError) -> Answer:
+def _error_answer(error: StripeError) -> Answer:
     return Answer(error.status, orjson.dumps(error.body(), option=orjson.OPT_INDENT_2))
 
 
-def _broken() -> Answer:
-    message = "An unknown error occurred at Stripe (a fault that was asked for)."
-    return _failed(StripeError(message, status=500, type_="api_error"))
+def _fault_answer() -> Answer:
+    message = "An unknown error occurred at Stripe (a fault that the control API queued)."
+    return _error_answer(StripeError(message, status=500, type_="api_error"))
 
 
 class _Call:
-    """One request from its arrival to its answer."""
+    """One request, from its arrival to its answer."""
 
     def __init__(self, account: Account, route: Route, object_id: str) -> None:
         self.account, self.route, self.object_id = account, route, object_id
@@ -71,7 +72,7 @@ class _Call:
             else:
                 response, fault = self._keyed(f"{api_key}:{self.key}", params)
         except StripeError as error:
-            return _respond(_failed(error), self.request_id)
+            return _respond(_error_answer(error), self.request_id)
         if fault and fault.performed:
             self._pause(fault)
         return response
@@ -82,7 +83,7 @@ class _Call:
         kept = keys.claim(key, (request.method, request.path, params), self.account.clock.now())
         fault = self._take_fault()
         if kept:
-            answer = _broken() if fault else kept
+            answer = _fault_answer() if fault else kept
             return _respond(answer, self.request_id, Idempotent_Replayed="true", **headers), fault
         keep = False
         try:
@@ -98,25 +99,25 @@ class _Call:
         return self.account.faults.take_for_call(request.method, request.path)
 
     def _answer(self, params: Any, fault: Fault | None) -> tuple[Answer, bool]:
-        """Carry the call out, with its fault; also says whether its key keeps the answer."""
+        """Run the call with its fault. Return the answer, and True if the idempotency key keeps it."""
         if fault and not fault.performed:
             self._pause(fault)
-            return _broken(), False
-        answer, keep = self._carry_out(params)
-        # A call that broke after its work was done: Stripe replays such a 500 too.
-        return (_broken(), True) if fault and fault.kind == "api_500" else (answer, keep)
+            return _fault_answer(), False
+        answer, keep = self._run(params)
+        # The call has done its work and then failed. Stripe replays such a 500 too.
+        return (_fault_answer(), True) if fault and fault.kind == "api_500" else (answer, keep)
 
-    def _carry_out(self, raw: Any) -> tuple[Answer, bool]:
-        """A refused parameter is not kept: the same key may be used again with a better one."""
+    def _run(self, raw: Any) -> tuple[Answer, bool]:
+        """Run the call. The key does not keep the error for a refused parameter, so the client can correct it."""
         cause = Cause(self.request_id, self.key)
         try:
-            params = self.route.accepts(raw, "")
+            params = self.route.params(raw, "")
             with self.account.store.lock:
-                result = self.route.act(self.account, params, self.object_id, cause)
+                result = self.route.action(self.account, params, self.object_id, cause)
                 result = expand(self.account.store, result, params.get("expand", []))
                 return Answer(200, orjson.dumps(result, option=orjson.OPT_INDENT_2)), True
         except StripeError as error:
-            return _failed(error), not error.is_refused_parameter
+            return _error_answer(error), not error.is_refused_parameter
 
     def _pause(self, fault: Fault) -> None:
         if fault.kind == "api_timeout":
@@ -124,7 +125,7 @@ class _Call:
 
 
 def _authenticate() -> str:
-    """The secret key, as a bearer token or as the user name of basic authentication."""
+    """Return the secret key: a bearer token, or the user name of basic authentication."""
     given = request.authorization
     if given is None:
         raise StripeError("You did not provide an API key.", status=401)

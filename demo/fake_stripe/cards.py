@@ -1,13 +1,15 @@
-"""Stripe's test cards, accounts and ready-made payment methods, and what comes of each (docs.stripe.com/testing)."""
+"""Stripe's test cards, bank accounts and test payment methods, with the result of each (docs.stripe.com/testing)."""
 
 from dataclasses import dataclass
 
-from .disputes import CARDS as DISPUTED
+from .disputes import DISPUTED_CARDS
 from .refunds import FAILING_CARD, SLOW_CARD
 
 
 @dataclass(frozen=True)
 class Decline:
+    """The reason for which a bank declines a payment: Stripe's codes and message."""
+
     code: str
     decline_code: str
     message: str
@@ -15,8 +17,11 @@ class Decline:
 
 VISA, MASTERCARD = "4242424242424242", "5555555555554444"
 AUTHENTICATION_REQUIRED = "4000002760003184"
-AVAILABLE_AT_ONCE = "4000000000000077"
-SUCCEEDS = {VISA, MASTERCARD, "4000056655665556", AVAILABLE_AT_ONCE, SLOW_CARD, FAILING_CARD, *DISPUTED}
+BYPASS_PENDING = "4000000000000077"
+SUCCEEDING_CARDS = {
+    *(VISA, MASTERCARD, "4000056655665556", BYPASS_PENDING, SLOW_CARD, FAILING_CARD),
+    *DISPUTED_CARDS,
+}
 DECLINES = {
     "4000000000000002": Decline("card_declined", "generic_decline", "Your card was declined."),
     "4000000000009995": Decline("card_declined", "insufficient_funds", "Your card has insufficient funds."),
@@ -24,22 +29,22 @@ DECLINES = {
     "4000000000000127": Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
 }
 NOT_A_TEST_CARD = Decline(
-    "card_declined", "test_mode_live_card", "Your card was declined. Only test cards work here; try one of those below."
+    "card_declined", "test_mode_live_card", "Your card was declined. Only the test cards listed below work here."
 )
-EFFECTS = {  # what the payment page says about each
-    VISA: "Pays.",
-    "4000000000000259": "Pays; the bank takes the money back later (fraudulent).",
-    "4000000000002685": "Pays; the bank takes the money back later (not received).",
-    "4000000000001976": "Pays; the bank inquires later.",
-    SLOW_CARD: "Pays; a refund is pending at first.",
-    FAILING_CARD: "Pays; a refund succeeds, and fails later.",
+CARD_EFFECTS = {  # as the payment page lists them
+    VISA: "The payment succeeds.",
+    "4000000000000259": "The payment succeeds. Later the bank opens a dispute (fraudulent).",
+    "4000000000002685": "The payment succeeds. Later the bank opens a dispute (product not received).",
+    "4000000000001976": "The payment succeeds. Later the bank opens an inquiry.",
+    SLOW_CARD: "The payment succeeds. A refund is pending at first.",
+    FAILING_CARD: "The payment succeeds. A refund succeeds and fails later.",
     **{number: decline.message for number, decline in DECLINES.items()},
 }
-READY_MADE = {  # the ids of payment methods, and card tokens, that stand for a number
+TEST_METHODS = {  # Stripe's fixed ids of test payment methods and card tokens, with their card numbers
     "pm_card_visa": VISA,
     "pm_card_mastercard": MASTERCARD,
     "pm_card_authenticationRequired": AUTHENTICATION_REQUIRED,
-    "pm_card_bypassPending": AVAILABLE_AT_ONCE,
+    "pm_card_bypassPending": BYPASS_PENDING,
     "pm_card_chargeDeclined": "4000000000000002",
     "pm_card_visa_chargeDeclined": "4000000000000002",
     "pm_card_createDispute": "4000000000000259",

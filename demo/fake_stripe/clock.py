@@ -1,4 +1,4 @@
-"""The fake's time, which can be moved forward, and what is to happen at a time."""
+"""The fake's clock, which tests can move forward, and its timers."""
 
 import heapq
 import itertools
@@ -11,22 +11,27 @@ _log = logging.getLogger(__name__)
 
 
 class Clock:
+    """A clock that is ahead of its source by the time that `advance` added."""
+
     def __init__(self, source: Callable[[], float] = time.time) -> None:
         self._source = source
         self._ahead = 0.0
 
     def now(self) -> float:
+        """Return the time in seconds since the epoch."""
         return self._source() + self._ahead
 
     def timestamp(self) -> int:
+        """Return the time in whole seconds since the epoch."""
         return int(self.now())
 
     def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
         self._ahead += seconds
 
 
 class Timers:
-    """Runs actions at their time on one thread; an action must be quick."""
+    """Timers that run their actions on one thread, so each action must be quick."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -37,24 +42,26 @@ class Timers:
         self._thread = threading.Thread(target=self._run, name="fake-stripe-timers", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop the thread and wait for it. Actions that are not due yet do not run."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
 
-    def at(self, when: float, action: Callable[[], object]) -> None:
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Run the action when the clock has moved forward by this time."""
+        due_at = self._clock.now() + seconds
         with self._changed:
-            heapq.heappush(self._due, (when, next(self._order), action))
+            heapq.heappush(self._due, (due_at, next(self._order), action))
             self._changed.notify()
 
-    def after(self, seconds: float, action: Callable[[], object]) -> None:
-        self.at(self._clock.now() + seconds, action)
-
     def advance(self, seconds: float) -> None:
+        """Move the clock forward and run the actions that this makes due."""
         with self._changed:
             self._clock.advance(seconds)
             self._changed.notify()
@@ -63,8 +70,8 @@ class Timers:
         while action := self._next():
             try:
                 action()
-            except Exception:  # noqa: BLE001 - one refused action must not end all the others
-                _log.exception("A timed action of the fake Stripe failed")
+            except Exception:  # noqa: BLE001 - one failed action must not stop the others
+                _log.exception("A timer's action failed in the fake Stripe")
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:

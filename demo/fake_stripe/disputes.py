@@ -1,4 +1,9 @@
-"""Disputes: inquiries and chargebacks by the customer's bank, the shop's evidence, won or lost.
+"""Disputes: inquiries and chargebacks by the customer's bank, and the shop's evidence.
+
+    inquiry, which moves no money     warning_needs_response ─▶ warning_under_review ─▶ warning_closed
+                                                 └── escalates ──┬──────────┘
+                                                                 ▼
+    chargeback, which takes the money at once             needs_response ─▶ under_review ─▶ won | lost
 
 Source: docs.stripe.com/disputes/how-disputes-work and docs.stripe.com/testing#disputes.
 """
@@ -7,13 +12,13 @@ import copy
 
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
-from .shapes.aftermath import dispute as dispute_shape
-from .shapes.balance import balance_transaction
-from .state import Object
-from .updates import change
+from .objects.balance import balance_transaction
+from .objects.dispute import dispute as dispute_object
+from .store import Object
+from .updates import apply_changes
 
-FEE = 2000  # charged to the shop on top of the disputed amount; given back when it wins
-NEXT = {
+FEE = 2000  # minor units; a chargeback costs the shop this fee, and a win returns it
+NEXT_STATUSES = {
     "warning_needs_response": {"warning_under_review", "warning_closed", "needs_response"},
     "warning_under_review": {"warning_closed", "needs_response"},
     "needs_response": {"under_review", "won", "lost"},
@@ -22,14 +27,14 @@ NEXT = {
     "won": set[str](),
     "lost": set[str](),
 }
-# Test cards whose payments are disputed a little later: (reason, is it an inquiry).
-CARDS = {
+# Test cards whose payments are disputed a little later: (reason, True for an inquiry).
+DISPUTED_CARDS = {
     "4000000000000259": ("fraudulent", False),
     "4000000000002685": ("product_not_received", False),
     "4000000000001976": ("product_not_received", True),
 }
-# Stripe's magic words for the evidence's `uncategorized_text`.
-DECIDING = {"winning_evidence": "won", "losing_evidence": "lost"}
+# Stripe's test values for the evidence's `uncategorized_text`.
+EVIDENCE_OUTCOMES = {"winning_evidence": "won", "losing_evidence": "lost"}
 
 
 def open_dispute(
@@ -40,11 +45,14 @@ def open_dispute(
     inquiry: bool = False,
     amount: int | None = None,
 ) -> Object:
-    """An inquiry moves no money; a chargeback takes it at once. The amount is what is left of the charge."""
+    """Open an inquiry or a chargeback, by default for the amount that is not refunded. A chargeback takes it at once.
+
+    Raise `StripeError` if the charge has not succeeded, is disputed already, or is smaller than the amount.
+    """
     left = charge["amount"] - charge["amount_refunded"]
     if charge["disputed"] or charge["status"] != "succeeded" or not 0 < (amount or left) <= left:
         raise StripeError(f"The charge {charge['id']} cannot be disputed.", param="charge")
-    dispute = account.store.add(dispute_shape(account.now(), charge, amount or left, reason, inquiry=inquiry))
+    dispute = account.store.add(dispute_object(account.now(), charge, amount or left, reason, inquiry=inquiry))
     charge |= {"disputed": True, "dispute": dispute["id"]}
     if inquiry:
         account.emit("charge.dispute.created", dispute)
@@ -56,9 +64,12 @@ def open_dispute(
 
 
 def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC) -> Object:
-    """What the bank or the shop does next; money moves when an inquiry becomes a chargeback and when the shop wins."""
-    if status not in NEXT[dispute["status"]]:
-        raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}: it cannot become {status}.")
+    """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the shop wins.
+
+    Raise `StripeError` if this status cannot follow the present one.
+    """
+    if status not in NEXT_STATUSES[dispute["status"]]:
+        raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}. It cannot become {status}.")
     before: Object = {"status": dispute["status"]}
     dispute["status"] = status
     if status == "needs_response":
@@ -67,7 +78,7 @@ def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOM
         _withdraw(account, dispute)
         account.emit("charge.dispute.updated", dispute, before, cause)
         account.emit("charge.dispute.funds_withdrawn", dispute, cause=cause)
-    elif NEXT[status]:
+    elif NEXT_STATUSES[status]:
         account.emit("charge.dispute.updated", dispute, before, cause)
     else:
         if status == "won":
@@ -78,11 +89,11 @@ def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOM
 
 
 def update(account: Account, dispute: Object, params: Object, cause: Cause) -> Object:
-    """Metadata and evidence; evidence goes to the bank unless `submit` is false."""
-    if not NEXT[dispute["status"]]:
+    """Change a dispute's metadata or evidence. Evidence goes to the bank unless `submit` is false."""
+    if not NEXT_STATUSES[dispute["status"]]:
         raise StripeError("This dispute is already closed.", param="dispute")
     evidence, submit = params.pop("evidence", None), params.pop("submit", True)
-    before = change(dispute, {name: value for name, value in params.items() if name != "expand"})
+    before = apply_changes(dispute, {name: value for name, value in params.items() if name != "expand"})
     if evidence:
         before["evidence"] = {name: dispute["evidence"][name] for name in evidence}
         before["evidence_details"] = {"has_evidence": dispute["evidence_details"]["has_evidence"]}
@@ -91,41 +102,42 @@ def update(account: Account, dispute: Object, params: Object, cause: Cause) -> O
     if evidence and submit:
         before["evidence_details"]["submission_count"] = dispute["evidence_details"]["submission_count"]
         dispute["evidence_details"]["submission_count"] += 1
-        before |= _review(account, dispute)
+        before |= _start_review(account, dispute)
     if before:
         account.emit("charge.dispute.updated", dispute, copy.deepcopy(before), cause)
     return dispute
 
 
-def _review(account: Account, dispute: Object) -> Object:
+def _start_review(account: Account, dispute: Object) -> Object:
+    """Send a dispute to review, schedule the decision that its evidence asks for, and return the old values."""
     before = {"status": dispute["status"]}
     inquiry = dispute["status"].startswith("warning")
     dispute["status"] = "warning_under_review" if inquiry else "under_review"
-    if decision := DECIDING.get(dispute["evidence"]["uncategorized_text"] or ""):
+    if decision := EVIDENCE_OUTCOMES.get(dispute["evidence"]["uncategorized_text"] or ""):
         ending = "warning_closed" if inquiry else decision
-        account.later(account.config.followup_delay, lambda: _decide(account, dispute, ending))
+        account.schedule(account.config.followup_delay, lambda: _decide(account, dispute, ending))
     return before if before["status"] != dispute["status"] else {}
 
 
 def _decide(account: Account, dispute: Object, ending: str) -> None:
-    if ending in NEXT[dispute["status"]]:
+    if ending in NEXT_STATUSES[dispute["status"]]:
         advance(account, dispute, ending)
 
 
 def close(account: Account, dispute: Object, cause: Cause = AUTOMATIC) -> Object:
-    """The shop gives in: a chargeback is lost, an inquiry ends without money having moved."""
+    """Accept a dispute for the shop: a chargeback is lost, an inquiry ends without a movement of money."""
     return advance(account, dispute, "warning_closed" if dispute["status"].startswith("warning") else "lost", cause)
 
 
 def close_inquiry(account: Account, charge: Object) -> None:
-    """The whole refund of the charge answers an inquiry."""
+    """Close the inquiry about a charge, if it has one. A full refund does this."""
     dispute = account.store.find(charge["dispute"] or "")
-    if dispute and "warning_closed" in NEXT[dispute["status"]]:
+    if dispute and "warning_closed" in NEXT_STATUSES[dispute["status"]]:
         advance(account, dispute, "warning_closed")
 
 
 def is_refundable(account: Account, charge: Object) -> bool:
-    """Not while or after the bank has taken the money; an inquiry leaves it, a dispute won has brought it back."""
+    """Return False if a chargeback has taken the charge's money. An inquiry has not, and a won dispute returned it."""
     dispute = account.store.find(charge["dispute"] or "")
     return dispute is None or dispute["status"] == "won" or bool(dispute["is_charge_refundable"])
 

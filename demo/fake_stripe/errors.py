@@ -1,10 +1,10 @@
-"""Errors as Stripe's API answers them."""
+"""Errors in the form of Stripe's API."""
 
 from typing import Any
 
 
 class StripeError(Exception):
-    """An error answer: HTTP status and the members of its `error` object."""
+    """An error answer: its HTTP status and the fields of its `error` object."""
 
     def __init__(
         self,
@@ -26,13 +26,15 @@ class StripeError(Exception):
 
     @property
     def is_refused_parameter(self) -> bool:
-        """Refused before any work began: Stripe does not keep such an answer for its idempotency key."""
+        """Return True if a parameter was refused before any work. Stripe does not keep such an answer for its key."""
         return str(self.error.get("code", "")).startswith("parameter_") or self.status == 401
 
     def body(self) -> dict[str, Any]:
+        """Return the body of the answer."""
         return {"error": self.error}
 
 
 def missing_resource(kind: str, object_id: str, param: str = "id") -> StripeError:
+    """Return the error for an id that no object of this kind has."""
     name = kind.rsplit(".", 1)[-1]
     return StripeError(f"No such {name}: '{object_id}'", status=404, code="resource_missing", param=param)

@@ -1,4 +1,4 @@
-"""Faults at will: what is to go wrong next, asked for through the control API."""
+"""Faults: failures that the control API queues for the next events and API calls."""
 
 import threading
 from collections.abc import Callable
@@ -9,26 +9,28 @@ from typing import Any
 from .errors import StripeError
 
 KINDS = {
-    "drop": "the event is made but not delivered (`acknowledged`: it counts as delivered)",
-    "never_made": "what happened makes no event at all",
-    "duplicate": "delivered `copies` times more",
-    "twin": "a second event, with its own id, describes the same change",
-    "delay": "delivered `seconds` later",
-    "reorder": "`count` events are held back and then delivered in reverse order, at the latest after `seconds`",
-    "corrupt_signature": "the signature of an attempt does not match",
-    "api_500": "a call is answered by 500 (`performed`: after it has been carried out)",
-    "api_timeout": "a call is answered only after `seconds` (`performed`: carried out at once, which is the default)",
+    "drop": "The event is created but not delivered. With `acknowledged`, it counts as delivered.",
+    "not_created": "No event is created for the change.",
+    "duplicate": "The event is delivered `copies` more times.",
+    "second_event": "A second event, with its own id, describes the same change.",
+    "delay": "The event is delivered after `seconds`.",
+    "reorder": "`count` events are held back and delivered in reverse order, at the latest after `seconds`.",
+    "corrupt_signature": "The signature of one attempt is wrong.",
+    "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
+    "api_timeout": "The API answers after `seconds`. It runs the call at once, or with `performed` false never.",
 }
 
 
 @dataclass
 class Fault:
+    """A queued fault: its kind, and the events or API calls that it applies to."""
+
     kind: str
-    count: int = 0  # how many times it still applies; 0 stands for the kind's default
-    nth: int = 1  # counted among what matches: the first time it applies
-    type: str = "*"  # of event, a pattern like "checkout.session.*"
-    path: str = "/v1/*"  # of API call, a pattern
-    method: str = "*"
+    count: int = 0  # the number of times that it still applies; 0 means the kind's default
+    nth: int = 1  # the fault first applies to the nth match
+    type: str = "*"  # a pattern for event types, like "checkout.session.*"
+    path: str = "/v1/*"  # a pattern for the paths of API calls
+    method: str = "*"  # a pattern for the HTTP methods of API calls
     seconds: float = 5.0
     copies: int = 1
     acknowledged: bool = False
@@ -36,44 +38,51 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise StripeError(f"Unknown kind of fault: {self.kind}; known are {', '.join(KINDS)}", param="kind")
+            raise StripeError(f"Unknown kind of fault: {self.kind}. Use one of {', '.join(KINDS)}.", param="kind")
         self.count = self.count or (2 if self.kind == "reorder" else 1)
         if self.performed is None:
             self.performed = self.kind == "api_timeout"
 
 
 class Faults:
+    """The queue of faults."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queued: list[Fault] = []
 
-    def add(self, **wanted: Any) -> Fault:
+    def add(self, **details: Any) -> Fault:
+        """Queue a fault. Raise `StripeError` for an unknown kind or field."""
         known = {field.name for field in fields(Fault)}
-        if unknown := sorted(set(wanted) - known):
-            raise StripeError(f"A fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        if "kind" not in wanted:
-            raise StripeError(f"A fault needs a kind: {', '.join(KINDS)}", param="kind")
-        fault = Fault(**wanted)
+        if unknown := sorted(set(details) - known):
+            raise StripeError(f"A fault has no {', '.join(unknown)}. Its fields are {', '.join(sorted(known))}.")
+        if "kind" not in details:
+            raise StripeError(f"The fault has no kind. Use one of {', '.join(KINDS)}.", param="kind")
+        fault = Fault(**details)
         with self._lock:
             self._queued.append(fault)
         return fault
 
     def clear(self) -> None:
+        """Remove all faults from the queue."""
         with self._lock:
             self._queued.clear()
 
     def queued(self) -> list[Fault]:
+        """Return the faults that still apply."""
         with self._lock:
             return list(self._queued)
 
     def take(self, kind: str, event_type: str) -> Fault | None:
-        """The fault of this kind that applies to this event now, if any; it is used up by that."""
+        """Return the fault of this kind for an event of this type, if there is one. This uses the fault once."""
         return self._take(lambda fault: fault.kind == kind and fnmatchcase(event_type, fault.type))
 
     def take_for_call(self, method: str, path: str) -> Fault | None:
+        """Return the fault for this API call, if there is one. This uses the fault once."""
+
         def applies(fault: Fault) -> bool:
-            meant = fault.kind in ("api_500", "api_timeout")
-            return meant and fnmatchcase(path, fault.path) and fnmatchcase(method, fault.method.upper())
+            is_for_calls = fault.kind in ("api_500", "api_timeout")
+            return is_for_calls and fnmatchcase(path, fault.path) and fnmatchcase(method, fault.method.upper())
 
         return self._take(applies)
 

@@ -1,4 +1,4 @@
-"""Stripe's nested form encoding: `a[b][0][c]=x` and `a[]=x` become dicts and lists of strings."""
+"""Stripe's form encoding, in which `a[b][0][c]=x` and `a[]=x` mean nested dicts and lists of strings."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,6 +7,7 @@ from .errors import StripeError
 
 
 def parse(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return the nested values of a form's fields. Raise `StripeError` for a name that is not valid."""
     tree: dict[str, Any] = {}
     for name, value in pairs:
         _put(tree, _path(name), value, name)
@@ -24,15 +25,15 @@ def _put(tree: dict[str, Any], path: list[str], value: str, name: str) -> None:
     for step in path[:-1]:
         tree = tree.setdefault(step or str(len(tree)), {})
         if not isinstance(tree, dict):
-            raise _two_kinds(name)
+            raise _ambiguous(name)
     last = path[-1] or str(len(tree))
     if isinstance(tree.get(last), dict):
-        raise _two_kinds(name)
+        raise _ambiguous(name)
     tree[last] = value
 
 
-def _two_kinds(name: str) -> StripeError:
-    return StripeError(f"Invalid parameter: {name} is given both as a value and as an object", param=name)
+def _ambiguous(name: str) -> StripeError:
+    return StripeError(f"Invalid parameter: {name} is both a value and an object", param=name)
 
 
 def _with_lists(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Idempotency keys: the first answer is kept and replayed, another request under the same key is refused."""
+"""Idempotency keys. The first answer is stored and replayed; a different request with the same key is refused."""
 
 import threading
 from dataclasses import dataclass
@@ -6,24 +6,31 @@ from itertools import takewhile
 
 from .errors import StripeError
 
-KEPT = 24 * 3600  # seconds; Stripe may forget a key after that
+RETENTION_S = 24 * 3600  # Stripe may remove a key after one day
 
 
 @dataclass(frozen=True)
 class Answer:
+    """An answer of the API: status and body."""
+
     status: int
     body: bytes
 
 
 class IdempotencyKeys:
+    """The idempotency keys in use, with their requests and answers."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[str, object] = {}  # key -> what was asked for
-        self._kept_at: dict[str, float] = {}  # oldest first
+        self._requests: dict[str, object] = {}  # by key
+        self._kept_at: dict[str, float] = {}  # by key, oldest first
         self._answers: dict[str, Answer] = {}
 
     def claim(self, key: str, request: object, now: float) -> Answer | None:
-        """The kept answer to replay, or None: the caller answers now, and then calls `keep` or `release`."""
+        """Return the stored answer to replay. Return None for a new key; then call `keep` or `release`.
+
+        Raise `StripeError` if the key is in use or belongs to a different request.
+        """
         if len(key) > 255:
             raise StripeError("Idempotency keys have at most 255 characters", type_="idempotency_error")
         with self._lock:
@@ -38,22 +45,24 @@ class IdempotencyKeys:
             return self._answers[key]
 
     def keep(self, key: str, answer: Answer, now: float) -> None:
+        """Store the answer to a claimed key."""
         with self._lock:
             self._answers[key], self._kept_at[key] = answer, now
 
     def release(self, key: str) -> None:
+        """Remove a claimed key without an answer, so that it can be used again."""
         with self._lock:
             del self._requests[key]
 
     def _prune(self, now: float) -> None:
-        expired = list(takewhile(lambda key: self._kept_at[key] + KEPT < now, self._kept_at))
+        expired = list(takewhile(lambda key: self._kept_at[key] + RETENTION_S < now, self._kept_at))
         for key in expired:
             del self._requests[key], self._answers[key], self._kept_at[key]
 
 
 def _other_request(key: str) -> StripeError:
     return StripeError(
-        f"The idempotency key '{key}' was first used with other parameters or for another call; use a new key.",
+        f"The idempotency key '{key}' was used with other parameters or for another call. Use a new key.",
         type_="idempotency_error",
     )
 

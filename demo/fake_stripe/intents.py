@@ -1,48 +1,54 @@
-"""Payment intents without a Checkout Session, made and confirmed through the API: the business of other applications.
+"""Payment intents without a Checkout Session, created and confirmed through the API.
 
-The shop has none; they show that it leaves alone what is not its own, and the official CLI's triggers are made of them.
+Other applications on the account create these, and so do the official CLI's triggers. The shop does not. Tests use
+them to show that the services ignore what belongs to other applications.
 """
 
 from . import payments
 from .account import Account, Cause
-from .cards import AUTHENTICATION_REQUIRED, READY_MADE
+from .bank_transfers import request_transfer
+from .cards import AUTHENTICATION_REQUIRED, TEST_METHODS
 from .errors import StripeError
-from .shapes.payment import Payer, direct_payment_intent
-from .state import Object
-from .transfers import await_transfer
+from .objects.payment import Payer, direct_payment_intent
+from .store import Object
 
 CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action", "requires_capture")
 
 
 def create_intent(account: Account, params: Object, cause: Cause) -> Object:
+    """Create a payment intent, and confirm it if `confirm` is true."""
     params = {"payment_method_types": ["card"], **params}
     intent = account.store.add(direct_payment_intent(account.now(), params))
     account.emit("payment_intent.created", intent, cause=cause)
     if method_id := params.get("payment_method"):
-        intent |= {"payment_method": _method(account, method_id)["id"], "status": "requires_confirmation"}
+        intent |= {"payment_method": _get_or_create_method(account, method_id)["id"], "status": "requires_confirmation"}
     if params["payment_method_types"] == ["customer_balance"] and params.get("confirm"):
-        return await_transfer(account, intent, cause)
+        return request_transfer(account, intent, cause)
     return _confirm(account, intent, cause) if params.get("confirm") else intent
 
 
 def confirm_intent(account: Account, params: Object, intent_id: str, cause: Cause) -> Object:
+    """Confirm a payment intent, with a new payment method if the parameters name one."""
     intent = account.store.get("payment_intent", intent_id)
     if method_id := params.get("payment_method"):
-        intent["payment_method"] = _method(account, method_id)["id"]
+        intent["payment_method"] = _get_or_create_method(account, method_id)["id"]
     return _confirm(account, intent, cause)
 
 
 def create_method(account: Account, params: Object, _cause: Cause) -> Object:
+    """Create a payment method from a card number, a test token or an IBAN."""
     details = params.get(params["type"], {})
-    number = details.get("number") or details.get("iban") or READY_MADE.get(details.get("token", ""))
+    number = details.get("number") or details.get("iban") or TEST_METHODS.get(details.get("token", ""))
     if not number:
         raise StripeError(f"Missing required param: {params['type']}.", code="parameter_missing", param=params["type"])
-    return payments.add_method(account, params["type"], number, Payer.of(params.get("billing_details", {})))
+    return payments.add_method(
+        account, params["type"], number, Payer.from_billing_details(params.get("billing_details", {}))
+    )
 
 
-def _method(account: Account, method_id: str) -> Object:
-    if method_id in READY_MADE:
-        return payments.add_method(account, "card", READY_MADE[method_id], Payer.of({}))
+def _get_or_create_method(account: Account, method_id: str) -> Object:
+    if method_id in TEST_METHODS:
+        return payments.add_method(account, "card", TEST_METHODS[method_id], Payer.from_billing_details({}))
     return account.store.get("payment_method", method_id, "payment_method")
 
 
@@ -55,13 +61,13 @@ def _confirm(account: Account, intent: Object, cause: Cause) -> Object:
         intent |= {"status": "requires_action", "next_action": {**challenge, "type": "redirect_to_url"}}
         account.emit("payment_intent.requires_action", intent, cause=cause)
         return intent
-    attempt = payments.confirm(account, intent, method, Payer.of(method["billing_details"]), cause)
-    # At once, not some time later: the CLI looks for the dispute in its next call.
-    payments.dispute_where_the_card_says_so(account, attempt)
+    charge = payments.confirm(account, intent, method, Payer.from_billing_details(method["billing_details"]), cause)
+    payments.open_card_dispute(account, charge)  # at once: the CLI looks for the dispute in its next call
     return intent
 
 
 def cancel_intent(account: Account, params: Object, intent_id: str, cause: Cause) -> Object:
+    """Cancel a payment intent. Raise `StripeError` if its payment has succeeded or is pending."""
     intent = account.store.get("payment_intent", intent_id)
     if intent["status"] not in CANCELABLE:
         raise _unexpected(intent, "cancel")
@@ -72,6 +78,7 @@ def cancel_intent(account: Account, params: Object, intent_id: str, cause: Cause
 
 
 def capture_intent(account: Account, _params: Object, intent_id: str, cause: Cause) -> Object:
+    """Capture the money that the card's bank has authorized."""
     intent = account.store.get("payment_intent", intent_id)
     if intent["status"] != "requires_capture":
         raise _unexpected(intent, "capture")
@@ -79,6 +86,6 @@ def capture_intent(account: Account, _params: Object, intent_id: str, cause: Cau
     return intent
 
 
-def _unexpected(intent: Object, act: str) -> StripeError:
-    message = f"You cannot {act} this PaymentIntent because it has a status of {intent['status']}."
+def _unexpected(intent: Object, action: str) -> StripeError:
+    message = f"You cannot {action} this PaymentIntent because it has a status of {intent['status']}."
     return StripeError(message, code="payment_intent_unexpected_state", param="payment_intent")

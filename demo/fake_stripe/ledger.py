@@ -1,10 +1,10 @@
-"""Everything that has happened at the fake, in one document."""
+"""The fake's ledger: all of its objects, events and deliveries in one document."""
 
 import copy
 from collections import defaultdict
 
 from .account import Account
-from .state import Object
+from .store import Object
 
 KINDS = {
     "sessions": "checkout.session",
@@ -19,7 +19,7 @@ TOTALS = ("charged", "refunded", "disputed", "balance")
 
 
 def ledger(account: Account) -> Object:
-    """Oldest first; events with every delivery and attempt; totals by currency, in minor units."""
+    """Return all objects, oldest first, each event with its deliveries, and the totals in minor units by currency."""
     with account.store.lock:
         shown: Object = {name: account.store.all(kind)[::-1] for name, kind in KINDS.items()}
         events = [event_summary(account, event) for event in account.store.all("event")[::-1]]
@@ -27,16 +27,17 @@ def ledger(account: Account) -> Object:
 
 
 def event_summary(account: Account, event: Object) -> Object:
+    """Return an event without its data, with every delivery and attempt."""
     about = event["data"]["object"]
     return {
         **{name: event[name] for name in ("id", "type", "created", "pending_webhooks")},
         "object_id": about["id"],
-        "deliveries": [delivery.summary() for delivery in account.webhooks.of(event["id"])],
+        "deliveries": [delivery.summary() for delivery in account.webhooks.deliveries_of(event["id"])],
     }
 
 
 def _totals(account: Account) -> Object:
-    """`refunded` with pending ones, `disputed` what banks hold now, `balance` after every fee."""
+    """Sum up: `refunded` includes pending refunds, `disputed` is what banks hold now, `balance` is after all fees."""
     totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(TOTALS, 0))
     for charge in account.store.all("charge"):
         if charge["status"] == "succeeded":

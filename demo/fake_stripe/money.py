@@ -1,4 +1,4 @@
-"""How the payment page writes amounts, and which amounts Stripe refuses.
+"""Amounts in minor units: their format on the payment page, and the amounts that Stripe refuses.
 
 Source: docs.stripe.com/currencies (zero-decimal, special cases, three-decimal, minimum charge amounts).
 """
@@ -7,8 +7,8 @@ ZERO_DECIMAL = frozenset(
     {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 )
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-WHOLE_IN_HUNDREDTHS = frozenset({"isk", "ugx"})  # no minor unit any more, yet sent times 100
-SMALLEST_CHARGE = {
+TWO_DECIMAL_WHOLE = frozenset({"isk", "ugx"})  # no minor unit, but Stripe counts in hundredths: the last digits are 00
+MINIMUM_CHARGE = {
     "eur": 50,
     "usd": 50,
     "chf": 50,
@@ -23,15 +23,16 @@ SYMBOLS = {"eur": "€", "usd": "$", "gbp": "£", "jpy": "¥"}
 
 
 def step(currency: str) -> int:
-    """Amounts are multiples of this."""
-    return 100 if currency in WHOLE_IN_HUNDREDTHS else 10 if currency in THREE_DECIMAL else 1
+    """Return the unit that every amount in this currency is a multiple of."""
+    return 100 if currency in TWO_DECIMAL_WHOLE else 10 if currency in THREE_DECIMAL else 1
 
 
-def display(amount: int, currency: str) -> str:
-    sent = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
-    shown = 0 if currency in WHOLE_IN_HUNDREDTHS else sent
-    whole, fraction = divmod(abs(amount), 10**sent)
-    digits = f"{whole:,}" + (f".{fraction:0{sent}d}" if shown else "")
+def format_amount(amount: int, currency: str) -> str:
+    """Return an amount with its currency's symbol or code: €57.38, ¥2,990."""
+    decimals = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    whole, fraction = divmod(abs(amount), 10**decimals)
+    shows_fraction = decimals and currency not in TWO_DECIMAL_WHOLE
+    digits = f"{whole:,}" + (f".{fraction:0{decimals}d}" if shows_fraction else "")
     sign = "-" if amount < 0 else ""
     if symbol := SYMBOLS.get(currency):
         return f"{sign}{symbol}{digits}"

@@ -1,42 +1,47 @@
-"""Refunds: asked for through the API or made by hand in the dashboard, settled, failed, canceled."""
+"""Refunds, from the API or the dashboard.
+
+requires_action ─▶ pending ─▶ succeeded ─▶ failed
+      │               └─────▶ failed        also days after it succeeded
+      └─▶ canceled | succeeded | failed
+"""
 
 import copy
 
 from . import disputes
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
-from .money import display
-from .shapes.aftermath import instructions
-from .shapes.aftermath import refund as refund_shape
-from .shapes.balance import balance_transaction
-from .state import Object, new_id
-from .totals import refuse_odd_amount
+from .money import format_amount
+from .objects.balance import balance_transaction
+from .objects.refund import next_action
+from .objects.refund import refund as refund_object
+from .store import Object, new_id
+from .totals import check_step
 
-# What a refund may become; also a succeeded one can still fail.
-NEXT = {
+NEXT_STATUSES = {
     "requires_action": {"pending", "succeeded", "failed", "canceled"},
     "pending": {"succeeded", "failed", "requires_action"},
     "succeeded": {"failed"},
     "failed": set[str](),
     "canceled": set[str](),
 }
-# Stripe's test cards for refunds (docs.stripe.com/testing#refunds), by their last digits.
-SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"
+SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"  # docs.stripe.com/testing#refunds
 
 
-def begin_next_as(account: Account, status: str) -> None:
-    """The next refund begins like this, whatever the way of payment; several calls queue up."""
+def queue_first_status(account: Account, status: str) -> None:
+    """Set the first status of the next refund, for every payment method. Several calls queue several statuses."""
     if status not in ("succeeded", "pending", "requires_action"):
-        raise StripeError(f"No refund begins as {status}.", param="status")
-    account.refund_starts.append(status)
+        raise StripeError(f"A refund cannot begin as {status}.", param="status")
+    account.next_refund_statuses.append(status)
 
 
 def create_refund(account: Account, params: Object, cause: Cause) -> Object:
-    charge = _charge_to_refund(account, params)
+    """Refund a charge. Without an amount, refund all that is left of it. Raise `StripeError` if it has less."""
+    charge = _get_charge(account, params)
     amount = _refundable_amount(charge, params.get("amount"))
-    refund = account.store.add(refund_shape(account.now(), charge, amount, params, _start(account, charge)))
+    status = _take_first_status(account, charge)
+    refund = account.store.add(refund_object(account.now(), charge, amount, params, status))
     if refund["status"] == "requires_action":
-        refund["next_action"] = instructions(account.now(), charge["billing_details"]["email"])
+        refund["next_action"] = next_action(account.now(), charge["billing_details"]["email"])
     refund["balance_transaction"] = _book(account, refund, -amount)
     before = {"amount_refunded": charge["amount_refunded"], "receipt_url": charge["receipt_url"]}
     charge["amount_refunded"] += amount
@@ -46,11 +51,11 @@ def create_refund(account: Account, params: Object, cause: Cause) -> Object:
     account.emit("charge.refunded", charge, before | ({"refunded": False} if charge["refunded"] else {}), cause)
     if charge["refunded"]:
         disputes.close_inquiry(account, charge)
-    _follow_up(account, refund, charge)
+    _schedule_result(account, refund, charge)
     return refund
 
 
-def _charge_to_refund(account: Account, params: Object) -> Object:
+def _get_charge(account: Account, params: Object) -> Object:
     if ("charge" in params) == ("payment_intent" in params):
         message = "One of the following params should be provided for this request: payment_intent or charge."
         raise StripeError(message, code="parameter_missing", param="payment_intent")
@@ -68,24 +73,24 @@ def _charge_to_refund(account: Account, params: Object) -> Object:
 
 
 def _refundable_amount(charge: Object, asked: int | None) -> int:
-    """Pending refunds count too; failed and canceled ones do not."""
+    """Return the requested amount, or all that is left. Pending refunds count, failed and canceled ones do not."""
     left = int(charge["amount"] - charge["amount_refunded"])
     if left == 0:
         message = f"Charge {charge['id']} has already been refunded."
         raise StripeError(message, code="charge_already_refunded", param="charge")
     if asked is None:
         return left
-    refuse_odd_amount(asked, charge["currency"], "amount")
-    if asked > left:  # Stripe gives this error no code: its message is all there is
-        wanted, unrefunded = (display(amount, charge["currency"]) for amount in (asked, left))
-        what = "unrefunded amount on charge" if charge["amount_refunded"] else "charge amount"
-        raise StripeError(f"Refund amount ({wanted}) is greater than {what} ({unrefunded})", param="amount")
+    check_step(asked, charge["currency"], "amount")
+    if asked > left:  # Stripe's error has no code, only this message
+        requested, unrefunded = (format_amount(amount, charge["currency"]) for amount in (asked, left))
+        limit = "unrefunded amount on charge" if charge["amount_refunded"] else "charge amount"
+        raise StripeError(f"Refund amount ({requested}) is greater than {limit} ({unrefunded})", param="amount")
     return asked
 
 
-def _start(account: Account, charge: Object) -> str:
-    if account.refund_starts:
-        return account.refund_starts.popleft()
+def _take_first_status(account: Account, charge: Object) -> str:
+    if account.next_refund_statuses:
+        return account.next_refund_statuses.popleft()
     card = charge["payment_method_details"].get("card")
     return "succeeded" if card and card["last4"] != SLOW_CARD[-4:] else "pending"
 
@@ -96,22 +101,22 @@ def _book(account: Account, refund: Object, amount: int) -> str:
     return str(account.store.add(movement)["id"])
 
 
-def _follow_up(account: Account, refund: Object, charge: Object) -> None:
+def _schedule_result(account: Account, refund: Object, charge: Object) -> None:
     card = charge["payment_method_details"].get("card")
     delay = account.config.followup_delay if card else account.config.sepa_delay
     if card and card["last4"] == FAILING_CARD[-4:]:
-        account.later(delay, lambda: _fail_unless_ended(account, refund))
+        account.schedule(delay, lambda: _fail_unless_ended(account, refund))
     else:
-        account.later(delay, lambda: _arrive(account, refund))
+        account.schedule(delay, lambda: _succeed(account, refund))
 
 
 def _fail_unless_ended(account: Account, refund: Object) -> None:
-    if NEXT[refund["status"]]:
+    if NEXT_STATUSES[refund["status"]]:
         fail(account, refund, "expired_or_canceled_card")
 
 
-def _arrive(account: Account, refund: Object) -> None:
-    """The bank's reference becomes known; a refund that was pending has succeeded."""
+def _succeed(account: Account, refund: Object) -> None:
+    """Set a pending refund to succeeded, and add the bank's reference. A failed or canceled refund does not change."""
     if refund["status"] not in ("pending", "succeeded"):
         return
     before: Object = {}
@@ -124,58 +129,59 @@ def _arrive(account: Account, refund: Object) -> None:
 
 
 def _emit_update(account: Account, refund: Object, before: Object, cause: Cause = AUTOMATIC) -> None:
-    """Once for every method; once more, as another event, for cards."""
+    """Emit `refund.updated`, and for a card also `charge.refund.updated`."""
     account.emit("refund.updated", refund, before, cause)
     if "card" in refund["destination_details"]:
         account.emit("charge.refund.updated", refund, copy.deepcopy(before), cause)
 
 
 def advance(account: Account, refund: Object, status: str, reason: str = "unknown") -> Object:
-    """What the customer or the bank does next."""
+    """Move a refund to its next status. Raise `StripeError` if this status cannot follow the present one."""
     if status == "failed":
         return fail(account, refund, reason)
     if status == "canceled":
         return cancel(account, refund)
-    before = _change(account, refund, status)
+    before = _set_status(account, refund, status)
     _emit_update(account, refund, before)
     if status == "pending":
-        account.later(account.config.followup_delay, lambda: _arrive(account, refund))
+        account.schedule(account.config.followup_delay, lambda: _succeed(account, refund))
     return refund
 
 
 def cancel(account: Account, refund: Object, cause: Cause = AUTOMATIC) -> Object:
-    """The shop's doing, possible only while the customer still has to say where the money goes."""
-    before = _change(account, refund, "canceled")
-    _give_back(account, refund)
+    """Cancel a refund that waits for the customer's bank details. Raise `StripeError` for any other status."""
+    before = _set_status(account, refund, "canceled")
+    _reverse(account, refund)
     _emit_update(account, refund, before, cause)
     return refund
 
 
 def fail(account: Account, refund: Object, reason: str) -> Object:
-    """The bank sends the money back: also a succeeded refund can still fail, days later."""
-    before = {"failure_balance_transaction": None, "failure_reason": None, **_change(account, refund, "failed")}
+    """Fail a refund, also a succeeded one: the bank sends the money back to the shop."""
+    before = {"failure_balance_transaction": None, "failure_reason": None, **_set_status(account, refund, "failed")}
     refund["failure_reason"] = reason
-    refund["failure_balance_transaction"] = _give_back(account, refund)
+    refund["failure_balance_transaction"] = _reverse(account, refund)
     account.emit("refund.failed", refund, before)
     _emit_update(account, refund, before)
     return refund
 
 
-def _change(account: Account, refund: Object, status: str) -> Object:
-    """Returns the former values."""
-    if status not in NEXT[refund["status"]]:
-        raise StripeError(f"The refund {refund['id']} is {refund['status']}: it cannot become {status}.")
+def _set_status(account: Account, refund: Object, status: str) -> Object:
+    """Set a refund's status and return the changed fields' old values."""
+    if status not in NEXT_STATUSES[refund["status"]]:
+        raise StripeError(f"The refund {refund['id']} is {refund['status']}. It cannot become {status}.")
     before: Object = {"status": refund["status"]}
     refund["status"] = status
     if "next_action" in refund and status != "requires_action":
         before["next_action"] = refund.pop("next_action")
     if status == "requires_action":
         charge = account.store.get("charge", refund["charge"])
-        refund["next_action"] = instructions(account.now(), charge["billing_details"]["email"])
+        refund["next_action"] = next_action(account.now(), charge["billing_details"]["email"])
     return before
 
 
-def _give_back(account: Account, refund: Object) -> str:
+def _reverse(account: Account, refund: Object) -> str:
+    """Add the refund's amount to the charge again and return the id of its balance transaction."""
     charge = account.store.get("charge", refund["charge"])
     charge["amount_refunded"] -= refund["amount"]
     charge["refunded"] = False

@@ -1,53 +1,64 @@
-"""The calls of the API: path, accepted parameters, and what each does."""
+"""The routes of the API: path, parameters and action of each call."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import accepted, accepted_payments, catalogue, disputes, hosted, intents, refunds, sessions, taxes, transfers
+from . import bank_transfers, catalog, disputes, intents, refunds, session_payments, sessions, taxes
 from .account import Account, Cause
-from .expanding import line_items
-from .lists import page
-from .params import Kind, email, flag, list_of, one_of, text
-from .state import Object
+from .expansion import list_line_items
+from .pagination import paginate
+from .params import catalog as catalog_params
+from .params import payments as payment_params
+from .params import sessions as session_params
+from .params.common import list_params, retrieve_params, update_params
+from .params.param_types import ParamType, boolean, choice, email, list_of, text
+from .store import Object
 from .updates import update
 
-Act = Callable[[Account, Object, str, Cause], Object]  # account, parameters, the path's id or "", cause
-Create = Callable[[Account, Object, Cause], Object]
+Action = Callable[[Account, Object, str, Cause], Object]  # account, parameters, the id in the path or "", cause
+CreateAction = Callable[[Account, Object, Cause], Object]
 
 
 @dataclass(frozen=True)
 class Route:
+    """One call of the API."""
+
     method: str
-    path: str  # below /v1, `<object_id>` where it names one
-    accepts: Kind
-    act: Act
+    path: str  # below /v1; `<object_id>` is the id of the object
+    params: ParamType
+    action: Action
 
 
-def _creating(create: Create) -> Act:
+def _create(create: CreateAction) -> Action:
     return lambda account, params, _id, cause: create(account, params, cause)
 
 
-def _retrieving(kind: str) -> Act:
+def _retrieve(kind: str) -> Action:
     return lambda account, _params, object_id, _cause: account.store.get(kind, object_id)
 
 
-def _listing(kind: str, path: str) -> Act:
-    return lambda account, params, _id, _cause: page(account.store.all(kind), params, f"/v1{path}")
+def _list(kind: str, path: str) -> Action:
+    return lambda account, params, _id, _cause: paginate(account.store.all(kind), params, f"/v1{path}")
 
 
-def _updating(kind: str) -> Act:
+def _update(kind: str) -> Action:
     return lambda account, params, object_id, cause: update(account, account.store.get(kind, object_id), params, cause)
 
 
 def _resource(
-    kind: str, path: str, listed: Kind, create: tuple[Kind, Create] | None = None, updated: Kind | None = None
+    kind: str,
+    path: str,
+    list_: ParamType,
+    create: tuple[ParamType, CreateAction] | None = None,
+    update_: ParamType | None = None,
 ) -> Iterator[Route]:
-    yield Route("GET", path, listed, _listing(kind, path))
-    yield Route("GET", f"{path}/<object_id>", accepted.retrieving(), _retrieving(kind))
+    """Yield the routes that list, retrieve, create and update one kind of object."""
+    yield Route("GET", path, list_, _list(kind, path))
+    yield Route("GET", f"{path}/<object_id>", retrieve_params(), _retrieve(kind))
     if create:
-        yield Route("POST", path, create[0], _creating(create[1]))
-    if updated:
-        yield Route("POST", f"{path}/<object_id>", updated, _updating(kind))
+        yield Route("POST", path, create[0], _create(create[1]))
+    if update_:
+        yield Route("POST", f"{path}/<object_id>", update_, _update(kind))
 
 
 def _expire(account: Account, _params: Object, session_id: str, cause: Cause) -> Object:
@@ -55,7 +66,7 @@ def _expire(account: Account, _params: Object, session_id: str, cause: Cause) ->
 
 
 def _line_items(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:
-    return line_items(account.store, account.store.get("checkout.session", session_id), params)
+    return list_line_items(account.store, account.store.get("checkout.session", session_id), params)
 
 
 def _close_dispute(account: Account, _params: Object, dispute_id: str, cause: Cause) -> Object:
@@ -84,101 +95,104 @@ ROUTES: tuple[Route, ...] = (
     *_resource(
         "product",
         "/products",
-        accepted.listing(active=flag, ids=list_of(text())),
-        (accepted.PRODUCT_CREATE, catalogue.create_product),
-        accepted.PRODUCT_UPDATE,
+        list_params(active=boolean, ids=list_of(text())),
+        (catalog_params.PRODUCT_CREATE, catalog.create_product),
+        catalog_params.PRODUCT_UPDATE,
     ),
     *_resource(
         "price",
         "/prices",
-        accepted.listing(active=flag, product=text(), currency=text(3), type=one_of("one_time", "recurring")),
-        (accepted.PRICE_CREATE, catalogue.create_price),
-        accepted.PRICE_UPDATE,
+        list_params(active=boolean, product=text(), currency=text(3), type=choice("one_time", "recurring")),
+        (catalog_params.PRICE_CREATE, catalog.create_price),
+        catalog_params.PRICE_UPDATE,
     ),
     *_resource(
         "shipping_rate",
         "/shipping_rates",
-        accepted.listing(active=flag),
-        (accepted.SHIPPING_RATE, catalogue.create_shipping_rate),
-        accepted.describing(active=flag),
+        list_params(active=boolean),
+        (catalog_params.SHIPPING_RATE, catalog.create_shipping_rate),
+        update_params(active=boolean),
     ),
     *_resource(
         "tax_rate",
         "/tax_rates",
-        accepted.listing(active=flag, inclusive=flag),
-        (accepted.TAX_RATE_CREATE, taxes.create_tax_rate),
-        accepted.TAX_RATE_UPDATE,
+        list_params(active=boolean, inclusive=boolean),
+        (catalog_params.TAX_RATE_CREATE, taxes.create_tax_rate),
+        catalog_params.TAX_RATE_UPDATE,
     ),
     *_resource(
         "coupon",
         "/coupons",
-        accepted.listing(),
-        (accepted.COUPON_CREATE, catalogue.create_coupon),
-        accepted.describing(name=text(40)),
+        list_params(),
+        (catalog_params.COUPON_CREATE, catalog.create_coupon),
+        update_params(name=text(40)),
     ),
     *_resource(
         "promotion_code",
         "/promotion_codes",
-        accepted.listing(active=flag, code=text(), coupon=text()),
-        (accepted.PROMOTION_CODE_CREATE, catalogue.create_promotion_code),
-        accepted.describing(active=flag),
+        list_params(active=boolean, code=text(), coupon=text()),
+        (catalog_params.PROMOTION_CODE_CREATE, catalog.create_promotion_code),
+        update_params(active=boolean),
     ),
     *_resource(
         "checkout.session",
         "/checkout/sessions",
-        accepted.SESSION_LIST,
-        (accepted.SESSION_CREATE, sessions.create_session),
-        accepted.SESSION_UPDATE,
+        session_params.SESSION_LIST,
+        (session_params.SESSION_CREATE, sessions.create_session),
+        session_params.SESSION_UPDATE,
     ),
-    Route("POST", f"{_SESSION}/expire", accepted.retrieving(), _expire),
-    Route("GET", f"{_SESSION}/line_items", accepted.listing(), _line_items),
+    Route("POST", f"{_SESSION}/expire", retrieve_params(), _expire),
+    Route("GET", f"{_SESSION}/line_items", list_params(), _line_items),
     *_resource(
         "payment_intent",
         "/payment_intents",
-        accepted.listing(customer=text()),
-        (accepted_payments.INTENT_CREATE, intents.create_intent),
-        accepted.describing(description=text(1000)),
+        list_params(customer=text()),
+        (payment_params.INTENT_CREATE, intents.create_intent),
+        update_params(description=text(1000)),
     ),
     *_resource(
         "charge",
         "/charges",
-        accepted.listing(payment_intent=text()),
+        list_params(payment_intent=text()),
         None,
-        accepted.describing(description=text(1000)),
+        update_params(description=text(1000)),
     ),
     *_resource(
         "refund",
         "/refunds",
-        accepted.listing(**_OF_PAYMENT),
-        (accepted_payments.REFUND_CREATE, refunds.create_refund),
-        accepted.describing(),
+        list_params(**_OF_PAYMENT),
+        (payment_params.REFUND_CREATE, refunds.create_refund),
+        update_params(),
     ),
-    *_resource("dispute", "/disputes", accepted.listing(**_OF_PAYMENT)),
+    *_resource("dispute", "/disputes", list_params(**_OF_PAYMENT)),
     *_resource(
         "payment_method",
         "/payment_methods",
-        accepted.listing(type=text()),
-        (accepted_payments.PAYMENT_METHOD_CREATE, intents.create_method),
+        list_params(type=text()),
+        (payment_params.PAYMENT_METHOD_CREATE, intents.create_method),
     ),
     *_resource(
         "customer",
         "/customers",
-        accepted.listing(email=email),
-        (accepted_payments.CUSTOMER_CREATE, transfers.create_customer),
+        list_params(email=email),
+        (payment_params.CUSTOMER_CREATE, bank_transfers.create_customer),
     ),
-    *_resource("balance_transaction", "/balance_transactions", accepted.listing(type=text(), source=text())),
-    *_resource("event", "/events", accepted.EVENT_LIST),
-    Route("POST", "/payment_intents/<object_id>/confirm", accepted_payments.INTENT_CONFIRM, intents.confirm_intent),
-    Route("POST", "/payment_intents/<object_id>/capture", accepted.retrieving(), intents.capture_intent),
-    Route("POST", "/payment_intents/<object_id>/cancel", accepted_payments.INTENT_CANCEL, intents.cancel_intent),
+    *_resource("balance_transaction", "/balance_transactions", list_params(type=text(), source=text())),
+    *_resource("event", "/events", list_params(types=list_of(text(), 20), type=text(), delivery_success=boolean)),
+    Route("POST", "/payment_intents/<object_id>/confirm", payment_params.INTENT_CONFIRM, intents.confirm_intent),
+    Route("POST", "/payment_intents/<object_id>/capture", retrieve_params(), intents.capture_intent),
+    Route("POST", "/payment_intents/<object_id>/cancel", payment_params.INTENT_CANCEL, intents.cancel_intent),
     Route(
-        "POST", "/test_helpers/customers/<object_id>/fund_cash_balance", accepted_payments.CUSTOMER_FUND, transfers.fund
+        "POST",
+        "/test_helpers/customers/<object_id>/fund_cash_balance",
+        payment_params.CUSTOMER_FUND,
+        bank_transfers.fund_balance,
     ),
-    Route("GET", "/payment_pages/<object_id>", accepted.retrieving(), _retrieving("checkout.session")),
-    Route("POST", "/payment_pages/<object_id>/confirm", accepted_payments.PAGE_CONFIRM, hosted.confirm_page),
-    Route("DELETE", "/products/<object_id>", accepted.retrieving(), catalogue.delete_product),
-    Route("POST", "/refunds/<object_id>/cancel", accepted.retrieving(), _cancel_refund),
-    Route("POST", "/disputes/<object_id>", accepted_payments.DISPUTE_UPDATE, _update_dispute),
-    Route("POST", "/disputes/<object_id>/close", accepted.retrieving(), _close_dispute),
-    Route("DELETE", "/coupons/<object_id>", accepted.retrieving(), _delete_coupon),
+    Route("GET", "/payment_pages/<object_id>", retrieve_params(), _retrieve("checkout.session")),
+    Route("POST", "/payment_pages/<object_id>/confirm", payment_params.PAGE_CONFIRM, session_payments.confirm_page),
+    Route("DELETE", "/products/<object_id>", retrieve_params(), catalog.delete_product),
+    Route("POST", "/refunds/<object_id>/cancel", retrieve_params(), _cancel_refund),
+    Route("POST", "/disputes/<object_id>", payment_params.DISPUTE_UPDATE, _update_dispute),
+    Route("POST", "/disputes/<object_id>/close", retrieve_params(), _close_dispute),
+    Route("DELETE", "/coupons/<object_id>", retrieve_params(), _delete_coupon),
 )

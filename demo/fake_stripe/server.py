@@ -1,4 +1,4 @@
-"""The fake as a server in this process: what the demo and tests start and stop."""
+"""The fake Stripe as a server in this process, for the demo and for tests."""
 
 import threading
 import time
@@ -8,22 +8,25 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import control, disputes, hosted, refunds, sessions
+from . import control, disputes, refunds, session_payments, sessions
 from .account import AUTOMATIC, Account, Config
 from .app import create_app
 from .faults import Fault
 from .ledger import ledger
-from .state import Object
+from .store import Object
 from .webhooks import Endpoint
 
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, *_args: Any) -> None:
-        """The ledger tells what was asked; a line per request would bury the demo's output."""
+        """Log nothing: a line for each request would hide the demo's output."""
 
 
 class FakeStripe:
-    """Bound to its port from the start (`url` is known), serving between `start` and `stop`."""
+    """A fake Stripe on a local port. It has its `url` at once, and serves between `start` and `stop`.
+
+    Its methods act as the customer, the bank or Stripe's dashboard. As a context manager it starts and stops.
+    """
 
     def __init__(
         self,
@@ -48,14 +51,16 @@ class FakeStripe:
         return self._app(environ, start_response)
 
     def _serve(self) -> None:
-        self._server.serve_forever(poll_interval=0.05)  # so that `stop` need not wait long
+        self._server.serve_forever(poll_interval=0.05)  # seconds; `stop` waits at most this long
 
     def start(self) -> "FakeStripe":
+        """Start to serve, and start the timers."""
         self.account.start()
         self._thread.start()
         return self
 
     def stop(self) -> None:
+        """Stop the server, its timers and its webhooks."""
         self.account.stop()
         if self._thread.is_alive():
             self._server.shutdown()
@@ -70,92 +75,104 @@ class FakeStripe:
 
     @property
     def ledger(self) -> Object:
+        """All objects, events and deliveries, with the totals by currency."""
         return ledger(self.account)
 
     def session(self, session_id: str) -> Object:
+        """Return a Checkout Session."""
         return self.account.store.get("checkout.session", session_id)
 
     def line_items(self, session_id: str) -> list[Object]:
+        """Return the lines of a session."""
         return self.account.store.line_items[session_id]
 
     def add_webhook(self, url: str, secret: str) -> None:
+        """Add an endpoint for all future events."""
         self.account.webhooks.endpoints.append(Endpoint(url, secret))
 
     def add_fault(self, kind: str, **details: Any) -> Fault:
+        """Queue a fault; `faults.KINDS` lists the kinds."""
         return self.account.faults.add(kind=kind, **details)
 
     def clear_faults(self) -> None:
+        """Remove all queued faults."""
         self.account.faults.clear()
 
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
     ) -> str:
-        """Pay as on the page (methods: see `control.PAYING`), wait for the webhook; returns the redirect.
+        """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
+        `control.METHODS` lists the methods. `wait` is the longest time in seconds to wait for the webhook's answer.
         `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, phone, line1, …
         """
         return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 
     def settle(self, session_id: str) -> bool:
-        """The bank's answer to a SEPA debit comes now."""
+        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
         with self.account.store.lock:
-            return hosted.settle(self.account, self.session(session_id))
+            return session_payments.settle(self.account, self.session(session_id))
 
     def expire(self, session_id: str) -> Object:
+        """Expire an open session."""
         with self.account.store.lock:
             return sessions.expire(self.account, self.session(session_id), AUTOMATIC)
 
     def recover(self, session_id: str) -> Object:
-        """The customer follows the expired session's recovery link; returns the new session."""
+        """Follow an expired session's recovery link as the customer does, and return the new session."""
         with self.account.store.lock:
             return sessions.recover(self.account, self.session(session_id))
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """As in the dashboard: `amount`, `reason`, `metadata`; without an amount, all that is left."""
+        """Refund a session's payment as the dashboard does: all of it, or an `amount`; with `reason` and `metadata`."""
         with self.account.store.lock:
-            wanted = {**params, "charge": control.charge_of(self.account, session_id)["id"]}
-            return refunds.create_refund(self.account, wanted, AUTOMATIC)
+            charge = control.get_charge(self.account, session_id)
+            return refunds.create_refund(self.account, {**params, "charge": charge["id"]}, AUTOMATIC)
 
-    def begin_next_refund_as(self, status: str) -> None:
-        """`pending` or `requires_action`, whoever makes it; several calls queue up."""
+    def queue_refund_status(self, status: str) -> None:
+        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
         with self.account.store.lock:
-            refunds.begin_next_as(self.account, status)
+            refunds.queue_first_status(self.account, status)
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
-        """What becomes of a refund: pending, succeeded, failed (also after it succeeded), canceled."""
+        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
         with self.account.store.lock:
             return refunds.advance(self.account, self.account.store.get("refund", refund_id), status, reason)
 
-    def dispute(self, session_id: str, status: str | None = None, **how: Any) -> Object:
-        """Open one (`reason`, `inquiry`, `amount`); with a status, what becomes of it (see `disputes.NEXT`)."""
+    def open_dispute(self, session_id: str, **details: Any) -> Object:
+        """Open a dispute of a session's payment as the customer's bank does (`reason`, `inquiry`, `amount`)."""
         with self.account.store.lock:
-            charge = control.charge_of(self.account, session_id)
-            if status is None:
-                return disputes.open_dispute(self.account, charge, **how)
+            return disputes.open_dispute(self.account, control.get_charge(self.account, session_id), **details)
+
+    def advance_dispute(self, session_id: str, status: str) -> Object:
+        """Move the dispute of a session's payment to its next status (see `disputes.NEXT_STATUSES`)."""
+        with self.account.store.lock:
+            charge = control.get_charge(self.account, session_id)
             return disputes.advance(self.account, self.account.store.get("dispute", charge["dispute"] or ""), status)
 
     def advance(self, seconds: float) -> None:
+        """Move the fake's clock forward."""
         self.account.timers.advance(seconds)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-        """Until the condition holds; looked at after every change and delivery."""
+        """Wait until the condition holds; each change and delivery checks it. Return False after `timeout` seconds."""
         return self.account.store.wait_for(condition, timeout)
 
     def events(self, type_: str = "*") -> list[Object]:
-        """Oldest first, of the types that match the pattern."""
+        """Return the events whose types match the pattern, oldest first."""
         with self.account.store.lock:
             return [event for event in self.account.store.all("event")[::-1] if fnmatchcase(event["type"], type_)]
 
     def wait_event(self, type_: str, count: int = 1, timeout: float = 10.0) -> bool:
-        """Until so many events of the type have been made (not yet delivered: see `wait_delivered`)."""
+        """Wait until `count` events of the type are created. They may not be delivered yet."""
         return self.wait_for(lambda: len(self.events(type_)) >= count, timeout)
 
     def wait_delivered(self, timeout: float = 10.0) -> bool:
-        """Until every event made so far has reached every endpoint."""
+        """Wait until every event created so far is delivered to every endpoint."""
         return self.wait_for(lambda: not any(e["pending_webhooks"] for e in self.account.store.all("event")), timeout)
 
     def serve(self) -> None:
-        """Until interrupted."""
+        """Serve until the process is interrupted."""
         with self:
             while self._thread.is_alive():
                 time.sleep(1)

@@ -1,20 +1,26 @@
-"""Checkout Sessions: created, changed by the customer's choices, expired, recovered."""
+"""Checkout Sessions: creation, the customer's choices, completion, expiry and recovery.
+
+open ─▶ complete   paid, or unpaid until the bank settles a debit
+  └───▶ expired ─▶ a new open session, if the customer follows the recovery link
+"""
 
 import copy
 
-from . import catalogue, taxes
+from . import catalog, taxes
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
-from .shapes.payment import Payer
-from .shapes.session import DAY, checkout_session, customer_details
-from .state import Object, new_id
-from .totals import price_up, refuse_odd_amount
+from .objects.payment import Payer
+from .objects.session import DAY_S, checkout_session, customer_details
+from .store import Object, new_id
+from .totals import check_step, set_amounts
 
-SHORTEST = 30 * 60  # Stripe's bounds for expires_at, counted from the creation
-RECOVERABLE = 30 * DAY
+MIN_LIFETIME_S = 30 * 60  # Stripe's limits for `expires_at`, from the session's creation
+MAX_LIFETIME_S = DAY_S
+RECOVERY_PERIOD_S = 30 * DAY_S
 
 
 def create_session(account: Account, params: Object, _cause: Cause) -> Object:
+    """Create an open session with its lines and amounts. Raise `StripeError` for parameters that Stripe refuses."""
     _check_expiry(account, params)
     if not params["line_items"]:
         raise StripeError("Missing required param: line_items.", code="parameter_missing", param="line_items")
@@ -23,22 +29,22 @@ def create_session(account: Account, params: Object, _cause: Cause) -> Object:
         raise StripeError(message, param="discounts")
     taxes.check(account, params)
     numbered = enumerate(params["line_items"])
-    lines = [catalogue.line_item(account, given, f"line_items[{position}]") for position, given in numbered]
-    currency = _only_currency(lines, params.get("currency"))
+    lines = [catalog.create_line_item(account, given, f"line_items[{position}]") for position, given in numbered]
+    currency = _common_currency(lines, params.get("currency"))
     _check_payment_methods(params, currency)
     session = checkout_session(account.now(), account.config.shop_name, currency, params)
-    rates = [_shipping_rate(account, given, currency) for given in params.get("shipping_options", [])]
-    session["shipping_options"] = [_shown(rate) for rate in rates]
+    rates = [_get_or_create_shipping_rate(account, given, currency) for given in params.get("shipping_options", [])]
+    session["shipping_options"] = [_shipping_option(rate) for rate in rates]
     account.store.line_items[session["id"]] = lines
     account.store.session_params[session["id"]] = params
-    _reprice(account, session, session["discounts"], rates[0]["id"] if rates else None)
-    return _open(account, session)
+    _update_amounts(account, session, session["discounts"], rates[0]["id"] if rates else None)
+    return _add_session(account, session)
 
 
 def _check_expiry(account: Account, params: Object) -> None:
-    ahead = params.get("expires_at", account.now() + DAY) - account.now()
-    if not SHORTEST <= ahead <= DAY:
-        bound = "at least 30 minutes" if ahead < SHORTEST else "less than 24 hours"
+    lifetime = params.get("expires_at", account.now() + DAY_S) - account.now()
+    if not MIN_LIFETIME_S <= lifetime <= MAX_LIFETIME_S:
+        bound = "at least 30 minutes" if lifetime < MIN_LIFETIME_S else "less than 24 hours"
         message = f"The `expires_at` timestamp must be {bound} from Checkout Session creation."
         raise StripeError(message, param="expires_at")
 
@@ -49,43 +55,45 @@ def _check_payment_methods(params: Object, currency: str) -> None:
         raise StripeError(message, param="payment_method_types")
 
 
-def _only_currency(lines: list[Object], asked: str | None) -> str:
+def _common_currency(lines: list[Object], asked: str | None) -> str:
     currencies = {line["currency"] for line in lines} | ({asked} if asked else set())
     if len(currencies) > 1:
-        message = f"All line items must have the same currency; found {', '.join(sorted(currencies))}."
+        message = f"All line items must have the same currency. Found {', '.join(sorted(currencies))}."
         raise StripeError(message, param="line_items")
     return str(currencies.pop())
 
 
-def _shipping_rate(account: Account, given: Object, currency: str) -> Object:
+def _get_or_create_shipping_rate(account: Account, given: Object, currency: str) -> Object:
     if "shipping_rate_data" in given:
-        rate = catalogue.create_shipping_rate(account, given["shipping_rate_data"])
+        rate = catalog.create_shipping_rate(account, given["shipping_rate_data"])
     else:
         rate = account.store.get("shipping_rate", given.get("shipping_rate", ""), "shipping_options")
     if rate["fixed_amount"]["currency"] != currency:
         message = f"The shipping rate {rate['id']} must be in the session's currency, {currency}."
         raise StripeError(message, param="shipping_options")
-    refuse_odd_amount(rate["fixed_amount"]["amount"], currency, "shipping_options")
+    check_step(rate["fixed_amount"]["amount"], currency, "shipping_options")
     return rate
 
 
-def _shown(rate: Object) -> Object:
+def _shipping_option(rate: Object) -> Object:
     return {"shipping_amount": rate["fixed_amount"]["amount"], "shipping_rate": rate["id"]}
 
 
-def _open(account: Account, session: Object) -> Object:
+def _add_session(account: Account, session: Object) -> Object:
+    """Add a session with the URL of its payment page, and schedule its expiry."""
     session["url"] = f"{account.base_url}/c/pay/{session['id']}"
     account.store.add(session)
-    account.later(session["expires_at"] - account.now(), lambda: _lapse(account, session))
+    account.schedule(session["expires_at"] - account.now(), lambda: _expire_if_open(account, session))
     return session
 
 
-def _lapse(account: Account, session: Object) -> None:
+def _expire_if_open(account: Account, session: Object) -> None:
     if session["status"] == "open":
         expire(account, session, AUTOMATIC)
 
 
 def expire(account: Account, session: Object, cause: Cause) -> Object:
+    """Expire an open session and cancel its payment intent. Raise `StripeError` if the session is not open."""
     if session["status"] != "open":
         message = (
             'Only Checkout Sessions with a status in ["open"] can be expired.'
@@ -95,16 +103,16 @@ def expire(account: Account, session: Object, cause: Cause) -> Object:
     session |= {"status": "expired", "url": None}
     if session["after_expiration"] and session["after_expiration"]["recovery"]["enabled"]:
         session["after_expiration"]["recovery"] |= {
-            "expires_at": account.now() + RECOVERABLE,
+            "expires_at": account.now() + RECOVERY_PERIOD_S,
             "url": f"{account.base_url}/r/{session['id']}",
         }
     account.emit("checkout.session.expired", session, cause=cause)
-    _abandon_attempt(account, session)
+    _cancel_intent(account, session)
     return session
 
 
-def _abandon_attempt(account: Account, session: Object) -> None:
-    """A declined attempt left a payment intent: it ends with its session."""
+def _cancel_intent(account: Account, session: Object) -> None:
+    """Cancel the payment intent that a declined attempt left."""
     if session["payment_intent"]:
         intent = account.store.get("payment_intent", session["payment_intent"])
         intent |= {"status": "canceled", "canceled_at": account.now(), "cancellation_reason": "expired"}
@@ -112,29 +120,29 @@ def _abandon_attempt(account: Account, session: Object) -> None:
 
 
 def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
-    """What the customer picks on the page; the first option until then."""
+    """Choose one of the session's shipping options and update the total. The first one is the default."""
     if rate_id not in {option["shipping_rate"] for option in session["shipping_options"]}:
-        raise StripeError("This session does not offer that shipping.", param="shipping_rate")
-    _reprice(account, session, session["discounts"], rate_id)
+        raise StripeError("This session does not have that shipping option.", param="shipping_rate")
+    _update_amounts(account, session, session["discounts"], rate_id)
 
 
 def choose_country(account: Account, session: Object, country: str) -> None:
-    """Where the customer is: with automatic tax, the total may follow."""
+    """Store the customer's country and update taxes and total. Without automatic tax, change nothing."""
     if not session["automatic_tax"]["enabled"]:
         return
-    account.store.locations[session["id"]] = country
+    account.store.countries[session["id"]] = country
     session["automatic_tax"]["status"] = "complete"
-    _reprice(account, session, session["discounts"], _chosen_shipping(session))
+    _update_amounts(account, session, session["discounts"], _chosen_shipping(session))
 
 
 def apply_promotion_code(account: Account, session: Object, code: str) -> None:
-    """The code that the customer typed, where the session allows one."""
-    typed = (found for found in account.store.all("promotion_code") if found["code"].lower() == code.lower())
-    known = next(typed, None)
+    """Apply a promotion code in upper or lower case, and update the total. Raise `StripeError` if it is not valid."""
+    matching = (found for found in account.store.all("promotion_code") if found["code"].lower() == code.lower())
+    known = next(matching, None)
     if known is None or session["discounts"] or not session["allow_promotion_codes"]:
         raise StripeError("This promotion code is not valid here.", param="promotion_code")
     discounts = [{"coupon": known["promotion"]["coupon"], "promotion_code": known["id"]}]
-    _reprice(account, session, discounts, _chosen_shipping(session))
+    _update_amounts(account, session, discounts, _chosen_shipping(session))
     session["discounts"] = discounts
 
 
@@ -142,23 +150,20 @@ def _chosen_shipping(session: Object) -> str | None:
     return session["shipping_cost"] and str(session["shipping_cost"]["shipping_rate"])
 
 
-def _reprice(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
+def _update_amounts(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
     lines = account.store.line_items[session["id"]]
-    coupon = catalogue.coupon_of(account, discounts[0], session["currency"], _subtotal(lines)) if discounts else None
+    subtotal = sum(line["amount_subtotal"] for line in lines)
+    coupon = catalog.get_valid_coupon(account, discounts[0], session["currency"], subtotal) if discounts else None
     rate = account.store.get("shipping_rate", rate_id) if rate_id else None
     given = account.store.session_params[session["id"]]["line_items"]
-    line_taxes = [taxes.of_line(account, session, line, by) for line, by in zip(lines, given, strict=True)]
-    shipping_taxes = taxes.automatic(account, session, rate["tax_behavior"], rate["tax_code"]) if rate else []
-    price_up(session, lines, coupon, rate, line_taxes, shipping_taxes)
-
-
-def _subtotal(lines: list[Object]) -> int:
-    return sum(line["amount_subtotal"] for line in lines)
+    line_taxes = [taxes.line_rates(account, session, line, params) for line, params in zip(lines, given, strict=True)]
+    shipping_taxes = taxes.automatic_rates(account, session, rate["tax_behavior"], rate["tax_code"]) if rate else []
+    set_amounts(session, lines, coupon, rate, line_taxes, shipping_taxes)
 
 
 def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:
-    """The customer is done; returns the event."""
-    address = payer.address or {**payer.billing()["address"]}
+    """Complete a session, count its discounts and return its event, or None if a fault prevents the event."""
+    address = payer.address or {**payer.billing_details()["address"]}
     shipping = {"address": payer.address, "name": payer.name} if payer.address else None
     session |= {
         "status": "complete",
@@ -167,12 +172,12 @@ def complete(account: Account, session: Object, payer: Payer, payment_status: st
         "customer_details": customer_details(payer.email, payer.name, payer.phone, address),
         "collected_information": {"business_name": None, "individual_name": None, "shipping_details": shipping},
     }
-    catalogue.redeem(account, session)
+    catalog.redeem(account, session)
     return account.emit("checkout.session.completed", session)
 
 
-def tell_bank_answer(account: Account, intent: Object, *, paid: bool) -> None:
-    """A debit has been decided: the session that it was for, if any, says so."""
+def finish_delayed_payment(account: Account, intent: Object, *, paid: bool) -> None:
+    """Set the payment status of the intent's session after the bank has settled or refused the debit."""
     for session in account.store.all("checkout.session"):
         if session["payment_intent"] == intent["id"]:
             session["payment_status"] = "paid" if paid else "unpaid"
@@ -180,7 +185,10 @@ def tell_bank_answer(account: Account, intent: Object, *, paid: bool) -> None:
 
 
 def recover(account: Account, expired: Object) -> Object:
-    """A new session for an abandoned cart: same contents, new id, `recovered_from` names the old one."""
+    """Create an open session with the contents of an expired one, whose id is in `recovered_from`.
+
+    Raise `StripeError` (410) if recovery is not enabled or its period is over.
+    """
     recovery = (expired["after_expiration"] or {}).get("recovery") or {}
     if not recovery.get("url") or recovery["expires_at"] <= account.now():
         raise StripeError("This cart can no longer be recovered.", status=410)
@@ -188,7 +196,7 @@ def recover(account: Account, expired: Object) -> Object:
         "id": new_id("cs_test_a1", 56).replace("a1_", "a1"),
         "status": "open",
         "created": account.now(),
-        "expires_at": account.now() + DAY,
+        "expires_at": account.now() + DAY_S,
         "after_expiration": None,
         "payment_intent": None,
         "recovered_from": expired["id"],
@@ -196,4 +204,4 @@ def recover(account: Account, expired: Object) -> Object:
     }
     account.store.line_items[session["id"]] = copy.deepcopy(account.store.line_items[expired["id"]])
     account.store.session_params[session["id"]] = account.store.session_params[expired["id"]]
-    return _open(account, session)
+    return _add_session(account, session)

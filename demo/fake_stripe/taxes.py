@@ -1,4 +1,4 @@
-"""Taxes: fixed rates on a session's lines, or a simple automatic tax by the customer's country."""
+"""Taxes: fixed rates of a session's lines, or a simple automatic tax by the customer's country."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,39 +7,42 @@ from decimal import ROUND_HALF_UP, Decimal
 from .account import Account, Cause
 from .errors import StripeError
 from .money import step
-from .shapes.catalogue import tax_rate as tax_rate_shape
-from .state import Object
+from .objects.catalog import tax_rate as tax_rate_object
+from .store import Object
 
-# Standard rates in per cent as they stood in 2025; enough to see a tax. Elsewhere the shop is not registered: none.
-STANDARD = {"AT": "20", "BE": "21", "CH": "8.1", "DE": "19", "ES": "21", "FR": "20", "GB": "20", "IE": "23"}
-STANDARD |= {"IT": "22", "JP": "10", "NL": "21", "NO": "25", "PL": "23", "PT": "23", "SE": "25", "DK": "25"}
-NOT_TAXABLE = "txcd_00000000"
+# The standard rates of 2025 in percent, by country. Other countries have no tax: the shop is not registered there.
+STANDARD_RATES = {"AT": "20", "BE": "21", "CH": "8.1", "DE": "19", "DK": "25", "ES": "21", "FR": "20", "GB": "20"}
+STANDARD_RATES |= {"IE": "23", "IT": "22", "JP": "10", "NL": "21", "NO": "25", "PL": "23", "PT": "23", "SE": "25"}
+NOT_TAXABLE = "txcd_00000000"  # Stripe's tax code
 
 
 @dataclass(frozen=True)
 class Rate:
+    """A tax rate. An inclusive tax is part of the price, an exclusive one is added to it."""
+
     percentage: Decimal
     inclusive: bool
 
 
 @dataclass(frozen=True)
 class Tax:
-    """`amount` is the whole tax, `added` the part of it that comes on top of the price."""
+    """A tax in minor units: `amount` is the whole tax, `added` the part that is added to the price."""
 
     amount: int = 0
     added: int = 0
 
 
 def create_tax_rate(account: Account, params: Object, cause: Cause) -> Object:
+    """Create a tax rate."""
     if not 0 <= params["percentage"] <= 100:
         raise StripeError("percentage must be from 0 to 100.", param="percentage")
-    rate = account.store.add(tax_rate_shape(account.now(), params))
+    rate = account.store.add(tax_rate_object(account.now(), params))
     account.emit("tax_rate.created", rate, cause=cause)
     return rate
 
 
 def check(account: Account, params: Object) -> None:
-    """Raises Stripe's errors for the tax parameters of a session that is to be created."""
+    """Raise `StripeError` if Stripe refuses the tax parameters of a new session."""
     automatic = params.get("automatic_tax", {}).get("enabled", False)
     for position, line in enumerate(params["line_items"]):
         name = f"line_items[{position}][tax_rates]"
@@ -50,27 +53,27 @@ def check(account: Account, params: Object) -> None:
                 raise StripeError(f"The tax rate {rate_id} is inactive.", param=name)
 
 
-def of_line(account: Account, session: Object, line: Object, given: Object) -> list[Rate]:
-    """`given` is what the line was created with."""
+def line_rates(account: Account, session: Object, line: Object, params: Object) -> list[Rate]:
+    """Return the tax rates of a line: automatic ones, or those of the parameters that created it."""
     if session["automatic_tax"]["enabled"]:
         product = account.store.get("product", line["price"]["product"])
-        return automatic(account, session, line["price"]["tax_behavior"], product["tax_code"])
-    rates = [account.store.get("tax_rate", rate_id) for rate_id in given.get("tax_rates", [])]
+        return automatic_rates(account, session, line["price"]["tax_behavior"], product["tax_code"])
+    rates = [account.store.get("tax_rate", rate_id) for rate_id in params.get("tax_rates", [])]
     return [Rate(Decimal(str(rate["percentage"])), rate["inclusive"]) for rate in rates]
 
 
-def automatic(account: Account, session: Object, behavior: str, tax_code: str | None) -> list[Rate]:
-    """None until the customer has said where the goods go, and none where automatic tax is off."""
-    percentage = STANDARD.get(account.store.locations.get(session["id"], ""))
+def automatic_rates(account: Account, session: Object, behavior: str, tax_code: str | None) -> list[Rate]:
+    """Return the automatic tax rate of the customer's country. It is empty until the customer chooses a country."""
+    percentage = STANDARD_RATES.get(account.store.countries.get(session["id"], ""))
     if not session["automatic_tax"]["enabled"] or percentage is None or tax_code == NOT_TAXABLE:
         return []
-    if behavior == "unspecified":  # the account's default setting, which goes by the currency
+    if behavior == "unspecified":  # the account's default, which depends on the currency
         behavior = "exclusive" if session["currency"] in ("usd", "cad") else "inclusive"
     return [Rate(Decimal(percentage), behavior == "inclusive")]
 
 
 def tax(amount: int, rates: Sequence[Rate], currency: str) -> Tax:
-    """Of an amount after its discount. Inclusive rates are part of it, exclusive ones are counted from what is left."""
+    """Return the tax of a discounted amount. Exclusive rates apply to the amount without its inclusive taxes."""
     within = sum((rate.percentage for rate in rates if rate.inclusive), Decimal(0))
     net = amount * 100 / (100 + within)
     included = _rounded(amount - net, currency)

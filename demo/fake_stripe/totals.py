@@ -1,15 +1,15 @@
-"""What a session costs: lines, discount, shipping, taxes."""
+"""The amounts of a session: lines, discount, shipping, taxes and total."""
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from .errors import StripeError
-from .money import SMALLEST_CHARGE, display, step
-from .state import Object
+from .money import MINIMUM_CHARGE, format_amount, step
+from .store import Object
 from .taxes import Rate, Tax, tax
 
 
-def price_up(
+def set_amounts(
     session: Object,
     lines: list[Object],
     coupon: Object | None,
@@ -17,7 +17,10 @@ def price_up(
     line_taxes: Sequence[list[Rate]],
     shipping_taxes: list[Rate],
 ) -> None:
-    """Fill in every amount of the session and of its lines, or change none. Discounts do not touch the shipping."""
+    """Set every amount of a session and its lines. Discounts do not apply to the shipping.
+
+    Raise `StripeError` before any change if the total is below the minimum charge.
+    """
     currency = session["currency"]
     subtotal = sum(line["amount_subtotal"] for line in lines)
     discount = _discount(coupon, subtotal, currency)
@@ -27,7 +30,7 @@ def price_up(
     parcel = shipping["fixed_amount"]["amount"] if shipping else 0
     parcel_tax = tax(parcel, shipping_taxes, currency)
     total = subtotal - discount + parcel + sum(each.added for each in (*taxes, parcel_tax))
-    refuse_too_small(total, currency)
+    check_minimum(total, currency)
     for line, share, amount, line_tax in zip(lines, shares, after_discount, taxes, strict=True):
         line |= {"amount_discount": share, "amount_tax": line_tax.amount, "amount_total": amount + line_tax.added}
     session["amount_subtotal"], session["amount_total"] = subtotal, total
@@ -49,7 +52,7 @@ def _discount(coupon: Object | None, subtotal: int, currency: str) -> int:
 
 
 def amount_off(coupon: Object, currency: str) -> int | None:
-    """In this currency; None where the coupon names no amount in it."""
+    """Return the coupon's amount in a currency, or None if it has no amount in it."""
     if coupon["currency"] == currency:
         return int(coupon["amount_off"])
     option = coupon["currency_options"].get(currency)
@@ -57,12 +60,12 @@ def amount_off(coupon: Object, currency: str) -> int | None:
 
 
 def _shares(lines: list[Object], discount: int, subtotal: int) -> list[int]:
-    """In proportion to the lines' amounts, so that the shares add up to the whole discount."""
+    """Split a discount in proportion to the lines' amounts. The shares add up to the discount."""
     shares: list[int] = []
-    reached = 0
+    running_total = 0
     for line in lines:
-        reached += line["amount_subtotal"]
-        shares.append(discount * reached // subtotal - sum(shares) if subtotal else 0)
+        running_total += line["amount_subtotal"]
+        shares.append(discount * running_total // subtotal - sum(shares) if subtotal else 0)
     return shares
 
 
@@ -76,14 +79,16 @@ def _shipping_cost(rate: Object, parcel_tax: Tax) -> Object:
     }
 
 
-def refuse_odd_amount(amount: int, currency: str, param: str) -> None:
+def check_step(amount: int, currency: str, param: str) -> None:
+    """Raise `StripeError` if the amount is not a multiple of the currency's step."""
     if amount % step(currency):
         message = f"Invalid amount: {amount} {currency} must be a multiple of {step(currency)}."
         raise StripeError(message, code="amount_invalid", param=param)
 
 
-def refuse_too_small(total: int, currency: str) -> None:
-    smallest = SMALLEST_CHARGE.get(currency, 1)
-    if 0 < total < smallest:
-        message = f"The total amount due must add up to at least {display(smallest, currency)}."
+def check_minimum(total: int, currency: str) -> None:
+    """Raise `StripeError` if the total is below the minimum charge. Zero is possible."""
+    minimum = MINIMUM_CHARGE.get(currency, 1)
+    if 0 < total < minimum:
+        message = f"The total amount due must add up to at least {format_amount(minimum, currency)}."
         raise StripeError(message, code="amount_too_small", param="line_items")

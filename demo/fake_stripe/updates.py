@@ -1,10 +1,9 @@
-"""Updates of what describes an object; the event names what changed from what."""
+"""Updates of an object's descriptive fields. Their events have the old values."""
 
 from .account import Account, Cause
-from .state import Object
+from .store import Object
 
-# Kinds whose description may change silently (sessions, payment intents) are not here.
-EVENTS = {
+EVENTS = {  # by kind; an update of any other kind (session, payment intent) emits no event
     "product": ("product.updated",),
     "price": ("price.updated",),
     "tax_rate": ("tax_rate.updated",),
@@ -16,7 +15,8 @@ EVENTS = {
 
 
 def update(account: Account, obj: Object, params: Object, cause: Cause) -> Object:
-    before = change(obj, {name: value for name, value in params.items() if name != "expand"})
+    """Change an object's fields and emit its update events, if anything changed."""
+    before = apply_changes(obj, {name: value for name, value in params.items() if name != "expand"})
     if before and "updated" in obj:
         before["updated"], obj["updated"] = obj["updated"], account.now()
     for type_ in EVENTS.get(obj["object"], ()) if before else ():
@@ -24,8 +24,8 @@ def update(account: Account, obj: Object, params: Object, cause: Cause) -> Objec
     return obj
 
 
-def change(obj: Object, wanted: Object) -> Object:
-    """Apply the changes; returns the former values of what changed."""
+def apply_changes(obj: Object, wanted: Object) -> Object:
+    """Change an object's fields, merge its metadata, and return the changed fields' old values."""
     before: Object = {}
     if metadata := wanted.pop("metadata", None):
         changed = {

@@ -1,4 +1,4 @@
-"""Signed delivery of events to the endpoints, retried with backoff until each has answered 2xx."""
+"""Webhooks: signed deliveries of events to the endpoints, retried until each endpoint answers 2xx."""
 
 import hashlib
 import hmac
@@ -14,20 +14,22 @@ import orjson
 
 from .clock import Timers
 from .faults import Fault, Faults
-from .state import Object, Store
+from .store import Object, Store
 
-WORKERS = 4  # several at once, so that the order of arrival is not guaranteed, as at Stripe
+THREADS = 4  # deliveries in parallel, so that events can arrive out of order, as at Stripe
 
 
 @dataclass(frozen=True)
 class Endpoint:
+    """A webhook endpoint: its URL and its signing secret."""
+
     url: str
     secret: str
 
 
 @dataclass
 class Delivery:
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     event: Object
     endpoint: Endpoint
@@ -37,6 +39,7 @@ class Delivery:
     dropped: bool = False
 
     def summary(self) -> Object:
+        """Return the delivery for the ledger, with all attempts."""
         return {
             "url": self.endpoint.url,
             "delivered": self.delivered,
@@ -46,7 +49,7 @@ class Delivery:
 
 
 def sign(body: bytes, secret: str, timestamp: int) -> str:
-    """Stripe's header; in test mode it bears a v0 too, which means nothing."""
+    """Return Stripe's signature header. In test mode it also has a `v0`, which has no meaning."""
 
     def digest(key: str) -> str:
         return hmac.new(key.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
@@ -54,15 +57,17 @@ def sign(body: bytes, secret: str, timestamp: int) -> str:
     return f"t={timestamp},v1={digest(secret)},v0={digest('v0' + secret)}"
 
 
-def in_stripes_order(value: Any) -> Any:
-    """Keys as in recorded bodies: id, object, then alphabetical."""
+def sort_keys(value: Any) -> Any:
+    """Return a value with its keys in Stripe's order: id, object, then alphabetical."""
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: ({"id": 0, "object": 1}.get(key, 2), key))
-        return {key: in_stripes_order(value[key]) for key in keys}
-    return [in_stripes_order(item) for item in value] if isinstance(value, list) else value
+        return {key: sort_keys(value[key]) for key in keys}
+    return [sort_keys(item) for item in value] if isinstance(value, list) else value
 
 
 class Webhooks:
+    """The account's endpoints and deliveries."""
+
     def __init__(
         self,
         *,
@@ -76,22 +81,24 @@ class Webhooks:
         self._store, self._timers, self._faults, self._backoff = store, timers, faults, backoff
         self.endpoints = endpoints
         self._deliveries: dict[str, list[Delivery]] = {}  # by event id
-        self._held: list[Delivery] = []  # by the fault "reorder"
+        self._held: list[Delivery] = []  # by the fault `reorder`
         self._client = httpx.Client(timeout=timeout, trust_env=False)
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="fake-stripe-webhook")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fake-stripe-webhook")
         self._stopped = False
 
     def stop(self) -> None:
+        """Finish the attempts in flight and cancel all others."""
         self._stopped = True
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
 
-    def of(self, event_id: str) -> list[Delivery]:
+    def deliveries_of(self, event_id: str) -> list[Delivery]:
+        """Return the deliveries of an event."""
         return self._deliveries.get(event_id, [])
 
     def send(self, event: Object) -> None:
-        """Called with the store's lock held; returns at once."""
-        body = orjson.dumps(in_stripes_order(event), option=orjson.OPT_INDENT_2)
+        """Start the deliveries of a new event, with its faults. The caller holds the store's lock."""
+        body = orjson.dumps(sort_keys(event), option=orjson.OPT_INDENT_2)
         deliveries = [Delivery(event, endpoint, body) for endpoint in self.endpoints]
         self._deliveries[event["id"]] = deliveries
         if fault := self._faults.take("duplicate", event["type"]):
@@ -106,9 +113,9 @@ class Webhooks:
             self._start(deliveries)
 
     def resend(self, event: Object) -> None:
-        """By hand, once more to every endpoint: neither retried nor stopping the retries that go on."""
-        known = {delivery.endpoint: delivery for delivery in self.of(event["id"])}
-        body = orjson.dumps(in_stripes_order(event), option=orjson.OPT_INDENT_2)
+        """Send an event to every endpoint once more, without retries. Its scheduled retries continue."""
+        known = {delivery.endpoint: delivery for delivery in self.deliveries_of(event["id"])}
+        body = orjson.dumps(sort_keys(event), option=orjson.OPT_INDENT_2)
         for endpoint in self.endpoints:
             if endpoint not in known:
                 known[endpoint] = Delivery(event, endpoint, body)
@@ -116,10 +123,10 @@ class Webhooks:
         self._start(known.values(), retry=False)
 
     def wait_answered(self, event_id: str, seconds: float) -> bool:
-        """Until every endpoint has answered once, well or badly."""
+        """Wait until every endpoint has answered once, also with an error. Return False after `seconds`."""
 
         def answered() -> bool:
-            return all(delivery.attempts or delivery.dropped for delivery in self.of(event_id))
+            return all(delivery.attempts or delivery.dropped for delivery in self.deliveries_of(event_id))
 
         return self._store.wait_for(answered, seconds)
 
@@ -148,14 +155,14 @@ class Webhooks:
         with self._store.lock:
             held, self._held = self._held, []
         if held:
-            self._submit(self._attempt_in_turn, held[::-1])
+            self._submit(self._attempt_in_order, held[::-1])
 
-    def _attempt_in_turn(self, deliveries: list[Delivery]) -> None:
+    def _attempt_in_order(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             self._attempt(delivery, 0)
 
     def _attempt(self, delivery: Delivery, failures: int | None) -> None:
-        """`failures` counts the earlier tries of this chain; None: do not retry."""
+        """Post a delivery once, and schedule a retry if it fails. `failures` counts failed attempts; None: no retry."""
         started = time.monotonic()
         outcome = self._post(delivery)
         outcome["seconds"] = round(time.monotonic() - started, 3)
@@ -179,7 +186,7 @@ class Webhooks:
         secret = "not " + delivery.endpoint.secret if corrupt else delivery.endpoint.secret
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            # The machine's time, not the fake's: the receiver compares it with its own clock.
+            # The machine's time, since the receiver compares the timestamp with its own clock.
             "Stripe-Signature": sign(delivery.body, secret, int(time.time())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }

@@ -1,1 +1,1 @@
-"""The storefront that a visitor of the demo sees, and the mailbox that catches the demo's e-mails."""
+"""The demo's shop: a storefront, a page that shows caught e-mails, and a page for operators."""

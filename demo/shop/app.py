@@ -1,4 +1,4 @@
-"""Serves the storefront's files, its configuration and the caught mails. All else the browser asks the services."""
+"""The shop's web application: static files, configuration and caught e-mails. The browser calls the services itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,35 +13,40 @@ from demo.shop.operator import operator_blueprint
 
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/success": "success.html", "/cancel": "cancel.html", "/mail": "mail.html"}
-IMAGE_SECONDS = 86_400  # drawings hardly ever change; pages and scripts are revalidated by ETag each time
-MAIL_POLICY = (  # a mail may style itself; it runs no script, and its links open outside the frame
+IMAGE_MAX_AGE_S = 86_400  # images rarely change; the browser revalidates pages and scripts by ETag each time
+MAIL_POLICY = (  # an e-mail can have styles but no scripts, and its links open outside the frame
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 
 
 class Mails(Protocol):
-    """Where the mails are: our own mailbox, or Mailpit."""
+    """A source of caught e-mails: `Mailbox` or `Mailpit`."""
 
     @property
-    def messages(self) -> Sequence[Mail]: ...
+    def messages(self) -> Sequence[Mail]:
+        """All caught e-mails, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShopConfig:
+    """The shop's settings. The URLs of checkout, orders and inventory are those for browsers."""
+
     checkout_url: str
     orders_url: str
     inventory_url: str
     currencies: Sequence[str] = ("eur", "usd", "jpy")
-    shipping_options: Sequence[Mapping[str, Any]] = ()  # as in deploy/catalogue.json
-    operator_url: str | None = None  # the orders service as this server reaches it; without it, no operators' page
+    shipping_options: Sequence[Mapping[str, Any]] = ()  # as in deploy/catalog.json
+    operator_url: str | None = None  # the orders service's URL for this server; without it, there is no operator page
 
     @property
     def services(self) -> list[str]:
+        """The URLs that the shop's pages call."""
         return [self.checkout_url, self.orders_url, self.inventory_url]
 
 
 def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
+    """Return the shop's application."""
     app = Flask(__name__, static_folder=None)
     policy = page_policy(config.services)
 
@@ -70,26 +75,28 @@ def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
         mail = next((mail for mail in mailbox.messages if mail.id == mail_id), None)
         if mail is None or not mail.html:
             abort(404)
-        response = Response(with_links_outside(mail.html), mimetype="text/html")
+        response = Response(open_links_outside(mail.html), mimetype="text/html")
         response.headers["Content-Security-Policy"] = MAIL_POLICY
         return response
 
     @app.after_request
-    def guard(response: Response) -> Response:
+    def add_security_headers(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "strict-origin"  # success.html's address names the session
+        response.headers["Referrer-Policy"] = "strict-origin"  # the success page has the session's id in its URL
         return response
 
     return app
 
 
 def send_page(name: str) -> Response:
-    return send_from_directory(STATIC, name, max_age=IMAGE_SECONDS if name.startswith("images/") else 0)
+    """Return a static file. Only images are cached without revalidation."""
+    return send_from_directory(STATIC, name, max_age=IMAGE_MAX_AGE_S if name.startswith("images/") else 0)
 
 
 def page_policy(services: Sequence[str]) -> str:
+    """Return the content security policy of pages that call only these services."""
     origins = sorted({f"{url.scheme}://{url.netloc}" for url in map(urlsplit, services)})
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self'; "
@@ -98,11 +105,13 @@ def page_policy(services: Sequence[str]) -> str:
     )
 
 
-def with_links_outside(html: str) -> str:
+def open_links_outside(html: str) -> str:
+    """Return an e-mail whose links open in a new window, since the e-mail is in a frame."""
     return html.replace("<head>", '<head><base target="_blank">', 1)
 
 
 def as_json(mail: Mail) -> dict[str, object]:
+    """Return an e-mail for the page's list."""
     return {
         "id": mail.id,
         "to": ", ".join(mail.to),

@@ -1,4 +1,4 @@
-"""A local SMTP server that keeps every mail it gets instead of sending it on."""
+"""A mail catcher: a local SMTP server that keeps every e-mail and sends none."""
 
 import asyncio
 import email
@@ -15,33 +15,38 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass(frozen=True)
 class Mail:
+    """A caught e-mail."""
+
     id: str
-    to: tuple[str, ...]  # the envelope's recipients, so blind copies show too
+    to: tuple[str, ...]  # the envelope's recipients, including blind copies
     sender: str
     subject: str
-    date: datetime  # when it was caught
+    date: datetime  # the time of its arrival
     text: str
     html: str
-    message: EmailMessage = field(repr=False)  # with all its headers
+    message: EmailMessage = field(repr=False)  # with all headers
 
 
 class Mailbox:
+    """An SMTP server on a local port, and the e-mails that it caught."""
+
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
-        self.port = port  # 0 until started means: take any free one
+        self.port = port  # with 0, `start` sets a free one
         self._mails: list[Mail] = []
         self._arrival = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Listen; raises `OSError` where the port is taken."""
+        """Start to listen. Raise `OSError` if the port is in use."""
         listening: Future[int] = Future()
         self._thread = threading.Thread(target=self._serve, args=(listening,), name="mailbox", daemon=True)
         self._thread.start()
         self.port = listening.result()
 
     def stop(self) -> None:
+        """Stop to listen and close all connections."""
         if self._loop is None or self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -50,12 +55,12 @@ class Mailbox:
 
     @property
     def messages(self) -> list[Mail]:
-        """Oldest first; a copy."""
+        """A copy of the list of caught e-mails, oldest first."""
         with self._arrival:
             return list(self._mails)
 
     def wait_for(self, predicate: Callable[[Mail], bool], timeout: float = 10) -> Mail:
-        """The first mail, caught already or yet to come, that satisfies the predicate; TimeoutError without."""
+        """Return the first e-mail that matches, waiting for it if necessary. Raise `TimeoutError` after `timeout` s."""
         found: list[Mail] = []
 
         def search() -> bool:
@@ -65,10 +70,11 @@ class Mailbox:
         with self._arrival:
             if not self._arrival.wait_for(search, timeout):
                 subjects = [mail.subject for mail in self._mails]
-                raise TimeoutError(f"no such mail within {timeout} s; caught: {subjects}")
+                raise TimeoutError(f"No matching e-mail arrived within {timeout} s. Subjects so far: {subjects}")
         return found[0]
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802 - aiosmtpd calls it so
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802 - aiosmtpd's names
+        """Store an e-mail. aiosmtpd calls this for each one."""
         content = envelope.original_content or b""
         with self._arrival:
             self._mails.append(parse(str(len(self._mails) + 1), envelope.rcpt_tos, content))
@@ -93,13 +99,14 @@ class Mailbox:
         clients = asyncio.all_tasks(loop)  # one task per open connection
         for client in clients:
             client.cancel()
-        if clients:  # gather of nothing would look for a loop of its own
+        if clients:  # without tasks, gather would look for a running loop
             loop.run_until_complete(asyncio.gather(*clients, return_exceptions=True))
         loop.run_until_complete(server.wait_closed())
         loop.close()
 
 
 def parse(id: str, recipients: list[str], content: bytes) -> Mail:  # noqa: A002 - the field's name
+    """Return the e-mail with this content."""
     message = email.message_from_bytes(content, policy=modern)
     return Mail(
         id=id,
@@ -115,4 +122,4 @@ def parse(id: str, recipients: list[str], content: bytes) -> Mail:  # noqa: A002
 
 def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body(preferencelist=(kind,))
-    return str(part.get_content()).replace("\r\n", "\n") if part else ""  # SMTP's line ends are not the author's
+    return str(part.get_content()).replace("\r\n", "\n") if part else ""  # SMTP changes the line ends

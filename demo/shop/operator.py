@@ -1,16 +1,19 @@
-"""The operators' page: asks the orders service in the browser's place, which may not send tokens there itself."""
+"""The operator page, and a proxy to the orders service, which does not accept operator calls from other origins."""
 
 import httpx
 from flask import Blueprint, Response, request, send_from_directory
 
-PASSED_ON = ("Authorization", "Content-Type", "Idempotency-Key")
-TIMEOUT = 30  # seconds; a refund waits for Stripe
+FORWARDED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
+TIMEOUT_S = 30  # a refund waits for Stripe
 
 
 def operator_blueprint(orders_url: str, folder: str) -> Blueprint:
-    """`orders_url` is the orders service as this server reaches it. Whoever asks brings a token of their own."""
+    """Return the operator page's routes. They forward calls with the caller's own token.
+
+    `orders_url` is the orders service's URL for this server, `folder` the one with the page.
+    """
     operator = Blueprint("operator", __name__, url_prefix="/operator")
-    client = httpx.Client(base_url=orders_url, timeout=TIMEOUT, trust_env=False)
+    client = httpx.Client(base_url=orders_url, timeout=TIMEOUT_S, trust_env=False)
 
     @operator.get("")
     def page() -> Response:
@@ -18,9 +21,9 @@ def operator_blueprint(orders_url: str, folder: str) -> Blueprint:
 
     @operator.get("/api/orders")
     @operator.get("/api/orders/<order_id>")
-    @operator.post("/api/orders/<order_id>/<act>")
-    def pass_on(**names: str) -> Response:
-        headers = {name: value for name in PASSED_ON if (value := request.headers.get(name))}
+    @operator.post("/api/orders/<order_id>/<action>")
+    def forward(**names: str) -> Response:
+        headers = {name: value for name in FORWARDED_HEADERS if (value := request.headers.get(name))}
         try:
             answer = client.request(
                 request.method,
@@ -30,7 +33,8 @@ def operator_blueprint(orders_url: str, folder: str) -> Blueprint:
                 headers=headers,
             )
         except httpx.TransportError:
-            return Response('{"detail": "The orders service does not answer."}', 503, mimetype="application/json")
+            detail = '{"detail": "The orders service does not answer. Try again in a moment."}'
+            return Response(detail, 503, mimetype="application/json")
         return Response(answer.content, answer.status_code, mimetype=answer.headers.get("Content-Type"))
 
     return operator

@@ -1,6 +1,6 @@
-"""The official Stripe CLI drives the demo: a client that we did not write, and another application on our account.
+"""The official Stripe CLI against the demo: a foreign client, and another application on the same account.
 
-It is found on PATH or where STRIPE_CLI says (npm package @stripe/cli); without it these tests are skipped.
+The CLI must be on the PATH or at STRIPE_CLI (npm package @stripe/cli). Without it, these tests are skipped.
 """
 
 import os
@@ -16,8 +16,8 @@ import pytest
 from events.messaging.topology import BINDINGS, matches
 from events.testing.servers import wait_until
 
-from demo.embedded import running
-from demo.fake_stripe import FakeStripe
+from demo.embedded import embedded_system
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.system import System
 
@@ -25,7 +25,9 @@ CLI = os.environ.get("STRIPE_CLI") or shutil.which("stripe")
 FAMILIES = ("charge", "checkout.session", "payment_intent", "refund", "price", "product")
 API_KEY = "sk_test_" + "4" * 20
 
-pytestmark = pytest.mark.skipif(CLI is None, reason="no Stripe CLI: `npm install @stripe/cli`, STRIPE_CLI=…/bin/stripe")
+pytestmark = pytest.mark.skipif(
+    CLI is None, reason="no Stripe CLI: run `npm install @stripe/cli` and set STRIPE_CLI=…/bin/stripe"
+)
 
 
 @pytest.fixture
@@ -42,44 +44,44 @@ def stripe_cli(tmp_path: Path) -> Any:
     return run
 
 
-def offered(help_text: str) -> list[str]:
-    """The events that the CLI can trigger, of the families that a shop sees."""
+def triggers_in(help_text: str) -> list[str]:
+    """Return the events that the CLI can trigger, from the families that concern a shop."""
     names = re.findall(r"^  ([a-z_]+(?:\.[a-z_]+)+)$", help_text, re.MULTILINE)
     return [name for name in names if name.startswith(tuple(f"{family}." for family in FAMILIES))]
 
 
 def inbox(system: System, service: str) -> dict[str, str]:
-    """Statuses of Stripe's events by id."""
-    found: dict[str, str] = {}
+    """Return the statuses in a service's inbox by event id."""
+    statuses: dict[str, str] = {}
     path: str | None = "/ops/inbox?limit=100"
     while path:
         page = system.get(service, path, operator=True).raise_for_status().json()
-        found |= {row["event_id"]: row["status"] for row in page["items"]}
+        statuses |= {row["event_id"]: row["status"] for row in page["items"]}
         path = page["next_cursor"] and f"/ops/inbox?limit=100&cursor={page['next_cursor']}"
-    return found
+    return statuses
 
 
-def test_triggers_end_well_and_are_nobodys_orders(tmp_path: Path, stripe_cli: Any) -> None:
-    triggers = offered(stripe_cli("trigger", "--help").stdout)
+def test_cli_triggers_succeed_and_create_no_orders(tmp_path: Path, stripe_cli: Any) -> None:
+    triggers = triggers_in(stripe_cli("trigger", "--help").stdout)
     assert {"checkout.session.completed", "charge.refunded", "charge.dispute.created"} <= set(triggers)
-    with running(tmp_path, Ports.free()) as system:
+    with embedded_system(tmp_path, Ports.find_free()) as system:
         stripe = _fake(system)
 
         def trigger(event: str) -> tuple[str, int, str]:
-            ran = stripe_cli("trigger", event, "--api-base", stripe.url, "--api-key", API_KEY)
-            return event, ran.returncode, ran.stderr + ran.stdout
+            result = stripe_cli("trigger", event, "--api-base", stripe.url, "--api-key", API_KEY)
+            return event, result.returncode, result.stderr + result.stdout
 
         with ThreadPoolExecutor(4) as pool:
             failed = [result for result in pool.map(trigger, triggers) if result[1] != 0]
         assert failed == []
-        stripe.advance(60)  # the bank's answer to debits
+        stripe.advance(60)  # the bank answers the debits
         for event in triggers:
-            assert stripe.wait_event(event), f"{event} was never made"
+            assert stripe.wait_event(event), f"the trigger created no {event}"
         assert stripe.wait_delivered(30)
-        _check_nobodys(system)
+        _check_all_ignored(system)
 
 
-def _check_nobodys(system: System) -> None:
+def _check_all_ignored(system: System) -> None:
     for service, patterns in BINDINGS.items():
         wait_until(lambda s=service, p=patterns: _all_ignored(system, s, p), what=f"{service}'s inbox")  # type: ignore[misc]
     answers = [sent["attempts"] for event in system.stripe.ledger["events"] for sent in event["deliveries"]]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A database and a role for each service: it may do all in its own, and connect to no other. Safe to repeat; a password
-# that changed in its secret changes here.
+# Creates a database and a role for each service. A role owns its database and cannot connect to the others.
+# Can be repeated, and then sets the passwords to those of the secrets.
 set -eu
 PGPASSWORD=$(cat /run/secrets/postgres_password)
 export PGPASSWORD

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from events.testing.waiting import wait_until
 
-from demo.playing import Finding
-from demo.remote import composed
-from demo.scenarios import play_all
+from demo.composed import composed_system
+from demo.scenarios.run import CheckResult
+from demo.scenarios.suite import run_all
 from demo.system import System
 
 from .containers import PROMETHEUS, ROOT, compose
@@ -29,7 +29,7 @@ def system(only_on_request: None) -> Iterator[System]:
         assert started.returncode == 0, started.stderr[-2000:]
         compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "prometheus")
         wait_until(is_every_process_scraped, 60, "Prometheus's first scrape of each process")
-        yield composed()
+        yield composed_system()
     finally:
         subprocess.run(["make", "down", "VOLUMES=-v"], cwd=ROOT, check=True, capture_output=True)
 
@@ -41,6 +41,6 @@ def is_every_process_scraped() -> bool:
 
 
 @pytest.fixture(scope="session")
-def played(system: System) -> list[Finding]:
-    """Run every kind of purchase and return the findings."""
-    return play_all(system)
+def results(system: System) -> list[CheckResult]:
+    """Run every kind of purchase and return the results."""
+    return run_all(system)

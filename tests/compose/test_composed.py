@@ -9,10 +9,9 @@ from contextlib import contextmanager
 import pytest
 from events.testing.waiting import wait_until
 
-from demo.__main__ import table
-from demo.playing import Finding
-from demo.scenarios import Play
-from demo.sums import compare
+from demo.scenarios.report import results_table
+from demo.scenarios.run import CheckResult, ScenarioRun
+from demo.scenarios.totals import compare_totals
 from demo.system import System
 
 from .containers import CONSUMERS, SERVICES, compose, inspect, running
@@ -28,9 +27,9 @@ SKU = "BEA-RIB-RUS-OS"
 pytestmark = pytest.mark.timeout(1800)
 
 
-def test_every_kind_of_purchase_has_all_its_effects(system: System, played: list[Finding]) -> None:
-    assert all(finding.ok for finding in played), table(played)
-    assert all(one.ok for one in compare(system))
+def test_every_kind_of_purchase_has_all_its_effects(system: System, results: list[CheckResult]) -> None:
+    assert all(result.ok for result in results), results_table(results)
+    assert all(one.ok for one in compare_totals(system))
 
 
 def test_every_container_is_healthy(system: System) -> None:
@@ -46,7 +45,7 @@ def test_scheduled_jobs_have_run(system: System) -> None:
         wait_until(lambda name=name, sign=sign: re.search(sign, compose("logs", name)), 30, name)  # type: ignore[misc]
 
 
-def test_logs_are_json_and_name_no_customer(system: System, played: list[Finding]) -> None:
+def test_logs_are_json_and_name_no_customer(system: System, results: list[CheckResult]) -> None:
     logs = compose("logs", "--no-log-prefix", "--no-color", *WEB_AND_WORKERS)
     lines = logs.replace("\x1b[2K", "").splitlines()  # some releases of Compose clear the line despite --no-color
 
@@ -59,22 +58,22 @@ def test_logs_are_json_and_name_no_customer(system: System, played: list[Finding
 @contextmanager
 def loaded(system: System) -> Iterator[None]:
     """Buy and post events while the block runs; afterwards nothing may be lost, and nothing may have happened twice."""
-    play = Play(system, "loaded")
-    before = play.stock(SKU)
+    run = ScenarioRun(system, "loaded")
+    before = run.stock(SKU)
     with WebhookPoster(system) as poster:
-        bought = [play.buy({SKU: 1}) for _ in range(2)]
+        bought = [run.start_checkout({SKU: 1}) for _ in range(2)]
         for purchase in bought:
-            system.stripe.pay(purchase["session_id"], "card", play.email)
+            system.stripe.pay(purchase["session_id"], "card", run.email)
         yield
         wait_until(lambda: system.get("webhooks", "/readyz").status_code == 200, 60, "the ingest")
     assert len(poster.accepted) > 500
     poster.wait_until_handled()
     for purchase in bought:
-        play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
-    play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(SKU))
-    play.check("e-mails", ["order_confirmed"] * 2, play.mails)
-    assert all(finding.ok for finding in play.findings), table(play.findings)
-    assert all(one.ok for one in compare(system))
+        run.check("order", "paid", lambda purchase=purchase: run.status(purchase))  # type: ignore[misc]
+    run.check("stock", (before[0] - 2, before[1]), lambda: run.stock(SKU))
+    run.check("e-mails", ["order_confirmed"] * 2, run.customer_emails)
+    assert all(result.ok for result in run.results), results_table(run.results)
+    assert all(one.ok for one in compare_totals(system))
 
 
 def test_restart_of_every_container_under_load_loses_nothing(system: System) -> None:

@@ -9,7 +9,9 @@ from click.testing import CliRunner
 from events.messaging import topology
 from events.messaging.contracts import SCHEMAS
 
+from tools import asyncapi as asyncapi_tool
 from tools import event_docs
+from tools.own_events import OCCASIONS
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "libs" / "events" / "tests" / "contracts"
@@ -18,7 +20,11 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, str]:
-    return event_docs.documents(CONTRACTS)
+    return made_documents()
+
+
+def made_documents() -> dict[str, str]:
+    return {"events.md": event_docs.text(CONTRACTS), "asyncapi.json": asyncapi_tool.text(CONTRACTS)}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def asyncapi(made: dict[str, str]) -> dict[str, Any]:
 
 
 def test_every_event_has_an_occasion() -> None:
-    assert event_docs.OCCASIONS.keys() == {event_type for event_type, _ in SCHEMAS}, "tools/event_docs.py: OCCASIONS"
+    assert OCCASIONS.keys() == {event_type for event_type, _ in SCHEMAS}, "tools/own_events.py: OCCASIONS"
 
 
 @pytest.mark.parametrize("name", ["events.md", "asyncapi.json"])
@@ -37,7 +43,7 @@ def test_committed_document_is_up_to_date(made: dict[str, str], name: str) -> No
 
 
 def test_same_input_makes_the_same_documents(made: dict[str, str]) -> None:
-    assert event_docs.documents(CONTRACTS) == made
+    assert made_documents() == made
 
 
 def test_every_reference_has_a_target(asyncapi: dict[str, Any]) -> None:
@@ -72,10 +78,11 @@ def test_every_event_has_a_section_with_all_its_fields(made: dict[str, str]) -> 
         assert [name for name in schema.fields if f"| `{name}` |" not in section] == []
 
 
-def test_command_writes_both_files(made: dict[str, str], tmp_path: Path) -> None:
-    result = CliRunner().invoke(event_docs.main, [str(CONTRACTS), "--out", str(tmp_path)])
+@pytest.mark.parametrize(("tool", "name"), [(event_docs, "events.md"), (asyncapi_tool, "asyncapi.json")])
+def test_command_writes_its_file(made: dict[str, str], tmp_path: Path, tool: Any, name: str) -> None:
+    result = CliRunner().invoke(tool.main, [str(CONTRACTS), "--out", str(tmp_path / name)])
     assert result.exit_code == 0
-    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == made
+    assert (tmp_path / name).read_text(encoding="utf-8") == made[name]
 
 
 def references(part: Any) -> Any:

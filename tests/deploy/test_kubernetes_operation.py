@@ -89,7 +89,7 @@ def test_ingress_has_only_public_routes(manifests: list[Manifest]) -> None:
     proxy = (DEPLOY / "proxy" / "nginx.conf").read_text().partition("listen 8080;")[2]
     public = {path.rstrip("/") for path in re.findall(r"location (?:= )?(/\S+) ", proxy)} - {"/healthz"}
     assert routes.keys() == public
-    assert routes["/stock"] == routes["/products"] == "Exact"
+    assert routes["/availability"] == routes["/products"] == "Exact"
 
 
 def test_monitors_find_every_process_and_set_its_labels(production: list[Manifest]) -> None:

@@ -52,6 +52,20 @@ def test_alerts_use_exported_metrics(alerts: list[dict[str, Any]], exported: set
     assert used - exported == set()
 
 
+def test_alerts_use_outcomes_that_the_code_counts(alerts: list[dict[str, Any]]) -> None:
+    files = [*(ROOT / "libs/events/events").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
+    code = [file.read_text() for file in files if "tests" not in file.parts]
+    used = {
+        value
+        for rule in alerts
+        for matched in re.findall(r'outcome=~?"([^"]+)"', rule["expr"])
+        for value in matched.split("|")
+    }
+
+    assert len(used) >= 5
+    assert {value for value in used if not any(f'"{value}"' in text for text in code)} == set()
+
+
 def test_dashboard_uses_exported_metrics(exported: set[str]) -> None:
     used = {name for query in queries() for name in METRIC.findall(query)}
 

@@ -15,13 +15,13 @@ import httpx
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 
 ROOT = Path(__file__).parents[2]
-CATALOG = ROOT / "deploy" / "catalogue.json"
+CATALOG = ROOT / "deploy" / "catalog.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
 STOP_TIMEOUT_S = 15.0  # processes promise to stop within 10
 
@@ -127,7 +127,7 @@ def installation(
 ) -> Iterator[Installation]:
     """Start the whole system and yield it when it is ready for a purchase. All services get `settings`."""
     with ExitStack() as stack:
-        ports = Ports.free()
+        ports = Ports.find_free()
         mailbox = mailbox or Mailbox(port=0)
         mailbox.start()
         stack.callback(mailbox.stop)
@@ -189,7 +189,7 @@ def _environments(
             **inherited,
             "PYTHONUNBUFFERED": "1",
             "BROKER_URL": broker_url,
-            "PORT": str(ports.of(service)),
+            "PORT": str(ports[service]),
             "OPERATOR_TOKENS": f"e2e:{token}",
             **({"DATABASE_URL": new_database()} if service in WITH_DATABASE else {}),
             **own,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import inventory.models
 import notifications.models
-import orders.models
+import orders.models.chains
 import pytest
 from events.clock import utcnow
 from events.config import Common
@@ -23,22 +23,22 @@ from events.testing.stripe import as_bus_event, charge, checkout_session, paymen
 from events.testing.waiting import wait_until
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
-from inventory.models import Movement, Stock
-from notifications.handlers import handlers as notifications_handlers
+from inventory.models import Movement, StockItem
+from notifications.handlers import create_handlers as create_notifications_handlers
 from notifications.models import Email
 from orders.handlers import handlers as orders_handlers
-from orders.models import Order
+from orders.models.orders import Order
 from sqlalchemy import select
 
 CHAINS: Mapping[str, Sequence[Chain]] = {
-    "orders": orders.models.CHAINS,
+    "orders": orders.models.chains.CHAINS,
     "inventory": inventory.models.CHAINS,
     "notifications": notifications.models.CHAINS,
 }
 HANDLERS: Mapping[str, Handlers] = {
     "orders": orders_handlers,
     "inventory": inventory_handlers,
-    "notifications": notifications_handlers,
+    "notifications": create_notifications_handlers(),
 }
 Databases = Mapping[str, Database]
 CART = {"TEE": 2, "SOCK": 1}
@@ -122,7 +122,7 @@ def test_events_in_every_order_have_each_effect_once(sqlite_database: MakeDataba
             bus.run_until_idle()
             assert effects(databases, checkout_id) == EFFECTS_ONCE, (order, way)
     with databases["inventory"].read() as session:
-        left = {stock.sku: (stock.on_hand, stock.reserved) for stock in session.scalars(select(Stock))}
+        left = {stock.sku: (stock.on_hand, stock.reserved) for stock in session.scalars(select(StockItem))}
     assert left == {sku: (ON_HAND - 72 * quantity, 0) for sku, quantity in CART.items()}
 
 

@@ -8,8 +8,8 @@ from events.database.engine import Database
 from events.testing.columns import columns_with
 from events.testing.waiting import wait_until
 
-from demo.__main__ import table
-from demo.playing import Play
+from demo.scenarios.report import results_table
+from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 from .processes import WITH_DATABASE, Installation, ServiceProcesses, installation
@@ -40,25 +40,25 @@ def test_erased_customer_is_in_no_database_and_stays_erased(
     installed: Installation, databases: dict[str, Database]
 ) -> None:
     system, stripe, processes = installed.system, installed.stripe, installed.processes
-    play = Play(system, "erased")
-    words = (play.email, *PERSONAL_WORDS)
+    run = ScenarioRun(system, "erased")
+    words = (run.email, *PERSONAL_WORDS)
 
     def columns() -> dict[str, list[str]]:
         by_service = {service: columns_with(database, *words) for service, database in databases.items()}
         return {service: found for service, found in by_service.items() if found}
 
-    bought = play.buy({SKU: 2}, locale="de")
-    stripe.pay(bought["session_id"], "card", play.email, 0.0, **TYPED)
-    play.check("order", "paid", lambda: play.status(bought))
-    assert play.operate(bought, "refunds", amount=500, note=NOTE).status_code == 201
-    assert play.operate(bought, "shipments", carrier="DHL", tracking=TRACKING).status_code == 201
-    play.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], play.mails)
-    assert {"orders.shipping_address", "orders.customer_phone", "timeline.text"} <= set(columns()["orders"])
+    bought = run.start_checkout({SKU: 2}, locale="de")
+    stripe.pay(bought["session_id"], "card", run.email, 0.0, **TYPED)
+    run.check("order", "paid", lambda: run.status(bought))
+    assert run.operate(bought, "refunds", amount=500, note=NOTE).status_code == 201
+    assert run.operate(bought, "shipments", carrier="DHL", tracking=TRACKING).status_code == 201
+    run.check("e-mails", ["order_confirmed", "order_shipped", "refund_succeeded"], run.customer_emails)
+    assert {"orders.shipping_address", "orders.customer_phone", "timeline_entries.text"} <= set(columns()["orders"])
     assert set(columns()) == {"checkout", "orders", "notifications"}
 
-    processes.run_command("orders", "erase-customer", "--email", play.email.upper(), "--reason", "ticket 12")
+    processes.run_command("orders", "erase-customer", "--email", run.email.upper(), "--reason", "ticket 12")
     wait_until(lambda: columns() == {}, what="the erasure in every service")
-    assert play.fact(bought, "shipping_address") == {"country": "DE", "state": None}
+    assert run.order_field(bought, "shipping_address") == {"country": "DE", "state": None}
 
     stripe.refund(bought["session_id"], amount=700)
     with stripe.account.store.lock:
@@ -66,10 +66,10 @@ def test_erased_customer_is_in_no_database_and_stays_erased(
     for_stripe = {name: processes.setting("orders", name) for name in ("STRIPE_API_KEY", "STRIPE_API_BASE")}
     processes.run_command("webhooks", "backfill", "--since", "1h", **for_stripe)
     assert stripe.wait_delivered(30)
-    play.check("refunded after", 1200, lambda: play.fact(bought, "amount_refunded"))
-    play.check("handled", [], lambda: unfinished_event_ids(system))
+    run.check("refunded after", 1200, lambda: run.order_field(bought, "amount_refunded"))
+    run.check("handled", [], lambda: unfinished_event_ids(system))
     processes.run_command("orders", "reconcile", "--since", "1h", "--repair")
-    assert all(finding.ok for finding in play.findings), table(play.findings)
+    assert all(result.ok for result in run.results), results_table(run.results)
     assert columns() == {}
     assert logs_with(processes, words) == []
 

@@ -13,20 +13,20 @@ import httpx
 import inventory.app
 import inventory.config
 import inventory.models
-import orders.models
+import orders.models.chains
 import pytest
 import stripe
-from checkout import catalogue
-from checkout.agreements import Wish
+from checkout import catalog
 from checkout.checkouts import Checkouts
 from checkout.config import Config
+from checkout.creation import CheckoutRequest
+from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError
 from checkout.handlers import handlers as checkout_handlers
 from checkout.inventory_client import InventoryClient
-from checkout.leases import Sweep
 from checkout.models import Checkout, DiscountUse
 from checkout.pricing import Item
-from checkout.problems import AlreadyPaid, AmountTooSmall, OutOfStock
 from checkout.stripe_sessions import StripeSessions
+from checkout.sweeper import Sweeper
 from events.testing.bus import Bus
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
@@ -34,9 +34,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory import ledger, reservations
 from inventory.handlers import handlers as inventory_handlers
-from inventory.models import Reservation, Stock
+from inventory.models import Reservation, StockItem
 from orders.handlers import handlers as orders_handlers
-from orders.models import Order
+from orders.models.orders import Order
 
 from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
@@ -69,7 +69,7 @@ class Shop:
         self.databases = {
             "checkout": make(checkout.models.CHAINS),
             "inventory": make(inventory.models.CHAINS),
-            "orders": make(orders.models.CHAINS),
+            "orders": make(orders.models.chains.CHAINS),
         }
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
@@ -83,7 +83,7 @@ class Shop:
             shop_url="https://shop.test",
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
-        self.sweep = Sweep(self.databases["checkout"], self.stripe, self.inventory)
+        self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
         self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
         self.delivered: set[str] = set()
@@ -102,12 +102,12 @@ class Shop:
     def seed(self, **pieces: int) -> None:
         products = [{"sku": sku, "group": "G", "name": sku, "prices": {"eur": 1999}} for sku in pieces]
         discount = {"code": "ONCE", "percent_off": 10, "limit_total": 1}
-        catalogue.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
+        catalog.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
         stock = [{"sku": sku, "stock": count} for sku, count in pieces.items()]
         ledger.seed(self.databases["inventory"], {"products": stock})
 
     def start(self, key: str = "key", pieces: int = 1, **request: Any) -> Checkout:
-        return self.checkouts.start(Wish(items=[Item("TEE", pieces)], **request), key)
+        return self.checkouts.start(CheckoutRequest(items=[Item("TEE", pieces)], **request), key)
 
     def at_stripe(self, action: str, started: Checkout, **values: Any) -> None:
         """Do what the customer or the bank does at Stripe, such as `pay` or `expire`."""
@@ -125,7 +125,7 @@ class Shop:
     def advance(self, by: timedelta) -> None:
         """Move the clock and run the sweeps of both services. The test itself expires Stripe's sessions."""
         self.account.timers.advance(by.total_seconds())
-        self.sweep.run(self.now())
+        self.sweeper.run(self.now())
         reservations.expire_due(self.databases["inventory"], self.now())
         self.bus.run_until_idle()
 
@@ -141,7 +141,7 @@ class Shop:
 
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
-            stock = session.get_one(Stock, "TEE")
+            stock = session.get_one(StockItem, "TEE")
             return stock.on_hand, stock.reserved
 
     def discount_uses(self) -> list[str]:
@@ -163,8 +163,8 @@ SOLD = ("complete", "committed", "paid")
 def test_cancel_after_the_payment_sells(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
     shop.at_stripe("pay", started, method="card")
-    with pytest.raises(AlreadyPaid):
-        shop.checkouts.give_up(started.id)
+    with pytest.raises(AlreadyPaidError):
+        shop.checkouts.cancel(started.id)
     shop.deliver_events()
     assert shop.statuses(started) == SOLD
     assert (shop.stock(), shop.discount_uses()) == ((2, 0), ["used"])
@@ -172,7 +172,7 @@ def test_cancel_after_the_payment_sells(shop: Shop) -> None:
 
 def test_cancel_before_the_payment_releases_everything(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.checkouts.give_up(started.id)
+    shop.checkouts.cancel(started.id)
     assert (
         shop.control.post("/_control/pay", json={"session_id": started.session_id, "method": "card"}).status_code == 400
     )
@@ -251,7 +251,7 @@ def test_delayed_payment_outlives_the_session(
 
 def test_customer_with_two_sessions_pays_one_or_both(shop: Shop) -> None:
     first, second = shop.start("first", 2), shop.start("second", 1)
-    with pytest.raises(OutOfStock):
+    with pytest.raises(OutOfStockError):
         shop.start("one too many")
     shop.at_stripe("pay", second, method="card")
     shop.at_stripe("expire", first)
@@ -309,13 +309,13 @@ def test_stripe_charges_what_checkout_has_shown(shop: Shop, cart: dict[str, Any]
     standard = {"id": "standard", "name": "S", "amounts": {currency: cart["shipping"]}, "min_days": 1, "max_days": 2}
     shipping, discounts = [standard], [{"code": "OFF", **cart["discount"]}] if cart["discount"] else []
     document = {"products": products, "shipping_options": shipping, "discounts": discounts}
-    catalogue.seed(shop.databases["checkout"], document)
+    catalog.seed(shop.databases["checkout"], document)
     ledger.seed(shop.databases["inventory"], {"products": [{"sku": f"P{at}", "stock": 10_000} for at in range(count)]})
     items = [Item(f"P{at}", quantity) for at, (_, quantity) in enumerate(cart["items"])]
-    request = Wish(items=items, currency=currency, discount_code="OFF" if discounts else None)
+    request = CheckoutRequest(items=items, currency=currency, discount_code="OFF" if discounts else None)
     try:
         started = shop.checkouts.start(request, None)
-    except AmountTooSmall:
+    except AmountTooSmallError:
         return
     session = shop.account.store.get("checkout.session", str(started.session_id))
     charged = session["total_details"]

@@ -11,9 +11,10 @@ from events.testing.fixtures import empty_queues, postgres_databases
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 from events.testing.waiting import wait_until
 
-from demo.__main__ import table, table_of_sums
-from demo.scenarios import SCENARIOS, Play, play_all
-from demo.sums import compare
+from demo.scenarios.report import results_table, totals_table
+from demo.scenarios.run import ScenarioRun
+from demo.scenarios.suite import SCENARIOS, run_all
+from demo.scenarios.totals import compare_totals
 from demo.system import SERVICES
 
 from .processes import WITH_DATABASE, Installation, installation, wait_until_ready
@@ -41,31 +42,31 @@ def installed(shared_installation: Installation) -> Installation:
 
 def test_every_kind_of_purchase_has_all_its_effects(installed: Installation) -> None:
     system = installed.system
-    findings = play_all(system)
-    assert {finding.scenario for finding in findings} == {name.replace(",", "") for name in SCENARIOS}
-    assert all(finding.ok for finding in findings), table(findings)
-    sums = compare(system)
-    assert sums
-    assert all(one.ok for one in sums), table_of_sums(sums)
+    results = run_all(system)
+    assert {result.scenario for result in results} == set(SCENARIOS)
+    assert all(result.ok for result in results), results_table(results)
+    totals = compare_totals(system)
+    assert totals
+    assert all(total.ok for total in totals), totals_table(totals)
 
 
 def test_killed_workers_lose_nothing_and_repeat_nothing(installed: Installation) -> None:
     system, stripe, processes = installed.system, installed.stripe, installed.processes
-    play = Play(system, "killed workers")
-    before = play.stock("TEE-ORG-WHT-M")
-    bought = [play.buy({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
+    run = ScenarioRun(system, "killed workers")
+    before = run.stock("TEE-ORG-WHT-M")
+    bought = [run.start_checkout({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
     for service in WITH_DATABASE:
         processes.stop(service, "worker", signal.SIGKILL)
     for purchase in bought:
-        stripe.pay(purchase["session_id"], "card", play.email)
+        stripe.pay(purchase["session_id"], "card", run.email)
     assert stripe.wait_delivered(30), "the ingest must take events while all consumers are down"
     for service in WITH_DATABASE:
         processes.start(service, "worker")
     for purchase in bought:
-        play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
-    play.check("stock", (before[0] - 4, before[1]), lambda: play.stock("TEE-ORG-WHT-M"))
-    play.check("e-mails", ["order_confirmed"] * 4, play.mails)
-    assert all(finding.ok for finding in play.findings), table(play.findings)
+        run.check("order", "paid", lambda purchase=purchase: run.status(purchase))  # type: ignore[misc]
+    run.check("stock", (before[0] - 4, before[1]), lambda: run.stock("TEE-ORG-WHT-M"))
+    run.check("e-mails", ["order_confirmed"] * 4, run.customer_emails)
+    assert all(result.ok for result in run.results), results_table(run.results)
 
 
 def test_events_of_another_application_are_stored_as_ignored(installed: Installation) -> None:

@@ -10,8 +10,8 @@ import psycopg
 from events.testing.waiting import wait_until
 from psycopg import sql
 
-from demo.__main__ import table
-from demo.scenarios import Play
+from demo.scenarios.report import results_table
+from demo.scenarios.run import ScenarioRun
 
 from .processes import Installation, installation
 
@@ -23,29 +23,29 @@ def test_orders_restored_from_a_backup_catches_up(
 ) -> None:
     with installation(tmp_path, new_postgres_url, broker_url) as installed:
         processes = installed.processes
-        play = Play(installed.system, "restored")
-        before = play.stock(SKU)
-        kept = buy(play)
+        run = ScenarioRun(installed.system, "restored")
+        before = run.stock(SKU)
+        kept = buy(run)
         while_orders_is_stopped(installed, copy_database)
-        lost = buy(play)
+        lost = buy(run)
         while_orders_is_stopped(installed, restore_database)
 
-        play.check("order since the backup", None, lambda: play.status(lost))
+        run.check("order since the backup", None, lambda: run.status(lost))
         processes.run_command("checkout", "outbox", "republish", "--since", "1h")
         for_stripe = {name: processes.setting("orders", name) for name in ("STRIPE_API_KEY", "STRIPE_API_BASE")}
         processes.run_command("webhooks", "backfill", "--since", "1h", **for_stripe)
-        play.check("order in the backup", "paid", lambda: play.status(kept))
-        play.check("order since the backup", "paid", lambda: play.status(lost))
-        play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(SKU))
-        play.check("e-mails", ["order_confirmed"] * 2, play.mails)
-        assert all(finding.ok for finding in play.findings), table(play.findings)
+        run.check("order in the backup", "paid", lambda: run.status(kept))
+        run.check("order since the backup", "paid", lambda: run.status(lost))
+        run.check("stock", (before[0] - 2, before[1]), lambda: run.stock(SKU))
+        run.check("e-mails", ["order_confirmed"] * 2, run.customer_emails)
+        assert all(result.ok for result in run.results), results_table(run.results)
         processes.run_command("orders", "reconcile", "--since", "1h")
 
 
-def buy(play: Play) -> dict[str, object]:
-    bought = play.buy({SKU: 1})
-    play.system.stripe.pay(bought["session_id"], "card", play.email)
-    play.check("order", "paid", lambda: play.status(bought))
+def buy(run: ScenarioRun) -> dict[str, object]:
+    bought = run.start_checkout({SKU: 1})
+    run.system.stripe.pay(bought["session_id"], "card", run.email)
+    run.check("order", "paid", lambda: run.status(bought))
     return bought
 
 

@@ -10,7 +10,7 @@ import pytest
 from events.testing.waiting import wait_until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from demo.scenarios import Play
+from demo.scenarios.run import ScenarioRun
 
 from .processes import installation
 
@@ -73,10 +73,10 @@ def test_purchase_is_one_trace(
         "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_INTERVAL_MS),
     }
     with installation(tmp_path, new_postgres_url, broker_url, settings=traced) as installed:
-        play = Play(installed.system, "traced")
-        bought = play.buy({"TEE-ORG-WHT-M": 1})
-        installed.stripe.pay(bought["session_id"], "card", play.email)
-        play.check("e-mails", ["order_confirmed"], play.mails)
+        run = ScenarioRun(installed.system, "traced")
+        bought = run.start_checkout({"TEE-ORG-WHT-M": 1})
+        installed.stripe.pay(bought["session_id"], "card", run.email)
+        run.check("e-mails", ["order_confirmed"], run.customer_emails)
         wait_until(lambda: collector.named("send order_confirmed"), 20, "the e-mail's span")
     [sent] = collector.named("send order_confirmed")
     spans = {(span.service, span.name) for span in collector.spans if span.trace_id == sent.trace_id}

@@ -178,8 +178,8 @@ class Auditor:
             yield Finding(Kind.UNEXPECTED, f"{dict(pieces)} sold to {checkout_id}, which is not paid at Stripe")
         for sku, on_hand, moved, reserved in self._rows(
             "inventory",
-            "SELECT sku, on_hand, (SELECT coalesce(sum(delta), 0) FROM movements WHERE movements.sku = stock.sku),"
-            " reserved FROM stock",
+            "SELECT sku, on_hand, (SELECT coalesce(sum(delta), 0) FROM movements AS m WHERE m.sku = stock_items.sku),"
+            " reserved FROM stock_items",
         ):
             if on_hand != moved:
                 kind = Kind.DUPLICATE if on_hand < moved else Kind.LOST

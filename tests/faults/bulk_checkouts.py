@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from checkout import models as checkouts
-from checkout.announcements import record_session
 from checkout.models import Checkout
+from checkout.publishing import attach_session_and_publish
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import lock_rows
@@ -57,7 +57,9 @@ class BulkCheckouts:
         """Set the stock of every product that purchases choose from."""
         with self._databases["inventory"].begin() as session:
             for sku in self._prices:
-                stock.set_on_hand(session, sku, STOCK_PIECES, reason="stock for a load", actor="faults", at=utcnow())
+                stock.set_on_hand(
+                    session, sku, STOCK_PIECES, reason="stock for a load", actor="faults", occurred_at=utcnow()
+                )
 
     def choose(self) -> tuple[Purchase, Ending]:
         """Return a random purchase, which is not started yet, and how it will end."""
@@ -104,7 +106,8 @@ class BulkCheckouts:
             for purchase in purchases:
                 checkout = found[purchase.checkout_id]
                 checkout.open(checkout.expires_at)
-                record_session(session, checkout, {"id": purchase.session_id, "url": None, "livemode": False})
+                stripe_session = {"id": purchase.session_id, "url": None, "livemode": False}
+                attach_session_and_publish(session, checkout, stripe_session)
 
     def _checkout(self, purchase: Purchase, expires_at: datetime) -> Checkout:
         return Checkout(
@@ -125,7 +128,7 @@ class BulkCheckouts:
             success_url="https://shop.example/success",
             cancel_url="https://shop.example/cart",
             automatic_tax=False,
-            page={},
+            session_options={},
         )
 
     def _line(self, sku: str, quantity: int) -> dict[str, Any]:

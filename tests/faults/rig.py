@@ -25,7 +25,7 @@ from events.messaging import topology
 from events.testing.servers.choice import private_postgres, private_rabbitmq
 from events.testing.servers.server import Server
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.shop.mailbox import Mailbox
 from demo.system import System
 from tests.e2e.processes import ROOT, WITH_DATABASE, ServiceProcesses, installation

@@ -12,7 +12,7 @@ from events.database.types import UtcDateTime
 from events.messaging import topology
 from inventory.models import CHAINS as INVENTORY
 from notifications.models import CHAINS as NOTIFICATIONS
-from orders.models import CHAINS as ORDERS
+from orders.models.chains import CHAINS as ORDERS
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, String, Table, text
 
 from tests.faults.auditor import Auditor, Finding, Kind
@@ -23,8 +23,15 @@ NOW = utcnow()
 COMPLETED = "checkout.session.completed"
 EVENT = {"event_id": "evt_1", "source": "webhooks", "routing_key": f"stripe.{COMPLETED}", "status": "done"}
 OWN = {"event_id": "evt_2", "source": "checkout", "routing_key": "checkout.checkout.started"}
-ORDER = {"id": "ord_1", "checkout_id": "chk_1", "status": "paid"}
-PAYMENT = {"id": "pi_1", "order_id": "ord_1", "state": "succeeded", "currency": "eur", "amount": 2489, "paid_at": NOW}
+ORDER = {
+    "id": "ord_1",
+    "checkout_id": "chk_1",
+    "status": "paid",
+    "refund_status": "none",
+    "dispute_status": "none",
+    "fulfillment_status": "unfulfilled",
+}
+PAYMENT = {"id": "pi_1", "order_id": "ord_1", "status": "succeeded", "currency": "eur", "amount": 2489, "paid_at": NOW}
 SALE = {"id": 2, "sku": "TEE", "kind": "sale", "delta": -1, "checkout_id": "chk_1"}
 MAIL = {"id": "eml_1", "checkout_id": "chk_1", "kind": "order_confirmed", "status": "sent", "message_id": "<1@shop>"}
 
@@ -34,12 +41,12 @@ CONSISTENT_ROWS: Mapping[str, Rows] = {
     "orders": [("inbox", EVENT), ("inbox", {**OWN, "status": "done"}), ("orders", ORDER), ("payments", PAYMENT)],
     "inventory": [
         ("inbox", EVENT),
-        ("stock", {"sku": "TEE", "on_hand": 9, "reserved": 0}),
+        ("stock_items", {"sku": "TEE", "on_hand": 9, "reserved": 0}),
         ("reservations", {"checkout_id": "chk_1", "status": "committed"}),
         ("movements", {"id": 1, "sku": "TEE", "kind": "opening", "delta": 10}),
         ("movements", SALE),
     ],
-    "notifications": [("purchases", {"checkout_id": "chk_1"}), ("emails", MAIL)],
+    "notifications": [("checkouts", {"checkout_id": "chk_1"}), ("emails", MAIL)],
 }
 FILLERS = {UtcDateTime: NOW, JSON: {}, LargeBinary: b"", Boolean: False, Integer: 0, String: "x"}
 
@@ -106,8 +113,8 @@ FALSIFIED: dict[str, tuple[Kind, str, str]] = {  # what was done: (expected find
     "payment not marked paid": (Kind.LOST, "orders", "UPDATE payments SET paid_at = NULL"),
     "stock not moved": (Kind.LOST, "inventory", "DELETE FROM movements WHERE kind = 'sale'"),
     "stock moved twice": (Kind.DUPLICATE, "inventory", "UPDATE movements SET delta = -2 WHERE kind = 'sale'"),
-    "stock changed without a movement": (Kind.DUPLICATE, "inventory", "UPDATE stock SET on_hand = 8"),
-    "pieces still reserved": (Kind.STUCK, "inventory", "UPDATE stock SET reserved = 1"),
+    "stock changed without a movement": (Kind.DUPLICATE, "inventory", "UPDATE stock_items SET on_hand = 8"),
+    "pieces still reserved": (Kind.STUCK, "inventory", "UPDATE stock_items SET reserved = 1"),
     "reservation left open": (Kind.STUCK, "inventory", "UPDATE reservations SET status = 'held'"),
     "event waiting": (Kind.STUCK, "orders", "UPDATE inbox SET status = 'waiting'"),
     "event failed": (Kind.STUCK, "checkout", "UPDATE inbox SET status = 'failed'"),

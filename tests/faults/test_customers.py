@@ -29,7 +29,7 @@ def failing_api(rig: Rig) -> Iterator[None]:
 @contextmanager
 def faulty_deliveries(rig: Rig) -> Iterator[None]:
     """Let Stripe send duplicates, second events for one change, another order and bad signatures."""
-    for kind in ("duplicate", "reorder", "twin", "corrupt_signature", "delay"):
+    for kind in ("duplicate", "reorder", "second_event", "corrupt_signature", "delay"):
         rig.stripe.add_fault(kind, count=6, seconds=0.5)
     yield
     rig.stripe.clear_faults()

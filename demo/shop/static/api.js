@@ -1,9 +1,9 @@
-const PATIENCE_MS = 30_000; // a checkout waits for the stock and for Stripe
+const REQUEST_TIMEOUT_MS = 30_000; // a checkout waits for the inventory and for Stripe
 
-/** An answer that is not 2xx (RFC 9457), or none at all (status 0). */
+/** An answer that is not 2xx, as problem details (RFC 9457), or no answer at all (status 0). */
 export class Problem extends Error {
   constructor(status, body = {}) {
-    super(inWords(status, body));
+    super(messageFor(status, body));
     this.status = status;
     this.name = String(body.type ?? "").split(":").pop();
     this.lines = body.lines ?? [];
@@ -11,15 +11,16 @@ export class Problem extends Error {
   }
 }
 
-function inWords(status, body) {
+function messageFor(status, body) {
   if (status === 0) return "We cannot reach the shop. Please check your connection and try again.";
-  if (status === 429) return "That was a little fast. Please try again in a minute.";
-  if (status >= 500) return "The shop cannot do that this minute. Nothing was charged; please try again shortly.";
-  return body.detail ?? "Something about this is not right. Please look it over and try again.";
+  if (status === 429) return "You have sent too many requests. Please try again in a minute.";
+  if (status >= 500) return "The shop cannot do this at the moment. Please try again in a minute.";
+  return body.detail ?? "The shop did not accept your request. Please check your entries and try again.";
 }
 
+/** Sends a request and returns its JSON. Throws a Problem if the answer is not 2xx. */
 export async function call(url, { method = "GET", headers = {}, body } = {}) {
-  const request = { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) };
+  const request = { method, headers, cache: "no-store", signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
   if (body) {
     request.body = JSON.stringify(body);
     request.headers = { ...headers, "Content-Type": "application/json" };
@@ -30,17 +31,18 @@ export async function call(url, { method = "GET", headers = {}, body } = {}) {
   } catch {
     throw new Problem(0);
   }
-  const answer = await response.json().catch(() => ({})); // a 204 and a proxy's page have no JSON
+  const answer = await response.json().catch(() => ({})); // a 204 or a proxy's error page has no JSON
   if (!response.ok) throw new Problem(response.status, answer);
   return answer;
 }
 
-export const settings = () => call("/config.json");
+export const fetchConfig = () => call("/config.json");
 
-export const expire = (checkoutUrl, id) =>
+export const cancelCheckout = (checkoutUrl, id) =>
   call(`${checkoutUrl}/checkout/sessions/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 
-export async function products(checkoutUrl, currency) {
+/** Returns the products of all pages, with their prices in this currency. */
+export async function fetchProducts(checkoutUrl, currency) {
   const items = [];
   let cursor = null;
   do {

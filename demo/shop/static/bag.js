@@ -1,36 +1,37 @@
-import { cart, keep, pieces, put, quantity } from "./cart.js";
-import { byId, copy, refill } from "./dom.js";
-import { money } from "./money.js";
+import { cart, countItems, quantityOf, setQuantity, updateCart } from "./cart.js";
+import { byId, copyTemplate, replaceItems } from "./dom.js";
+import { formatMoney } from "./money.js";
 
-const MOST = 20; // of one piece, as the checkout allows
-const SIGNS = { fewer: "−", more: "+", remove: "Remove" };
+const MAX_QUANTITY = 20; // of one SKU, the checkout's limit
+const BUTTON_TEXTS = { fewer: "−", more: "+", remove: "Remove" };
 let products = new Map();
-let options = [];
+let shippingOptions = [];
 
-export function stockBag(list, shippingOptions) {
+/** Sets what the shop sells, and removes from the bag what it no longer sells. */
+export function setProducts(list, options) {
   products = new Map(list.map((product) => [product.sku, product]));
-  options = shippingOptions;
-  const kept = Object.entries(cart.items).filter(([sku]) => products.has(sku));
-  keep({ items: Object.fromEntries(kept) }); // what the shop no longer sells cannot be bought
+  shippingOptions = options;
+  const sold = Object.entries(cart.items).filter(([sku]) => products.has(sku));
+  updateCart({ items: Object.fromEntries(sold) });
   showBag();
 }
 
-/** problems: {sku: sentence} of the lines that could not be had */
+/** Shows the bag. `problems` has a sentence by SKU for each line that is not available. */
 export function showBag(problems = {}) {
-  const wanted = Object.keys(cart.items).map((sku) => products.get(sku));
-  byId("bag-count").textContent = pieces();
-  refill(byId("lines"), wanted.map((product) => line(product, problems[product.sku])));
-  for (const id of ["details", "summary"]) byId(id).hidden = wanted.length === 0;
-  byId("bag-empty").hidden = wanted.length > 0;
-  showSums(wanted.reduce((sum, { sku, unit_amount }) => sum + unit_amount * quantity(sku), 0));
+  const chosen = Object.keys(cart.items).map((sku) => products.get(sku));
+  byId("bag-count").textContent = countItems();
+  replaceItems(byId("lines"), chosen.map((product) => line(product, problems[product.sku])));
+  for (const id of ["details", "summary"]) byId(id).hidden = chosen.length === 0;
+  byId("bag-empty").hidden = chosen.length > 0;
+  showSums(chosen.reduce((sum, { sku, unit_amount }) => sum + unit_amount * quantityOf(sku), 0));
   if (byId("bag").open && document.activeElement === document.body) byId("close-bag").focus();
 }
 
 function line({ sku, name, image, unit_amount, currency, available }, problem) {
-  const count = quantity(sku);
-  const unit = `${money(unit_amount, currency)} each`;
-  const words = { name, unit, problem, quantity: count, sum: money(unit_amount * count, currency), ...SIGNS };
-  const { node, parts } = copy("line", words);
+  const count = quantityOf(sku);
+  const unit = `${formatMoney(unit_amount, currency)} each`;
+  const texts = { name, unit, problem, quantity: count, sum: formatMoney(unit_amount * count, currency), ...BUTTON_TEXTS };
+  const { node, parts } = copyTemplate("line", texts);
   node.dataset.sku = sku;
   parts.image.src = image ?? "";
   node.querySelector("[role=group]").setAttribute("aria-label", `Quantity of ${name}`);
@@ -38,35 +39,35 @@ function line({ sku, name, image, unit_amount, currency, available }, problem) {
     parts[part].id = `${part}-${sku}`;
     parts[part].setAttribute("aria-label", `${label} ${name}`);
     parts[part].addEventListener("click", () => {
-      put(sku, to);
+      setQuantity(sku, to);
       showBag();
     });
   }
-  parts.more.disabled = count >= Math.min(available ?? MOST, MOST);
+  parts.more.disabled = count >= Math.min(available ?? MAX_QUANTITY, MAX_QUANTITY);
   return node;
 }
 
 function showSums(subtotal) {
-  const offered = options.filter((option) => cart.currency in option.amounts);
+  const offered = shippingOptions.filter((option) => cart.currency in option.amounts);
   const option = offered.find(({ id }) => id === cart.shipping_option) ?? offered[0];
   const shipping = option ? shippingAmount(option, subtotal) : 0;
-  const words = (minor) => minor ? money(minor, cart.currency) : "Free";
-  keep({ shipping_option: option?.id ?? null });
-  refill(byId("shipping"), offered.map((offer) => choice(offer, words(shippingAmount(offer, subtotal)), offer === option)));
-  byId("subtotal").textContent = money(subtotal, cart.currency);
-  byId("shipping-amount").textContent = words(shipping);
-  byId("total").textContent = money(subtotal + shipping, cart.currency);
+  const shippingText = (minor) => minor ? formatMoney(minor, cart.currency) : "Free";
+  updateCart({ shipping_option: option?.id ?? null });
+  replaceItems(byId("shipping"), offered.map((offer) => choice(offer, shippingText(shippingAmount(offer, subtotal)), offer === option)));
+  byId("subtotal").textContent = formatMoney(subtotal, cart.currency);
+  byId("shipping-amount").textContent = shippingText(shipping);
+  byId("total").textContent = formatMoney(subtotal + shipping, cart.currency);
 }
 
 const shippingAmount = ({ amounts, free_from }, subtotal) =>
   subtotal >= (free_from?.[cart.currency] ?? Infinity) ? 0 : amounts[cart.currency];
 
 function choice({ id, name }, amount, checked) {
-  const { node } = copy("option", { name, amount });
+  const { node } = copyTemplate("option", { name, amount });
   const input = node.querySelector("input");
   Object.assign(input, { value: id, id: `shipping-${id}`, checked });
   input.addEventListener("change", () => {
-    keep({ shipping_option: id });
+    updateCart({ shipping_option: id });
     showBag();
   });
   return node;

@@ -1,30 +1,30 @@
-import { expire, settings } from "./api.js";
-import { forgetAttempt } from "./cart.js";
+import { cancelCheckout, fetchConfig } from "./api.js";
+import { clearAttempt } from "./cart.js";
 import { byId } from "./dom.js";
 
-const REFUSALS = {
-  404: ["unknown", "We do not know this checkout. Your bag is as you left it."],
-  409: ["closed", "This order is paid already, so it stays as it is."],
+const REFUSALS = { // by HTTP status: the page's state and its text
+  404: ["unknown", "We do not know this checkout. Your bag has not changed."],
+  409: ["closed", "This order is already paid, so we cannot cancel it here."],
 };
-const checkout = new URLSearchParams(location.search).get("checkout_id");
+const checkoutId = new URLSearchParams(location.search).get("checkout_id");
 
-async function freeStock() {
+async function releaseItems() {
   byId("again").hidden = true;
   try {
-    await expire((await settings()).checkout_url, checkout);
-    show("freed", "Your pieces are back on the shelf for others. Your bag is as you left it.");
+    await cancelCheckout((await fetchConfig()).checkout_url, checkoutId);
+    show("released", "Your items are no longer reserved. Your bag has not changed.");
   } catch ({ status, message }) {
     byId("again").hidden = status in REFUSALS;
-    show(...(REFUSALS[status] ?? ["problem", `${message} Left alone, the pieces go back on the shelf by themselves.`]));
+    show(...(REFUSALS[status] ?? ["problem", `${message} Without a cancellation, the reservation ends by itself.`]));
   }
 }
 
-function show(state, words) {
+function show(state, text) {
   byId("cancel").dataset.status = state;
-  byId("explanation").textContent = words;
+  byId("explanation").textContent = text;
 }
 
-forgetAttempt(); // the old session is over: the same bag shall get a new one
-byId("again").addEventListener("click", freeStock);
-if (checkout) freeStock();
+clearAttempt(); // the old session is over, so the same bag needs a new one
+byId("again").addEventListener("click", releaseItems);
+if (checkoutId) releaseItems();
 else show(...REFUSALS[404]);

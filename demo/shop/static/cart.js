@@ -1,48 +1,50 @@
-const CART = "clozit.cart";
-const ATTEMPT = "clozit.attempt";
+const CART_KEY = "clozit.cart";
+const ATTEMPT_KEY = "clozit.attempt";
 
 const read = (storage, key) => JSON.parse(storage.getItem(key) ?? "null");
 const write = (storage, key, value) => storage.setItem(key, JSON.stringify(value));
 
-/** What the customer wants: {items: {sku: quantity}, currency, shipping_option}. Outlives the tab. */
-export const cart = { items: {}, currency: null, shipping_option: null, ...read(localStorage, CART) };
+/** The customer's cart: {items: {sku: quantity}, currency, shipping_option}. It is kept when the tab closes. */
+export const cart = { items: {}, currency: null, shipping_option: null, ...read(localStorage, CART_KEY) };
 
-export const quantity = (sku) => cart.items[sku] ?? 0;
-export const pieces = () => Object.values(cart.items).reduce((sum, count) => sum + count, 0);
+export const quantityOf = (sku) => cart.items[sku] ?? 0;
+export const countItems = () => Object.values(cart.items).reduce((sum, count) => sum + count, 0);
 
-export const reread = () => Object.assign(cart, read(localStorage, CART)); // another tab may have changed it
+/** Loads the changes that another tab made. */
+export const reloadCart = () => Object.assign(cart, read(localStorage, CART_KEY));
 
-export function keep(changes) {
+export function updateCart(changes) {
   Object.assign(cart, changes);
-  write(localStorage, CART, cart);
+  write(localStorage, CART_KEY, cart);
 }
 
-export function put(sku, count) {
+export function setQuantity(sku, count) {
   const { [sku]: _, ...others } = cart.items;
-  keep({ items: count > 0 ? { ...cart.items, [sku]: count } : others });
+  updateCart({ items: count > 0 ? { ...cart.items, [sku]: count } : others });
 }
 
-/** Empties the bag that was paid in this session; a newer one stays as it is, however often the page is shown. */
-export function bought(session_id) {
-  if (read(sessionStorage, ATTEMPT)?.session_id !== session_id) return;
-  keep({ items: {} });
-  forgetAttempt();
+/** Empties the bag once after its session is paid. A newer bag does not change. */
+export function emptyPaidBag(session_id) {
+  if (read(sessionStorage, ATTEMPT_KEY)?.session_id !== session_id) return;
+  updateCart({ items: {} });
+  clearAttempt();
 }
 
-/** This very order has one idempotency key: a double click or a reload asks for the same session again.
- *  replaced: the unpaid checkout of an earlier order, which still holds pieces that this one may want. */
-export function attempt(order) {
-  const wanted = JSON.stringify(order);
-  const last = read(sessionStorage, ATTEMPT);
-  const alive = !last?.expires_at || Date.parse(last.expires_at) > Date.now();
-  if (last?.wanted === wanted && alive) return last;
-  const next = { wanted, key: crypto.randomUUID(), replaced: last?.checkout_id ?? last?.replaced };
-  write(sessionStorage, ATTEMPT, next);
+/** Returns the stored attempt to buy this order, or stores a new one. Each attempt has one idempotency key, so a
+ *  double click or a reload gets the same session. `replaced` is the checkout of an earlier order that is not paid.
+ *  It may reserve items that this order needs. */
+export function getOrCreateAttempt(order) {
+  const orderJson = JSON.stringify(order);
+  const last = read(sessionStorage, ATTEMPT_KEY);
+  const isOpen = !last?.expires_at || Date.parse(last.expires_at) > Date.now();
+  if (last?.order === orderJson && isOpen) return last;
+  const next = { order: orderJson, key: crypto.randomUUID(), replaced: last?.checkout_id ?? last?.replaced };
+  write(sessionStorage, ATTEMPT_KEY, next);
   return next;
 }
 
-export function attemptStarted({ checkout_id, session_id, expires_at }) {
-  write(sessionStorage, ATTEMPT, { ...read(sessionStorage, ATTEMPT), checkout_id, session_id, expires_at });
+export function storeSession({ checkout_id, session_id, expires_at }) {
+  write(sessionStorage, ATTEMPT_KEY, { ...read(sessionStorage, ATTEMPT_KEY), checkout_id, session_id, expires_at });
 }
 
-export const forgetAttempt = () => sessionStorage.removeItem(ATTEMPT);
+export const clearAttempt = () => sessionStorage.removeItem(ATTEMPT_KEY);

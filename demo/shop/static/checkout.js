@@ -1,27 +1,27 @@
-import { call, expire } from "./api.js";
+import { call, cancelCheckout } from "./api.js";
 import { showBag } from "./bag.js";
-import { attempt, attemptStarted, cart, forgetAttempt } from "./cart.js";
+import { cart, clearAttempt, getOrCreateAttempt, storeSession } from "./cart.js";
 import { byId } from "./dom.js";
 
 const FIELDS = ["customer_email", "discount_code"];
 
-/** Sends the customer to the payment page, or says what stands in the way where it stands. */
+/** Sends the customer to the payment page, or shows each problem beside its field or line. */
 export async function checkOut(checkoutUrl, refreshStock) {
   const order = currentOrder();
-  const { key, replaced } = attempt(order);
+  const { key, replaced } = getOrCreateAttempt(order);
   showProblems();
-  busy(true);
+  setBusy(true);
   try {
-    if (replaced) await expire(checkoutUrl, replaced).catch(() => {}); // else it ends by itself, later
+    if (replaced) await cancelCheckout(checkoutUrl, replaced).catch(() => {}); // if this fails, it expires later
     const headers = { "Idempotency-Key": key };
     const session = await call(`${checkoutUrl}/checkout/sessions`, { method: "POST", headers, body: order });
-    attemptStarted(session);
+    storeSession(session);
     location.assign(session.url);
   } catch (problem) {
-    if (isFinal(problem)) forgetAttempt();
-    if (problem.name === "checkout-expired") return checkOut(checkoutUrl, refreshStock); // now with a new key
+    if (isFinal(problem)) clearAttempt();
+    if (problem.name === "checkout-expired") return checkOut(checkoutUrl, refreshStock); // with a new key
     if (problem.name === "out-of-stock") await refreshStock().catch(() => {});
-    busy(false);
+    setBusy(false);
     showProblems(problem);
   }
 }
@@ -38,40 +38,41 @@ function currentOrder() {
   };
 }
 
-// After a refusal nothing is under way, so the next try is a new one. Without a clear answer it must stay the same.
+// After a refusal no checkout exists, so the next attempt needs a new key. Without a clear answer, one may exist, and
+// the key must stay the same.
 const isFinal = ({ status, name }) => (status >= 400 && status < 500) || name === "stripe-rejected";
 
-export function busy(is) {
-  byId("pay").disabled = is;
-  byId("pay").textContent = is ? "One moment …" : "Check out";
+export function setBusy(busy) {
+  byId("pay").disabled = busy;
+  byId("pay").textContent = busy ? "One moment …" : "Check out";
 }
 
 function showProblems(problem) {
-  const short = problem?.lines ?? [];
-  showBag(Object.fromEntries(short.map(({ sku, available }) => [sku, shortWords(available)])));
-  const placed = FIELDS.filter((id) => showField(id, sentences(problem?.fields[id])));
-  byId("checkout-problem").textContent = problem ? summary(problem, short, placed) : "";
-  const first = placed[0] ?? (short[0] && `fewer-${short[0].sku}`) ?? (problem && "pay");
+  const unavailable = problem?.lines ?? [];
+  showBag(Object.fromEntries(unavailable.map(({ sku, available }) => [sku, stockProblem(available)])));
+  const wrongFields = FIELDS.filter((id) => showFieldProblem(id, sentences(problem?.fields[id])));
+  byId("checkout-problem").textContent = problem ? summary(problem, unavailable, wrongFields) : "";
+  const first = wrongFields[0] ?? (unavailable[0] && `fewer-${unavailable[0].sku}`) ?? (problem && "pay");
   if (first) byId(first)?.focus();
 }
 
-function showField(id, words) {
-  byId(`${id}-problem`).textContent = words;
-  byId(id).setAttribute("aria-invalid", words ? "true" : "false");
-  return Boolean(words);
+function showFieldProblem(id, text) {
+  byId(`${id}-problem`).textContent = text;
+  byId(id).setAttribute("aria-invalid", text ? "true" : "false");
+  return Boolean(text);
 }
 
-function summary(problem, short, placed) {
-  if (short.length) return "Somebody was faster. Please change the marked pieces and try again.";
-  if (placed.length) return "Please have a look at the marked field.";
+function summary(problem, unavailable, wrongFields) {
+  if (unavailable.length) return "Some items are no longer available. Please change the marked items and try again.";
+  if (wrongFields.length) return "Please check the marked field.";
   return sentences(problem.fields) || problem.message;
 }
 
-function shortWords(available) {
-  return available > 0 ? `Only ${available} left. Please take fewer.` : "Sold out. Please remove it.";
+function stockProblem(available) {
+  return available > 0 ? `Only ${available} left. Please choose fewer.` : "Sold out. Please remove it.";
 }
 
-/** Messages may be nested by field and index. */
+/** Joins messages, which may be nested by field and index. */
 function sentences(errors) {
   if (typeof errors === "string") return errors;
   return Object.values(errors ?? {}).map(sentences).join(" ");

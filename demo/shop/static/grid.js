@@ -1,40 +1,41 @@
-import { put, quantity } from "./cart.js";
-import { byId, copy, refill } from "./dom.js";
-import { money } from "./money.js";
+import { quantityOf, setQuantity } from "./cart.js";
+import { byId, copyTemplate, replaceItems } from "./dom.js";
+import { formatMoney } from "./money.js";
 
-const FEW = 5; // up to here the number itself helps the customer decide
-const LETTERS = ["XS", "S", "M", "L", "XL", "XXL"];
-const chosen = new Map(); // style -> sku, so that a refreshed grid keeps the customer's choice
+const LOW_STOCK = 5; // up to this number, the page shows how many pieces are left
+const LETTER_SIZES = ["XS", "S", "M", "L", "XL", "XXL"];
+const chosen = new Map(); // style -> SKU, so that a refresh keeps the customer's choice
 
-export function showGrid(products, added) {
+/** Shows one card for each style. `onAdded` gets a message after each click on "Add to bag". */
+export function showGrid(products, onAdded) {
   const styles = Map.groupBy(products, (product) => product.group ?? product.name);
-  refill(byId("grid"), [...styles].map(([name, sizes]) => card(name, sizes.sort(bySize), added)));
+  replaceItems(byId("grid"), [...styles].map(([name, sizes]) => card(name, sizes.sort(bySize), onAdded)));
   byId("grid").setAttribute("aria-busy", "false");
 }
 
-const rank = ({ size }) => LETTERS.includes(size) ? LETTERS.indexOf(size) : Number.parseInt(size, 10) || 0;
+const rank = ({ size }) => LETTER_SIZES.includes(size) ? LETTER_SIZES.indexOf(size) : Number.parseInt(size, 10) || 0;
 const bySize = (one, other) => rank(one) - rank(other);
-const soldOut = (product) => product.available === 0;
+const isSoldOut = (product) => product.available === 0;
 
-function card(name, sizes, added) {
-  let product = sizes.find(({ sku }) => sku === chosen.get(name)) ?? sizes.find((size) => !soldOut(size)) ?? sizes[0];
-  const { node, parts } = copy("product", { name, description: product.description, legend: `Size of ${name}` });
+function card(name, sizes, onAdded) {
+  let product = sizes.find(({ sku }) => sku === chosen.get(name)) ?? sizes.find((size) => !isSoldOut(size)) ?? sizes[0];
+  const { node, parts } = copyTemplate("product", { name, description: product.description, legend: `Size of ${name}` });
 
   function show() {
     const { sku, available, unit_amount, currency } = product;
     node.dataset.sku = sku;
-    parts.price.textContent = money(unit_amount, currency);
-    parts.stock.textContent = stockWords(available);
-    parts.stock.classList.toggle("few", available > 0 && available <= FEW);
-    parts.add.textContent = soldOut(product) ? "Sold out" : "Add to bag";
-    parts.add.disabled = soldOut(product);
+    parts.price.textContent = formatMoney(unit_amount, currency);
+    parts.stock.textContent = stockText(available);
+    parts.stock.classList.toggle("few", available > 0 && available <= LOW_STOCK);
+    parts.add.textContent = isSoldOut(product) ? "Sold out" : "Add to bag";
+    parts.add.disabled = isSoldOut(product);
     parts.add.setAttribute("aria-label", `${parts.add.textContent}: ${product.name}`);
   }
 
-  node.classList.toggle("gone", sizes.every(soldOut));
+  node.classList.toggle("gone", sizes.every(isSoldOut));
   parts.image.src = product.image ?? "";
   parts.add.id = `add-${product.sku}`;
-  parts.add.addEventListener("click", () => added(addOne(product)));
+  parts.add.addEventListener("click", () => onAdded(addOne(product)));
   parts.legend.after(...sizes.map((size) => sizeChoice(size, name, size === product, () => {
     chosen.set(name, size.sku);
     product = size;
@@ -44,24 +45,24 @@ function card(name, sizes, added) {
   return node;
 }
 
-function sizeChoice({ sku, size, available }, name, checked, choose) {
-  const { node } = copy("size", { size: size ?? "One size" });
+function sizeChoice({ sku, size, available }, name, checked, onChosen) {
+  const { node } = copyTemplate("size", { size: size ?? "One size" });
   const input = node.querySelector("input");
   Object.assign(input, { name, checked, id: `size-${sku}`, value: sku });
-  input.addEventListener("change", choose);
+  input.addEventListener("change", onChosen);
   node.classList.toggle("gone", available === 0);
   if (available === 0) input.setAttribute("aria-label", `${size}, sold out`);
   return node;
 }
 
-function stockWords(available) {
+function stockText(available) {
   if (available === null) return "";
   if (available === 0) return "Sold out";
-  return available <= FEW ? `${available} left` : "In stock";
+  return available <= LOW_STOCK ? `${available} left` : "In stock";
 }
 
 function addOne({ sku, name, available }) {
-  if (available !== null && quantity(sku) >= available) return `All that is left of ${name} is in your bag already.`;
-  put(sku, quantity(sku) + 1);
+  if (available !== null && quantityOf(sku) >= available) return `Your bag already has all that is left of ${name}.`;
+  setQuantity(sku, quantityOf(sku) + 1);
   return `${name} is in your bag.`;
 }

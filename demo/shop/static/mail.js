@@ -1,44 +1,44 @@
 import { call } from "./api.js";
-import { byId, copy, refill } from "./dom.js";
+import { byId, copyTemplate, replaceItems } from "./dom.js";
 
-const EVERY_MS = 3000;
-let shown = -1; // how many; none yet is news too
-let opened = null;
+const REFRESH_MS = 3000;
+let shownCount = -1; // -1, since zero e-mails are shown too
+let openedId = null;
 
 async function refresh() {
   try {
-    list(await call("/mail.json"));
+    showList(await call("/mail.json"));
     byId("mail-problem").textContent = "";
   } catch (problem) {
     byId("mail-problem").textContent = problem.message;
   }
 }
 
-function list(mails) {
-  if (mails.length === shown) return;
-  shown = mails.length;
-  byId("tally").textContent = `${shown} so far.`;
-  refill(byId("mails"), mails.toReversed().map(entry));
-  if (!opened && shown) read(mails.at(-1));
+function showList(mails) {
+  if (mails.length === shownCount) return;
+  shownCount = mails.length;
+  byId("tally").textContent = `E-mails so far: ${shownCount}.`;
+  replaceItems(byId("mails"), mails.toReversed().map(listEntry));
+  if (!openedId && shownCount) open(mails.at(-1));
 }
 
-function entry(mail) {
+function listEntry(mail) {
   const { id, subject, to, date } = mail;
-  const { node } = copy("mail", { subject, to, date: new Date(date).toLocaleTimeString() });
+  const { node } = copyTemplate("mail", { subject, to, date: new Date(date).toLocaleTimeString() });
   const button = node.firstElementChild;
   button.id = `mail-${id}`;
-  button.setAttribute("aria-current", String(id === opened));
+  button.setAttribute("aria-current", String(id === openedId));
   button.addEventListener("click", () => {
-    read(mail);
+    open(mail);
     byId("subject").focus();
   });
   return node;
 }
 
-function read(mail) {
-  byId(`mail-${opened}`)?.setAttribute("aria-current", "false");
-  opened = mail.id;
-  byId(`mail-${opened}`).setAttribute("aria-current", "true");
+function open(mail) {
+  byId(`mail-${openedId}`)?.setAttribute("aria-current", "false");
+  openedId = mail.id;
+  byId(`mail-${openedId}`).setAttribute("aria-current", "true");
   for (const id of ["subject", "to", "from", "text"]) byId(id).textContent = mail[id];
   byId("date").textContent = new Date(mail.date).toLocaleString();
   byId("html").hidden = !mail.html;
@@ -49,4 +49,4 @@ function read(mail) {
 }
 
 await refresh();
-setInterval(refresh, EVERY_MS);
+setInterval(refresh, REFRESH_MS);

@@ -1,14 +1,16 @@
-// Stripe's own exponents, which differ from ISO 4217 for some: ISK and UGX are counted in hundredths
-// although nobody has coins for them. https://docs.stripe.com/currencies#minor-units
-const WHOLE = new Set("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" "));
-const THOUSANDTHS = new Set("bhd jod kwd omr tnd".split(" "));
+// Stripe's exponents differ from ISO 4217 for some currencies: it counts ISK and UGX in hundredths, although they have
+// no smaller unit. https://docs.stripe.com/currencies#minor-units
+const ZERO_DECIMAL = new Set("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" "));
+const THREE_DECIMAL = new Set("bhd jod kwd omr tnd".split(" "));
 
+/** Returns the number of decimals in a currency's amounts. */
 export function exponent(currency) {
-  if (WHOLE.has(currency)) return 0;
-  return THOUSANDTHS.has(currency) ? 3 : 2;
+  if (ZERO_DECIMAL.has(currency)) return 0;
+  return THREE_DECIMAL.has(currency) ? 3 : 2;
 }
 
-export function money(minor, currency, locale = document.documentElement.lang) {
+/** Returns an amount in minor units as text. */
+export function formatMoney(minor, currency, locale = document.documentElement.lang) {
   const amount = minor / 10 ** exponent(currency);
   return new Intl.NumberFormat(locale, { style: "currency", currency }).format(amount);
 }

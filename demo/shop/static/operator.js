@@ -1,120 +1,122 @@
 import { call } from "./api.js";
-import { byId, copy, refill } from "./dom.js";
-import { exponent, money } from "./money.js";
+import { byId, copyTemplate, replaceItems } from "./dom.js";
+import { exponent, formatMoney } from "./money.js";
 
-const TOKEN = "clozit.operator";
-const SETTLING_MS = 700; // Stripe's webhooks and the workers take about as long
-let shown = null;
+const TOKEN_KEY = "clozit.operator";
+const EFFECT_DELAY_MS = 700; // webhooks and workers usually need this long until an action shows
+let openedId = null;
 
 if (location.hash.startsWith("#token=")) {
-  sessionStorage.setItem(TOKEN, location.hash.slice("#token=".length));
-  history.replaceState(null, "", location.pathname); // no token in the history
+  sessionStorage.setItem(TOKEN_KEY, location.hash.slice("#token=".length));
+  history.replaceState(null, "", location.pathname); // keep the token out of the browser's history
 }
 
-const ask = (path, options = {}) =>
-  call(`/operator/api${path}`, { ...options, headers: { ...options.headers, Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` } });
+const callOrders = (path, options = {}) =>
+  call(`/operator/api${path}`, { ...options, headers: { ...options.headers, Authorization: `Bearer ${sessionStorage.getItem(TOKEN_KEY)}` } });
 
-const states = (order) => [
+const statuses = (order) => [
   order.status,
   order.needs_review && `needs review: ${order.review_reason}`,
-  order.refund_status !== "none" && `refunded: ${order.refund_status}`,
+  order.refund_status !== "none" && `refund: ${order.refund_status}`,
   order.dispute_status !== "none" && `dispute: ${order.dispute_status}`,
   order.status === "paid" && order.fulfillment_status,
 ].filter(Boolean).map((word) => word.replaceAll("_", " "));
 
-const time = (iso) => new Date(iso).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium" });
+const formatTime = (iso) => new Date(iso).toLocaleString(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium" });
 
-async function look() {
-  const known = Boolean(sessionStorage.getItem(TOKEN));
-  byId("entry").hidden = known;
-  if (!known) return;
-  const { items } = await ask("/orders?limit=50");
-  byId("lead").textContent = items.length ? "Newest first." : "Nobody has bought anything yet.";
-  refill(byId("orders"), items.map(row));
-  if (shown) show(await ask(`/orders/${shown}`));
+/** Shows the list of orders and the opened order as they are now. */
+async function refresh() {
+  const hasToken = Boolean(sessionStorage.getItem(TOKEN_KEY));
+  byId("entry").hidden = hasToken;
+  if (!hasToken) return;
+  const { items } = await callOrders("/orders?limit=50");
+  byId("lead").textContent = items.length ? "Newest first." : "There are no orders yet.";
+  replaceItems(byId("orders"), items.map(row));
+  if (openedId) show(await callOrders(`/orders/${openedId}`));
 }
 
 function row(order) {
-  const title = `${order.number} · ${money(order.amount_total, order.currency)}`;
-  const { node } = copy("row", { title, states: states(order).join(" · "), time: time(order.created_at) });
+  const title = `${order.number} · ${formatMoney(order.amount_total, order.currency)}`;
+  const { node } = copyTemplate("row", { title, states: statuses(order).join(" · "), time: formatTime(order.created_at) });
   const button = node.querySelector("button");
   button.id = `order-${order.id}`;
-  button.setAttribute("aria-current", String(order.id === shown));
-  button.addEventListener("click", () => attempt(async () => {
-    shown = order.id;
-    await look();
+  button.setAttribute("aria-current", String(order.id === openedId));
+  button.addEventListener("click", () => runOrShowProblem(async () => {
+    openedId = order.id;
+    await refresh();
   }));
   return node;
 }
 
 function show(order) {
-  const amount = (minor) => money(minor, order.currency);
+  const amount = (minor) => formatMoney(minor, order.currency);
   const sums = [["Total", order.amount_total], ["Paid", order.amount_paid], ["Refunded", -order.amount_refunded]].filter(([, minor]) => minor);
   byId("number").textContent = `${order.number} ${order.customer_name ?? order.customer_email ?? ""}`;
-  byId("states").textContent = states(order).join(" · ");
-  byId("address").textContent = addressee(order);
+  byId("states").textContent = statuses(order).join(" · ");
+  byId("address").textContent = shippingAddress(order);
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
-  byId("sums").replaceChildren(...sums.map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node));
-  byId("acts").replaceChildren(...acts(order));
-  byId("timeline").replaceChildren(...order.timeline.map(({ at, text }) => copy("moment", { time: time(at), text }).node));
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  byId("sums").replaceChildren(...sums.map(([label, minor]) => copyTemplate("sum", { label, amount: amount(minor) }).node));
+  byId("actions").replaceChildren(...actions(order));
+  byId("timeline").replaceChildren(...order.timeline.map(({ happened_at, text }) => copyTemplate("moment", { time: formatTime(happened_at), text }).node));
   byId("order").hidden = false;
 }
 
-const addressee = ({ shipping_name: name, shipping_address: to, customer_phone: phone }) =>
+const shippingAddress = ({ shipping_name: name, shipping_address: to, customer_phone: phone }) =>
   to ? [name, to.line1, to.line2, [to.postal_code, to.city].filter(Boolean).join(" "), to.state, to.country, phone].filter(Boolean).join(", ") : "";
 
-function acts(order) {
+/** Returns a form for each action that the order allows now. */
+function actions(order) {
   if (order.status !== "paid") return [];
-  const left = order.amount_paid - order.amount_refunded;
+  const rest = order.amount_paid - order.amount_refunded;
   return [
-    order.needs_review && form("review", { why: order.review_detail }, order, "review", (_, decision) => ({ decision })),
+    order.needs_review && form("review", { reason: order.review_detail }, order, "review", (_, decision) => ({ decision })),
     !order.needs_review && order.fulfillment_status !== "fulfilled" && form("ship", {}, order, "shipments", (data) =>
       Object.fromEntries([...data].filter(([, value]) => value.trim()))),
-    !order.needs_review && left > 0 && form("refund", { label: `Amount, or all of ${money(left, order.currency)}` }, order, "refunds", (data) => refundOf(data, order)),
+    !order.needs_review && rest > 0 && form("refund", { label: `Amount (leave empty for ${formatMoney(rest, order.currency)})` }, order, "refunds", (data) => refundBody(data, order)),
   ].filter(Boolean);
 }
 
-/** An amount as it was typed; without one, all that is left. */
-function refundOf(data, order) {
-  const typed = data.get("amount").trim().replace(",", ".");
-  const amount = typed && { amount: Math.round(Number(typed) * 10 ** exponent(order.currency)) };
+/** Returns a refund of the entered amount, or without one, of all that is left. */
+function refundBody(data, order) {
+  const entered = data.get("amount").trim().replace(",", ".");
+  const amount = entered && { amount: Math.round(Number(entered) * 10 ** exponent(order.currency)) };
   return { ...amount, restock: data.has("restock"), reason: "requested_by_customer" };
 }
 
-/** One key per form: a double click asks for the same thing twice, and gets it once. */
-function form(template, words, order, route, bodyOf) {
-  const { node } = copy(template, words);
+/** Returns a form that posts to one of the order's routes. It has one idempotency key, so a double click acts once. */
+function form(template, texts, order, route, bodyOf) {
+  const { node } = copyTemplate(template, texts);
   const key = crypto.randomUUID();
   node.addEventListener("submit", (event) => {
     event.preventDefault();
     const body = bodyOf(new FormData(node), event.submitter?.value);
     for (const button of node.querySelectorAll("button")) button.disabled = true;
-    attempt(async () => {
-      await ask(`/orders/${order.id}/${route}`, { method: "POST", headers: { "Idempotency-Key": key }, body });
-      await new Promise((resume) => setTimeout(resume, SETTLING_MS));
+    runOrShowProblem(async () => {
+      await callOrders(`/orders/${order.id}/${route}`, { method: "POST", headers: { "Idempotency-Key": key }, body });
+      await new Promise((resume) => setTimeout(resume, EFFECT_DELAY_MS));
     }, true);
   });
   return node;
 }
 
-/** Does it and says what stands in the way, if anything; afterwards everything is shown as it is now. */
-async function attempt(act, again = false) {
+/** Runs an action and shows its problem, if there is one. Afterwards it refreshes the page if asked to. */
+async function runOrShowProblem(action, refreshAfter = false) {
   byId("problem").textContent = "";
   try {
-    await act();
+    await action();
   } catch (problem) {
-    if (problem.status === 401) sessionStorage.removeItem(TOKEN);
-    byId("problem").textContent = problem.status === 401 ? "This token is not known here." : problem.message;
+    if (problem.status === 401) sessionStorage.removeItem(TOKEN_KEY);
+    byId("problem").textContent = problem.status === 401 ? "This token is not valid. Please enter another one." : problem.message;
   }
-  if (again || !sessionStorage.getItem(TOKEN)) await look().catch(() => {});
+  if (refreshAfter || !sessionStorage.getItem(TOKEN_KEY)) await refresh().catch(() => {});
 }
 
-byId("reload").addEventListener("click", () => attempt(look));
+byId("reload").addEventListener("click", () => runOrShowProblem(refresh));
 byId("entry").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(TOKEN, byId("token").value.trim());
-  attempt(look);
+  sessionStorage.setItem(TOKEN_KEY, byId("token").value.trim());
+  runOrShowProblem(refresh);
 });
 
-await attempt(look);
+await runOrShowProblem(refresh);

@@ -1,23 +1,23 @@
-import { products, settings } from "./api.js";
-import { showBag, stockBag } from "./bag.js";
-import { cart, keep, reread } from "./cart.js";
-import { busy, checkOut } from "./checkout.js";
+import { fetchConfig, fetchProducts } from "./api.js";
+import { setProducts, showBag } from "./bag.js";
+import { cart, reloadCart, updateCart } from "./cart.js";
+import { checkOut, setBusy } from "./checkout.js";
 import { byId } from "./dom.js";
 import { showGrid } from "./grid.js";
 
 const TOAST_MS = 4000;
 let config;
-let toastEnds;
+let toastTimer;
 
 async function refresh() {
-  const list = await products(config.checkout_url, cart.currency);
-  stockBag(list, config.shipping_options);
-  showGrid(list, say);
+  const products = await fetchProducts(config.checkout_url, cart.currency);
+  setProducts(products, config.shipping_options);
+  showGrid(products, showAdded);
 }
 
-async function refreshOrSay() {
+async function refreshOrShowProblem() {
   try {
-    config ??= await start();
+    config ??= await loadConfig();
     await refresh();
     byId("grid-problem").textContent = "";
   } catch (problem) {
@@ -25,24 +25,24 @@ async function refreshOrSay() {
   }
 }
 
-async function start() {
-  const found = await settings();
-  if (!found.currencies.includes(cart.currency)) keep({ currency: found.currencies[0] });
-  byId("currency").replaceChildren(...found.currencies.map((code) => new Option(code.toUpperCase(), code)));
+async function loadConfig() {
+  const loaded = await fetchConfig();
+  if (!loaded.currencies.includes(cart.currency)) updateCart({ currency: loaded.currencies[0] });
+  byId("currency").replaceChildren(...loaded.currencies.map((code) => new Option(code.toUpperCase(), code)));
   byId("currency").value = cart.currency;
-  return found;
+  return loaded;
 }
 
-function say(words) {
-  clearTimeout(toastEnds);
-  byId("toast").textContent = words;
-  toastEnds = setTimeout(() => { byId("toast").textContent = ""; }, TOAST_MS);
+function showAdded(message) {
+  clearTimeout(toastTimer);
+  byId("toast").textContent = message;
+  toastTimer = setTimeout(() => { byId("toast").textContent = ""; }, TOAST_MS);
   showBag();
 }
 
 byId("currency").addEventListener("change", ({ target }) => {
-  keep({ currency: target.value });
-  refreshOrSay();
+  updateCart({ currency: target.value });
+  refreshOrShowProblem();
 });
 byId("open-bag").addEventListener("click", () => byId("bag").showModal());
 byId("close-bag").addEventListener("click", () => byId("bag").close());
@@ -54,13 +54,13 @@ byId("checkout").addEventListener("submit", (event) => {
   checkOut(config.checkout_url, refresh);
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted) busy(false); // back from the payment page
+  if (persisted) setBusy(false); // back from the payment page
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden || byId("bag").open) return;
-  reread();
-  refreshOrSay(); // others have been shopping
+  reloadCart();
+  refreshOrShowProblem(); // the stock may have changed
 });
 
-await refreshOrSay();
+await refreshOrShowProblem();
 if (location.hash === "#bag" && config) byId("bag").showModal();

@@ -1,85 +1,87 @@
-import { call, settings } from "./api.js";
-import { bought } from "./cart.js";
-import { byId, copy } from "./dom.js";
-import { money } from "./money.js";
+import { call, fetchConfig } from "./api.js";
+import { emptyPaidBag } from "./cart.js";
+import { byId, copyTemplate } from "./dom.js";
+import { formatMoney } from "./money.js";
 
-const FIRST_MS = 500;
-const LONGEST_MS = 10_000;
-const LATE_MS = 60_000; // the page then says that it may be closed
-const MAIL = "An e-mail will tell you; you may close this page.";
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+const LATE_MS = 60_000; // the page then says that the customer can close it
+const MAIL_FOLLOWS = "We will send you an e-mail. You can close this page.";
 
-const STATES = {
-  waiting: ["One moment", "Thank you.", "We are waiting for the payment's confirmation."],
-  late: ["One moment", "Thank you.", `This takes longer than usual. ${MAIL}`],
+const STATES = { // badge, headline and explanation
+  waiting: ["One moment", "Thank you.", "We are waiting for the confirmation of your payment."],
+  late: ["One moment", "Thank you.", `The confirmation takes longer than usual. ${MAIL_FOLLOWS}`],
   open: ["Confirming", "Thank you.", "We are confirming your payment."],
-  payment_pending: ["Payment pending", "Thank you. Your bank is on it.", `Bank debit takes some days. Your pieces are reserved. ${MAIL}`],
-  paid: ["Paid", "Thank you, it is yours.", "The payment has arrived and we are packing."],
-  checked: ["Paid, being checked", "Thank you.", "The payment has arrived. We are having one more look at the order and will write to you."],
-  partial: ["Partly on its way", "The first parcel is on its way.", "The rest follows in another one."],
-  fulfilled: ["On its way", "Your parcel is on its way.", "Thank you for waiting."],
-  refunded: ["Refunded", "We have sent your money back.", "Depending on your bank it takes some days to arrive."],
-  payment_failed: ["Payment failed", "The payment did not go through.", "Nothing was charged and the order is off. Your bank can tell you why."],
-  expired: ["Expired", "This order has lapsed.", "It was not paid in time. Nothing was charged."],
+  payment_pending: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. Your items are reserved. ${MAIL_FOLLOWS}`],
+  paid: ["Paid", "Thank you for your order.", "We have received your payment. Now we are getting your order ready."],
+  in_review: ["Paid, in review", "Thank you.", "We have received your payment. We are checking your order and will write to you."],
+  partial: ["Partly shipped", "Part of your order is on its way.", "The rest will follow in another parcel."],
+  fulfilled: ["Shipped", "Your order is on its way.", "Thank you for your order."],
+  refunded: ["Refunded", "We have refunded your payment.", "Depending on your bank, it can take a few days to show up."],
+  payment_failed: ["Payment failed", "Your payment did not go through.", "Nothing was charged, and your items are no longer reserved. Your bank can give you the reason."],
+  expired: ["Expired", "This order has expired.", "It was not paid in time. Nothing was charged."],
   canceled: ["Canceled", "This order was canceled.", "Nothing was charged."],
+  unknown: ["No order", "We cannot show your order.", "The address of this page has no session_id, so we do not know which order is yours."],
 };
-const MOVING = new Set(["waiting", "open", "payment_pending", "checked"]);
-const GONE = new Set(["payment_failed", "expired", "canceled"]);
+const CHANGING = new Set(["waiting", "open", "payment_pending", "in_review"]); // the page keeps asking in these states
+const UNPAID = new Set(["payment_failed", "expired", "canceled"]);
 
-const session = new URLSearchParams(location.search).get("session_id");
+const sessionId = new URLSearchParams(location.search).get("session_id");
 
-async function watch() {
-  const { orders_url } = await settings();
+async function watchOrder() {
+  const { orders_url } = await fetchConfig();
   const started = Date.now();
-  for (let pause = FIRST_MS; ; pause = Math.min(pause * 1.5, LONGEST_MS)) {
-    if (!MOVING.has(await look(orders_url, Date.now() - started > LATE_MS))) return;
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE_MS)) {
+    if (!CHANGING.has(await refresh(orders_url, Date.now() - started > LATE_MS))) return;
     await new Promise((resume) => setTimeout(resume, pause));
   }
 }
 
-async function look(ordersUrl, late) {
+/** Shows the order as it is now, and returns its state. */
+async function refresh(ordersUrl, isLate) {
   try {
-    const order = await call(`${ordersUrl}/orders/by-session/${encodeURIComponent(session)}`);
+    const order = await call(`${ordersUrl}/orders/by-session/${encodeURIComponent(sessionId)}`);
     byId("order-problem").textContent = "";
     return show(order);
   } catch (problem) {
     byId("order-problem").textContent = problem.status === 404 ? "" : `${problem.message} This page keeps trying.`;
-    if (late && problem.status === 404) announce("late");
+    if (isLate && problem.status === 404) showState("late");
     return "waiting";
   }
 }
 
 function show(order) {
   const state = stateOf(order);
-  if (state !== "open" && !GONE.has(state)) bought(session);
-  announce(state);
+  if (state !== "open" && !UNPAID.has(state)) emptyPaidBag(sessionId);
+  showState(state);
   showReceipt(order);
   return state;
 }
 
-/** What happened last to a paid order: money sent back, a parcel on its way, or nothing yet. */
+/** Returns the latest change of a paid order: refunded, in review, or shipped. */
 function stateOf(order) {
   if (order.status !== "paid") return order.status;
   if (order.refund_status === "full") return "refunded";
-  if (order.needs_review) return "checked";
+  if (order.needs_review) return "in_review";
   return order.fulfillment_status === "unfulfilled" ? "paid" : order.fulfillment_status;
 }
 
-function announce(state) {
-  if (byId("order").dataset.status === state) return; // a screen reader repeats what is written again
-  const words = STATES[state] ?? [state.replaceAll("_", " "), "Thank you.", ""];
-  ["badge", "headline", "explanation"].forEach((id, index) => { byId(id).textContent = words[index]; });
+function showState(state) {
+  if (byId("order").dataset.status === state) return; // a screen reader would read the same text again
+  const texts = STATES[state] ?? [state.replaceAll("_", " "), "Thank you.", ""];
+  ["badge", "headline", "explanation"].forEach((id, index) => { byId(id).textContent = texts[index]; });
   byId("order").dataset.status = state;
 }
 
 function showReceipt(order) {
-  const amount = (minor) => money(minor, order.currency);
+  const amount = (minor) => formatMoney(minor, order.currency);
   const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
     ["Tax", order.amount_tax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
-  const returned = order.amount_refunded ? [["Refunded", -order.amount_refunded]] : [];
+  const refunds = order.amount_refunded ? [["Refunded", -order.amount_refunded]] : [];
   byId("number").textContent = order.number;
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copy("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
-  const rows = [...sums, ...returned].map(([label, minor]) => copy("sum", { label, amount: amount(minor) }).node);
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  const rows = [...sums, ...refunds].map(([label, minor]) => copyTemplate("sum", { label, amount: amount(minor) }).node);
   rows[sums.length - 1].className = "total";
   byId("sums").replaceChildren(...rows);
   byId("parcels").replaceChildren(...(order.shipments ?? []).map(parcel));
@@ -87,10 +89,11 @@ function showReceipt(order) {
 }
 
 function parcel({ carrier, tracking, tracking_url }) {
-  const { node, parts } = copy("parcel", { what: `Shipped${carrier ? ` with ${carrier}` : ""}${tracking ? "," : ""}`, tracking });
+  const shipped = `Shipped${carrier ? ` with ${carrier}` : ""}${tracking ? "," : ""}`;
+  const { node, parts } = copyTemplate("parcel", { shipped, tracking });
   if (tracking_url) parts.tracking.href = tracking_url;
   return node;
 }
 
-if (session) watch().catch((problem) => { byId("order-problem").textContent = problem.message; });
-else byId("order-problem").textContent = "This address names no order.";
+if (sessionId) watchOrder().catch((problem) => { byId("order-problem").textContent = problem.message; });
+else showState("unknown");

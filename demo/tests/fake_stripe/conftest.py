@@ -1,4 +1,4 @@
-"""A fake Stripe and a receiver of its webhooks, both in this process, and the official SDK's client."""
+"""Fixtures: a fake Stripe and a receiver of its webhooks, both in this process, and the official SDK's client."""
 
 import json
 import threading
@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
-SECRET = "whsec_of_the_tests"
-Sell = Callable[..., stripe.checkout.Session]
+SECRET = "whsec_tests"
+CreateSession = Callable[..., stripe.checkout.Session]
 
 
 @dataclass
-class Received:
+class Webhook:
+    """A webhook that the receiver got."""
+
     body: bytes
     signature: str
 
@@ -29,46 +31,50 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Keeps every webhook and answers with the next of `statuses`, then with 200."""
+    """A receiver that stores every webhook. It answers with the next of `statuses`, then with 200."""
 
     statuses: list[int] = field(default_factory=list)
-    received: list[Received] = field(default_factory=list)
+    received: list[Webhook] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
 
-    def take(self, webhook: Received) -> int:
+    def receive(self, webhook: Webhook) -> int:
+        """Store a webhook and return the status of the answer."""
         with self.arrived:
             self.received.append(webhook)
             self.arrived.notify_all()
             return self.statuses.pop(0) if self.statuses else 200
 
-    def of(self, type_: str) -> list[Received]:
+    def webhooks_of(self, type_: str) -> list[Webhook]:
+        """Return the webhooks of this event type so far."""
         return [webhook for webhook in self.received if webhook.event["type"] == type_]
 
-    def wait_for(self, type_: str, count: int = 1) -> list[Received]:
+    def wait_for(self, type_: str, count: int = 1) -> list[Webhook]:
+        """Wait until `count` webhooks of this event type have arrived, for at most 10 seconds, and return them."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.of(type_)) >= count, 10), f"fewer than {count} {type_}"
-            return self.of(type_)
+            enough = self.arrived.wait_for(lambda: len(self.webhooks_of(type_)) >= count, 10)
+            assert enough, f"fewer than {count} {type_}"
+            return self.webhooks_of(type_)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    kept = Receiver()
+    receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(kept.take(Received(body, self.headers["Stripe-Signature"])))
+            self.send_response(receiver.receive(Webhook(body, self.headers["Stripe-Signature"])))
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.url = f"http://127.0.0.1:{server.server_port}/webhooks/stripe"
+    receiver.url = f"http://127.0.0.1:{server.server_port}/webhooks/stripe"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield kept
+    yield receiver
     server.shutdown()
     thread.join()
     server.server_close()
@@ -93,8 +99,8 @@ def client(fake: FakeStripe) -> Iterator[stripe.StripeClient]:
 
 @pytest.fixture
 def cart() -> dict[str, Any]:
-    """What the shop's checkout sends."""
-    shirt = {"name": "T-shirt, grey", "description": "Organic cotton", "metadata": {"sku": "TS-GREY-M"}}
+    """The parameters that the checkout service sends."""
+    shirt = {"name": "T-shirt, gray", "description": "Organic cotton", "metadata": {"sku": "TS-GRAY-M"}}
     socks = {"name": "Socks", "metadata": {"sku": "SOCKS"}}
     return {
         "mode": "payment",
@@ -122,8 +128,8 @@ def cart() -> dict[str, Any]:
 
 
 @pytest.fixture
-def sell(client: stripe.StripeClient, cart: dict[str, Any]) -> Sell:
-    """A new session of the cart, with some parameters changed or (None) left out."""
+def create_session(client: stripe.StripeClient, cart: dict[str, Any]) -> CreateSession:
+    """A function that creates a session of the cart, with changed parameters. None leaves a parameter out."""
 
     def create(options: Any = None, **changes: Any) -> stripe.checkout.Session:
         params: Any = {name: value for name, value in {**cart, **changes}.items() if value is not None}

@@ -6,21 +6,22 @@ import httpx
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe, forms
+from demo.fake_stripe import forms
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 KEY = {"Authorization": "Bearer sk_test_made_up"}
 
 
-def test_forms_nest() -> None:
+def test_nested_form_fields_become_dicts_and_lists() -> None:
     pairs = [("a[b][0][c]", "1"), ("a[b][1][c]", "2"), ("expand[]", "x"), ("expand[]", "y"), ("plain", "z")]
     assert forms.parse(pairs) == {"a": {"b": [{"c": "1"}, {"c": "2"}]}, "expand": ["x", "y"], "plain": "z"}
 
 
-def test_unknown_parameters_are_refused(fake: FakeStripe, sell: Sell) -> None:
+def test_unknown_parameter_is_refused(fake: FakeStripe, create_session: CreateSession) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
-        sell(foo="bar")
+        create_session(foo="bar")
     assert (raised.value.code, raised.value.param) == ("parameter_unknown", "foo")
     answer = httpx.post(f"{fake.url}/v1/refunds", data={"foo": "1"}, headers=KEY)
     assert answer.status_code == 400
@@ -35,29 +36,29 @@ def test_unknown_parameters_are_refused(fake: FakeStripe, sell: Sell) -> None:
         ({"success_url": None}, "success_url"),
         ({"line_items": None}, "line_items"),
         ({"mode": "subscription"}, "mode"),
-        ({"customer_email": "nobody"}, "customer_email"),
+        ({"customer_email": "anna"}, "customer_email"),
         ({"line_items": [{"quantity": 1}]}, "line_items[0]"),
-        ({"payment_intent_data": {"colour": "red"}}, "payment_intent_data[colour]"),
+        ({"payment_intent_data": {"color": "red"}}, "payment_intent_data[color]"),
     ],
 )
-def test_wrong_parameters_are_named(sell: Sell, changes: dict[str, Any], param: str) -> None:
+def test_error_names_the_wrong_parameter(create_session: CreateSession, changes: dict[str, Any], param: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
-        sell(**changes)
+        create_session(**changes)
     assert raised.value.param == param
 
 
-def test_amounts_are_integers_of_one_currency(sell: Sell, cart: dict[str, Any]) -> None:
+def test_amounts_are_integers_of_one_currency(create_session: CreateSession, cart: dict[str, Any]) -> None:
     line = cart["line_items"][0]
     fraction = {**line, "price_data": {**line["price_data"], "unit_amount": "19.99"}}
     with pytest.raises(stripe.InvalidRequestError) as raised:
-        sell(line_items=[fraction])
+        create_session(line_items=[fraction])
     assert raised.value.code == "parameter_invalid_integer"
     dollars = {**line, "price_data": {**line["price_data"], "currency": "usd"}}
     with pytest.raises(stripe.InvalidRequestError, match="same currency"):
-        sell(line_items=[line, dollars])
+        create_session(line_items=[line, dollars])
 
 
-def test_only_test_keys_are_let_in(fake: FakeStripe) -> None:
+def test_only_test_keys_are_accepted(fake: FakeStripe) -> None:
     for key in ("sk_live_real", "nonsense"):
         client = stripe.StripeClient(key, base_addresses={"api": fake.url})
         with pytest.raises(stripe.AuthenticationError):
@@ -66,67 +67,67 @@ def test_only_test_keys_are_let_in(fake: FakeStripe) -> None:
     assert httpx.get(f"{fake.url}/v1/products", auth=("sk_test_x", "")).status_code == 200
 
 
-def test_what_does_not_exist_is_not_found(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_missing_object_is_not_found(client: stripe.StripeClient, fake: FakeStripe) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
         client.v1.charges.retrieve("ch_none")
     assert (raised.value.http_status, raised.value.code) == (404, "resource_missing")
     assert httpx.get(f"{fake.url}/v1/unicorns", headers=KEY).json()["error"]["type"] == "invalid_request_error"
 
 
-def test_an_idempotency_key_replays_its_answer(sell: Sell) -> None:
-    first = sell({"idempotency_key": "key-1"})
-    again = sell({"idempotency_key": "key-1"})
+def test_idempotency_key_replays_its_answer(create_session: CreateSession) -> None:
+    first = create_session({"idempotency_key": "key-1"})
+    again = create_session({"idempotency_key": "key-1"})
     assert again.id == first.id
     assert again.last_response is not None
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
     with pytest.raises(stripe.IdempotencyError) as raised:
-        sell({"idempotency_key": "key-1"}, client_reference_id="another")
+        create_session({"idempotency_key": "key-1"}, client_reference_id="another")
     assert raised.value.http_status == 400
 
 
-def test_a_key_is_forgotten_after_a_day(fake: FakeStripe, sell: Sell) -> None:
+def test_idempotency_key_expires_after_a_day(fake: FakeStripe, create_session: CreateSession) -> None:
     options = {"idempotency_key": "key-old"}
-    first = sell(options)
+    first = create_session(options)
     fake.advance(23 * 3600)
-    assert sell(options).id == first.id
+    assert create_session(options).id == first.id
     fake.advance(2 * 3600)
-    assert sell(options).id != first.id
+    assert create_session(options).id != first.id
 
 
-def test_a_refused_parameter_does_not_use_up_the_key(sell: Sell) -> None:
+def test_refused_parameter_does_not_use_up_the_key(create_session: CreateSession) -> None:
     with pytest.raises(stripe.InvalidRequestError):
-        sell({"idempotency_key": "key-2"}, foo="bar")
-    assert sell({"idempotency_key": "key-2"}).id
+        create_session({"idempotency_key": "key-2"}, foo="bar")
+    assert create_session({"idempotency_key": "key-2"}).id
 
 
-class Announced(threading.Event):
-    """Tells when somebody waits for it."""
+class ObservedEvent(threading.Event):
+    """An event that shows when a thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.awaited = threading.Event()
+        self.has_waiter = threading.Event()
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.awaited.set()
+        self.has_waiter.set()
         return super().wait(timeout)
 
 
-def test_a_key_in_use_is_a_conflict(fake: FakeStripe, sell: Sell) -> None:
+def test_idempotency_key_in_use_is_a_conflict(fake: FakeStripe, create_session: CreateSession) -> None:
     fake.add_fault("api_timeout", performed=False, seconds=30, path="/v1/checkout/sessions")
-    fake.account.stopping = waits = Announced()
+    fake.account.stopping = stopping = ObservedEvent()
     options = {"idempotency_key": "key-3"}
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        slow = pool.submit(sell, options)
-        assert waits.awaited.wait(10)
+        slow = pool.submit(create_session, options)
+        assert stopping.has_waiter.wait(10)
         with pytest.raises(stripe.APIError) as raised:
-            sell(options)
-        waits.set()
+            create_session(options)
+        stopping.set()
         assert isinstance(slow.exception(), stripe.APIError)
     assert raised.value.http_status == 409
 
 
-def test_updates_merge_metadata(client: stripe.StripeClient, sell: Sell) -> None:
-    session = sell()
+def test_updates_merge_metadata(client: stripe.StripeClient, create_session: CreateSession) -> None:
+    session = create_session()
     updated = client.v1.checkout.sessions.update(session.id, {"metadata": {"note": "gift"}})
     assert updated.metadata is not None
     assert updated.metadata.to_dict() == {"checkout_id": "chk_1", "note": "gift"}

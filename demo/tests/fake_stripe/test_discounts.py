@@ -4,35 +4,39 @@ import httpx
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 
-def test_a_coupon_is_used_up(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
+def test_coupon_at_its_limit_is_refused(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
     coupon = client.v1.coupons.create({"amount_off": 500, "currency": "eur", "duration": "once", "max_redemptions": 1})
-    session = sell(discounts=[{"coupon": coupon.id}])
+    session = create_session(discounts=[{"coupon": coupon.id}])
     assert session.amount_total == 5738 - 500
     assert client.v1.coupons.retrieve(coupon.id).times_redeemed == 0  # counted when paid
     fake.pay(session.id)
     assert client.v1.coupons.retrieve(coupon.id).valid is False
     with pytest.raises(stripe.InvalidRequestError) as raised:
-        sell(discounts=[{"coupon": coupon.id}])
+        create_session(discounts=[{"coupon": coupon.id}])
     assert raised.value.code == "coupon_expired"
 
 
-def test_a_coupon_has_an_amount_in_each_currency(client: stripe.StripeClient, sell: Sell) -> None:
+def test_coupon_needs_an_amount_in_the_currency(client: stripe.StripeClient, create_session: CreateSession) -> None:
     dollars: Any = {"amount_off": 600, "currency": "usd", "duration": "once"}
     with pytest.raises(stripe.InvalidRequestError, match="in usd, the session in eur"):
-        sell(discounts=[{"coupon": client.v1.coupons.create(dollars).id}])
+        create_session(discounts=[{"coupon": client.v1.coupons.create(dollars).id}])
     both = client.v1.coupons.create(dollars | {"currency_options": {"eur": {"amount_off": 500}}})
-    assert sell(discounts=[{"coupon": both.id}]).amount_total == 5738 - 500
+    assert create_session(discounts=[{"coupon": both.id}]).amount_total == 5738 - 500
 
 
-def test_a_percentage_is_rounded_to_what_can_be_charged(client: stripe.StripeClient, sell: Sell) -> None:
+def test_percentage_is_rounded_to_the_currencys_step(
+    client: stripe.StripeClient, create_session: CreateSession
+) -> None:
     coupon = client.v1.coupons.create({"percent_off": 15})
     price = {"currency": "isk", "unit_amount": 299_000, "product_data": {"name": "Lopapeysa"}}
-    session = sell(
+    session = create_session(
         line_items=[{"price_data": price, "quantity": 1}],
         discounts=[{"coupon": coupon.id}],
         shipping_options=None,
@@ -41,7 +45,9 @@ def test_a_percentage_is_rounded_to_what_can_be_charged(client: stripe.StripeCli
     assert session.total_details.amount_discount == 44_900  # 448.50 krónur
 
 
-def test_a_promotion_code_has_its_minimum(client: stripe.StripeClient, sell: Sell) -> None:
+def test_promotion_code_below_its_minimum_is_refused(
+    client: stripe.StripeClient, create_session: CreateSession
+) -> None:
     coupon = client.v1.coupons.create({"percent_off": 10})
     promotion: Any = {"type": "coupon", "coupon": coupon.id}
     limits: Any = {"minimum_amount": 10_000, "minimum_amount_currency": "eur"}
@@ -49,6 +55,6 @@ def test_a_promotion_code_has_its_minimum(client: stripe.StripeClient, sell: Sel
     with pytest.raises(stripe.InvalidRequestError) as raised:
         client.v1.promotion_codes.create({"promotion": promotion, "code": "big"})
     assert raised.value.code == "resource_already_exists"
-    session = sell(allow_promotion_codes=True)
+    session = create_session(allow_promotion_codes=True)
     form = {"promotion_code": "BIG", "update": "code"}
     assert "for orders of €100.00 or more" in httpx.post(str(session.url), data=form).text

@@ -3,27 +3,27 @@ from typing import Any
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
 from demo.fake_stripe.errors import StripeError
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 
 @pytest.fixture
-def paid(fake: FakeStripe, sell: Sell) -> str:
-    session = sell()
+def paid(fake: FakeStripe, create_session: CreateSession) -> str:
+    session = create_session()
     fake.pay(session.id)
-    assert fake.wait_event("charge.updated")  # so that its fee is booked
+    assert fake.wait_event("charge.updated")  # the charge's fee is booked
     return str(session.id)
 
 
-def told(fake: FakeStripe) -> list[str]:
+def dispute_events(fake: FakeStripe) -> list[str]:
     return [event["type"].removeprefix("charge.dispute.") for event in fake.events("charge.dispute.*")]
 
 
-def test_a_chargeback_takes_the_money_and_a_win_brings_it_back(fake: FakeStripe, paid: str) -> None:
+def test_chargeback_takes_the_money_and_a_win_returns_it(fake: FakeStripe, paid: str) -> None:
     before = fake.ledger["totals"]["eur"]["balance"]
-    opened = fake.dispute(paid)
+    opened = fake.open_dispute(paid)
     assert (opened["status"], opened["is_charge_refundable"]) == ("needs_response", False)
     assert fake.ledger["totals"]["eur"] | {"balance": 0} == {
         "charged": 5738,
@@ -32,16 +32,18 @@ def test_a_chargeback_takes_the_money_and_a_win_brings_it_back(fake: FakeStripe,
         "balance": 0,
     }
     assert fake.ledger["totals"]["eur"]["balance"] == before - 5738 - 2000
-    fake.dispute(paid, "under_review")
-    fake.dispute(paid, "won")
+    fake.advance_dispute(paid, "under_review")
+    fake.advance_dispute(paid, "won")
     assert fake.ledger["totals"]["eur"]["balance"] == before
-    assert told(fake) == ["created", "funds_withdrawn", "updated", "funds_reinstated", "closed"]
+    assert dispute_events(fake) == ["created", "funds_withdrawn", "updated", "funds_reinstated", "closed"]
     assert fake.refund(paid)["amount"] == 5738
 
 
 @pytest.mark.parametrize(("words", "ending"), [("winning_evidence", "won"), ("losing_evidence", "lost")])
-def test_evidence_decides(client: stripe.StripeClient, fake: FakeStripe, paid: str, words: str, ending: str) -> None:
-    dispute = fake.dispute(paid, reason="fraudulent")
+def test_evidence_decides_the_dispute(
+    client: stripe.StripeClient, fake: FakeStripe, paid: str, words: str, ending: str
+) -> None:
+    dispute = fake.open_dispute(paid, reason="fraudulent")
     staged = client.v1.disputes.update(dispute["id"], {"evidence": {"uncategorized_text": words}, "submit": False})
     assert (staged.status, staged.evidence_details.has_evidence) == ("needs_response", True)
     sent = client.v1.disputes.update(dispute["id"], {"evidence": {"customer_name": "Zoë"}, "submit": True})
@@ -52,39 +54,39 @@ def test_evidence_decides(client: stripe.StripeClient, fake: FakeStripe, paid: s
         client.v1.disputes.update(dispute["id"], {"metadata": {"late": "yes"}})
 
 
-def test_only_what_is_left_of_a_charge_is_disputed(fake: FakeStripe, paid: str) -> None:
+def test_dispute_covers_only_the_unrefunded_amount(fake: FakeStripe, paid: str) -> None:
     fake.refund(paid, amount=1999)
-    assert fake.dispute(paid)["amount"] == 3739
+    assert fake.open_dispute(paid)["amount"] == 3739
     with pytest.raises(StripeError, match="cannot be disputed"):
-        fake.dispute(paid)
+        fake.open_dispute(paid)
 
 
-def test_an_inquiry_moves_no_money_until_it_escalates(fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_inquiry_moves_no_money_until_it_escalates(fake: FakeStripe, create_session: CreateSession) -> None:
+    session = create_session()
     fake.pay(session.id, "inquiry")
     assert fake.wait_event("charge.dispute.created")
     (inquiry,) = fake.ledger["disputes"]
     assert (inquiry["status"], inquiry["balance_transactions"]) == ("warning_needs_response", [])
     assert inquiry["payment_method_details"]["card"]["case_type"] == "inquiry"
     assert fake.ledger["totals"]["eur"]["disputed"] == 0
-    fake.dispute(session.id, "warning_under_review")
-    fake.dispute(session.id, "needs_response")
+    fake.advance_dispute(session.id, "warning_under_review")
+    fake.advance_dispute(session.id, "needs_response")
     assert fake.ledger["totals"]["eur"]["disputed"] == 5738
-    fake.dispute(session.id, "lost")
-    assert told(fake) == ["created", "updated", "updated", "funds_withdrawn", "closed"]
+    fake.advance_dispute(session.id, "lost")
+    assert dispute_events(fake) == ["created", "updated", "updated", "funds_withdrawn", "closed"]
 
 
 @pytest.mark.parametrize("how", ["refund", "close"])
-def test_an_inquiry_ends_by_a_refund_or_by_giving_in(
+def test_inquiry_is_closed_by_a_refund_or_by_the_shop(
     client: stripe.StripeClient, fake: FakeStripe, paid: str, how: str
 ) -> None:
-    inquiry = fake.dispute(paid, inquiry=True)
+    inquiry = fake.open_dispute(paid, inquiry=True)
     answers: dict[str, Any] = {
         "refund": lambda: fake.refund(paid),
         "close": lambda: client.v1.disputes.close(inquiry["id"]),
     }
     answers[how]()
     assert client.v1.disputes.retrieve(inquiry["id"]).status == "warning_closed"
-    assert told(fake) == ["created", "closed"]
+    assert dispute_events(fake) == ["created", "closed"]
     with pytest.raises(StripeError, match="cannot become won"):
-        fake.dispute(paid, "won")
+        fake.advance_dispute(paid, "won")

@@ -2,10 +2,10 @@ import httpx
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
 from demo.fake_stripe.errors import StripeError
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import SECRET, Receiver, Sell
+from .conftest import SECRET, CreateSession, Receiver
 
 COMPLETED = "checkout.session.completed"
 
@@ -17,85 +17,95 @@ def verifies(body: bytes, signature: str) -> bool:
         return False
 
 
-def test_drop_keeps_the_event_from_its_endpoint_until_it_is_resent(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell, receiver: Receiver
+def test_dropped_event_arrives_after_it_is_resent(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession, receiver: Receiver
 ) -> None:
     fake.add_fault("drop", type=COMPLETED)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     receiver.wait_for("charge.updated")
-    assert receiver.of(COMPLETED) == []
+    assert receiver.webhooks_of(COMPLETED) == []
     (lost,) = client.v1.events.list({"delivery_success": False, "type": COMPLETED}).data
     httpx.post(f"{fake.url}/_control/resend", json={"event_id": lost.id}).raise_for_status()
     assert receiver.wait_for(COMPLETED)[0].event["id"] == lost.id
 
 
-def test_an_acknowledged_drop_counts_as_delivered(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell, receiver: Receiver
+def test_acknowledged_drop_counts_as_delivered(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession, receiver: Receiver
 ) -> None:
     fake.add_fault("drop", type=COMPLETED, acknowledged=True)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     receiver.wait_for("charge.updated")
-    assert receiver.of(COMPLETED) == []
+    assert receiver.webhooks_of(COMPLETED) == []
     assert len(client.v1.events.list({"delivery_success": True, "type": COMPLETED}).data) == 1
 
 
-def test_an_event_may_never_be_made(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
-    fake.add_fault("never_made", type=COMPLETED)
-    session = sell()
+def test_event_with_the_fault_is_not_created(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    fake.add_fault("not_created", type=COMPLETED)
+    session = create_session()
     fake.pay(session.id)
     assert client.v1.events.list({"type": COMPLETED}).data == []
     assert client.v1.checkout.sessions.retrieve(session.id).payment_status == "paid"
 
 
-def test_duplicate_delivers_the_same_bytes_again(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+def test_duplicate_delivers_the_same_bytes_again(
+    fake: FakeStripe, create_session: CreateSession, receiver: Receiver
+) -> None:
     fake.add_fault("duplicate", type=COMPLETED, copies=2)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     assert len({webhook.body for webhook in receiver.wait_for(COMPLETED, 3)}) == 1
 
 
-def test_a_twin_is_another_event_about_the_same_change(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
-    fake.add_fault("twin", type=COMPLETED)
-    fake.pay(sell().id)
+def test_second_event_describes_the_same_change(
+    fake: FakeStripe, create_session: CreateSession, receiver: Receiver
+) -> None:
+    fake.add_fault("second_event", type=COMPLETED)
+    fake.pay(create_session().id)
     first, second = (webhook.event for webhook in receiver.wait_for(COMPLETED, 2))
     assert first["id"] != second["id"]
     assert first["data"] == second["data"]
 
 
-def test_delay_waits_for_the_fakes_clock(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+def test_delay_waits_for_the_fakes_clock(fake: FakeStripe, create_session: CreateSession, receiver: Receiver) -> None:
     fake.add_fault("delay", type=COMPLETED, seconds=600)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     receiver.wait_for("charge.updated")
-    assert receiver.of(COMPLETED) == []
+    assert receiver.webhooks_of(COMPLETED) == []
     fake.advance(600)
     receiver.wait_for(COMPLETED)
 
 
-def test_reorder_reverses_what_it_holds_back(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+def test_reorder_reverses_what_it_holds_back(
+    fake: FakeStripe, create_session: CreateSession, receiver: Receiver
+) -> None:
     fake.add_fault("reorder", count=4)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     receiver.wait_for("payment_intent.created")
     held = [w.event["type"] for w in receiver.received if w.event["type"] != "charge.updated"]
     assert held == [COMPLETED, "payment_intent.succeeded", "charge.succeeded", "payment_intent.created"]
 
 
-def test_reorder_lets_go_after_its_time(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+def test_reorder_releases_events_after_its_time(
+    fake: FakeStripe, create_session: CreateSession, receiver: Receiver
+) -> None:
     fake.add_fault("reorder", count=100, type=COMPLETED, seconds=60)
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     receiver.wait_for("charge.succeeded")
-    assert receiver.of(COMPLETED) == []
+    assert receiver.webhooks_of(COMPLETED) == []
     fake.advance(60)
     receiver.wait_for(COMPLETED)
 
 
-def test_a_corrupt_signature_does_not_verify(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
+def test_corrupt_signature_does_not_verify(fake: FakeStripe, create_session: CreateSession, receiver: Receiver) -> None:
     fake.add_fault("corrupt_signature", type=COMPLETED)
     receiver.statuses[:] = []
-    fake.pay(sell().id)
+    fake.pay(create_session().id)
     (webhook,) = receiver.wait_for(COMPLETED)
     assert not verifies(webhook.body, webhook.signature)
 
 
-def test_the_nth_call_breaks_without_effect(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_nth_call_fails_without_effect(client: stripe.StripeClient, fake: FakeStripe) -> None:
     fake.add_fault("api_500", path="/v1/products", method="post", nth=2)
     client.v1.products.create({"name": "one"}, {"idempotency_key": "one"})
     with pytest.raises(stripe.APIError):
@@ -104,7 +114,7 @@ def test_the_nth_call_breaks_without_effect(client: stripe.StripeClient, fake: F
     assert client.v1.products.create({"name": "two"}, {"idempotency_key": "two"}).name == "two"
 
 
-def test_a_performed_call_that_broke_replays_its_500(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_performed_call_with_api_500_replays_its_500(client: stripe.StripeClient, fake: FakeStripe) -> None:
     fake.add_fault("api_500", path="/v1/products", performed=True)
     for _attempt in range(2):
         with pytest.raises(stripe.APIError):
@@ -112,7 +122,7 @@ def test_a_performed_call_that_broke_replays_its_500(client: stripe.StripeClient
     assert [product.name for product in client.v1.products.list().data] == ["one"]
 
 
-def test_a_timed_out_call_was_carried_out_and_is_replayed(fake: FakeStripe) -> None:
+def test_timed_out_call_has_run_and_is_replayed(fake: FakeStripe) -> None:
     fake.add_fault("api_timeout", path="/v1/products", seconds=30)
     http_client = stripe.RequestsClient(timeout=0.3)
     client = stripe.StripeClient("sk_test_x", base_addresses={"api": fake.url}, http_client=http_client)
@@ -123,11 +133,11 @@ def test_a_timed_out_call_was_carried_out_and_is_replayed(fake: FakeStripe) -> N
     http_client.close()
 
 
-def test_unknown_faults_are_refused_and_faults_can_be_cleared(fake: FakeStripe) -> None:
+def test_unknown_fault_is_refused_and_faults_are_cleared(fake: FakeStripe) -> None:
     with pytest.raises(StripeError):
         fake.add_fault("earthquake")
     url = f"{fake.url}/_control/faults"
-    assert httpx.post(url, json={"kind": "drop", "colour": "red"}).status_code == 400
+    assert httpx.post(url, json={"kind": "drop", "color": "red"}).status_code == 400
     queued = httpx.post(url, json=[{"kind": "drop", "count": 3}, {"kind": "api_500"}]).json()["queued"]
     assert [(fault["kind"], fault["count"]) for fault in queued] == [("drop", 3), ("api_500", 1)]
     assert httpx.delete(url).json()["queued"] == []

@@ -1,16 +1,16 @@
-"""Payment intents made by hand, as other applications on the account make them."""
+"""Payment intents without a session, as other applications on the account create them."""
 
 from typing import Any
 
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 
-def test_a_confirmed_intent_is_paid_and_refunded(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_confirmed_intent_is_paid_and_refunded(client: stripe.StripeClient, fake: FakeStripe) -> None:
     intent = client.v1.payment_intents.create(
         {"amount": 2000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
     )
@@ -19,7 +19,7 @@ def test_a_confirmed_intent_is_paid_and_refunded(client: stripe.StripeClient, fa
     assert fake.events("checkout.*") == []
 
 
-def test_an_intent_goes_step_by_step(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_manual_intent_is_confirmed_then_captured(client: stripe.StripeClient, fake: FakeStripe) -> None:
     card = client.v1.payment_methods.create({"type": "card", "card": {"token": "tok_visa"}})
     intent = client.v1.payment_intents.create({"amount": 2000, "currency": "usd", "capture_method": "manual"})
     assert intent.status == "requires_payment_method"
@@ -35,7 +35,7 @@ def test_an_intent_goes_step_by_step(client: stripe.StripeClient, fake: FakeStri
         client.v1.payment_intents.cancel(intent.id)
 
 
-def test_a_declined_intent_can_be_confirmed_again_or_canceled(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_declined_intent_is_confirmed_again_then_canceled(client: stripe.StripeClient, fake: FakeStripe) -> None:
     intent = client.v1.payment_intents.create({"amount": 2000, "currency": "usd"})
     with pytest.raises(stripe.CardError):
         client.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_chargeDeclined"})
@@ -45,7 +45,7 @@ def test_a_declined_intent_can_be_confirmed_again_or_canceled(client: stripe.Str
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "abandoned")
 
 
-def test_a_bank_transfer_may_come_in_parts(client: stripe.StripeClient, fake: FakeStripe) -> None:
+def test_bank_transfer_in_parts_pays_the_intent(client: stripe.StripeClient, fake: FakeStripe) -> None:
     customer = client.v1.customers.create({"email": "anna@example.com"})
     transfer: Any = {"amount": 20_000, "currency": "jpy", "confirm": True, "customer": customer.id}
     intent = client.v1.payment_intents.create(transfer | {"payment_method_types": ["customer_balance"]})
@@ -60,10 +60,10 @@ def test_a_bank_transfer_may_come_in_parts(client: stripe.StripeClient, fake: Fa
     assert refund.destination_details.type == "customer_cash_balance"
 
 
-def test_the_page_of_a_session_can_be_confirmed_by_its_amount(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell
+def test_session_page_is_confirmed_with_its_amount(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
 ) -> None:
-    session = sell(payment_method_types=["sepa_debit"])
+    session = create_session(payment_method_types=["sepa_debit"])
     debit: Any = {"type": "sepa_debit", "sepa_debit": {"iban": "AT861904300235473202"}}
     method = client.v1.payment_methods.create(debit)
     path = f"/v1/payment_pages/{session.id}/confirm"

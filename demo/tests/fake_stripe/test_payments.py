@@ -2,10 +2,10 @@ import httpx
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
 from demo.fake_stripe.errors import StripeError
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Receiver, Sell
+from .conftest import CreateSession, Receiver
 
 PAID_IN_ORDER = [
     "payment_intent.created",
@@ -16,8 +16,10 @@ PAID_IN_ORDER = [
 ]
 
 
-def test_a_card_pays(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
-    session = sell(customer_email="anna@example.com")
+def test_card_payment_succeeds_with_its_events_in_order(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session(customer_email="anna@example.com")
     redirect = fake.pay(session.id)
     assert redirect == f"https://shop.test/thanks?session_id={session.id}"
     assert fake.wait_event("charge.updated")
@@ -36,8 +38,8 @@ def test_a_card_pays(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) 
     assert [charge.id for charge in charges.data] == [intent.latest_charge.id]
 
 
-def test_a_declined_customer_may_try_again(fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_declined_payment_can_be_tried_again(fake: FakeStripe, create_session: CreateSession) -> None:
+    session = create_session()
     with pytest.raises(StripeError, match="declined"):
         fake.pay(session.id, "decline")
     (failed,) = fake.events("payment_intent.payment_failed")
@@ -49,8 +51,10 @@ def test_a_declined_customer_may_try_again(fake: FakeStripe, sell: Sell) -> None
 
 
 @pytest.mark.parametrize(("method", "payment_status"), [("sepa_success", "paid"), ("sepa_fail", "unpaid")])
-def test_a_debit_is_decided_later(fake: FakeStripe, sell: Sell, method: str, payment_status: str) -> None:
-    session = sell()
+def test_debit_succeeds_or_fails_later(
+    fake: FakeStripe, create_session: CreateSession, method: str, payment_status: str
+) -> None:
+    session = create_session()
     fake.pay(session.id, method)
     (completed,) = fake.events("checkout.session.completed")
     assert completed["data"]["object"]["payment_status"] == "unpaid"
@@ -64,15 +68,17 @@ def test_a_debit_is_decided_later(fake: FakeStripe, sell: Sell, method: str, pay
     assert fake.session(session.id)["status"] == "complete"
 
 
-def test_a_debit_settles_by_itself(fake: FakeStripe, sell: Sell) -> None:
-    fake.pay(sell().id, "sepa_success")
+def test_debit_settles_after_its_delay(fake: FakeStripe, create_session: CreateSession) -> None:
+    fake.pay(create_session().id, "sepa_success")
     fake.advance(3600)
     assert fake.wait_event("checkout.session.async_payment_succeeded")
 
 
-def test_a_free_order_needs_no_payment(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
+def test_free_order_needs_no_payment(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
     coupon = client.v1.coupons.create({"percent_off": 100, "duration": "once"})
-    session = sell(discounts=[{"coupon": coupon.id}], shipping_options=None)
+    session = create_session(discounts=[{"coupon": coupon.id}], shipping_options=None)
     fake.pay(session.id)
     (completed,) = fake.events("checkout.session.completed")
     assert completed["data"]["object"]["payment_status"] == "no_payment_required"
@@ -80,10 +86,10 @@ def test_a_free_order_needs_no_payment(client: stripe.StripeClient, fake: FakeSt
     assert client.v1.coupons.retrieve(coupon.id).times_redeemed == 1
 
 
-def test_refunds_are_cumulative_and_never_exceed_the_charge(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell
+def test_refunds_add_up_and_never_exceed_the_charge(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
 ) -> None:
-    session = sell()
+    session = create_session()
     fake.pay(session.id)
     intent = fake.session(session.id)["payment_intent"]
     part = client.v1.refunds.create(
@@ -105,8 +111,10 @@ def test_refunds_are_cumulative_and_never_exceed_the_charge(
     assert [refund.id for refund in listed.data] == [rest.id, part.id]
 
 
-def test_a_disputed_charge_is_not_refunded(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_disputed_charge_is_not_refunded(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session()
     fake.pay(session.id, "dispute")
     assert fake.wait_event("charge.dispute.created")
     (dispute,) = client.v1.disputes.list().data
@@ -118,8 +126,8 @@ def test_a_disputed_charge_is_not_refunded(client: stripe.StripeClient, fake: Fa
     assert fake.events("charge.dispute.closed")
 
 
-def test_an_abandoned_cart_is_recovered(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
-    session = sell(after_expiration={"recovery": {"enabled": True}})
+def test_expired_session_is_recovered(fake: FakeStripe, create_session: CreateSession, receiver: Receiver) -> None:
+    session = create_session(after_expiration={"recovery": {"enabled": True}})
     url = fake.expire(session.id)["after_expiration"]["recovery"]["url"]
     recovered = httpx.get(url, follow_redirects=False).headers["Location"].rsplit("/", 1)[-1]
     assert recovered != session.id

@@ -1,16 +1,16 @@
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
 from demo.fake_stripe.errors import StripeError
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 
 @pytest.fixture
-def paid(fake: FakeStripe, sell: Sell) -> str:
-    """The session of a payment by card."""
-    session = sell()
+def paid(fake: FakeStripe, create_session: CreateSession) -> str:
+    """The id of a session that is paid by card."""
+    session = create_session()
     fake.pay(session.id)
     return str(session.id)
 
@@ -19,8 +19,10 @@ def statuses(fake: FakeStripe, type_: str) -> list[str]:
     return [event["data"]["object"]["status"] for event in fake.events(type_)]
 
 
-def test_a_slow_refund_is_pending_then_succeeds(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_slow_refund_is_pending_then_succeeds(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session()
     fake.pay(session.id, "slow_refund")
     created = client.v1.refunds.create({"payment_intent": fake.session(session.id)["payment_intent"]})
     assert created.status == "pending"
@@ -30,10 +32,10 @@ def test_a_slow_refund_is_pending_then_succeeds(client: stripe.StripeClient, fak
     assert updated["data"]["previous_attributes"]["status"] == "pending"
 
 
-def test_a_refund_to_a_closed_card_succeeds_then_fails(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell
+def test_refund_to_a_closed_card_succeeds_then_fails(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
 ) -> None:
-    session = sell()
+    session = create_session()
     fake.pay(session.id, "failing_refund")
     intent = str(fake.session(session.id)["payment_intent"])
     assert client.v1.refunds.create({"payment_intent": intent}).status == "succeeded"
@@ -41,11 +43,11 @@ def test_a_refund_to_a_closed_card_succeeds_then_fails(
     (failed,) = fake.events("refund.failed")
     assert failed["data"]["previous_attributes"]["status"] == "succeeded"
     assert fake.ledger["totals"]["eur"]["refunded"] == 0
-    assert client.v1.refunds.create({"payment_intent": intent, "amount": 100}).amount == 100  # it may be tried again
+    assert client.v1.refunds.create({"payment_intent": intent, "amount": 100}).amount == 100  # a new refund is possible
 
 
-def test_a_debit_is_refunded_without_the_cards_own_event(fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_debit_refund_has_no_charge_refund_event(fake: FakeStripe, create_session: CreateSession) -> None:
+    session = create_session()
     fake.pay(session.id, "sepa_success")
     fake.settle(session.id)
     refund = fake.refund(session.id, amount=100)
@@ -55,8 +57,10 @@ def test_a_debit_is_refunded_without_the_cards_own_event(fake: FakeStripe, sell:
     assert fake.events("charge.refund.updated") == []
 
 
-def test_a_refund_may_wait_for_the_customer(client: stripe.StripeClient, fake: FakeStripe, paid: str) -> None:
-    fake.begin_next_refund_as("requires_action")
+def test_refund_that_waits_for_the_customer_is_canceled(
+    client: stripe.StripeClient, fake: FakeStripe, paid: str
+) -> None:
+    fake.queue_refund_status("requires_action")
     charge = fake.ledger["charges"][0]["id"]
     waiting = client.v1.refunds.create({"charge": charge, "amount": 300})
     assert waiting.status == "requires_action"
@@ -69,8 +73,8 @@ def test_a_refund_may_wait_for_the_customer(client: stripe.StripeClient, fake: F
         client.v1.refunds.cancel(waiting.id)
 
 
-def test_a_refund_that_waited_goes_on_to_succeed_and_fails_days_later(fake: FakeStripe, paid: str) -> None:
-    fake.begin_next_refund_as("requires_action")
+def test_refund_that_waited_succeeds_then_fails_days_later(fake: FakeStripe, paid: str) -> None:
+    fake.queue_refund_status("requires_action")
     refund = fake.refund(paid)
     fake.advance_refund(refund["id"], "pending")
     assert fake.wait_for(lambda: refund["status"] == "succeeded")
@@ -79,12 +83,12 @@ def test_a_refund_that_waited_goes_on_to_succeed_and_fails_days_later(fake: Fake
     assert "next_action" not in refund
     with pytest.raises(StripeError, match="cannot become succeeded"):
         fake.advance_refund(refund["id"], "succeeded")
-    with pytest.raises(StripeError, match="No refund begins as failed"):
-        fake.begin_next_refund_as("failed")
+    with pytest.raises(StripeError, match="cannot begin as failed"):
+        fake.queue_refund_status("failed")
 
 
 @pytest.mark.parametrize(("already", "message"), [(0, "charge amount (€57.38)"), (5000, "on charge (€7.38)")])
-def test_too_much_is_refused_with_what_is_left(
+def test_refund_above_the_rest_is_refused_with_the_rest(
     client: stripe.StripeClient, fake: FakeStripe, paid: str, already: int, message: str
 ) -> None:
     if already:
@@ -95,9 +99,7 @@ def test_too_much_is_refused_with_what_is_left(
     assert (raised.value.http_status, raised.value.param, raised.value.code) == (400, "amount", None)
 
 
-def test_refunds_are_found_by_their_payment_with_their_metadata(
-    client: stripe.StripeClient, fake: FakeStripe, paid: str
-) -> None:
+def test_refunds_are_listed_by_payment_with_metadata(client: stripe.StripeClient, fake: FakeStripe, paid: str) -> None:
     intent = str(fake.session(paid)["payment_intent"])
     for number in ("rfi_1", "rfi_2"):
         client.v1.refunds.create(

@@ -3,13 +3,13 @@ import time
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
-from .conftest import Receiver, Sell
+from .conftest import CreateSession, Receiver
 
 
-def test_create_computes_every_amount(sell: Sell) -> None:
-    session = sell()
+def test_new_session_has_every_amount(create_session: CreateSession) -> None:
+    session = create_session()
     assert session.object == "checkout.session"
     assert (session.amount_subtotal, session.amount_total) == (5248, 5738)
     assert session.total_details is not None
@@ -21,36 +21,38 @@ def test_create_computes_every_amount(sell: Sell) -> None:
     assert session.url.endswith(f"/c/pay/{session.id}")
 
 
-def test_line_items_show_only_when_asked_for(client: stripe.StripeClient, sell: Sell) -> None:
-    session = sell()
+def test_line_items_show_only_when_expanded(client: stripe.StripeClient, create_session: CreateSession) -> None:
+    session = create_session()
     assert "line_items" not in session.to_dict()
     expanded = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["line_items.data.price.product"]})
     assert expanded.line_items is not None
     shirt = expanded.line_items.data[0]
-    assert (shirt.description, shirt.quantity, shirt.amount_total) == ("T-shirt, grey", 2, 3998)
+    assert (shirt.description, shirt.quantity, shirt.amount_total) == ("T-shirt, gray", 2, 3998)
     assert shirt.price is not None
     assert isinstance(shirt.price.product, stripe.Product)
-    assert shirt.price.product.metadata["sku"] == "TS-GREY-M"
+    assert shirt.price.product.metadata["sku"] == "TS-GRAY-M"
     listed = client.v1.checkout.sessions.line_items.list(session.id, {"limit": 1})
     assert [item.id for item in listed.data] == [shirt.id]
     assert listed.has_more
 
 
-def test_prices_of_the_catalogue_sell_too(client: stripe.StripeClient, sell: Sell) -> None:
+def test_session_can_use_prices_of_the_catalog(client: stripe.StripeClient, create_session: CreateSession) -> None:
     product = client.v1.products.create({"name": "Scarf", "metadata": {"sku": "SCARF"}})
     price = client.v1.prices.create({"product": product.id, "currency": "eur", "unit_amount": 2500})
-    session = sell(line_items=[{"price": price.id, "quantity": 3}])
+    session = create_session(line_items=[{"price": price.id, "quantity": 3}])
     assert session.amount_subtotal == 7500
     client.v1.prices.update(price.id, {"active": False})
     with pytest.raises(stripe.InvalidRequestError, match="inactive"):
-        sell(line_items=[{"price": price.id, "quantity": 1}])
+        create_session(line_items=[{"price": price.id, "quantity": 1}])
 
 
-def test_discounts_come_off_the_lines_but_not_the_shipping(client: stripe.StripeClient, sell: Sell) -> None:
+def test_discount_applies_to_lines_but_not_to_shipping(
+    client: stripe.StripeClient, create_session: CreateSession
+) -> None:
     coupon = client.v1.coupons.create({"percent_off": 10, "duration": "once"})
     code = client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
     for discount in ({"coupon": coupon.id}, {"promotion_code": code.id}):
-        session = sell(discounts=[discount], expand=["line_items"])
+        session = create_session(discounts=[discount], expand=["line_items"])
         assert session.total_details is not None
         assert session.total_details.amount_discount == 525
         assert session.amount_total == 5248 - 525 + 490
@@ -58,8 +60,10 @@ def test_discounts_come_off_the_lines_but_not_the_shipping(client: stripe.Stripe
         assert sum(line.amount_discount for line in session.line_items.data) == 525
 
 
-def test_expire_closes_an_open_session_once(client: stripe.StripeClient, sell: Sell, receiver: Receiver) -> None:
-    session = sell(after_expiration={"recovery": {"enabled": True}})
+def test_open_session_expires_once(
+    client: stripe.StripeClient, create_session: CreateSession, receiver: Receiver
+) -> None:
+    session = create_session(after_expiration={"recovery": {"enabled": True}})
     expired = client.v1.checkout.sessions.expire(session.id)
     assert (expired.status, expired.url) == ("expired", None)
     event = receiver.wait_for("checkout.session.expired")[0].event
@@ -68,15 +72,17 @@ def test_expire_closes_an_open_session_once(client: stripe.StripeClient, sell: S
         client.v1.checkout.sessions.expire(session.id)
 
 
-def test_a_complete_session_cannot_be_expired(client: stripe.StripeClient, fake: FakeStripe, sell: Sell) -> None:
-    session = sell()
+def test_complete_session_cannot_be_expired(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session()
     fake.pay(session.id)
     with pytest.raises(stripe.InvalidRequestError, match="status of complete"):
         client.v1.checkout.sessions.expire(session.id)
 
 
-def test_sessions_expire_by_themselves(fake: FakeStripe, sell: Sell, receiver: Receiver) -> None:
-    session = sell(expires_at=int(time.time()) + 1900)
+def test_session_expires_at_its_time(fake: FakeStripe, create_session: CreateSession, receiver: Receiver) -> None:
+    session = create_session(expires_at=int(time.time()) + 1900)
     fake.advance(1800)
     assert fake.session(session.id)["status"] == "open"
     fake.advance(200)
@@ -85,16 +91,16 @@ def test_sessions_expire_by_themselves(fake: FakeStripe, sell: Sell, receiver: R
 
 
 @pytest.mark.parametrize("ahead", [60, 29 * 60, 25 * 3600])
-def test_expiry_stays_within_stripes_bounds(sell: Sell, ahead: int) -> None:
+def test_expiry_outside_stripes_limits_is_refused(create_session: CreateSession, ahead: int) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
-        sell(expires_at=int(time.time()) + ahead)
+        create_session(expires_at=int(time.time()) + ahead)
     assert raised.value.param == "expires_at"
 
 
 def test_sessions_are_listed_newest_first_and_by_payment_intent(
-    client: stripe.StripeClient, fake: FakeStripe, sell: Sell
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
 ) -> None:
-    first, second, third = sell(), sell(), sell()
+    first, second, third = create_session(), create_session(), create_session()
     fake.pay(second.id)
     listed = client.v1.checkout.sessions.list({"limit": 2})
     assert [session.id for session in listed.data] == [third.id, second.id]

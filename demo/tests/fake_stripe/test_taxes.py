@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import stripe
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 from demo.fake_stripe.taxes import Rate, Tax, tax
 
-from .conftest import Sell
+from .conftest import CreateSession
 
 INCLUSIVE, EXCLUSIVE = Rate(Decimal(19), inclusive=True), Rate(Decimal(10), inclusive=False)
 
@@ -24,19 +24,19 @@ INCLUSIVE, EXCLUSIVE = Rate(Decimal(19), inclusive=True), Rate(Decimal(10), incl
         ([Rate(Decimal("8.1"), inclusive=True)], "chf", Tax(892, 0)),
     ],
 )
-def test_rates(rates: list[Rate], currency: str, expected: Tax) -> None:
+def test_tax_follows_rates_and_currency(rates: list[Rate], currency: str, expected: Tax) -> None:
     assert tax(11_900, rates, currency) == expected
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
-def test_a_fixed_rate_is_counted_after_the_discount(
-    client: stripe.StripeClient, sell: Sell, cart: dict[str, Any], inclusive: bool
+def test_fixed_rate_applies_after_the_discount(
+    client: stripe.StripeClient, create_session: CreateSession, cart: dict[str, Any], inclusive: bool
 ) -> None:
     rate = client.v1.tax_rates.create({"display_name": "VAT", "inclusive": inclusive, "percentage": 19})
     coupon = client.v1.coupons.create({"amount_off": 2500, "currency": "eur"})
     taxed, untaxed = cart["line_items"]
     lines = [{**taxed, "tax_rates": [rate.id]}, untaxed]
-    session = sell(line_items=lines, discounts=[{"coupon": coupon.id}], expand=["line_items"])
+    session = create_session(line_items=lines, discounts=[{"coupon": coupon.id}], expand=["line_items"])
     assert session.line_items is not None
     shirts, socks = session.line_items.data
     net = shirts.amount_subtotal - shirts.amount_discount
@@ -47,20 +47,22 @@ def test_a_fixed_rate_is_counted_after_the_discount(
     assert session.amount_total == 5248 - 2500 + 490 + (0 if inclusive else expected)
 
 
-def test_tax_parameters_are_checked(client: stripe.StripeClient, sell: Sell, cart: dict[str, Any]) -> None:
+def test_wrong_tax_parameters_are_refused(
+    client: stripe.StripeClient, create_session: CreateSession, cart: dict[str, Any]
+) -> None:
     rate = client.v1.tax_rates.create({"display_name": "VAT", "inclusive": True, "percentage": 19})
     lines = [{**cart["line_items"][0], "tax_rates": [rate.id]}]
     with pytest.raises(stripe.InvalidRequestError, match="together with"):
-        sell(line_items=lines, automatic_tax={"enabled": True})
+        create_session(line_items=lines, automatic_tax={"enabled": True})
     client.v1.tax_rates.update(rate.id, {"active": False})
     with pytest.raises(stripe.InvalidRequestError, match="inactive"):
-        sell(line_items=lines)
+        create_session(line_items=lines)
 
 
-def test_inclusive_prices_keep_the_total_wherever_the_customer_is(fake: FakeStripe, sell: Sell) -> None:
+def test_inclusive_prices_keep_the_total_in_every_country(fake: FakeStripe, create_session: CreateSession) -> None:
     price = {"currency": "eur", "unit_amount": 11_900, "tax_behavior": "inclusive", "product_data": {"name": "Coat"}}
     parcel = {"display_name": "Parcel", "fixed_amount": {"amount": 500, "currency": "eur"}, "type": "fixed_amount"}
-    session = sell(
+    session = create_session(
         line_items=[{"price_data": price, "quantity": 1}],
         shipping_options=[{"shipping_rate_data": {**parcel, "tax_behavior": "exclusive"}}],
         automatic_tax={"enabled": True},

@@ -11,8 +11,8 @@ from demo.shop.mailbox import Mailbox
 STANDARD = {"id": "standard", "name": "Standard shipping", "amounts": {"eur": 490}, "free_from": {"eur": 10_000}}
 
 
-class Browser(FlaskClient):
-    """Reads every answer to its end, so that no served file stays open."""
+class BufferedClient(FlaskClient):
+    """A test client that reads every answer to its end, so that no served file stays open."""
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         return super().open(*args, **{"buffered": True, **options})
@@ -35,5 +35,5 @@ def shop(mailbox: Mailbox) -> FlaskClient:
         shipping_options=[STANDARD],
     )
     app = create_shop(config, mailbox)
-    app.test_client_class = Browser
+    app.test_client_class = BufferedClient
     return app.test_client()

@@ -14,7 +14,7 @@ PAGES = sorted(STATIC.glob("*.html"))
 
 
 @pytest.mark.parametrize("path", ["/", "/success", "/cancel", "/mail", "/success.html", "/cancel.html", "/mail.html"])
-def test_pages_run_only_the_shops_own_scripts_and_styles(shop: FlaskClient, path: str) -> None:
+def test_pages_run_only_the_shops_scripts_and_styles(shop: FlaskClient, path: str) -> None:
     response = shop.get(path)
 
     assert response.status_code == 200
@@ -24,7 +24,7 @@ def test_pages_run_only_the_shops_own_scripts_and_styles(shop: FlaskClient, path
     assert "unsafe" not in policy
 
 
-def test_pages_may_call_the_services_and_nobody_else(shop: FlaskClient) -> None:
+def test_pages_can_call_only_the_services(shop: FlaskClient) -> None:
     policy = shop.get("/").headers["Content-Security-Policy"]
 
     services = "http://127.0.0.1:8001 http://127.0.0.1:8003 http://127.0.0.1:8004"
@@ -39,12 +39,12 @@ def test_pages_have_nothing_that_the_policy_blocks(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_names_is_served(shop: FlaskClient, page: Path) -> None:
+def test_every_file_in_a_page_is_served(shop: FlaskClient, page: Path) -> None:
     for name in re.findall(r'(?:src|href)="(/[^"#]+)"', page.read_text()):
         assert shop.get(name).status_code == 200, name
 
 
-def test_files_are_revalidated_and_drawings_kept(shop: FlaskClient) -> None:
+def test_files_are_revalidated_and_images_cached(shop: FlaskClient) -> None:
     script = shop.get("/shop.js")
     drawing = shop.get("/images/icon.svg")
 
@@ -58,7 +58,7 @@ def test_files_outside_the_shop_are_not_served(shop: FlaskClient) -> None:
     assert shop.get("/%2e%2e/app.py").status_code == 404
 
 
-def test_browser_learns_where_the_services_are(shop: FlaskClient) -> None:
+def test_config_has_the_services_urls(shop: FlaskClient) -> None:
     config = shop.get("/config.json")
 
     assert config.headers["Cache-Control"] == "no-store"
@@ -73,7 +73,7 @@ def test_browser_learns_where_the_services_are(shop: FlaskClient) -> None:
     }
 
 
-def test_caught_mail_is_listed_and_shown_without_power(shop: FlaskClient, mailbox: Mailbox) -> None:
+def test_caught_mail_is_listed_and_shown_without_scripts(shop: FlaskClient, mailbox: Mailbox) -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "shop@clozit.example", "ada@example.com", "Hello"
     message.set_content("Hello in words")
@@ -98,6 +98,6 @@ def test_caught_mail_is_listed_and_shown_without_power(shop: FlaskClient, mailbo
     assert '<base target="_blank">' in shown.text
 
 
-def test_mail_that_was_never_caught_is_not_found(shop: FlaskClient) -> None:
+def test_unknown_mail_is_not_found(shop: FlaskClient) -> None:
     assert shop.get("/mail/99.html").status_code == 404
     assert shop.get("/mail.json").get_json() == []

@@ -24,7 +24,7 @@ def send(mailbox: Mailbox, message: EmailMessage, to: str = "ada@example.com") -
         smtp.send_message(message, to_addrs=[to])
 
 
-def test_both_parts_of_a_mail_are_caught(mailbox: Mailbox) -> None:
+def test_mail_is_caught_with_text_and_html(mailbox: Mailbox) -> None:
     send(mailbox, multipart(), to="blind@example.com")
 
     (mail,) = mailbox.messages
@@ -58,14 +58,14 @@ def test_waiting_ends_when_the_mail_arrives(mailbox: Mailbox) -> None:
     sender.join()
 
 
-def test_waiting_in_vain_names_what_was_caught(mailbox: Mailbox) -> None:
+def test_waiting_without_a_match_names_the_caught_mails(mailbox: Mailbox) -> None:
     send(mailbox, multipart("something else"))
 
     with pytest.raises(TimeoutError, match="something else"):
         mailbox.wait_for(lambda mail: mail.subject == "never sent", timeout=0)
 
 
-def test_stopping_closes_the_port_even_with_a_client_connected() -> None:
+def test_stop_closes_the_port_with_a_client_connected() -> None:
     mailbox = Mailbox()
     mailbox.start()
     with socket.create_connection((mailbox.host, mailbox.port), timeout=10) as client:
@@ -76,6 +76,6 @@ def test_stopping_closes_the_port_even_with_a_client_connected() -> None:
         socket.create_connection((mailbox.host, mailbox.port), timeout=10)
 
 
-def test_taken_port_is_refused_at_start(mailbox: Mailbox) -> None:
+def test_start_fails_on_a_port_in_use(mailbox: Mailbox) -> None:
     with pytest.raises(OSError, match="in use"):
         Mailbox(port=mailbox.port).start()

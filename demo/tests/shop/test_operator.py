@@ -10,23 +10,26 @@ from werkzeug.serving import make_server
 from demo.shop.app import ShopConfig, create_shop
 from demo.shop.mailbox import Mailbox
 
-HERE = "http://127.0.0.1:1"  # nothing listens there
+CLOSED_URL = "http://127.0.0.1:1"  # no server listens there
+DETAIL = "The orders service does not answer. Try again in a moment."
 
 
 def shop_with(operator_url: str | None, mailbox: Mailbox) -> FlaskClient:
-    config = ShopConfig(checkout_url=HERE, orders_url=HERE, inventory_url=HERE, operator_url=operator_url)
+    config = ShopConfig(
+        checkout_url=CLOSED_URL, orders_url=CLOSED_URL, inventory_url=CLOSED_URL, operator_url=operator_url
+    )
     return create_shop(config, mailbox).test_client()
 
 
 @pytest.fixture
 def orders_url() -> Iterator[str]:
-    """A service that answers with what it was asked."""
+    """The URL of a server that answers with the request it received."""
     app = Flask(__name__)
 
     @app.route("/<path:path>", methods=["GET", "POST"])
     def echo(path: str) -> Any:
-        kept = ("Authorization", "Idempotency-Key", "Cookie")
-        headers = {name: request.headers[name] for name in kept if name in request.headers}
+        shown = ("Authorization", "Idempotency-Key", "Cookie")
+        headers = {name: request.headers[name] for name in shown if name in request.headers}
         return jsonify(path=path, args=request.args, headers=headers, body=request.get_json(silent=True)), 202
 
     server = make_server("127.0.0.1", 0, app)
@@ -38,7 +41,7 @@ def orders_url() -> Iterator[str]:
     server.server_close()
 
 
-def test_operators_calls_are_passed_on_with_their_token(orders_url: str, mailbox: Mailbox) -> None:
+def test_operator_calls_are_forwarded_with_their_token(orders_url: str, mailbox: Mailbox) -> None:
     shop = shop_with(orders_url, mailbox)
     shop.set_cookie("session", "private")
     headers = {"Authorization": "Bearer t", "Idempotency-Key": "k1"}
@@ -53,16 +56,16 @@ def test_operators_calls_are_passed_on_with_their_token(orders_url: str, mailbox
     assert shop.get("/operator/api/orders").get_json()["path"] == "orders"
 
 
-def test_only_the_orders_are_reached(orders_url: str, mailbox: Mailbox) -> None:
+def test_operator_proxy_reaches_only_orders(orders_url: str, mailbox: Mailbox) -> None:
     shop = shop_with(orders_url, mailbox)
     assert shop.get("/operator/api/ops/inbox").status_code == 404
     assert shop.post("/operator/api/orders").status_code == 405
 
 
-def test_a_service_that_is_away_is_said_to_be(mailbox: Mailbox) -> None:
-    answer = shop_with(HERE, mailbox).get("/operator/api/orders")
-    assert (answer.status_code, answer.get_json()) == (503, {"detail": "The orders service does not answer."})
+def test_orders_service_away_answers_503(mailbox: Mailbox) -> None:
+    answer = shop_with(CLOSED_URL, mailbox).get("/operator/api/orders")
+    assert (answer.status_code, answer.get_json()) == (503, {"detail": DETAIL})
 
 
-def test_there_is_no_operators_page_unless_wanted(mailbox: Mailbox) -> None:
+def test_operator_page_is_off_without_operator_url(mailbox: Mailbox) -> None:
     assert shop_with(None, mailbox).get("/operator").status_code == 404

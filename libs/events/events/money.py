@@ -67,6 +67,13 @@ def to_decimal(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
 
 
+def format_amount(minor: int, currency: str) -> str:
+    """Return an amount as text for people: 57.38 EUR. An unsupported currency stays in minor units, and says so."""
+    if currency not in SUPPORTED:
+        return f"{minor} {currency.upper()} (minor units)"
+    return f"{to_decimal(minor, currency):f} {currency.upper()}"
+
+
 def is_valid_amount(minor: int, currency: str) -> bool:
     """Return True if Stripe accepts the amount as a price: not negative, and a multiple of the currency's step."""
     return minor >= 0 and currency in SUPPORTED and minor % step(currency) == 0

@@ -1,1 +1,1 @@
-"""Checkout: the catalogue, and everything about a purchase until Stripe's page opens and after it closes."""
+"""Checkout: the catalog, and every checkout from the cart until it is paid, expired or canceled."""

@@ -1,4 +1,4 @@
-"""python -m checkout web | worker | migrate | seed | inbox"""
+"""The checkout service's commands: python -m checkout web | worker | migrate | seed | inbox | dead-letters | outbox."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from events.cli import configuration, service_cli
 from events.database.engine import Database
 from marshmallow import ValidationError
 
-from checkout import catalogue
+from checkout import catalog
 from checkout.config import load
 from checkout.models import CHAINS
 from checkout.worker import create_worker
@@ -16,13 +16,14 @@ from checkout.worker import create_worker
 main = service_cli("checkout", load=load, app="checkout.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
 
 
-@main.command(help="Put a catalogue's file into the database; safe to repeat.")
+@main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def seed(file: Path) -> None:
+    """Insert or replace the products, discounts and shipping options of a catalog file. Safe to repeat."""
     try:
-        catalogue.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
+        catalog.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
     except (ValidationError, json.JSONDecodeError) as error:
-        raise click.ClickException(f"{file} is not a catalogue: {error}") from error
+        raise click.ClickException(f"{file} is not a catalog: {error}") from error
     click.echo("seeded")
 
 

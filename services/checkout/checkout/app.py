@@ -1,4 +1,4 @@
-"""The web process, wired."""
+"""The wiring of the web process."""
 
 from events.database.engine import Database
 from events.database.migrations import check
@@ -7,10 +7,11 @@ from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app as create_web_app
 from flask import Flask
 
-from checkout.api import Parts, blueprint
+from checkout import problems
+from checkout.api import Dependencies, blueprint
 from checkout.checkouts import Checkouts
 from checkout.config import Config, load
-from checkout.inventory_client import InventoryClient, StockView
+from checkout.inventory_client import InventoryClient, StockCache
 from checkout.models import CHAINS
 from checkout.stripe_sessions import StripeSessions
 
@@ -22,7 +23,7 @@ def create_app(
     stripe: StripeSessions | None = None,
     inventory: InventoryClient | None = None,
 ) -> Flask:
-    """Everything that is not given is made from the configuration."""
+    """Return the application. Clients that are not given are made from the configuration."""
     database = database or Database(config.database_url)
     stripe = stripe or StripeSessions(config.stripe_api_key, config.stripe_api_base)
     inventory = inventory or InventoryClient(config.inventory_url, config.service_token)
@@ -34,10 +35,12 @@ def create_app(
         collectors=[InboxBacklog(database), OutboxBacklog(database)],
         allowed_origins=sorted(config.origins),
     )
+    problems.register(app)
     checkouts = Checkouts(config, database, stripe, inventory)
-    app.extensions["clozit"] = Parts(config, database, checkouts, StockView(inventory.available))
+    app.extensions["clozit"] = Dependencies(config, database, checkouts, StockCache(inventory.available))
     return app
 
 
 def create_wsgi() -> Flask:
+    """Return the application that the web server's processes import. Reads the environment."""
     return create_app(load())

@@ -1,4 +1,4 @@
-"""How a checkout's session ended, as Stripe tells it; and whom to forget, as orders does."""
+"""Handlers of Stripe's session events, which end checkouts, and of the erasure of customers."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,16 @@ from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
 from checkout import discounts, models
-from checkout.announcements import announce_canceled, locked, record_session
 from checkout.models import Checkout
+from checkout.publishing import attach_session_and_publish, publish_canceled
+from checkout.repository import lock_checkout_if_known
 
 handlers = Handlers()
 
 
 @handlers.prepare
-def lock_all(events: Sequence[Event], session: Session) -> None:
+def lock_checkouts(events: Sequence[Event], session: Session) -> None:
+    """Lock the checkouts of all events of a transaction."""
     transaction.lock_rows(session, Checkout, {event.correlation_id for event in events if event.correlation_id})
 
 
@@ -27,47 +29,51 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
     "stripe.checkout.session.async_payment_failed",
 )
 def record_completion(event: Event, session: Session) -> None:
-    """The customer is through with the page; what is known of the money decides about the lease and the discount."""
-    checkout = _checkout_of(event, session)
-    record_session(session, checkout, event.object, causation=event)
+    """Mark the checkout as complete and record its payment status. The discount's use follows from both."""
+    checkout = _lock_checkout(event, session)
+    attach_session_and_publish(session, checkout, event.object, causation=event)
     checkout.complete(event.object["id"])
-    checkout.record_payment(_payment(event), event.occurred_at)
-    discounts.follow(session, checkout)
+    checkout.record_payment_status(_payment_status(event), event.occurred_at)
+    discounts.update_use(session, checkout)
 
 
 @handlers.on("stripe.checkout.session.expired")
 def record_expiry(event: Event, session: Session) -> None:
-    checkout = _checkout_of(event, session)
-    is_news = record_session(session, checkout, event.object, causation=event)
-    if is_news and checkout.status == models.ABANDONED:
-        announce_canceled(session, checkout)
+    """Mark the checkout as expired, if the event is about its own session."""
+    checkout = _lock_checkout(event, session)
+    is_new = attach_session_and_publish(session, checkout, event.object, causation=event)
+    if is_new and checkout.status == models.ABANDONED:
+        publish_canceled(session, checkout)
     if checkout.session_id == event.object["id"] and checkout.expire():
-        discounts.follow(session, checkout)
+        discounts.update_use(session, checkout)
 
 
 @handlers.on(CUSTOMER_ERASED)
-def forget_customer(event: Event, session: Session) -> None:
-    """In whatever state the checkout is; what ends it later needs nothing of her."""
+def erase_customer(event: Event, session: Session) -> None:
+    """Erase the customer from the checkout, the inbox and the outbox. Later events need no personal data."""
     checkout_id = event.data["checkout_id"]
     erase_inbox(session, checkout_id)
-    if checkout := locked(session, checkout_id):
-        discounts.forget_customer(session, checkout)
-        checkout.idempotency_key = None  # it is over, and a shop may have made the key of anything
+    if checkout := lock_checkout_if_known(session, checkout_id):
+        discounts.erase_customer(session, checkout)
+        checkout.idempotency_key = None  # a shop may make keys from anything, also from an e-mail address
     erase_outbox(session, checkout_id)
 
 
-def _payment(event: Event) -> str:
+def _payment_status(event: Event) -> str:
     if event.routing_key.endswith(".async_payment_failed"):
         return models.FAILED
-    return models.payment_of(event.object)
+    return models.payment_status_of(event.object)
 
 
-def _checkout_of(event: Event, session: Session) -> Checkout:
-    """Its row stands before Stripe is called: one that is not there belongs to another installation."""
+def _lock_checkout(event: Event, session: Session) -> Checkout:
+    """Lock the event's checkout and return it. Raises `Ignored` for a session of another system.
+
+    A checkout is stored before Stripe is called. So an unknown id belongs to another installation.
+    """
     checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
     if checkout_id is None:
-        raise Ignored("the session bears no checkout_id: it was not made by checkout")
-    checkout = locked(session, checkout_id)
+        raise Ignored("the session's metadata has no checkout_id: another system made it")
+    checkout = lock_checkout_if_known(session, checkout_id)
     if checkout is None:
-        raise Ignored(f"{checkout_id} is not in this database")
+        raise Ignored(f"{checkout_id} is not in this database: another installation made the session")
     return checkout

@@ -1,4 +1,4 @@
-"""Inventory over HTTP: reserve and release for a checkout, and what is available right now."""
+"""The client of the inventory service: reservations of checkouts, and the available stock."""
 
 import threading
 import time
@@ -9,28 +9,35 @@ from typing import Any
 import httpx
 from events.observability.logging import get_logger
 
-from checkout.problems import CheckoutExpired, InventoryUnavailable, OutOfStock
+from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
 
-TIMEOUT = 3  # seconds; the customer is waiting, and a slow inventory must not tie up our threads
-FRESH = 1  # second that the shop's lists may show a stock that has just changed; a reservation decides
-PAGE = 200
+TIMEOUT_S = 3  # the customer is waiting, and a slow inventory must not occupy all of our threads
+STOCK_CACHE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
+PAGE_SIZE = 200  # inventory's maximum
 
 log = get_logger(__name__)
 
 
 class InventoryClient:
-    """Every call may be repeated: a reservation belongs to its checkout id."""
+    """Calls inventory over HTTP. Every call can be repeated, because a reservation belongs to a checkout id.
+
+    All methods raise `InventoryUnavailableError`.
+    """
 
     def __init__(self, base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self._http = httpx.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=TIMEOUT,
+            timeout=TIMEOUT_S,
             transport=transport or httpx.HTTPTransport(retries=1),
         )
 
     def reserve(self, checkout_id: str, until: datetime, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Hold all lines or none. Raises `OutOfStock`, `InventoryUnavailable`; `CheckoutExpired` if let go before."""
+        """Reserve all lines or none.
+
+        Raises `OutOfStockError` with the lines that have too little stock, and `CheckoutExpiredError` if the
+        checkout's reservation has already been released.
+        """
         answer = self._send(
             "POST",
             "/reservations",
@@ -43,29 +50,32 @@ class InventoryClient:
         if answer.status_code != httpx.codes.CONFLICT:
             self._expect_success(answer)
         elif answer.json()["type"].endswith(":out-of-stock"):
-            raise OutOfStock(answer.json()["lines"])
+            raise OutOfStockError(answer.json()["lines"])
         else:
-            raise CheckoutExpired
+            raise CheckoutExpiredError
 
     def release(self, checkout_id: str) -> None:
-        """Let the stock go, if it is held. What has been sold stays sold."""
+        """Release the checkout's reservation, if it has one. Sold stock stays sold."""
         answer = self._send("DELETE", f"/reservations/{checkout_id}")
         if answer.status_code != httpx.codes.CONFLICT:
             self._expect_success(answer)
 
     def available(self) -> dict[str, int]:
-        """Pieces that can be reserved, by sku. Raises `InventoryUnavailable`."""
-        found: dict[str, int] = {}
+        """Return the pieces that can be reserved, by sku, capped as inventory shows them."""
+        quantities: dict[str, int] = {}
         cursor: str | None = ""
         while cursor is not None:
-            answer = self._send("GET", "/stock", params={"limit": PAGE} | ({"cursor": cursor} if cursor else {}))
+            answer = self._send(
+                "GET", "/availability", params={"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
+            )
             self._expect_success(answer)
             page = answer.json()
-            found.update({item["sku"]: item["available"] for item in page["items"]})
+            quantities.update({item["sku"]: item["available"] for item in page["items"]})
             cursor = page.get("next_cursor")
-        return found
+        return quantities
 
     def close(self) -> None:
+        """Close all connections."""
         self._http.close()
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
@@ -75,32 +85,32 @@ class InventoryClient:
             except httpx.RemoteProtocolError:  # a pooled connection that inventory had just closed
                 return self._http.request(method, path, **content)
         except httpx.HTTPError as error:
-            log.warning("inventory is away", method=method, path=path, error=repr(error))
-            raise InventoryUnavailable from error
+            log.warning("inventory is unreachable", method=method, path=path, error=repr(error))
+            raise InventoryUnavailableError from error
 
     def _expect_success(self, answer: httpx.Response) -> None:
         if not answer.is_success:
             log.error("inventory answered with an error", path=answer.url.path, status=answer.status_code)
-            raise InventoryUnavailable
+            raise InventoryUnavailableError
 
 
-class StockView:
-    """What is available, at most a second old; one caller at a time asks, the others take what is known."""
+class StockCache:
+    """The available stock, at most `STOCK_CACHE_S` old. One thread asks inventory; the others use the known stock."""
 
-    def __init__(self, ask: Callable[[], dict[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask, self._clock = ask, clock
-        self._asking = threading.Lock()
+    def __init__(self, fetch: Callable[[], dict[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._fetch, self._clock = fetch, clock
+        self._fetching = threading.Lock()
         self._known: Mapping[str, int] = {}
         self._fresh_until = float("-inf")
 
     def available(self) -> Mapping[str, int]:
-        """By sku; empty while inventory is away."""
-        if self._clock() >= self._fresh_until and self._asking.acquire(blocking=False):
+        """Return the available pieces by sku; an empty mapping while inventory is unavailable."""
+        if self._clock() >= self._fresh_until and self._fetching.acquire(blocking=False):
             try:
-                self._known = self._ask()
-            except InventoryUnavailable:
+                self._known = self._fetch()
+            except InventoryUnavailableError:
                 self._known = {}
             finally:
-                self._fresh_until = self._clock() + FRESH
-                self._asking.release()
+                self._fresh_until = self._clock() + STOCK_CACHE_S
+                self._fetching.release()
         return self._known

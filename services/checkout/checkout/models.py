@@ -1,57 +1,90 @@
-"""The catalogue's and the checkouts' tables, and how a checkout's status may change.
+"""The tables of the catalog and of the checkouts, and the changes of status that a checkout allows.
 
-new ─▶ open ─▶ complete        complete beats expired, canceled and abandoned: money came
- │      ├────▶ expired         Stripe ended the session, nobody had paid
- │      └────▶ canceled        the customer gave up
- └───────────▶ abandoned       never finished: the customer was given no session
+new ─▶ open ─▶ complete        replaces expired, canceled and abandoned too: the customer has paid
+ │      ├────▶ expired         Stripe ended the session before the customer paid
+ │      └────▶ canceled        the customer canceled
+ └───────────▶ abandoned       never became open: the customer has no session to pay
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from events.database.migrations import Chain
-from events.database.types import Json, UtcDateTime, metadata
+from events.database.types import Json, UtcDateTime, metadata, one_of
 from events.messaging.chains import INBOX, OUTBOX
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-NEW, OPEN, COMPLETE, EXPIRED, CANCELED, ABANDONED = (
-    "new",
-    "open",
-    "complete",
-    "expired",
-    "canceled",
-    "abandoned",
-)
-ENDED = (EXPIRED, CANCELED, ABANDONED)
-PENDING, FAILED, PAID = "pending", "failed", "paid"
-PAYMENTS = (None, PENDING, FAILED, PAID)  # a later one beats an earlier one, in whatever order they are told
-INCLUSIVE, EXCLUSIVE = "inclusive", "exclusive"
-HELD, USED, RELEASED = "held", "used", "released"
-ERASED = ""  # the fingerprint of a request of which nobody knows any more what it asked for
-AFTER_A_DAY = timedelta(days=1)  # a delayed method needs a day to weeks; its webhook is asked after so late
+
+class Status(StrEnum):
+    """The statuses of a checkout."""
+
+    NEW = "new"
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    ABANDONED = "abandoned"
 
 
-def payment_of(found: Mapping[str, Any]) -> str:
-    """What a completed session at Stripe says of the money; a free one needs none."""
-    return PENDING if found["payment_status"] == "unpaid" else PAID
+class PaymentStatus(StrEnum):
+    """The statuses of a complete checkout's payment. Pending: the customer used a delayed payment method."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+    PAID = "paid"
+
+
+class TaxBehavior(StrEnum):
+    """The kinds of prices that Stripe's automatic tax knows: with the tax, or without it."""
+
+    INCLUSIVE = "inclusive"
+    EXCLUSIVE = "exclusive"
+
+
+class UseStatus(StrEnum):
+    """The statuses of a discount's use."""
+
+    HELD = "held"
+    USED = "used"
+    RELEASED = "released"
+
+
+NEW, OPEN, COMPLETE, EXPIRED, CANCELED, ABANDONED = (status.value for status in Status)
+PENDING, FAILED, PAID = (status.value for status in PaymentStatus)
+INCLUSIVE, EXCLUSIVE = (behavior.value for behavior in TaxBehavior)
+HELD, USED, RELEASED = (status.value for status in UseStatus)
+
+ENDED_UNPAID = (EXPIRED, CANCELED, ABANDONED)
+PAYMENT_PRECEDENCE = (None, PENDING, FAILED, PAID)  # later ones replace earlier ones: events come in any order
+ERASED_FINGERPRINT = ""  # of a checkout whose customer is erased: its request is no longer known
+DELAYED_PAYMENT_CHECK = timedelta(days=1)  # until Stripe is asked: delayed methods need a day to weeks
+
+
+def payment_status_of(stripe_session: Mapping[str, Any]) -> str:
+    """Return the payment status of a complete Stripe session. A free session counts as paid."""
+    return PENDING if stripe_session["payment_status"] == "unpaid" else PAID
 
 
 class Base(DeclarativeBase):
+    """The base class of the service's tables."""
+
     metadata = metadata()
 
 
 class Product(Base):
-    """One sellable size of one garment; `prices` maps a currency to minor units.
+    """One size of one garment; `prices` maps a currency to minor units.
 
-    `tax_code` and `tax_behavior` (inclusive, exclusive) are for Stripe's automatic tax, `tax_rates` (ids of fixed
-    rates at Stripe) for shops that do without it.
+    `tax_code` and `tax_behavior` are for Stripe's automatic tax. `tax_rates` are ids of fixed rates at Stripe, for
+    shops without automatic tax.
     """
 
-    __tablename__ = "product"
+    __tablename__ = "products"
+    __table_args__ = (one_of("tax_behavior", TaxBehavior),)
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
     group: Mapped[str] = mapped_column(String(64))
@@ -67,13 +100,13 @@ class Product(Base):
 
 
 class Discount(Base):
-    """A code that customers type in: so many percent off, or an amount off by currency.
+    """A code for a percentage or an amount off, with optional minimum, validity period and usage limits.
 
-    It is valid from `starts_at` until before `ends_at`, for goods worth `minimums` by currency (empty: none), and
-    `limit_total` times in all, `limit_per_email` times for one customer.
+    `amounts_off` and `minimums` map a currency to minor units. The code is valid from `starts_at` until just before
+    `ends_at`. `limit_total` is the number of uses in total, `limit_per_email` that of each customer.
     """
 
-    __tablename__ = "discount"
+    __tablename__ = "discounts"
     __table_args__ = (
         CheckConstraint("percent_off BETWEEN 1 AND 100", name="percent_off"),
         CheckConstraint("limit_total > 0", name="limit_total"),
@@ -92,31 +125,33 @@ class Discount(Base):
 
 
 class DiscountUse(Base):
-    """What one checkout does with a discount: holds a use while it may be paid, has used it, or gave it back.
+    """A checkout's use of a discount: held while the customer may pay, used once paid, released otherwise.
 
-    One row a checkout, its status derived from the checkout's: whatever is told twice counts once.
+    Each checkout has at most one row, and its status follows from the checkout's. So a duplicate event counts once.
     """
 
-    __tablename__ = "discount_use"
+    __tablename__ = "discount_uses"
     __table_args__ = (
-        CheckConstraint("status IN ('held','used','released')", name="status"),
-        Index("ix_discount_use_code_status", "code", "status"),
-        Index("ix_discount_use_code_email", "code", "email"),
+        one_of("status", UseStatus),
+        Index("ix_discount_uses_code_status", "code", "status"),
+        Index("ix_discount_uses_code_email", "code", "email"),
     )
 
-    checkout_id: Mapped[str] = mapped_column(ForeignKey("checkout.id"), primary_key=True)
-    code: Mapped[str] = mapped_column(ForeignKey("discount.code"))
+    checkout_id: Mapped[str] = mapped_column(ForeignKey("checkouts.id"), primary_key=True)
+    code: Mapped[str] = mapped_column(ForeignKey("discounts.code"))
     email: Mapped[str | None] = mapped_column(String(320))
     status: Mapped[str] = mapped_column(String(16))
 
 
 class ShippingOption(Base):
-    """A way to send the goods, `min_days` to `max_days` business days; free from a value of goods, by currency.
+    """A way to ship an order, in `min_days` to `max_days` business days.
 
-    `countries` (ISO 3166, upper case) are those that it reaches; empty: all that the shop ships to.
+    `amounts` maps a currency to minor units. Shipping is free for goods that cost `free_from` or more in a currency.
+    `countries` (ISO 3166, upper case) limits the destinations; an empty list allows all that the shop ships to.
     """
 
-    __tablename__ = "shipping_option"
+    __tablename__ = "shipping_options"
+    __table_args__ = (one_of("tax_behavior", TaxBehavior),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
@@ -130,20 +165,20 @@ class ShippingOption(Base):
 
 
 class Checkout(Base):
-    """One purchase as it was agreed: the Stripe session is made from this row alone, so a repeat is identical.
+    """One checkout with its snapshot. Its Stripe session is made from this row alone, so a repeated call is identical.
 
-    `reserved_at` is set before Stripe is called for the first time: without it there is no session.
-    `check_at` is when the sweep looks at this checkout next; null once nothing is left to do.
-    `page` is what Stripe's page asks the customer for and offers her, as the settings were (agreements.py).
+    `session_options` (creation.py) are the settings that Stripe's page follows.
+    `reserved_at` is set before the first call to Stripe: a row without it has no session.
+    `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
     """
 
-    __tablename__ = "checkout"
+    __tablename__ = "checkouts"
     __table_args__ = (
-        CheckConstraint("status IN ('new','open','complete','expired','canceled','abandoned')", name="status"),
+        one_of("status", Status),
         CheckConstraint("amount_total = amount_subtotal - amount_discount + amount_shipping", name="sum"),
         CheckConstraint("amount_total >= 0", name="amount_total"),
-        CheckConstraint("payment IN ('pending','failed','paid')", name="payment"),
-        Index("ix_checkout_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
+        one_of("payment_status", PaymentStatus),
+        Index("ix_checkouts_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -167,60 +202,74 @@ class Checkout(Base):
     success_url: Mapped[str] = mapped_column(Text())
     cancel_url: Mapped[str] = mapped_column(Text())
     automatic_tax: Mapped[bool]
-    page: Mapped[dict[str, Any]] = mapped_column(Json(), server_default="{}")
-    payment: Mapped[str | None] = mapped_column(String(16))
+    session_options: Mapped[dict[str, Any]] = mapped_column(Json(), server_default="{}")
+    payment_status: Mapped[str | None] = mapped_column(String(16))
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     url: Mapped[str | None] = mapped_column(Text())
     livemode: Mapped[bool | None]
     traceparent: Mapped[str | None] = mapped_column(String(64), default=tracing.traceparent)
 
-    def adopt(self, found: Mapping[str, Any]) -> bool:
-        """Take in the session that Stripe made for this checkout; False if one is known already."""
+    def attach_session(self, stripe_session: Mapping[str, Any]) -> bool:
+        """Record the session that Stripe made for this checkout; return False if one is recorded already."""
         if self.session_id is not None:
             return False
-        self.session_id, self.url, self.livemode = found["id"], found.get("url"), bool(found["livemode"])
+        self.session_id, self.url = stripe_session["id"], stripe_session.get("url")
+        self.livemode = bool(stripe_session["livemode"])
         return True
 
     def open(self, check_at: datetime) -> bool:
-        """The customer can pay now; the sweep asks Stripe at `check_at` if no webhook has said how it ended."""
+        """Mark the checkout as ready to pay; return False if it is not new.
+
+        If no webhook has reported the session's end by `check_at`, the sweeper asks Stripe.
+        """
         if self.status != NEW:
             return False
         self.status, self.check_at = OPEN, check_at
         return True
 
     def complete(self, session_id: str) -> bool:
-        """The customer finished, maybe in the session that Stripe's recovery link made from the expired one."""
+        """Mark the checkout as complete; return False if it is already.
+
+        `session_id` is the completed session: the checkout's own, or the one from Stripe's recovery link.
+        """
         if self.status == COMPLETE:
             return False
         self.session_id = session_id
         return self._end(COMPLETE)
 
-    def record_payment(self, payment: str, at: datetime) -> bool:
-        """What is known of the money. The sweep asks Stripe how a delayed payment ended if no webhook says so."""
-        if PAYMENTS.index(payment) <= PAYMENTS.index(self.payment):
+    def record_payment_status(self, status: str, now: datetime) -> bool:
+        """Record a payment status that takes precedence over the recorded one; return False if it does not.
+
+        If no webhook reports how a pending payment ended, the sweeper asks Stripe.
+        """
+        if PAYMENT_PRECEDENCE.index(status) <= PAYMENT_PRECEDENCE.index(self.payment_status):
             return False
-        self.payment = payment
-        self.check_at = at + AFTER_A_DAY if payment == PENDING else None
+        self.payment_status = status
+        self.check_at = now + DELAYED_PAYMENT_CHECK if status == PENDING else None
         return True
 
     def expire(self) -> bool:
+        """Mark a checkout that has not ended as expired; return False otherwise."""
         return self.status in (NEW, OPEN) and self._end(EXPIRED)
 
     def cancel(self) -> bool:
-        """The customer has given up an open checkout. Stripe's news of that end may have come before its answer."""
+        """Mark an open checkout as canceled; return False otherwise.
+
+        An expired one counts as open: the webhook about the canceled session may arrive before Stripe's answer.
+        """
         return self.status in (OPEN, EXPIRED) and self._end(CANCELED)
 
     def abandon(self, check_at: datetime) -> bool:
-        """Whoever was working on it can no longer finish; the sweep clears away what they left, from `check_at`."""
+        """Mark a new checkout as abandoned; return False otherwise. The sweeper cleans it up at `check_at`."""
         if self.status != NEW:
             return False
         self.status, self.check_at = ABANDONED, check_at
         return True
 
-    def forget_customer(self) -> None:
-        """Erase who she is, and what tells it: a hash of what she asked for, addresses that the shop made for her."""
+    def erase_customer(self) -> None:
+        """Remove personal data: e-mail, language, and what the shop put into the request and its return addresses."""
         self.customer_email, self.locale, self.url = None, None, None
-        self.fingerprint, self.success_url, self.cancel_url = ERASED, "", ""
+        self.fingerprint, self.success_url, self.cancel_url = ERASED_FINGERPRINT, "", ""
 
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None

@@ -1,4 +1,4 @@
-"""What a cart costs: priced from our own tables, never from the request."""
+"""The price of a cart, from the checkout service's own catalog and never from the request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from checkout import discounts, shipping
+from checkout.errors import AmountTooLargeError, AmountTooSmallError, InvalidCartError
 from checkout.models import Product
-from checkout.problems import AmountTooLarge, AmountTooSmall, Invalid
 
 
 @dataclass(frozen=True)
 class Item:
+    """One line of a requested cart."""
+
     sku: str
     quantity: int
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A priced cart. Each line's `amount_total` is after its share of the discount: they add up to the goods."""
+    """A priced cart, in minor units. The discount is already deducted from each line's `amount_total`."""
 
     currency: str
     lines: Sequence[dict[str, Any]]
@@ -34,6 +36,7 @@ class Quote:
 
     @property
     def amount_total(self) -> int:
+        """The amount that the customer pays, without taxes that are added on top."""
         return self.amount_subtotal - self.amount_discount + self.amount_shipping
 
 
@@ -47,10 +50,10 @@ def quote(
     shop_url: str,
     now: datetime,
 ) -> Quote:
-    """What Stripe will charge, taxes aside.
+    """Return the priced cart. A total of 0 is possible.
 
-    Raises `Invalid` by field for whatever is not for sale, not in this currency or not valid, and `AmountTooSmall` or
-    `AmountTooLarge` for what nobody can pay; free is fine.
+    Raises `InvalidCartError` for an item, discount or shipping option that is unknown or not available in this
+    currency. Raises `AmountTooSmallError` or `AmountTooLargeError` for a total that Stripe cannot charge.
     """
     lines = _lines(session, items, currency, shop_url)
     subtotal = sum(line["amount_total"] for line in lines)
@@ -59,30 +62,31 @@ def quote(
         lines, distribute(discount, [line["amount_total"] for line in lines], currency), strict=True
     ):
         line["amount_total"] -= share
-    option = shipping.chosen(session, shipping_option, subtotal - discount, currency)
-    quoted = Quote(currency, lines, option, subtotal, discount, option["amount"] if option else 0)
-    if 0 < quoted.amount_total < minimum(currency):
-        raise AmountTooSmall(quoted.amount_total, currency, minimum(currency))
-    if quoted.amount_total > MAXIMUM:
-        raise AmountTooLarge(quoted.amount_total, currency, MAXIMUM)
-    return quoted
+    option = shipping.choose_option(session, shipping_option, subtotal - discount, currency)
+    priced = Quote(currency, lines, option, subtotal, discount, option["amount"] if option else 0)
+    if 0 < priced.amount_total < minimum(currency):
+        raise AmountTooSmallError(priced.amount_total, currency, minimum(currency))
+    if priced.amount_total > MAXIMUM:
+        raise AmountTooLargeError(priced.amount_total, currency, MAXIMUM)
+    return priced
 
 
 def _lines(session: Session, items: Sequence[Item], currency: str, shop_url: str) -> list[dict[str, Any]]:
-    wanted = select(Product).where(Product.sku.in_([item.sku for item in items]), Product.active)
-    products = {product.sku: product for product in session.scalars(wanted)}
+    statement = select(Product).where(Product.sku.in_([item.sku for item in items]), Product.active)
+    products = {product.sku: product for product in session.scalars(statement)}
     errors: dict[str, Any] = {}
     lines = []
     for position, item in enumerate(items):
         product = products.get(item.sku)
         if product is None:
-            errors[str(position)] = {"sku": ["Not for sale."]}
+            errors[str(position)] = {"sku": ["This product is not for sale. Remove it from the cart."]}
         elif currency not in product.prices:
-            errors[str(position)] = {"sku": [f"Has no price in {currency}."]}
+            message = f"This product has no price in {currency.upper()}. Choose another currency, or remove it."
+            errors[str(position)] = {"sku": [message]}
         else:
             lines.append(_line(product, item.quantity, product.prices[currency], shop_url))
     if errors:
-        raise Invalid({"items": errors})
+        raise InvalidCartError(items=errors)
     return lines
 
 

@@ -1,104 +1,110 @@
-"""What goes wrong at checkout, in the words that the shop's frontend gets to read."""
+"""The problems that the checkout service answers, one for each error of errors.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from events.money import to_decimal
-from events.web.problems import Problem
+from events.money import format_amount
+from events.web.idempotency import key_reused
+from events.web.problems import Problem, invalid_request
+from flask import Flask, Response
 
-RETRY_AFTER = {"Retry-After": "5"}  # seconds; most outages of a neighbour are a restart
+from checkout.errors import (
+    AlreadyPaidError,
+    AmountTooLargeError,
+    AmountTooSmallError,
+    CheckoutExpiredError,
+    CheckoutNotFoundError,
+    DiscountNotFoundError,
+    DomainError,
+    InvalidCartError,
+    InventoryUnavailableError,
+    KeyReusedError,
+    OutOfStockError,
+    StripeRejectedError,
+    StripeUnavailableError,
+)
 
-
-class Invalid(Problem):
-    """A request that cannot be taken as it is; `errors` says what is wrong by field."""
-
-    def __init__(self, errors: Mapping[str, Any]) -> None:
-        super().__init__(422, "invalid-request", "Some fields need to be corrected.", errors=errors)
-
-
-class AmountTooSmall(Problem):
-    """`minimum` is null where only Stripe knows it: it depends on the currency of the shop's account."""
-
-    def __init__(self, amount_total: int, currency: str, minimum: int | None = None) -> None:
-        least = f" Less than {_written(minimum, currency)}" if minimum else " So little"
-        super().__init__(
-            422,
-            "amount-too-small",
-            f"The cart comes to {_written(amount_total, currency)}.{least} cannot be charged. Add to the cart.",
-            amount_total=amount_total,
-            currency=currency,
-            minimum=minimum,
-        )
+RETRY_AFTER = {"Retry-After": "5"}  # seconds; inventory and Stripe are usually back by then
 
 
-class AmountTooLarge(Problem):
-    def __init__(self, amount_total: int, currency: str, maximum: int) -> None:
-        super().__init__(
-            422,
-            "amount-too-large",
-            f"The cart comes to {_written(amount_total, currency)}. At most {_written(maximum, currency)} can be"
-            " charged at once. Divide the cart.",
-            amount_total=amount_total,
-            currency=currency,
-            maximum=maximum,
-        )
+def register(app: Flask) -> None:
+    """Make the app answer domain errors with problems."""
+    app.register_error_handler(DomainError, _response)
 
 
-class OutOfStock(Problem):
-    """`lines` tells of each short sku what was asked for and what there is."""
-
-    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(
-            409, "out-of-stock", "Some items are not available in that quantity. Change the cart.", lines=lines
-        )
+def to_problem(error: DomainError) -> Problem:
+    """Return the problem for a domain error."""
+    return PROBLEMS[type(error)](error)
 
 
-class CheckoutExpired(Problem):
-    def __init__(self) -> None:
-        super().__init__(
-            409, "checkout-expired", "This checkout has ended. Start another one, with a new Idempotency-Key."
-        )
+def _response(error: DomainError) -> Response:
+    return to_problem(error).response()
 
 
-class AlreadyPaid(Problem):
-    def __init__(self) -> None:
-        super().__init__(409, "already-paid", "The customer has finished this checkout; it cannot be canceled.")
+def _amount_too_small(error: AmountTooSmallError) -> Problem:
+    minimum = f" of {format_amount(error.minimum, error.currency)}" if error.minimum else ""
+    total = format_amount(error.amount_total, error.currency)
+    return Problem(
+        422,
+        "amount-too-small",
+        f"The total of {total} is below the minimum charge{minimum}. Add items to the cart.",
+        amount_total=error.amount_total,
+        currency=error.currency,
+        minimum=error.minimum,
+    )
 
 
-class DiscountNotFound(Problem):
-    def __init__(self) -> None:
-        super().__init__(404, "discount-not-found", "There is no discount with this code.")
+def _amount_too_large(error: AmountTooLargeError) -> Problem:
+    total = format_amount(error.amount_total, error.currency)
+    maximum = format_amount(error.maximum, error.currency)
+    return Problem(
+        422,
+        "amount-too-large",
+        f"The total of {total} is above the maximum charge of {maximum}. Split the cart into several checkouts.",
+        amount_total=error.amount_total,
+        currency=error.currency,
+        maximum=error.maximum,
+    )
 
 
-class CheckoutNotFound(Problem):
-    def __init__(self) -> None:
-        super().__init__(404, "checkout-not-found", "There is no checkout with this id.")
-
-
-class InventoryUnavailable(Problem):
-    def __init__(self) -> None:
-        super().__init__(
-            503, "inventory-unavailable", "The stock cannot be reserved now. Repeat the request.", headers=RETRY_AFTER
-        )
-
-
-class StripeUnavailable(Problem):
-    def __init__(self) -> None:
-        super().__init__(
-            503,
-            "stripe-unavailable",
-            "The payment provider does not answer now. Repeat the request.",
-            headers=RETRY_AFTER,
-        )
-
-
-class StripeRejected(Problem):
-    """Stripe refused our parameters: repeating them changes nothing. `code` is Stripe's word for the reason."""
-
-    def __init__(self, code: str | None) -> None:
-        super().__init__(502, "stripe-rejected", "The payment provider refused this checkout.")
-        self.code = code
-
-
-def _written(amount: int, currency: str) -> str:
-    return f"{to_decimal(amount, currency)} {currency.upper()}"
+PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
+    InvalidCartError: lambda error: invalid_request(**error.errors),
+    AmountTooSmallError: _amount_too_small,
+    AmountTooLargeError: _amount_too_large,
+    OutOfStockError: lambda error: Problem(
+        409,
+        "out-of-stock",
+        "Some items have too little stock. Reduce the quantities of the listed lines, and try again.",
+        lines=error.lines,
+    ),
+    KeyReusedError: lambda _: key_reused(),
+    CheckoutExpiredError: lambda _: Problem(
+        409,
+        "checkout-expired",
+        "This checkout has ended. Start a new one with a new Idempotency-Key.",
+    ),
+    AlreadyPaidError: lambda _: Problem(
+        409,
+        "already-paid",
+        "The customer has completed this checkout. It can no longer be canceled.",
+    ),
+    CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id."),
+    DiscountNotFoundError: lambda _: Problem(404, "discount-not-found", "No discount has this code."),
+    InventoryUnavailableError: lambda _: Problem(
+        503,
+        "inventory-unavailable",
+        "The stock could not be reserved. Repeat the same request in a few seconds.",
+        headers=RETRY_AFTER,
+    ),
+    StripeUnavailableError: lambda _: Problem(
+        503,
+        "stripe-unavailable",
+        "The payment provider did not answer as expected. Repeat the same request in a few seconds.",
+        headers=RETRY_AFTER,
+    ),
+    StripeRejectedError: lambda _: Problem(
+        502,
+        "stripe-rejected",
+        "The payment provider rejected this checkout. A repeat would fail too: contact the shop.",
+    ),
+}

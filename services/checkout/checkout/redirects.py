@@ -1,4 +1,4 @@
-"""Where Stripe may send the customer afterwards: to our own sites only."""
+"""The URLs to which Stripe sends customers back: only the shop's own sites are allowed."""
 
 import re
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ CHECKOUT_ID = "{CHECKOUT_ID}"
 AMBIGUOUS = re.compile(r"[\\\s\x00-\x20\x7f]")  # browsers and urlsplit read these in different ways
 
 
-def is_ours(url: str, origins: Iterable[str]) -> bool:
-    """Whether the address begins with exactly one of the origins; no user part, no look-alike, no other port."""
+def is_allowed(url: str, origins: Iterable[str]) -> bool:
+    """Return True if the URL's scheme, host and port are one of the origins, without a user part."""
     if AMBIGUOUS.search(url):
         return False
     try:
@@ -19,12 +19,13 @@ def is_ours(url: str, origins: Iterable[str]) -> bool:
     return parts.scheme in ("http", "https") and f"{parts.scheme}://{parts.netloc}".lower() in origins
 
 
-def success_url(wish: str | None, shop_url: str, checkout_id: str) -> str:
-    """Stripe itself replaces {CHECKOUT_SESSION_ID}."""
+def success_url(requested: str | None, shop_url: str, checkout_id: str) -> str:
+    """Return the requested URL or the shop's default, with the checkout's id. Stripe fills {CHECKOUT_SESSION_ID} in."""
     default = f"{shop_url.rstrip('/')}/success?session_id={{CHECKOUT_SESSION_ID}}"
-    return (wish or default).replace(CHECKOUT_ID, checkout_id)
+    return (requested or default).replace(CHECKOUT_ID, checkout_id)
 
 
-def cancel_url(wish: str | None, shop_url: str, checkout_id: str) -> str:
+def cancel_url(requested: str | None, shop_url: str, checkout_id: str) -> str:
+    """Return the requested URL or the shop's default, with the checkout's id."""
     default = f"{shop_url.rstrip('/')}/cancel?checkout_id={CHECKOUT_ID}"
-    return (wish or default).replace(CHECKOUT_ID, checkout_id)
+    return (requested or default).replace(CHECKOUT_ID, checkout_id)

@@ -1,18 +1,18 @@
-"""What the API takes and gives. Amounts are integers in the currency's minor unit, currencies lower-case."""
+"""The requests and responses of the API. Amounts are integers in minor units, currencies are in lower case."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from events.money import MAXIMUM, SUPPORTED, is_valid_amount
+from events.money import MAXIMUM, SUPPORTED, is_valid_amount, step
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
-from checkout.agreements import Wish
-from checkout.models import EXCLUSIVE, INCLUSIVE
+from checkout.creation import CheckoutRequest
+from checkout.models import TaxBehavior
 from checkout.pricing import Item
 
-MAX_USES = 1_000_000_000  # of a discount: what the columns hold
-MAX_CODE = 40  # characters of a discount code: Stripe shows it as the name of a coupon
+MAX_USES = 1_000_000_000  # of a discount: fits into the integer column
+MAX_CODE_LENGTH = 40  # characters of a discount code: the limit of a coupon's name at Stripe
 # The languages of Stripe's page: https://docs.stripe.com/api/checkout/sessions/create, `locale`
 # fmt: off
 LOCALES = (
@@ -22,56 +22,59 @@ LOCALES = (
 )
 # fmt: on
 
-
-PRINTABLE = validate.Regexp(r"[^\x00-\x1f\x7f]*\Z", error="Contains control characters.")
+PRINTABLE = validate.Regexp(r"[^\x00-\x1f\x7f]*\Z", error="Remove the control characters.")
 
 
 class Currency(fields.String):
-    """A currency that Stripe takes."""
+    """A currency that Stripe supports; read in any case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         currency = super()._deserialize(value, attr, data, **kwargs).lower()
         if currency not in SUPPORTED:
-            raise ValidationError("Not a currency that is supported.")
+            raise ValidationError("Use a currency that Stripe supports.")
         return currency
 
 
-def valid_amounts(amounts: Mapping[str, int]) -> None:
-    wrong = [currency for currency, amount in amounts.items() if not is_valid_amount(amount, currency)]
-    if wrong:
-        raise ValidationError({currency: ["Not an amount that Stripe takes."] for currency in wrong})
-
-
 def amounts_by_currency(smallest: int, **kwargs: Any) -> fields.Dict:
-    """Minor units by currency."""
+    """Return a field for amounts of at least `smallest`, in minor units by currency."""
     amount = fields.Integer(strict=True, validate=validate.Range(smallest, MAXIMUM))
-    return fields.Dict(keys=Currency(), values=amount, validate=valid_amounts, **kwargs)
+    return fields.Dict(keys=Currency(), values=amount, validate=_validate_amounts, **kwargs)
 
 
-class TaxBehavior(fields.String):
-    """Whether a price includes the taxes that Stripe's automatic tax finds."""
+def _validate_amounts(amounts: Mapping[str, int]) -> None:
+    invalid = [currency for currency, amount in amounts.items() if not is_valid_amount(amount, currency)]
+    if invalid:
+        raise ValidationError(
+            {currency: [f"Stripe accepts only multiples of {step(currency)} in this currency."] for currency in invalid}
+        )
 
-    def __init__(self) -> None:
-        super().__init__(load_default=INCLUSIVE, validate=validate.OneOf((INCLUSIVE, EXCLUSIVE)))
+
+def tax_behavior() -> fields.String:
+    """Return a field for the kind of a price: with the tax of Stripe's automatic tax, or without it."""
+    return fields.String(
+        load_default=TaxBehavior.INCLUSIVE.value, validate=validate.OneOf([kind.value for kind in TaxBehavior])
+    )
 
 
 class CartItem(Schema):
+    """One line of a cart."""
+
     sku = fields.String(required=True, validate=[validate.Length(1, 64), PRINTABLE])
     quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
 
 
 class NewCheckout(Schema):
-    """A cart to pay for, of as many lines and pieces as the settings allow.
+    """A cart to pay. The settings limit its lines and pieces.
 
-    In both addresses `{CHECKOUT_ID}` is replaced by the checkout's id. A cart that names no `shipping_option` gets what
-    is cheapest for it. A `discount_code` that each customer may use a number of times wants the `customer_email`.
+    In both URLs, `{CHECKOUT_ID}` is replaced by the checkout's id. A cart without a `shipping_option` gets the
+    cheapest one. A `discount_code` that is limited per customer requires the `customer_email`.
     """
 
     items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(min=1))
     currency = Currency(load_default=None, allow_none=True)
     customer_email = fields.Email(load_default=None, allow_none=True, validate=validate.Length(max=320))
     discount_code = fields.String(
-        load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE), PRINTABLE]
+        load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE]
     )
     shipping_option = fields.String(load_default=None, allow_none=True, validate=[validate.Length(1, 64), PRINTABLE])
     success_url = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 2000))
@@ -79,25 +82,30 @@ class NewCheckout(Schema):
     locale = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(LOCALES))
 
     @validates("items")
-    def each_sku_once(self, items: list[dict[str, Any]], data_key: str) -> None:  # noqa: ARG002 - marshmallow's
-        skus = [item.get("sku") for item in items]  # None: not valid in itself
-        twice = [position for position, sku in enumerate(skus) if sku and sku in skus[:position]]
-        if twice:
-            raise ValidationError({position: {"sku": ["Listed twice; add the quantities up."]} for position in twice})
+    def validate_skus_are_unique(self, items: list[dict[str, Any]], data_key: str) -> None:  # noqa: ARG002 - marshmallow's
+        """Raise `ValidationError` for a sku that has several lines."""
+        skus = [item.get("sku") for item in items]  # None: invalid in itself
+        repeated = [position for position, sku in enumerate(skus) if sku and sku in skus[:position]]
+        if repeated:
+            message = "This sku has several lines. Send one line with the total quantity."
+            raise ValidationError({position: {"sku": [message]} for position in repeated})
 
     @post_load
-    def wish(self, data: dict[str, Any], **kwargs: Any) -> Wish:  # noqa: ARG002 - marshmallow's signature
+    def to_request(self, data: dict[str, Any], **kwargs: Any) -> CheckoutRequest:  # noqa: ARG002 - marshmallow's
+        """Return the loaded fields as a request."""
         code = data.pop("discount_code")
         items = tuple(Item(**item) for item in data.pop("items"))
-        return Wish(items=items, discount_code=normal_code(code) if code else None, **data)
+        return CheckoutRequest(items=items, discount_code=normalize_code(code) if code else None, **data)
 
 
-def normal_code(code: str) -> str:
-    """Customers type codes as they like."""
+def normalize_code(code: str) -> str:
+    """Return a discount code as it is stored: customers may type it in any case."""
     return code.strip().upper()
 
 
 class StartedCheckout(Schema):
+    """A checkout that the customer can pay."""
+
     checkout_id = fields.String(attribute="id")
     session_id = fields.String()
     url = fields.String(allow_none=True)
@@ -109,8 +117,8 @@ class StartedCheckout(Schema):
     amount_total = fields.Integer()
 
 
-class CheckoutStatus(StartedCheckout):
-    """new, open, complete, expired, canceled or abandoned."""
+class CheckoutDetails(StartedCheckout):
+    """A checkout with its status: new, open, complete, expired, canceled or abandoned."""
 
     class Meta:
         exclude = ("url",)
@@ -120,6 +128,8 @@ class CheckoutStatus(StartedCheckout):
 
 
 class ProductFields(Schema):
+    """The fields of a product that operators write."""
+
     group = fields.String(required=True, validate=validate.Length(1, 64))
     size = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=16))
     name = fields.String(required=True, validate=validate.Length(1, 200))
@@ -127,26 +137,30 @@ class ProductFields(Schema):
     image = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
     prices = amounts_by_currency(1, required=True)
     tax_code = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=32))
-    tax_behavior = TaxBehavior()
+    tax_behavior = tax_behavior()
     tax_rates = fields.List(
         fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
         load_default=list,
         validate=validate.Length(max=5),
-        metadata={"description": "ids of fixed rates at Stripe, for shops without automatic tax"},
+        metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},
     )
     active = fields.Boolean(load_default=True)
 
 
 class ProductEntry(ProductFields):
+    """A product as it is stored."""
+
     sku = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9._-]{1,64}\Z"))
 
 
 class ProductArgs(PageArgs):
+    """The query parameters of the product list."""
+
     currency = Currency(load_default=None)
 
 
 class ListedProduct(Schema):
-    """`available` is null while the stock is not known."""
+    """A product for sale in one currency; `available` is null while the stock is not known."""
 
     sku = fields.String()
     group = fields.String()
@@ -160,85 +174,105 @@ class ListedProduct(Schema):
 
 
 class ProductPage(Schema):
+    """A page of products."""
+
     items = fields.List(fields.Nested(ListedProduct))
     next_cursor = fields.String(allow_none=True)
 
 
-def uses() -> fields.Integer:
+def usage_limit() -> fields.Integer:
+    """Return a field for a maximum number of uses."""
     return fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, MAX_USES))
 
 
 class DiscountFields(Schema):
-    """Either `percent_off` or `amounts_off`; for goods worth `minimums`, before `ends_at`, so many times."""
+    """A percentage or amounts off, with optional minimums, validity period and usage limits."""
 
     percent_off = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 100))
     amounts_off = amounts_by_currency(1, load_default=None, allow_none=True)
     minimums = amounts_by_currency(0, load_default=dict)
     starts_at = fields.AwareDateTime(load_default=None, allow_none=True)
     ends_at = fields.AwareDateTime(load_default=None, allow_none=True)
-    limit_total = uses()
-    limit_per_email = uses()
+    limit_total = usage_limit()
+    limit_per_email = usage_limit()
     active = fields.Boolean(load_default=True)
 
     @validates_schema
-    def one_of_both(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+    def validate_kind(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        """Raise `ValidationError` unless the discount is either a percentage or amounts."""
         if bool(data["percent_off"]) == bool(data["amounts_off"]):
-            raise ValidationError("Give either percent_off or amounts_off.", "percent_off")
+            raise ValidationError("Send either percent_off or amounts_off.", "percent_off")
 
     @validates_schema
-    def ends_after_it_starts(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's
+    def validate_period(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        """Raise `ValidationError` for a period that ends before it starts."""
         if data["starts_at"] and data["ends_at"] and data["ends_at"] <= data["starts_at"]:
-            raise ValidationError("Is not after starts_at.", "ends_at")
+            raise ValidationError("Must be after starts_at.", "ends_at")
 
 
 class DiscountCode(Schema):
-    code = fields.String(required=True, validate=[validate.Length(1, MAX_CODE), PRINTABLE])
+    """The code of a discount, from the path."""
+
+    code = fields.String(required=True, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE])
 
 
 class DiscountEntry(DiscountCode, DiscountFields):
-    """`used` checkouts were paid with it, `held` may still be; those that ended unpaid gave theirs back."""
+    """A discount as it is stored, with the number of paid checkouts (`used`) and of open ones (`held`)."""
 
     used = fields.Integer(dump_only=True)
     held = fields.Integer(dump_only=True)
 
 
 class DiscountPage(Schema):
+    """A page of discounts."""
+
     items = fields.List(fields.Nested(DiscountEntry))
     next_cursor = fields.String(allow_none=True)
 
 
 class ShippingFields(Schema):
-    """`countries` (ISO 3166) that it reaches; none: all that the shop ships to."""
+    """The fields of a shipping option that operators write.
+
+    `countries` (ISO 3166) limits the destinations; an empty list allows all that the shop ships to.
+    """
 
     name = fields.String(required=True, validate=validate.Length(1, 100))
     amounts = amounts_by_currency(0, required=True)
     free_from = amounts_by_currency(0, load_default=dict)
     countries = fields.List(fields.String(validate=validate.Regexp(r"[A-Z]{2}\Z")), load_default=list)
-    tax_behavior = TaxBehavior()
+    tax_behavior = tax_behavior()
     min_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))
     max_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))
     active = fields.Boolean(load_default=True)
 
     @validates_schema
-    def days_in_order(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+    def validate_days(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
+        """Raise `ValidationError` for a maximum below the minimum."""
         if data["max_days"] < data["min_days"]:
-            raise ValidationError("Is less than min_days.", "max_days")
+            raise ValidationError("Must not be less than min_days.", "max_days")
 
 
 class ShippingId(Schema):
+    """The id of a shipping option, from the path."""
+
     id = fields.String(required=True, validate=[validate.Length(1, 64), PRINTABLE])
 
 
 class ShippingEntry(ShippingId, ShippingFields):
-    """A way of shipping as it is stored."""
+    """A shipping option as it is stored."""
 
 
 class ShippingArgs(Schema):
+    """The query parameters of the list of shipping options."""
+
     currency = Currency(load_default=None)
 
 
 class OfferedShipping(Schema):
-    """It costs `amount`, nothing for goods worth `free_from` (after discounts; null: never), in business days."""
+    """A shipping option in one currency; `min_days` and `max_days` are business days.
+
+    It is free for goods that cost `free_from` or more after discounts; null: never.
+    """
 
     id = fields.String()
     name = fields.String()
@@ -251,11 +285,13 @@ class OfferedShipping(Schema):
 
 
 class OfferedShippingList(Schema):
+    """All shipping options."""
+
     items = fields.List(fields.Nested(OfferedShipping))
 
 
-class Catalogue(Schema):
-    """A catalogue's file; the stock that it may name is inventory's."""
+class Catalog(Schema):
+    """A catalog file. Inventory reads the same file for the stock of new products."""
 
     products = fields.List(fields.Nested(ProductEntry(unknown=EXCLUDE)), load_default=list)
     discounts = fields.List(fields.Nested(DiscountEntry(unknown=EXCLUDE)), load_default=list)

@@ -1,4 +1,4 @@
-"""How the goods are sent, and what that costs."""
+"""Shipping options, and their price for a cart."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,35 +6,41 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from checkout.errors import InvalidCartError
 from checkout.models import ShippingOption
-from checkout.problems import Invalid
 
 
-def offered(session: Session, currency: str) -> Sequence[ShippingOption]:
-    """Active options with a price in the currency, by that price."""
+def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
+    """Return active options with a price in the currency, the cheapest first."""
     options = session.scalars(select(ShippingOption).where(ShippingOption.active)).all()
     priced = [option for option in options if currency in option.amounts]
     return sorted(priced, key=lambda option: (option.amounts[currency], option.id))
 
 
-def chosen(session: Session, option_id: str | None, goods: int, currency: str) -> dict[str, Any] | None:
-    """The option as it is agreed, for goods of that worth; None where the shop offers none.
+def choose_option(session: Session, option_id: str | None, goods: int, currency: str) -> dict[str, Any] | None:
+    """Return the option with its price for goods of this amount; None if the shop has no options.
 
-    A cart that names none gets what is cheapest for it: leaving the field out must not ship for free. Raises
-    `Invalid` for one that is not offered.
+    Amounts are in minor units. Without an `option_id`, the cheapest option for these goods is chosen: a cart without
+    the field must not be shipped for free. Raises `InvalidCartError` for an option that does not exist or has no price
+    in the currency.
     """
-    options = offered(session, currency)
+    options = list_options(session, currency)
     if option_id is None:
-        agreed = [_agreed(option, goods, currency) for option in options]
-        return min(agreed, key=lambda each: each["amount"], default=None)
+        priced = [_priced(option, goods, currency) for option in options]
+        return min(priced, key=lambda each: each["amount"], default=None)
     for option in options:
         if option.id == option_id:
-            return _agreed(option, goods, currency)
-    is_offered = session.scalar(select(ShippingOption.active).where(ShippingOption.id == option_id))
-    raise Invalid({"shipping_option": [f"Has no price in {currency}." if is_offered else "Not offered."]})
+            return _priced(option, goods, currency)
+    is_active = session.scalar(select(ShippingOption.active).where(ShippingOption.id == option_id))
+    message = (
+        f"This shipping option has no price in {currency.upper()}. Choose another option or currency."
+        if is_active
+        else "This shipping option does not exist. GET /shipping-options lists them."
+    )
+    raise InvalidCartError(shipping_option=[message])
 
 
-def _agreed(option: ShippingOption, goods: int, currency: str) -> dict[str, Any]:
+def _priced(option: ShippingOption, goods: int, currency: str) -> dict[str, Any]:
     is_free = currency in option.free_from and goods >= option.free_from[currency]
     return {
         "id": option.id,

@@ -1,4 +1,4 @@
-"""Checkout Sessions at Stripe, made from the stored checkout alone."""
+"""The client of Stripe's Checkout Sessions. A session is made from the stored checkout alone."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from events import stripe_api
 from events.observability import tracing
 from events.observability.logging import get_logger
 
+from checkout.errors import StripeRejectedError, StripeUnavailableError
 from checkout.models import INCLUSIVE, Checkout
-from checkout.problems import StripeRejected, StripeUnavailable
 
 if TYPE_CHECKING:
     from stripe.params import CouponCreateParams
@@ -22,10 +22,10 @@ log = get_logger(__name__)
 
 
 class StripeSessions:
-    """Answers are Stripe's objects as plain JSON values.
+    """Creates, reads and expires sessions at Stripe, and returns Stripe's objects as plain JSON values.
 
-    Everything raises `StripeRejected` when Stripe refuses what we ask, so nothing was done, and
-    `StripeUnavailable` when it cannot be known whether it was.
+    All methods raise `StripeRejectedError` if Stripe rejects the parameters: then nothing was done. They raise
+    `StripeUnavailableError` if Stripe may or may not have carried the call out.
     """
 
     def __init__(
@@ -42,42 +42,45 @@ class StripeSessions:
         self._intents = client.v1.payment_intents
 
     def create(self, checkout: Checkout) -> dict[str, Any]:
-        """The session of this checkout; a repeat answers with the same one, by the checkout's own key."""
+        """Create the checkout's session and return it. A repeated call returns the same one, by its idempotency key."""
         if checkout.amount_discount:
             self._create_coupon(checkout)
-        with _translated("create session", checkout.id):
+        with _raising_domain_errors("create session", checkout.id):
             params = session_params(checkout)
             return self._sessions.create(params, {"idempotency_key": checkout.id}).to_dict(for_json=True)
 
     def retrieve(self, session_id: str) -> dict[str, Any]:
-        with _translated("retrieve session", session_id):
+        """Return a session as it is now."""
+        with _raising_domain_errors("retrieve session", session_id):
             return self._sessions.retrieve(session_id).to_dict(for_json=True)
 
-    def has_failed(self, found: Mapping[str, Any]) -> bool:
-        """Whether a delayed payment has: neither status of its session tells, only its payment intent's."""
-        if found["payment_status"] != "unpaid" or not found["payment_intent"]:
+    def is_payment_failed(self, stripe_session: Mapping[str, Any]) -> bool:
+        """Return True if a complete session's delayed payment has failed. Only its payment intent shows it."""
+        intent_id = stripe_session["payment_intent"]
+        if stripe_session["payment_status"] != "unpaid" or not intent_id:
             return False
-        with _translated("retrieve payment intent", found["payment_intent"]):
-            return self._intents.retrieve(found["payment_intent"]).status in ("requires_payment_method", "canceled")
+        with _raising_domain_errors("retrieve payment intent", intent_id):
+            return self._intents.retrieve(intent_id).status in ("requires_payment_method", "canceled")
 
     def expire(self, session_id: str) -> dict[str, Any]:
-        """End an open session. `StripeRejected`: it is not open any more, the customer may have paid."""
-        with _translated("expire session", session_id):
+        """Expire an open session and return it. Stripe rejects this for a session that has ended, also by payment."""
+        with _raising_domain_errors("expire session", session_id):
             return self._sessions.expire(session_id).to_dict(for_json=True)
 
     def _create_coupon(self, checkout: Checkout) -> None:
         try:
-            with _translated("create coupon", checkout.id):
+            with _raising_domain_errors("create coupon", checkout.id):
                 self._coupons.create(coupon_params(checkout), {"idempotency_key": f"{checkout.id}-coupon"})
-        except StripeRejected as error:
-            if error.code != "resource_already_exists":  # made before, and Stripe has forgotten the key since
+        except StripeRejectedError as error:
+            if error.code != "resource_already_exists":  # made before; Stripe forgets idempotency keys after a day
                 raise
 
 
 def session_params(checkout: Checkout) -> "SessionCreateParams":
+    """Return the parameters of the checkout's session."""
     metadata = {"checkout_id": checkout.id}
     if checkout.traceparent:
-        metadata[tracing.HEADER] = checkout.traceparent  # Stripe's events bring it back
+        metadata[tracing.HEADER] = checkout.traceparent  # Stripe's events carry it back
     params: SessionCreateParams = {
         "mode": "payment",
         "client_reference_id": checkout.id,
@@ -90,7 +93,7 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
         "after_expiration": {"recovery": {"enabled": True}},
         "automatic_tax": {"enabled": checkout.automatic_tax},
     }
-    _fill_in_page(params, checkout.page)
+    _set_options(params, checkout.session_options)
     if checkout.customer_email:
         params["customer_email"] = checkout.customer_email
     if checkout.locale:
@@ -102,25 +105,28 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
     return params
 
 
-def _fill_in_page(params: "SessionCreateParams", page: Mapping[str, Any]) -> None:
-    """What the page asks for and offers; agreements.py has what stands in `page`."""
-    if page.get("promotion_codes"):
+def _set_options(params: "SessionCreateParams", options: Mapping[str, Any]) -> None:
+    """Add the parameters of what Stripe's page asks for and offers, from the checkout's `session_options`."""
+    if options.get("allow_promotion_codes"):
         params["allow_promotion_codes"] = True
         params["after_expiration"] = {"recovery": {"enabled": True, "allow_promotion_codes": True}}
-    if page.get("shipping_countries"):
-        params["shipping_address_collection"] = {"allowed_countries": page["shipping_countries"]}
-    if page.get("phone"):
+    if options.get("shipping_countries"):
+        params["shipping_address_collection"] = {"allowed_countries": options["shipping_countries"]}
+    if options.get("collect_phone"):
         params["phone_number_collection"] = {"enabled": True}
-    if page.get("billing_address") == "required":
+    if options.get("billing_address") == "required":
         params["billing_address_collection"] = "required"
-    asked = {"terms_of_service": ("terms_of_service", "required"), "promotions": ("consent_promotions", "auto")}
-    consent: Any = {name: value for name, (setting, value) in asked.items() if page.get(setting)}
+    consent: Any = {}
+    if options.get("require_terms_of_service"):
+        consent["terms_of_service"] = "required"
+    if options.get("consent_promotions"):
+        consent["promotions"] = "auto"
     if consent:
         params["consent_collection"] = consent
 
 
 def coupon_params(checkout: Checkout) -> "CouponCreateParams":
-    """A coupon for this checkout alone, of the amount that the customer was shown."""
+    """Return the parameters of a coupon for this checkout alone, with the amount off that the customer saw."""
     return {
         "id": checkout.id,
         "amount_off": checkout.amount_discount,
@@ -142,7 +148,7 @@ def _line_item(checkout: Checkout, line: dict[str, Any]) -> Any:
         product["tax_code"] = line["tax_code"]
     price = {"currency": checkout.currency, "unit_amount": line["unit_amount"], "product_data": product}
     item = {"quantity": line["quantity"], "price_data": price | _tax_behavior(checkout, line)}
-    if line.get("tax_rates") and not checkout.automatic_tax:  # Stripe takes one or the other
+    if line.get("tax_rates") and not checkout.automatic_tax:  # Stripe accepts only one of the two
         item["tax_rates"] = line["tax_rates"]
     return item
 
@@ -164,25 +170,25 @@ def _shipping_rate(checkout: Checkout, shipping: dict[str, Any]) -> Any:
 
 
 def _tax_behavior(checkout: Checkout, priced: Mapping[str, Any]) -> dict[str, str]:
-    """Inclusive, unless it says otherwise: what the customer was shown is what is charged."""
+    """Return the price's tax behavior. Inclusive by default: the customer pays the price that the shop showed."""
     return {"tax_behavior": priced.get("tax_behavior", INCLUSIVE)} if checkout.automatic_tax else {}
 
 
 @contextmanager
-def _translated(action: str, about: str) -> Iterator[None]:
+def _raising_domain_errors(action: str, about: str) -> Iterator[None]:
     try:
         yield
     except (stripe.InvalidRequestError, stripe.CardError) as error:
         _log(action, about, error)
-        raise StripeRejected(error.code) from error
+        raise StripeRejectedError(error.code) from error
     except stripe.StripeError as error:
         _log(action, about, error)
-        raise StripeUnavailable from error
+        raise StripeUnavailableError from error
 
 
 def _log(action: str, about: str, error: stripe.StripeError) -> None:
     log.warning(
-        "stripe refused" if error.http_status else "stripe is away",
+        "stripe answered with an error" if error.http_status else "stripe is unreachable",
         action=action,
         about=about,
         request_id=error.request_id,

@@ -1,4 +1,4 @@
-"""The worker process, wired."""
+"""The wiring of the worker process."""
 
 from events.database.engine import Database
 from events.messaging.loops import Job
@@ -7,10 +7,10 @@ from events.messaging.worker import Worker
 from checkout.config import Config
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
-from checkout.leases import Sweep
 from checkout.stripe_sessions import StripeSessions
+from checkout.sweeper import Sweeper
 
-SWEEP_EVERY = 30  # seconds; abandoned stock is back on sale soon after it may be
+SWEEP_INTERVAL_S = 30  # the stock of an abandoned checkout is soon for sale again
 
 
 def create_worker(
@@ -20,11 +20,11 @@ def create_worker(
     stripe: StripeSessions | None = None,
     inventory: InventoryClient | None = None,
 ) -> Worker:
-    """Everything that is not given is made from the configuration."""
+    """Return the worker. Clients that are not given are made from the configuration."""
     database = database or Database(config.database_url)
-    sweep = Sweep(
+    sweeper = Sweeper(
         database,
         stripe or StripeSessions(config.stripe_api_key, config.stripe_api_base),
         inventory or InventoryClient(config.inventory_url, config.service_token),
     )
-    return Worker(config, database, handlers, jobs=[Job("sweep", SWEEP_EVERY, sweep.run)])
+    return Worker(config, database, handlers, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)])

@@ -1,11 +1,13 @@
-"""Stripe and inventory are replaced below the clients that speak to them, so the clients themselves are tested.
+"""Fixtures: the checkout service with a fake Stripe and a fake inventory.
 
-Everything else is real: the database, the inbox, the outbox, the web application.
+The fakes replace the HTTP connections below the service's own clients, so these clients are tested, too. The database,
+the inbox, the outbox and the web application are real.
 """
 
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,25 +16,27 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 import stripe
-from checkout import catalogue
-from checkout.agreements import Wish
+from checkout import catalog
 from checkout.app import create_app
 from checkout.checkouts import Checkouts
 from checkout.config import Config
+from checkout.creation import CheckoutRequest
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
-from checkout.leases import Sweep
 from checkout.models import CHAINS, Checkout
 from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
+from checkout.sweeper import Sweeper
 from events.database.engine import Database
 from events.testing import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from flask import Flask
+from flask.testing import FlaskClient
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 OPERATOR = "operator-token-0123"
 
-CATALOGUE = {
+CATALOG = {
     "products": [
         {"sku": "TEE-M", "group": "TEE", "size": "M", "name": "T-shirt, M", "description": "Cotton",
          "image": "/img/tee.svg", "prices": {"eur": 2499, "usd": 2799, "jpy": 3900}, "tax_code": "txcd_30011000",
@@ -49,11 +53,13 @@ CATALOGUE = {
 }  # fmt: skip
 
 
-class Crash(Exception):  # noqa: N818 - what happens
-    """The process dies here."""
+class SimulatedCrashError(Exception):
+    """The death of the process at this point."""
 
 
 class Clock:
+    """A clock that the test moves."""
+
     def __init__(self) -> None:
         self.now = NOW
 
@@ -66,9 +72,9 @@ class Clock:
 
 
 class FakeStripe(stripe.HTTPClient):
-    """Stripe's answers to what checkout calls, with its idempotency and its 30-minute minimum.
+    """The parts of Stripe that checkout calls, with its idempotency keys and its 30-minute minimum.
 
-    `before` and `after` are run at each call: they may raise, or return (status, body) to answer instead.
+    `before` and `after` run at each call with its path. They may raise, or return (status, body) as the answer.
     """
 
     name = "fake"
@@ -78,7 +84,7 @@ class FakeStripe(stripe.HTTPClient):
         self.clock = clock
         self.sessions: dict[str, dict[str, Any]] = {}
         self.coupons: dict[str, dict[str, Any]] = {}
-        self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.answers: dict[str, tuple[str, dict[str, Any]]] = {}  # by idempotency key: form and body
         self.calls: list[tuple[str, str]] = []
         self.params: list[dict[str, Any]] = []
         self.before: Callable[[str], Any] = lambda _: None
@@ -148,25 +154,25 @@ def error(status: int, code: str | None, kind: str = "invalid_request_error") ->
 
 
 def unflatten(form: str) -> dict[str, Any]:
-    """`a[b][0]=c` as {"a": {"b": {"0": "c"}}}."""
-    found: dict[str, Any] = {}
+    """Return the nested parameters of a form: `a[b][0]=c` is {"a": {"b": {"0": "c"}}}."""
+    params: dict[str, Any] = {}
     for key, value in parse_qsl(form, keep_blank_values=True):
         *path, last = key.replace("]", "").split("[")
-        place = found
+        parent = params
         for name in path:
-            place = place.setdefault(name, {})
-        place[last] = value
-    return found
+            parent = parent.setdefault(name, {})
+        parent[last] = value
+    return params
 
 
 class FakeInventory:
-    """Inventory's answers to what checkout calls."""
+    """The parts of inventory that checkout calls."""
 
     def __init__(self) -> None:
         self.stock = {"TEE-M": 5, "CAP": 9}
         self.reservations: dict[str, dict[str, Any]] = {}
         self.released: list[str] = []
-        self.asked = 0
+        self.stock_requests = 0
         self.before: Callable[[httpx.Request], Any] = lambda _: None
         self.after: Callable[[httpx.Request], Any] = lambda _: None
 
@@ -179,7 +185,7 @@ class FakeInventory:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            self.asked += 1
+            self.stock_requests += 1
             items = [{"sku": sku, "available": count} for sku, count in self.stock.items()]
             return httpx.Response(200, json={"items": items, "next_cursor": None})
         if request.method == "DELETE":
@@ -189,60 +195,65 @@ class FakeInventory:
             return httpx.Response(204)
         return self.reserve(json.loads(request.content))
 
-    def reserve(self, wanted: dict[str, Any]) -> httpx.Response:
-        if wanted["checkout_id"] in self.reservations:
-            return httpx.Response(200, json=wanted)
-        if wanted["checkout_id"] in self.released:
+    def reserve(self, reservation: dict[str, Any]) -> httpx.Response:
+        if reservation["checkout_id"] in self.reservations:
+            return httpx.Response(200, json=reservation)
+        if reservation["checkout_id"] in self.released:
             return problem("reservation-conflict")
         short = [
             {"sku": line["sku"], "requested": line["quantity"], "available": self.stock[line["sku"]]}
-            for line in wanted["lines"]
+            for line in reservation["lines"]
             if line["quantity"] > self.stock[line["sku"]]
         ]
         if short:
             return problem("out-of-stock", lines=short)
-        self.reservations[wanted["checkout_id"]] = wanted
-        return httpx.Response(201, json=wanted)
+        self.reservations[reservation["checkout_id"]] = reservation
+        return httpx.Response(201, json=reservation)
 
 
 def problem(kind: str, **members: Any) -> httpx.Response:
     return httpx.Response(409, json={"type": f"urn:clozit:problem:{kind}", **members})
 
 
-class World:
-    """One installation of checkout with its neighbours."""
+class CheckoutSystem:
+    """The checkout service with its database, its fake neighbors and a clock that the test moves."""
 
     def __init__(self, database: Database, config: Config) -> None:
         self.database, self.config = database, config
         self.clock = Clock()
         self.stripe, self.inventory = FakeStripe(self.clock), FakeInventory()
-        self.sessions = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.stripe, retries=0)
-        self.reserving = InventoryClient(
+        self.stripe_sessions = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.stripe, retries=0)
+        self.inventory_client = InventoryClient(
             config.inventory_url, config.service_token, transport=httpx.MockTransport(self.inventory)
         )
-        self.checkouts = Checkouts(config, database, self.sessions, self.reserving, self.clock)
-        self.sweep = Sweep(database, self.sessions, self.reserving)
+        self.checkouts = Checkouts(config, database, self.stripe_sessions, self.inventory_client, self.clock)
+        self.sweeper = Sweeper(database, self.stripe_sessions, self.inventory_client)
 
-    def start(self, key: str | None = "key-1", **wish: Any) -> Checkout:
-        return self.checkouts.start(Wish(items=[Item("TEE-M", 2)], **wish), key)
+    def start(self, key: str | None = "key-1", **fields: Any) -> Checkout:
+        """Start a checkout for two T-shirts."""
+        return self.checkouts.start(CheckoutRequest(items=[Item("TEE-M", 2)], **fields), key)
 
-    def row(self) -> Checkout:
+    def stored_checkout(self) -> Checkout:
+        """Return the only checkout in the database."""
         with self.database.read() as session:
             return session.query(Checkout).one()
 
-    def tell(self, kind: str, checkout_id: str | None, **session: Any) -> str:
-        """Deliver Stripe's event of a checkout's session; what became of it."""
+    def deliver_session_event(self, kind: str, checkout_id: str | None, **session: Any) -> str:
+        """Deliver Stripe's event about a checkout's session and return its outcome."""
         session = {"id": "cs_test_1"} | session
         event = stripe_event(f"checkout.session.{kind}", checkout_session(checkout_id, **session))
         return deliver(self.database, handlers, as_bus_event(event))
 
-    def announced(self) -> list[str]:
+    def published_types(self) -> list[str]:
+        """Return the types of the events in the outbox, the oldest first."""
         return [event.type for event in outbox_events(self.database)]
 
-    def app(self) -> Any:
-        app = create_app(self.config, database=self.database, stripe=self.sessions, inventory=self.reserving)
-        parts = app.extensions["clozit"]
-        app.extensions["clozit"] = type(parts)(parts.config, parts.database, self.checkouts, parts.stock)
+    def create_app(self) -> Flask:
+        """Return the web application, with the system's clock."""
+        app = create_app(
+            self.config, database=self.database, stripe=self.stripe_sessions, inventory=self.inventory_client
+        )
+        app.extensions["clozit"] = replace(app.extensions["clozit"], checkouts=self.checkouts)
         return app
 
 
@@ -262,44 +273,44 @@ def config() -> Config:
 
 
 @pytest.fixture
-def make_world(config: Config) -> Callable[[Any], World]:
-    def make(make_database: Any) -> World:
+def make_system(config: Config) -> Callable[[Any], CheckoutSystem]:
+    def make(make_database: Any) -> CheckoutSystem:
         database = make_database(CHAINS)
-        catalogue.seed(database, CATALOGUE)
-        return World(database, config)
+        catalog.seed(database, CATALOG)
+        return CheckoutSystem(database, config)
 
     return make
 
 
 @pytest.fixture
-def world(make_world: Callable[[Any], World], sqlite_database: Any) -> World:
-    """On SQLite: what does not depend on how a database locks."""
-    return make_world(sqlite_database)
+def system(make_system: Callable[[Any], CheckoutSystem], sqlite_database: Any) -> CheckoutSystem:
+    """The system on SQLite, for tests that do not depend on a database's locks."""
+    return make_system(sqlite_database)
 
 
 @pytest.fixture
-def any_world(make_world: Callable[[Any], World], any_database: Any) -> World:
-    """Once on SQLite, once on PostgreSQL."""
-    return make_world(any_database)
+def any_system(make_system: Callable[[Any], CheckoutSystem], any_database: Any) -> CheckoutSystem:
+    """The system, once on SQLite and once on PostgreSQL."""
+    return make_system(any_database)
 
 
 @pytest.fixture
-def client(world: World) -> Any:
-    return world.app().test_client()
+def client(system: CheckoutSystem) -> FlaskClient:
+    return system.create_app().test_client()
 
 
 @pytest.fixture
 def crash() -> SimpleNamespace:
-    """`crash.once()`: a hook that raises `crash.error` the first time it is called."""
+    """A hook for the fakes: `crash.once(path)` raises `crash.error` at the first call of the path."""
 
-    def once(*matching: str) -> Callable[[Any], None]:
+    def once(path: str) -> Callable[[Any], None]:
         calls: Iterator[int] = itertools.count()
 
         def hook(call: Any) -> None:
-            path = call if isinstance(call, str) else call.url.path
-            if path in matching and next(calls) == 0:
-                raise Crash
+            called = call if isinstance(call, str) else call.url.path
+            if called == path and next(calls) == 0:
+                raise SimulatedCrashError
 
         return hook
 
-    return SimpleNamespace(once=once, error=Crash)
+    return SimpleNamespace(once=once, error=SimulatedCrashError)

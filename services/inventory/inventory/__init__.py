@@ -1,1 +1,1 @@
-"""The inventory service: stock, reservations that expire, an append-only movement ledger; never oversells."""
+"""The inventory service: stock, reservations with an end, and an append-only ledger. It never oversells."""

@@ -1,4 +1,4 @@
-"""The web process, wired."""
+"""The web process: its parts and their connections."""
 
 from events.database.engine import Database
 from events.database.migrations import check
@@ -7,13 +7,14 @@ from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app as create_web_app
 from flask import Flask
 
+from inventory import problems
 from inventory.api import blueprint
 from inventory.config import Config, load
 from inventory.models import CHAINS
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
-    """Everything that is not given is made from the configuration."""
+    """Return the application. Without a database it connects to the configured one."""
     database = database or Database(config.database_url)
     app = create_web_app(
         config,
@@ -24,8 +25,10 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         allowed_origins=config.allowed_origins,
     )
     app.extensions["clozit"] = database
+    problems.register(app)
     return app
 
 
 def create_wsgi() -> Flask:
+    """Return the application that granian's processes serve, configured from the environment."""
     return create_app(load())

@@ -1,4 +1,4 @@
-"""What the inventory service is told by its environment."""
+"""The inventory's settings, from the environment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from events.config import Common, common_settings, read_environment
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """`allowed_origins` may read the stock from a browser.
+    """Pages from `allowed_origins` may read the availability from a browser.
 
-    Staff are told of a sku of which `low_stock_threshold` or fewer are available; 0: never.
+    Staff are informed when a sku has `low_stock_threshold` available pieces or fewer; 0 means never.
     """
 
     allowed_origins: Sequence[str] = ()
@@ -19,7 +19,7 @@ class Config(Common):
 
 
 def load() -> Config:
-    """Raises `ConfigError` naming everything that is missing or bad."""
+    """Read the settings. Raises `ConfigError` with all missing and invalid ones."""
     with read_environment() as env:
         return Config(
             **common_settings(env, service="inventory", port=8004, service_token=True),

@@ -1,4 +1,4 @@
-"""What is on hand, and the movements that explain every change of it."""
+"""The ledger: the stock on hand, and one movement for each change of it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,79 +11,93 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inventory import schemas
-from inventory.models import ADJUSTMENT, OPENING, Movement, Stock
+from inventory.models import ADJUSTMENT, OPENING, Movement, StockItem
 
 
-class BelowReserved(Exception):  # noqa: N818 - an answer, not an error
-    """Fewer pieces than open checkouts have been promised, or fewer than none."""
+class BelowReservedError(Exception):
+    """The change would leave `on_hand` pieces: fewer than open checkouts have reserved, or fewer than zero."""
 
-    def __init__(self, stock: Stock, on_hand: int) -> None:
-        self.reserved, self.on_hand = stock.reserved, on_hand
-        super().__init__(f"{stock.sku}: {on_hand} on hand, {stock.reserved} reserved")
-
-
-class UnknownSku(Exception):  # noqa: N818 - an answer, not an error
-    """There is nothing to add to or take from."""
+    def __init__(self, item: StockItem, on_hand: int) -> None:
+        self.reserved, self.on_hand = item.reserved, on_hand
+        super().__init__(f"{item.sku}: {on_hand} would be on hand, but {item.reserved} are reserved")
 
 
-def move(
+class UnknownSkuError(Exception):
+    """The sku has no stock item."""
+
+    def __init__(self, sku: str) -> None:
+        self.sku = sku
+        super().__init__(f"{sku} has no stock item")
+
+
+def record_movement(
     session: Session,
-    stock: Stock,
+    item: StockItem,
     kind: str,
     delta: int,
     *,
     reason: str,
     actor: str,
-    at: datetime,
+    occurred_at: datetime,
     checkout_id: str | None = None,
     return_id: str | None = None,
 ) -> None:
-    """Change what is on hand and write down why. The stock row must be locked."""
-    stock.on_hand += delta
+    """Change `on_hand` by `delta` and add the movement. The item's row must be locked."""
+    item.on_hand += delta
     note = {"checkout_id": checkout_id, "return_id": return_id, "reason": reason, "actor": actor}
-    session.add(Movement(sku=stock.sku, kind=kind, delta=delta, at=at, **note))
+    session.add(Movement(sku=item.sku, kind=kind, delta=delta, occurred_at=occurred_at, **note))
 
 
-def set_on_hand(session: Session, sku: str, on_hand: int, *, reason: str, actor: str, at: datetime) -> Stock:
-    """Somebody counted: that many are on the shelf. Raises `BelowReserved`."""
-    insert_once(session, Stock, sku=sku, on_hand=0, reserved=0)
-    stock = _locked(session, sku)
-    return _correct(session, stock, on_hand - stock.on_hand, reason, actor, at)
+def set_on_hand(
+    session: Session, sku: str, on_hand: int, *, reason: str, actor: str, occurred_at: datetime
+) -> StockItem:
+    """Set `on_hand` to a counted number, also for a new sku. Raises `BelowReservedError`."""
+    insert_once(session, StockItem, sku=sku, on_hand=0, reserved=0)
+    item = _lock_item(session, sku)
+    return _record_adjustment(session, item, on_hand - item.on_hand, reason, actor, occurred_at)
 
 
-def adjust(session: Session, sku: str, delta: int, *, reason: str, actor: str, at: datetime) -> Stock:
-    """So many came in, or (negative) were lost. Raises `BelowReserved` or `UnknownSku`."""
-    return _correct(session, _locked(session, sku), delta, reason, actor, at)
+def adjust_on_hand(
+    session: Session, sku: str, delta: int, *, reason: str, actor: str, occurred_at: datetime
+) -> StockItem:
+    """Add the pieces that arrived, or subtract (negative `delta`) the lost ones.
+
+    Raises `BelowReservedError` or `UnknownSkuError`.
+    """
+    return _record_adjustment(session, _lock_item(session, sku), delta, reason, actor, occurred_at)
 
 
 def seed(database: Database, document: Mapping[str, Any]) -> int:
-    """Opening stock of a catalogue's products, where they are new; how many that were.
+    """Set the opening stock of a catalog's new products and return their number. Existing products are kept.
 
-    Raises marshmallow's `ValidationError` for a document that is not a catalogue.
+    Raises marshmallow's `ValidationError` for a document that is not a catalog.
     """
-    products = schemas.Catalogue().load(document)["products"]
+    products = schemas.Catalog().load(document)["products"]
     with database.begin() as session:
-        return sum(_open(session, product["sku"], product["stock"]) for product in products)
+        return sum(_record_opening(session, product["sku"], product["stock"]) for product in products)
 
 
-def _open(session: Session, sku: str, on_hand: int) -> bool:
-    if not insert_once(session, Stock, sku=sku, on_hand=0, reserved=0):
+def _record_opening(session: Session, sku: str, on_hand: int) -> bool:
+    if not insert_once(session, StockItem, sku=sku, on_hand=0, reserved=0):
         return False
-    move(session, _locked(session, sku), OPENING, on_hand, reason="opening stock", actor="seed", at=utcnow())
+    item = _lock_item(session, sku)
+    record_movement(session, item, OPENING, on_hand, reason="opening stock", actor="seed", occurred_at=utcnow())
     return True
 
 
-def _correct(session: Session, stock: Stock, delta: int, reason: str, actor: str, at: datetime) -> Stock:
-    on_hand = stock.on_hand + delta
-    if on_hand < stock.reserved:
-        raise BelowReserved(stock, on_hand)
+def _record_adjustment(
+    session: Session, item: StockItem, delta: int, reason: str, actor: str, occurred_at: datetime
+) -> StockItem:
+    on_hand = item.on_hand + delta
+    if on_hand < item.reserved:
+        raise BelowReservedError(item, on_hand)
     if delta:
-        move(session, stock, ADJUSTMENT, delta, reason=reason, actor=actor, at=at)
-    return stock
+        record_movement(session, item, ADJUSTMENT, delta, reason=reason, actor=actor, occurred_at=occurred_at)
+    return item
 
 
-def _locked(session: Session, sku: str) -> Stock:
-    stock = session.scalar(for_update(session, select(Stock).where(Stock.sku == sku)))
-    if stock is None:
-        raise UnknownSku(sku)
-    return stock
+def _lock_item(session: Session, sku: str) -> StockItem:
+    item = session.scalar(for_update(session, select(StockItem).where(StockItem.sku == sku)))
+    if item is None:
+        raise UnknownSkuError(sku)
+    return item

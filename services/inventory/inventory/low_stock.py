@@ -1,33 +1,35 @@
-"""Telling staff, once, that a sku runs low; again only after it had recovered."""
+"""Low stock: `inventory.stock.low` is published once when a sku falls to the threshold, and again after a recovery."""
 
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
 from sqlalchemy import ColumnElement, select
 
-from inventory.models import Stock
+from inventory.models import StockItem
 
-BATCH = 100  # skus a transaction locks; buyers wait for it
-available = Stock.on_hand - Stock.reserved
+BATCH_SIZE = 100  # skus that one transaction locks; checkouts wait for it
+available = StockItem.on_hand - StockItem.reserved
 
 
-def tell(database: Database, threshold: int) -> int:
-    """Announce what fell to the threshold or below since the last look; how many skus."""
+def publish_low_stock(database: Database, threshold: int) -> int:
+    """Publish each sku that fell to the threshold or below since the last call, and return their number."""
     _mark(database, available > threshold, threshold, is_low=False)
     return _mark(database, available <= threshold, threshold, is_low=True)
 
 
-def _mark(database: Database, which: ColumnElement[bool], threshold: int, *, is_low: bool) -> int:
-    changed = select(Stock).where(which, Stock.is_low.is_not(is_low)).order_by(Stock.sku).limit(BATCH)
+def _mark(database: Database, condition: ColumnElement[bool], threshold: int, *, is_low: bool) -> int:
+    changed = (
+        select(StockItem).where(condition, StockItem.is_low.is_not(is_low)).order_by(StockItem.sku).limit(BATCH_SIZE)
+    )
     marked = 0
     while True:
         with database.begin() as session:
-            stocks = session.scalars(skip_locked(session, changed)).all()
-            for stock in stocks:
-                stock.is_low = is_low
+            items = session.scalars(skip_locked(session, changed)).all()
+            for item in items:
+                item.is_low = is_low
                 if is_low:
-                    data = {"sku": stock.sku, "available": stock.available, "threshold": threshold}
-                    outbox.add(session, "inventory.stock.low", data, correlation_id=stock.sku)
-        marked += len(stocks)
-        if len(stocks) < BATCH:
+                    data = {"sku": item.sku, "available": item.available, "threshold": threshold}
+                    outbox.add(session, "inventory.stock.low", data, correlation_id=item.sku)
+        marked += len(items)
+        if len(items) < BATCH_SIZE:
             return marked

@@ -1,37 +1,58 @@
-"""The inventory's tables, and how a reservation's status may change.
+"""The inventory's tables, and the life of a reservation.
 
-    held ─▶ committed      paid: the pieces left the shelf; nothing undoes this
-      ├───▶ released       given back: the customer gave up, or the payment failed
-      └───▶ expired        given back by the clock alone; a late fact may still take the pieces again
+    held ──▶ committed      paid: the pieces have left the stock; this is final
+      ├────▶ released       canceled or not paid: the pieces are available again
+      └────▶ expired        its time is over: the pieces are available again
 
-`released` and `expired` become `committed` when a payment turns up late. What is missing then stands on the line.
+A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
+line. A delayed payment that starts late makes an `expired` reservation `held` again, if all its pieces are available.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from events.database.migrations import Chain
-from events.database.types import UtcDateTime, metadata
+from events.database.types import UtcDateTime, metadata, one_of
 from events.messaging.chains import INBOX, OUTBOX
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-HELD, COMMITTED, RELEASED, EXPIRED = "held", "committed", "released", "expired"
-OPENING, SALE, RETURN, ADJUSTMENT = "opening", "sale", "return", "adjustment"
+
+class ReservationStatus(StrEnum):
+    """The statuses of a reservation."""
+
+    HELD = "held"
+    COMMITTED = "committed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class MovementKind(StrEnum):
+    """The kinds of movement. An adjustment is an operator's correction."""
+
+    OPENING = "opening"
+    SALE = "sale"
+    RETURN = "return"
+    ADJUSTMENT = "adjustment"
+
+
+HELD, COMMITTED, RELEASED, EXPIRED = (status.value for status in ReservationStatus)
+OPENING, SALE, RETURN, ADJUSTMENT = (kind.value for kind in MovementKind)
 
 
 class Base(DeclarativeBase):
     metadata = metadata()
 
 
-class Stock(Base):
-    """How many pieces of a sku are on the shelf, and how many of those are promised to open checkouts.
+class StockItem(Base):
+    """The stock of one sku: pieces on hand, and how many of these are reserved for open checkouts.
 
-    `is_low`: staff were told that few are available (low_stock.py).
+    `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
 
-    __tablename__ = "stock"
+    __tablename__ = "stock_items"
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0 AND reserved <= on_hand", name="reserved"),
@@ -44,15 +65,19 @@ class Stock(Base):
 
     @property
     def available(self) -> int:
+        """The pieces that can still be reserved."""
         return self.on_hand - self.reserved
 
 
 class Reservation(Base):
-    """The pieces promised to one checkout until `expires_at`."""
+    """The pieces that are kept for one checkout until `expires_at`.
+
+    Its transitions return True if they changed something. They do not change the stock: reservations.py does.
+    """
 
     __tablename__ = "reservations"
     __table_args__ = (
-        CheckConstraint("status IN ('held','committed','released','expired')", name="status"),
+        one_of("status", ReservationStatus),
         Index(
             "ix_reservations_held_expires_at",
             "expires_at",
@@ -68,35 +93,35 @@ class Reservation(Base):
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
 
     def commit(self) -> bool:
-        """The checkout is paid."""
-        return self.status != COMMITTED and self._become(COMMITTED)
+        """Set `committed`: the checkout is paid."""
+        return self.status != COMMITTED and self._set_status(COMMITTED)
 
     def release(self) -> bool:
-        """The checkout came to nothing, as a fact tells; that outlasts the clock's guess."""
-        return self.status in (HELD, EXPIRED) and self._become(RELEASED)
+        """Set `released`: it is known that the checkout will not be paid. This also replaces `expired`."""
+        return self.status in (HELD, EXPIRED) and self._set_status(RELEASED)
 
     def expire(self) -> bool:
-        """Its time is over and nobody has told us how the checkout ended."""
-        return self.status == HELD and self._become(EXPIRED)
+        """Set `expired`: its time is over, and the end of the checkout is not known."""
+        return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """The clock was wrong: the payment is on its way."""
-        return self.status == EXPIRED and self._become(HELD)
+        """Set an expired reservation to `held` again: its payment is under way."""
+        return self.status == EXPIRED and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:
-        """A lease only ever grows: a repeated or late request must not shorten what another one was granted."""
+        """Set a later end. An earlier one changes nothing, because requests can be repeated and out of order."""
         if self.status != HELD or expires_at <= self.expires_at:
             return False
         self.expires_at = expires_at
         return True
 
-    def _become(self, status: str) -> bool:
+    def _set_status(self, status: str) -> bool:
         self.status = status
         return True
 
 
 class ReservationLine(Base):
-    """`quantity` pieces of one sku; `missing` of them were gone when a payment came late."""
+    """`quantity` pieces of one sku. `missing` of them were no longer available when a late payment arrived."""
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
@@ -105,20 +130,20 @@ class ReservationLine(Base):
     )
 
     checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
-    sku: Mapped[str] = mapped_column(ForeignKey("stock.sku"), primary_key=True)
+    sku: Mapped[str] = mapped_column(ForeignKey("stock_items.sku"), primary_key=True)
     quantity: Mapped[int]
     missing: Mapped[int]
 
 
 class Movement(Base):
-    """One change of what is on hand; a sku's deltas add up to its `on_hand`. Rows are only ever added.
+    """One change of a sku's `on_hand`; the deltas of a sku add up to it. Rows are added and never changed.
 
-    A checkout is sold once, and may come back in several returns.
+    A checkout has one sale for each sku, and can have several returns.
     """
 
     __tablename__ = "movements"
     __table_args__ = (
-        CheckConstraint("kind IN ('opening','sale','return','adjustment')", name="kind"),
+        one_of("kind", MovementKind),
         UniqueConstraint("return_id", "sku"),
         Index(
             "uq_movements_sale",
@@ -133,14 +158,14 @@ class Movement(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    sku: Mapped[str] = mapped_column(ForeignKey("stock.sku"))
+    sku: Mapped[str] = mapped_column(ForeignKey("stock_items.sku"))
     kind: Mapped[str] = mapped_column(String(16))
     delta: Mapped[int]
     checkout_id: Mapped[str | None] = mapped_column(String(64))
     return_id: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(Text())
     actor: Mapped[str] = mapped_column(String(128))
-    at: Mapped[datetime] = mapped_column(UtcDateTime())
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
 CHAINS: Sequence[Chain] = (

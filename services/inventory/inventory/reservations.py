@@ -1,6 +1,7 @@
-"""Promising stock to a checkout: all lines or none, once, never more than there is.
+"""Reservations: pieces that are kept for one checkout, all lines or none, and never more than are available.
 
-Whoever touches several skus takes them in the order of their names, so two transactions never wait for each other.
+Lock order: the reservations by checkout id, then the stock items by sku. All transactions use it, so that they cannot
+deadlock.
 """
 
 import collections
@@ -19,118 +20,140 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from inventory import ledger
-from inventory.models import COMMITTED, HELD, SALE, Reservation, ReservationLine, Stock
+from inventory.models import COMMITTED, HELD, SALE, Reservation, ReservationLine, StockItem
 
-BATCH = 100  # reservations an expiry transaction ends; short enough that nobody notices its locks
+EXPIRY_BATCH_SIZE = 100  # reservations that one transaction ends; its locks are too short to delay a checkout
 
-Quantities = Mapping[str, int]
+Quantities = Mapping[str, int]  # pieces by sku
 
-RESERVATIONS = Counter("clozit_reservations_total", "Reservations by what became of them", ["outcome"])
+RESERVATIONS = Counter("clozit_reservations_total", "Reservations by outcome", ["outcome"])
 from_zero(RESERVATIONS, ["held", "committed", "released", "expired", "out_of_stock", "oversold"])
 
 
-class OutOfStock(Exception):  # noqa: N818 - an answer, not an error
-    """`lines` names each line that is short: {sku, requested, available}."""
+class OutOfStockError(Exception):
+    """More pieces are asked for than are available. `lines` has {sku, requested, available} for each such sku."""
 
     def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self.lines = lines
         super().__init__(", ".join(line["sku"] for line in lines))
 
 
-class Conflict(Exception):  # noqa: N818 - an answer, not an error
-    """The reservation is not what the request takes it for."""
+class ReservationNotFoundError(Exception):
+    """Nothing is reserved for the checkout."""
+
+    def __init__(self, checkout_id: str) -> None:
+        self.checkout_id = checkout_id
+        super().__init__(f"nothing is reserved for {checkout_id}")
 
 
-class Sold(Conflict):
+class ReservationConflictError(Exception):
+    """The checkout's reservation has other lines, or a status that does not allow the request. The text says which."""
+
+
+class ReservationCommittedError(ReservationConflictError):
     """The reservation is committed: its pieces are paid for."""
 
 
 def reserve(
     session: Session, checkout_id: str, expires_at: datetime, lines: Iterable[tuple[str, int]], now: datetime
 ) -> tuple[Reservation, bool]:
-    """The checkout's reservation, and whether this call made it. Raises `OutOfStock` or `Conflict`; roll back then."""
-    wanted = by_sku(lines)
-    first = insert_once(
+    """Return the checkout's reservation, and True if this call made it. A repeated call can extend it.
+
+    Raises `OutOfStockError` or `ReservationConflictError`; the transaction must then be rolled back.
+    """
+    wanted = sum_by_sku(lines)
+    is_new = insert_once(
         session, Reservation, checkout_id=checkout_id, status=HELD, expires_at=expires_at, created_at=now
     )
-    if first:
-        _hold(session, wanted)
+    if is_new:
+        _reserve_stock(session, wanted)
         session.add_all(
             ReservationLine(checkout_id=checkout_id, sku=sku, quantity=quantity, missing=0)
             for sku, quantity in wanted.items()
         )
         session.flush()
         increment_after_commit(session, RESERVATIONS.labels("held"))
-    reservation = _required(session, checkout_id)
-    if not first:
-        _confirm_same(reservation, wanted)
+    reservation = lock_reservation(session, checkout_id)
+    assert reservation is not None  # noqa: S101 - inserted above, and reservations are never deleted
+    if not is_new:
+        _check_unchanged(reservation, wanted)
         reservation.extend(expires_at)
-    return reservation, first
+    return reservation, is_new
 
 
-def find(session: Session, checkout_id: str) -> Reservation | None:
-    """The reservation, locked until the transaction ends."""
+def lock_reservation(session: Session, checkout_id: str) -> Reservation | None:
+    """Lock the checkout's reservation until the transaction ends and return it; None if there is none."""
     return lock_rows(session, Reservation, [checkout_id]).get(checkout_id)
 
 
-def commit(session: Session, reservation: Reservation, *, at: datetime, causation: Event) -> bool:
-    """The checkout is paid: its pieces leave the shelf. Had the reservation lapsed, those that are still there."""
+def lock_stock(session: Session, skus: Iterable[str]) -> dict[str, StockItem]:
+    """Lock the stock items of these skus in the order of the skus, and return their current rows by sku."""
+    return lock_rows(session, StockItem, skus)
+
+
+def commit(session: Session, reservation: Reservation, *, paid_at: datetime, causation: Event) -> bool:
+    """Commit a paid checkout's reservation: its pieces leave the stock. Return False if it is committed already.
+
+    If the reservation had ended before, only available pieces leave the stock. Missing ones are published as oversold.
+    """
     was_held = reservation.status == HELD
     if not reservation.commit():
         return False
-    stocks = shelf(session, [line.sku for line in reservation.lines])
+    items = lock_stock(session, [line.sku for line in reservation.lines])
     for line in reservation.lines:
-        stock = stocks[line.sku]
+        item = items[line.sku]
         if was_held:
-            stock.reserved -= line.quantity
-        taken = min(line.quantity, stock.available)
-        line.missing = line.quantity - taken
-        if taken:
-            ledger.move(
-                session, stock, SALE, -taken, reason="paid", actor="stripe", at=at, checkout_id=line.checkout_id
-            )
+            item.reserved -= line.quantity
+        sold = min(line.quantity, item.available)
+        line.missing = line.quantity - sold
+        if sold:
+            ledger.record_movement(
+                session, item, SALE, -sold,
+                reason="paid", actor="stripe", occurred_at=paid_at, checkout_id=line.checkout_id,
+            )  # fmt: skip
     increment_after_commit(session, RESERVATIONS.labels("committed"))
-    _tell_oversold(session, reservation, causation)
+    _publish_oversold(session, reservation, causation)
     return True
 
 
 def release(session: Session, reservation: Reservation) -> bool:
-    """Give the pieces back. Raises `Sold` when they are paid for."""
+    """Make the pieces of an unpaid checkout available again; return True if they were held.
+
+    Raises `ReservationCommittedError` if they are paid for.
+    """
     if reservation.status == COMMITTED:
-        raise Sold("The reservation is committed.")
+        raise ReservationCommittedError(f"The reservation of {reservation.checkout_id} is committed.")
     was_held = reservation.status == HELD
     if reservation.release() and was_held:
-        _give_back(session, [reservation])
+        _unreserve(session, [reservation])
         increment_after_commit(session, RESERVATIONS.labels("released"))
     return was_held
 
 
 def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
-    """Keep the pieces until then; when the clock has already given them back, take them again if all are there."""
-    if reservation.hold_again() and not _take_again(session, reservation.lines):
+    """Keep the pieces until a later time; return True if this changed the end.
+
+    The pieces of an expired reservation are reserved again if all of them are available.
+    """
+    if reservation.hold_again() and not _reserve_again(session, reservation.lines):
         reservation.expire()
     return reservation.extend(expires_at)
 
 
 def expire_due(database: Database, now: datetime) -> int:
-    """Give back what nobody paid for in time; how many reservations ended."""
-    ended = 0
+    """Expire every held reservation whose time is over, and return their number."""
+    expired = 0
     while batch := _expire_batch(database, now):
-        ended += batch
-    return ended
+        expired += batch
+    return expired
 
 
-def by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Quantities by sku, in the order of the skus' names."""
+def sum_by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the pieces by sku, in the order of the skus."""
     quantities: collections.Counter[str] = collections.Counter()
     for sku, quantity in lines:
         quantities[sku] += quantity
     return dict(sorted(quantities.items()))
-
-
-def shelf(session: Session, skus: Iterable[str]) -> dict[str, Stock]:
-    """These stock rows as they are now, locked in the order of their names."""
-    return lock_rows(session, Stock, skus)
 
 
 def _expire_batch(database: Database, now: datetime) -> int:
@@ -138,71 +161,65 @@ def _expire_batch(database: Database, now: datetime) -> int:
         select(Reservation)
         .where(Reservation.status == HELD, Reservation.expires_at <= now)
         .order_by(Reservation.expires_at)
-        .limit(BATCH)
+        .limit(EXPIRY_BATCH_SIZE)
     )
     with database.begin() as session:
         reservations = session.scalars(skip_locked(session, due)).all()
         for reservation in reservations:
             reservation.expire()
             increment_after_commit(session, RESERVATIONS.labels("expired"))
-        _give_back(session, reservations)
+        _unreserve(session, reservations)
     return len(reservations)
 
 
-def _hold(session: Session, wanted: Quantities) -> None:
-    short = [sku for sku, quantity in sorted(wanted.items()) if not _hold_line(session, sku, quantity)]
+def _reserve_stock(session: Session, wanted: Quantities) -> None:
+    short = [sku for sku, quantity in sorted(wanted.items()) if not _reserve_line(session, sku, quantity)]
     if short:
-        there = shelf(session, short)
+        items = lock_stock(session, short)
         RESERVATIONS.labels("out_of_stock").inc()  # at once: this transaction is rolled back
-        raise OutOfStock(
+        raise OutOfStockError(
             [
-                {"sku": sku, "requested": wanted[sku], "available": there[sku].available if sku in there else 0}
+                {"sku": sku, "requested": wanted[sku], "available": items[sku].available if sku in items else 0}
                 for sku in short
             ]
         )
 
 
-def _take_again(session: Session, lines: Sequence[ReservationLine]) -> bool:
-    stocks = shelf(session, [line.sku for line in lines])
-    if any(stocks[line.sku].available < line.quantity for line in lines):
+def _reserve_line(session: Session, sku: str, quantity: int) -> bool:
+    """Reserve the pieces if they are available. One statement checks and changes: two checkouts cannot both succeed."""
+    statement = (
+        update(StockItem)
+        .where(StockItem.sku == sku, StockItem.on_hand - StockItem.reserved >= quantity)
+        .values(reserved=StockItem.reserved + quantity)
+    )
+    rows: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
+    return rows == 1
+
+
+def _reserve_again(session: Session, lines: Sequence[ReservationLine]) -> bool:
+    items = lock_stock(session, [line.sku for line in lines])
+    if any(items[line.sku].available < line.quantity for line in lines):
         return False
     for line in lines:
-        stocks[line.sku].reserved += line.quantity
+        items[line.sku].reserved += line.quantity
     return True
 
 
-def _hold_line(session: Session, sku: str, quantity: int) -> bool:
-    """The condition and the change are one statement: no two buyers can both have seen the last piece."""
-    statement = (
-        update(Stock)
-        .where(Stock.sku == sku, Stock.on_hand - Stock.reserved >= quantity)
-        .values(reserved=Stock.reserved + quantity)
-    )
-    held: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
-    return held == 1
-
-
-def _give_back(session: Session, reservations: Sequence[Reservation]) -> None:
+def _unreserve(session: Session, reservations: Sequence[Reservation]) -> None:
     lines = [(line.sku, line.quantity) for reservation in reservations for line in reservation.lines]
-    quantities = by_sku(lines)
-    for sku, stock in shelf(session, quantities).items():
-        stock.reserved -= quantities[sku]
+    quantities = sum_by_sku(lines)
+    for sku, item in lock_stock(session, quantities).items():
+        item.reserved -= quantities[sku]
 
 
-def _confirm_same(reservation: Reservation, wanted: Quantities) -> None:
+def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
     if {line.sku: line.quantity for line in reservation.lines} != wanted:
-        raise Conflict("This checkout has a reservation with other lines.")
+        raise ReservationConflictError(f"The reservation of {reservation.checkout_id} has other lines.")
     if reservation.status != HELD:
-        raise Conflict(f"This checkout's reservation is {reservation.status}.")
+        raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 
 
-def _required(session: Session, checkout_id: str) -> Reservation:
-    reservation = find(session, checkout_id)
-    assert reservation is not None  # noqa: S101 - inserted above, and reservations are never deleted
-    return reservation
-
-
-def _tell_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
+def _publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
     missing = [
         {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
         for line in reservation.lines
@@ -210,11 +227,10 @@ def _tell_oversold(session: Session, reservation: Reservation, causation: Event)
     ]
     if missing:
         increment_after_commit(session, RESERVATIONS.labels("oversold"))
-        data = {"checkout_id": reservation.checkout_id, "lines": missing}
         outbox.add(
             session,
             "inventory.reservation.oversold",
-            data,
+            {"checkout_id": reservation.checkout_id, "lines": missing},
             correlation_id=reservation.checkout_id,
             causation=causation,
         )

@@ -1,4 +1,4 @@
-"""Pieces that were sold and are back on the shelf."""
+"""Returns: sold pieces that are in stock again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,39 +15,39 @@ from inventory.models import COMMITTED, RETURN, Movement
 log = get_logger(__name__)
 
 
-def take_back(
-    session: Session, checkout_id: str, return_id: str, lines: Sequence[Mapping[str, Any]], *, at: datetime
+def record_return(
+    session: Session, checkout_id: str, return_id: str, lines: Sequence[Mapping[str, Any]], *, occurred_at: datetime
 ) -> None:
-    """Put one return's pieces back, once, and no more of a sku than was sold and has not come back before.
+    """Add one return's pieces to the stock, once. Of each sku, at most the sold and not yet returned pieces count.
 
-    Raises `NotYet` while the sale is not booked.
+    Raises `NotYet` until the sale is recorded.
     """
-    reservation = reservations.find(session, checkout_id)
+    reservation = reservations.lock_reservation(session, checkout_id)
     if reservation is None or reservation.status != COMMITTED:
-        raise NotYet(f"nothing of {checkout_id} is sold yet")
+        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
     if session.scalar(select(Movement.id).where(Movement.return_id == return_id).limit(1)):
         return
-    wanted = reservations.by_sku((line["sku"], line["quantity"]) for line in lines)
+    returned = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
     sold = {line.sku: line.quantity - line.missing for line in reservation.lines}
-    back = _back_before(session, checkout_id)
-    shelf = reservations.shelf(session, wanted)
-    for sku, quantity in wanted.items():
-        taken = min(quantity, sold.get(sku, 0) - back.get(sku, 0))
-        if taken < quantity:
+    before = _returned_before(session, checkout_id)
+    items = reservations.lock_stock(session, returned)
+    for sku, quantity in returned.items():
+        counted = min(quantity, sold.get(sku, 0) - before.get(sku, 0))
+        if counted < quantity:
             log.warning(
-                "fewer pieces came back than were returned: no more had been sold",
-                checkout_id=checkout_id, return_id=return_id, sku=sku, returned=quantity, taken=taken,
+                "return has more pieces than were sold: the others are not added to the stock",
+                checkout_id=checkout_id, return_id=return_id, sku=sku, returned=quantity, counted=counted,
             )  # fmt: skip
-        if taken:
-            capped = "" if taken == quantity else f" {taken} of {quantity}: no more had been sold"
-            ledger.move(
-                session, shelf[sku], RETURN, taken,
-                reason=f"returned ({return_id}){capped}", actor="orders", at=at,
+        if counted:
+            capped = "" if counted == quantity else f", {counted} of {quantity} pieces: only these were sold"
+            ledger.record_movement(
+                session, items[sku], RETURN, counted,
+                reason=f"returned ({return_id}){capped}", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id, return_id=return_id,
             )  # fmt: skip
 
 
-def _back_before(session: Session, checkout_id: str) -> dict[str, int]:
+def _returned_before(session: Session, checkout_id: str) -> dict[str, int]:
     returned = select(Movement.sku, func.sum(Movement.delta).label("pieces")).where(
         Movement.checkout_id == checkout_id, Movement.kind == RETURN
     )

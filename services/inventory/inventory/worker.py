@@ -1,26 +1,23 @@
-"""The worker process, wired."""
+"""The worker process: its parts and their connections."""
 
 from events.clock import utcnow
 from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
-from inventory import low_stock
+from inventory import reservations
 from inventory.config import Config
 from inventory.handlers import handlers
-from inventory.reservations import expire_due
+from inventory.low_stock import publish_low_stock
 
-EXPIRE_EVERY = 15  # seconds; abandoned stock is back on sale soon after it may be
-
-TELL_EVERY = 5  # seconds; a look that finds nothing costs next to nothing
+EXPIRY_INTERVAL_S = 15  # expired stock is available again soon after its time
+LOW_STOCK_INTERVAL_S = 5  # a check that finds nothing is one cheap query
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
-    """Everything that is not given is made from the configuration."""
+    """Return the worker. Without a database it connects to the configured one."""
     stock = database or Database(config.database_url)
-    expire = Job("expire-reservations", EXPIRE_EVERY, lambda: expire_due(stock, utcnow()))
-    jobs = [expire]
-    if config.low_stock_threshold:
-        tell = Job("tell-low-stock", TELL_EVERY, lambda: low_stock.tell(stock, config.low_stock_threshold))
-        jobs.append(tell)
+    jobs = [Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: reservations.expire_due(stock, utcnow()))]
+    if threshold := config.low_stock_threshold:
+        jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
     return Worker(config, stock, handlers, jobs=jobs)

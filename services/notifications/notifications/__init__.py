@@ -1,1 +1,1 @@
-"""Clozit Payments: customers and staff are told by e-mail, once per occasion."""
+"""The notifications service: e-mails to customers and staff, one for each occasion."""

@@ -1,4 +1,4 @@
-"""python -m notifications web | worker | migrate | inbox | preview"""
+"""The commands: python -m notifications web | worker | migrate | inbox | dead-letters | preview."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,9 @@ from notifications.config import load
 from notifications.kinds import KINDS
 from notifications.message import compose, message_id
 from notifications.models import CHAINS
-from notifications.rendering import Rendered, render
+from notifications.rendering import RenderedMail, render
 from notifications.samples import SHOP, cases, sample
-from notifications.sources import Source
+from notifications.template_loader import Templates
 from notifications.worker import create_worker
 
 SENDER = "Clozit <orders@shop.example>"
@@ -23,42 +23,44 @@ main = service_cli(
 )
 
 
-@main.command(help="Write a mail, made from sample data, to standard output or a file.")
+@main.command(help="Write a mail of this KIND, with sample data, to standard output or a file.")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option("--locale", default="en", show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True)
-@click.option("--case", default="", help="One of the kind's other cases; a wrong one names them all.")
+@click.option("--case", default="", help="Another case of the kind. An unknown case lists all of them.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 @click.option(
     "--templates",
+    "templates_dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="TEMPLATES_DIR",
-    help="The shop's own templates and texts; otherwise from the environment: TEMPLATES.",
+    help="The folder with the shop's own templates and texts. The default is the setting TEMPLATES_DIR.",
 )
-def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates: Path | None) -> None:
+def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates_dir: Path | None) -> None:
+    """Render a sample and write it."""
     if case not in cases(kind):
         raise click.BadParameter(f"{kind} has {', '.join(cases(kind)[1:]) or 'no other cases'}", param_hint="--case")
-    context = sample(kind, case)
+    event_data = sample(kind, case)
     try:
-        rendered = render(kind, locale, context, SHOP, Source.of(templates))
+        rendered = render(kind, locale, event_data, SHOP, Templates.load(templates_dir))
     except Exception as error:
-        if templates is None:
+        if templates_dir is None:
             raise
-        raise click.ClickException(f"{templates}: {type(error).__name__}: {error}") from error
-    written = rendered.html if form == "html" else _with_headers(kind, context, rendered)
+        raise click.ClickException(f"{templates_dir}: {type(error).__name__}: {error}") from error
+    written = rendered.html if form == "html" else _with_headers(kind, event_data, rendered)
     if out:
         out.write_text(written, "utf-8")
     else:
         click.echo(written, nl=False)
 
 
-def _with_headers(kind: str, context: dict[str, object], rendered: Rendered) -> str:
+def _with_headers(kind: str, event_data: dict[str, object], rendered: RenderedMail) -> str:
     message = compose(
         rendered,
         sender=SENDER,
-        recipient=STAFF if kind.startswith("staff_") else str(context["customer_email"]),
+        recipient=STAFF if kind.startswith("staff_") else str(event_data["customer_email"]),
         message_id=message_id(kind, None, "sample", SENDER),
-        at=datetime.now(UTC),
+        sent_at=datetime.now(UTC),
     )
     names = ("From", "To", "Subject", "Date", "Message-ID", "Content-Language", "Auto-Submitted")
     return "".join(f"{name}: {message[name]}\n" for name in names) + f"\n{rendered.text}"

@@ -1,4 +1,4 @@
-"""The operators' routes: what was sent to whom, when and why; and once more."""
+"""The operators' routes: list the mails with their recipient, time and status, and resend one."""
 
 from typing import Any
 
@@ -18,6 +18,7 @@ blueprint = Blueprint("notifications", __name__)
 
 
 def database() -> Database:
+    """Return the service's database."""
     found: Database = current_app.extensions["clozit"]
     return found
 
@@ -27,14 +28,13 @@ def database() -> Database:
 @blueprint.arguments(schemas.SearchArgs, location="query")
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
-    """Newest first."""
+    """List the mails that match all filters, newest first."""
     with database().read() as session:
-        return page(search(session, args, args["limit"] + 1), args["limit"], "id")
+        return page(_search(session, args, args["limit"] + 1), args["limit"], "id")
 
 
-def search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
-    """Ids sort by the time they were made."""
-    statement = select(Email).order_by(Email.id.desc()).limit(limit)
+def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
+    statement = select(Email).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
     for name in ("status", "kind", "checkout_id", "recipient", "digest_id"):
         if name in args:
             statement = statement.where(getattr(Email, name) == args[name])
@@ -47,6 +47,6 @@ def search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @operator_required
 @blueprint.response(201, schemas.Notification)
 def resend_notification(email_id: str) -> Email:
-    """The same mail again, as a notification of its own."""
+    """Send a mail again, as a new notification."""
     with database().begin() as session:
         return resend(session, email_id, g.actor)

@@ -1,4 +1,4 @@
-"""The web process, wired."""
+"""The web process: its parts and their connections."""
 
 from events.database.engine import Database
 from events.database.migrations import check
@@ -7,13 +7,14 @@ from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app as create_web_app
 from flask import Flask
 
+from notifications import problems
 from notifications.api import blueprint
 from notifications.config import Config, load
 from notifications.models import CHAINS
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
-    """Without a database given, it is the configuration's."""
+    """Return the application. Without a database it connects to the configured one."""
     database = database or Database(config.database_url)
     app = create_web_app(
         config,
@@ -23,8 +24,10 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         collectors=[InboxBacklog(database)],
     )
     app.extensions["clozit"] = database
+    problems.register(app)
     return app
 
 
 def create_wsgi() -> Flask:
+    """Return the application that granian's processes serve, configured from the environment."""
     return create_app(load())

@@ -1,4 +1,4 @@
-"""The staff's mails collected into one, where the shop wants that: STAFF_DIGEST."""
+"""Digests: mails to staff that are collected into one, if the shop wants that (STAFF_DIGEST)."""
 
 import re
 from collections.abc import Sequence
@@ -11,48 +11,48 @@ from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from notifications.kinds import STAFF_DIGEST, STAFF_KINDS
+from notifications.kinds import STAFF_KINDS, Kind
 from notifications.models import COLLECTED, PENDING, Email
 
-HOURS = (1, 2, 3, 4, 6, 8, 12, 24)  # they divide a day, so that the hours are the same every day
-MOST = 100  # mails in one digest: more than anybody reads; the next digest takes the rest
+INTERVALS_H = (1, 2, 3, 4, 6, 8, 12, 24)  # hours that divide a day, so that digests have the same times every day
+MAX_ITEMS = 100  # mails in one digest: more than a person reads at once; the next digest has the rest
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Digest:
-    """`every` so long, from `at` after midnight UTC on; `every` zero: no digest, each mail by itself."""
+class DigestSchedule:
+    """The times of digests: one each `interval`, counted from midnight UTC plus `offset`. False without an interval."""
 
-    every: timedelta = timedelta()
-    at: timedelta = timedelta()
+    interval: timedelta = timedelta()
+    offset: timedelta = timedelta()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From ``off``, ``07:30`` (daily, UTC) or ``4h``. Raises `ValueError`."""
+        """Return the schedule for ``off``, ``07:30`` (daily, UTC) or ``4h``. Raises `ValueError`."""
         if text == "off":
             return cls()
         if match := re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text):
-            return cls(every=DAY, at=timedelta(hours=int(match[1]), minutes=int(match[2])))
-        if (match := re.fullmatch(r"(\d+)h", text)) and int(match[1]) in HOURS:
-            return cls(every=timedelta(hours=int(match[1])))
-        raise ValueError(f"Give off, HH:MM (daily, UTC) or one of {', '.join(f'{hours}h' for hours in HOURS)}.")
+            return cls(interval=DAY, offset=timedelta(hours=int(match[1]), minutes=int(match[2])))
+        if (match := re.fullmatch(r"(\d+)h", text)) and int(match[1]) in INTERVALS_H:
+            return cls(interval=timedelta(hours=int(match[1])))
+        raise ValueError(f"Use off, HH:MM (daily, UTC) or one of {', '.join(f'{hours}h' for hours in INTERVALS_H)}.")
 
     def __bool__(self) -> bool:
-        return bool(self.every)
+        return bool(self.interval)
 
-    def next(self, now: datetime) -> datetime:
-        """When a mail that is written down now is due."""
+    def next_due(self, now: datetime) -> datetime:
+        """Return when a mail that is queued now is due: at the next digest, or at once without digests."""
         if not self:
             return now
-        first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + self.at
-        return first + ((now - first) // self.every + 1) * self.every
+        first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + self.offset
+        return first + ((now - first) // self.interval + 1) * self.interval
 
 
-NO_DIGEST = Digest()
+NO_DIGEST = DigestSchedule()
 
 
-def collect(session: Session, now: datetime) -> None:
-    """Put the staff mails that are due into digests, due at once. One that is alone goes out by itself."""
+def collect_due(session: Session, now: datetime) -> None:
+    """Collect the due mails to staff into digests, which are due at once. A single mail stays as it is."""
     due = (
         select(Email)
         .where(Email.next_attempt_at <= now, Email.kind.in_(STAFF_KINDS), Email.status == PENDING)
@@ -60,18 +60,18 @@ def collect(session: Session, now: datetime) -> None:
         .order_by(Email.id)
     )
     emails = session.scalars(skip_locked(session, due)).all()
-    for start in range(0, len(emails), MOST):
-        if len(batch := emails[start : start + MOST]) > 1:
-            _collect(session, batch, now)
+    for start in range(0, len(emails), MAX_ITEMS):
+        if len(batch := emails[start : start + MAX_ITEMS]) > 1:
+            _add_digest(session, batch, now)
 
 
-def _collect(session: Session, emails: Sequence[Email], now: datetime) -> None:
+def _add_digest(session: Session, emails: Sequence[Email], now: datetime) -> None:
     digest = Email(
         id=new_id("eml"),
-        kind=STAFF_DIGEST,
+        kind=Kind.STAFF_DIGEST,
         status=PENDING,
         attempts=0,
-        context={"items": [{"kind": email.kind, "context": email.context} for email in emails]},
+        event_data={"items": [{"kind": email.kind, "event_data": email.event_data} for email in emails]},
         next_attempt_at=now,
         created_at=now,
     )

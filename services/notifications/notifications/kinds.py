@@ -1,38 +1,64 @@
-"""The kinds of mail, and which of them a later word makes pointless."""
+"""The kinds of mail, and which of them become stale. handlers.py lists the event that sends each kind."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
+
+class Kind(StrEnum):
+    """The kinds of mail. Each has a section in translations/*.toml."""
+
+    ORDER_CONFIRMED = "order_confirmed"
+    PAYMENT_PENDING = "payment_pending"
+    PAYMENT_FAILED = "payment_failed"
+    ABANDONED_CART = "abandoned_cart"
+    ORDER_SHIPPED = "order_shipped"
+    REFUND_SUCCEEDED = "refund_succeeded"
+    STAFF_REVIEW_OPENED = "staff_review_opened"
+    STAFF_REVIEW_RESOLVED = "staff_review_resolved"
+    STAFF_REFUND_FAILED = "staff_refund_failed"
+    STAFF_DISPUTE_OPENED = "staff_dispute_opened"
+    STAFF_DISPUTE_UPDATED = "staff_dispute_updated"
+    STAFF_DISPUTE_CLOSED = "staff_dispute_closed"
+    STAFF_STOCK_LOW = "staff_stock_low"
+    STAFF_DIGEST = "staff_digest"  # several of the other mails to staff in one
+
+
+KINDS = tuple(kind.value for kind in Kind)
 CUSTOMER_KINDS = (
-    ORDER_CONFIRMED := "order_confirmed",
-    PAYMENT_PENDING := "payment_pending",
-    PAYMENT_FAILED := "payment_failed",
-    ABANDONED_CART := "abandoned_cart",
-    ORDER_SHIPPED := "order_shipped",
-    REFUND_SUCCEEDED := "refund_succeeded",
+    Kind.ORDER_CONFIRMED,
+    Kind.PAYMENT_PENDING,
+    Kind.PAYMENT_FAILED,
+    Kind.ABANDONED_CART,
+    Kind.ORDER_SHIPPED,
+    Kind.REFUND_SUCCEEDED,
 )
 STAFF_KINDS = (
-    STAFF_REVIEW := "staff_review",
-    STAFF_REVIEW_SETTLED := "staff_review_settled",
-    STAFF_REFUND_FAILED := "staff_refund_failed",
-    STAFF_DISPUTE_OPENED := "staff_dispute_opened",
-    STAFF_DISPUTE_UPDATED := "staff_dispute_updated",
-    STAFF_DISPUTE_CLOSED := "staff_dispute_closed",
-    STAFF_STOCK_LOW := "staff_stock_low",
+    Kind.STAFF_REVIEW_OPENED,
+    Kind.STAFF_REVIEW_RESOLVED,
+    Kind.STAFF_REFUND_FAILED,
+    Kind.STAFF_DISPUTE_OPENED,
+    Kind.STAFF_DISPUTE_UPDATED,
+    Kind.STAFF_DISPUTE_CLOSED,
+    Kind.STAFF_STOCK_LOW,
 )
-STAFF_DIGEST = "staff_digest"
-KINDS = (*CUSTOMER_KINDS, *STAFF_KINDS, STAFF_DIGEST)
 
-PAID, CANCELED = OUTCOMES = ("paid", "canceled")
 
-# What a customer must no longer be told once a purchase has come to this.
-BY_OUTCOME: Mapping[str | None, Sequence[str]] = {
-    PAID: (ABANDONED_CART, PAYMENT_PENDING, PAYMENT_FAILED),
-    CANCELED: (ABANDONED_CART,),
+class Outcome(StrEnum):
+    """The ends of a checkout that make mails stale."""
+
+    PAID = "paid"
+    CANCELED = "canceled"
+
+
+# The kinds that are stale once a checkout has this outcome.
+STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
+    Outcome.PAID: (Kind.ABANDONED_CART, Kind.PAYMENT_PENDING, Kind.PAYMENT_FAILED),
+    Outcome.CANCELED: (Kind.ABANDONED_CART,),
 }
 
-# What must no longer be told once there is a mail of this kind about the same refund, dispute or review.
-BY_LATER_WORD: Mapping[str, Sequence[str]] = {
-    STAFF_REFUND_FAILED: (REFUND_SUCCEEDED,),
-    STAFF_DISPUTE_CLOSED: (STAFF_DISPUTE_OPENED, STAFF_DISPUTE_UPDATED),
-    STAFF_REVIEW_SETTLED: (STAFF_REVIEW,),
+# The kinds that are stale once a mail of this kind exists about the same refund, dispute or review.
+STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
+    Kind.STAFF_REFUND_FAILED: (Kind.REFUND_SUCCEEDED,),
+    Kind.STAFF_DISPUTE_CLOSED: (Kind.STAFF_DISPUTE_OPENED, Kind.STAFF_DISPUTE_UPDATED),
+    Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED,),
 }

@@ -1,6 +1,6 @@
-"""Languages, money and dates as a reader writes them.
+"""Languages: texts, money and times as their readers write them.
 
-A language is one file, ``translations/<language>.toml``; where there is none, the reader gets English throughout.
+A language is one file, ``translations/<language>.toml``. For a language without a file, everything is in English.
 """
 
 import copy
@@ -15,25 +15,25 @@ from babel.dates import format_date, format_time
 from events import money
 
 from notifications.kinds import STAFF_KINDS
-from notifications.sources import FALLBACK, Texts, Translations, built_in_translations
+from notifications.template_loader import FALLBACK_LANGUAGE, Texts, Translations, built_in_translations
 
 
 @dataclass(frozen=True)
 class Language:
-    """Texts of one language; numbers and dates of one region that speaks it."""
+    """The texts of a language, and the number and date formats of one region."""
 
     locale: Locale
     texts: Texts
 
     @property
     def tag(self) -> str:
-        """As HTML's `lang` and Content-Language want it: ``de-CH``."""
+        """The language's tag as in HTML's `lang` and Content-Language: ``de-CH``."""
         return str(self.locale).replace("_", "-")
 
     def text(self, section: str, key: str, variants: Sequence[str] = (), **values: str) -> str:
-        """The text of a kind of mail, or else the one that all kinds share; the first variant that there is.
+        """Return a kind's text, or the text that all kinds share. The first existing variant of the key is used.
 
-        Raises `KeyError` where there is no such text, or it names what `values` lacks.
+        Raises `KeyError` if there is no such text, or if it has a placeholder without a value.
         """
         for name in (*(f"{key}_{variant}" for variant in variants), key):
             if (found := self.find(section, name, **values)) is not None:
@@ -41,6 +41,7 @@ class Language:
         raise KeyError(f"[{section}] {key}")
 
     def find(self, section: str, key: str, **values: str) -> str | None:
+        """Return a kind's text or the shared one; None if there is neither."""
         shared = ("staff", "common") if section in STAFF_KINDS else ("common",)
         for place in (section, *shared):
             if (found := self.texts[place].get(key)) is not None:
@@ -48,29 +49,30 @@ class Language:
         return None
 
     def money(self, minor: int, currency: str) -> str:
+        """Return an amount in minor units as money."""
         return format_money(minor, currency, self.locale)
 
-    def moment(self, at: datetime) -> str:
-        """A date and a time of day, in UTC and saying so."""
-        day = format_date(at.astimezone(UTC), "long", locale=self.locale)
-        time = format_time(at.astimezone(UTC), "short", locale=self.locale)
-        return _plain_spaces(self.text("common", "moment", day=day, time=time))
+    def moment(self, instant: datetime) -> str:
+        """Return the date and time in UTC, with "UTC" in it."""
+        day = format_date(instant.astimezone(UTC), "long", locale=self.locale)
+        time = format_time(instant.astimezone(UTC), "short", locale=self.locale)
+        return _with_plain_spaces(self.text("common", "moment", day=day, time=time))
 
 
-def language(tag: str | None, translations: Translations | None = None) -> Language:
-    """The language nearest to a tag such as ``de-CH`` or Stripe's ``auto``."""
+def choose_language(tag: str | None, translations: Translations | None = None) -> Language:
+    """Return the language nearest to a tag such as ``de-CH`` or Stripe's ``auto``."""
     try:
-        locale = Locale.parse((tag or FALLBACK).replace("-", "_"))
+        locale = Locale.parse((tag or FALLBACK_LANGUAGE).replace("-", "_"))
     except (UnknownLocaleError, ValueError, TypeError):
-        locale = Locale(FALLBACK)
+        locale = Locale(FALLBACK_LANGUAGE)
     texts = translations or built_in_translations()
     if locale.language not in texts:
-        locale = Locale(FALLBACK)
+        locale = Locale(FALLBACK_LANGUAGE)
     return Language(locale, texts[locale.language])
 
 
 def format_money(minor: int, currency: str, locale: Locale | str) -> str:
-    """Stripe's integer amount as money, with the fraction digits of Stripe's exponents: Babel's own differ."""
+    """Return Stripe's integer amount as money. The fraction digits are Stripe's; Babel's differ for some currencies."""
     value = money.to_decimal(minor, currency)
     whole = currency in money.TWO_DECIMAL_WHOLE and value == value.to_integral_value()
     digits = 0 if whole else money.exponent(currency)
@@ -78,10 +80,10 @@ def format_money(minor: int, currency: str, locale: Locale | str) -> str:
     pattern: Any = copy.copy(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
     written: str = pattern.apply(value, locale, currency=currency.upper(), currency_digits=False)
-    # CLDR wants a space between letters and digits, as in ISK 1,500; Babel glues them.
-    return _plain_spaces(re.sub(r"(?<=[A-Za-z])(\.?)(?=\d)", "\\1\N{NO-BREAK SPACE}", written))
+    # CLDR wants a space between letters and digits, as in ISK 1,500; Babel writes none.
+    return _with_plain_spaces(re.sub(r"(?<=[A-Za-z])(\.?)(?=\d)", "\\1\N{NO-BREAK SPACE}", written))
 
 
-def _plain_spaces(text: str) -> str:
-    """Many fonts lack the narrow no-break space and show a box in its place."""
+def _with_plain_spaces(text: str) -> str:
+    """Replace narrow no-break spaces: many fonts show a box for them."""
     return text.replace("\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")

@@ -1,4 +1,4 @@
-"""The mail as it travels: headers, a text part and an HTML part that say the same."""
+"""The e-mail message: headers, a text part, and an HTML part with the same content."""
 
 import hashlib
 import re
@@ -10,32 +10,32 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from functools import cache
 
-from notifications.rendering import Rendered
+from notifications.rendering import RenderedMail
 
-POLICY = SMTP.clone(cte_type="7bit")  # every relay carries it; the policy refuses line breaks in headers
+POLICY = SMTP.clone(cte_type="7bit")  # every mail server can forward it; the policy refuses line breaks in headers
 ID_LENGTH = 100  # characters left of the @ that stay readable; a longer id is shortened to a hash
 HASH_LENGTH = 32  # hexadecimal digits: 128 bits
 FORBIDDEN = re.compile(r'[\s,;:<>()"\[\]\\]')  # valid only within quotes or lists, which no customer's address needs
 NOT_AN_ADDRESS = "This is not one plain e-mail address."
 
 
-def compose(rendered: Rendered, *, sender: str, recipient: str, message_id: str, at: datetime) -> EmailMessage:
-    """Raises `ValueError` when the recipient is not exactly one plain address."""
+def compose(rendered: RenderedMail, *, sender: str, recipient: str, message_id: str, sent_at: datetime) -> EmailMessage:
+    """Return the message. Raises `ValueError` if the recipient is not exactly one plain address."""
     message = EmailMessage(POLICY)
     message["From"] = sender_address(sender)
     message["To"] = address(recipient)
     message["Subject"] = rendered.subject
-    message["Date"] = format_datetime(at)
+    message["Date"] = format_datetime(sent_at)
     message["Message-ID"] = message_id
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: vacation responders keep silent
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation responder answers
     message.set_content(rendered.text, cte="quoted-printable")
     message.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
-    message["Content-Language"] = rendered.language  # set before, it would have moved into the text part
+    message["Content-Language"] = rendered.language  # set earlier, it would move into the text part
     return message
 
 
 def address(text: str, name: str = "") -> Address:
-    """One mail address, its domain in ASCII. Raises `ValueError` for anything else, a list of two included."""
+    """Return one mail address, with its domain in ASCII. Raises `ValueError` for anything else, also for a list."""
     local, _, domain = text.rpartition("@")
     if not (local and domain and text.isprintable()) or FORBIDDEN.search(text):
         raise ValueError(NOT_AN_ADDRESS)
@@ -47,13 +47,13 @@ def address(text: str, name: str = "") -> Address:
 
 @cache
 def sender_address(text: str) -> Address:
-    """An address, or "Name <address>". Raises `ValueError`."""
+    """Return the address of "address" or "Name <address>". Raises `ValueError`."""
     name, plain = parseaddr(text)
     return address(plain, name)
 
 
 def message_id(kind: str, checkout_id: str | None, subject_key: str, sender: str) -> str:
-    """The same for the same occasion for ever, so that whoever gets a mail twice can tell: ``<…@our domain>``."""
+    """Return the Message-ID of an occasion: always the same one, so that a copy of the mail can be recognized."""
     readable = ".".join((kind, checkout_id, subject_key) if checkout_id else (kind, subject_key))
     if len(readable) > ID_LENGTH or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
         readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_LENGTH]}"

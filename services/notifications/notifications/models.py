@@ -1,79 +1,85 @@
-"""The mails, and of each purchase the one fact that makes some of them pointless.
+"""The tables: the e-mails, and one row for each checkout.
 
-pending ─▶ sending ─▶ sent
-   │  ◀──────┤                the server was away or said "later": put off
-   │         └─────▶ failed   the server will never take it, or it cannot be written
-   ├─▶ suppressed             overtaken: something made it pointless before it was sent; `error` says what
-   └─▶ collected              a staff mail that went out within a digest: `digest_id`
+pending ──▶ sending ──▶ sent
+   │  ◀────────┤                 the server is away or deferred the mail: the next attempt is scheduled
+   │           └──────▶ failed   the server refused the mail, or the mail cannot be written
+   ├──▶ suppressed               stale before it was sent; `error` says why (suppression.py)
+   └──▶ collected                sent within a digest: `digest_id` (digest.py)
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from events.database import transaction
 from events.database.migrations import Chain
 from events.database.transaction import skip_locked
-from events.database.types import Json, UtcDateTime, metadata
+from events.database.types import Json, UtcDateTime, metadata, one_of
 from events.messaging.chains import INBOX
 from events.observability import tracing
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, select, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from notifications.kinds import PAID
+from notifications.kinds import Outcome
 
-PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED = STATUSES = (
-    "pending",
-    "sending",
-    "sent",
-    "failed",
-    "suppressed",
-    "collected",
-)
 
-# A mail server is away for seconds (restart) or hours (outage); hourly costs it nothing.
-BACKOFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
-LAST_ATTEMPT = len(BACKOFF) + 72  # hourly for three more days, then a person has to look
-CHANNEL = "emails"  # says that a mail is due
-LEASE = timedelta(minutes=2)  # a stint and its last mail are over before; after it, the sender is taken for dead
+class Status(StrEnum):
+    """The statuses of an e-mail."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    COLLECTED = "collected"
+
+
+PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED = (status.value for status in Status)
+
+# A mail server is away for seconds (restart) or hours (outage); an attempt each hour costs it nothing.
+RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
+MAX_ATTEMPTS = len(RETRY_DELAYS) + 72  # each hour for three more days; then a person has to look
+CHANNEL = "emails"  # notified when a mail is due
+CLAIM_LEASE = timedelta(minutes=2)  # longer than a run with its last mail; after it, its sender is taken for dead
 
 
 class Base(DeclarativeBase):
     metadata = metadata()
 
 
-class Purchase(Base):
-    """One checkout, as far as mails care. Its row is the lock that puts the handlers of one checkout in line."""
+class Checkout(Base):
+    """One checkout: the outcome that can make its mails stale. Its row is the lock of all handlers of the checkout."""
 
-    __tablename__ = "purchases"
-    __table_args__ = (CheckConstraint("outcome IN ('paid','canceled')", name="outcome"),)
+    __tablename__ = "checkouts"
+    __table_args__ = (one_of("outcome", Outcome),)
 
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
-    def settle(self, outcome: str) -> bool:
-        """Paid beats canceled: the customer's payment may win over their giving up, never the other way round."""
-        if self.outcome in (PAID, outcome):
+    def record_outcome(self, outcome: str) -> bool:
+        """Set the outcome and return True if it changed. Paid replaces canceled, and never the other way round."""
+        if self.outcome in (Outcome.PAID, outcome):
             return False
         self.outcome = outcome
         return True
 
 
 class Email(Base):
-    """One mail for one occasion: `subject_key` says what it is about, an order, a Stripe session, a refund.
+    """One mail for one occasion. `subject_key` is what it is about: an order, a Stripe session, a refund.
 
-    `checkout_id` is null where there is no purchase: stock and digests. `recipient` null is the staff's address, as
-    configured when it is sent; so is their language. `next_attempt_at` is when it is due; for a mail in `sending`,
-    when its sender's lease ends. `context` is the event's data, of a digest its mails' kinds and contexts.
+    `checkout_id` is null for mails about no checkout: low stock and digests. A null `recipient` is the staff, whose
+    address and language are configured. `next_attempt_at` is when the mail is due; while it is `sending`, when its
+    sender's lease ends. `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
     """
 
     __tablename__ = "emails"
     __table_args__ = (
-        CheckConstraint("status IN ('pending','sending','sent','failed','suppressed','collected')", name="status"),
+        one_of("status", Status),
         UniqueConstraint("checkout_id", "kind", "subject_key"),
-        Index(  # the constraint above takes nulls for different
+        Index(  # the constraint above treats nulls as different
             "uq_emails_kind_subject_key",
             "kind",
             "subject_key",
@@ -89,11 +95,11 @@ class Email(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
-    checkout_id: Mapped[str | None] = mapped_column(String(255), ForeignKey("purchases.checkout_id"))
+    checkout_id: Mapped[str | None] = mapped_column(String(255), ForeignKey("checkouts.checkout_id"))
     subject_key: Mapped[str] = mapped_column(Text())
     recipient: Mapped[str | None] = mapped_column(Text())
     locale: Mapped[str | None] = mapped_column(Text())
-    context: Mapped[dict[str, Any]] = mapped_column(Json())
+    event_data: Mapped[dict[str, Any]] = mapped_column(Json())
     status: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -106,49 +112,51 @@ class Email(Base):
     requested_by: Mapped[str | None] = mapped_column(String(128))
     digest_id: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
 
-    def lease(self, now: datetime) -> None:
-        """A sender takes it in hand; if it dies, the mail is due again when the lease ends."""
-        self.status, self.next_attempt_at = SENDING, now + LEASE
+    def begin_attempt(self, now: datetime) -> None:
+        """Count an attempt and set `sending`. If the sender dies, the mail is due again at the end of the lease."""
+        self.status, self.next_attempt_at = SENDING, now + CLAIM_LEASE
         self.attempts += 1
 
-    def put_off(self, now: datetime, reason: str) -> None:
+    def schedule_retry(self, now: datetime, reason: str) -> None:
+        """Schedule the next attempt after a counted one, and record why this one did not succeed."""
         self.status, self.error = PENDING, reason
-        self.next_attempt_at = now + BACKOFF[min(self.attempts, len(BACKOFF)) - 1]
+        self.next_attempt_at = now + RETRY_DELAYS[min(self.attempts, len(RETRY_DELAYS)) - 1]
 
-    def release(self, now: datetime) -> None:
-        """Given back untried."""
+    def release_claim(self, now: datetime) -> None:
+        """Make a claimed mail due again and take back its counted attempt: it was not tried."""
         self.status, self.next_attempt_at = PENDING, now
         self.attempts -= 1
 
     def finish(self, status: str, *, sent_at: datetime | None = None, error: str | None = None) -> None:
+        """Set a final status: no more attempts."""
         self.status, self.sent_at, self.error, self.next_attempt_at = status, sent_at, error, None
 
 
-def purchase(session: Session, checkout_id: str) -> Purchase:
-    """The checkout's row, locked until the transaction ends."""
-    return purchases(session, [checkout_id])[checkout_id]
+def lock_or_insert_checkout(session: Session, checkout_id: str) -> Checkout:
+    """Return the checkout's row, locked until the transaction ends. Insert it if it is new."""
+    return lock_or_insert_checkouts(session, [checkout_id])[checkout_id]
 
 
-def purchases(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Purchase]:
-    """The same of several, made where they are new."""
-    known = transaction.lock_rows(session, Purchase, checkout_ids)
+def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Checkout]:
+    """Return the checkouts' rows by id, locked in the order of their ids. Insert the new ones."""
+    known = transaction.lock_rows(session, Checkout, checkout_ids)
     if new := sorted(set(checkout_ids) - known.keys()):
         rows = [{"checkout_id": checkout_id} for checkout_id in new]
-        session.execute(transaction.insert(session, Purchase.__table__).on_conflict_do_nothing(), rows)
-    return transaction.lock_rows(session, Purchase, checkout_ids)
+        session.execute(transaction.insert(session, Checkout.__table__).on_conflict_do_nothing(), rows)
+    return transaction.lock_rows(session, Checkout, checkout_ids)
 
 
 def subject_of(subject_key: str) -> str:
-    """The refund, dispute or review itself: without a dispute's state (#…) and a resend's own id (/…)."""
+    """Return the id of the refund, dispute or review, without a dispute's state (#…) and a resend's own id (/…)."""
     return subject_key.partition("/")[0].partition("#")[0]
 
 
 def claim_due(session: Session, now: datetime, limit: int) -> Sequence[Email]:
-    """Due mails that no other sender has in hand, leased."""
+    """Claim the mails that have been due longest, and leave out those that another sender has claimed."""
     due = select(Email).where(Email.next_attempt_at <= now).order_by(Email.next_attempt_at).limit(limit)
     emails = session.scalars(skip_locked(session, due)).all()
     for email in emails:
-        email.lease(now)
+        email.begin_attempt(now)
     return emails
 
 

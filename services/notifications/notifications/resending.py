@@ -1,54 +1,74 @@
-"""A mail once more, because an operator asks for it: a new row, the old one stays as it is."""
+"""Resends: an operator has a mail sent once more. The resend is a new row, and the original stays unchanged."""
 
 from events.clock import utcnow
 from events.database.notify import notify_after_commit
 from events.messaging.event import new_id
-from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from notifications.kinds import CUSTOMER_KINDS
-from notifications.models import CHANNEL, PENDING, SENDING, Email, purchase
+from notifications.models import CHANNEL, PENDING, SENDING, Email, lock_or_insert_checkout
 
-UNDER_WAY = (PENDING, SENDING)
+UNSENT = (PENDING, SENDING)
+
+
+class NotificationNotFoundError(Exception):
+    """No mail has this id."""
+
+    def __init__(self, email_id: str) -> None:
+        self.email_id = email_id
+        super().__init__(f"no mail has the id {email_id}")
+
+
+class NotificationUnsentError(Exception):
+    """The mail, or a resend of it, is not sent yet: `email_id`."""
+
+    def __init__(self, email_id: str) -> None:
+        self.email_id = email_id
+        super().__init__(f"{email_id} is not sent yet")
+
+
+class CustomerErasedError(Exception):
+    """The recipient's address is erased."""
 
 
 def resend(session: Session, email_id: str, actor: str) -> Email:
-    """The new mail, due at once. Raises `Problem` where there is none, or it is still going out by itself."""
+    """Add a copy of a mail, due at once, and return it.
+
+    Raises `NotificationNotFoundError`, `NotificationUnsentError` or `CustomerErasedError`.
+    """
     original = session.get(Email, email_id)
     if original is None:
-        raise Problem(404, "notification-not-found", f"There is no notification {email_id}.")
-    if original.checkout_id:  # first, as the sender does: else the two could wait for each other
-        about = purchase(session, original.checkout_id)
-        if about.erased_at and original.kind in CUSTOMER_KINDS:
-            raise Problem(409, "customer-erased", "The customer is forgotten: there is nobody to send this to.")
-    session.refresh(original, with_for_update=True)  # two operators, or two clicks, one after the other
-    if found := _under_way(session, original):
-        raise Problem(
-            409, "notification-under-way", f"{found} is still on its way; wait until it is sent.", notification_id=found
-        )
-    again = _copy(original, actor)
-    session.add(again)
+        raise NotificationNotFoundError(email_id)
+    if original.checkout_id:  # lock order: the checkout first, as the sender does
+        checkout = lock_or_insert_checkout(session, original.checkout_id)
+        if checkout.erased_at and original.kind in CUSTOMER_KINDS:
+            raise CustomerErasedError
+    session.refresh(original, with_for_update=True)  # one after the other, if two operators click at once
+    if unsent := _unsent(session, original):
+        raise NotificationUnsentError(unsent)
+    copy = _copy(original, actor)
+    session.add(copy)
     session.flush()
     notify_after_commit(session, CHANNEL)  # the sender is another process
-    return again
+    return copy
 
 
-def _under_way(session: Session, original: Email) -> str | None:
+def _unsent(session: Session, original: Email) -> str | None:
     same = (Email.id == original.id) | (Email.resend_of == original.id)
-    return session.scalar(select(Email.id).where(same, Email.status.in_(UNDER_WAY)).limit(1))
+    return session.scalar(select(Email.id).where(same, Email.status.in_(UNSENT)).limit(1))
 
 
 def _copy(original: Email, actor: str) -> Email:
-    fresh, now = new_id("eml"), utcnow()
+    new, now = new_id("eml"), utcnow()
     return Email(
-        id=fresh,
+        id=new,
         kind=original.kind,
         checkout_id=original.checkout_id,
-        subject_key=f"{original.subject_key.partition('/')[0]}/{fresh}",
+        subject_key=f"{original.subject_key.partition('/')[0]}/{new}",
         recipient=original.recipient,
         locale=original.locale,
-        context=original.context,
+        event_data=original.event_data,
         status=PENDING,
         attempts=0,
         next_attempt_at=now,

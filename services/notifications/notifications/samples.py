@@ -1,25 +1,12 @@
-"""Made-up events, one or more for each kind of mail: for looking at the mails, and for their tests."""
+"""Samples: invented events for each kind of mail, for previews, checks of templates, and tests."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notifications.kinds import (
-    ABANDONED_CART,
-    KINDS,
-    ORDER_CONFIRMED,
-    ORDER_SHIPPED,
-    REFUND_SUCCEEDED,
-    STAFF_DIGEST,
-    STAFF_DISPUTE_CLOSED,
-    STAFF_DISPUTE_OPENED,
-    STAFF_DISPUTE_UPDATED,
-    STAFF_REFUND_FAILED,
-    STAFF_REVIEW,
-    STAFF_REVIEW_SETTLED,
-    STAFF_STOCK_LOW,
-)
-from notifications.rendering import Shop, render
-from notifications.sources import Source
+from notifications.kinds import KINDS, Kind
+from notifications.rendering import render
+from notifications.template_context import Shop
+from notifications.template_loader import Templates
 
 SHOP = Shop("Clozit", "https://shop.example", "https://staff.shop.example/orders/{order_id}")
 
@@ -71,11 +58,11 @@ REVIEW: Mapping[str, Any] = {
     "reason": "amount-mismatch",
     "detail": "Paid 100.52 eur; the checkout says 120.52 eur.",
 }
-SETTLED: Mapping[str, Any] = {"reason": "oversold", "decision": "refund", "resolved_by": "policy"}
+RESOLVED: Mapping[str, Any] = {"reason": "oversold", "decision": "refund", "resolved_by": "policy"}
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
-    ABANDONED_CART: {"recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD"},
-    ORDER_SHIPPED: {
+    Kind.ABANDONED_CART: {"recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD"},
+    Kind.ORDER_SHIPPED: {
         "shipment_id": "shp_0199f3a2c4d57e8a9b0c1d2e3f405163",
         "carrier": "DHL",
         "tracking": "00340434161094042557",
@@ -84,57 +71,57 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
         "is_complete": False,
         "remaining": REST,
     },
-    REFUND_SUCCEEDED: REFUND,
-    STAFF_REVIEW: REVIEW,
-    STAFF_REVIEW_SETTLED: SETTLED,
-    STAFF_REFUND_FAILED: {
+    Kind.REFUND_SUCCEEDED: REFUND,
+    Kind.STAFF_REVIEW_OPENED: REVIEW,
+    Kind.STAFF_REVIEW_RESOLVED: RESOLVED,
+    Kind.STAFF_REFUND_FAILED: {
         **REFUND,
         "refund_status": "failed",
         "amount_refunded": 2499,
         "failure_reason": "expired_or_canceled_card",
     },
-    STAFF_DISPUTE_OPENED: DISPUTE,
-    STAFF_DISPUTE_UPDATED: {**DISPUTE, "dispute_status": "under_review"},
-    STAFF_DISPUTE_CLOSED: {**DISPUTE, "dispute_status": "won", "funds_withdrawn": False},
-    STAFF_DIGEST: {
+    Kind.STAFF_DISPUTE_OPENED: DISPUTE,
+    Kind.STAFF_DISPUTE_UPDATED: {**DISPUTE, "dispute_status": "under_review"},
+    Kind.STAFF_DISPUTE_CLOSED: {**DISPUTE, "dispute_status": "won", "funds_withdrawn": False},
+    Kind.STAFF_DIGEST: {
         "items": [
-            {"kind": STAFF_STOCK_LOW, "context": STOCK},
-            {"kind": STAFF_REVIEW, "context": {**ORDER, **REVIEW}},
-            {"kind": STAFF_DISPUTE_OPENED, "context": {**ORDER, **DISPUTE}},
+            {"kind": Kind.STAFF_STOCK_LOW, "event_data": STOCK},
+            {"kind": Kind.STAFF_REVIEW_OPENED, "event_data": {**ORDER, **REVIEW}},
+            {"kind": Kind.STAFF_DISPUTE_OPENED, "event_data": {**ORDER, **DISPUTE}},
         ]
     },
 }
 
-# What a kind's texts depend on; the sample itself is the case "".
+# More cases of a kind, where its texts depend on the event. The sample itself is the case "".
 CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    ORDER_CONFIRMED: {
+    Kind.ORDER_CONFIRMED: {
         "free": {"amount_subtotal": 0, "amount_discount": 0, "amount_shipping": 0, "amount_total": 0},
         "taxed": {"amount_total": 12052 + 2290},
     },
-    ABANDONED_CART: {"no-link": {"recovery_url": None}},
-    ORDER_SHIPPED: {
+    Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
+    Kind.ORDER_SHIPPED: {
         "whole": {"shipped": ALL, "is_complete": True, "remaining": []},
         "last": {"shipped": REST, "is_complete": True, "remaining": []},
-        "untold": {"remaining": None, "carrier": None, "tracking": None, "tracking_url": None},
+        "no-carrier": {"remaining": None, "carrier": None, "tracking": None, "tracking_url": None},
     },
-    REFUND_SUCCEEDED: {
+    Kind.REFUND_SUCCEEDED: {
         "first": {"amount_refunded": 2499},
         "whole": {"refund_amount": 12052, "amount_refunded": 12052},
         "duplicate": {"refund_amount": 12052, "amount_refunded": 12052, "amount_paid": 24104},
     },
-    STAFF_REVIEW_SETTLED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
-    STAFF_DISPUTE_OPENED: {
+    Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
+    Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
         "no-deadline": {"evidence_due_by": None},
         "waiting": {"dispute_status": "under_review"},
         "inquiry-waiting": {"dispute_status": "warning_under_review", "funds_withdrawn": False},
         "inquiry-no-deadline": {"dispute_status": "warning_needs_response", "evidence_due_by": None},
     },
-    STAFF_DISPUTE_UPDATED: {
+    Kind.STAFF_DISPUTE_UPDATED: {
         "respond": {"dispute_status": "needs_response"},
         "no-deadline": {"dispute_status": "needs_response", "evidence_due_by": None},
     },
-    STAFF_DISPUTE_CLOSED: {
+    Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
         "warning_closed": {"dispute_status": "warning_closed"},
         "unknown": {"dispute_status": "prevented"},
@@ -143,36 +130,37 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def sample(kind: str, case: str = "", **changes: Any) -> dict[str, Any]:
-    """The context of a mail of this kind. Raises `ValueError` for a kind or a case that does not exist."""
+    """Return the event data of a mail. Raises `ValueError` for an unknown kind or case."""
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
-    base = STOCK if kind == STAFF_STOCK_LOW else {} if kind == STAFF_DIGEST else ORDER
+    base = STOCK if kind == Kind.STAFF_STOCK_LOW else {} if kind == Kind.STAFF_DIGEST else ORDER
     if case not in cases(kind):
         raise ValueError(f"{kind} has the cases {', '.join(filter(None, cases(kind))) or 'none'}, not {case!r}")
     return {**base, **EXTRAS.get(kind, {}), **CASES.get(kind, {}).get(case, {}), **changes}
 
 
 def cases(kind: str) -> list[str]:
+    """Return the names of a kind's cases; the sample itself is ""."""
     return ["", *CASES.get(kind, {})]
 
 
-def every() -> Iterator[tuple[str, str]]:
-    """Each kind with each of its cases."""
+def all_cases() -> Iterator[tuple[str, str]]:
+    """Yield each kind with each of its cases."""
     return ((kind, case) for kind in KINDS for case in cases(kind))
 
 
-def check(source: Source) -> None:
-    """Write every mail in every language. Raises `ValueError` that names the first one that cannot be written."""
-    for language in sorted(source.translations):
-        for kind, case in every():
+def check_templates(templates: Templates) -> None:
+    """Render each mail in each language. Raises `ValueError` with the first one that fails."""
+    for language in sorted(templates.translations):
+        for kind, case in all_cases():
             try:
-                render(kind, language, sample(kind, case), SHOP, source)
+                render(kind, language, sample(kind, case), SHOP, templates)
             except Exception as error:  # a template may raise anything
-                where = f"{source.overrides}: {kind} in {language}{f' ({case})' if case else ''}"
-                raise ValueError(f"{where} cannot be written: {_said(error)}") from error
+                where = f"{templates.overrides}: {kind} in {language}{f' ({case})' if case else ''}"
+                raise ValueError(f"{where} cannot be written: {_describe(error)}") from error
 
 
-def _said(error: Exception) -> str:
-    """With the template and its line, where the fault is in its form."""
+def _describe(error: Exception) -> str:
+    """Return the error's text, with the template and line of a syntax error."""
     place = ":".join(str(found) for name in ("name", "lineno") if (found := getattr(error, name, None)))
     return f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"

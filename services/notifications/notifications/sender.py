@@ -1,11 +1,17 @@
-"""Sends what is due, after the commit that wrote it down.
+"""The sender: sends the due mails, after the commit that queued them.
 
-At least once, and recognisably so: a mail is marked `sending` under a lease and committed before the server sees it,
-and `sent` right after the server took it. A crash between the two leaves an expired lease, and the mail goes out again
-under the same Message-ID, by which servers and readers drop the copy. No order of steps can rule the copy out: SMTP
-takes part in no transaction, and a mail twice is better than none.
+    claimed (sending) ─▶ written ─▶ accepted by the server ─▶ sent
+                         │           ├─ refused             ─▶ failed
+                         │           ├─ deferred            ─▶ pending, with a later attempt
+                         │           └─ connection lost     ─▶ pending; the rest of the batch is released
+                         └─ cannot be written               ─▶ failed
 
-A server that is away puts mails off and loses none. What is wrong with one mail is recorded on that mail alone.
+Each mail is sent at least once. It is committed as `sending` before the server gets it, and marked `sent` right after
+the server has accepted it. After a crash in between, the claim's lease ends and the mail is sent again. The copy has
+the same Message-ID, so that servers and mail programs can drop it. SMTP is in no transaction, so a copy cannot be
+excluded, and a copy is better than no mail.
+
+While the server is away, all mails wait and none fails. A problem of one mail is recorded on that mail only.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,32 +28,39 @@ from prometheus_client import Counter
 from sqlalchemy import bindparam, select, update
 
 from notifications.config import Config
-from notifications.digest import collect
-from notifications.kinds import KINDS, REFUND_SUCCEEDED
+from notifications.digest import collect_due
+from notifications.kinds import KINDS, Kind
 from notifications.message import address, compose, message_id, sender_address
 from notifications.models import (
     FAILED,
-    LAST_ATTEMPT,
+    MAX_ATTEMPTS,
     PENDING,
     SENDING,
     SENT,
     Email,
     claim_due,
-    purchase,
+    lock_or_insert_checkout,
 )
-from notifications.overtaken import newest_refund, suppress_overtaken
-from notifications.rendering import render_anyhow
-from notifications.smtp import Connection, Deferred, Interrupted, Refused, Server, Unreachable
-from notifications.sources import Source
+from notifications.rendering import render_with_fallback
+from notifications.smtp import (
+    Connection,
+    ConnectionLostError,
+    MailDeferredError,
+    MailRefusedError,
+    MailServer,
+    ServerAwayError,
+)
+from notifications.suppression import newest_refund_amounts, suppress_stale
+from notifications.template_loader import Templates
 
-BATCH = 20  # mails over one connection; what a crash may leave to wait for their leases' end
-STINT = timedelta(seconds=5)  # then the worker may stop us: it has 10 s for everything
-AWAY = "mail server away: "
+CLAIM_BATCH_SIZE = 20  # mails for one connection; after a crash, so many wait for the end of their lease
+RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
+AWAY = "mail server away: "  # prefix of the error of mails that wait for the server
 
-EMAILS = Counter("clozit_emails_total", "E-mails by what became of an attempt", ["kind", "outcome"])
+EMAILS = Counter("clozit_emails_total", "Attempts to send e-mails by outcome", ["kind", "outcome"])
 from_zero(EMAILS, KINDS, ["sent", "deferred", "failed"])
 
-MARK_SENT = (  # built once: it is run for each mail
+MARK_SENT = (  # built once, because it runs for each mail
     update(Email)
     .where(Email.id == bindparam("email"))
     .values(status=SENT, sent_at=bindparam("at"), next_attempt_at=None, error=None)
@@ -57,95 +70,99 @@ log = get_logger(__name__)
 
 
 class Sender:
-    """Several may run at once: each claims mails that no other has in hand."""
+    """Sends due mails. Several senders may run at once: each mail is claimed by one of them."""
 
     def __init__(self, config: Config, database: Database, *, clock: Callable[[], datetime] = utcnow) -> None:
         self._config = config
         self._database = database
-        self._server = Server.parse(config.smtp_url)
-        self._source = Source.of(config.templates)
+        self._server = MailServer.parse(config.smtp_url)
+        self._templates = Templates.load(config.templates_dir)
         self._clock = clock
         self._was_away = False
 
     def run(self) -> int:
-        """Send what is due, for a stint at most; how many mails the server took."""
-        until, taken = self._clock() + STINT, 0
-        while self._clock() <= until and self._anything_due():
+        """Send due mails for `RUN_TIME` at most, and return how many the server accepted."""
+        until, accepted = self._clock() + RUN_TIME, 0
+        while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
-                break  # another sender was quicker
+                break  # another sender has claimed them
             try:
-                taken += self._send_all(emails, until)
-            except Unreachable as error:
-                self._put_off_all(emails, error)
+                accepted += self._send_all(emails, until)
+            except ServerAwayError as error:
+                self._schedule_retries(emails, error)
                 break
-        return taken
+        return accepted
 
-    def _anything_due(self) -> bool:
+    def _has_due(self) -> bool:
         with self._database.read() as session:
             return session.scalar(select(Email.id).where(Email.next_attempt_at <= self._clock()).limit(1)) is not None
 
     def _claim(self) -> Sequence[Email]:
+        """Claim a batch of due mails, after collecting digests, and complete what is known only at their sending."""
         with self._database.begin() as session:
             if self._config.staff_digest:
-                collect(session, self._clock())
-            emails = claim_due(session, self._clock(), BATCH)
+                collect_due(session, self._clock())
+            emails = claim_due(session, self._clock(), CLAIM_BATCH_SIZE)
             for email in emails:
                 email.message_id = email.message_id or self._message_id(email)
-                if email.kind == REFUND_SUCCEEDED:
-                    email.context = {**email.context, **newest_refund(session, email)}
+                if email.kind == Kind.REFUND_SUCCEEDED:
+                    email.event_data = {**email.event_data, **newest_refund_amounts(session, email)}
         return emails
 
     def _message_id(self, email: Email) -> str:
         return message_id(email.kind, email.checkout_id, email.subject_key, self._config.mail_from)
 
     def _send_all(self, emails: Sequence[Email], until: datetime) -> int:
-        """Raises `Unreachable` before the first mail. What is left when the conversation breaks is given back."""
-        waiting, taken = list(emails), 0
+        """Send a batch over one connection; release what remains when it breaks or the time is over.
+
+        Raises `ServerAwayError` before the first mail.
+        """
+        remaining, accepted = list(emails), 0
         with self._server.connect() as connection, self._database.autocommit() as execute:
-            self._welcome_back()
-            while waiting and self._clock() <= until:
+            self._retry_waiting_now()
+            while remaining and self._clock() <= until:
                 try:
-                    taken += self._send(waiting.pop(0), connection, execute)
-                except Interrupted:
+                    accepted += self._send(remaining.pop(0), connection, execute)
+                except ConnectionLostError:
                     break
-        for email in waiting:
-            self._settle(email, lambda held: held.release(self._clock()))
-        return taken
+        for email in remaining:
+            self._update_claimed(email, lambda claimed: claimed.release_claim(self._clock()))
+        return accepted
 
     def _send(self, email: Email, connection: Connection, execute: Execute) -> bool:
-        """Whether the server took it. Raises `Interrupted` once the mail is put off."""
+        """Send one mail, store the outcome and return True if the server accepted it. Raises `ConnectionLostError`."""
         try:
-            self._hand_over(email, connection)
-        except Refused as error:
-            self._fail(email, str(error))
-        except Deferred as error:
-            self._put_off(email, str(error))
-        except Interrupted as error:
-            self._put_off(email, str(error))
+            self._deliver(email, connection)
+        except MailRefusedError as error:
+            self._mark_failed(email, str(error))
+        except MailDeferredError as error:
+            self._schedule_retry(email, str(error))
+        except ConnectionLostError as error:
+            self._schedule_retry(email, str(error))
             raise
         else:
             self._mark_sent(email, execute)
             return True
         return False
 
-    def _hand_over(self, email: Email, connection: Connection) -> None:
+    def _deliver(self, email: Email, connection: Connection) -> None:
         try:
             recipient = address(email.recipient or self._config.staff_email).addr_spec
-            message = self._write(email, recipient)
-        except Exception as error:  # whatever ails this mail must not hold up its neighbours
+            message = self._compose(email, recipient)
+        except Exception as error:  # a defect of this mail must not delay the others
             log.exception("mail cannot be written", email_id=email.id, kind=email.kind)
-            raise Refused(f"cannot be written: {type(error).__name__}: {error}") from error
-        about = {"clozit.email_id": email.id, "clozit.checkout_id": email.checkout_id}
-        with tracing.span(f"send {email.kind}", SpanKind.PRODUCER, about, parent=email.traceparent):
+            raise MailRefusedError(f"cannot be written: {type(error).__name__}: {error}") from error
+        attributes = {"clozit.email_id": email.id, "clozit.checkout_id": email.checkout_id}
+        with tracing.span(f"send {email.kind}", SpanKind.PRODUCER, attributes, parent=email.traceparent):
             connection.send(message, sender=sender_address(self._config.mail_from).addr_spec, recipient=recipient)
 
-    def _write(self, email: Email, recipient: str) -> EmailMessage:
+    def _compose(self, email: Email, recipient: str) -> EmailMessage:
         return compose(
-            render_anyhow(email.kind, self._locale(email), email.context, self._config.shop, self._source),
+            render_with_fallback(email.kind, self._locale(email), email.event_data, self._config.shop, self._templates),
             sender=self._config.mail_from,
             recipient=recipient,
             message_id=email.message_id or self._message_id(email),
-            at=self._clock(),
+            sent_at=self._clock(),
         )
 
     def _locale(self, email: Email) -> str | None:
@@ -155,37 +172,37 @@ class Sender:
         execute(MARK_SENT, {"email": email.id, "at": self._clock()})
         self._count(email, "sent")
 
-    def _fail(self, email: Email, reason: str) -> None:
-        self._settle(email, lambda held: held.finish(FAILED, error=reason))
+    def _mark_failed(self, email: Email, reason: str) -> None:
+        self._update_claimed(email, lambda claimed: claimed.finish(FAILED, error=reason))
         self._count(email, "failed")
 
-    def _put_off(self, email: Email, reason: str) -> None:
-        if email.attempts >= LAST_ATTEMPT:
-            self._fail(email, reason)
+    def _schedule_retry(self, email: Email, reason: str) -> None:
+        if email.attempts >= MAX_ATTEMPTS:
+            self._mark_failed(email, reason)
             return
-        self._settle(email, lambda held: held.put_off(self._clock(), reason))
+        self._update_claimed(email, lambda claimed: claimed.schedule_retry(self._clock(), reason))
         self._count(email, "deferred")
 
-    def _put_off_all(self, emails: Sequence[Email], error: Unreachable) -> None:
-        """However long the server is away: that says nothing about the mails, so none of them fails by it."""
+    def _schedule_retries(self, emails: Sequence[Email], error: ServerAwayError) -> None:
+        """Schedule a later attempt for a whole batch. No mail fails, however long the server is away."""
         self._was_away = True
         for email in emails:
-            self._settle(email, lambda held: held.put_off(self._clock(), f"{AWAY}{error}"))
+            self._update_claimed(email, lambda claimed: claimed.schedule_retry(self._clock(), f"{AWAY}{error}"))
             self._count(email, "deferred")
 
-    def _settle(self, email: Email, change: Callable[[Email], None]) -> None:
-        """Change the mail if it is still ours: another sender may have taken it over after our lease."""
+    def _update_claimed(self, email: Email, change: Callable[[Email], None]) -> None:
+        """Change the mail unless the claim has ended: another sender can claim it after our lease."""
         with self._database.begin() as session:
-            about = purchase(session, email.checkout_id) if email.checkout_id else None
-            held = session.get(Email, email.id, with_for_update=True)
-            if held is not None and (held.status, held.attempts) == (SENDING, email.attempts):
-                change(held)
+            checkout = lock_or_insert_checkout(session, email.checkout_id) if email.checkout_id else None
+            claimed = session.get(Email, email.id, with_for_update=True)
+            if claimed is not None and (claimed.status, claimed.attempts) == (SENDING, email.attempts):
+                change(claimed)
                 session.flush()
-                if about:
-                    suppress_overtaken(session, [about])
+                if checkout:
+                    suppress_stale(session, [checkout])
 
-    def _welcome_back(self) -> None:
-        """The server answers again: what waited for it need not wait for its next attempt's hour."""
+    def _retry_waiting_now(self) -> None:
+        """Make the mails that waited for the server due at once, when it answers for the first time again."""
         if self._was_away:
             self._was_away = False
             waiting = update(Email).where(Email.status == PENDING, Email.error.startswith(AWAY))

@@ -1,4 +1,4 @@
-"""One conversation with the mail server, and what its answers mean for a mail."""
+"""SMTP: one connection to the mail server, and the meaning of its answers for a mail."""
 
 import smtplib
 import ssl
@@ -9,30 +9,31 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-TIMEOUT = 10  # seconds for each answer; a healthy server takes less than one
-PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
-STARTTLS = ("auto", "require", "never")
+TIMEOUT_S = 10  # for each answer; a healthy server needs less than one second
+DEFAULT_PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
+STARTTLS_MODES = ("auto", "require", "never")
+SHUTTING_DOWN = 421  # the server closes the connection after this answer to any command
 
 
-class Unreachable(Exception):  # noqa: N818 - names the state of the server
-    """No conversation began: server away, TLS or login refused. It says nothing about any mail."""
+class ServerAwayError(Exception):
+    """No session began: the server is away, or TLS or the login failed. Nothing is wrong with any mail."""
 
 
-class Interrupted(Exception):  # noqa: N818 - names what happened to the conversation
-    """The conversation broke off during a mail; the server may or may not have taken it."""
+class ConnectionLostError(Exception):
+    """The connection broke during a mail. The server may or may not have accepted it."""
 
 
-class Deferred(Exception):  # noqa: N818 - the server's answer
-    """The server does not take this mail now, or not from this sender: try again later."""
+class MailDeferredError(Exception):
+    """The server does not accept this mail now, or not from this sender: try again later."""
 
 
-class Refused(Exception):  # noqa: N818 - the server's answer
-    """The server will never take this mail for this recipient."""
+class MailRefusedError(Exception):
+    """The server will never accept this mail for this recipient."""
 
 
 @dataclass(frozen=True)
-class Server:
-    """A mail server as SMTP_URL names it. `starttls`: auto encrypts where the server offers it."""
+class MailServer:
+    """The mail server of SMTP_URL. `starttls` is auto (encrypt if the server offers it), require or never."""
 
     host: str
     port: int
@@ -43,20 +44,20 @@ class Server:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Raises `ValueError` with a sentence that does not repeat the URL, which may bear a password."""
+        """Return the server of a URL. Raises `ValueError`, without the URL in it: the URL may contain a password."""
         parts = urlsplit(url)
         try:
             port = parts.port
         except ValueError:
-            raise ValueError("The port is no number; a / : or @ in the password is written %2F %3A %40.") from None
+            raise ValueError("The port is not a number. Write / : or @ in the password as %2F %3A %40.") from None
         starttls = dict(parse_qsl(parts.query)).get("starttls", "auto")
-        if parts.scheme not in PORTS or not parts.hostname:
-            raise ValueError("Give smtp://[user:password@]host[:port] or smtps://…")
-        if starttls not in STARTTLS:
-            raise ValueError(f"starttls is one of {', '.join(STARTTLS)}.")
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise ValueError("Use smtp://[user:password@]host[:port] or smtps://…")
+        if starttls not in STARTTLS_MODES:
+            raise ValueError(f"Set starttls to one of {', '.join(STARTTLS_MODES)}.")
         return cls(
             host=parts.hostname,
-            port=port or PORTS[parts.scheme],
+            port=port or DEFAULT_PORTS[parts.scheme],
             encrypted=parts.scheme == "smtps",
             starttls=starttls,
             user=unquote(parts.username or ""),
@@ -64,27 +65,27 @@ class Server:
         )
 
     def connect(self) -> "Connection":
-        """Greet, encrypt and log in. Raises `Unreachable`."""
+        """Connect, encrypt and log in. Raises `ServerAwayError`."""
         try:
             return Connection(self._open())
         except (smtplib.SMTPException, OSError) as error:
-            raise Unreachable(_said(error)) from error
+            raise ServerAwayError(_describe(error)) from error
 
     def _open(self) -> smtplib.SMTP:
         if self.encrypted:
             client: smtplib.SMTP = smtplib.SMTP_SSL(
-                self.host, self.port, timeout=TIMEOUT, context=ssl.create_default_context()
+                self.host, self.port, timeout=TIMEOUT_S, context=ssl.create_default_context()
             )
         else:
-            client = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)
+            client = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S)
         try:
-            self._introduce(client)
+            self._begin_session(client)
         except BaseException:
             client.close()
             raise
         return client
 
-    def _introduce(self, client: smtplib.SMTP) -> None:
+    def _begin_session(self, client: smtplib.SMTP) -> None:
         client.ehlo_or_helo_if_needed()
         offered = client.has_extn("starttls")
         if not self.encrypted and (self.starttls == "require" or (self.starttls == "auto" and offered)):
@@ -94,27 +95,30 @@ class Server:
 
 
 class Connection:
-    """An open conversation; mails go through it one after the other."""
+    """An open session, over which mails are sent one after the other."""
 
     def __init__(self, client: smtplib.SMTP) -> None:
         self._client = client
 
     def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        """Return once the server has taken the mail. Raises `Interrupted`, `Deferred` or `Refused`."""
+        """Return when the server has accepted the mail.
+
+        Raises `ConnectionLostError`, `MailDeferredError` or `MailRefusedError`.
+        """
         try:
             self._client.send_message(message, sender, [recipient])
         except smtplib.SMTPRecipientsRefused as error:
-            raise _verdict(*error.recipients[recipient]) from error
+            raise _error_for(*error.recipients[recipient]) from error
         except smtplib.SMTPSenderRefused as error:  # our own address is at fault, not this recipient's
-            raise Deferred(_said(error)) from error
-        except smtplib.SMTPNotSupportedError as error:  # an address that this server cannot write
-            raise Refused(_said(error)) from error
+            raise MailDeferredError(_describe(error)) from error
+        except smtplib.SMTPNotSupportedError as error:  # an address that this server cannot handle
+            raise MailRefusedError(_describe(error)) from error
         except smtplib.SMTPResponseException as error:
-            raise _verdict(error.smtp_code, error.smtp_error) from error
-        except ValueError as error:  # characters that cannot go over the wire
-            raise Refused(_said(error)) from error
+            raise _error_for(error.smtp_code, error.smtp_error) from error
+        except ValueError as error:  # characters that cannot be sent
+            raise MailRefusedError(_describe(error)) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise Interrupted(_said(error)) from error
+            raise ConnectionLostError(_describe(error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -126,17 +130,14 @@ class Connection:
             self._client.close()
 
 
-SHUTTING_DOWN = 421  # the server ends the conversation with this answer, whatever was asked
-
-
-def _verdict(code: int, text: bytes | str) -> Exception:
-    said = f"{code} {_text(text)}"
+def _error_for(code: int, answer: bytes | str) -> Exception:
+    description = f"{code} {_text(answer)}"
     if code == SHUTTING_DOWN:
-        return Interrupted(said)
-    return Refused(said) if 500 <= code < 600 else Deferred(said)
+        return ConnectionLostError(description)
+    return MailRefusedError(description) if 500 <= code < 600 else MailDeferredError(description)
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{error.smtp_code} {_text(error.smtp_error)}"
     return str(error) or type(error).__name__

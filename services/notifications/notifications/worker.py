@@ -1,4 +1,4 @@
-"""The worker process, wired."""
+"""The worker process: its parts and their connections."""
 
 from events.database.engine import Database
 from events.messaging.loops import Job
@@ -9,22 +9,22 @@ from notifications.handlers import create_handlers
 from notifications.models import CHANNEL
 from notifications.sender import Sender
 
-LOOK_EVERY = 5  # seconds; for what has become due with time, since a new mail wakes the sender
+SEND_INTERVAL_S = 5  # for mails that become due with time; a new mail wakes the sender at once
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
-    """Without a database given, it is the configuration's."""
+    """Return the worker. Without a database it connects to the configured one."""
     database = database or Database(config.database_url)
     sender = Sender(config, database)
 
     def send() -> None:
-        if sender.run():  # it may have left more than a stint's worth
+        if sender.run():  # more mails may be due than one run has time for
             database.signal(CHANNEL).set()
 
     return Worker(
         config,
         database,
         create_handlers(config.abandoned_cart_delay, config.staff_digest),
-        jobs=[Job("sender", LOOK_EVERY, send, on=CHANNEL)],
+        jobs=[Job("sender", SEND_INTERVAL_S, send, on=CHANNEL)],
         publishes=False,
     )

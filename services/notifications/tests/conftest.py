@@ -1,11 +1,11 @@
-"""The mail server is a real one in this process, so that smtplib's side of every answer is tested. Time is given."""
+"""Fixtures of the notifications' tests. The mail server is a real one in this process, and the clock is the test's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -14,6 +14,7 @@ from events.messaging import contracts
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.testing import deliver
+from events.testing.fixtures import MakeDatabase
 from notifications.config import Config
 from notifications.handlers import create_handlers
 from notifications.models import CHAINS, Email
@@ -21,17 +22,17 @@ from notifications.samples import sample
 from notifications.sender import Sender
 from sqlalchemy import select
 
-OPERATOR = "operator-token-0123"
-DELAY = timedelta(hours=1)
+OPERATOR_TOKEN = "operator-token-0123"
+REMINDER_DELAY = timedelta(hours=1)
 
-KINDS_OF_EVENTS = {
+SAMPLE_OF_EVENT = {
     "orders.order.paid": "order_confirmed",
     "orders.payment.pending": "payment_pending",
     "orders.payment.failed": "payment_failed",
     "orders.order.expired": "abandoned_cart",
     "orders.order.canceled": "order_confirmed",
-    "orders.review.opened": "staff_review",
-    "orders.review.resolved": "staff_review_settled",
+    "orders.review.opened": "staff_review_opened",
+    "orders.review.resolved": "staff_review_resolved",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
     "orders.refund.failed": "staff_refund_failed",
@@ -42,15 +43,16 @@ KINDS_OF_EVENTS = {
 }
 
 
-def order_event(event_type: str, **changes: Any) -> Event:
-    data = sample(KINDS_OF_EVENTS[event_type], **changes)
+def new_event(event_type: str, **changes: Any) -> Event:
+    """Return a new event with sample data that fits its contract."""
+    data = sample(SAMPLE_OF_EVENT[event_type], **changes)
     known = contracts.SCHEMAS[event_type, 1].fields
     data = contracts.load(event_type, 1, {name: value for name, value in data.items() if name in known})
     return own_event(event_type, data, correlation_id=data.get("checkout_id"))
 
 
 class Clock:
-    """Far enough ahead that a mail that was just written down is due."""
+    """The test's clock, far enough ahead that a mail which was just queued is due."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC) + timedelta(minutes=1)
@@ -59,22 +61,23 @@ class Clock:
         return self.now
 
     def advance(self, **by: float) -> None:
+        """Move the clock forward by a timedelta's arguments."""
         self.now += timedelta(**by)
 
 
-class Catcher:
-    """A mail server that keeps what it takes. `answers` gives an SMTP answer instead for a recipient."""
+class MailCatcher:
+    """A mail server that keeps accepted messages. `answers` has another SMTP answer for some recipients."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
-        self.conversations = 0
+        self.sessions = 0
         self.answers: dict[str, str] = {}
         self.port = 0
 
     async def handle_EHLO(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
     ) -> list[str]:
-        self.conversations += 1
+        self.sessions += 1
         session.host_name = hostname
         return responses
 
@@ -95,8 +98,8 @@ class Catcher:
         return [str(message["To"]) for message in self.messages]
 
     @contextmanager
-    def up(self) -> Iterator["Catcher"]:
-        """At a free port at first, then always at that one."""
+    def running(self) -> Iterator[Self]:
+        """Run the server: the first time on a free port, later on the same one."""
         controller = _Controller(self, hostname="127.0.0.1", port=self.port)
         controller.start()
         self.port = controller.port
@@ -106,49 +109,53 @@ class Catcher:
             controller.stop()
 
 
-class _Controller(Controller):  # type: ignore[misc]
+class _Controller(Controller):
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
 
-class World:
-    """One installation of notifications; `server` is its mail server."""
+class Service:
+    """One notifications service with its database, its mail server and its clock."""
 
-    def __init__(self, database: Database, config: Config, server: Catcher) -> None:
+    def __init__(self, database: Database, config: Config, server: MailCatcher) -> None:
         self.database, self.config, self.server = database, config, server
         self.clock = Clock()
-        self.handlers: Handlers = create_handlers(DELAY, config.staff_digest)
-        self.sender = self.another_sender()
+        self.handlers: Handlers = create_handlers(REMINDER_DELAY, config.staff_digest)
+        self.sender = self.new_sender()
 
-    def another_sender(self) -> Sender:
+    def new_sender(self) -> Sender:
+        """Return one more sender, as in another process."""
         return Sender(self.config, self.database, clock=self.clock)
 
-    event = staticmethod(order_event)
+    event = staticmethod(new_event)
 
     def deliver(self, *events: Event) -> list[str]:
+        """Deliver events and return their outcomes."""
         return [deliver(self.database, self.handlers, event) for event in events]
 
-    def tell(self, event_type: str, **changes: Any) -> str:
-        return self.deliver(order_event(event_type, **changes))[0]
+    def receive(self, event_type: str, **changes: Any) -> str:
+        """Deliver a new event with sample data and return its outcome."""
+        return self.deliver(new_event(event_type, **changes))[0]
 
-    def paid(self, number: int, **changes: Any) -> str:
-        """An order of its own for each number."""
+    def receive_paid(self, number: int, **changes: Any) -> str:
+        """Deliver a paid order, a different one for each number."""
         ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}", "customer_email": f"c{number}@example.org"}
-        return self.tell("orders.order.paid", **{**ids, **changes})
+        return self.receive("orders.order.paid", **{**ids, **changes})
 
     def emails(self) -> list[Email]:
+        """Return all mails, oldest first."""
         with self.database.read() as session:
             return list(session.scalars(select(Email).order_by(Email.id)))
 
-    def states(self) -> dict[str, str]:
-        """Kind → status; for tests with one mail of a kind."""
+    def statuses(self) -> dict[str, str]:
+        """Return kind → status, for tests with one mail of each kind."""
         return {email.kind: email.status for email in self.emails()}
 
 
 @pytest.fixture
-def server() -> Iterator[Catcher]:
-    with Catcher().up() as catcher:
+def server() -> Iterator[MailCatcher]:
+    with MailCatcher().running() as catcher:
         yield catcher
 
 
@@ -159,7 +166,7 @@ def make_config() -> Callable[..., Config]:
             service="notifications",
             port=8005,
             broker_url="memory://",
-            operator_tokens={"zoe": OPERATOR},
+            operator_tokens={"zoe": OPERATOR_TOKEN},
             smtp_url=smtp_url,
             mail_from="Clozit <orders@shop.example>",
             staff_email="staff@shop.example",
@@ -171,12 +178,12 @@ def make_config() -> Callable[..., Config]:
 
 
 @pytest.fixture
-def world(any_database: Any, make_config: Any, server: Catcher) -> World:
-    """Once on SQLite, once on PostgreSQL."""
-    return World(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+def service(any_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+    """A service on SQLite, and one on PostgreSQL."""
+    return Service(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
 
 
 @pytest.fixture
-def small_world(sqlite_database: Any, make_config: Any, server: Catcher) -> World:
-    """On SQLite: what does not depend on how a database locks."""
-    return World(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+def sqlite_service(sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+    """A service on SQLite, for tests that do not depend on the database's locks."""
+    return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)

@@ -1,1 +1,1 @@
-"""The orders service: one order per checkout, its payments as facts, the operators' API."""
+"""The orders service: one order per checkout, with its payments, refunds, disputes, reviews and shipments."""

@@ -1,4 +1,4 @@
-"""python -m orders web | worker | migrate | inbox | reconcile | forget"""
+"""The commands of this service: those of every service, `reconcile` and `erase-customer`."""
 
 import json
 import sys
@@ -14,60 +14,65 @@ from events.database.engine import Database
 from events.operations.click_types import Instant
 
 from orders.config import Config, load
-from orders.differences import Difference
-from orders.forget_cli import forget
-from orders.models import CHAINS
-from orders.reconcile import Reconciliation
-from orders.stripe_client import StripeRecords
+from orders.erasure_cli import erase_customer
+from orders.models.chains import CHAINS
+from orders.reconciliation.difference import Difference
+from orders.reconciliation.run import Reconciliation
+from orders.reconciliation.stripe import StripeRecords
 from orders.worker import create_worker
 
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
-main.add_command(forget)
+main.add_command(erase_customer)
 
 
 @main.command()
-@click.option("--since", default="24h", show_default=True, type=Instant(), help="How far back: 24h, 3d, or an instant.")
-@click.option("--repair", "heal", is_flag=True, help="Send the events that are missing.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as JSON.")
-def reconcile(since: datetime, heal: bool, as_json: bool) -> None:
+@click.option(
+    "--since", default="24h", show_default=True, type=Instant(), help="An age such as 24h or 3d, or an instant."
+)
+@click.option("--repair", is_flag=True, help="Send the missing events.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments and refunds with the orders.
 
-    Names every difference and exits 1 while any remains. What --repair mends is gone on the next run: the workers have
-    to handle the events first. Delayed payment methods take up to 14 days: look back further than that now and then.
+    Prints every difference, and exits 1 if one remains. With --repair, the events are sent and the workers handle
+    them. Run the command again later to check. Delayed payment methods take up to 14 days, so sometimes use
+    --since 14d.
     """
     config: Config = configuration(load)
     found: list[Difference] = []
     with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
         run = Reconciliation(Database(config.database_url), StripeRecords(client), since)
-        problem = _collect(run, found, heal=heal)
-    (_tell_as_json if as_json else _tell)(since, run.compared, found)
-    if problem:
-        raise click.ClickException(f"not everything is compared, Stripe does not answer as it should: {problem}")
-    if not all(difference.healed_by for difference in found):
+        error = _collect(run, found, repair=repair)
+    (_print_json if as_json else _print)(since, run.compared, found)
+    if error:
+        raise click.ClickException(f"Stripe failed before everything was compared: {error}. Run the command again.")
+    if not all(difference.repaired_by for difference in found):
         sys.exit(1)
 
 
-def _collect(run: Reconciliation, found: list[Difference], *, heal: bool) -> str | None:
-    """What kept Stripe from being asked, if anything did; what was found until then stays."""
+def _collect(run: Reconciliation, found: list[Difference], *, repair: bool) -> str | None:
+    """Add the differences to `found`. Return Stripe's error, if it ended the run early."""
     try:
         for difference in run.differences():
-            told = run.heal(difference) if heal else difference
-            found.append(told)
+            result = run.repair(difference) if repair else difference
+            found.append(result)
     except stripe.StripeError as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _tell(since: datetime, compared: int, found: Sequence[Difference]) -> None:
+def _print(since: datetime, compared: int, found: Sequence[Difference]) -> None:
     for one in found:
-        click.echo(f"{one.order or 'no order'} {one.checkout_id}: {one.text}")
-        if one.healed_by:
-            click.echo(f"  healed: {one.healed_by} is on its way to the services.")
-    healed = sum(one.healed_by is not None for one in found)
-    click.echo(f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(found)}, healed: {healed}.")
+        click.echo(f"{one.order_number or 'no order'} {one.checkout_id}: {one.text}")
+        if one.repaired_by:
+            click.echo(f"  repaired: {one.repaired_by} is on its way to the services.")
+    repaired = sum(one.repaired_by is not None for one in found)
+    click.echo(
+        f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(found)}, repaired: {repaired}."
+    )
 
 
-def _tell_as_json(since: datetime, compared: int, found: Sequence[Difference]) -> None:
+def _print_json(since: datetime, compared: int, found: Sequence[Difference]) -> None:
     differences = [asdict(one) for one in found]
     click.echo(json.dumps({"since": since.isoformat(), "compared": compared, "differences": differences}, indent=2))
 

@@ -1,50 +1,52 @@
-"""What the success page asks, and what operators see and do."""
+"""The routes: the order for the success page, and everything for operators."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from events.database.engine import Database
+from events.messaging.contracts import ReviewDecision
 from events.web.auth import operator_required
 from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, encode_cursor, page
-from events.web.problems import Problem
 from flask import current_app, g
 from flask_smorest import Blueprint
 
-from orders import reviews, schemas, search, shipments
-from orders.intentions import RefundWish
-from orders.models import Order, RefundIntention, Shipment
-from orders.problems import order_not_found
-from orders.refunding import Refunding, locked_order, refused
-from orders.shipments import Parcel
-
-SOON = {"Retry-After": "1"}  # seconds; the customer may be back before the checkout's announcement is here
+from orders import problems, reviews, schemas, search, shipments
+from orders.errors import OrderNotFoundError
+from orders.models.orders import Order
+from orders.models.refunds import RefundRequest
+from orders.models.shipments import Shipment
+from orders.refunds.processor import RefundProcessor
+from orders.refunds.requests import RefundParams
+from orders.repository import lock_order
+from orders.shipments import ShipmentParams
 
 blueprint = Blueprint("orders", __name__)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the routes work with."""
+class Dependencies:
+    """The dependencies of the routes."""
 
     database: Database
-    refunding: Refunding
+    refunds: RefundProcessor
 
 
-def parts() -> Parts:
-    found: Parts = current_app.extensions["clozit"]
+def dependencies() -> Dependencies:
+    """Return the current application's dependencies."""
+    found: Dependencies = current_app.extensions["clozit"]
     return found
 
 
 @blueprint.get("/orders/by-session/<session_id>")
 @blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
 def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
-    """How the order of a Stripe session stands, for the page that the customer returns to."""
-    with parts().database.read() as session:
-        order = search.by_session(session, session_id)
+    """Return the order of a Stripe session, for the success page."""
+    with dependencies().database.read() as session:
+        order = search.find_by_session(session, session_id)
     if order is None:
-        raise Problem(404, "order-not-found", "There is no order of this session yet. Ask again.", headers=SOON)
+        raise problems.no_order_yet()
     return order, 200, {"Cache-Control": "no-store"}
 
 
@@ -53,22 +55,22 @@ def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
 @blueprint.arguments(schemas.SearchArgs, location="query")
 @blueprint.response(200, schemas.OrderPage)
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
-    """The orders that pass every filter, newest first."""
+    """Return the orders that match all filters, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
-    with parts().database.read() as session:
+    with dependencies().database.read() as session:
         (before,) = decode_cursor(cursor, str) or (None,)
         return page(search.search(session, args, before=before, limit=limit + 1), limit, "id")
 
 
 @blueprint.get("/orders/<order_id>")
 @operator_required
-@blueprint.response(200, schemas.WholeOrder)
+@blueprint.response(200, schemas.OrderDetail)
 def show_order(order_id: str) -> Order:
-    """One order with all that is known of it, and its timeline."""
-    with parts().database.read() as session:
-        order = search.whole(session, order_id)
+    """Return one order with everything that belongs to it."""
+    with dependencies().database.read() as session:
+        order = search.find_with_details(session, order_id)
     if order is None:
-        raise order_not_found(order_id)
+        raise OrderNotFoundError(order_id)
     return order
 
 
@@ -76,29 +78,30 @@ def show_order(order_id: str) -> Order:
 @operator_required
 @blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewRefund)
-@blueprint.response(201, schemas.IntentionItem)
-@blueprint.alt_response(202, schema=schemas.IntentionItem, description="Stripe has not answered; it is asked again.")
-def refund_order(headers: dict[str, Any], wish: RefundWish, order_id: str) -> tuple[RefundIntention, int]:
-    """Give money back, once per Idempotency-Key: all that is left, an amount, or lines."""
-    intention = parts().refunding.request(order_id, wish, require_key(headers["key"]), g.actor)
-    if intention.is_refused:
-        raise refused(intention)
-    return intention, 202 if intention.is_asked else 201
+@blueprint.response(201, schemas.RefundRequestItem)
+@blueprint.alt_response(202, schema=schemas.RefundRequestItem, description="Stripe has not answered. We ask it again.")
+def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -> tuple[RefundRequest, int]:
+    """Refund all that is left, an amount or lines, once per Idempotency-Key."""
+    request = dependencies().refunds.request_refund(order_id, params, require_key(headers["key"]), g.actor)
+    if request.is_refused:
+        raise problems.refund_refused(request)
+    return request, 202 if request.is_unanswered else 201
 
 
 @blueprint.post("/orders/<order_id>/review")
 @operator_required
-@blueprint.arguments(schemas.Decision)
-@blueprint.response(200, schemas.WholeOrder)
-def settle_review(decision: dict[str, Any], order_id: str) -> Order | None:
-    """Decide about what does not fit: ship it (accept), give the money back (refund), or neither (cancel)."""
-    with parts().database.begin() as session:
-        order = locked_order(session, order_id)
-        intentions = reviews.settle(session, order, decision["decision"], g.actor, decision["note"])
-    for intention in intentions:
-        parts().refunding.ask(intention)
-    with parts().database.read() as session:
-        return search.whole(session, order_id)
+@blueprint.arguments(schemas.ReviewResolution)
+@blueprint.response(200, schemas.OrderDetail)
+def resolve_review(resolution: dict[str, Any], order_id: str) -> Order | None:
+    """Resolve the order's reviews: ship it (accept), refund it (refund), or neither (cancel)."""
+    decision = ReviewDecision(resolution["decision"])
+    with dependencies().database.begin() as session:
+        order = lock_order(session, order_id)
+        requests = reviews.resolve(session, order, decision, g.actor, resolution["note"])
+    for request in requests:
+        dependencies().refunds.send(request)
+    with dependencies().database.read() as session:
+        return search.find_with_details(session, order_id)
 
 
 @blueprint.post("/orders/<order_id>/shipments")
@@ -106,10 +109,10 @@ def settle_review(decision: dict[str, Any], order_id: str) -> Order | None:
 @blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewShipment)
 @blueprint.response(201, schemas.ShipmentItem)
-def ship_order(headers: dict[str, Any], parcel: Parcel, order_id: str) -> Shipment:
-    """A parcel with some or all that is left is on its way; the customer is told."""
-    with parts().database.begin() as session:
-        return shipments.ship(session, locked_order(session, order_id), parcel, headers["key"], g.actor)
+def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
+    """Record a parcel with some or all pieces that are left. The customer gets an e-mail."""
+    with dependencies().database.begin() as session:
+        return shipments.ship(session, lock_order(session, order_id), params, headers["key"], g.actor)
 
 
 @blueprint.get("/disputes")
@@ -117,10 +120,10 @@ def ship_order(headers: dict[str, Any], parcel: Parcel, order_id: str) -> Shipme
 @blueprint.arguments(schemas.DisputeArgs, location="query")
 @blueprint.response(200, schemas.DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
-    """Disputes and inquiries, those whose evidence is due first; the open ones unless asked otherwise."""
+    """Return disputes and inquiries by their deadline for evidence, earliest first."""
     after = decode_cursor(args["cursor"], datetime, str)
-    with parts().database.read() as session:
-        found = search.disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
+    with dependencies().database.read() as session:
+        found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
     shown = found[: args["limit"]]
-    next_cursor = encode_cursor(*search.dispute_key(shown[-1][0])) if len(found) > len(shown) else None
-    return {"items": [schemas.listed(*one) for one in shown], "next_cursor": next_cursor}
+    next_cursor = encode_cursor(*search.dispute_sort_key(shown[-1][0])) if len(found) > len(shown) else None
+    return {"items": [schemas.dispute_row(*one) for one in shown], "next_cursor": next_cursor}

@@ -1,4 +1,4 @@
-"""The web process, wired."""
+"""The wiring of the web process."""
 
 from events import stripe_api
 from events.database.engine import Database
@@ -8,17 +8,18 @@ from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app as create_web_app
 from flask import Flask
 
-from orders.api import Parts, blueprint
+from orders import problems
+from orders.api import Dependencies, blueprint
 from orders.config import Config, load
-from orders.models import CHAINS
-from orders.refunding import Refunding
-from orders.stripe_refunds import StripeRefunds
+from orders.models.chains import CHAINS
+from orders.refunds.gateway import RefundGateway
+from orders.refunds.processor import RefundProcessor
 
 
-def create_app(config: Config, *, database: Database | None = None, stripe: StripeRefunds | None = None) -> Flask:
-    """Everything that is not given is made from the configuration."""
+def create_app(config: Config, *, database: Database | None = None, gateway: RefundGateway | None = None) -> Flask:
+    """Return the application. Dependencies that are not given are created from the configuration."""
     database = database or Database(config.database_url)
-    stripe = stripe or StripeRefunds(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
+    gateway = gateway or RefundGateway(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
     app = create_web_app(
         config,
         title="Clozit orders",
@@ -27,9 +28,11 @@ def create_app(config: Config, *, database: Database | None = None, stripe: Stri
         collectors=[InboxBacklog(database), OutboxBacklog(database)],
         allowed_origins=config.allowed_origins,
     )
-    app.extensions["clozit"] = Parts(database, Refunding(database, stripe))
+    problems.register(app)
+    app.extensions["clozit"] = Dependencies(database, RefundProcessor(database, gateway))
     return app
 
 
 def create_wsgi() -> Flask:
+    """Return the application for a WSGI server, configured from the environment."""
     return create_app(load())

@@ -1,4 +1,4 @@
-"""What the orders service is told by its environment."""
+"""The settings of the orders service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from environs import validate
 from events import stripe_api
 from events.config import Common, common_settings, read_environment
-from events.messaging.contracts import REVIEW_REASONS
+from events.messaging.contracts import ReviewReason
 
-REASONS = validate.ContainsOnly(REVIEW_REASONS, error=f"Give any of {', '.join(REVIEW_REASONS)}.")
+REASONS = validate.ContainsOnly([*ReviewReason], error=f"Use any of {', '.join(ReviewReason)}, separated by commas.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """`allowed_origins` may ask from a browser how an order stands.
+    """The settings. Browsers may read orders by session from `allowed_origins`.
 
-    `review_auto_refund`: reasons of a review for which the money goes back without asking a person.
+    Reviews with a reason in `review_auto_refund` are resolved with a refund, without an operator.
     """
 
     stripe_api_key: str = field(repr=False)
@@ -25,12 +25,12 @@ class Config(Common):
 
 
 def load() -> Config:
-    """Raises `ConfigError` naming everything that is missing or bad."""
+    """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
     with read_environment() as env:
         return Config(
             **common_settings(env, service="orders", port=8003),
             stripe_api_key=env.str("STRIPE_API_KEY"),
             stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API),
             allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
-            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS) or ()),  # None: a bad one
+            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS) or ()),  # None if invalid
         )

@@ -1,57 +1,65 @@
-"""What events mean for an order."""
+"""The event handlers: each records facts about one order."""
 
 from collections.abc import Sequence
 
 from events.errors import Ignored
+from events.messaging.contracts import ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
+from events.money import format_amount
 from sqlalchemy.orm import Session
 
-from orders import guards
-from orders.announcements import Cause, amount_text, announce, confirm, note
+from orders import payments
+from orders.causes import Cause
 from orders.disputes import record_dispute
-from orders.lookup import (
+from orders.models.orders import Order
+from orders.models.payments import Payment
+from orders.models.timeline import EntryKind
+from orders.payment_checks import find_mismatch
+from orders.publishing import confirm_order, publish
+from orders.refunds.booking import record_refund
+from orders.repository import (
+    create_order,
+    get_order_by_checkout,
+    get_order_by_metadata,
+    get_order_or_park,
     lock_orders,
-    make_order,
-    order_of_checkout,
-    order_of_metadata,
-    order_of_money,
-    order_of_session,
+    record_session,
 )
-from orders.models import Order, Payment
-from orders.payments import payment_of_charge, payment_of_intent, payment_of_session, record_attempt
-from orders.refunds import record_refund
 from orders.reviews import open_review
-from orders.sums import derive_sums
+from orders.timeline import add_entry
+from orders.totals import update_totals
 
 handlers = Handlers()
 
 
 @handlers.prepare
-def lock_all(events: Sequence[Event], session: Session) -> None:
+def lock_orders_of_batch(events: Sequence[Event], session: Session) -> None:
+    """Lock the orders of all events in the transaction, in the one lock order."""
     lock_orders(session, events)
 
 
 @handlers.on("checkout.checkout.started", unblocks=True)
 def open_order(event: Event, session: Session) -> None:
-    order = make_order(session, event)
-    if order is not None:
-        agreed = amount_text(order.amount_total, order.currency)
-        note(session, order, Cause.of(event), "started", f"The customer went to pay {agreed}.")
+    """Create the order of a started checkout. Events that wait for it become due."""
+    if order := create_order(session, event):
+        total = format_amount(order.amount_total, order.currency)
+        text = f"The customer went to the payment page to pay {total}."
+        add_entry(session, order, Cause.from_event(event), EntryKind.STARTED, text)
 
 
 @handlers.on("checkout.checkout.canceled")
 def cancel_order(event: Event, session: Session) -> None:
-    """The customer gave up."""
-    order = order_of_checkout(session, event, event.data["checkout_id"])
-    if order.cancel(event.occurred_at):
-        note(session, order, Cause.of(event), "canceled", "The customer gave up.")
-        announce(session, order, "orders.order.canceled", Cause.of(event))
+    """Record that the customer canceled the checkout."""
+    order, cause = get_order_by_checkout(session, event, event.data["checkout_id"]), Cause.from_event(event)
+    if order.mark_canceled(event.occurred_at):
+        add_entry(session, order, cause, EntryKind.CANCELED, "The customer canceled the checkout.")
+        publish(session, order, "orders.order.canceled", cause)
 
 
 @handlers.on("stripe.checkout.session.completed")
 def complete_session(event: Event, session: Session) -> None:
-    """The customer finished; only a delayed payment method leaves the session unpaid then."""
+    """Record the payment of a completed session, or wait for it: a delayed payment method leaves it unpaid at first."""
     if event.object["payment_status"] == "unpaid":
         await_payment(event, session)
     else:
@@ -59,102 +67,106 @@ def complete_session(event: Event, session: Session) -> None:
 
 
 def await_payment(event: Event, session: Session) -> None:
-    order = order_of_session(session, event)
-    order.meet_customer(event.object)
-    payment = payment_of_session(session, order, event)
-    _remember_intent(order, event.object.get("payment_intent"))
-    if order.await_payment(event.occurred_at):
-        text = f"The customer finished; {_amount(payment)} are on their way."
-        note(session, order, Cause.of(event), "payment-pending", text)
-        announce(session, order, "orders.payment.pending", Cause.of(event))
+    """Record that a delayed payment has started."""
+    order, cause = record_session(session, event), Cause.from_event(event)
+    order.record_customer(event.object)
+    payment = payments.record_session_payment(session, order, event)
+    _add_payment_intent(order, event.object.get("payment_intent"))
+    if order.mark_payment_pending(event.occurred_at):
+        text = f"The customer finished the checkout. The payment of {_amount(payment)} is on its way."
+        add_entry(session, order, cause, EntryKind.PAYMENT_PENDING, text)
+        publish(session, order, "orders.payment.pending", cause)
 
 
 @handlers.on("stripe.checkout.session.async_payment_succeeded")
 def record_payment(event: Event, session: Session) -> None:
-    """The session is paid: fulfil, unless something does not fit; then a person decides first."""
-    order, cause = order_of_session(session, event), Cause.of(event)
-    order.meet_customer(event.object)
-    payment = payment_of_session(session, order, event)
-    if not payment.settle(event.occurred_at):
+    """Record that the session is paid. Publish the order as paid, or open a review if the payment does not match."""
+    order, cause = record_session(session, event), Cause.from_event(event)
+    order.record_customer(event.object)
+    payment = payments.record_session_payment(session, order, event)
+    if not payment.mark_paid(event.occurred_at):
         return
-    derive_sums(order)
-    if not order.pay(event.occurred_at):
-        detail = f"Paid again: {_amount(payment)} with {payment.id}."
-        open_review(session, order, "duplicate-payment", detail, cause, subject=payment.id)
+    update_totals(order)
+    if not order.mark_paid(event.occurred_at):
+        detail = f"The customer paid again: {_amount(payment)} with {payment.id}."
+        open_review(session, order, ReviewReason.DUPLICATE_PAYMENT, detail, cause, subject=payment.id)
         return
     order.session_id = event.object["id"]
     order.payment_intent = event.object.get("payment_intent") or order.payment_intent
-    note(session, order, cause, "paid", f"The customer paid {_amount(payment)}.")
-    if review := guards.review(order, event):
-        open_review(session, order, *review, cause)
-    confirm(session, order, cause)
+    add_entry(session, order, cause, EntryKind.PAID, f"The customer paid {_amount(payment)}.")
+    if mismatch := find_mismatch(order, event):
+        open_review(session, order, mismatch.reason, mismatch.detail, cause)
+    confirm_order(session, order, cause)
 
 
 @handlers.on("stripe.checkout.session.async_payment_failed")
 def fail_payment(event: Event, session: Session) -> None:
-    order = order_of_session(session, event)
-    order.meet_customer(event.object)
-    payment = payment_of_session(session, order, event)
-    payment.fail()
-    _remember_intent(order, event.object.get("payment_intent"))
-    if order.fail(event.occurred_at):
-        note(session, order, Cause.of(event), "payment-failed", f"The delayed payment of {_amount(payment)} failed.")
-        announce(session, order, "orders.payment.failed", Cause.of(event))
+    """Record that a delayed payment failed."""
+    order, cause = record_session(session, event), Cause.from_event(event)
+    order.record_customer(event.object)
+    payment = payments.record_session_payment(session, order, event)
+    payment.mark_failed()
+    _add_payment_intent(order, event.object.get("payment_intent"))
+    if order.mark_payment_failed(event.occurred_at):
+        text = f"The payment of {_amount(payment)} failed."
+        add_entry(session, order, cause, EntryKind.PAYMENT_FAILED, text)
+        publish(session, order, "orders.payment.failed", cause)
 
 
 @handlers.on("stripe.checkout.session.expired")
 def expire_order(event: Event, session: Session) -> None:
-    """Nobody paid in time."""
-    order = order_of_session(session, event)
-    order.meet_customer(event.object)
+    """Record that the session expired unpaid, with Stripe's link to recover the cart."""
+    order, cause = record_session(session, event), Cause.from_event(event)
+    order.record_customer(event.object)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}
     if order.erased_at is None:
         order.recovery_url = order.recovery_url or recovery.get("url")
-    if order.expire(event.occurred_at):
-        note(session, order, Cause.of(event), "expired", "The session ended unpaid.")
-        announce(session, order, "orders.order.expired", Cause.of(event), recovery_url=order.recovery_url)
+    if order.mark_expired(event.occurred_at):
+        add_entry(session, order, cause, EntryKind.EXPIRED, "The payment page expired before the customer paid.")
+        publish(session, order, "orders.order.expired", cause, recovery_url=order.recovery_url)
 
 
 @handlers.on("stripe.payment_intent.succeeded")
-def remember_intent(event: Event, session: Session) -> None:
-    """The money moved; whether it pays the order is for the session to tell, which bears the agreed amounts."""
-    order = order_of_metadata(session, event)
-    _take_money(session, order, payment_of_intent(session, order, event), event)
+def record_succeeded_intent(event: Event, session: Session) -> None:
+    """Record that Stripe has the money. Only a session pays the order, because only it has the amounts to check."""
+    order = get_order_by_metadata(session, event)
+    _record_success(session, order, payments.get_or_create_by_intent(session, order, event), event)
 
 
 @handlers.on("stripe.charge.succeeded", "stripe.charge.refunded")
-def remember_charge(event: Event, session: Session) -> None:
-    """The same, told of the charge. What it says of refunds is a sum; each refund has events of its own."""
-    order = order_of_metadata(session, event)
+def record_succeeded_charge(event: Event, session: Session) -> None:
+    """Record that Stripe has the money. The charge's refunds are a sum, and each refund has its own events."""
+    order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
-        raise Ignored("of no payment intent: our checkout makes no other payments")
-    _take_money(session, order, payment_of_charge(session, order, event), event)
+        raise Ignored("no payment intent: our checkout makes no such payments")
+    _record_success(session, order, payments.get_or_create_by_charge(session, order, event), event)
 
 
 @handlers.on("stripe.payment_intent.payment_failed", "stripe.charge.failed")
-def remember_attempt(event: Event, session: Session) -> None:
-    """A declined card is not an end: the customer may try again in the same session."""
-    order = order_of_metadata(session, event)
-    if attempt := record_attempt(session, order, event):
-        why = f": {attempt.message}" if attempt.message else "."
-        note(session, order, Cause.of(event), "attempt-failed", f"A try to pay failed{why}")
+def record_failed_attempt(event: Event, session: Session) -> None:
+    """Record a declined payment. The customer may try again in the same session."""
+    order = get_order_by_metadata(session, event)
+    if attempt := payments.record_attempt(session, order, event):
+        text = f"Payment attempt failed: {attempt.message}" if attempt.message else "Payment attempt failed."
+        add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_ATTEMPT_FAILED, text)
 
 
 @handlers.on("inventory.reservation.oversold")
 def review_oversold(event: Event, session: Session) -> None:
-    """Paid, but some of it is gone."""
-    order = order_of_checkout(session, event, event.data["checkout_id"])
+    """Open a review of an order whose pieces are no longer in stock."""
+    order = get_order_by_checkout(session, event, event.data["checkout_id"])
     lines = event.data["lines"]
-    detail = "Missing: " + ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in lines) + "."
+    pieces = ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in lines)
     missing = {line["sku"]: line["missing"] for line in lines}
-    open_review(session, order, "oversold", detail, Cause.of(event), missing=missing)
+    detail, cause = f"Not in stock: {pieces}.", Cause.from_event(event)
+    open_review(session, order, ReviewReason.OVERSOLD, detail, cause, missing=missing)
 
 
 @handlers.on("stripe.refund.created", "stripe.refund.updated", "stripe.refund.failed", "stripe.charge.refund.updated")
 def book_refund(event: Event, session: Session) -> None:
-    """Money goes back, by our request or from Stripe's dashboard."""
-    if order := order_of_money(session, event):
-        record_refund(session, order, event.object, Cause.of(event))
+    """Book a refund, made by our request or in Stripe's dashboard."""
+    if order := get_order_or_park(session, event):
+        record_refund(session, order, event.object, Cause.from_event(event))
 
 
 @handlers.on(
@@ -165,21 +177,22 @@ def book_refund(event: Event, session: Session) -> None:
     "stripe.charge.dispute.funds_reinstated",
 )
 def book_dispute(event: Event, session: Session) -> None:
-    """The customer's bank wants the money back, or asks whether it should."""
-    if order := order_of_money(session, event):
-        record_dispute(session, order, event.object, Cause.of(event))
+    """Record a dispute or an inquiry of the customer's bank."""
+    if order := get_order_or_park(session, event):
+        record_dispute(session, order, event.object, Cause.from_event(event))
 
 
-def _take_money(session: Session, order: Order, payment: Payment, event: Event) -> None:
-    _remember_intent(order, payment.id)
-    if payment.succeed():
-        derive_sums(order)
-        note(session, order, Cause.of(event), "payment-succeeded", f"Stripe took {_amount(payment)} ({payment.id}).")
+def _record_success(session: Session, order: Order, payment: Payment, event: Event) -> None:
+    _add_payment_intent(order, payment.id)
+    if payment.mark_succeeded():
+        update_totals(order)
+        text = f"Stripe received {_amount(payment)} ({payment.id})."
+        add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_SUCCEEDED, text)
 
 
-def _remember_intent(order: Order, payment_intent: str | None) -> None:
+def _add_payment_intent(order: Order, payment_intent: str | None) -> None:
     order.payment_intent = order.payment_intent or payment_intent
 
 
 def _amount(payment: Payment) -> str:
-    return amount_text(payment.amount, payment.currency)
+    return format_amount(payment.amount, payment.currency)

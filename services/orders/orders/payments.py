@@ -1,37 +1,38 @@
-"""Payments by payment intent: the facts that Stripe tells of the money for an order."""
-
-from typing import Any
+"""Payments of an order and its failed attempts, as Stripe's events report them."""
 
 from events.database.transaction import before_commit
 from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
-from orders.models import Order, Payment, PaymentAttempt
-from orders.strays import bring_back
+from orders.models.orders import Order
+from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
+from orders.stripe_objects import StripeObject
+from orders.unmatched_events import requeue_matched
 
 
-def payment_of_session(session: Session, order: Order, event: Event) -> Payment:
-    """What this session is paid with; its amounts, tax included, are the ones that count."""
+def record_session_payment(session: Session, order: Order, event: Event) -> Payment:
+    """Get or create the payment of a session event, and set its amounts to the session's. These include taxes."""
     obj = event.object
     payment_id = obj.get("payment_intent") or obj["id"]  # a free order has no payment intent
-    payment = _payment(session, order, event, payment_id, obj["currency"], obj["amount_total"])
+    payment = _get_or_create(session, order, event, payment_id, obj["amount_total"])
     payment.session_id, payment.currency, payment.amount = obj["id"], obj["currency"], obj["amount_total"]
     payment.amount_tax = (obj.get("total_details") or {}).get("amount_tax") or 0
     return payment
 
 
-def payment_of_intent(session: Session, order: Order, event: Event) -> Payment:
+def get_or_create_by_intent(session: Session, order: Order, event: Event) -> Payment:
+    """Get or create the payment of a payment intent event."""
     obj = event.object
-    return _payment(session, order, event, obj["id"], obj["currency"], obj.get("amount_received") or obj["amount"])
+    return _get_or_create(session, order, event, obj["id"], obj.get("amount_received") or obj["amount"])
 
 
-def payment_of_charge(session: Session, order: Order, event: Event) -> Payment:
-    obj = event.object
-    return _payment(session, order, event, obj["payment_intent"], obj["currency"], obj["amount"])
+def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Payment:
+    """Get or create the payment of a charge event."""
+    return _get_or_create(session, order, event, event.object["payment_intent"], event.object["amount"])
 
 
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
-    """A failed try, told by the payment intent and by the charge; None if it is known."""
+    """Add a failed attempt; return None if it is known. The payment intent and the charge both report it."""
     obj = event.object
     is_charge = obj["object"] == "charge"
     error = _charge_error(obj) if is_charge else obj.get("last_payment_error") or {}
@@ -41,30 +42,30 @@ def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttem
         payment_intent=obj.get("payment_intent") if is_charge else obj["id"],
         code=error.get("decline_code") or error.get("code"),
         message=error.get("message"),
-        at=event.occurred_at,
+        attempted_at=event.occurred_at,
     )
-    if session.get(PaymentAttempt, attempt.id) is not None:  # the order's lock is ours: nobody else adds it now
+    if session.get(PaymentAttempt, attempt.id) is not None:  # the order is locked: no other transaction adds it now
         return None
     session.add(attempt)
     return attempt
 
 
-def _charge_error(charge: dict[str, Any]) -> dict[str, Any]:
-    """A failed charge's error under the names that a payment intent uses."""
+def _charge_error(charge: StripeObject) -> StripeObject:
+    """Return a failed charge's error under the names that a payment intent uses."""
     reason = (charge.get("outcome") or {}).get("reason")
     return {"decline_code": reason, "code": charge.get("failure_code"), "message": charge.get("failure_message")}
 
 
-def _payment(session: Session, order: Order, event: Event, payment_id: str, currency: str, amount: int) -> Payment:
+def _get_or_create(session: Session, order: Order, event: Event, payment_id: str, amount: int) -> Payment:
     for known in order.payments:
         if known.id == payment_id:
             return known
-    before_commit(session, bring_back, payment_id)
+    before_commit(session, requeue_matched, payment_id)
     payment = Payment(
         id=payment_id,
         order_id=order.id,
-        state="pending",
-        currency=currency,
+        status=PaymentStatus.PENDING,
+        currency=event.object["currency"],
         amount=amount,
         amount_tax=0,
         created_at=event.occurred_at,

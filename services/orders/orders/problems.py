@@ -1,7 +1,98 @@
-"""What the orders' callers can act on."""
+"""The mapping of domain errors to problem details."""
 
-from events.web.problems import Problem
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from events.money import format_amount
+from events.web.idempotency import key_reused
+from events.web.problems import Problem, invalid_request
+from flask import Flask, Response
+
+from orders import errors
+from orders.models.refunds import RefundRequest
+
+RETRY_AFTER = {"Retry-After": "1"}  # seconds; the customer may be back before checkout.checkout.started is here
 
 
-def order_not_found(order_id: str) -> Problem:
-    return Problem(404, "order-not-found", f"There is no order {order_id}.")
+def register(app: Flask) -> None:
+    """Make the app answer each domain error with its problem."""
+    for error in PROBLEMS:
+        app.register_error_handler(error, _response)
+
+
+def _response(error: Exception) -> Response:
+    return PROBLEMS[type(error)](error).response()
+
+
+def no_order_yet() -> Problem:
+    """Return the problem for a session whose order has not arrived."""
+    return Problem(404, "order-not-found", "This session has no order yet. Try again in a second.", headers=RETRY_AFTER)
+
+
+def refund_refused(request: RefundRequest) -> Problem:
+    """Return the problem for a refund request that Stripe refused."""
+    detail = f"Stripe refused this refund. To try again, use a new Idempotency-Key. Stripe's reason: {request.error}"
+    return Problem(409, "refund-refused", detail, refund_request_id=request.id)
+
+
+def _order_not_found(error: errors.OrderNotFoundError) -> Problem:
+    return Problem(404, "order-not-found", f"There is no order {error.order_id}. Check the id.")
+
+
+def _order_not_paid(error: errors.OrderNotPaidError) -> Problem:
+    detail = f"Order {error.number} is not paid. Its status is {error.status}. Only paid orders allow this."
+    return Problem(409, "order-not-paid", detail)
+
+
+def _refund_exceeds_payment(error: errors.RefundExceedsPaymentError) -> Problem:
+    rest = f"Only {format_amount(error.refundable, error.currency)}" if error.refundable else "Nothing"
+    detail = (
+        f"{rest} of {error.payment_id} can still be refunded."
+        " Pending refunds and disputed amounts are already deducted."
+    )
+    return Problem(422, "refund-exceeds-payment", detail, refundable=error.refundable, currency=error.currency)
+
+
+def _nothing_to_ship(error: errors.NothingToShipError) -> Problem:
+    return Problem(409, "nothing-to-ship", f"Order {error.number} has no pieces left to ship.")
+
+
+def _order_needs_review(error: errors.OrderNeedsReviewError) -> Problem:
+    detail = (
+        f"Order {error.number} needs a review before it ships ({error.reason}). {error.detail}"
+        f" Resolve the review with POST /orders/{error.order_id}/review."
+    )
+    return Problem(409, "order-needs-review", detail)
+
+
+def _order_held(error: errors.OrderHeldError) -> Problem:
+    decided = f"{error.resolved_by} resolved its review with {error.decision} ({error.reason})"
+    return Problem(409, "order-held", f"Order {error.number} does not ship: {decided}.")
+
+
+def _order_refunded(error: errors.OrderRefundedError) -> Problem:
+    return Problem(409, "order-refunded", f"Order {error.number} is refunded in full. Nothing is left to ship.")
+
+
+def _nothing_to_review(error: errors.NothingToReviewError) -> Problem:
+    return Problem(409, "nothing-to-review", f"Order {error.number} has no review to resolve.")
+
+
+def _review_resolved(error: errors.ReviewResolvedError) -> Problem:
+    detail = f"{error.resolved_by} has already resolved this review with another decision: {error.decision}."
+    return Problem(409, "review-resolved", detail, decision=error.decision, resolved_by=error.resolved_by)
+
+
+PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    errors.InvalidRequestError: lambda error: invalid_request(**error.errors),
+    errors.KeyReusedError: lambda _: key_reused(),
+    errors.NothingToReviewError: _nothing_to_review,
+    errors.NothingToShipError: _nothing_to_ship,
+    errors.OrderHeldError: _order_held,
+    errors.OrderNeedsReviewError: _order_needs_review,
+    errors.OrderNotFoundError: _order_not_found,
+    errors.OrderNotPaidError: _order_not_paid,
+    errors.OrderRefundedError: _order_refunded,
+    errors.RefundExceedsPaymentError: _refund_exceeds_payment,
+    errors.ReviewResolvedError: _review_resolved,
+}

@@ -1,4 +1,4 @@
-"""What does not fit waits for a decision: opened once per reason and subject, settled by a person or the policy."""
+"""Reviews: opened once per reason and subject, resolved by an operator or by the shop's policy."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -6,147 +6,173 @@ from datetime import datetime
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import insert_once
-from events.messaging import outbox
-from events.messaging.contracts import REVIEW_REASONS
+from events.messaging.contracts import ReviewDecision, ReviewReason
 from events.messaging.event import new_id
-from events.web.problems import Problem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from orders.announcements import Cause, announce, confirm, note
-from orders.intentions import RefundWish, store
-from orders.models import PAID, Order, RefundIntention, Review
-from orders.models.operations import ACCEPT, CANCEL, DUPLICATE, REFUND
-from orders.refunding import locked_order
-from orders.shipments import left_to_ship
-from orders.sums import payments_of, refundable
+from orders.causes import Cause
+from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
+from orders.models.orders import Order, OrderStatus
+from orders.models.refunds import RefundRequest
+from orders.models.reviews import Review
+from orders.models.timeline import EntryKind
+from orders.publishing import confirm_order, publish, publish_returned_stock
+from orders.refunds.requests import RefundParams, store_request
+from orders.repository import lock_order
+from orders.shipments import pieces_left_to_ship
+from orders.timeline import add_entry, quote
+from orders.totals import refundable_amount, succeeded_payments
 
-POLICY = "policy"
-DECIDED = {
-    ACCEPT: "accepted the order as it is: it may ship",
-    REFUND: "decided to give the money back: nothing ships",
-    CANCEL: "decided that nothing ships and nothing is refunded from here",
+POLICY = "policy"  # who resolves a review without a person
+DECISION_TEXTS = {  # what `{actor}` did and what follows from it
+    ReviewDecision.ACCEPT: "accepted the order ({reason}). It can ship.",
+    ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
+    ReviewDecision.CANCEL: "canceled the order ({reason}). It does not ship, and no refund starts by itself.",
 }
-ONE_PAYMENT_BACK = "decided to give the second payment back; the order itself stands"
+REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The order itself goes on."
 
 
 def open_review(
     session: Session,
     order: Order,
-    reason: str,
+    reason: ReviewReason,
     detail: str,
     cause: Cause,
     *,
     subject: str = "",
     missing: Mapping[str, int] | None = None,
 ) -> None:
-    """Leave an order to a person. Of several reasons the order shows the gravest, the timeline all."""
-    found = {"order_id": order.id, "reason": reason, "subject": subject, "detail": detail}
-    if not insert_once(session, Review, **found, missing=dict(missing or {}), opened_at=cause.at):
+    """Open a review unless it exists, on the order, its timeline and the outbox.
+
+    The order shows the gravest of several reasons, the timeline shows all.
+    """
+    key = {"order_id": order.id, "reason": reason, "subject": subject}
+    values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
+    if not insert_once(session, Review, **key, **values):
         return
-    _derive(order, _reviews(session, order))
-    note(session, order, cause, "review", f"Needs a decision ({reason}): {detail}")
-    announce(session, order, "orders.review.opened", cause, reason=reason, detail=detail)
+    _update_order(order, _reviews(session, order))
+    add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
+    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail)
 
 
-def settle(
-    session: Session, order: Order, decision: str, actor: str, remark: str | None = None, *, due: datetime | None = None
-) -> Sequence[RefundIntention]:
-    """Decide all that is open; the refunds that follow from it. Raises `Problem` 409; the same decision twice is none.
+def resolve(
+    session: Session,
+    order: Order,
+    decision: ReviewDecision,
+    actor: str,
+    note: str | None = None,
+    *,
+    due_at: datetime | None = None,
+) -> Sequence[RefundRequest]:
+    """Resolve all open reviews of the order and return the refund requests that follow.
 
-    `due`: when the worker asks Stripe for them, if the caller does not.
+    The order must be locked. The worker sends the refund requests at `due_at` if the caller does not send them.
+    Repeating the last decision does nothing. Raises `NothingToReviewError`, `ReviewResolvedError`, `OrderNotPaidError`.
     """
     reviews = _reviews(session, order)
-    undecided = [review for review in reviews if review.decision is None]
-    if not undecided:
-        _check_settled(reviews, decision)
+    unresolved = [review for review in reviews if review.decision is None]
+    if not unresolved:
+        _check_same_decision(order, reviews, decision)
         return ()
-    if order.status != PAID:
-        raise Problem(409, "order-not-paid", "The payment is not here yet: decide when it is.")
-    gravest, cause = _gravest(undecided), Cause.now(new_id("rev"))
-    for review in undecided:
-        review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.at, remark
-    _derive(order, reviews)
-    why = f" “{remark}”" if remark else ""
-    only_twice = all(review.reason == DUPLICATE for review in undecided)
-    text = ONE_PAYMENT_BACK if decision == REFUND and only_twice else DECIDED[decision]
-    note(session, order, cause, "review-resolved", f"{actor} {text} ({gravest.reason}).{why}")
-    settled = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
-    announce(session, order, "orders.review.resolved", cause, **settled)
-    if decision == ACCEPT and not any(review.holds for review in reviews):
-        confirm(session, order, cause)
-    return _refund(session, order, undecided, actor, remark, cause, due) if decision == REFUND else ()
+    if order.status != OrderStatus.PAID:
+        raise OrderNotPaidError(order.number, order.status)
+    gravest, cause = _gravest(unresolved), Cause.now(new_id("rev"))
+    for review in unresolved:
+        review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.occurred_at, note
+    _update_order(order, reviews)
+    refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
+    text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
+    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
+    resolution = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
+    publish(session, order, "orders.review.resolved", cause, **resolution)
+    if decision == ReviewDecision.ACCEPT and not any(review.blocks_shipping for review in reviews):
+        confirm_order(session, order, cause)
+    if decision == ReviewDecision.REFUND:
+        return _request_refunds(session, order, unresolved, actor, note, cause, due_at)
+    return ()
 
 
-def settle_by_policy(database: Database, reasons: Collection[str]) -> None:
-    """Refund what is open for one of these reasons: the shop has said beforehand that it cannot be fulfilled."""
-    waiting = select(Order.id).where(Order.needs_review, Order.review_reason.in_(reasons), Order.status == PAID)
+def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
+    """Resolve reviews with one of these reasons by a refund, as the shop configured it."""
+    waiting = select(Order.id).where(
+        Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID
+    )
     with database.read() as session:
         order_ids = session.scalars(waiting).all()
     for order_id in order_ids:
         with database.begin() as session:
-            order = locked_order(session, order_id)
+            order = lock_order(session, order_id)
             if order.needs_review and order.review_reason in reasons:
-                settle(session, order, REFUND, POLICY, due=utcnow())
+                resolve(session, order, ReviewDecision.REFUND, POLICY, due_at=utcnow())
 
 
-def _refund(
+def _request_refunds(
     session: Session,
     order: Order,
     reviews: Sequence[Review],
     actor: str,
-    remark: str | None,
+    note: str | None,
     cause: Cause,
-    due: datetime | None,
-) -> Sequence[RefundIntention]:
-    """All that is left of the payments, and what was really sold back to the shelf; or the second payment alone."""
-    if all(review.reason == DUPLICATE for review in reviews):
-        twice, back = {review.subject for review in reviews}, []
-        payments = [payment for payment in payments_of(order) if payment.id in twice]
+    due_at: datetime | None,
+) -> Sequence[RefundRequest]:
+    """Request refunds of all payments, and return the unshipped pieces to the shelf.
+
+    If the reviews are only about duplicate payments, request refunds of only these.
+    """
+    payments = list(succeeded_payments(order))
+    if _are_duplicates(reviews):
+        duplicates = {review.subject for review in reviews}
+        payments, returned = [payment for payment in payments if payment.id in duplicates], []
     else:
-        payments, back = list(payments_of(order)), _sold(session, order)
-    wish = RefundWish(reason="duplicate" if not back and len(payments) == 1 else None, note=remark)
-    intentions: list[RefundIntention] = []
+        returned = _pieces_in_shop(session, order)
+    params = RefundParams(reason="duplicate" if not returned and len(payments) == 1 else None, note=note)
+    requests: list[RefundRequest] = []
     for payment in payments:
-        if left := refundable(session, payment):
+        if amount := refundable_amount(session, payment):
             key = f"{cause.id}-{payment.id}"
-            lines = back if not intentions else []
-            intentions.append(store(session, order, payment, left, lines, wish, key, actor, due=due))
-    if back and not intentions:  # refunded in Stripe's dashboard before
-        lines = [{"sku": line["sku"], "quantity": line["quantity"]} for line in back]
-        data = {"order_id": order.id, "checkout_id": order.checkout_id, "return_id": cause.id, "lines": lines}
-        outbox.add(session, "orders.stock.returned", data, correlation_id=order.checkout_id)
-    return intentions
+            lines = returned if not requests else []
+            requests.append(store_request(session, order, payment, amount, lines, params, key, actor, due_at=due_at))
+    if returned and not requests:  # the refund was made in Stripe's dashboard before
+        lines = [{"sku": line["sku"], "quantity": line["quantity"]} for line in returned]
+        publish_returned_stock(session, order, cause.id, lines)
+    return requests
 
 
-def _sold(session: Session, order: Order) -> list[dict[str, object]]:
-    """What was taken from the shelf and is still with the shop: without what was missing, and what has shipped."""
+def _pieces_in_shop(session: Session, order: Order) -> list[dict[str, object]]:
+    """Return the order's pieces that are in the shop, as lines with restock: without missing and shipped ones."""
     missing: dict[str, int] = {}
     for review in _reviews(session, order):
         missing |= review.missing
-    left = {sku: quantity - missing.get(sku, 0) for sku, quantity in left_to_ship(session, order).items()}
-    return [{"sku": sku, "quantity": quantity, "restock": True} for sku, quantity in left.items() if quantity > 0]
+    left = pieces_left_to_ship(session, order)
+    in_shop = {sku: quantity - missing.get(sku, 0) for sku, quantity in left.items()}
+    return [{"sku": sku, "quantity": quantity, "restock": True} for sku, quantity in in_shop.items() if quantity > 0]
 
 
-def _derive(order: Order, reviews: Sequence[Review]) -> None:
-    undecided = [review for review in reviews if review.decision is None]
-    gravest = _gravest(undecided) if undecided else None
+def _update_order(order: Order, reviews: Sequence[Review]) -> None:
+    """Derive the order's review columns again."""
+    unresolved = [review for review in reviews if review.decision is None]
+    gravest = _gravest(unresolved) if unresolved else None
     order.needs_review = gravest is not None
     order.review_reason = gravest.reason if gravest else None
     order.review_detail = gravest.detail if gravest else None
 
 
 def _gravest(reviews: Sequence[Review]) -> Review:
-    return min(reviews, key=lambda review: REVIEW_REASONS.index(review.reason))
+    return min(reviews, key=lambda review: list(ReviewReason).index(ReviewReason(review.reason)))
 
 
-def _check_settled(reviews: Sequence[Review], decision: str) -> None:
+def _are_duplicates(reviews: Sequence[Review]) -> bool:
+    return all(review.reason == ReviewReason.DUPLICATE_PAYMENT for review in reviews)
+
+
+def _check_same_decision(order: Order, reviews: Sequence[Review], decision: ReviewDecision) -> None:
+    """Raise an error unless the order's last review was resolved with this decision."""
     if not reviews:
-        raise Problem(409, "nothing-to-review", "Nothing about this order has to be decided.")
+        raise NothingToReviewError(order.number)
     last = max(reviews, key=lambda review: (review.resolved_at, review.reason))
     if last.decision != decision:
-        detail = f"{last.resolved_by} has decided otherwise: {last.decision}."
-        raise Problem(409, "review-resolved", detail, decision=last.decision, resolved_by=last.resolved_by)
+        raise ReviewResolvedError(last.resolved_by, last.decision)
 
 
 def _reviews(session: Session, order: Order) -> Sequence[Review]:

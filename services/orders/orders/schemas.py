@@ -1,26 +1,32 @@
-"""What the API takes and gives. Amounts are integers in the currency's minor unit, as Stripe counts it."""
+"""The schemas of requests and responses. Amounts are integers in the currency's minor unit, as Stripe counts it."""
 
 from typing import Any
 
-from events.messaging.contracts import REVIEW_DECISIONS
+from events.messaging.contracts import ReviewDecision
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from orders import disputes
-from orders.intentions import RefundWish
-from orders.models import FULFILLMENT_STATUSES, REFUND_STATUSES, REFUNDED, REQUESTED, STATUSES, Dispute, Order
-from orders.shipments import Parcel
+from orders.models.disputes import Dispute
+from orders.models.orders import FulfillmentStatus, Order, OrderDisputeStatus, OrderRefundStatus, OrderStatus
+from orders.models.refunds import RefundRequestStatus, RefundStatus
+from orders.refunds.requests import RefundParams
+from orders.shipments import ShipmentParams
 
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe's
+MAX_LINES = 500  # lines in a request, more than any cart has
 
 
 class PublicLine(Schema):
+    """A line of an order, for its customer."""
+
     name = fields.String(required=True)
     quantity = fields.Integer(required=True)
     amount_total = fields.Integer(required=True)
 
 
 class PublicShipment(Schema):
+    """A parcel, for its customer."""
+
     carrier = fields.String(required=True, allow_none=True)
     tracking = fields.String(required=True, allow_none=True)
     tracking_url = fields.String(required=True, allow_none=True)
@@ -28,10 +34,10 @@ class PublicShipment(Schema):
 
 
 class PublicOrder(Schema):
-    """What the success page shows, no more: who knows a session's id learns nothing about the customer."""
+    """An order for the success page, without personal data: a session id may become known to others."""
 
     number = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
     needs_review = fields.Boolean(required=True)
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -40,47 +46,49 @@ class PublicOrder(Schema):
     amount_total = fields.Integer(required=True)
     amount_paid = fields.Integer(required=True)
     amount_refunded = fields.Integer(required=True)
-    refund_status = fields.String(required=True, validate=validate.OneOf(REFUNDED))
-    fulfillment_status = fields.String(required=True, validate=validate.OneOf(FULFILLMENT_STATUSES))
+    refund_status = fields.String(required=True, validate=validate.OneOf([*OrderRefundStatus]))
+    fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
     lines = fields.List(fields.Nested(PublicLine), required=True)
     shipments = fields.List(fields.Nested(PublicShipment), required=True)
     updated_at = fields.AwareDateTime(required=True)
 
 
 class SearchArgs(PageArgs):
-    """Filters, all of which must hold, and paging."""
+    """Filters and paging. An order must match all filters."""
 
-    status = fields.String(validate=validate.OneOf(STATUSES))
+    status = fields.String(validate=validate.OneOf([*OrderStatus]))
     number = fields.String()
     checkout_id = fields.String()
     email = fields.String()
-    session = fields.String(metadata={"description": "a Stripe session of the order, the first or a recovered one"})
+    session_id = fields.String(metadata={"description": "any Stripe session of the order"})
     payment_intent = fields.String()
     needs_review = fields.Boolean()
-    refund_status = fields.String(validate=validate.OneOf(REFUNDED))
-    dispute_status = fields.String(validate=validate.OneOf(disputes.STATUSES))
-    fulfillment_status = fields.String(validate=validate.OneOf(FULFILLMENT_STATUSES))
+    refund_status = fields.String(validate=validate.OneOf([*OrderRefundStatus]))
+    dispute_status = fields.String(validate=validate.OneOf([*OrderDisputeStatus]))
+    fulfillment_status = fields.String(validate=validate.OneOf([*FulfillmentStatus]))
     created_from = fields.AwareDateTime()
     created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
 
 
 class OrderSummary(Schema):
+    """An order in a list."""
+
     id = fields.String(required=True)
     number = fields.String(required=True)
     checkout_id = fields.String(required=True)
     session_id = fields.String(required=True)
     payment_intent = fields.String(required=True, allow_none=True)
     livemode = fields.Boolean(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
     needs_review = fields.Boolean(required=True)
     review_reason = fields.String(required=True, allow_none=True)
     currency = fields.String(required=True)
     amount_total = fields.Integer(required=True)
     amount_paid = fields.Integer(required=True)
     amount_refunded = fields.Integer(required=True)
-    refund_status = fields.String(required=True, validate=validate.OneOf(REFUNDED))
-    dispute_status = fields.String(required=True, validate=validate.OneOf(disputes.STATUSES))
-    fulfillment_status = fields.String(required=True, validate=validate.OneOf(FULFILLMENT_STATUSES))
+    refund_status = fields.String(required=True, validate=validate.OneOf([*OrderRefundStatus]))
+    dispute_status = fields.String(required=True, validate=validate.OneOf([*OrderDisputeStatus]))
+    fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
     customer_email = fields.String(required=True, allow_none=True)
     customer_name = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
@@ -88,21 +96,25 @@ class OrderSummary(Schema):
 
 
 class OrderPage(Schema):
+    """One page of orders."""
+
     items = fields.List(fields.Nested(OrderSummary), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
 class LineItem(PublicLine):
+    """A line of an order."""
+
     sku = fields.String(required=True)
     unit_amount = fields.Integer(required=True)
 
 
 class PaymentItem(Schema):
-    """`id` is the payment intent, or the session where the order is free."""
+    """A payment. `id` is the payment intent, or the session if the order is free."""
 
     id = fields.String(required=True)
     session_id = fields.String(required=True, allow_none=True)
-    state = fields.String(required=True)
+    status = fields.String(required=True)
     currency = fields.String(required=True)
     amount = fields.Integer(required=True)
     amount_tax = fields.Integer(required=True)
@@ -111,27 +123,33 @@ class PaymentItem(Schema):
 
 
 class AttemptItem(Schema):
+    """A failed payment attempt, with Stripe's reason."""
+
     id = fields.String(required=True)
     payment_intent = fields.String(required=True, allow_none=True)
     code = fields.String(required=True, allow_none=True)
     message = fields.String(required=True, allow_none=True)
-    at = fields.AwareDateTime(required=True)
+    attempted_at = fields.AwareDateTime(required=True)
 
 
 class RefundedLine(Schema):
+    """Refunded pieces of one sku. With `restock` they go back to the shelf."""
+
     sku = fields.String(required=True)
     quantity = fields.Integer(required=True)
     restock = fields.Boolean(required=True)
 
 
-class IntentionItem(Schema):
-    """A refund that was asked for here. `refund_id` is Stripe's, once it has answered; `error` is why it has not, or
-    why it refused."""
+class RefundRequestItem(Schema):
+    """An operator's refund request.
+
+    `refund_id` is Stripe's, once it has answered. `error` says why Stripe has not answered or has refused.
+    """
 
     id = fields.String(required=True)
     refund_id = fields.String(required=True, allow_none=True)
     payment_id = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf((REQUESTED, *REFUND_STATUSES)))
+    status = fields.String(required=True, validate=validate.OneOf([*RefundRequestStatus]))
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -143,12 +161,12 @@ class IntentionItem(Schema):
 
 
 class RefundItem(Schema):
-    """A refund at Stripe, by its id; without an intention it was made in Stripe's dashboard."""
+    """A refund at Stripe. Without `refund_request_id` it was made in Stripe's dashboard."""
 
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
-    intention_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
+    refund_request_id = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -157,7 +175,7 @@ class RefundItem(Schema):
 
 
 class DisputeItem(Schema):
-    """`status` is Stripe's word; an inquiry's begins with `warning_` and moves no money."""
+    """A dispute with Stripe's `status`. An inquiry's status begins with `warning_`, and it moves no money."""
 
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
@@ -172,58 +190,77 @@ class DisputeItem(Schema):
     closed_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class ListedDispute(DisputeItem):
+class DisputeRow(DisputeItem):
+    """A dispute in a list, with its order."""
+
     order_id = fields.String(required=True)
-    number = fields.String(required=True)
+    order_number = fields.String(required=True)
 
 
 class DisputePage(Schema):
-    items = fields.List(fields.Nested(ListedDispute), required=True)
+    """One page of disputes."""
+
+    items = fields.List(fields.Nested(DisputeRow), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
 class DisputeArgs(PageArgs):
-    open = fields.Boolean(load_default=True, metadata={"description": "only those that are not over"})
+    """The filter and paging of disputes."""
+
+    open = fields.Boolean(load_default=True, metadata={"description": "only disputes that are not closed"})
 
 
-def listed(dispute: Dispute, order: Order) -> dict[str, Any]:
+def dispute_row(dispute: Dispute, order: Order) -> dict[str, Any]:
+    """Return the values of a `DisputeRow`."""
     shown = {name: getattr(dispute, name) for name in DisputeItem().fields}
-    return shown | {"order_id": order.id, "number": order.number}
+    return shown | {"order_id": order.id, "order_number": order.number}
 
 
 class ReviewItem(Schema):
+    """A review, and its decision once it is resolved."""
+
     reason = fields.String(required=True)
     detail = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
-    decision = fields.String(required=True, allow_none=True, validate=validate.OneOf(REVIEW_DECISIONS))
+    decision = fields.String(required=True, allow_none=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True, allow_none=True)
     resolved_at = fields.AwareDateTime(required=True, allow_none=True)
     note = fields.String(required=True, allow_none=True)
 
 
 class Pieces(Schema):
+    """Pieces of one sku."""
+
     sku = fields.String(required=True)
     quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
 
 
 class ShipmentItem(PublicShipment):
+    """A parcel with its pieces."""
+
     id = fields.String(required=True)
     lines = fields.List(fields.Nested(Pieces), required=True)
     shipped_by = fields.String(required=True)
 
 
 class TimelineItem(Schema):
-    at = fields.AwareDateTime(required=True)
+    """A timeline entry. `cause_id` is the event, refund request, shipment or act that it is about."""
+
+    happened_at = fields.AwareDateTime(required=True)
     kind = fields.String(required=True)
     text = fields.String(required=True)
-    event_id = fields.String(required=True, allow_none=True)
+    cause_id = fields.String(required=True)
 
 
 class SessionItem(Schema):
+    """A Stripe session of an order."""
+
     session_id = fields.String(required=True)
 
 
-class WholeOrder(OrderSummary):
+class OrderDetail(OrderSummary):
+    """An order with everything that belongs to it."""
+
     amount_subtotal = fields.Integer(required=True)
     amount_discount = fields.Integer(required=True)
     amount_shipping = fields.Integer(required=True)
@@ -240,57 +277,66 @@ class WholeOrder(OrderSummary):
     expired_at = fields.AwareDateTime(required=True, allow_none=True)
     canceled_at = fields.AwareDateTime(required=True, allow_none=True)
     erased_at = fields.AwareDateTime(
-        required=True, allow_none=True, metadata={"description": "since when nobody knows who the customer was"}
+        required=True, allow_none=True, metadata={"description": "when the customer's personal data was erased"}
     )
     sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)
     lines = fields.List(fields.Nested(LineItem), required=True)
     payments = fields.List(fields.Nested(PaymentItem), required=True)
     attempts = fields.List(fields.Nested(AttemptItem), required=True)
     refunds = fields.List(fields.Nested(RefundItem), required=True)
-    intentions = fields.List(fields.Nested(IntentionItem), required=True)
+    refund_requests = fields.List(fields.Nested(RefundRequestItem), required=True)
     disputes = fields.List(fields.Nested(DisputeItem), required=True)
     reviews = fields.List(fields.Nested(ReviewItem), required=True)
     shipments = fields.List(fields.Nested(ShipmentItem), required=True)
     timeline = fields.List(fields.Nested(TimelineItem), required=True)
 
 
-class PiecesBack(Pieces):
+class PiecesToRefund(Pieces):
+    """Pieces of one sku to refund. With `restock` they go back to the shelf."""
+
     restock = fields.Boolean()
 
 
 class NewRefund(Schema):
-    """Neither amount nor lines: all that is left of the payment. `restock` is for the lines that do not say."""
+    """A refund of an amount or of lines. Without both, it is all that is left of the payment.
+
+    `restock` is for the lines that do not say.
+    """
 
     amount = fields.Integer(strict=True, load_default=None, validate=validate.Range(min=1))
-    lines = fields.List(fields.Nested(PiecesBack), load_default=(), validate=validate.Length(max=500))
+    lines = fields.List(fields.Nested(PiecesToRefund), load_default=(), validate=validate.Length(max=MAX_LINES))
     reason = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(REFUND_REASONS))
     note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
     restock = fields.Boolean(load_default=False)
-    payment = fields.String(load_default=None, metadata={"description": "pi_…; else the one that paid the order"})
+    payment_id = fields.String(
+        load_default=None, metadata={"description": "pi_…; the default is the payment that paid the order"}
+    )
 
     @validates_schema
-    def _one_of_two(self, data: dict[str, Any], **_: Any) -> None:
+    def _check_amount_or_lines(self, data: dict[str, Any], **_: Any) -> None:
         if data.get("amount") and data.get("lines"):
-            raise ValidationError("Give an amount or lines, not both.", "amount")
+            raise ValidationError("Send either an amount or lines.", "amount")
 
     @post_load
-    def _wish(self, data: dict[str, Any], **_: Any) -> RefundWish:
-        return RefundWish(**data)
+    def _to_params(self, data: dict[str, Any], **_: Any) -> RefundParams:
+        return RefundParams(**data)
 
 
-class Decision(Schema):
-    decision = fields.String(required=True, validate=validate.OneOf(REVIEW_DECISIONS))
+class ReviewResolution(Schema):
+    """An operator's decision about all open reviews of an order."""
+
+    decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
 
 
 class NewShipment(Schema):
-    """No lines: all that is left."""
+    """A parcel. Without lines, it has all pieces that are left."""
 
     carrier = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=64))
     tracking = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=128))
     tracking_url = fields.Url(load_default=None, allow_none=True, schemes={"http", "https"}, require_tld=False)
-    lines = fields.List(fields.Nested(Pieces), load_default=(), validate=validate.Length(max=500))
+    lines = fields.List(fields.Nested(Pieces), load_default=(), validate=validate.Length(max=MAX_LINES))
 
     @post_load
-    def _parcel(self, data: dict[str, Any], **_: Any) -> Parcel:
-        return Parcel(**data)
+    def _to_params(self, data: dict[str, Any], **_: Any) -> ShipmentParams:
+        return ShipmentParams(**data)

@@ -1,4 +1,4 @@
-"""Shipping: what of an order has left, what is left, and telling the customer."""
+"""Shipments: which pieces have shipped and which are left, and the event that informs the customer."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,25 @@ from typing import Any
 
 from events.clock import utcnow
 from events.messaging.event import new_id
-from events.web.idempotency import fingerprint, key_reused
-from events.web.problems import Problem, invalid_request
+from events.web.idempotency import fingerprint
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from orders.announcements import Cause, announce, note
-from orders.models import PAID, Order, RefundIntention, Review, Shipment
-from orders.models.orders import FULFILLED, FULL, PARTIAL, UNFULFILLED
-from orders.shares import pieces_of, returning_pieces
+from orders import errors
+from orders.causes import Cause
+from orders.models.orders import FulfillmentStatus, Order, OrderRefundStatus, OrderStatus
+from orders.models.refunds import RefundRequest
+from orders.models.reviews import Review
+from orders.models.shipments import Shipment
+from orders.models.timeline import EntryKind
+from orders.publishing import publish
+from orders.refunds.allocation import count_pieces, restocked_pieces
+from orders.timeline import add_entry
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """What the operator's request says. No lines: all that is left."""
+class ShipmentParams:
+    """The parameters of a shipment. No lines: all pieces that are left."""
 
     carrier: str | None = None
     tracking: str | None = None
@@ -28,130 +33,139 @@ class Parcel:
     lines: Sequence[Mapping[str, Any]] = ()
 
 
-def ship(session: Session, order: Order, parcel: Parcel, key: str | None, actor: str) -> Shipment:
-    """The shipment of this parcel; a repeat under the same key is the same one. Raises `Problem` 409 or 422."""
-    if key and (found := _shipped_before(session, order, parcel, key)):
-        return found
+def ship(session: Session, order: Order, params: ShipmentParams, key: str | None, actor: str) -> Shipment:
+    """Add a shipment to the order, its timeline and the outbox. A repeat under the same key returns the same shipment.
+
+    The order must be locked. Raises `KeyReusedError`, the errors of `_check_may_ship`, `NothingToShipError` and
+    `InvalidRequestError`.
+    """
+    if key and (known := _find_shipment(session, order, params, key)):
+        return known
     _check_may_ship(session, order)
-    pieces = _pieces(session, order, parcel)
+    pieces = _pieces_to_ship(session, order, params)
     shipment_id = new_id("shp")
     lines = [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()]
     shipment = Shipment(
         id=shipment_id,
         order_id=order.id,
         idempotency_key=key or shipment_id,
-        fingerprint=fingerprint(parcel),
-        carrier=parcel.carrier,
-        tracking=parcel.tracking,
-        tracking_url=parcel.tracking_url,
+        fingerprint=fingerprint(params),
+        carrier=params.carrier,
+        tracking=params.tracking,
+        tracking_url=params.tracking_url,
         lines=lines,
         shipped_by=actor,
         shipped_at=utcnow(),
     )
     session.add(shipment)
-    derive_fulfillment(session, order)
+    update_fulfillment(session, order)
     cause = Cause(shipment_id, shipment.shipped_at)
-    what = ", ".join(f"{line['quantity']} x {line['sku']}" for line in lines)
-    with_whom = f" with {parcel.carrier}" if parcel.carrier else ""
-    tracked = f", {parcel.tracking}" if parcel.tracking else ""
-    note(session, order, cause, "shipped", f"{actor} shipped {what}{with_whom}{tracked}.")
-    told = {"carrier": parcel.carrier, "tracking": parcel.tracking, "tracking_url": parcel.tracking_url}
-    complete = order.fulfillment_status == FULFILLED
-    announce(
+    goods = ", ".join(f"{line['quantity']} x {line['sku']}" for line in lines)
+    carrier = f" with {params.carrier}" if params.carrier else ""
+    text = f"{actor} shipped {goods}{carrier}{tracking_text(params.tracking)}."
+    add_entry(session, order, cause, EntryKind.SHIPPED, text)
+    publish(
         session,
         order,
         "orders.order.shipped",
         cause,
         shipment_id=shipment_id,
-        **told,
+        carrier=params.carrier,
+        tracking=params.tracking,
+        tracking_url=params.tracking_url,
         shipped=lines,
-        is_complete=complete,
+        is_complete=order.fulfillment_status == FulfillmentStatus.FULFILLED,
     )
     return shipment
 
 
-def derive_fulfillment(session: Session, order: Order) -> None:
-    """Whole once every piece has shipped, or was refunded and stays with the shop."""
+def tracking_text(tracking: str | None) -> str:
+    """Return a tracking number as the timeline has it, with a comma before it; nothing without one."""
+    return f", tracking number {tracking}" if tracking else ""
+
+
+def update_fulfillment(session: Session, order: Order) -> None:
+    """Derive the order's fulfillment status again: fulfilled once each piece has shipped or is back on the shelf."""
     session.flush()
-    if not _shipped(session, order):
-        order.fulfillment_status = UNFULFILLED
+    if not _shipped_pieces(session, order):
+        order.fulfillment_status = FulfillmentStatus.UNFULFILLED
+    elif pieces_left_to_ship(session, order):
+        order.fulfillment_status = FulfillmentStatus.PARTIAL
     else:
-        order.fulfillment_status = PARTIAL if left_to_ship(session, order) else FULFILLED
+        order.fulfillment_status = FulfillmentStatus.FULFILLED
 
 
-def left_to_ship(session: Session, order: Order) -> dict[str, int]:
-    """Pieces by sku that the customer is still owed: neither shipped, nor refunded to go back to the shelf."""
+def pieces_left_to_ship(session: Session, order: Order) -> dict[str, int]:
+    """Return the pieces by sku that have neither shipped nor been refunded with restock."""
     session.flush()
-    intentions = session.scalars(select(RefundIntention).where(RefundIntention.order_id == order.id))
-    left = _bought(order)
-    left.subtract(_shipped(session, order))
-    left.subtract(returning_pieces(intentions))
+    requests = session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id))
+    left = _bought_pieces(order)
+    left.subtract(_shipped_pieces(session, order))
+    left.subtract(restocked_pieces(requests))
     return {sku: quantity for sku, quantity in left.items() if quantity > 0}
 
 
-def owed(session: Session, order: Order) -> dict[str, int]:
-    """Pieces by sku that are paid for and are to ship."""
-    if order.status != PAID or order.refund_status == FULL or _held_by(session, order):
+def pieces_owed(session: Session, order: Order) -> dict[str, int]:
+    """Return the pieces by sku that are paid and still have to ship."""
+    is_refunded = order.refund_status == OrderRefundStatus.FULL
+    if order.status != OrderStatus.PAID or is_refunded or _blocking_review(session, order):
         return {}
-    return left_to_ship(session, order)
+    return pieces_left_to_ship(session, order)
 
 
-def _pieces(session: Session, order: Order, parcel: Parcel) -> Mapping[str, int]:
-    if not parcel.lines:
-        if left := left_to_ship(session, order):
+def _pieces_to_ship(session: Session, order: Order, params: ShipmentParams) -> Mapping[str, int]:
+    if not params.lines:
+        if left := pieces_left_to_ship(session, order):
             return left
-        raise Problem(409, "nothing-to-ship", f"Nothing of order {order.number} is left to ship.")
-    bought, left, wanted = _bought(order), _bought(order), pieces_of(parcel.lines)
-    left.subtract(_shipped(session, order))
-    if not any(quantity > 0 for quantity in left.values()):
-        raise Problem(409, "nothing-to-ship", f"Nothing of order {order.number} is left to ship.")
-    errors = {
-        number: {"sku": ["Not in this order."]}
+        raise errors.NothingToShipError(order.number)
+    bought, unshipped, requested = _bought_pieces(order), _bought_pieces(order), count_pieces(params.lines)
+    unshipped.subtract(_shipped_pieces(session, order))
+    if not any(quantity > 0 for quantity in unshipped.values()):
+        raise errors.NothingToShipError(order.number)
+    found = {
+        number: {"sku": ["This order has no such item."]}
         if line["sku"] not in bought
-        else {"quantity": [f"Only {left[line['sku']]} of {bought[line['sku']]} have not shipped yet."]}
-        for number, line in enumerate(parcel.lines)
-        if wanted[line["sku"]] > left[line["sku"]]
+        else {"quantity": [f"Only {unshipped[line['sku']]} of {bought[line['sku']]} can still be shipped."]}
+        for number, line in enumerate(params.lines)
+        if requested[line["sku"]] > unshipped[line["sku"]]
     }
-    if errors:
-        raise invalid_request(lines=errors)
-    return wanted
+    if found:
+        raise errors.InvalidRequestError(lines=found)
+    return requested
 
 
 def _check_may_ship(session: Session, order: Order) -> None:
-    if order.status != PAID:
-        raise Problem(
-            409, "order-not-paid", f"Order {order.number} is {order.status}: nothing ships before it is paid."
-        )
+    """Raise an error unless the order is paid, not refunded in full, and has no review that prevents shipping."""
+    if order.status != OrderStatus.PAID:
+        raise errors.OrderNotPaidError(order.number, order.status)
     if order.needs_review:
-        detail = f"Order {order.number} needs a decision first ({order.review_reason}): {order.review_detail}"
-        raise Problem(409, "order-needs-review", detail)
-    if held := _held_by(session, order):
-        detail = f"{held.resolved_by} has decided that this order does not ship ({held.decision}, {held.reason})."
-        raise Problem(409, "order-held", detail)
-    if order.refund_status == FULL:
-        raise Problem(409, "order-refunded", f"Order {order.number} is refunded in full: nothing is owed.")
+        raise errors.OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
+    if review := _blocking_review(session, order):
+        raise errors.OrderHeldError(order.number, review.resolved_by, review.decision, review.reason)
+    if order.refund_status == OrderRefundStatus.FULL:
+        raise errors.OrderRefundedError(order.number)
 
 
-def _shipped_before(session: Session, order: Order, parcel: Parcel, key: str) -> Shipment | None:
+def _find_shipment(session: Session, order: Order, params: ShipmentParams, key: str) -> Shipment | None:
     same_key = select(Shipment).where(Shipment.order_id == order.id, Shipment.idempotency_key == key)
     found = session.scalar(same_key)
-    if found is not None and found.fingerprint != fingerprint(parcel):
-        raise key_reused()
+    if found is not None and found.fingerprint != fingerprint(params):
+        raise errors.KeyReusedError
     return found
 
 
-def _shipped(session: Session, order: Order) -> Counter[str]:
+def _shipped_pieces(session: Session, order: Order) -> Counter[str]:
     shipments = session.scalars(select(Shipment).where(Shipment.order_id == order.id))
-    return pieces_of(line for shipment in shipments for line in shipment.lines)
+    return count_pieces(line for shipment in shipments for line in shipment.lines)
 
 
-def _bought(order: Order) -> Counter[str]:
+def _bought_pieces(order: Order) -> Counter[str]:
     bought: Counter[str] = Counter()
     for line in order.lines:
         bought[line.sku] += line.quantity
     return bought
 
 
-def _held_by(session: Session, order: Order) -> Review | None:
+def _blocking_review(session: Session, order: Order) -> Review | None:
     reviews = session.scalars(select(Review).where(Review.order_id == order.id))
-    return next((review for review in reviews if review.holds), None)
+    return next((review for review in reviews if review.blocks_shipping), None)

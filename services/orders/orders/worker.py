@@ -1,30 +1,30 @@
-"""The worker process, wired."""
+"""The wiring of the worker process."""
 
 from events import stripe_api
 from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
-from orders import strays
+from orders import unmatched_events
 from orders.config import Config
 from orders.handlers import handlers
-from orders.refunding import Refunding
-from orders.reviews import settle_by_policy
-from orders.stripe_refunds import StripeRefunds
+from orders.refunds.gateway import RefundGateway
+from orders.refunds.processor import RefundProcessor
+from orders.reviews import resolve_by_policy
 
-RESUME_EVERY = 5.0  # seconds; a refund that was interrupted goes on soon after its lease ends
-POLICY_EVERY = 5.0
-PRUNE_EVERY = 3600.0
+RESUME_INTERVAL_S = 5.0  # an interrupted refund continues soon after its lease
+POLICY_INTERVAL_S = 5.0  # a customer whose order cannot be fulfilled gets the refund at once
+PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
 
 
-def create_worker(config: Config, *, database: Database | None = None, stripe: StripeRefunds | None = None) -> Worker:
-    """Everything that is not given is made from the configuration."""
+def create_worker(config: Config, *, database: Database | None = None, gateway: RefundGateway | None = None) -> Worker:
+    """Return the worker. Dependencies that are not given are created from the configuration."""
     database = database or Database(config.database_url)
-    stripe = stripe or StripeRefunds(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
+    gateway = gateway or RefundGateway(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
     jobs = [
-        Job("refunds", RESUME_EVERY, Refunding(database, stripe).resume),
-        Job("strays", PRUNE_EVERY, lambda: strays.prune(database)),
+        Job("refunds", RESUME_INTERVAL_S, RefundProcessor(database, gateway).resume_due),
+        Job("unmatched-events", PRUNE_INTERVAL_S, lambda: unmatched_events.prune(database)),
     ]
     if reasons := config.review_auto_refund:
-        jobs.append(Job("policy", POLICY_EVERY, lambda: settle_by_policy(database, reasons)))
+        jobs.append(Job("policy", POLICY_INTERVAL_S, lambda: resolve_by_policy(database, reasons)))
     return Worker(config, database, handlers, jobs=jobs)

@@ -18,7 +18,8 @@ from orders import search
 from orders.app import create_app
 from orders.config import Config
 from orders.handlers import handlers
-from orders.models import CHAINS, Order
+from orders.models.chains import CHAINS
+from orders.models.orders import Order
 from sqlalchemy import select
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -138,7 +139,7 @@ class Desk:
     def order(self, checkout_id: str = "chk_1") -> Order:
         with self.database.read() as session:
             order_id = session.scalars(select(Order.id).where(Order.checkout_id == checkout_id)).one()
-            order = search.whole(session, order_id)
+            order = search.find_with_details(session, order_id)
         assert order is not None
         return order
 

@@ -1,1 +1,1 @@
-"""The ingest: verifies Stripe's events and hands their exact bytes to the broker."""
+"""The ingest: verifies Stripe's events and publishes their exact bytes."""

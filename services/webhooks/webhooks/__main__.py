@@ -1,4 +1,4 @@
-"""python -m webhooks web | declare | backfill"""
+"""The ingest's commands: python -m webhooks web | declare-topology | backfill."""
 
 import json
 import sys
@@ -13,99 +13,112 @@ from amqp import PreconditionFailed
 from events import stripe_api
 from events.cli import configuration, service_cli
 from events.errors import PublishUnconfirmedError
-from events.messaging import publisher
-from events.messaging.consumer import connect, declare_topology
+from events.messaging import consumer, publisher
 from events.observability.logging import configure_logging
 from events.operations.click_types import Instant
 
-from webhooks import backfill as recovery
-from webhooks.backfill import MAX_TYPES, Backfill, Report, StripeEvents, interruptible, within_reach
+from webhooks import backfill
+from webhooks.backfill import Backfill, Report, StripeEvents
 from webhooks.config import Config, load
 
 main = service_cli("webhooks", load=load, app="webhooks.app:create_wsgi")
 
 
-def _types(_ctx: click.Context, _param: click.Parameter, value: str) -> list[str]:
-    types = [name.strip() for name in value.split(",") if name.strip()]
-    if len(types) > MAX_TYPES:
-        raise click.BadParameter(f"Stripe lists by {MAX_TYPES} types at most; these are {len(types)}. Run it twice.")
-    return types
+@main.command()
+def declare_topology() -> None:
+    """Declare the exchanges, queues and bindings. Safe to repeat.
 
-
-@main.command(name="declare-topology")
-def declare() -> None:
-    """Declare the bus: exchanges, queues and bindings; safe to repeat.
-
-    For a broker on which the services' own users may not (DECLARE_TOPOLOGY=false); BROKER_URL bears one that may.
+    For brokers on which the services' users have no right to declare (DECLARE_TOPOLOGY=false). BROKER_URL needs a user
+    with that right.
     """
     try:
-        with connect(configuration(load).broker_url) as connection:
-            declare_topology(connection.default_channel)
+        with consumer.connect(configuration(load).broker_url) as connection:
+            consumer.declare_topology(connection.default_channel)
     except PreconditionFailed as error:
         raise click.ClickException(
-            f"the broker has a queue of other arguments, which cannot change: {error.reply_text}. "
-            "When that queue is empty, delete it and declare again."
+            f"A queue exists with other arguments, which cannot be changed: {error.reply_text}. "
+            "Delete the queue when it is empty, and run this command again."
         ) from error
     click.echo("declared")
 
 
-@main.command()
-@click.option("--since", type=Instant(), required=True, help="How far back: 90s, 30m, 12h, 3d, or an instant.")
-@click.option("--types", default="", callback=_types, help="Only these types of Stripe's, separated by commas.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events a second.")
-@click.option("--starting-after", metavar="EVENT", help="Go on after this event, as an interrupted run says.")
-@click.option("--dry-run", is_flag=True, help="List and count, publish nothing.")
-def backfill(since: datetime, types: list[str], rate: float, starting_after: str | None, dry_run: bool) -> None:
-    """Publish Stripe's events again; what the services know does nothing.
+def _parse_types(_ctx: click.Context, _param: click.Parameter, value: str) -> list[str]:
+    types = [name.strip() for name in value.split(",") if name.strip()]
+    if len(types) > backfill.MAX_TYPES:
+        raise click.BadParameter(
+            f"Stripe lists at most {backfill.MAX_TYPES} types at once; these are {len(types)}. Use several runs."
+        )
+    return types
 
-    Prints a summary as JSON. Exits 1 when something could not be published, and says how to go on.
+
+@main.command(name="backfill")
+@click.option("--since", type=Instant(), required=True, help="Age or instant of the oldest event: 90s, 30m, 12h, 3d.")
+@click.option("--types", default="", callback=_parse_types, help="Only these event types of Stripe, comma-separated.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events/second.")
+@click.option("--starting-after", metavar="EVENT", help="Continue after this event, as an interrupted run prints it.")
+@click.option("--dry-run", is_flag=True, help="List and count the events, but publish nothing.")
+def run_backfill(since: datetime, types: list[str], rate: float, starting_after: str | None, dry_run: bool) -> None:
+    """Publish Stripe's events again. Services ignore the events that they already know.
+
+    Prints a summary as JSON. Exits 1 if an event could not be published, and prints how to continue.
     """
-    config = _configuration()
-    wanted, since = since, within_reach(since)
-    if since > wanted:
-        click.echo(f"Stripe lists events for {recovery.LISTED_FOR.days} days only: back to {_iso(since)}.", err=True)
-    report = Report(settled=starting_after)
+    config = _load_with_stripe_key()
+    requested, since = since, backfill.limit_to_retention(since)
+    if since > requested:
+        days = backfill.STRIPE_RETENTION.days
+        click.echo(f"Stripe lists events of the last {days} days only. This run begins at {_iso(since)}.", err=True)
+    report = Report(resume_after=starting_after)
     publishing = (
         nullcontext() if dry_run else closing(publisher.connect(config.broker_url, declare=config.declare_topology))
     )
     with (
         publishing as broker,
         stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client,
-        interruptible(),
+        backfill.sigterm_as_interrupt(),
     ):
-        filling = Backfill(broker, report, livemode=config.livemode, rate=rate)
-        problem = _run(filling, report, StripeEvents(client).since(since, types, starting_after))
-    click.echo(json.dumps({"since": _iso(since), "dry_run": dry_run, "complete": problem is None, **vars(report)}))
+        run = Backfill(broker, report, livemode=config.livemode, rate=rate)
+        failure = _process_all(run, report, StripeEvents(client).list_since(since, types, starting_after))
+    click.echo(json.dumps({"since": _iso(since), "dry_run": dry_run, "complete": failure is None, **vars(report)}))
     if report.skipped_livemode:
-        click.echo(f"{report.skipped_livemode} events are of Stripe's other mode: is LIVEMODE right?", err=True)
-    if problem:
-        again = {"since": _iso(since), "types": ",".join(types), "rate": f"{rate:g}", "starting-after": report.settled}
-        options = " ".join(f"--{name} {value}" for name, value in again.items() if value) + " --dry-run" * dry_run
-        click.echo(f"Not all is done: {problem}\nGo on with: python -m webhooks backfill {options}", err=True)
-    if problem or report.malformed:
+        click.echo(
+            f"{report.skipped_livemode} events belong to the other mode of Stripe and were skipped. Check LIVEMODE.",
+            err=True,
+        )
+    if failure:
+        options = {
+            "since": _iso(since),
+            "types": ",".join(types),
+            "rate": f"{rate:g}",
+            "starting-after": report.resume_after,
+        }
+        arguments = " ".join(f"--{name} {value}" for name, value in options.items() if value) + " --dry-run" * dry_run
+        click.echo(
+            f"The run is incomplete: {failure}\nContinue with: python -m webhooks backfill {arguments}", err=True
+        )
+    if failure or report.malformed:
         sys.exit(1)
 
 
-def _configuration() -> Config:
+def _load_with_stripe_key() -> Config:
     config: Config = configuration(load)
     if not config.stripe_api_key:
-        click.echo("STRIPE_API_KEY or STRIPE_API_KEY_FILE is missing: backfill asks Stripe with it.", err=True)
+        click.echo("STRIPE_API_KEY is missing. Set it, or STRIPE_API_KEY_FILE: backfill calls Stripe.", err=True)
         sys.exit(2)
-    configure_logging(config.service, config.log_level)  # to standard error: the summary is alone on standard output
+    configure_logging(config.service, config.log_level)  # logs go to standard error; standard output has the summary
     return config
 
 
-def _run(filling: Backfill, report: Report, documents: Iterator[dict[str, Any]]) -> str | None:
-    """What ended the run before its end, if anything did."""
+def _process_all(run: Backfill, report: Report, documents: Iterator[dict[str, Any]]) -> str | None:
+    """Process the events. Return None at their end, or the reason why the run stopped earlier."""
     try:
         for document in documents:
-            filling.settle(document)
-            if sys.stderr.isatty() and report.listed % recovery.PAGE == 0:
+            run.process(document)
+            if sys.stderr.isatty() and report.listed % backfill.PAGE_SIZE == 0:
                 click.echo(f"{report.listed} listed, {report.published} published", err=True)
-    except PublishUnconfirmedError as doubt:
-        return f"the broker did not confirm ({doubt})."
+    except PublishUnconfirmedError as error:
+        return f"the broker did not confirm an event ({error})."
     except stripe.StripeError as error:
-        return f"Stripe does not answer as it should ({type(error).__name__}: {error})."
+        return f"Stripe did not answer as expected ({type(error).__name__}: {error})."
     except KeyboardInterrupt:
         return "interrupted."
     return None

@@ -1,4 +1,4 @@
-"""POST /webhooks/stripe: 200 once the broker has confirmed, anything else makes Stripe try again."""
+"""The route to which Stripe posts events: 200 once the broker has confirmed. After any other answer Stripe retries."""
 
 from dataclasses import replace
 
@@ -16,9 +16,8 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from webhooks.config import Config
-from webhooks.verification import verified
-
-RETRY_AFTER = 5  # seconds; Stripe keeps its own schedule, other senders may listen
+from webhooks.errors import RejectedEventError
+from webhooks.verification import verify_event
 
 RECEIVED = Counter("clozit_webhook_requests_total", "Webhook requests by outcome", ["outcome"])
 from_zero(RECEIVED, ["confirmed", "unconfirmed", "bad-signature", "bad-event"])
@@ -27,26 +26,27 @@ _CONFIRMED = RECEIVED.labels("confirmed")  # looked up once
 log = get_logger(__name__)
 
 
-def blueprint(config: Config, publisher: Publisher) -> Blueprint:
-    """The one route of this service."""
-    routes = Blueprint("webhooks", __name__, description="Stripe posts its events here")
+def create_blueprint(config: Config, broker: Publisher) -> Blueprint:
+    """Return the service's only route, which publishes with `broker`."""
+    blueprint = Blueprint("webhooks", __name__, description="Stripe posts its events here.")
 
-    @routes.route("/webhooks/stripe", methods=["POST"])
-    @routes.response(200)
+    @blueprint.route("/webhooks/stripe", methods=["POST"])
+    @blueprint.response(200)
     def receive() -> Response:
+        """Verify an event and publish its exact bytes. Answer 200 only once the broker has confirmed it."""
         body = request.get_data(cache=False)
-        if len(body) >= MAX_BODY:  # a chunked body bears no length: it was cut off there
-            raise Problem(413, "request-entity-too-large", "Stripe's events are smaller than one mebibyte.")
+        if len(body) >= MAX_BODY:  # a chunked body does not state its length: it was cut off here
+            raise Problem(413, "request-entity-too-large", "The body is larger than 1 MiB. Send only Stripe's events.")
         try:
-            event = verified(
+            event = verify_event(
                 body,
                 request.headers.get("Stripe-Signature", ""),
                 config.webhook_secrets,
                 livemode=config.livemode,
             )
-        except Problem as problem:
-            RECEIVED.labels(problem.kind).inc()
-            log.warning("webhook refused", problem=problem.kind, detail=problem.detail)
+        except RejectedEventError as error:
+            RECEIVED.labels(error.reason).inc()
+            log.warning("webhook rejected", reason=error.reason, detail=error.detail)
             raise
         try:
             with tracing.span(
@@ -54,17 +54,12 @@ def blueprint(config: Config, publisher: Publisher) -> Blueprint:
             ):
                 if carried := tracing.carrier():
                     event = replace(event, headers={**event.headers, **carried})
-                publisher.wait(publisher.publish(event))
-        except PublishUnconfirmedError as doubt:
+                broker.wait(broker.publish(event))
+        except PublishUnconfirmedError as error:
             RECEIVED.labels("unconfirmed").inc()
-            log.error("event not confirmed by the broker", event_id=event.id, type=event.type, reason=str(doubt))
-            raise Problem(
-                503,
-                "broker-unavailable",
-                "The event could not be stored. Send it again.",
-                headers={"Retry-After": str(RETRY_AFTER)},
-            ) from doubt
+            log.error("event not confirmed by the broker", event_id=event.id, type=event.type, reason=str(error))
+            raise
         _CONFIRMED.inc()
         return Response(orjson.dumps({"event_id": event.id}), content_type="application/json")
 
-    return routes
+    return blueprint

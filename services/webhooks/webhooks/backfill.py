@@ -1,8 +1,8 @@
-"""Recovery of events: lists what Stripe has made and publishes it again, as the ingest would have.
+"""The backfill: lists Stripe's events and publishes them again, as the ingest would have.
 
-Stripe is asked for all events: `delivery_success=false` cannot show one that was acknowledged and then lost. Repeats
-are harmless, since the consumers' inboxes know them. Stripe lists the newest first, so an interrupted run goes on
-after the last event that it has settled: everything newer is with the broker, everything older is still to come.
+It lists all events: `delivery_success=false` cannot show an event that was acknowledged and then lost. Duplicates are
+harmless, because the consumers' inboxes remove them. Stripe lists the newest events first. So an interrupted run can
+continue after its last processed event: everything newer is published, everything older is not.
 """
 
 import signal
@@ -19,29 +19,29 @@ import stripe
 from events.errors import PublishUnconfirmedError
 from events.messaging.event import Event
 from events.messaging.publisher import Publisher
-from events.web.problems import Problem
 
-from webhooks.verification import enveloped
+from webhooks.errors import RejectedEventError
+from webhooks.verification import parse_event
 
 if TYPE_CHECKING:
     from stripe.params import EventListParams
 
-LISTED_FOR = timedelta(days=30)  # Stripe lists no older events
-MAX_TYPES = 20  # Stripe's limit for a listing
-PAGE = 100  # the most that Stripe puts on one
-BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds until an unconfirmed event is tried again; a broker restarts in less
+STRIPE_RETENTION = timedelta(days=30)  # Stripe lists no older events
+MAX_TYPES = 20  # Stripe's limit for one list
+PAGE_SIZE = 100  # events; Stripe's maximum
+RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # after an unconfirmed publish; together longer than a broker's restart
 
 
-def within_reach(since: datetime) -> datetime:
-    """`since`, or as far back as Stripe lists events."""
-    return max(since, (datetime.now(UTC) - LISTED_FOR).replace(microsecond=0))
+def limit_to_retention(since: datetime) -> datetime:
+    """Return `since`, or the oldest instant whose events Stripe lists, if that is later."""
+    return max(since, (datetime.now(UTC) - STRIPE_RETENTION).replace(microsecond=0))
 
 
 @dataclass
 class Report:
-    """What became of the events so far. `settled` is the last one that need not be looked at again."""
+    """The counts of a run. `resume_after` is the last processed event: a later run can continue after it."""
 
-    settled: str | None = None
+    resume_after: str | None = None
     listed: int = 0
     published: int = 0
     skipped_livemode: int = 0
@@ -50,13 +50,14 @@ class Report:
 
 
 class StripeEvents:
-    """Stripe's list of events, newest first, each exactly as Stripe returns it."""
+    """Stripe's list of events, the newest first, each exactly as Stripe returns it."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._events = client.v1.events
 
-    def since(self, since: datetime, types: Sequence[str], starting_after: str | None) -> Iterator[dict[str, Any]]:
-        params: EventListParams = {"created": {"gte": int(since.timestamp())}, "limit": PAGE}
+    def list_since(self, since: datetime, types: Sequence[str], starting_after: str | None) -> Iterator[dict[str, Any]]:
+        """Return the events since an instant: of these types, or of all; after an event's id, or from the newest."""
+        params: EventListParams = {"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
         if types:
             params["types"] = list(types)
         has_more = True
@@ -71,56 +72,56 @@ class StripeEvents:
 
 
 class Backfill:
-    """Publishes events at most `rate` a second; without a publisher it only counts them.
+    """Publishes events, at most `rate` per second, and counts them in `report`; without a publisher it only counts.
 
-    `livemode`: events of Stripe's other mode belong to another installation and are left out.
+    Events of the other `livemode` are skipped: they belong to another installation.
     """
 
-    def __init__(self, publisher: Publisher | None, report: Report, *, livemode: bool, rate: float) -> None:
-        self._publisher, self._report, self._livemode = publisher, report, livemode
-        self._interval, self._next = 1 / rate, 0.0
+    def __init__(self, broker: Publisher | None, report: Report, *, livemode: bool, rate: float) -> None:
+        self._broker, self._report, self._livemode = broker, report, livemode
+        self._interval_s, self._next_at = 1 / rate, 0.0
 
-    def settle(self, document: dict[str, Any]) -> None:
-        """Publish one event, or note why not. Raises `Unpublished` when the broker confirms it at no try."""
+    def process(self, document: dict[str, Any]) -> None:
+        """Publish one event, or count why it is skipped. Raises `PublishUnconfirmedError` after the last attempt."""
         report = self._report
         report.listed += 1
         report.types[str(document.get("type"))] += 1
         try:
-            event = enveloped(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        except Problem:
+            event = parse_event(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        except RejectedEventError:
             report.malformed.append(str(document.get("id")))
         else:
-            self._hand_over(event)
-        report.settled = document.get("id")
+            self._publish_own(event)
+        report.resume_after = document.get("id")
 
-    def _hand_over(self, event: Event) -> None:
+    def _publish_own(self, event: Event) -> None:
         if event.headers["livemode"] is not self._livemode:
             self._report.skipped_livemode += 1
-        elif self._publisher is not None:
-            self._keep_pace()
-            publish(self._publisher, event)
+        elif self._broker is not None:
+            self._wait_for_rate()
+            publish_with_retries(self._broker, event)
             self._report.published += 1
 
-    def _keep_pace(self) -> None:
+    def _wait_for_rate(self) -> None:
         now = monotonic()
-        if self._next > now:
-            sleep(self._next - now)
-        self._next = max(self._next, now) + self._interval
+        if self._next_at > now:
+            sleep(self._next_at - now)
+        self._next_at = max(self._next_at, now) + self._interval_s
 
 
-def publish(publisher: Publisher, event: Event) -> None:
-    """Until the broker has confirmed it; raises `Unpublished` after the last try."""
-    for pause in BACKOFF:
+def publish_with_retries(broker: Publisher, event: Event) -> None:
+    """Publish until the broker confirms. Raises `PublishUnconfirmedError` after the last attempt."""
+    for delay in RETRY_DELAYS_S:
         try:
-            return publisher.wait(publisher.publish(event))
+            return broker.wait(broker.publish(event))
         except PublishUnconfirmedError:
-            sleep(pause)
-    return publisher.wait(publisher.publish(event))
+            sleep(delay)
+    return broker.wait(broker.publish(event))
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, with `KeyboardInterrupt`: a scheduler's stop leaves its report too."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` in the block at SIGTERM, as at Ctrl-C: a stopped run prints its summary, too."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

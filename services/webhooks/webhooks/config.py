@@ -1,4 +1,4 @@
-"""The ingest's configuration."""
+"""The settings of the ingest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,10 @@ from events.config import Common, common_settings, read_environment
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """`webhook_secrets`: all that are valid now; two during a roll. `livemode`: which of Stripe's modes this is.
+    """The settings. `webhook_secrets` are all valid secrets: two while a secret is being replaced.
 
-    Only backfill calls Stripe: the web process does without `stripe_api_key`, and better so.
+    `livemode` is the mode of Stripe to which this installation belongs. Only backfill calls Stripe, so the web process
+    needs no `stripe_api_key`, and is safer without one.
     """
 
     webhook_secrets: Sequence[str] = field(repr=False)
@@ -22,6 +23,7 @@ class Config(Common):
 
 
 def load() -> Config:
+    """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
     with read_environment() as env:
         return Config(
             **common_settings(env, service="webhooks", port=8002, database=False, operators=False),

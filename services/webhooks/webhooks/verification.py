@@ -1,6 +1,6 @@
-"""What a body must be to count as an event from Stripe, and the envelope that it gets.
+"""The verification of Stripe's events, and the envelope with which they travel on the bus.
 
-Strangers post here too: every way in which the input is wrong is a `Problem` with status 400, never a defect.
+Anyone can post here. So every invalid input raises `RejectedEventError`, and never another error.
 """
 
 import time
@@ -11,36 +11,38 @@ from typing import Any
 import orjson
 from events.messaging.event import STRIPE, Event
 from events.observability import tracing
-from events.web.problems import Problem
 from stripe import SignatureVerificationError, WebhookSignature
 
-TOLERANCE = 300  # seconds between Stripe's clock and ours; Stripe's own default
+from webhooks.errors import RejectedEventError
+
+SIGNATURE_TOLERANCE_S = 300  # between Stripe's clock and ours; the default of Stripe's SDK
+MAX_ID_LENGTH = 255  # characters of an AMQP short string, and of the inbox's key
+REQUIRED_FIELDS = {"id": str, "type": str, "created": int, "livemode": bool, "data": dict}
 
 
-def verified(body: bytes, signature: str, secrets: Sequence[str], *, livemode: bool) -> Event:
-    """The event in a signed body. Raises `Problem`."""
+def verify_event(body: bytes, signature: str, secrets: Sequence[str], *, livemode: bool) -> Event:
+    """Return the event in a signed body. Raises `RejectedEventError`."""
     _check_signature(body, signature, secrets)
-    event = enveloped(body)
+    event = parse_event(body)
     if event.headers["livemode"] is not livemode:
-        raise Problem(
-            400,
+        raise RejectedEventError(
             "wrong-livemode",
-            f"This ingest takes livemode={str(livemode).lower()} events only: give each of Stripe's modes its own"
-            " endpoint, secret and LIVEMODE.",
+            f"This installation accepts only events with livemode={str(livemode).lower()}."
+            " Give each mode of Stripe its own endpoint, secret and LIVEMODE.",
         )
     return event
 
 
-def enveloped(body: bytes) -> Event:
-    """The event in a body that is known to come from Stripe. Raises `Problem`."""
-    document = _parsed(body)
-    about = document["data"]["object"]
+def parse_event(body: bytes) -> Event:
+    """Return the event in a body that is known to come from Stripe. Raises `RejectedEventError`."""
+    document = _parse(body)
+    stripe_object = document["data"]["object"]
     headers = {
         "livemode": document["livemode"],
         "api_version": document.get("api_version"),
         "account": document.get("account"),
         "received_at": datetime.now(UTC).isoformat(),
-        tracing.HEADER: _metadata(about).get(tracing.HEADER),  # the checkout's: Stripe brings back what it was given
+        tracing.HEADER: _metadata(stripe_object).get(tracing.HEADER),  # checkout puts its trace into the metadata
     }
     return Event(
         id=document["id"],
@@ -48,76 +50,80 @@ def enveloped(body: bytes) -> Event:
         source="webhooks",
         occurred_at=_instant(document["created"]),
         body=body,
-        correlation_id=_checkout_id(about),
+        correlation_id=_checkout_id(stripe_object),
         headers={name: value for name, value in headers.items() if isinstance(value, str | bool)},
     )
 
 
 def _check_signature(body: bytes, signature: str, secrets: Sequence[str]) -> None:
-    """The SDK checks one secret a call; during a roll several are valid."""
+    """Raise `RejectedEventError` unless one of the secrets made the signature. The SDK checks one secret per call."""
     try:
         text = body.decode()
-        signature.encode("ascii")  # the SDK compares digests as text and trips over anything else
+        signature.encode("ascii")  # the SDK compares digests as text, which fails for any other character
         timestamp = int(dict(part.partition("=")[::2] for part in signature.split(","))["t"])
     except (UnicodeError, KeyError, ValueError) as error:
-        raise _bad_signature("The body or the Stripe-Signature header is malformed.") from error
-    if timestamp > time.time() + TOLERANCE:  # the SDK accepts any future
-        raise _bad_signature("The signature's timestamp lies in the future: check both clocks.")
-    problem = ""
+        raise _bad_signature("The body is not UTF-8, or the Stripe-Signature header is malformed.") from error
+    if timestamp > time.time() + SIGNATURE_TOLERANCE_S:  # the SDK accepts any timestamp in the future
+        raise _bad_signature("The signature's timestamp is in the future. Check the clocks of both hosts.")
+    reason = ""
     for secret in secrets:
         try:
-            WebhookSignature.verify_header(text, signature, secret, TOLERANCE)
+            WebhookSignature.verify_header(text, signature, secret, SIGNATURE_TOLERANCE_S)
         except SignatureVerificationError as error:
-            problem = str(error)
+            reason = str(error)
         else:
             return
-    raise _bad_signature(f"No configured secret made this signature ({problem}).")
+    raise _bad_signature(f"No configured secret matches this signature ({reason}). Check STRIPE_WEBHOOK_SECRETS.")
 
 
-def _bad_signature(detail: str) -> Problem:
-    return Problem(400, "bad-signature", detail)
+def _bad_signature(detail: str) -> RejectedEventError:
+    return RejectedEventError("bad-signature", detail)
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
-    """The document, with the fields that the envelope needs known to be there and of their types."""
+def _bad_event(detail: str) -> RejectedEventError:
+    return RejectedEventError("bad-event", detail)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return the document, whose fields for the envelope exist and have the right types."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Problem(400, "bad-event", f"The body is not JSON: {error}") from error
+        raise _bad_event(f"The body is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise Problem(400, "bad-event", "The body is not a JSON object.")
+        raise _bad_event("The body is not a JSON object.")
     if document.get("object") == "v2.core.event":
-        raise Problem(
-            400, "thin-event", "Thin events carry no object. Set this endpoint's payload style to snapshot in Stripe."
+        raise RejectedEventError(
+            "thin-event", "Thin events contain no object. Set this endpoint's payload style to snapshot in Stripe."
         )
-    wanted = {"id": str, "type": str, "created": int, "livemode": bool, "data": dict}
-    bad = [name for name, kind in wanted.items() if type(document.get(name)) is not kind]
-    if not bad and not isinstance(document["data"].get("object"), dict):
-        bad = ["data.object"]
-    if bad or not _routable(document["type"]) or not 0 < len(document["id"]) <= MAX_ID:
-        raise Problem(400, "bad-event", f"This is no event of Stripe's: look at {', '.join(bad) or 'id and type'}.")
+    invalid = [name for name, kind in REQUIRED_FIELDS.items() if type(document.get(name)) is not kind]
+    if not invalid and not isinstance(document["data"].get("object"), dict):
+        invalid = ["data.object"]
+    if invalid or not _is_routable(document["type"]) or not 0 < len(document["id"]) <= MAX_ID_LENGTH:
+        raise _not_from_stripe(", ".join(invalid) or "id or type")
     return document
 
 
-MAX_ID = 255  # characters of an AMQP short string, and of the inbox's key
+def _not_from_stripe(fields: str) -> RejectedEventError:
+    return _bad_event(f"The body is not a Stripe event. Missing or invalid: {fields}.")
 
 
-def _routable(event_type: str) -> bool:
-    return 0 < len(event_type) < MAX_ID - len(STRIPE) and event_type.isascii() and event_type.isprintable()
+def _is_routable(event_type: str) -> bool:
+    return 0 < len(event_type) < MAX_ID_LENGTH - len(STRIPE) and event_type.isascii() and event_type.isprintable()
 
 
 def _instant(created: int) -> datetime:
     try:
         return datetime.fromtimestamp(created, UTC)
     except (OverflowError, ValueError, OSError) as error:
-        raise Problem(400, "bad-event", "This is no event of Stripe's: look at created.") from error
+        raise _not_from_stripe("created") from error
 
 
-def _checkout_id(obj: dict[str, Any]) -> str | None:
-    found = _metadata(obj).get("checkout_id")
-    return found if isinstance(found, str) and 0 < len(found) <= MAX_ID else None
+def _checkout_id(stripe_object: dict[str, Any]) -> str | None:
+    checkout_id = _metadata(stripe_object).get("checkout_id")
+    return checkout_id if isinstance(checkout_id, str) and 0 < len(checkout_id) <= MAX_ID_LENGTH else None
 
 
-def _metadata(obj: dict[str, Any]) -> dict[str, Any]:
-    metadata = obj.get("metadata")
+def _metadata(stripe_object: dict[str, Any]) -> dict[str, Any]:
+    metadata = stripe_object.get("metadata")
     return metadata if isinstance(metadata, dict) else {}

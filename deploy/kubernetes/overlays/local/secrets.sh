@@ -1,5 +1,5 @@
 #!/bin/sh
-# The secrets that the manifests refer to, from the files that `make secrets` wrote. Safe to repeat.
+# Creates the manifests' secrets from the files that `make secrets` wrote. Can be repeated.
 set -eu
 cd "$(dirname "$0")/../../../../.secrets"
 kubectl create namespace clozit --dry-run=client -o yaml | kubectl apply -f -

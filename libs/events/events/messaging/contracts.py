@@ -6,22 +6,33 @@ currency's minor unit as Stripe counts it; times are UTC.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from events.errors import DecodeError
 
-REVIEW_REASONS = (
-    "amount-mismatch",
-    "currency-mismatch",
-    "livemode-mismatch",
-    "account-mismatch",
-    "oversold",
-    "duplicate-payment",
-)
-REVIEW_DECISIONS = ("accept", "refund", "cancel")
 REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")  # Stripe's
+
+
+class ReviewReason(StrEnum):
+    """The reasons for which a paid order needs a review, gravest first."""
+
+    AMOUNT_MISMATCH = "amount-mismatch"
+    CURRENCY_MISMATCH = "currency-mismatch"
+    LIVEMODE_MISMATCH = "livemode-mismatch"
+    ACCOUNT_MISMATCH = "account-mismatch"
+    OVERSOLD = "oversold"
+    DUPLICATE_PAYMENT = "duplicate-payment"
+
+
+class ReviewDecision(StrEnum):
+    """The decisions that resolve a review: ship the order, refund it, or neither."""
+
+    ACCEPT = "accept"
+    REFUND = "refund"
+    CANCEL = "cancel"
 
 
 class Contract(Schema):
@@ -99,15 +110,15 @@ class OrderExpired(OrderSnapshot):
 class ReviewOpened(OrderSnapshot):
     """A payment arrived that does not match the order: an operator has to decide."""
 
-    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
+    reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
 
 
 class ReviewResolved(OrderSnapshot):
     """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
 
-    reason = fields.String(required=True, validate=validate.OneOf(REVIEW_REASONS))
-    decision = fields.String(required=True, validate=validate.OneOf(REVIEW_DECISIONS))
+    reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
+    decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
 
 

@@ -73,6 +73,12 @@ def test_decimal_is_the_amount_in_major_units(minor: int, currency: str, decimal
     assert money.to_decimal(minor, currency) == Decimal(decimal)
 
 
+def test_formatted_amount_has_its_currency() -> None:
+    assert money.format_amount(5738, "eur") == "57.38 EUR"
+    assert money.format_amount(6480, "jpy") == "6480 JPY"
+    assert money.format_amount(0, "kwd") == "0.000 KWD"
+
+
 @pytest.mark.parametrize(
     ("minor", "currency"), [(12345, "kwd"), (99550, "isk"), (99501, "ugx"), (-1, "eur"), (100, "xyz")]
 )

@@ -1,1 +1,1 @@
-"""The schema's history of the checkout service's database."""
+"""The migrations of the checkout service's database."""

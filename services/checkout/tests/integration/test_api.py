@@ -1,3 +1,5 @@
+"""The public routes: start, show and cancel a checkout, with their problems."""
+
 from typing import Any
 
 import httpx
@@ -7,7 +9,7 @@ CART = {"items": [{"sku": "TEE-M", "quantity": 2}]}
 KEY = {"Idempotency-Key": "a-key"}
 
 
-def test_start_answers_with_what_the_shop_needs(client: Any) -> None:
+def test_start_returns_the_url_the_end_and_the_amounts(client: Any) -> None:
     answer = client.post("/checkout/sessions", json=CART | {"shipping_option": "standard"}, headers=KEY)
     assert answer.status_code == 201
     body = answer.json
@@ -51,7 +53,9 @@ def test_start_answers_with_what_the_shop_needs(client: Any) -> None:
         ({"amount": 1}, ["amount"]),
     ],
 )
-def test_bad_request_is_told_by_field(client: Any, world: Any, change: dict[str, Any], field: list[str]) -> None:
+def test_invalid_request_returns_errors_by_field(
+    client: Any, system: Any, change: dict[str, Any], field: list[str]
+) -> None:
     answer = client.post("/checkout/sessions", json=CART | change)
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
@@ -60,36 +64,36 @@ def test_bad_request_is_told_by_field(client: Any, world: Any, change: dict[str,
     for name in field:
         errors = errors[name]
     assert isinstance(errors[0], str)
-    assert world.stripe.calls == []
+    assert system.stripe.calls == []
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a key"])
-def test_bad_key_is_told(client: Any, key: str) -> None:
+def test_invalid_idempotency_key_is_refused(client: Any, key: str) -> None:
     answer = client.post("/checkout/sessions", json=CART, headers={"Idempotency-Key": key})
     assert answer.status_code == 422
     assert "Idempotency-Key" in answer.json["errors"]
 
 
-def test_problems_leave_as_problems(client: Any, world: Any) -> None:
-    world.inventory.stock["TEE-M"] = 0
+def test_domain_errors_are_answered_as_problems(client: Any, system: Any) -> None:
+    system.inventory.stock["TEE-M"] = 0
     answer = client.post("/checkout/sessions", json=CART)
     assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:out-of-stock")
     assert answer.json["lines"] == [{"sku": "TEE-M", "requested": 2, "available": 0}]
-    world.inventory.before = lambda _: httpx.Response(500)
+    system.inventory.before = lambda _: httpx.Response(500)
     answer = client.post("/checkout/sessions", json=CART)
     assert (answer.status_code, answer.json["type"]) == (503, "urn:clozit:problem:inventory-unavailable")
     assert answer.headers["Retry-After"] == "5"
 
 
-def test_addresses_of_ours_are_passed_on_with_the_checkout_id(client: Any, world: Any) -> None:
+def test_redirect_urls_of_the_shop_get_the_checkout_id(client: Any, system: Any) -> None:
     urls = {"success_url": "https://staging.shop.test:8443/{CHECKOUT_ID}/{CHECKOUT_SESSION_ID}"}
     checkout_id = client.post("/checkout/sessions", json=CART | urls).json["checkout_id"]
-    params = world.stripe.params[0]
+    params = system.stripe.params[0]
     assert params["success_url"] == f"https://staging.shop.test:8443/{checkout_id}/{{CHECKOUT_SESSION_ID}}"
     assert params["cancel_url"] == f"https://shop.test/cancel?checkout_id={checkout_id}"
 
 
-def test_status_and_giving_up(client: Any) -> None:
+def test_show_and_cancel_return_the_status(client: Any) -> None:
     checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
     shown = client.get(f"/checkout/sessions/{checkout_id}").json
     assert (shown["status"], shown["session_id"], shown["amount_total"]) == ("open", "cs_test_1", 5488)
@@ -99,9 +103,9 @@ def test_status_and_giving_up(client: Any) -> None:
         assert (answer.status_code, answer.json["status"]) == (200, "canceled")
 
 
-def test_paid_checkout_cannot_be_given_up(client: Any, world: Any) -> None:
+def test_cancel_of_a_paid_checkout_is_refused(client: Any, system: Any) -> None:
     checkout_id = client.post("/checkout/sessions", json=CART).json["checkout_id"]
-    world.stripe.pay("cs_test_1")
+    system.stripe.pay("cs_test_1")
     answer = client.post(f"/checkout/sessions/{checkout_id}/cancel")
     assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:already-paid")
     assert client.get(f"/checkout/sessions/{checkout_id}").json["status"] == "complete"
@@ -112,6 +116,6 @@ def test_unknown_checkout_is_not_found(client: Any) -> None:
     assert client.post("/checkout/sessions/chk_none/cancel").status_code == 404
 
 
-def test_documented_and_healthy(client: Any) -> None:
+def test_openapi_and_readiness_are_served(client: Any) -> None:
     assert "/checkout/sessions" in client.get("/openapi.json").json["paths"]
     assert client.get("/readyz").status_code == 200

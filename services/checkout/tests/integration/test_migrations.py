@@ -1,3 +1,5 @@
+"""The migrations create exactly the models' tables, and can be reverted."""
+
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -7,7 +9,7 @@ from events.database.migrations import downgrade, migrate
 from sqlalchemy import inspect
 
 
-def test_migrations_lead_to_the_models_and_back(any_database: Any) -> None:
+def test_migrations_create_the_models_and_can_be_reverted(any_database: Any) -> None:
     database, chain = any_database(CHAINS), CHAINS[-1]
     tables = set(chain.metadata.tables)
     with database.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Whatever breaks between two phases, a repeat with the same key ends in one reservation, one session, one event."""
+"""The phases of a start: after any failure, a repeat with the same key makes one reservation, session and event."""
 
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -6,34 +6,35 @@ from typing import Any
 
 import httpx
 import pytest
-from checkout import models
-from checkout.announcements import record_session
-from checkout.problems import (
-    AmountTooSmall,
-    CheckoutExpired,
-    InventoryUnavailable,
-    KeyReused,
-    OutOfStock,
-    StripeRejected,
-    StripeUnavailable,
+from checkout import creation, models
+from checkout.errors import (
+    AmountTooSmallError,
+    CheckoutExpiredError,
+    InventoryUnavailableError,
+    KeyReusedError,
+    OutOfStockError,
+    StripeRejectedError,
+    StripeUnavailableError,
 )
+from checkout.problems import to_problem
+from checkout.publishing import attach_session_and_publish
 from events.testing import outbox_events
 
 CREATE = "/v1/checkout/sessions"
 
 
-def assert_made_once(world: Any) -> None:
-    assert len(world.inventory.reservations) == 1
-    assert len(world.stripe.sessions) == 1
-    assert world.announced() == ["checkout.checkout.started"]
-    assert world.row().status == models.OPEN
+def assert_started_once(system: Any) -> None:
+    assert len(system.inventory.reservations) == 1
+    assert len(system.stripe.sessions) == 1
+    assert system.published_types() == ["checkout.checkout.started"]
+    assert system.stored_checkout().status == models.OPEN
 
 
-def test_checkout_is_reserved_opened_and_announced(any_world: Any) -> None:
-    checkout = any_world.start(customer_email="zoe@example.com", shipping_option="standard", locale="de")
-    assert_made_once(any_world)
+def test_start_reserves_opens_and_publishes(any_system: Any) -> None:
+    checkout = any_system.start(customer_email="zoe@example.com", shipping_option="standard", locale="de")
+    assert_started_once(any_system)
     assert checkout.url == "https://checkout.stripe.test/cs_test_1"
-    [event] = outbox_events(any_world.database)
+    [event] = outbox_events(any_system.database)
     assert event.correlation_id == checkout.id
     assert event.data == {
         "checkout_id": checkout.id,
@@ -53,59 +54,59 @@ def test_checkout_is_reserved_opened_and_announced(any_world: Any) -> None:
     }
 
 
-def test_stock_is_held_for_longer_than_the_session(world: Any) -> None:
-    checkout = world.start()
-    held = world.inventory.reservations[checkout.id]
-    assert held["expires_at"] == "2026-05-04T11:33:00+00:00"
+def test_reservation_ends_after_the_session(system: Any) -> None:
+    checkout = system.start()
+    reservation = system.inventory.reservations[checkout.id]
+    assert reservation["expires_at"] == "2026-05-04T11:33:00+00:00"
     assert checkout.expires_at.isoformat() == "2026-05-04T10:33:00+00:00"
-    assert held["lines"] == [{"sku": "TEE-M", "quantity": 2}]
+    assert reservation["lines"] == [{"sku": "TEE-M", "quantity": 2}]
 
 
-def test_same_key_gets_the_same_session(any_world: Any) -> None:
-    assert any_world.start().id == any_world.start().id
-    assert_made_once(any_world)
+def test_repeated_key_returns_the_same_session(any_system: Any) -> None:
+    assert any_system.start().id == any_system.start().id
+    assert_started_once(any_system)
 
 
-def test_without_a_key_every_request_is_a_checkout(world: Any) -> None:
-    assert world.start(None).id != world.start(None).id
+def test_each_request_without_a_key_starts_a_checkout(system: Any) -> None:
+    assert system.start(None).id != system.start(None).id
 
 
-def test_same_key_for_another_cart_is_refused(any_world: Any) -> None:
-    any_world.start()
-    with pytest.raises(KeyReused):
-        any_world.start(currency="usd")
-    assert_made_once(any_world)
+def test_key_reused_for_another_cart_is_refused(any_system: Any) -> None:
+    any_system.start()
+    with pytest.raises(KeyReusedError):
+        any_system.start(currency="usd")
+    assert_started_once(any_system)
 
 
-def test_price_change_between_two_tries_does_not_change_what_was_agreed(world: Any, crash: SimpleNamespace) -> None:
-    world.stripe.before = crash.once(CREATE)
+def test_catalog_change_between_attempts_keeps_the_snapshot(system: Any, crash: SimpleNamespace) -> None:
+    system.stripe.before = crash.once(CREATE)
     with pytest.raises(crash.error):
-        world.start()
-    with world.database.begin() as session:
+        system.start()
+    with system.database.begin() as session:
         session.get(models.Product, "TEE-M").active = False
-    assert world.start().amount_total == 5488
+    assert system.start().amount_total == 5488
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-@pytest.mark.parametrize(("neighbour", "path"), [("inventory", "/reservations"), ("stripe", CREATE)])
-def test_repeat_goes_on_after_a_crash_at_a_neighbour(
-    any_world: Any, crash: SimpleNamespace, neighbour: str, path: str, where: str
+@pytest.mark.parametrize(("neighbor", "path"), [("inventory", "/reservations"), ("stripe", CREATE)])
+def test_repeat_after_a_crash_at_a_neighbor_completes(
+    any_system: Any, crash: SimpleNamespace, neighbor: str, path: str, where: str
 ) -> None:
-    setattr(getattr(any_world, neighbour), where, crash.once(path))
+    setattr(getattr(any_system, neighbor), where, crash.once(path))
     with pytest.raises(crash.error):
-        any_world.start()
-    assert any_world.row().status == models.NEW
-    any_world.clock.advance(seconds=30)
-    any_world.start()
-    assert_made_once(any_world)
+        any_system.start()
+    assert any_system.stored_checkout().status == models.NEW
+    any_system.clock.advance(seconds=30)
+    any_system.start()
+    assert_started_once(any_system)
 
 
 @pytest.mark.parametrize("phase", ["_reserve", "_open"])
 @pytest.mark.parametrize("is_done", [False, True])
-def test_repeat_goes_on_after_a_crash_around_a_transaction(
-    any_world: Any, crash: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, phase: str, is_done: bool
+def test_repeat_after_a_crash_around_a_transaction_completes(
+    any_system: Any, crash: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, phase: str, is_done: bool
 ) -> None:
-    real = getattr(any_world.checkouts, phase)
+    real = getattr(any_system.checkouts, phase)
 
     def dying(*args: Any) -> None:
         if is_done:
@@ -113,145 +114,146 @@ def test_repeat_goes_on_after_a_crash_around_a_transaction(
         raise crash.error
 
     with monkeypatch.context() as patched:
-        patched.setattr(any_world.checkouts, phase, dying)
+        patched.setattr(any_system.checkouts, phase, dying)
         with pytest.raises(crash.error):
-            any_world.start()
-    any_world.start()
-    assert_made_once(any_world)
+            any_system.start()
+    any_system.start()
+    assert_started_once(any_system)
 
 
-def test_crash_within_the_last_transaction_announces_nothing_twice(
-    any_world: Any, crash: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+def test_crash_in_the_last_transaction_publishes_nothing(
+    any_system: Any, crash: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dying(*args: Any) -> None:
-        record_session(*args)
+        attach_session_and_publish(*args)
         raise crash.error
 
     with monkeypatch.context() as patched:
-        patched.setattr("checkout.checkouts.record_session", dying)
+        patched.setattr("checkout.checkouts.attach_session_and_publish", dying)
         with pytest.raises(crash.error):
-            any_world.start()
-    assert any_world.announced() == []
-    any_world.start()
-    assert_made_once(any_world)
+            any_system.start()
+    assert any_system.published_types() == []
+    any_system.start()
+    assert_started_once(any_system)
 
 
-def test_many_threads_with_one_key_make_one_checkout(any_world: Any) -> None:
+def test_concurrent_requests_with_one_key_start_one_checkout(any_system: Any) -> None:
     with ThreadPoolExecutor(4) as threads:
-        checkouts = list(threads.map(lambda _: any_world.start(), range(8)))
+        checkouts = list(threads.map(lambda _: any_system.start(), range(8)))
     assert len({(checkout.id, checkout.session_id) for checkout in checkouts}) == 1
-    assert_made_once(any_world)
+    assert_started_once(any_system)
 
 
-def test_key_that_another_request_is_just_storing(any_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have seen that the key is free; the second one's insert meets the first one's row."""
-    from checkout import agreements
-
-    any_world.start()
-    real, calls = agreements._by_key, []
+def test_key_stored_by_a_concurrent_request_returns_its_checkout(
+    any_system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both requests find no row for the key. The second one's insert conflicts with the first one's row."""
+    any_system.start()
+    real, calls = creation._find_by_key, []
 
     def late(*args: Any) -> Any:
         calls.append(args)
         return None if len(calls) == 1 else real(*args)
 
-    monkeypatch.setattr(agreements, "_by_key", late)
-    any_world.start()
-    assert_made_once(any_world)
+    monkeypatch.setattr(creation, "_find_by_key", late)
+    any_system.start()
+    assert_started_once(any_system)
 
 
-def test_sold_out_cart_is_told_and_a_repeat_tries_again(world: Any) -> None:
-    world.inventory.stock["TEE-M"] = 1
-    with pytest.raises(OutOfStock) as raised:
-        world.start()
-    assert raised.value.members["lines"] == [{"sku": "TEE-M", "requested": 2, "available": 1}]
-    assert world.stripe.sessions == {}
-    world.inventory.stock["TEE-M"] = 2
-    world.start()
-    assert_made_once(world)
+def test_out_of_stock_names_the_lines_and_can_be_repeated(system: Any) -> None:
+    system.inventory.stock["TEE-M"] = 1
+    with pytest.raises(OutOfStockError) as raised:
+        system.start()
+    assert raised.value.lines == [{"sku": "TEE-M", "requested": 2, "available": 1}]
+    assert system.stripe.sessions == {}
+    system.inventory.stock["TEE-M"] = 2
+    system.start()
+    assert_started_once(system)
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_inventory_outage_passes(world: Any, status: int) -> None:
-    world.inventory.before = lambda _: httpx.Response(status)
-    with pytest.raises(InventoryUnavailable) as raised:
-        world.start()
-    assert raised.value.status == 503
-    assert raised.value.headers == {"Retry-After": "5"}
-    world.inventory.before = lambda _: None
-    world.start()
-    assert_made_once(world)
+def test_inventory_outage_is_reported_and_can_be_repeated(system: Any, status: int) -> None:
+    system.inventory.before = lambda _: httpx.Response(status)
+    with pytest.raises(InventoryUnavailableError) as raised:
+        system.start()
+    problem = to_problem(raised.value)
+    assert (problem.status, problem.headers) == (503, {"Retry-After": "5"})
+    system.inventory.before = lambda _: None
+    system.start()
+    assert_started_once(system)
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_stripe_outage_passes(world: Any, status: int) -> None:
-    world.stripe.before = lambda _: (status, {"error": {"type": "api_error", "message": "no"}})
-    with pytest.raises(StripeUnavailable) as raised:
-        world.start()
-    assert raised.value.status == 503
-    world.stripe.before = lambda _: None
-    world.start()
-    assert_made_once(world)
+def test_stripe_outage_is_reported_and_can_be_repeated(system: Any, status: int) -> None:
+    system.stripe.before = lambda _: (status, {"error": {"type": "api_error", "message": "no"}})
+    with pytest.raises(StripeUnavailableError) as raised:
+        system.start()
+    assert to_problem(raised.value).status == 503
+    system.stripe.before = lambda _: None
+    system.start()
+    assert_started_once(system)
 
 
-def test_refusal_by_stripe_is_told(world: Any) -> None:
-    world.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "parameter_invalid"}})
-    with pytest.raises(StripeRejected) as raised:
-        world.start()
-    assert raised.value.status == 502
+def test_rejection_by_stripe_is_reported(system: Any) -> None:
+    system.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "parameter_invalid"}})
+    with pytest.raises(StripeRejectedError) as raised:
+        system.start()
+    assert to_problem(raised.value).status == 502
 
 
-def test_minimum_that_only_stripe_knows_is_told_as_ours_are(world: Any) -> None:
-    world.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "amount_too_small"}})
-    with pytest.raises(AmountTooSmall, match=r"54\.88 EUR. So little cannot be charged"):
-        world.start()
+def test_minimum_known_only_to_stripe_is_reported(system: Any) -> None:
+    system.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "amount_too_small"}})
+    with pytest.raises(AmountTooSmallError) as raised:
+        system.start()
+    assert "The total of 54.88 EUR is below the minimum charge." in to_problem(raised.value).detail
 
 
-def test_unfinished_checkout_is_not_resumed_when_stripe_could_no_longer_take_it(world: Any, crash: Any) -> None:
-    world.stripe.before = crash.once(CREATE)
+def test_checkout_after_the_resume_window_is_not_resumed(system: Any, crash: Any) -> None:
+    system.stripe.before = crash.once(CREATE)
     with pytest.raises(crash.error):
-        world.start()
-    world.clock.advance(minutes=2)
-    with pytest.raises(CheckoutExpired):
-        world.start()
+        system.start()
+    system.clock.advance(minutes=2)
+    with pytest.raises(CheckoutExpiredError):
+        system.start()
 
 
-def test_session_that_has_ended_is_not_handed_out_again(world: Any) -> None:
-    checkout = world.start()
-    world.clock.now = checkout.expires_at
-    with pytest.raises(CheckoutExpired):
-        world.start()
+def test_key_of_an_ended_session_is_refused(system: Any) -> None:
+    checkout = system.start()
+    system.clock.now = checkout.expires_at
+    with pytest.raises(CheckoutExpiredError):
+        system.start()
 
 
 @pytest.mark.parametrize("status", [models.EXPIRED, models.CANCELED, models.ABANDONED])
-def test_key_of_an_ended_checkout_starts_nothing(world: Any, status: str) -> None:
-    checkout_id = world.start().id
-    with world.database.begin() as session:
+def test_key_of_an_ended_checkout_is_refused(system: Any, status: str) -> None:
+    checkout_id = system.start().id
+    with system.database.begin() as session:
         session.get(models.Checkout, checkout_id).status = status
-    with pytest.raises(CheckoutExpired):
-        world.start()
+    with pytest.raises(CheckoutExpiredError):
+        system.start()
 
 
-def test_key_of_a_paid_checkout_still_answers_with_it(world: Any) -> None:
-    checkout_id = world.start().id
-    with world.database.begin() as session:
+def test_key_of_a_complete_checkout_returns_it(system: Any) -> None:
+    checkout_id = system.start().id
+    with system.database.begin() as session:
         session.get(models.Checkout, checkout_id).complete("cs_test_1")
-    assert world.start().id == checkout_id
+    assert system.start().id == checkout_id
 
 
-def test_discounted_session_repeats_after_stripe_forgot_the_keys(world: Any, crash: Any) -> None:
-    with world.database.begin() as session:
+def test_repeat_after_stripe_forgot_the_keys_keeps_the_coupon(system: Any, crash: Any) -> None:
+    with system.database.begin() as session:
         session.add(models.Discount(code="SPRING", percent_off=10, amounts_off=None, active=True))
-    world.stripe.before = crash.once(CREATE)
+    system.stripe.before = crash.once(CREATE)
     with pytest.raises(crash.error):
-        world.start(discount_code="SPRING")
-    world.stripe.answers.clear()
-    checkout = world.start(discount_code="SPRING")
+        system.start(discount_code="SPRING")
+    system.stripe.answers.clear()
+    checkout = system.start(discount_code="SPRING")
     assert (checkout.amount_discount, checkout.amount_total) == (500, 4988)
-    assert world.stripe.coupons[checkout.id]["amount_off"] == "500"
-    assert world.stripe.params[-1]["discounts"] == {"0": {"coupon": checkout.id}}
+    assert system.stripe.coupons[checkout.id]["amount_off"] == "500"
+    assert system.stripe.params[-1]["discounts"] == {"0": {"coupon": checkout.id}}
 
 
-def test_longest_sessions_stay_within_stripes_day(world: Any, config: Any) -> None:
-    object.__setattr__(config, "session_minutes", 24 * 60)
-    checkout = world.start()
-    assert (checkout.expires_at - world.clock.now).total_seconds() == 24 * 3600 - 60
+def test_longest_session_ends_within_stripes_maximum(system: Any, config: Any) -> None:
+    object.__setattr__(config, "checkout_session_minutes", 24 * 60)
+    checkout = system.start()
+    assert (checkout.expires_at - system.clock.now).total_seconds() == 24 * 3600 - 60

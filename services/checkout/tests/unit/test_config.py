@@ -1,8 +1,10 @@
+"""The settings and their validation."""
+
 import pytest
 from checkout.config import load
 from events.errors import ConfigError
 
-GIVEN = {
+REQUIRED = {
     "DATABASE_URL": "sqlite:///x.db",
     "BROKER_URL": "memory://",
     "OPERATOR_TOKENS": "zoe:0123456789abcdef",
@@ -19,35 +21,48 @@ OPTIONAL = (
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (*GIVEN, *OPTIONAL):
+    for name in (*REQUIRED, *OPTIONAL):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
-def test_everything_missing_is_named(environment: pytest.MonkeyPatch) -> None:
+def test_missing_settings_are_all_named(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as raised:
         load()
-    assert raised.value.problems.keys() >= GIVEN.keys()
+    assert raised.value.problems.keys() >= REQUIRED.keys()
 
 
-def test_bad_values_are_named(environment: pytest.MonkeyPatch) -> None:
-    bad = {"CHECKOUT_SESSION_MINUTES": "29", "ALLOWED_ORIGINS": "https://a.test,b.test", "STRIPE_API_BASE": "ftp://x"}
-    bad |= {"SHIPPING_COUNTRIES": "DE,at", "BILLING_ADDRESS": "never", "MAX_LINES": "101", "DEFAULT_CURRENCY": "xyz"}
-    for name, value in (GIVEN | bad).items():
+def test_invalid_settings_are_all_named(environment: pytest.MonkeyPatch) -> None:
+    invalid = {
+        "CHECKOUT_SESSION_MINUTES": "29",
+        "ALLOWED_ORIGINS": "https://a.test,b.test",
+        "STRIPE_API_BASE": "ftp://x",
+    }
+    invalid |= {
+        "SHIPPING_COUNTRIES": "DE,at",
+        "BILLING_ADDRESS": "never",
+        "MAX_LINES": "101",
+        "DEFAULT_CURRENCY": "xyz",
+    }
+    for name, value in (REQUIRED | invalid).items():
         environment.setenv(name, value)
     with pytest.raises(ConfigError) as raised:
         load()
-    assert raised.value.problems.keys() == bad.keys()
+    assert raised.value.problems.keys() == invalid.keys()
 
 
-def test_shop_and_allowed_origins_are_ours(environment: pytest.MonkeyPatch) -> None:
-    for name, value in (GIVEN | {"ALLOWED_ORIGINS": "http://127.0.0.1:8000, https://b.test/"}).items():
+def test_origins_are_the_shop_and_the_allowed_ones(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (REQUIRED | {"ALLOWED_ORIGINS": "http://127.0.0.1:8000, https://b.test/"}).items():
         environment.setenv(name, value)
     assert load().origins == {"https://shop.test", "http://127.0.0.1:8000", "https://b.test"}
 
 
-def test_what_the_page_asks_for(environment: pytest.MonkeyPatch) -> None:
-    for name, value in (GIVEN | {"SHIPPING_COUNTRIES": "DE, AT", "COLLECT_PHONE": "yes"}).items():
+def test_page_settings_are_read(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (REQUIRED | {"SHIPPING_COUNTRIES": "DE, AT", "COLLECT_PHONE": "yes"}).items():
         environment.setenv(name, value)
     config = load()
-    assert (config.shipping_countries, config.collect_phone, config.promotion_codes) == (("DE", "AT"), True, False)
+    assert (config.shipping_countries, config.collect_phone, config.allow_promotion_codes) == (
+        ("DE", "AT"),
+        True,
+        False,
+    )

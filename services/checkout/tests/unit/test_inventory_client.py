@@ -1,10 +1,12 @@
+"""The client of inventory and the stock cache."""
+
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from checkout.inventory_client import InventoryClient, StockView
-from checkout.problems import CheckoutExpired, InventoryUnavailable, OutOfStock
+from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
+from checkout.inventory_client import InventoryClient, StockCache
 
 UNTIL = datetime(2026, 5, 4, 11, 33, tzinfo=UTC)
 LINES = [{"sku": "TEE-M", "quantity": 2, "name": "T-shirt"}]
@@ -18,33 +20,33 @@ def problem(kind: str, **members: Any) -> httpx.Response:
     return httpx.Response(409, json={"type": f"urn:clozit:problem:{kind}", **members})
 
 
-def test_short_lines_are_told() -> None:
+def test_out_of_stock_names_the_lines() -> None:
     short = [{"sku": "TEE-M", "requested": 2, "available": 1}]
-    with pytest.raises(OutOfStock) as raised:
+    with pytest.raises(OutOfStockError) as raised:
         inventory(lambda _: problem("out-of-stock", lines=short)).reserve("chk_1", UNTIL, LINES)
-    assert raised.value.members == {"lines": short}
+    assert raised.value.lines == short
 
 
-def test_reservation_that_was_let_go_ends_the_checkout() -> None:
-    with pytest.raises(CheckoutExpired):
+def test_released_reservation_expires_the_checkout() -> None:
+    with pytest.raises(CheckoutExpiredError):
         inventory(lambda _: problem("reservation-conflict")).reserve("chk_1", UNTIL, LINES)
 
 
 @pytest.mark.parametrize("status", [401, 404, 422, 500, 503])
-def test_anything_unexpected_is_an_outage(status: int) -> None:
-    with pytest.raises(InventoryUnavailable):
+def test_unexpected_status_counts_as_unavailable(status: int) -> None:
+    with pytest.raises(InventoryUnavailableError):
         inventory(lambda _: httpx.Response(status)).reserve("chk_1", UNTIL, LINES)
 
 
-def test_timeout_is_an_outage() -> None:
+def test_timeout_counts_as_unavailable() -> None:
     def stuck(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("", request=request)
 
-    with pytest.raises(InventoryUnavailable):
+    with pytest.raises(InventoryUnavailableError):
         inventory(stuck).release("chk_1")
 
 
-def test_connection_that_inventory_had_closed_is_tried_once_more() -> None:
+def test_closed_pooled_connection_is_retried_once() -> None:
     calls: list[str] = []
 
     def closing(request: httpx.Request) -> httpx.Response:
@@ -57,7 +59,7 @@ def test_connection_that_inventory_had_closed_is_tried_once_more() -> None:
     assert len(calls) == 2
 
 
-def test_sold_stock_stays_sold() -> None:
+def test_release_of_sold_stock_succeeds() -> None:
     inventory(lambda _: problem("reservation-committed")).release("chk_1")
 
 
@@ -66,20 +68,26 @@ def test_all_pages_of_the_stock_are_read() -> None:
         None: {"items": [{"sku": "A", "available": 1}], "next_cursor": "more"},
         "more": {"items": [{"sku": "B", "available": 2}], "next_cursor": None},
     }
-    known = inventory(lambda request: httpx.Response(200, json=pages[request.url.params.get("cursor")])).available()
-    assert known == {"A": 1, "B": 2}
+    paths: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(200, json=pages[request.url.params.get("cursor")])
+
+    assert inventory(answer).available() == {"A": 1, "B": 2}
+    assert paths == ["/availability"] * 2
 
 
-def test_stock_is_asked_for_once_a_second() -> None:
+def test_stock_is_fetched_once_a_second() -> None:
     seconds, answers = [0.0], iter([{"A": 1}, {"A": 2}])
-    view = StockView(lambda: next(answers), clock=lambda: seconds[0])
-    assert view.available() == view.available() == {"A": 1}
+    cache = StockCache(lambda: next(answers), clock=lambda: seconds[0])
+    assert cache.available() == cache.available() == {"A": 1}
     seconds[0] = 1.0
-    assert view.available() == {"A": 2}
+    assert cache.available() == {"A": 2}
 
 
-def test_nothing_is_known_while_inventory_is_away() -> None:
-    def away() -> dict[str, int]:
-        raise InventoryUnavailable
+def test_stock_is_empty_while_inventory_is_unavailable() -> None:
+    def unavailable() -> dict[str, int]:
+        raise InventoryUnavailableError
 
-    assert StockView(away).available() == {}
+    assert StockCache(unavailable).available() == {}

@@ -1,14 +1,16 @@
+"""The URLs to which Stripe may send customers back."""
+
 import pytest
 from checkout.config import Config
-from checkout.redirects import cancel_url, is_ours, success_url
+from checkout.redirects import cancel_url, is_allowed, success_url
 
 
 @pytest.mark.parametrize(
     "url",
     ["https://shop.test", "https://shop.test/thanks?x=1#y", "HTTPS://Shop.Test/", "https://staging.shop.test:8443/a"],
 )
-def test_our_own_sites_are_redirected_to(config: Config, url: str) -> None:
-    assert is_ours(url, config.origins)
+def test_urls_of_the_shops_sites_are_allowed(config: Config, url: str) -> None:
+    assert is_allowed(url, config.origins)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +34,11 @@ def test_our_own_sites_are_redirected_to(config: Config, url: str) -> None:
         "",
     ],
 )
-def test_nothing_else_is(config: Config, url: str) -> None:
-    assert not is_ours(url, config.origins)
+def test_other_urls_are_not_allowed(config: Config, url: str) -> None:
+    assert not is_allowed(url, config.origins)
 
 
-def test_checkout_id_is_put_in_and_stripes_placeholder_stays() -> None:
+def test_checkout_id_is_filled_in_and_stripes_placeholder_stays() -> None:
     assert success_url(None, "https://shop.test/", "chk_1") == (
         "https://shop.test/success?session_id={CHECKOUT_SESSION_ID}"
     )

@@ -25,90 +25,114 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json["type"].removeprefix("urn:clozit:problem:")
 
 
-def test_stock_is_public_and_paged(client: Any, shelf: Any) -> None:
-    shelf.fill(TEE=5, SOCK=2, HAT=1).reserve("chk_1", TEE=3)
-    first = client.get("/stock?limit=2").json
-    second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}").json
+def test_availability_is_public_capped_and_paginated(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=101, HAT=100).reserve("chk_1", TEE=3)
+    first = client.get("/availability?limit=2").json
+    second = client.get(f"/availability?limit=2&cursor={first['next_cursor']}").json
+    assert first["items"] == [{"sku": "HAT", "available": 100}, {"sku": "SOCK", "available": 100}]
+    assert second == {"items": [{"sku": "TEE", "available": 2}], "next_cursor": None}
+
+
+def test_availability_of_some_skus_leaves_out_unknown_ones(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=2, HAT=1)
+    answer = client.get("/availability?sku=TEE&sku=GHOST&sku=HAT")
+    assert answer.json["items"] == [{"sku": "HAT", "available": 1}, {"sku": "TEE", "available": 5}]
+
+
+@pytest.mark.parametrize("query", ["skus=TEE", "sku=", "limit=0", "cursor=nonsense"])
+def test_invalid_availability_query_is_refused(client: Any, query: str) -> None:
+    assert problem(client.get(f"/availability?{query}")) == (422, "invalid-request")
+
+
+def test_shops_pages_may_read_the_availability(client: Any) -> None:
+    answer = client.get("/availability", headers={"Origin": "https://shop.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_stock_is_paginated(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=2, HAT=1).reserve("chk_1", TEE=3)
+    first = client.get("/stock?limit=2", headers=OPERATOR).json
+    second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}", headers=OPERATOR).json
     assert [item["sku"] for item in first["items"] + second["items"]] == ["HAT", "SOCK", "TEE"]
     assert second == {
         "items": [{"sku": "TEE", "on_hand": 5, "reserved": 3, "available": 2}],
         "next_cursor": None,
     }
-    assert client.get("/stock/TEE").json == second["items"][0]
-
-
-def test_stock_may_be_read_from_the_shops_pages(client: Any) -> None:
-    answer = client.get("/stock", headers={"Origin": "https://shop.example"})
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert client.get("/stock/TEE", headers=OPERATOR).json == second["items"][0]
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "WzFd", "W10"])  # no JSON; [1]; []
-def test_foreign_cursors_are_refused(client: Any, cursor: str) -> None:
-    assert problem(client.get(f"/stock?cursor={cursor}")) == (422, "invalid-request")
+def test_cursor_of_another_list_is_refused(client: Any, cursor: str) -> None:
+    assert problem(client.get(f"/stock?cursor={cursor}", headers=OPERATOR)) == (422, "invalid-request")
 
 
-def test_unknown_sku(client: Any) -> None:
-    assert problem(client.get("/stock/GHOST")) == (404, "sku-not-found")
+def test_unknown_sku_is_not_found(client: Any) -> None:
+    assert problem(client.get("/stock/GHOST", headers=OPERATOR)) == (404, "sku-not-found")
     change = {"adjust": 1, "reason": "found"}
-    assert problem(client.put("/stock/GHOST", json=change, headers=OPERATOR)) == (404, "sku-not-found")
-    assert problem(client.get("/stock/%00")) == (422, "invalid-request")
+    assert problem(client.post("/stock/GHOST/movements", json=change, headers=OPERATOR)) == (404, "sku-not-found")
+    assert problem(client.get("/stock/%00", headers=OPERATOR)) == (422, "invalid-request")
 
 
-def test_operator_counts_and_adjusts_and_the_ledger_tells(client: Any, shelf: Any) -> None:
+def test_operators_changes_are_listed_as_movements(client: Any, stock: Any) -> None:
     for change, on_hand in (({"on_hand": 8}, 8), ({"adjust": -3}, 5), ({"on_hand": 5}, 5)):
-        answer = client.put("/stock/TEE", json={**change, "reason": f"{change}"}, headers=OPERATOR)
-        assert (answer.status_code, answer.json["on_hand"]) == (200, on_hand)
+        answer = client.post("/stock/TEE/movements", json={**change, "reason": f"{change}"}, headers=OPERATOR)
+        assert (answer.status_code, answer.json["on_hand"]) == (201, on_hand)
     first = client.get("/stock/TEE/movements?limit=1", headers=OPERATOR).json
     second = client.get(f"/stock/TEE/movements?cursor={first['next_cursor']}", headers=OPERATOR).json
     moved = [(item["delta"], item["kind"], item["actor"]) for item in first["items"] + second["items"]]
     assert moved == [(-3, "adjustment", "ana"), (8, "adjustment", "ana")]
-    assert shelf.pieces() == {"TEE": (5, 0)}
+    assert stock.pieces() == {"TEE": (5, 0)}
 
 
 @pytest.mark.parametrize("change", [{"on_hand": 2}, {"adjust": -3}])
-def test_what_is_promised_is_not_taken_off_the_shelf(client: Any, shelf: Any, change: Any) -> None:
-    shelf.fill(TEE=5).reserve("chk_1", TEE=3)
-    answer = client.put("/stock/TEE", json={**change, "reason": "moths"}, headers=OPERATOR)
+def test_change_below_the_reserved_pieces_is_refused(client: Any, stock: Any, change: Any) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+    answer = client.post("/stock/TEE/movements", json={**change, "reason": "moths"}, headers=OPERATOR)
     assert problem(answer) == (409, "below-reserved")
     assert (answer.json["reserved"], answer.json["on_hand"]) == (3, 2)
-    assert shelf.pieces() == {"TEE": (5, 3)}
+    assert stock.pieces() == {"TEE": (5, 3)}
 
 
-def test_reserve_repeat_and_conflict(client: Any, shelf: Any) -> None:
-    shelf.fill(TEE=5)
+def test_stock_is_changed_only_by_movements(client: Any) -> None:
+    answer = client.put("/stock/TEE", json={"on_hand": 8, "reason": "counted"}, headers=OPERATOR)
+    assert problem(answer) == (405, "method-not-allowed")
+
+
+def test_repeated_reservation_is_200_and_other_lines_conflict(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
     made = reserve(client, TEE=2)
     assert (made.status_code, made.json) == (201, wanted(TEE=2) | {"status": "held"})
     assert reserve(client, TEE=2).status_code == 200
     assert problem(reserve(client, TEE=3)) == (409, "reservation-conflict")
 
 
-def test_short_lines_are_named(client: Any, shelf: Any) -> None:
-    shelf.fill(TEE=5, SOCK=0)
+def test_short_lines_are_listed(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5, SOCK=0)
     answer = reserve(client, TEE=2, SOCK=1)
     assert problem(answer) == (409, "out-of-stock")
     assert answer.json["lines"] == [{"sku": "SOCK", "requested": 1, "available": 0}]
 
 
-def test_release_is_repeatable_and_final(client: Any, shelf: Any) -> None:
-    shelf.fill(TEE=5)
+def test_release_is_idempotent_and_final(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
     reserve(client, TEE=2)
     for _ in range(2):
         assert client.delete("/reservations/chk_1", headers=SERVICE).status_code == 204
     assert client.delete("/reservations/chk_unknown", headers=SERVICE).status_code == 204
-    assert shelf.pieces() == {"TEE": (5, 0)}
+    assert stock.pieces() == {"TEE": (5, 0)}
     assert problem(reserve(client, TEE=2)) == (409, "reservation-conflict")
 
 
-def test_what_is_sold_is_not_released(client: Any, shelf: Any, database: Database) -> None:
-    shelf.fill(TEE=5)
+def test_sold_pieces_are_not_released(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5)
     reserve(client, TEE=2)
     deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1"))))
     answer = client.delete("/reservations/chk_1", headers=SERVICE)
     assert problem(answer) == (409, "reservation-committed")
 
 
-def test_extend(client: Any, shelf: Any) -> None:
-    shelf.fill(TEE=5)
+def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
     reserve(client, TEE=2)
 
     def extend(checkout_id: str, until: str) -> Any:
@@ -124,7 +148,9 @@ def test_extend(client: Any, shelf: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "token"),
     [
-        ("PUT", "/stock/TEE", SERVICE),
+        ("GET", "/stock", SERVICE),
+        ("GET", "/stock/TEE", SERVICE),
+        ("POST", "/stock/TEE/movements", SERVICE),
         ("GET", "/stock/TEE/movements", SERVICE),
         ("POST", "/reservations", OPERATOR),
         ("DELETE", "/reservations/chk_1", OPERATOR),
@@ -132,12 +158,12 @@ def test_extend(client: Any, shelf: Any) -> None:
         ("GET", "/ops/inbox", SERVICE),
     ],
 )
-def test_each_route_wants_its_own_token(client: Any, method: str, path: str, token: Any) -> None:
+def test_each_route_requires_its_own_token(client: Any, method: str, path: str, token: Any) -> None:
     for headers in ({}, token, {"Authorization": "Bearer wrong"}):
         assert problem(client.open(path, method=method, headers=headers)) == (401, "unauthorized")
 
 
-def test_health_and_contract(client: Any) -> None:
+def test_openapi_lists_the_routes(client: Any) -> None:
     assert client.get("/readyz").status_code == 200
     paths = client.get("/openapi.json").json["paths"]
-    assert {"/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()
+    assert {"/availability", "/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from events.database.engine import Database
 from inventory.__main__ import main
 from inventory.config import Config
-from inventory.models import Stock
+from inventory.models import StockItem
 from inventory.worker import create_worker
 
 
@@ -23,31 +23,31 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def seed(tmp_path: Path, document: object) -> tuple[int, str]:
-    file = tmp_path / "catalogue.json"
+    file = tmp_path / "catalog.json"
     file.write_text(json.dumps(document))
     result = CliRunner().invoke(main, ["seed", str(file)])
     return result.exit_code, result.output
 
 
-def test_seed_fills_only_what_is_new(url: str, tmp_path: Path) -> None:
+def test_seed_fills_only_new_skus(url: str, tmp_path: Path) -> None:
     assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "1 new skus\n")
     assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 9}, {"sku": "HAT", "stock": 1}]})[0] == 0
     database = Database(url)
     with database.read() as session:
-        assert {row.sku: row.on_hand for row in session.query(Stock)} == {"TEE": 5, "HAT": 1}
+        assert {row.sku: row.on_hand for row in session.query(StockItem)} == {"TEE": 5, "HAT": 1}
     database.dispose()
 
 
-def test_seed_refuses_what_is_no_catalogue(url: str, tmp_path: Path) -> None:
+def test_seed_refuses_a_file_that_is_no_catalog(url: str, tmp_path: Path) -> None:
     code, output = seed(tmp_path, {"products": [{"sku": "TEE", "stock": -1}]})
     assert code == 1
-    assert "not a catalogue" in output
+    assert "not a catalog" in output
 
 
 @pytest.mark.parametrize("threshold", [0, 3])
-def test_worker_is_wired(config: Config, database: Database, threshold: int) -> None:
+def test_worker_has_the_jobs_of_its_settings(config: Config, database: Database, threshold: int) -> None:
     worker = create_worker(replace(config, low_stock_threshold=threshold), database=database)
-    names = {loop.name for loop in worker._loops}
+    names = {loop.name for loop in worker._loops._loops}
     assert {"expire-reservations", "relay"} <= names
-    assert ("tell-low-stock" in names) == (threshold > 0)
+    assert ("publish-low-stock" in names) == (threshold > 0)
     worker.stop()

@@ -1,26 +1,42 @@
+import re
+from typing import Any
+
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
-from inventory.models import CHAINS
+from inventory.models import CHAINS, MovementKind, ReservationStatus
 from sqlalchemy import inspect
 
 [*_, CHAIN] = CHAINS
+TABLES = set(CHAIN.metadata.tables)
 
 
-def test_migrations_lead_to_the_models(any_database: MakeDatabase) -> None:
+def is_ours(name: str | None, kind: str, _: Any) -> bool:
+    return kind != "table" or name in TABLES
+
+
+def test_migrations_create_the_tables_of_the_models(any_database: MakeDatabase) -> None:
     database = any_database(CHAINS)
-    ours = set(CHAIN.metadata.tables)
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"include_name": lambda name, kind, _: kind != "table" or name in ours}
-        )
+        context = MigrationContext.configure(connection, opts={"include_name": is_ours})
         assert compare_metadata(context, CHAIN.metadata) == []
 
 
-def test_up_down_up(any_database: MakeDatabase) -> None:
+def test_migrated_checks_allow_exactly_the_enums_values(any_database: MakeDatabase) -> None:
+    found = inspect(any_database(CHAINS).engine)
+
+    def allowed(table: str, column: str) -> set[str]:
+        checks = {check["name"]: check["sqltext"] for check in found.get_check_constraints(table)}
+        return set(re.findall(r"'(\w+)'", checks[f"ck_{table}_{column}"]))
+
+    assert allowed("reservations", "status") == {*ReservationStatus}
+    assert allowed("movements", "kind") == {*MovementKind}
+
+
+def test_downgrade_and_upgrade_restore_the_tables(any_database: MakeDatabase) -> None:
     database = any_database(CHAINS)
     downgrade(database, CHAIN)
-    assert not set(CHAIN.metadata.tables) & set(inspect(database.engine).get_table_names())
+    assert not TABLES & set(inspect(database.engine).get_table_names())
     migrate(database, CHAINS)
-    assert set(CHAIN.metadata.tables) <= set(inspect(database.engine).get_table_names())
+    assert set(inspect(database.engine).get_table_names()) >= TABLES

@@ -31,78 +31,78 @@ def returned(return_id: str, checkout_id: str = "chk_1", **pieces: int) -> Event
     return own_event("orders.stock.returned", data, correlation_id=checkout_id)
 
 
-def reasons(database: Database) -> list[tuple[str, int, str]]:
+def recorded_returns(database: Database) -> list[tuple[str, int, str]]:
     with database.read() as session:
         rows = session.scalars(select(Movement).where(Movement.kind == "return").order_by(Movement.id))
         return [(row.sku, row.delta, row.reason) for row in rows]
 
 
 @pytest.fixture
-def sold(shelf: Any, database: Database) -> Any:
-    shelf.fill(TEE=5, SOCK=2)
-    shelf.reserve("chk_1", TEE=3, SOCK=1)
+def sold(stock: Any, database: Database) -> Any:
+    stock.fill(TEE=5, SOCK=2)
+    stock.reserve("chk_1", TEE=3, SOCK=1)
     assert deliver(database, handlers, paid("chk_1")) == "done"
-    return shelf
+    return stock
 
 
-def test_what_comes_back_is_for_sale_again(sold: Any, database: Database) -> None:
-    assert deliver(database, handlers, returned("rfi_1", TEE=2)) == "done"
+def test_returned_pieces_are_available_again(sold: Any, database: Database) -> None:
+    assert deliver(database, handlers, returned("ret_1", TEE=2)) == "done"
     assert sold.pieces() == {"TEE": (4, 0), "SOCK": (1, 0)}
-    assert reasons(database) == [("TEE", 2, "returned (rfi_1)")]
+    assert recorded_returns(database) == [("TEE", 2, "returned (ret_1)")]
 
 
-def test_same_return_told_by_two_events_counts_once(sold: Any, database: Database) -> None:
+def test_same_return_in_two_events_counts_once(sold: Any, database: Database) -> None:
     for _ in range(2):
-        assert deliver(database, handlers, returned("rfi_1", TEE=1, SOCK=1)) == "done"
+        assert deliver(database, handlers, returned("ret_1", TEE=1, SOCK=1)) == "done"
     assert sold.pieces() == {"TEE": (3, 0), "SOCK": (2, 0)}
 
 
-def test_no_more_comes_back_than_was_sold(sold: Any, database: Database) -> None:
-    for event in (returned("rfi_1", TEE=2), returned("rfi_2", TEE=2, SOCK=9, HAT=1), returned("rfi_3", TEE=1)):
+def test_return_adds_at_most_the_sold_pieces(sold: Any, database: Database) -> None:
+    for event in (returned("ret_1", TEE=2), returned("ret_2", TEE=2, SOCK=9, HAT=1), returned("ret_3", TEE=1)):
         assert deliver(database, handlers, event) == "done"
     assert sold.pieces() == {"TEE": (5, 0), "SOCK": (2, 0)}
-    assert reasons(database) == [
-        ("TEE", 2, "returned (rfi_1)"),
-        ("SOCK", 1, "returned (rfi_2) 1 of 9: no more had been sold"),
-        ("TEE", 1, "returned (rfi_2) 1 of 2: no more had been sold"),
+    assert recorded_returns(database) == [
+        ("TEE", 2, "returned (ret_1)"),
+        ("SOCK", 1, "returned (ret_2), 1 of 9 pieces: only these were sold"),
+        ("TEE", 1, "returned (ret_2), 1 of 2 pieces: only these were sold"),
     ]
 
 
-def test_pieces_that_were_missing_do_not_come_back(shelf: Any, database: Database, now: datetime) -> None:
-    shelf.fill(TEE=3)
-    shelf.reserve("chk_1", now, TEE=3)
+def test_missing_pieces_cannot_be_returned(stock: Any, database: Database, now: datetime) -> None:
+    stock.fill(TEE=3)
+    stock.reserve("chk_1", now, TEE=3)
     expire_due(database, now + timedelta(seconds=1))
-    shelf.reserve("chk_2", TEE=2)
+    stock.reserve("chk_2", TEE=2)
     deliver(database, handlers, paid("chk_1"))
-    assert deliver(database, handlers, returned("rfi_1", TEE=3)) == "done"
-    assert shelf.pieces() == {"TEE": (3, 2)}
+    assert deliver(database, handlers, returned("ret_1", TEE=3)) == "done"
+    assert stock.pieces() == {"TEE": (3, 2)}
 
 
-def test_return_waits_for_its_sale(shelf: Any, database: Database) -> None:
-    assert deliver(database, handlers, returned("rfi_1", TEE=1)) == "waiting"
-    shelf.fill(TEE=1)
-    shelf.reserve("chk_1", TEE=1)
-    assert deliver(database, handlers, returned("rfi_2", TEE=1)) == "waiting"
+def test_return_before_its_sale_waits(stock: Any, database: Database) -> None:
+    assert deliver(database, handlers, returned("ret_1", TEE=1)) == "waiting"
+    stock.fill(TEE=1)
+    stock.reserve("chk_1", TEE=1)
+    assert deliver(database, handlers, returned("ret_2", TEE=1)) == "waiting"
 
 
-def test_every_order_of_two_returns_leads_to_the_same_stock(shelf: Any, database: Database) -> None:
+def test_every_order_of_two_returns_leads_to_the_same_stock(stock: Any, database: Database) -> None:
     for number, order in enumerate(sorted(set(permutations([1, 1, 2, 2])))):
         checkout_id, sku = f"chk_{number}", f"SKU{number}"
-        shelf.fill(**{sku: 4})
-        shelf.reserve(checkout_id, **{sku: 3})
+        stock.fill(**{sku: 4})
+        stock.reserve(checkout_id, **{sku: 3})
         deliver(database, handlers, paid(checkout_id))
         for quantity in order:
-            deliver(database, handlers, returned(f"rfi_{number}_{quantity}", checkout_id, **{sku: quantity}))
-        assert shelf.pieces()[sku] == (4, 0), order
+            deliver(database, handlers, returned(f"ret_{number}_{quantity}", checkout_id, **{sku: quantity}))
+        assert stock.pieces()[sku] == (4, 0), order
 
 
-def test_returns_at_once_bring_back_what_was_sold(shelf_on: Any, postgres_database: MakeDatabase) -> None:
+def test_returns_at_once_add_the_sold_pieces_once(stock_in: Any, postgres_database: MakeDatabase) -> None:
     database = postgres_database(CHAINS)
-    shelf = shelf_on(database).fill(TEE=5)
-    shelf.reserve("chk_1", TEE=3)
+    stock = stock_in(database).fill(TEE=5)
+    stock.reserve("chk_1", TEE=3)
     deliver(database, handlers, paid("chk_1"))
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda n: deliver(database, handlers, returned(f"rfi_{n % 4}", TEE=2)), range(8)))
-    assert set(told) == {"done"}
-    pieces: Mapping[str, tuple[int, int]] = shelf.pieces()
+        outcomes = list(pool.map(lambda n: deliver(database, handlers, returned(f"ret_{n % 4}", TEE=2)), range(8)))
+    assert set(outcomes) == {"done"}
+    pieces: Mapping[str, tuple[int, int]] = stock.pieces()
     assert pieces == {"TEE": (5, 0)}

@@ -18,13 +18,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_reads_the_environment() -> None:
+def test_settings_are_read_from_the_environment() -> None:
     config = load()
     assert config.port == 8004
     assert config.allowed_origins == ("https://shop.example", "https://www.shop.example")
 
 
-def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_missing_settings_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in GOOD:
         monkeypatch.delenv(name)
     with pytest.raises(ConfigError) as caught:

@@ -22,7 +22,7 @@ def reservation(status: str) -> Reservation:
     ],
 )
 @pytest.mark.parametrize("before", [HELD, COMMITTED, RELEASED, EXPIRED])
-def test_transitions_change_what_they_may_and_say_so(
+def test_transition_changes_allowed_statuses_and_returns_true(
     transition: Transition, becomes: dict[str, str], before: str
 ) -> None:
     changed = reservation(before)
@@ -31,7 +31,7 @@ def test_transitions_change_what_they_may_and_say_so(
 
 
 @pytest.mark.parametrize(
-    ("status", "until", "granted"),
+    ("status", "until", "extended"),
     [
         (HELD, NOON + timedelta(hours=1), True),
         (HELD, NOON, False),
@@ -39,7 +39,7 @@ def test_transitions_change_what_they_may_and_say_so(
         (RELEASED, NOON + timedelta(hours=1), False),
     ],
 )
-def test_lease_only_grows_while_held(status: str, until: datetime, granted: bool) -> None:
+def test_end_moves_only_later_and_only_while_held(status: str, until: datetime, extended: bool) -> None:
     changed = reservation(status)
-    assert changed.extend(until) is granted
-    assert changed.expires_at == (until if granted else NOON)
+    assert changed.extend(until) is extended
+    assert changed.expires_at == (until if extended else NOON)

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from inventory.schemas import Catalogue, NewReservation, StockChange
+from inventory.schemas import Catalog, NewMovement, NewReservation
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from inventory.schemas import Catalogue, NewReservation, StockChange
         ({"on_hand": 3, "reason": ""}, {"reason"}),
     ],
 )
-def test_stock_change_wants_one_number_and_a_reason(change: dict[str, Any], wrong: set[str]) -> None:
-    assert set(StockChange().validate(change)) == wrong
+def test_new_movement_requires_one_number_and_a_reason(change: dict[str, Any], wrong: set[str]) -> None:
+    assert set(NewMovement().validate(change)) == wrong
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_stock_change_wants_one_number_and_a_reason(change: dict[str, Any], wron
         ("lines", [{"sku": "TEE", "quantity": 1.5}]),
     ],
 )
-def test_reservation_is_refused_by_field(field: str, value: Any) -> None:
+def test_invalid_reservation_is_refused_by_field(field: str, value: Any) -> None:
     good = {"checkout_id": "chk_1", "expires_at": "2026-11-02T12:00:00Z", "lines": [{"sku": "TEE", "quantity": 1}]}
     assert NewReservation().validate(good) == {}
     assert set(NewReservation().validate({**good, field: value})) == {field}
 
 
-def test_catalogue_is_read_for_its_stock_alone() -> None:
+def test_catalog_is_read_for_its_stock_only() -> None:
     document = {"products": [{"sku": "TEE", "stock": 3, "name": "Tee"}, {"sku": "SOCK"}], "shipping_options": []}
-    assert Catalogue().load(document) == {"products": [{"sku": "TEE", "stock": 3}, {"sku": "SOCK", "stock": 0}]}
+    assert Catalog().load(document) == {"products": [{"sku": "TEE", "stock": 3}, {"sku": "SOCK", "stock": 0}]}

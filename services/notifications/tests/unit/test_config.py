@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from events.errors import ConfigError
 from notifications.config import load
-from notifications.smtp import Server
+from notifications.smtp import MailServer
 
 GOOD = {
     "BROKER_URL": "memory://",
@@ -18,8 +19,8 @@ NAMES = (*GOOD, *STAFF, "SHOP_URL", "SHOP_NAME", "TEMPLATES_DIR", "ABANDONED_CAR
 
 
 @pytest.fixture
-def environment(monkeypatch):
-    def use(**changes):
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def use(**changes: str) -> None:
         for name in NAMES:
             monkeypatch.delenv(name, raising=False)
         for name, value in {**GOOD, **changes}.items():
@@ -28,18 +29,18 @@ def environment(monkeypatch):
     return use
 
 
-def test_defaults(environment):
+def test_optional_settings_have_defaults(environment: Callable[..., None]) -> None:
     environment()
     config = load()
     assert (config.port, config.shop_name, config.abandoned_cart_delay) == (8005, "Clozit", timedelta(hours=1))
 
 
-def test_delay_is_in_seconds(environment):
+def test_delay_is_in_seconds(environment: Callable[..., None]) -> None:
     environment(ABANDONED_CART_DELAY="5")
     assert load().abandoned_cart_delay == timedelta(seconds=5)
 
 
-def test_every_bad_value_is_named_and_no_password_shown(environment):
+def test_all_invalid_settings_are_listed_without_the_password(environment: Callable[..., None]) -> None:
     bad = {
         "SMTP_URL": "smtp://user:sec/ret@mail.example",
         "MAIL_FROM": "orders",
@@ -57,28 +58,28 @@ def test_every_bad_value_is_named_and_no_password_shown(environment):
     assert "sec" not in str(failure.value)
 
 
-def test_secrets_are_not_shown(environment):
+def test_secrets_are_not_shown(environment: Callable[..., None]) -> None:
     environment()
     assert "p%40ss" not in repr(load())
-    assert "p@ss" not in repr(Server.parse(GOOD["SMTP_URL"]))
+    assert "p@ss" not in repr(MailServer.parse(GOOD["SMTP_URL"]))
 
 
 @pytest.mark.parametrize(
     ("url", "server"),
     [
-        (GOOD["SMTP_URL"], Server("mail.example", 2525, starttls="require", user="user", password="p@ss")),
-        ("smtp://mail.example", Server("mail.example", 587)),
-        ("smtps://mail.example", Server("mail.example", 465, encrypted=True)),
-        ("smtp://127.0.0.1:25?starttls=never", Server("127.0.0.1", 25, starttls="never")),
+        (GOOD["SMTP_URL"], MailServer("mail.example", 2525, starttls="require", user="user", password="p@ss")),
+        ("smtp://mail.example", MailServer("mail.example", 587)),
+        ("smtps://mail.example", MailServer("mail.example", 465, encrypted=True)),
+        ("smtp://127.0.0.1:25?starttls=never", MailServer("127.0.0.1", 25, starttls="never")),
     ],
 )
-def test_smtp_url(url, server):
-    assert Server.parse(url) == server
+def test_smtp_url_is_parsed(url: str, server: MailServer) -> None:
+    assert MailServer.parse(url) == server
 
 
 @pytest.mark.parametrize(
     "url", ["mail.example:25", "http://mail.example", "smtp://", "smtp://m?starttls=perhaps", "smtp://m:x"]
 )
-def test_bad_smtp_url(url):
+def test_invalid_smtp_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        Server.parse(url)
+        MailServer.parse(url)

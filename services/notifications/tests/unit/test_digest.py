@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from notifications.digest import NO_DIGEST, Digest
+from notifications.digest import NO_DIGEST, DigestSchedule
 
 NOW = datetime(2026, 5, 4, 10, 12, tzinfo=UTC)
 
@@ -17,16 +17,16 @@ NOW = datetime(2026, 5, 4, 10, 12, tzinfo=UTC)
         ("24h", NOW, datetime(2026, 5, 5, tzinfo=UTC)),
     ],
 )
-def test_mail_waits_for_the_next_digest(text, now, due):
-    assert Digest.parse(text).next(now) == due
+def test_mail_waits_for_the_next_digest(text: str, now: datetime, due: datetime) -> None:
+    assert DigestSchedule.parse(text).next_due(now) == due
 
 
-def test_no_digest_is_false():
+def test_schedule_without_digests_is_false() -> None:
     assert not NO_DIGEST
-    assert Digest.parse("1h")
+    assert DigestSchedule.parse("1h")
 
 
 @pytest.mark.parametrize("text", ["", "on", "25:00", "7:30", "5h", "0h", "4", "-1h"])
-def test_what_is_no_digest_is_refused(text):
-    with pytest.raises(ValueError, match="Give off, HH:MM"):
-        Digest.parse(text)
+def test_invalid_schedule_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Use off, HH:MM"):
+        DigestSchedule.parse(text)

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from events import money
-from notifications.localization import format_money, language
+from notifications.localization import choose_language, format_money
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -32,17 +32,19 @@ SPACE = "\N{NO-BREAK SPACE}"
         (12340, "kwd", "ja", f"KWD{SPACE}12.340"),
     ],
 )
-def test_money_has_stripes_exponents_and_the_locales_form(minor, currency, locale, written):
+def test_money_has_stripes_exponents_in_the_locales_format(
+    minor: int, currency: str, locale: str, written: str
+) -> None:
     assert format_money(minor, currency, locale) == written
 
 
 @pytest.mark.parametrize("currency", sorted(money.SUPPORTED - money.TWO_DECIMAL_WHOLE))
-def test_money_shows_as_many_decimals_as_stripe_counts(currency):
+def test_money_has_as_many_decimals_as_stripe_counts(currency: str) -> None:
     digits = format_money(1_567_000 * 10 ** money.exponent(currency), currency, "en").partition("567,000")[2]
     assert len(digits.strip(".")) == money.exponent(currency)
 
 
-def test_unknown_currency_is_refused():
+def test_unknown_currency_is_refused() -> None:
     with pytest.raises(ValueError, match="xxx"):
         format_money(1, "xxx", "en")
 
@@ -64,13 +66,13 @@ def test_unknown_currency_is_refused():
         ("x" * 500, "en"),
     ],
 )
-def test_language_falls_back_to_english_throughout(asked, given):
-    assert language(asked).tag == given
+def test_language_falls_back_to_english_throughout(asked: str | None, given: str) -> None:
+    assert choose_language(asked).tag == given
 
 
-def test_moments_are_in_utc_and_say_so():
+def test_moments_are_in_utc_and_name_it() -> None:
     at = datetime(2026, 5, 4, 1, 30, tzinfo=timezone(timedelta(hours=9)))
-    assert language("de").moment(at) == "3. Mai 2026, 16:30 UTC"
-    assert language("fr").moment(at) == "3 mai 2026 à 16:30 UTC"
-    assert language("ja").moment(at) == "2026年5月3日 16:30（UTC）"  # noqa: RUF001
-    assert language("en").moment(at) == f"May 3, 2026, 4:30{SPACE}PM UTC"
+    assert choose_language("de").moment(at) == "3. Mai 2026, 16:30 UTC"
+    assert choose_language("fr").moment(at) == "3 mai 2026 à 16:30 UTC"
+    assert choose_language("ja").moment(at) == "2026年5月3日 16:30（UTC）"  # noqa: RUF001
+    assert choose_language("en").moment(at) == f"May 3, 2026, 4:30{SPACE}PM UTC"

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from typing import Any
 
 import pytest
 from notifications.kinds import KINDS
@@ -8,16 +9,16 @@ from notifications.rendering import render
 from notifications.samples import SHOP, sample
 
 SENDER = "Clozit <orders@shop.example>"
-AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+SENT_AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
 
-def composed(kind="order_confirmed", locale="de", recipient="ada@example.org"):
+def composed(kind: str = "order_confirmed", locale: str = "de", recipient: str = "ada@example.org") -> Any:
     rendered = render(kind, locale, sample(kind), SHOP)
-    made = compose(rendered, sender=SENDER, recipient=recipient, message_id="<a.b@shop.example>", at=AT)
+    made = compose(rendered, sender=SENDER, recipient=recipient, message_id="<a.b@shop.example>", sent_at=SENT_AT)
     return made, message_from_bytes(made.as_bytes(), policy=policy.default)
 
 
-def test_headers_are_complete():
+def test_headers_are_complete() -> None:
     _, message = composed()
     assert {name: str(value) for name, value in message.items() if not name.startswith("Content-Type")} == {
         "From": SENDER,
@@ -32,7 +33,7 @@ def test_headers_are_complete():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_come_back_as_they_were_written(kind):
+def test_parsed_parts_equal_the_rendered_ones(kind: str) -> None:
     rendered = render(kind, "de", sample(kind), SHOP)
     made, message = composed(kind)
     parts = [part.get_content() for part in message.iter_parts()]
@@ -59,7 +60,7 @@ def test_parts_come_back_as_they_were_written(kind):
         "",
     ],
 )
-def test_only_one_plain_address_is_a_recipient(recipient):
+def test_recipient_is_exactly_one_plain_address(recipient: str) -> None:
     with pytest.raises(ValueError, match="one plain e-mail address"):
         composed(recipient=recipient)
 
@@ -72,17 +73,17 @@ def test_only_one_plain_address_is_a_recipient(recipient):
         ("ada@müller.example", "ada@xn--mller-kva.example"),
     ],
 )
-def test_addresses_are_kept_their_domains_in_ascii(given, used):
+def test_addresss_domain_is_in_ascii(given: str, used: str) -> None:
     assert address(given).addr_spec == used
 
 
-def test_sender_may_bear_a_name():
+def test_sender_can_have_a_name() -> None:
     assert (sender_address(SENDER).display_name, sender_address(SENDER).domain) == ("Clozit", "shop.example")
     with pytest.raises(ValueError, match="address"):
         sender_address("Clozit")
 
 
-def test_message_id_is_the_same_for_the_same_occasion_only():
+def test_message_id_is_the_same_for_one_occasion_only() -> None:
     made = message_id("order_confirmed", "chk_1", "ord_1", SENDER)
     assert made == message_id("order_confirmed", "chk_1", "ord_1", SENDER)
     assert made == "<order_confirmed.chk_1.ord_1@shop.example>"
@@ -96,7 +97,7 @@ def test_message_id_is_the_same_for_the_same_occasion_only():
 
 
 @pytest.mark.parametrize("key", ["ord_1>\r\nBcc: x", "ord_1@evil", "x" * 300, "ord 1", "ord_ü", ""])
-def test_what_an_id_cannot_bear_is_hashed(key):
+def test_key_with_characters_not_allowed_in_an_id_is_hashed(key: str) -> None:
     assert message_id("order_confirmed", "chk_1", key, SENDER).isascii()
     assert (
         message_id("order_confirmed", "chk_1", key, SENDER)[1:-1]

@@ -1,38 +1,40 @@
+from pathlib import Path
+
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from notifications.__main__ import main
 from notifications.kinds import KINDS
 
 
-def preview(*arguments):
+def preview(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["preview", *arguments])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_preview_shows_the_mail(kind):
+def test_preview_shows_the_mail(kind: str) -> None:
     result = preview(kind, "--locale", "de")
     assert result.exit_code == 0, result.output
     assert "Content-Language: de" in result.output
     assert f"To: {'staff@shop' if kind.startswith('staff_') else 'ada@'}" in result.output
 
 
-def test_preview_shows_the_html_alone():
+def test_preview_shows_only_the_html() -> None:
     assert preview("order_confirmed", "--format", "html").output.startswith("<!doctype html>")
 
 
-def test_preview_writes_a_file(tmp_path):
+def test_preview_writes_a_file(tmp_path: Path) -> None:
     result = preview("refund_succeeded", "--case", "whole", "--format", "html", "--out", str(tmp_path / "mail.html"))
     assert (result.exit_code, result.output) == (0, "")
     assert "everything back that you paid" in (tmp_path / "mail.html").read_text("utf-8")
 
 
-def test_preview_names_the_cases_that_there_are():
+def test_preview_of_an_unknown_case_lists_the_cases() -> None:
     result = preview("refund_succeeded", "--case", "none")
     assert result.exit_code == 2
     assert "first, whole, duplicate" in result.output
 
 
-def test_preview_shows_the_shops_own_template_and_says_what_is_wrong_with_it(tmp_path):
+def test_preview_shows_the_shops_template_and_its_errors(tmp_path: Path) -> None:
     own = tmp_path / "templates" / "order_confirmed.txt"
     own.parent.mkdir()
     own.write_text("Ahoy {{ order.number }}", "utf-8")

@@ -3,10 +3,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from notifications.kinds import CUSTOMER_KINDS, KINDS, ORDER_SHIPPED, STAFF_KINDS, STAFF_STOCK_LOW
-from notifications.rendering import Shop, greetable, render, safe_link
+from notifications.kinds import CUSTOMER_KINDS, KINDS, STAFF_KINDS, Kind
+from notifications.rendering import RenderedMail, render
 from notifications.samples import SHOP, cases, sample
-from notifications.sources import built_in_translations
+from notifications.template_context import Shop, greeting_name, safe_link
+from notifications.template_loader import built_in_translations
 from notifications.wrapping import WIDTH, columns
 
 LOCALES = sorted(built_in_translations())
@@ -15,45 +16,47 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 
 class Reader(HTMLParser):
-    """What a mail client makes of the HTML: its elements with attributes, and what its body says."""
+    """Parsed HTML: its elements with their attributes, and the texts of its body."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
 
     def handle_data(self, text: str) -> None:
-        if self.found("body") and (said := text.strip("\n \N{NO-BREAK SPACE}\u2007\u034f")):
-            self.said.append(said)
+        if self.found("body") and (stripped := text.strip("\n \N{NO-BREAK SPACE}\u2007\u034f")):
+            self.texts.append(stripped)
 
     def found(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def mail(kind: str = "order_confirmed", locale: str = "en", shop: Shop = SHOP, case: str = "", **changes: Any) -> Any:
+def mail(
+    kind: str = "order_confirmed", locale: str = "en", shop: Shop = SHOP, case: str = "", **changes: Any
+) -> RenderedMail:
     return render(kind, locale, sample(kind, case, **changes), shop)
 
 
-def mails(kind: str, locale: str, **changes: Any) -> list[Any]:
-    """In all its cases."""
+def mails(kind: str, locale: str, **changes: Any) -> list[RenderedMail]:
+    """Return a kind's mail in all its cases."""
     return [mail(kind, locale, case=case, **changes) for case in cases(kind)]
 
 
 @every_mail
-def test_text_and_html_say_the_same(kind, locale):
+def test_text_and_html_say_the_same(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale):
         text = "".join(rendered.text.split())
-        assert [said for said in Reader(rendered.html).said if "".join(said.split()) not in text] == []
+        assert [part for part in Reader(rendered.html).texts if "".join(part.split()) not in text] == []
         amounts = re.compile(r"€?\d+[.,]\d\d")
-        assert set(amounts.findall(" ".join(Reader(rendered.html).said))) == set(amounts.findall(rendered.text))
+        assert set(amounts.findall(" ".join(Reader(rendered.html).texts))) == set(amounts.findall(rendered.text))
 
 
 @every_mail
-def test_html_suits_mail_clients_and_screen_readers(kind, locale):
+def test_html_suits_mail_programs_and_screen_readers(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale):
         reader = Reader(rendered.html)
         assert reader.found("html") == [{"lang": locale}]
@@ -63,14 +66,14 @@ def test_html_suits_mail_clients_and_screen_readers(kind, locale):
 
 
 @every_mail
-def test_text_lines_are_short(kind, locale):
+def test_text_lines_are_short(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale):
         lines = rendered.text.splitlines()
         assert [line for line in lines if columns(line) > WIDTH and "://" not in line] == []
 
 
 @every_mail
-def test_links_lead_to_the_web_only(kind, locale):
+def test_links_are_http_or_https_only(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale, recovery_url="javascript:alert(1)", tracking_url="data:text/html,x"):
         links = [a["href"] or "" for a in Reader(rendered.html).found("a")]
         assert all(link.startswith("https://") for link in links)
@@ -81,11 +84,11 @@ def test_links_lead_to_the_web_only(kind, locale):
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "data:text/html,x", "//evil", "file:///etc", "https://", "", None]
 )
-def test_what_is_no_web_address_is_no_link(url):
+def test_url_that_is_not_http_or_https_is_no_link(url: str) -> None:
     assert safe_link(url) == ""
 
 
-def test_abandoned_cart_bears_stripes_recovery_link_else_the_shops():
+def test_abandoned_cart_links_to_stripes_recovery_or_the_shop() -> None:
     recovery = "https://buy.stripe.com/r/live_a?x=1&y=2"
     with_link, without = mail("abandoned_cart", recovery_url=recovery), mail("abandoned_cart", recovery_url=None)
     assert Reader(with_link.html).found("a")[0]["href"] == recovery
@@ -94,7 +97,7 @@ def test_abandoned_cart_bears_stripes_recovery_link_else_the_shops():
     assert Reader(mail("abandoned_cart", recovery_url=None, shop=Shop("Clozit")).html).found("a") == []
 
 
-def test_hostile_texts_stay_texts():
+def test_markup_in_data_is_escaped() -> None:
     name = '<script>alert("1")</script>'
     lines = [
         {
@@ -112,7 +115,7 @@ def test_hostile_texts_stay_texts():
     assert "{{ 7*7 }} {total}" in rendered.text
 
 
-def test_line_breaks_and_control_characters_from_outside_become_spaces():
+def test_line_breaks_and_control_characters_become_spaces() -> None:
     rendered = mail(customer_name="Eve\r\n\r\nBcc: all\x00\u202e", number="1\r\nBcc: x@example.org")
     assert "Hello Eve Bcc: all," in rendered.text
     assert rendered.subject == "Your order 1 Bcc: x@example.org is confirmed"
@@ -121,36 +124,36 @@ def test_line_breaks_and_control_characters_from_outside_become_spaces():
 @pytest.mark.parametrize(
     "name", ["win at https://evil.example", "www.evil.example", "a@evil.example", "evil.com/now", "x" * 61, "", None]
 )
-def test_advertisement_in_place_of_a_name_is_not_carried(name):
-    assert greetable(name) == ""
+def test_advertisement_is_not_used_as_a_name(name: str | None) -> None:
+    assert greeting_name(name) == ""
     assert "Hello,\n" in mail(customer_name=name).text
 
 
 @pytest.mark.parametrize(
     "name", ["Ada Lovelace", "Dr. h.c. Anna Müller-Lüdenscheidt", "山田太郎", "O'Neill", "Martin L. King, Jr."]
 )
-def test_people_are_greeted_by_name(name):
+def test_people_are_greeted_by_name(name: str) -> None:
     assert f"Hello {name}," in mail(customer_name=name).text
 
 
-def test_tax_that_stripe_added_is_shown_and_none_otherwise():
+def test_tax_is_shown_only_if_stripe_added_it() -> None:
     assert "Tax: €10.00" in mail(amount_total=12052 + 1000).text
     assert "Tax" not in mail().text
 
 
-def test_free_order_speaks_of_no_payment():
+def test_mail_of_a_free_order_mentions_no_payment() -> None:
     rendered = mail(amount_subtotal=0, amount_discount=0, amount_shipping=0, amount_total=0)
     assert "nothing to pay" in rendered.text
     assert "received your payment" not in rendered.text + rendered.html
     assert "Shipping: Free" in rendered.text
 
 
-def test_money_is_written_by_stripes_exponents():
+def test_money_has_stripes_exponents() -> None:
     rendered = mail(currency="jpy", amount_total=6480)
     assert "payment of ¥6,480." in rendered.text
 
 
-def test_german_reader_gets_german_throughout():
+def test_german_mail_is_german_throughout() -> None:
     rendered = mail(locale="de")
     assert rendered.subject == "Ihre Bestellung CLZ-10482 ist bestätigt"
     assert f"Gesamtsumme: 120,52{SPACE}€" in rendered.text
@@ -158,11 +161,11 @@ def test_german_reader_gets_german_throughout():
 
 
 @pytest.mark.parametrize("kind", STAFF_KINDS)
-def test_staff_learn_what_to_do_and_where(kind):
+def test_mail_to_staff_has_the_next_step_and_its_route(kind: str) -> None:
     text = " ".join(mail(kind).text.split())
     assert "What to do: " in text
-    if kind == STAFF_STOCK_LOW:
-        assert "Route for operators: PUT /stock/TEE-M" in text
+    if kind == Kind.STAFF_STOCK_LOW:
+        assert "Route for operators: POST /stock/TEE-M/movements" in text
         assert "Open the order" not in text
     else:
         assert re.search(r"Route for operators: (GET|POST) /orders/ord_0199f3a2c4d57e8a9b0c1d2e3f405162", text)
@@ -170,14 +173,14 @@ def test_staff_learn_what_to_do_and_where(kind):
         assert "https://" not in mail(kind, shop=Shop("Clozit")).text
 
 
-def test_staff_learn_the_reason_of_a_review():
-    text = mail("staff_review", reason="oversold", detail="TEE-M: 1 missing", payment_intent=None).text
+def test_mail_about_a_review_has_its_reason() -> None:
+    text = mail("staff_review_opened", reason="oversold", detail="TEE-M: 1 missing", payment_intent=None).text
     assert "Reason: Paid for, but no longer in stock\nDetail: TEE-M: 1 missing" in text
     assert "chk_0199f3a2c4d57e8a9b0c1d2e3f405161" in text
     assert "Payment:" not in text
 
 
-def test_staff_learn_the_deadline_where_stripe_waits_for_them():
+def test_mail_about_a_dispute_has_the_deadline_of_stripe() -> None:
     text = " ".join(mail("staff_dispute_opened").text.split())
     assert "by May 19, 2026, 11:59 PM UTC; the search" in text
     assert "Answer by: May 19, 2026, 11:59 PM UTC" in text
@@ -185,13 +188,13 @@ def test_staff_learn_the_deadline_where_stripe_waits_for_them():
     assert "Answer by" not in mail("staff_dispute_updated").text
 
 
-def test_word_of_stripes_that_has_no_translation_is_shown_as_it_is():
+def test_unknown_word_of_stripes_is_shown_untranslated() -> None:
     text = mail("staff_dispute_opened", dispute_reason="new_reason", dispute_status="new_status").text
     assert "Customer's reason: new_reason" in text
     assert "Status: new_status" in text
 
 
-def test_parcel_names_what_is_in_it_and_what_still_comes():
+def test_mail_about_a_parcel_lists_its_and_the_remaining_pieces() -> None:
     part, last, whole = (mail("order_shipped", case=case) for case in ("", "last", "whole"))
     assert "In this parcel:\n* 1 × Organic T-shirt, white, M\n\nStill to come:\n* 1 × Organic" in part.text  # noqa: RUF001
     assert [rendered.subject for rendered in (part, last, whole)] == [
@@ -203,8 +206,8 @@ def test_parcel_names_what_is_in_it_and_what_still_comes():
     assert Reader(part.html).found("a")[0]["href"] == "https://track.example.com/00340434161094042557"
 
 
-def test_parcel_without_a_carrier_says_nothing_of_one():
-    text = mail("order_shipped", case="untold").text
+def test_mail_about_a_parcel_without_a_carrier_names_none() -> None:
+    text = mail("order_shipped", case="no-carrier").text
     assert not re.search("Carrier:|Tracking|Track your|None|Still to come", text)
     assert "The rest will follow" in text
 
@@ -212,20 +215,20 @@ def test_parcel_without_a_carrier_says_nothing_of_one():
 @pytest.mark.parametrize(
     ("case", "whole", "so_far"), [("first", False, 2499), ("", False, 4998), ("whole", True, 12052)]
 )
-def test_refund_is_part_or_whole_and_says_the_sum_so_far(case, whole, so_far):
+def test_mail_about_a_refund_is_partial_or_whole_with_the_sum(case: str, whole: bool, so_far: int) -> None:
     text = mail("refund_succeeded", case=case).text
     assert ("everything back" in " ".join(text.split())) == whole
     assert f"Refunded so far: €{so_far / 100:.2f}\nYou paid: €120.52" in text
 
 
-def test_refund_of_a_duplicate_payment_is_not_the_whole():
+def test_refund_of_a_duplicate_payment_is_partial() -> None:
     text = mail("refund_succeeded", case="duplicate").text
     assert "everything back" not in text
     assert "You paid: €241.04" in text
     assert "everything back" in " ".join(mail("refund_succeeded", case="whole", amount_paid=None).text.split())
 
 
-@pytest.mark.parametrize("kind", sorted({*CUSTOMER_KINDS, *STAFF_KINDS} - {ORDER_SHIPPED, STAFF_STOCK_LOW}))
+@pytest.mark.parametrize("kind", sorted({*CUSTOMER_KINDS, *STAFF_KINDS} - {Kind.ORDER_SHIPPED, Kind.STAFF_STOCK_LOW}))
 @pytest.mark.parametrize(
     ("currency", "locale", "total"),
     [
@@ -236,22 +239,22 @@ def test_refund_of_a_duplicate_payment_is_not_the_whole():
         ("isk", "de", f"120,52{SPACE}ISK"),
     ],
 )
-def test_every_mail_writes_money_with_stripes_decimals(kind, currency, locale, total):
+def test_money_in_every_mail_has_stripes_decimals(kind: str, currency: str, locale: str, total: str) -> None:
     rendered = mail(kind, locale, currency=currency, detail="")
     assert total in rendered.text
     assert total in rendered.html
     assert "120.52" not in rendered.text
 
 
-def test_digest_names_deadlines_first():
+def test_digest_lists_deadlines_first() -> None:
     text = mail("staff_digest").text
     places = [text.index(word) for word in ("1. Dispute over", "2. Low stock", "3. Needs review")]
     assert places == sorted(places)
     assert "3 items" in text
 
 
-def test_context_that_lacks_something_is_an_error():
-    context = sample("order_confirmed")
-    del context["number"]
+def test_missing_event_data_is_an_error() -> None:
+    event_data = sample("order_confirmed")
+    del event_data["number"]
     with pytest.raises(KeyError):
-        render("order_confirmed", "en", context, SHOP)
+        render("order_confirmed", "en", event_data, SHOP)

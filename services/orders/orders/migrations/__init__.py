@@ -1,1 +1,1 @@
-"""The orders' revisions."""
+"""The revisions of the orders service's tables."""

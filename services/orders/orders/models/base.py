@@ -1,8 +1,10 @@
-"""What all tables of the orders share."""
+"""The base class of all tables of this service."""
 
 from events.database.types import metadata
 from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
+    """A table of the orders service."""
+
     metadata = metadata()

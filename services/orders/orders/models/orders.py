@@ -1,51 +1,78 @@
-"""An order, and how its status follows from what is known of it.
+"""Orders, and how the status of an order is derived from facts.
 
-Events come in any order, so an order keeps facts, each with the time of its event, and the strongest one is its
-status. A repeated fact changes nothing; a weaker one that comes late is kept and changes no status:
+Events arrive in any order. So an order stores facts, each with the time of its event. The strongest fact determines
+the status. A repeated fact changes nothing. A weaker fact that arrives late is stored and does not change the status:
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
-What became of the money and the goods afterwards stands beside it, derived from rows of their own (`sums.py`,
-`disputes.py`, `reviews.py`, `shipments.py`).
+Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
+tables (totals.py, disputes.py, reviews.py, shipments.py).
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import Any
 
 from events.clock import utcnow
-from events.database.types import Json, UtcDateTime
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false
+from events.database.types import Json, UtcDateTime, one_of
+from events.messaging.contracts import ReviewReason
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
+from orders.models.disputes import Dispute
+from orders.models.payments import Payment, PaymentAttempt
+from orders.models.refunds import Refund, RefundRequest
+from orders.models.reviews import Review
+from orders.models.shipments import Shipment
+from orders.models.timeline import TimelineEntry
 
-if TYPE_CHECKING:
-    from orders.models.money import Dispute, Payment, PaymentAttempt, Refund, RefundIntention
-    from orders.models.operations import Review, Shipment
 
-OPEN, PENDING, PAID, FAILED, EXPIRED, CANCELED = (
-    "open",
-    "payment_pending",
-    "paid",
-    "payment_failed",
-    "expired",
-    "canceled",
-)
-STATUSES = (OPEN, PENDING, PAID, FAILED, EXPIRED, CANCELED)
+class OrderStatus(StrEnum):
+    """The statuses of an order's payment, derived from facts."""
+
+    OPEN = "open"
+    PAYMENT_PENDING = "payment_pending"
+    PAID = "paid"
+    PAYMENT_FAILED = "payment_failed"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+
+
+class OrderRefundStatus(StrEnum):
+    """The part of an order's payments that is refunded."""
+
+    NONE = "none"
+    PARTIAL = "partial"
+    FULL = "full"
+
+
+class OrderDisputeStatus(StrEnum):
+    """The statuses that summarize an order's disputes."""
+
+    NONE = "none"
+    INQUIRY = "inquiry"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class FulfillmentStatus(StrEnum):
+    """The part of an order's pieces that has shipped."""
+
+    UNFULFILLED = "unfulfilled"
+    PARTIAL = "partial"
+    FULFILLED = "fulfilled"
+
+
 STRONGEST_FIRST = (
-    ("paid_at", PAID),
-    ("failed_at", FAILED),
-    ("pending_at", PENDING),
-    ("canceled_at", CANCELED),
-    ("expired_at", EXPIRED),
+    ("paid_at", OrderStatus.PAID),
+    ("failed_at", OrderStatus.PAYMENT_FAILED),
+    ("pending_at", OrderStatus.PAYMENT_PENDING),
+    ("canceled_at", OrderStatus.CANCELED),
+    ("expired_at", OrderStatus.EXPIRED),
 )
-
-NONE, PARTIAL, FULL = "none", "partial", "full"
-REFUNDED = (NONE, PARTIAL, FULL)
-UNFULFILLED, FULFILLED = "unfulfilled", "fulfilled"
-TAXED_BY = ("country", "state")  # of an address: what the books of a forgotten order's taxes need, and no house
-FULFILLMENT_STATUSES = (UNFULFILLED, PARTIAL, FULFILLED)
-PERSONAL = (
+PERSONAL_COLUMNS = (
     "customer_email",
     "customer_email_key",
     "customer_name",
@@ -54,19 +81,24 @@ PERSONAL = (
     "locale",
     "recovery_url",
 )
+TAX_ADDRESS_PARTS = ("country", "state")  # kept after an erasure: tax reports need them, and they identify no household
 
 
 class Order(Base):
-    """One checkout and what became of it. Amounts are what the customer agreed to, taxes that Stripe adds aside."""
+    """One checkout and its facts. Amounts are the checkout's, without taxes that Stripe added.
+
+    `customer_email_key` is the e-mail address in lower case, for searches. `confirmed_at` is when the order was
+    published as paid.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
-        CheckConstraint(
-            "status IN ('open','payment_pending','paid','payment_failed','expired','canceled')", name="status"
-        ),
+        one_of("status", OrderStatus),
+        one_of("refund_status", OrderRefundStatus),
+        one_of("dispute_status", OrderDisputeStatus),
+        one_of("fulfillment_status", FulfillmentStatus),
+        one_of("review_reason", ReviewReason),
         CheckConstraint("needs_review = (review_reason IS NOT NULL)", name="review"),
-        Index("ix_orders_status", "status"),
-        Index("ix_orders_created_at", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -80,24 +112,24 @@ class Order(Base):
     amount_discount: Mapped[int] = mapped_column(BigInteger())
     amount_shipping: Mapped[int] = mapped_column(BigInteger())
     amount_total: Mapped[int] = mapped_column(BigInteger())
+    amount_paid: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    promotion_codes: Mapped[bool] = mapped_column(server_default=false())
     customer_email: Mapped[str | None] = mapped_column(String(320))
     customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
     customer_name: Mapped[str | None] = mapped_column(Text())
-    locale: Mapped[str | None] = mapped_column(String(16))
-    recovery_url: Mapped[str | None] = mapped_column(Text())
-    status: Mapped[str] = mapped_column(String(16))
-    needs_review: Mapped[bool]
-    review_reason: Mapped[str | None] = mapped_column(String(32))
-    review_detail: Mapped[str | None] = mapped_column(Text())
-    promotion_codes: Mapped[bool] = mapped_column(server_default=false())
-    amount_paid: Mapped[int] = mapped_column(BigInteger(), server_default="0")
-    amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
-    refund_status: Mapped[str] = mapped_column(String(16), server_default=NONE, index=True)
-    dispute_status: Mapped[str] = mapped_column(String(16), server_default=NONE, index=True)
-    fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=UNFULFILLED)
     customer_phone: Mapped[str | None] = mapped_column(Text())
     shipping_name: Mapped[str | None] = mapped_column(Text())
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(Json())
+    locale: Mapped[str | None] = mapped_column(String(16))
+    recovery_url: Mapped[str | None] = mapped_column(Text())
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
+    dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
+    fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
+    needs_review: Mapped[bool]
+    review_reason: Mapped[str | None] = mapped_column(String(32))
+    review_detail: Mapped[str | None] = mapped_column(Text())
     started_at: Mapped[datetime] = mapped_column(UtcDateTime())
     pending_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -106,46 +138,52 @@ class Order(Base):
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.position", lazy="selectin")
     sessions: Mapped[list["OrderSession"]] = relationship(order_by="OrderSession.session_id")
-    payments: Mapped[list["Payment"]] = relationship(order_by="Payment.created_at, Payment.id")
-    attempts: Mapped[list["PaymentAttempt"]] = relationship(order_by="PaymentAttempt.at, PaymentAttempt.id")
-    refunds: Mapped[list["Refund"]] = relationship(order_by="Refund.created_at, Refund.id")
-    intentions: Mapped[list["RefundIntention"]] = relationship(order_by="RefundIntention.id")
-    disputes: Mapped[list["Dispute"]] = relationship(order_by="Dispute.opened_at, Dispute.id")
-    reviews: Mapped[list["Review"]] = relationship(order_by="Review.opened_at, Review.reason, Review.subject")
-    shipments: Mapped[list["Shipment"]] = relationship(order_by="Shipment.id")
-    timeline: Mapped[list["TimelineEntry"]] = relationship(order_by="TimelineEntry.at, TimelineEntry.id")
+    payments: Mapped[list[Payment]] = relationship(order_by=(Payment.created_at, Payment.id))
+    attempts: Mapped[list[PaymentAttempt]] = relationship(order_by=(PaymentAttempt.attempted_at, PaymentAttempt.id))
+    refunds: Mapped[list[Refund]] = relationship(order_by=(Refund.created_at, Refund.id))
+    refund_requests: Mapped[list[RefundRequest]] = relationship(order_by=RefundRequest.id)
+    disputes: Mapped[list[Dispute]] = relationship(order_by=(Dispute.opened_at, Dispute.id))
+    reviews: Mapped[list[Review]] = relationship(order_by=(Review.opened_at, Review.reason, Review.subject))
+    shipments: Mapped[list[Shipment]] = relationship(order_by=Shipment.id)
+    timeline: Mapped[list[TimelineEntry]] = relationship(order_by=(TimelineEntry.happened_at, TimelineEntry.id))
 
-    def pay(self, at: datetime) -> bool:
-        return self._learn("paid_at", at)
+    def mark_paid(self, at: datetime) -> bool:
+        """Record that a session is paid; return True if the status changed."""
+        return self._record_fact("paid_at", at)
 
-    def await_payment(self, at: datetime) -> bool:
-        """The customer is through; a delayed method will tell in days whether the money comes."""
-        return self._learn("pending_at", at)
+    def mark_payment_pending(self, at: datetime) -> bool:
+        """Record that a delayed payment has started; return True if the status changed."""
+        return self._record_fact("pending_at", at)
 
-    def fail(self, at: datetime) -> bool:
-        """The delayed method failed. A declined card is none of this: the customer may try again."""
-        return self._learn("failed_at", at)
+    def mark_payment_failed(self, at: datetime) -> bool:
+        """Record that a delayed payment failed; return True if the status changed. A declined card is an attempt."""
+        return self._record_fact("failed_at", at)
 
-    def expire(self, at: datetime) -> bool:
-        return self._learn("expired_at", at)
+    def mark_expired(self, at: datetime) -> bool:
+        """Record that the session expired unpaid; return True if the status changed."""
+        return self._record_fact("expired_at", at)
 
-    def cancel(self, at: datetime) -> bool:
-        return self._learn("canceled_at", at)
+    def mark_canceled(self, at: datetime) -> bool:
+        """Record that the customer canceled; return True if the status changed."""
+        return self._record_fact("canceled_at", at)
 
-    def confirm(self, at: datetime) -> bool:
-        """Whether the order may be announced as paid now, which happens once."""
+    def mark_confirmed(self, at: datetime) -> bool:
+        """Record that the order may be published as paid; return False if a review is open or it already was."""
         if self.paid_at is None or self.needs_review or self.confirmed_at is not None:
             return False
         self.confirmed_at = at
         return True
 
-    def meet_customer(self, session: dict[str, Any]) -> None:
-        """What Stripe asked the customer for on its page; what the shop knew before stays. Nobody who is forgotten."""
+    def record_customer(self, session: dict[str, Any]) -> None:
+        """Add what the customer entered on Stripe's page. Known values are kept, and an erased customer is not added.
+
+        `session` is Stripe's Checkout Session.
+        """
         if self.erased_at is not None:
             return
         details = session.get("customer_details") or {}
@@ -158,24 +196,24 @@ class Order(Base):
         self.shipping_name = self.shipping_name or shipping.get("name")
         self.shipping_address = self.shipping_address or shipping.get("address")
 
-    def forget_customer(self, at: datetime) -> None:
-        """Erase who she is; what was bought, agreed and paid stays, and so does where its taxes are owed."""
+    def erase_customer(self, at: datetime) -> None:
+        """Remove the customer's personal data. Lines, amounts, dates and the address parts for taxes stay."""
         self.erased_at = self.erased_at or at
-        for name in PERSONAL:
+        for name in PERSONAL_COLUMNS:
             setattr(self, name, None)
         if self.shipping_address:
-            self.shipping_address = {part: self.shipping_address.get(part) for part in TAXED_BY}
+            self.shipping_address = {part: self.shipping_address.get(part) for part in TAX_ADDRESS_PARTS}
 
-    def _learn(self, fact: str, at: datetime) -> bool:
-        """Keep a fact; True if it is a new one and changed the status."""
+    def _record_fact(self, fact: str, at: datetime) -> bool:
+        """Store a fact unless it is known; return True if the status changed."""
         if getattr(self, fact) is not None:
             return False
         setattr(self, fact, at)
-        before, self.status = self.status, self._strongest()
+        before, self.status = self.status, self._strongest_status()
         return self.status != before
 
-    def _strongest(self) -> str:
-        return next((status for fact, status in STRONGEST_FIRST if getattr(self, fact) is not None), OPEN)
+    def _strongest_status(self) -> OrderStatus:
+        return next((status for fact, status in STRONGEST_FIRST if getattr(self, fact) is not None), OrderStatus.OPEN)
 
 
 class OrderLine(Base):
@@ -193,23 +231,9 @@ class OrderLine(Base):
 
 
 class OrderSession(Base):
-    """A Stripe session of an order; a cart recovered through Stripe's link gets another one."""
+    """A Stripe session of an order. A cart that is recovered through Stripe's link gets another session."""
 
     __tablename__ = "order_sessions"
 
     session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
-
-
-class TimelineEntry(Base):
-    """What happened to an order, for people to read."""
-
-    __tablename__ = "timeline"
-    __table_args__ = (UniqueConstraint("order_id", "event_id", "kind"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
-    at: Mapped[datetime] = mapped_column(UtcDateTime())
-    kind: Mapped[str] = mapped_column(String(64))
-    text: Mapped[str] = mapped_column(Text())
-    event_id: Mapped[str | None] = mapped_column(String(255))

@@ -10,7 +10,7 @@ from events.messaging.inbox_models import InboxEvent
 from events.messaging.runner import Runner
 from events.testing.fixtures import MakeDatabase
 from orders.handlers import handlers
-from orders.models import CHAINS
+from orders.models.chains import CHAINS
 from sqlalchemy import event as listener
 from sqlalchemy import select
 

@@ -9,7 +9,8 @@ from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import checkout_session
 from flask.testing import FlaskClient
-from orders.models import CHAINS, Base
+from orders.models.base import Base
+from orders.models.chains import CHAINS
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
 
@@ -122,7 +123,7 @@ def test_operators_search_and_read(desk: Any, purchase: Any, client: FlaskClient
         return [row["checkout_id"] for row in client.get(f"/orders?{query}", headers=OPERATOR).get_json()["items"]]
 
     assert found("") == ["chk_2", "chk_1", "chk_0"]
-    assert found("status=paid") == found("email=ZOE@example.com") == found("session=cs_chk_0") == ["chk_0"]
+    assert found("status=paid") == found("email=ZOE@example.com") == found("session_id=cs_chk_0") == ["chk_0"]
     assert found("payment_intent=pi_chk_0") == ["chk_0"]
     first = client.get("/orders?limit=2", headers=OPERATOR).get_json()
     assert found(f"limit=2&cursor={first['next_cursor']}") == ["chk_0"]

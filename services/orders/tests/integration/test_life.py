@@ -13,7 +13,7 @@ from events.testing.fixtures import MakeDatabase
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from orders.models import CHAINS
+from orders.models.chains import CHAINS
 
 Facts = dict[str, Callable[..., Event]]
 numbers = itertools.count()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from events.testing.fixtures import MakeDatabase
-from orders.models import CHAINS
+from orders.models.chains import CHAINS
 
 CARD = ("started", "intent_succeeded", "charge_succeeded", "completed")
 PAID_ONCE = {"orders.order.paid": 1}
@@ -42,7 +42,7 @@ def check_card(desk: Any, purchase: Any, order: Sequence[str], repeat: str) -> N
     paid = desk.order(purchase.checkout_id)
     assert end(desk, purchase.checkout_id) == ("paid", False, PAID_ONCE), order
     assert paid.payment_intent == purchase.intent
-    payments = [(payment.id, payment.state, payment.amount, payment.session_id) for payment in paid.payments]
+    payments = [(payment.id, payment.status, payment.amount, payment.session_id) for payment in paid.payments]
     assert payments == [(purchase.intent, "succeeded", 5738, purchase.session_id)], order
 
 

@@ -16,13 +16,16 @@ from events.messaging.event import own_event
 from events.testing import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
-from orders import stripe_client
 from orders.__main__ import main
 from orders.handlers import handlers
-from orders.models import CHAINS, Order, Payment, Refund
+from orders.models.chains import CHAINS
+from orders.models.orders import Order
+from orders.models.payments import Payment
+from orders.models.refunds import Refund
+from orders.reconciliation import stripe as stripe_records
 from sqlalchemy import select, update
 
-from demo.fake_stripe import FakeStripe
+from demo.fake_stripe.server import FakeStripe
 
 HOUR = 3600
 PRICE = 1999
@@ -143,13 +146,15 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
     session_id = shop.buy("chk_1")
     result = run()
     assert result.exit_code == 1
-    expected = f"{shop.order('chk_1').number} chk_1: paid at Stripe with {session_id}, 1999 eur, but the order is open."
+    expected = (
+        f"{shop.order('chk_1').number} chk_1: {session_id} is paid at Stripe with 1999 eur, but the order is open."
+    )
     assert expected in result.stdout.splitlines()
     assert outbox_events(shop.database) == []
 
     healing = run("--repair")
     assert healing.exit_code == 0
-    assert f"healed: evt_recovered_{session_id}_completed_paid" in healing.stdout
+    assert f"repaired: evt_recovered_{session_id}_completed_paid" in healing.stdout
     [event] = outbox_events(shop.database)
     assert (event.id, event.routing_key) == (
         f"evt_recovered_{session_id}_completed_paid",
@@ -173,7 +178,7 @@ def test_healing_twice_promises_once(shop: Shop, run: Reconciling) -> None:
 
 
 def test_an_event_that_stripe_never_made_is_healed(shop: Shop, run: Reconciling) -> None:
-    shop.fake.add_fault("never_made", type="checkout.session.completed")
+    shop.fake.add_fault("not_created", type="checkout.session.completed")
     shop.buy("chk_1")
     shop.hear()
     assert shop.status("chk_1") == "open"
@@ -202,7 +207,7 @@ def test_delayed_methods(
         shop.fake.settle(session_id)
     assert kinds(run("--json")) == [kind]
     [difference] = json.loads(run("--repair", "--json").stdout)["differences"]
-    assert difference["healed_by"].startswith(f"evt_recovered_{session_id}_{fact}_")
+    assert difference["repaired_by"].startswith(f"evt_recovered_{session_id}_{fact}_")
     shop.settle()
     assert shop.status("chk_1") == status
     assert run().exit_code == 0
@@ -254,15 +259,18 @@ def test_a_declined_card_is_no_difference(shop: Shop, run: Reconciling) -> None:
 @pytest.mark.parametrize(
     ("model", "change", "texts"),
     [
-        (Order, {"amount_total": 1998}, {"amount-mismatch": "Paid 19.99 EUR, agreed on 19.98 EUR."}),
-        (Order, {"currency": "usd"}, {"currency-mismatch": "Paid in eur, agreed in usd."}),
+        (Order, {"amount_total": 1998}, {"amount-mismatch": "The customer paid 19.99 EUR instead of 19.98 EUR."}),
+        (Order, {"currency": "usd"}, {"currency-mismatch": "The customer paid in EUR instead of USD."}),
         (
             Payment,
             {"amount": 1998},
-            {"payment-differs": "paid with 1999 eur at Stripe, but 1998 eur", "charge-differs": "Stripe took 1999 eur"},
+            {
+                "payment-differs": "paid at Stripe with 1999 eur, but 1998 eur",
+                "charge-differs": "Stripe received 1999 eur",
+            },
         ),
-        (Payment, {"currency": "usd"}, {"payment-differs": "but 1999 usd are", "charge-differs": "but 1999 usd are"}),
-        (Payment, {"paid_at": None}, {"not-paid": "paid at Stripe", "not-paid-at-stripe": "with no payment"}),
+        (Payment, {"currency": "usd"}, {"payment-differs": "but 1999 usd is", "charge-differs": "but 1999 usd is"}),
+        (Payment, {"paid_at": None}, {"not-paid": "paid at Stripe", "not-paid-at-stripe": "has no payment"}),
         (Order, {"status": "open"}, {"not-paid": "booked as paid, but the order is open"}),
     ],
 )
@@ -286,7 +294,7 @@ def test_what_cannot_be_healed_remains(shop: Shop, run: Reconciling) -> None:
     shop.hear()
     shop.change(Payment, amount=1)
     assert run("--repair").exit_code == 1
-    assert "healed: 0" in run("--repair").stdout
+    assert "repaired: 0" in run("--repair").stdout
 
 
 def test_a_mismatch_that_a_person_has_been_told_of_is_none(shop: Shop, run: Reconciling) -> None:
@@ -304,7 +312,7 @@ def test_an_order_that_stripe_does_not_see_paid(shop: Shop, run: Reconciling) ->
     shop.fake.session(session_id).update(payment_status="unpaid", status="open")
     result = run("--json")
     assert kinds(result) == ["not-paid-at-stripe"]
-    assert f"the order is paid with {session_id}, which is open at Stripe" in result.stdout
+    assert f"The order is paid with {session_id}, which is open at Stripe" in result.stdout
 
 
 def test_an_order_whose_session_stripe_does_not_know(shop: Shop, run: Reconciling) -> None:
@@ -375,7 +383,7 @@ def test_a_payment_during_the_comparison_is_no_difference(
 ) -> None:
     """The order learns of it after Stripe's list was read: asked again, Stripe agrees."""
     session_id = shop.start("chk_1")
-    listed = stripe_client.StripeRecords.sessions
+    listed = stripe_records.StripeRecords.sessions
 
     def sessions(records: Any, since: datetime) -> Iterator[dict[str, Any]]:
         found = list(listed(records, since))
@@ -383,7 +391,7 @@ def test_a_payment_during_the_comparison_is_no_difference(
         shop.hear()
         return iter(found)
 
-    monkeypatch.setattr(stripe_client.StripeRecords, "sessions", sessions)
+    monkeypatch.setattr(stripe_records.StripeRecords, "sessions", sessions)
     assert run().exit_code == 0
     assert shop.status("chk_1") == "paid"
 
@@ -395,7 +403,7 @@ def test_an_event_that_did_not_mend_it_is_not_sent_again(shop: Shop, run: Reconc
     shop.change(Payment, paid_at=None)
     result = run("--repair")
     assert result.exit_code == 1
-    assert f"evt_recovered_{session_id}_completed_paid was sent before and did not mend it" in result.stdout
+    assert f"evt_recovered_{session_id}_completed_paid was sent before and did not repair it" in result.stdout
 
 
 def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run: Reconciling) -> None:
@@ -467,7 +475,7 @@ def test_stripe_away_is_no_agreement(shop: Shop, run: Reconciling) -> None:
     shop.fake.add_fault("api_500", path="/v1/checkout/sessions", count=9)
     result = run()
     assert result.exit_code == 1
-    assert "not everything is compared" in result.stderr
+    assert "before everything was compared" in result.stderr
 
 
 @pytest.mark.parametrize("age", ["", "h", "-1h", "24", "1w", "99999999999d"])

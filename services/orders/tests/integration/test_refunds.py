@@ -14,9 +14,10 @@ from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
 from orders.handlers import handlers
-from orders.models import CHAINS, RefundIntention
-from orders.refunding import Refunding
-from orders.stripe_refunds import RefundRefused, StripeAway
+from orders.models.chains import CHAINS
+from orders.models.refunds import RefundRequest
+from orders.refunds.gateway import RefundRefusedError, StripeUnavailableError
+from orders.refunds.processor import RefundProcessor
 from sqlalchemy import select, text
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
@@ -35,7 +36,7 @@ class Stripe:
         self.status = "succeeded"
         self._lock = threading.Lock()
 
-    def create(self, intention: RefundIntention) -> dict[str, Any]:
+    def create(self, intention: RefundRequest) -> dict[str, Any]:
         with self._lock:
             self.calls.append(intention.id)
             if self.trouble and not self.after:
@@ -46,11 +47,11 @@ class Stripe:
                 raise self.trouble.pop(0)
             return made
 
-    def find(self, intention: RefundIntention) -> dict[str, Any] | None:
+    def find(self, intention: RefundRequest) -> dict[str, Any] | None:
         ours = {"refund_request": intention.id}
         return next((made for made in self.made.values() if ours.items() <= made["metadata"].items()), None)
 
-    def _refund(self, intention: RefundIntention) -> dict[str, Any]:
+    def _refund(self, intention: RefundRequest) -> dict[str, Any]:
         metadata = {"checkout_id": intention.checkout_id, "refund_request": intention.id}
         return {
             "id": f"re_{len(self.made) + 1}",
@@ -70,7 +71,7 @@ class Counter:
 
     def __init__(self, desk: Any, client: FlaskClient, stripe: Stripe, bought: Any) -> None:
         self.desk, self.client, self.stripe, self.bought = desk, client, stripe, bought
-        self.refunding = Refunding(desk.database, stripe)  # type: ignore[arg-type]
+        self.refunding = RefundProcessor(desk.database, stripe)  # type: ignore[arg-type]
 
     def ask(self, key: str = "key-1", **wish: Any) -> Any:
         headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
@@ -78,7 +79,7 @@ class Counter:
 
     def resume(self, after: timedelta = timedelta(hours=2)) -> int:
         """What the worker does, so much later."""
-        return self.refunding.resume(utcnow() + after)
+        return self.refunding.resume_due(utcnow() + after)
 
     def webhook(self, kind: str = "created", again: str = "", **changes: Any) -> str:
         """Stripe tells of the last refund it made."""
@@ -103,7 +104,7 @@ def stripe() -> Stripe:
 def counter(config: Any, database: Database, desk: Any, stripe: Stripe, bought: Any) -> Counter:
     """At a paid order."""
     desk.tell(bought.started(), bought.completed())
-    return Counter(desk, create_app(config, database=database, stripe=stripe).test_client(), stripe, bought)  # type: ignore[arg-type]
+    return Counter(desk, create_app(config, database=database, gateway=stripe).test_client(), stripe, bought)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def counter_on_postgresql(
     database = postgres_database(CHAINS)
     desk = desk_on(database)
     desk.tell(bought.started(), bought.completed())
-    return Counter(desk, create_app(config, database=database, stripe=stripe).test_client(), stripe, bought)  # type: ignore[arg-type]
+    return Counter(desk, create_app(config, database=database, gateway=stripe).test_client(), stripe, bought)  # type: ignore[arg-type]
 
 
 def test_whole_refund_is_made_and_booked(counter: Counter) -> None:
@@ -127,15 +128,15 @@ def test_whole_refund_is_made_and_booked(counter: Counter) -> None:
     assert counter.booked() == [("re_1", TOTAL, "succeeded")]
     assert counter.desk.types() == ["orders.order.paid", "orders.refund.succeeded"]
     assert counter.desk.story()[-2:] == [
-        "ana asked for a refund of 57.38 EUR, 2 x TEE-M, 1 x SOCK. “Too small”",
-        "57.38 EUR went back to the customer (re_1, asked for by ana); 57.38 EUR so far.",
+        "ana requested a refund of 57.38 EUR for 2 x TEE-M, 1 x SOCK. “Too small”",
+        "57.38 EUR was refunded to the customer (re_1, requested by ana). Refunded so far: 57.38 EUR.",
     ]
 
 
 def test_webhook_that_beats_the_answer_books_the_same_refund(counter: Counter) -> None:
     create = counter.stripe.create
 
-    def slow(intention: RefundIntention) -> dict[str, Any]:
+    def slow(intention: RefundRequest) -> dict[str, Any]:
         made = create(intention)
         counter.webhook()
         return made
@@ -170,7 +171,7 @@ def test_more_than_is_left_is_refused_before_stripe_is_asked(counter: Counter) -
 
 
 def test_what_is_asked_for_and_unanswered_is_not_left(counter: Counter) -> None:
-    counter.stripe.trouble = [StripeAway("timeout")]
+    counter.stripe.trouble = [StripeUnavailableError("timeout")]
     assert counter.ask(amount=5000).status_code == 202
     assert counter.ask("key-2", amount=739).get_json()["refundable"] == 738
 
@@ -179,7 +180,7 @@ def test_nothing_is_refunded_of_an_order_that_nobody_paid(
     config: Any, database: Database, desk: Any, stripe: Stripe, bought: Any
 ) -> None:
     desk.tell(bought.started())
-    client = create_app(config, database=database, stripe=stripe).test_client()  # type: ignore[arg-type]
+    client = create_app(config, database=database, gateway=stripe).test_client()  # type: ignore[arg-type]
     assert Counter(desk, client, stripe, bought).ask().get_json()["type"] == "urn:clozit:problem:order-not-paid"
     headers = OPERATOR | {"Idempotency-Key": "k"}
     assert client.post("/orders/ord_unknown/refunds", json={}, headers=headers).status_code == 404
@@ -195,7 +196,7 @@ def test_nothing_is_refunded_of_an_order_that_nobody_paid(
         ({"lines": [{"sku": "HAT", "quantity": 1}]}, "lines"),
         ({"lines": [{"sku": "SOCK", "quantity": 2}]}, "lines"),
         ({"lines": [{"sku": "TEE-M", "quantity": 1}] * 3}, "lines"),
-        ({"payment": "pi_foreign"}, "payment"),
+        ({"payment_id": "pi_foreign"}, "payment_id"),
         ({"reason": "whim"}, "reason"),
     ],
 )
@@ -217,7 +218,7 @@ def test_lines_go_back_to_the_shelf_once(counter: Counter) -> None:
 
 
 def test_stripe_that_does_not_answer_is_asked_again_under_the_same_key(counter: Counter) -> None:
-    counter.stripe.trouble = [StripeAway("APIConnectionError: timed out"), StripeAway("500")]
+    counter.stripe.trouble = [StripeUnavailableError("APIConnectionError: timed out"), StripeUnavailableError("500")]
     answer = counter.ask(amount=1000)
     assert (answer.status_code, answer.get_json()["status"]) == (202, "requested")
     assert counter.ask(amount=1000).status_code == 202
@@ -234,7 +235,7 @@ def test_stripe_that_does_not_answer_is_asked_again_under_the_same_key(counter: 
 
 @pytest.mark.parametrize("forgets_keys", [False, True], ids=["soon", "after Stripe has forgotten the key"])
 def test_answer_that_got_lost_is_found_at_stripe(counter: Counter, *, forgets_keys: bool) -> None:
-    counter.stripe.trouble, counter.stripe.after = [StripeAway("timed out")], True
+    counter.stripe.trouble, counter.stripe.after = [StripeUnavailableError("timed out")], True
     counter.stripe.forgets_keys = forgets_keys
     assert counter.ask(amount=1000).status_code == 202
     assert counter.resume(timedelta(days=2)) == 1
@@ -253,11 +254,11 @@ def test_process_that_dies_is_resumed_by_the_worker(
 
     with monkeypatch.context() as patch:
         if moment == "before Stripe is called":
-            patch.setattr(Refunding, "_ask", die)
+            patch.setattr(RefundProcessor, "_send", die)
         elif moment == "after Stripe's call":
             counter.stripe.trouble, counter.stripe.after = [Died()], True  # type: ignore[list-item]
         else:
-            patch.setattr("orders.refunding.record_refund", die)
+            patch.setattr("orders.refunds.processor.record_refund", die)
         with pytest.raises(Died):
             counter.ask(amount=1000)
     assert counter.booked() == []
@@ -268,11 +269,11 @@ def test_process_that_dies_is_resumed_by_the_worker(
 
 
 def test_what_one_worker_has_in_hand_another_leaves_alone(counter: Counter) -> None:
-    counter.stripe.trouble = [StripeAway("timed out")]
+    counter.stripe.trouble = [StripeUnavailableError("timed out")]
     counter.ask(amount=1000)
     find, others = counter.stripe.find, []
 
-    def slow(intention: RefundIntention) -> Any:
+    def slow(intention: RefundRequest) -> Any:
         others.append(counter.resume())
         return find(intention)
 
@@ -281,18 +282,18 @@ def test_what_one_worker_has_in_hand_another_leaves_alone(counter: Counter) -> N
 
 
 def test_refusal_is_final_and_said(counter: Counter) -> None:
-    counter.stripe.trouble = [RefundRefused("Charge ch_1 has been charged back.")]
+    counter.stripe.trouble = [RefundRefusedError("Charge ch_1 has been charged back.")]
     answer = counter.ask(amount=1000)
     assert (answer.status_code, answer.get_json()["type"]) == (409, "urn:clozit:problem:refund-refused")
     assert "charged back" in answer.get_json()["detail"]
     assert counter.ask(amount=1000).status_code == 409
     assert (counter.resume(), len(counter.stripe.calls)) == (0, 1)
-    assert "Stripe refused the refund of 10.00 EUR that ana asked for" in counter.desk.story()[-1]
+    assert "Stripe refused the refund of 10.00 EUR that ana requested" in counter.desk.story()[-1]
     assert counter.ask("key-2").status_code == 201, "nothing is taken up by what was refused"
 
 
 def test_refusal_that_nobody_waits_for_is_told_to_staff(counter: Counter) -> None:
-    counter.stripe.trouble = [StripeAway("timed out"), RefundRefused("No such charge")]
+    counter.stripe.trouble = [StripeUnavailableError("timed out"), RefundRefusedError("No such charge")]
     counter.ask(amount=1000)
     counter.resume()
     assert counter.desk.types()[-1] == "orders.refund.failed"
@@ -333,7 +334,7 @@ def test_refund_of_others_is_ignored_and_one_that_came_early_is_not_lost(desk: A
 
 def test_second_payment_is_refunded_alone(counter: Counter) -> None:
     counter.desk.tell(counter.bought.completed("again", id="cs_2", payment_intent="pi_2"))
-    assert counter.ask(payment="pi_2").get_json()["payment_id"] == "pi_2"
+    assert counter.ask(payment_id="pi_2").get_json()["payment_id"] == "pi_2"
     order = counter.desk.order()
     assert (order.amount_paid, order.amount_refunded, order.refund_status) == (2 * TOTAL, TOTAL, "partial")
 
@@ -375,7 +376,7 @@ def test_one_key_at_once_is_one_refund(counter_on_postgresql: Counter) -> None:
 
 def test_webhook_answer_and_worker_at_once_book_once(counter_on_postgresql: Counter) -> None:
     counter = counter_on_postgresql
-    counter.stripe.trouble, counter.stripe.after = [StripeAway("timed out")], True
+    counter.stripe.trouble, counter.stripe.after = [StripeUnavailableError("timed out")], True
     counter.ask(amount=1000)
     tasks = [counter.resume, counter.webhook, lambda: counter.webhook("updated"), counter.resume]
     with ThreadPoolExecutor(4) as pool:
@@ -383,7 +384,7 @@ def test_webhook_answer_and_worker_at_once_book_once(counter_on_postgresql: Coun
     assert counter.booked() == [("re_1", 1000, "succeeded")]
     assert counter.desk.types().count("orders.refund.succeeded") == 1
     with counter.desk.database.read() as session:
-        assert session.scalars(select(RefundIntention.next_attempt_at)).one() is None
+        assert session.scalars(select(RefundRequest.next_attempt_at)).one() is None
 
 
 def test_early_refunds_of_a_batch_take_turns_in_one_order(counter_on_postgresql: Counter) -> None:

@@ -1,4 +1,4 @@
-"""Several processes behind one port, as `web --workers 2` starts them."""
+"""Several web processes on one port, as `web --workers 2` starts them."""
 
 import os
 import re
@@ -13,17 +13,17 @@ import pytest
 from events.testing.servers import free_port, wait_until
 from events.testing.servers.watchdog import watch
 
-REFUSALS = 60  # enough that both processes have some of them
+REJECTED_REQUESTS = 60  # enough that each process gets some of them
 COUNTED = re.compile(rb'^clozit_webhook_requests_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """No broker is needed to refuse."""
+    """The URL of two processes. Their broker does not exist: no broker is needed to reject a request."""
     port = free_port()
     settings = {
-        "BROKER_URL": f"amqp://nobody:nothing@127.0.0.1:{free_port()}/%2F",
-        "STRIPE_WEBHOOK_SECRETS": "whsec_not_a_secret_of_anybody",
+        "BROKER_URL": f"amqp://user:password@127.0.0.1:{free_port()}/%2F",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_of_this_test",
         "LIVEMODE": "false",
         "PORT": str(port),
     }
@@ -36,7 +36,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield base
         process.send_signal(signal.SIGTERM)
         process.wait(15)
-    assert not list(tmp_path.glob("metrics-*")), "the processes' figures are left behind"
+    assert not list(tmp_path.glob("metrics-*")), "the processes' metrics files were not removed"
 
 
 def answers(base: str) -> bool:
@@ -50,8 +50,8 @@ def scrape(base: str) -> httpx.Response:
     return httpx.get(f"{base}/metrics").raise_for_status()
 
 
-def processes(folder: Path) -> set[int]:
-    """Those that ever were, by the names of the files that they count in."""
+def process_ids(folder: Path) -> set[int]:
+    """Return the ids of all processes so far, from the names of their metrics files."""
     return {int(file.stem.rpartition("_")[2]) for file in folder.glob("metrics-*/counter_*.db")}
 
 
@@ -59,24 +59,24 @@ def threads(pid: int) -> list[int]:
     return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
-def test_pinned_processes_keep_all_their_threads_on_one_core_each(url: str, tmp_path: Path) -> None:
-    wait_until(lambda: len(processes(tmp_path)) == 2, 30, "both processes")
-    wait_until(lambda: all(len(threads(pid)) > 2 for pid in processes(tmp_path)), 30, "their threads")
-    cores = [{frozenset(os.sched_getaffinity(thread)) for thread in threads(pid)} for pid in processes(tmp_path)]
-    assert [len(core) for of_process in cores for core in of_process] == [1, 1]
+def test_pinned_process_keeps_its_threads_on_one_core(url: str, tmp_path: Path) -> None:
+    wait_until(lambda: len(process_ids(tmp_path)) == 2, 30, "both processes")
+    wait_until(lambda: all(len(threads(pid)) > 2 for pid in process_ids(tmp_path)), 30, "their threads")
+    cores = [{frozenset(os.sched_getaffinity(thread)) for thread in threads(pid)} for pid in process_ids(tmp_path)]
+    assert [len(core) for process_cores in cores for core in process_cores] == [1, 1]
     if len(os.sched_getaffinity(0)) > 1:
         assert cores[0] != cores[1]
 
 
-def test_each_process_answers_for_all_and_for_those_that_died(url: str, tmp_path: Path) -> None:
-    for _ in range(REFUSALS):
-        refused = httpx.post(f"{url}/webhooks/stripe", content=b"{}", headers={"Content-Type": "application/json"})
-        assert refused.status_code == 400
+def test_metrics_of_any_process_include_all_and_dead_ones(url: str, tmp_path: Path) -> None:
+    for _ in range(REJECTED_REQUESTS):
+        rejected = httpx.post(f"{url}/webhooks/stripe", content=b"{}", headers={"Content-Type": "application/json"})
+        assert rejected.status_code == 400
     assert len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 2
-    for _ in range(20):  # whichever of the two answers
-        assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]
-    os.kill(processes(tmp_path).pop(), signal.SIGKILL)
+    for _ in range(20):  # either of the two may answer
+        assert COUNTED.findall(scrape(url).content) == [str(REJECTED_REQUESTS).encode()]
+    os.kill(process_ids(tmp_path).pop(), signal.SIGKILL)
     wait_until(lambda: len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 3, 30, "the process that replaces it")
     wait_until(lambda: answers(url), 30, "an answer")
-    assert COUNTED.findall(scrape(url).content) == [str(REFUSALS).encode()]
+    assert COUNTED.findall(scrape(url).content) == [str(REJECTED_REQUESTS).encode()]
     assert len(list(tmp_path.glob("metrics-*/gauge_livesum_*.db"))) == 2

@@ -1,4 +1,4 @@
-"""What strangers and Stripe may post, and what they are told."""
+"""The webhook route: the requests that it accepts and rejects, and its answers."""
 
 import time
 from concurrent.futures import Future
@@ -17,23 +17,23 @@ SECRET, OLD_SECRET = "whsec_" + "n" * 24, "whsec_" + "o" * 24
 
 
 class RecordingPublisher:
-    """Confirms, or leaves in doubt, what it is given."""
+    """A publisher that confirms every event, or fails each with `error`."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.doubt: PublishUnconfirmedError | None = None
+        self.error: PublishUnconfirmedError | None = None
 
     def publish(self, event: Event) -> "Future[None]":
         self.events.append(event)
         return Future()
 
     def wait(self, future: "Future[None]") -> None:
-        if self.doubt:
-            raise self.doubt
+        if self.error:
+            raise self.error
 
     def check(self) -> None:
-        if self.doubt:
-            raise self.doubt
+        if self.error:
+            raise self.error
 
     def close(self) -> None: ...
 
@@ -60,9 +60,7 @@ def completed(**overrides: Any) -> bytes:
     return to_bytes(stripe_event("checkout.session.completed", checkout_session("chk_1"), **overrides))
 
 
-def test_signed_event_is_published_as_the_bytes_that_were_signed(
-    client: FlaskClient, publisher: RecordingPublisher
-) -> None:
+def test_signed_event_is_published_with_its_exact_bytes(client: FlaskClient, publisher: RecordingPublisher) -> None:
     body = completed(event_id="evt_1", created=1793613742)
     assert post(client, body).status_code == 200
     [event] = publisher.events
@@ -82,7 +80,7 @@ def test_every_configured_secret_is_valid(client: FlaskClient, publisher: Record
     assert post(client, body, **{"Stripe-Signature": sign(body, OLD_SECRET)}).status_code == 200
 
 
-def test_header_of_a_roll_bears_several_signatures(client: FlaskClient) -> None:
+def test_header_with_several_signatures_is_accepted(client: FlaskClient) -> None:
     body = completed()
     now = int(time.time())
     signatures = [sign(body, secret, now).split(",")[1] for secret in ("whsec_stranger", SECRET)]
@@ -116,7 +114,7 @@ def test_malformed_signature_is_refused(
 
 
 @pytest.mark.parametrize("shift", [-301, 400])
-def test_signature_of_another_time_is_refused(client: FlaskClient, shift: int) -> None:
+def test_signature_outside_the_tolerance_is_refused(client: FlaskClient, shift: int) -> None:
     body = completed()
     answer = post(client, body, **{"Stripe-Signature": sign(body, SECRET, int(time.time()) + shift)})
     assert answer.status_code == 400
@@ -147,7 +145,7 @@ def test_one_more_newline_breaks_the_signature(client: FlaskClient) -> None:
         b'{"id":"evt_1","object":"v2.core.event","type":"v1.x","created":"2026-11-02T00:00:00Z"}',
     ],
 )
-def test_signed_nonsense_is_refused_and_never_a_defect(
+def test_signed_body_that_is_no_event_is_refused(
     client: FlaskClient, publisher: RecordingPublisher, body: bytes
 ) -> None:
     answer = post(client, body)
@@ -156,7 +154,7 @@ def test_signed_nonsense_is_refused_and_never_a_defect(
     assert publisher.events == []
 
 
-def test_thin_event_is_told_what_to_change(client: FlaskClient) -> None:
+def test_thin_event_is_refused_with_the_remedy(client: FlaskClient) -> None:
     answer = post(client, b'{"id":"evt_1","object":"v2.core.event"}')
     assert answer.json is not None
     assert "snapshot" in answer.json["detail"]
@@ -167,8 +165,9 @@ def test_event_of_the_other_mode_is_refused(client: FlaskClient, publisher: Reco
     assert publisher.events == []
 
 
-def test_odd_metadata_is_no_correlation_id(client: FlaskClient, publisher: RecordingPublisher) -> None:
-    for metadata in (None, [], {"checkout_id": 5}, {"checkout_id": "x" * 300}):
+def test_invalid_metadata_gives_no_correlation_id(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    invalid: list[Any] = [None, [], {"checkout_id": 5}, {"checkout_id": "x" * 300}]
+    for metadata in invalid:
         assert post(client, to_bytes(stripe_event("charge.succeeded", {"metadata": metadata}))).status_code == 200
     assert [event.correlation_id for event in publisher.events] == [None] * 4
 
@@ -182,9 +181,7 @@ def test_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: Recor
     assert publisher.events == []
 
 
-def test_body_over_one_mebibyte_that_bears_no_length_is_refused(
-    client: FlaskClient, publisher: RecordingPublisher
-) -> None:
+def test_chunked_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: RecordingPublisher) -> None:
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
     body = b" " * (1024 * 1024 + 1)
     answer = client.post("/webhooks/stripe", data=body, content_type="application/json", environ_overrides=chunked)
@@ -192,8 +189,8 @@ def test_body_over_one_mebibyte_that_bears_no_length_is_refused(
     assert publisher.events == []
 
 
-def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: RecordingPublisher) -> None:
-    publisher.doubt = PublishUnconfirmedError("broker frozen")
+def test_unconfirmed_event_is_answered_503_with_retry_after(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    publisher.error = PublishUnconfirmedError("broker frozen")
     answer = post(client, completed())
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
@@ -204,7 +201,7 @@ def test_unconfirmed_event_is_asked_for_again(client: FlaskClient, publisher: Re
     assert "broker frozen" in ready.json["checks"]["broker"]
 
 
-def test_metrics_and_contract_are_served(client: FlaskClient) -> None:
+def test_metrics_and_openapi_are_served(client: FlaskClient) -> None:
     post(client, completed())
     assert b'clozit_webhook_requests_total{outcome="confirmed"}' in client.get("/metrics").data
     contract = client.get("/openapi.json").json
@@ -213,6 +210,6 @@ def test_metrics_and_contract_are_served(client: FlaskClient) -> None:
     assert "/webhooks/stripe" in contract["paths"]
 
 
-def test_request_id_is_kept_or_made(client: FlaskClient) -> None:
+def test_request_id_is_kept_or_generated(client: FlaskClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "evil id"}).headers["X-Request-ID"].startswith("req_")

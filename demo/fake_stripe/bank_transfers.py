@@ -1,0 +1,64 @@
+"""Payments by bank transfer, in one or several parts. Only other applications use them; see `intents`."""
+
+from . import payments
+from .account import Account, Cause
+from .objects.customer import cash_balance_transaction, customer
+from .objects.payment import Payer
+from .store import Object
+
+
+def create_customer(account: Account, params: Object, cause: Cause) -> Object:
+    """Create a customer."""
+    created = account.store.add(customer(account.now(), params))
+    account.emit("customer.created", created, cause=cause)
+    return created
+
+
+def request_transfer(account: Account, intent: Object, cause: Cause) -> Object:
+    """Let the payment wait for a transfer. Its `next_action` has the amount that is still due."""
+    due = {
+        "amount_remaining": intent["amount"],
+        "currency": intent["currency"],
+        "financial_addresses": [],
+        "hosted_instructions_url": "https://payments.stripe.com/bank_transfers/instructions/test",
+        "reference": intent["id"][-12:].upper(),
+        "type": f"{intent['currency'][:2]}_bank_transfer",
+    }
+    instructions = {"display_bank_transfer_instructions": due, "type": "display_bank_transfer_instructions"}
+    intent |= {"status": "requires_action", "next_action": instructions}
+    account.emit("payment_intent.requires_action", intent, cause=cause)
+    return intent
+
+
+def fund_balance(account: Account, params: Object, customer_id: str, cause: Cause) -> Object:
+    """Add a transfer to the customer's balance, and pay their oldest open payments in its currency from it."""
+    payer = account.store.get("customer", customer_id)
+    left: int = params["amount"]
+    received = cash_balance_transaction(account.now(), payer, params)
+    account.store.add(received)
+    account.emit("customer_cash_balance_transaction.created", received, cause=cause)
+    for intent in reversed(account.store.all("payment_intent")):
+        if left and _awaits_transfer(intent, customer_id, params["currency"]):
+            left -= _apply(account, intent, payer, left, cause)
+    return received
+
+
+def _awaits_transfer(intent: Object, customer_id: str, currency: str) -> bool:
+    action = intent["next_action"] or {}
+    matches = intent["customer"] == customer_id and intent["currency"] == currency
+    return matches and action.get("type") == "display_bank_transfer_instructions"
+
+
+def _apply(account: Account, intent: Object, payer: Object, amount: int, cause: Cause) -> int:
+    """Pay a payment's due amount, or a part of it, and return the paid amount."""
+    due = intent["next_action"]["display_bank_transfer_instructions"]
+    paid = min(amount, int(due["amount_remaining"]))
+    due["amount_remaining"] -= paid
+    if due["amount_remaining"]:
+        account.emit("payment_intent.partially_funded", intent, cause=cause)
+        return paid
+    intent["next_action"] = None
+    details = Payer.from_billing_details({"email": payer["email"], "name": payer["name"]})
+    method = payments.add_method(account, "customer_balance", "", details)
+    payments.confirm(account, intent, method, details, cause)
+    return paid

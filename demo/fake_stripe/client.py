@@ -1,0 +1,105 @@
+"""The actions of a fake Stripe that scenarios use, and a client for one in another process."""
+
+from typing import Any, Protocol
+
+import httpx
+
+from .errors import StripeError
+from .store import Object
+
+API_KEY_HEADER = {"Authorization": "Bearer sk_test_remote"}  # the fake accepts every test key
+
+
+class Stripe(Protocol):
+    """A fake Stripe: a `FakeStripe` in this process, or a `FakeStripeClient`."""
+
+    @property
+    def ledger(self) -> Object:
+        """All objects, events and deliveries, with the totals by currency."""
+
+    def session(self, session_id: str) -> Object:
+        """Return a Checkout Session."""
+
+    def line_items(self, session_id: str) -> list[Object]:
+        """Return the lines of a session."""
+
+    def pay(self, session_id: str, method: str = "card", email: str | None = None) -> str:
+        """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
+
+    def settle(self, session_id: str) -> bool:
+        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
+
+    def expire(self, session_id: str) -> Object:
+        """Expire an open session."""
+
+    def recover(self, session_id: str) -> Object:
+        """Follow an expired session's recovery link as the customer does, and return the new session."""
+
+    def refund(self, session_id: str, **params: Any) -> Object:
+        """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
+
+    def open_dispute(self, session_id: str, **details: Any) -> Object:
+        """Open a dispute of a session's payment as the customer's bank does."""
+
+    def advance_dispute(self, session_id: str, status: str) -> Object:
+        """Move the dispute of a session's payment to its next status."""
+
+
+class FakeStripeClient:
+    """A fake Stripe in another process, over its API and its control API."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, headers=API_KEY_HEADER, timeout=30)
+
+    @property
+    def ledger(self) -> Object:
+        """All objects, events and deliveries, with the totals by currency."""
+        return self._read(self._client.get("/_control/state"))
+
+    def session(self, session_id: str) -> Object:
+        """Return a Checkout Session."""
+        return self._read(self._client.get(f"/v1/checkout/sessions/{session_id}"))
+
+    def line_items(self, session_id: str) -> list[Object]:
+        """Return the lines of a session."""
+        items: list[Object] = self._read(self._client.get(f"/v1/checkout/sessions/{session_id}/line_items"))["data"]
+        return items
+
+    def pay(self, session_id: str, method: str = "card", email: str | None = None) -> str:
+        """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
+        return str(self._control("pay", session_id=session_id, method=method, email=email)["redirect"])
+
+    def settle(self, session_id: str) -> bool:
+        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
+        return bool(self._control("settle", session_id=session_id)["settled"])
+
+    def expire(self, session_id: str) -> Object:
+        """Expire an open session."""
+        return self._control("expire", session_id=session_id)
+
+    def recover(self, session_id: str) -> Object:
+        """Follow an expired session's recovery link as the customer does, and return the new session."""
+        return self._control("recover", session_id=session_id)
+
+    def refund(self, session_id: str, **params: Any) -> Object:
+        """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
+        return self._control("refund", session_id=session_id, **params)
+
+    def open_dispute(self, session_id: str, **details: Any) -> Object:
+        """Open a dispute of a session's payment as the customer's bank does."""
+        return self._control("dispute", session_id=session_id, **details)
+
+    def advance_dispute(self, session_id: str, status: str) -> Object:
+        """Move the dispute of a session's payment to its next status."""
+        return self._control("dispute", session_id=session_id, status=status)
+
+    def _control(self, action: str, **body: Any) -> Object:
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._read(self._client.post(f"/_control/{action}", json=given))
+
+    def _read(self, response: httpx.Response) -> Object:
+        """Return the response's object. Raise `StripeError` as the fake itself does."""
+        document: Object = response.json()
+        if response.is_error:
+            raise StripeError(document["error"]["message"], status=response.status_code)
+        return document

@@ -1,0 +1,1 @@
+"""The parameters that each call of the API accepts."""

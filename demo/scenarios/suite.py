@@ -1,0 +1,40 @@
+"""All scenarios in the order of their run."""
+
+from collections.abc import Callable
+
+import httpx
+
+from demo.scenarios import checkouts, disputes, payments, refunds, reviews, shipments
+from demo.scenarios.run import CheckResult, ScenarioRun
+from demo.system import System
+
+SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
+    "card payment": payments.card,
+    "bank debit succeeds": payments.delayed_success,
+    "bank debit fails": payments.delayed_failure,
+    "declined card": payments.declined_card,
+    "abandoned checkout": checkouts.abandoned,
+    "canceled checkout": checkouts.canceled,
+    "out of stock": checkouts.out_of_stock,
+    "discount code": checkouts.discount,
+    "two parcels": shipments.two_parcels,
+    "refunds": refunds.part_then_rest,
+    "lost dispute": disputes.lost,
+    "won dispute": disputes.won,
+    "oversold order": reviews.oversold,
+}
+
+
+def run_all(system: System) -> list[CheckResult]:
+    """Run every scenario, one after the other, and return all results. A scenario that breaks off has a failed one."""
+    results: list[CheckResult] = []
+    for name, scenario in SCENARIOS.items():
+        run = ScenarioRun(system, name)
+        try:
+            scenario(run)
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            run.results.append(
+                CheckResult(name, "The scenario runs to its end", "yes", f"{type(error).__name__}: {error}")
+            )
+        results += run.results
+    return results

@@ -1,0 +1,79 @@
+"""Errors that a caller of the checkout service can act on. problems.py maps each of them to a problem."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class DomainError(Exception):
+    """The base class of the errors in this module."""
+
+
+class InvalidCartError(DomainError):
+    """A cart that cannot be sold as requested; `errors` has the messages by field of the request."""
+
+    def __init__(self, **errors: Any) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+class AmountTooSmallError(DomainError):
+    """A total below the minimum charge, in minor units.
+
+    `minimum` is None where only Stripe knows it: it depends on the currency of the shop's Stripe account.
+    """
+
+    def __init__(self, amount_total: int, currency: str, minimum: int | None = None) -> None:
+        super().__init__(amount_total, currency, minimum)
+        self.amount_total, self.currency, self.minimum = amount_total, currency, minimum
+
+
+class AmountTooLargeError(DomainError):
+    """A total above the maximum charge, in minor units."""
+
+    def __init__(self, amount_total: int, currency: str, maximum: int) -> None:
+        super().__init__(amount_total, currency, maximum)
+        self.amount_total, self.currency, self.maximum = amount_total, currency, maximum
+
+
+class OutOfStockError(DomainError):
+    """Too little stock for a cart; `lines` has the sku, the requested and the available quantity of each such line."""
+
+    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(lines)
+        self.lines = lines
+
+
+class KeyReusedError(DomainError):
+    """An Idempotency-Key that was used for a different request."""
+
+
+class CheckoutExpiredError(DomainError):
+    """A checkout that ended unpaid, or whose request can no longer be finished."""
+
+
+class AlreadyPaidError(DomainError):
+    """A checkout that cannot be canceled, because the customer has completed it."""
+
+
+class CheckoutNotFoundError(DomainError):
+    """An id that no checkout has."""
+
+
+class DiscountNotFoundError(DomainError):
+    """A code that no discount has."""
+
+
+class InventoryUnavailableError(DomainError):
+    """A call to inventory that failed. Inventory may have carried it out; it can be repeated."""
+
+
+class StripeUnavailableError(DomainError):
+    """A call to Stripe that failed. Stripe may have carried it out; it can be repeated."""
+
+
+class StripeRejectedError(DomainError):
+    """A call whose parameters Stripe rejected: nothing was done, and a repeat fails too. `code` is Stripe's reason."""
+
+    def __init__(self, code: str | None) -> None:
+        super().__init__(code)
+        self.code = code

@@ -1,0 +1,151 @@
+"""The sweeper: ends reservation, Stripe session and checkout together where a request died or a webhook was lost.
+
+A checkout is due at its `check_at`. A claim moves `check_at` ahead in a short transaction. So several sweepers can run
+side by side, and a failure is retried. Every step can be repeated. No transaction stays open during a network call.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import skip_locked
+from events.messaging import outbox
+from events.observability.logging import get_logger
+from sqlalchemy import select
+
+from checkout import discounts, models
+from checkout.checkouts import WEBHOOK_DELAY
+from checkout.errors import DomainError, StripeRejectedError, StripeUnavailableError
+from checkout.inventory_client import InventoryClient
+from checkout.models import Checkout
+from checkout.publishing import attach_session_and_publish, publish_canceled
+from checkout.repository import lock_checkout
+from checkout.stripe_sessions import StripeSessions
+
+CLAIM_BATCH_SIZE = 50  # checkouts per claim; while a neighbor is slow, each may take seconds
+MIN_RECHECK_DELAY = timedelta(minutes=5)  # until the first retry: longer than the sweep of one batch
+RECHECK_AGE_DIVISOR = 4  # later retries wait for a quarter of the checkout's age: after four hours, for one hour
+DELAYED_PAYMENT_EVENTS = {models.PAID: "async_payment_succeeded", models.FAILED: "async_payment_failed"}
+
+log = get_logger(__name__)
+
+
+class Sweeper:
+    """Checks due checkouts at Stripe and inventory, and records what requests and webhooks did not."""
+
+    def __init__(self, database: Database, stripe: StripeSessions, inventory: InventoryClient) -> None:
+        self._database, self._stripe, self._inventory = database, stripe, inventory
+
+    def run(self, now: datetime | None = None) -> None:
+        """Check every due checkout once."""
+        now = now or utcnow()
+        while checkout_ids := self._claim(now):
+            for checkout_id in checkout_ids:
+                self._check_and_log(checkout_id, now)
+
+    def _claim(self, now: datetime) -> Sequence[str]:
+        due = select(Checkout).where(Checkout.check_at <= now).order_by(Checkout.check_at).limit(CLAIM_BATCH_SIZE)
+        with self._database.begin() as session:
+            checkouts = session.scalars(skip_locked(session, due)).all()
+            for checkout in checkouts:
+                checkout.check_at = now + max(MIN_RECHECK_DELAY, (now - checkout.created_at) / RECHECK_AGE_DIVISOR)
+            return [checkout.id for checkout in checkouts]
+
+    def _check_and_log(self, checkout_id: str, now: datetime) -> None:
+        try:
+            self._check(checkout_id, now)
+        except DomainError as error:
+            log.warning("checkout will be checked again later", checkout_id=checkout_id, error=repr(error))
+        except Exception:  # it is due again after its claim; meanwhile it must not block the other checkouts
+            log.exception("checking a checkout failed", checkout_id=checkout_id)
+
+    def _check(self, checkout_id: str, now: datetime) -> None:
+        with self._database.begin() as session:
+            checkout = lock_checkout(session, checkout_id)
+            if checkout.abandon(checkout.check_at or now):
+                discounts.update_use(session, checkout)
+        if checkout.status == models.ABANDONED:
+            self._clean_up(checkout, now)
+        elif checkout.status == models.OPEN or checkout.payment_status == models.PENDING:
+            self._record_from_stripe(checkout, now)
+
+    def _clean_up(self, checkout: Checkout, now: datetime) -> None:
+        """Release an abandoned checkout's stock and end its session. The customer never got the session's URL."""
+        self._inventory.release(checkout.id)
+        if checkout.reserved_at and (stripe_session := self._recreate_session(checkout, now)):
+            with self._database.begin() as session:
+                current = lock_checkout(session, checkout.id)
+                if attach_session_and_publish(session, current, stripe_session):
+                    publish_canceled(session, current)
+            self._expire_at_stripe(stripe_session["id"])
+        with self._database.begin() as session:
+            current = lock_checkout(session, checkout.id)
+            if current.check_at == checkout.check_at:  # otherwise a slow request has asked for one more check
+                current.check_at = None
+                if current.session_id is None:  # orders has no order of it, so no erasure would ever reach it
+                    discounts.erase_customer(session, current)
+        log.info("abandoned checkout cleaned up", checkout_id=checkout.id)
+
+    def _recreate_session(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:
+        """Return the session that the interrupted request may have made, by repeating its call; None without one.
+
+        If the request made none, the call makes one now. The caller ends it.
+        """
+        try:
+            return self._stripe.create(checkout)
+        except StripeRejectedError:
+            return None
+        except StripeUnavailableError:
+            if now < checkout.expires_at + WEBHOOK_DELAY:
+                raise
+            return None  # a session of this checkout has expired by now
+
+    def _expire_at_stripe(self, session_id: str) -> None:
+        try:
+            self._stripe.expire(session_id)
+        except StripeRejectedError:
+            log.info("session had already ended", session_id=session_id)
+
+    def _record_from_stripe(self, checkout: Checkout, now: datetime) -> None:
+        """Ask Stripe how the session or its delayed payment ended. Record it, and publish the event that was lost."""
+        stripe_session = self._stripe.retrieve(str(checkout.session_id))
+        is_pending = checkout.payment_status == models.PENDING
+        payment_failed = is_pending and self._stripe.is_payment_failed(stripe_session)
+        with self._database.begin() as session:
+            current = lock_checkout(session, checkout.id)
+            if checkout.payment_status:
+                fact = _record_delayed_payment(current, stripe_session, payment_failed, now)
+            else:
+                fact = _record_end(current, stripe_session, now)
+            if fact is None:
+                return
+            discounts.update_use(session, current)
+            outbox.add_recovered_stripe_event(
+                session,
+                f"checkout.session.{fact}",
+                stripe_session,
+                event_id=outbox.recovered_event_id(stripe_session, fact),
+                correlation_id=current.id,
+                source="checkout",
+            )
+        log.warning("lost stripe event recovered", checkout_id=checkout.id, fact=fact)
+
+
+def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: datetime) -> str | None:
+    """Record how a session ended; return the fact that its lost event reports, or None if nothing is new."""
+    if stripe_session["status"] == models.EXPIRED and checkout.expire():
+        return "expired"
+    if stripe_session["status"] == models.COMPLETE and checkout.complete(stripe_session["id"]):
+        checkout.record_payment_status(models.payment_status_of(stripe_session), now)
+        return "completed"
+    return None
+
+
+def _record_delayed_payment(
+    checkout: Checkout, stripe_session: Mapping[str, Any], payment_failed: bool, now: datetime
+) -> str | None:
+    """Record how a delayed payment ended; return the fact that its lost event reports, or None if nothing is new."""
+    status = models.FAILED if payment_failed else models.payment_status_of(stripe_session)
+    return DELAYED_PAYMENT_EVENTS[status] if checkout.record_payment_status(status, now) else None

@@ -1,0 +1,87 @@
+"""The queue of e-mails: one row for each occasion, which the sender sends after the commit."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from events.clock import utcnow
+from events.database.notify import wake_after_commit
+from events.database.transaction import before_commit, defer_insert
+from events.errors import Ignored
+from events.messaging.event import Event, new_id
+from events.messaging.redaction import redacted_data
+from events.observability import tracing
+from events.observability.logging import get_logger
+from sqlalchemy.orm import Session
+
+from notifications.kinds import CUSTOMER_KINDS
+from notifications.models import CHANNEL, PENDING, SUPPRESSED, Email, lock_or_insert_checkout
+from notifications.suppression import suppress_stale
+
+log = get_logger(__name__)
+
+
+def notify_customer(
+    event: Event, session: Session, kind: str, subject_key: str, *, delay: timedelta = timedelta()
+) -> None:
+    """Queue a mail to the customer, due after the delay. Raises `Ignored` if no address is known."""
+    recipient, locale = event.data["customer_email"], event.data["locale"]
+    if not recipient:
+        log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
+        raise Ignored(f"no e-mail address is known, so no {kind} mail")
+    queue_email(event, session, kind, subject_key, due_at=utcnow() + delay, recipient=recipient, locale=locale)
+
+
+def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *, due_at: datetime) -> None:
+    """Queue a mail to the staff."""
+    queue_email(event, session, kind, subject_key, due_at=due_at)
+
+
+def record_suppressed(event: Event, session: Session, kind: str, subject_key: str, *, reason: str) -> None:
+    """Add the row of a mail that is not sent. It still makes other mails stale."""
+    queue_email(event, session, kind, subject_key, due_at=None, status=SUPPRESSED, error=reason)
+
+
+def queue_email(
+    event: Event,
+    session: Session,
+    kind: str,
+    subject_key: str,
+    *,
+    due_at: datetime | None,
+    status: str = PENDING,
+    **values: str | None,
+) -> None:
+    """Add the row of a mail unless this occasion has one, and suppress it if it is stale already.
+
+    Raises `Ignored` for a mail to an erased customer.
+    """
+    checkout = lock_or_insert_checkout(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
+    data = _json_data(event)
+    if checkout and checkout.erased_at:
+        if kind in CUSTOMER_KINDS:
+            raise Ignored(f"the customer is erased, so no {kind} mail")
+        data = redacted_data(data)
+    defer_insert(
+        session,
+        Email,
+        id=new_id("eml"),
+        kind=kind,
+        checkout_id=checkout.checkout_id if checkout else None,
+        subject_key=subject_key,
+        event_data=data,
+        status=status,
+        attempts=0,
+        next_attempt_at=due_at,
+        created_at=utcnow(),
+        traceparent=tracing.traceparent(),
+        **{"recipient": None, "locale": None, "error": None, **values},
+    )
+    if checkout:
+        before_commit(session, suppress_stale, checkout)
+    wake_after_commit(session, CHANNEL)
+
+
+def _json_data(event: Event) -> dict[str, Any]:
+    data: dict[str, Any] = orjson.loads(orjson.dumps({"occurred_at": event.occurred_at, **event.data}))
+    return data

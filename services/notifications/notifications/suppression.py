@@ -1,0 +1,56 @@
+"""Suppression: a mail that became stale before it was sent is not sent.
+
+The checkout's outcome or another mail can make a mail stale (kinds.py). Events come out of order, so the stale mail may
+be queued before or after its cause. A resend is an operator's decision and is never suppressed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from notifications.kinds import STALE_AFTER_MAIL, STALE_AFTER_OUTCOME, Kind
+from notifications.models import PENDING, SUPPRESSED, Checkout, Email, subject_of
+
+
+def suppress_stale(session: Session, checkouts: Sequence[Checkout]) -> None:
+    """Suppress the stale pending mails of these checkouts. The checkouts' rows must be locked."""
+    for email_id, reason in _stale(session, {checkout.checkout_id: checkout.outcome for checkout in checkouts}):
+        session.execute(
+            update(Email)
+            .where(Email.id == email_id, Email.status == PENDING)  # a sender may have claimed it in the meantime
+            .values(status=SUPPRESSED, next_attempt_at=None, error=reason)
+        )
+
+
+def _stale(session: Session, outcomes: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    columns = (Email.id, Email.kind, Email.checkout_id, Email.subject_key, Email.status, Email.resend_of)
+    rows = session.execute(select(*columns).where(Email.checkout_id.in_(outcomes))).all()
+    causes = {
+        (row.checkout_id, kind, subject_of(row.subject_key)): row.kind
+        for row in rows
+        for kind in STALE_AFTER_MAIL.get(row.kind, ())
+    }
+    for row in rows:
+        outcome = outcomes[row.checkout_id]
+        if row.status != PENDING or row.resend_of:
+            continue
+        if row.kind in STALE_AFTER_OUTCOME.get(outcome, ()):
+            yield row.id, f"the order is {outcome}"
+        elif cause := causes.get((row.checkout_id, row.kind, subject_of(row.subject_key))):
+            yield row.id, f"replaced by {cause}"
+
+
+def newest_refund_amounts(session: Session, email: Email) -> Mapping[str, int | None]:
+    """Return the order's refunded and paid amounts from the newest event that has them.
+
+    Refund mails can be sent out of order. With these amounts, all of them show the same sums.
+    """
+    found = session.scalars(
+        select(Email.event_data).where(
+            Email.checkout_id == email.checkout_id, Email.kind.in_((Kind.REFUND_SUCCEEDED, Kind.STAFF_REFUND_FAILED))
+        )
+    )
+    newest = max(found, key=lambda data: (datetime.fromisoformat(data["occurred_at"]), data["amount_refunded"]))
+    return {name: newest.get(name) for name in ("amount_refunded", "amount_paid")}

@@ -1,0 +1,127 @@
+"""The template context: everything that a mail's templates can use, from the data of its event.
+
+`t(key)` is a text of the mail's kind and language with its placeholders filled in. `order` is the event's data, `money`
+and `moment` format amounts and times, and `details` has what staff need. Only http and https links become links.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from notifications.kinds import STAFF_KINDS, Kind
+from notifications.localization import Language
+from notifications.staff_details import staff_details
+from notifications.wording import Data, count_by_sku, text_variants
+
+NAME_LENGTH = 60  # a longer "name" is a message to another person
+LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
+AFTER_EVERY_DATE = "9"  # as ISO dates sort
+
+AMOUNT_FIELDS = {  # placeholder → field of the event
+    "total": "amount_total",
+    "refund": "refund_amount",
+    "refunded": "amount_refunded",
+    "disputed": "dispute_amount",
+}
+PLAIN_FIELDS = ("number", "sku", "available", "threshold", "resolved_by")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The shop that writes. Both URLs may be empty; `order_url` is an order's page for staff, with ``{order_id}``."""
+
+    name: str
+    url: str = ""
+    order_url: str = ""
+
+    def order_link(self, data: Data) -> str:
+        """Return the URL of the event's order for staff."""
+        return self.order_url.replace("{order_id}", quote(data.get("order_id", ""), safe=""))
+
+
+def template_context(kind: str, data: Data, language: Language, shop: Shop) -> dict[str, Any]:
+    """Return the context of a mail. Raises `KeyError` if the data has no value for a placeholder."""
+    if kind == Kind.STAFF_DIGEST:
+        return _digest_context(data, language, shop)
+    values = text_values(data, language)
+    context = {
+        **_shared(kind, language, shop),
+        "t": _texts(language, kind, text_variants(kind, data), {"shop": shop.name, **values}),
+        "order": data,
+        "name": greeting_name(data.get("customer_name")),
+        "recovery_url": safe_link(data.get("recovery_url")),
+        "tracking_url": safe_link(data.get("tracking_url")),
+    }
+    if "lines" in data:
+        context["money"] = partial(language.money, currency=data["currency"])
+        context["tax"] = data["amount_total"] - amount_before_tax(data)
+        context["parcel"] = named_pieces(data.get("shipped"), data)
+        context["remaining"] = named_pieces(data.get("remaining"), data)
+    if kind in STAFF_KINDS:
+        context["details"] = staff_details(kind, data, values, language, safe_link(shop.order_link(data)))
+    return context
+
+
+def _digest_context(data: Data, language: Language, shop: Shop) -> dict[str, Any]:
+    """Return the context of a digest: its mails, those with a deadline first, then in the order of their events."""
+    items = sorted(
+        (template_context(item["kind"], item["event_data"], language, shop) for item in data["items"]),
+        key=lambda item: (item["order"].get("evidence_due_by") or AFTER_EVERY_DATE, item["order"]["occurred_at"]),
+    )
+    values = {"shop": shop.name, "count": str(len(items))}
+    return {
+        **_shared(Kind.STAFF_DIGEST, language, shop),
+        "t": _texts(language, Kind.STAFF_DIGEST, (), values),
+        "items": items,
+    }
+
+
+def _shared(kind: str, language: Language, shop: Shop) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "language": language.tag,
+        "shop": shop,
+        "moment": lambda iso: language.moment(datetime.fromisoformat(iso)),
+    }
+
+
+def _texts(language: Language, kind: str, variants: Sequence[str], values: Mapping[str, str]) -> Any:
+    """Return the function that templates call `t`."""
+    return lambda key, **more: language.text(kind, key, variants, **{**values, **more})
+
+
+def text_values(data: Data, language: Language) -> dict[str, str]:
+    """Return the values of the texts' placeholders, as the reader writes them."""
+    amounts = {name: language.money(data[key], data["currency"]) for name, key in AMOUNT_FIELDS.items() if key in data}
+    plain = {name: str(data[name]) for name in PLAIN_FIELDS if name in data}
+    due = data.get("evidence_due_by")
+    return {**amounts, **plain, **({"due": language.moment(datetime.fromisoformat(due))} if due else {})}
+
+
+def named_pieces(lines: Sequence[Mapping[str, Any]] | None, data: Data) -> list[tuple[str, int]]:
+    """Return (name, quantity) of pieces of an order, with the names that the customer knows."""
+    names = {line["sku"]: line["name"] for line in data["lines"]}
+    return [(names.get(sku, sku), quantity) for sku, quantity in count_by_sku(lines or []).items()]
+
+
+def amount_before_tax(order: Data) -> int:
+    """Return the total without the tax, which Stripe adds to the total only."""
+    amount: int = order["amount_subtotal"] - order["amount_discount"] + order["amount_shipping"]
+    return amount
+
+
+def greeting_name(name: str | None) -> str:
+    """Return the name for the greeting. It is empty if the "name" looks like an advertisement with a link."""
+    if not name or len(name) > NAME_LENGTH or LINK_LIKE.search(name):
+        return ""
+    return name
+
+
+def safe_link(url: str | None) -> str:
+    """Return an http or https URL, and nothing for others: javascript:, data: and file: must not be clickable."""
+    parts = urlsplit(url or "")
+    return url if url and parts.scheme in ("http", "https") and parts.hostname else ""

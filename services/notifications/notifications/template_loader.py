@@ -1,0 +1,128 @@
+"""The loader of templates and texts: the package's own, and in front of them those of the shop's folder TEMPLATES_DIR.
+
+    TEMPLATES_DIR/templates/base.html     replaces ours; {% extends "default/base.html" %} extends ours
+    TEMPLATES_DIR/translations/de.toml    replaces ours key by key; a new language has all keys
+
+Files and keys that the folder does not have come from the package. The service checks the folder when it starts and
+stops with the name of a broken file. A template that fails only with some mail's data does not cost that mail: the
+package's own template is used (`rendering.render_with_fallback`).
+"""
+
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    select_autoescape,
+)
+
+FALLBACK_LANGUAGE = "en"
+
+Texts = Mapping[str, Mapping[str, str]]  # section → key → text
+Translations = Mapping[str, Texts]  # language → its texts
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Templates and texts. `overrides` is the shop's folder; None for the package's own alone."""
+
+    environment: Environment
+    translations: Translations
+    overrides: Path | None = None
+
+    @classmethod
+    def load(cls, overrides: Path | None) -> Self:
+        """Load the folder. Raises `ValueError`, with the file's name, if it or its translations are invalid."""
+        if overrides is None:
+            return cls(_environment(PackageLoader(__package__)), built_in_translations())
+        if not overrides.is_dir():
+            raise ValueError(f"{overrides} is not a folder.")
+        ours = PackageLoader(__package__)
+        loader = ChoiceLoader([FileSystemLoader(overrides / "templates"), ours, PrefixLoader({"default": ours})])
+        return cls(_environment(loader), dict(_overridden(overrides / "translations")), overrides)
+
+
+@cache
+def built_in_templates() -> Templates:
+    """Return the package's own templates and texts."""
+    return Templates.load(None)
+
+
+@cache
+def built_in_translations() -> Translations:
+    """Return the package's own texts."""
+    folder = resources.files(__package__) / "translations"
+    files = (entry for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8")) for file in files}
+
+
+def placeholders(text: str) -> set[str]:
+    """Return the names within braces. Raises `ValueError` for an unpaired brace."""
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def _overridden(folder: Path) -> Iterator[tuple[str, Texts]]:
+    ours = built_in_translations()
+    own = {file.stem: _read(file) for file in sorted(folder.glob("*.toml"))}
+    for language in {**ours, **own}:
+        base, changed = ours.get(language, {}), own.get(language, {})
+        sections = {name: {**base.get(name, {}), **changed.get(name, {})} for name in ours[FALLBACK_LANGUAGE]}
+        if language not in ours:
+            _check_complete(folder / f"{language}.toml", sections)
+        yield language, sections
+
+
+def _read(file: Path) -> Texts:
+    """Read one of the shop's files. Raises `ValueError` for a text that no mail uses."""
+    try:
+        texts: Texts = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    english = built_in_translations()[FALLBACK_LANGUAGE]
+    for section, entries in texts.items():
+        if section not in english or not isinstance(entries, dict):
+            raise ValueError(f"{file}: there is no section [{section}].")
+        for key, text in entries.items():
+            _check_text(file, english, section, key, text)
+    return texts
+
+
+def _check_text(file: Path, english: Texts, section: str, key: str, text: object) -> None:
+    known = english[section].get(key, english["common"].get(key))
+    if known is None or not isinstance(text, str):
+        raise ValueError(f"{file}: [{section}] has no text {key!r}.")
+    try:
+        unknown = placeholders(text) - placeholders(known) - {"shop"}
+    except ValueError as error:
+        raise ValueError(f"{file}: [{section}] {key}: {error}") from error
+    if unknown:
+        raise ValueError(f"{file}: [{section}] {key}: there is no {{{min(unknown)}}} here.")
+
+
+def _check_complete(file: Path, sections: Texts) -> None:
+    english = built_in_translations()[FALLBACK_LANGUAGE]
+    for section, entries in english.items():
+        if missing := entries.keys() - sections[section].keys():
+            raise ValueError(f"{file}: [{section}] has no {', '.join(sorted(missing))}.")
+
+
+def _environment(loader: BaseLoader) -> Environment:
+    return Environment(
+        loader=loader,
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,63 @@
+"""The wording of a mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from notifications.kinds import Kind
+
+Data = Mapping[str, Any]  # an event's data, as JSON values
+
+NEEDS_RESPONSE = ("needs_response", "warning_needs_response")  # dispute statuses: Stripe waits for our evidence
+
+
+def text_variants(kind: str, data: Data) -> Sequence[str]:
+    """Return the variants of a kind's texts that fit, the best one first."""
+    choose = VARIANTS.get(kind)
+    return [found for found in choose(data) if found] if choose else []
+
+
+def is_fully_refunded(data: Data) -> bool:
+    """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid."""
+    paid = data.get("amount_paid")
+    whole: bool = data["amount_refunded"] >= (data["amount_total"] if paid is None else paid)
+    return whole
+
+
+def is_single_parcel(data: Data) -> bool:
+    """Return True if this one parcel contains all ordered pieces."""
+    return bool(data["is_complete"]) and count_by_sku(data["shipped"]) == count_by_sku(data["lines"])
+
+
+def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the number of pieces by sku."""
+    counted: dict[str, int] = {}
+    for line in lines:
+        counted[line["sku"]] = counted.get(line["sku"], 0) + line["quantity"]
+    return counted
+
+
+def _evidence(data: Data) -> str:
+    if data["dispute_status"] not in NEEDS_RESPONSE:
+        return "waiting"
+    return "respond" if data.get("evidence_due_by") else "respond_soon"
+
+
+def _parcel(data: Data) -> str:
+    if not data["is_complete"]:
+        return "part"
+    return "" if is_single_parcel(data) else "last"
+
+
+def _is_inquiry(data: Data) -> bool:
+    return str(data["dispute_status"]).startswith("warning_")  # the bank asks, and no money has moved yet
+
+
+VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
+    Kind.ORDER_CONFIRMED: lambda data: ["" if data["amount_total"] else "free"],
+    Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
+    Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
+    Kind.STAFF_REVIEW_RESOLVED: lambda data: [data["decision"]],
+    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if _is_inquiry(data) else ""],
+    Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
+    Kind.STAFF_DISPUTE_CLOSED: lambda data: [data["dispute_status"]],
+}

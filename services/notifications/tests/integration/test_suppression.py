@@ -1,0 +1,90 @@
+"""Suppression by other mails, in any order of the events; and the sums in refund mails."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending"}
+CLOSED = {
+    "staff_dispute_opened": "suppressed",
+    "staff_dispute_updated": "suppressed",
+    "staff_dispute_closed": "pending",
+}
+RESOLVED_BY_A_PERSON = {"staff_review_opened": "suppressed", "staff_review_resolved": "suppressed"}
+RESOLVED_BY_POLICY = {"staff_review_opened": "suppressed", "staff_review_resolved": "pending"}
+OPENED = ("orders.review.opened", {"reason": "oversold"})
+
+
+@pytest.mark.parametrize(
+    ("events", "statuses"),
+    [
+        ([("orders.refund.succeeded", {}), ("orders.refund.failed", {})], FAILED_REFUND),
+        ([(f"orders.dispute.{verb}", {}) for verb in ("opened", "updated", "closed")], CLOSED),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "zoe"})], RESOLVED_BY_A_PERSON),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "policy"})], RESOLVED_BY_POLICY),
+    ],
+)
+def test_later_mail_suppresses_the_mails_that_it_makes_stale(
+    sqlite_service: Any, events: Any, statuses: dict[str, str]
+) -> None:
+    for number, permutation in enumerate(itertools.permutations(events)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        delivered = [sqlite_service.event(event_type, **changes, **ids) for event_type, changes in permutation]
+        sqlite_service.deliver(*delivered, *delivered)
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        assert {email.kind: email.status for email in made} == statuses, permutation
+
+
+def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> None:
+    sqlite_service.receive("orders.refund.succeeded", refund_id="re_1")
+    sqlite_service.receive("orders.refund.failed", refund_id="re_2")
+    sqlite_service.receive("orders.dispute.opened", dispute_id="du_1")
+    sqlite_service.receive("orders.dispute.closed", dispute_id="du_2")
+    sqlite_service.receive("orders.review.opened", reason="oversold")
+    sqlite_service.receive("orders.review.resolved", reason="duplicate-payment")
+    assert {email.status for email in sqlite_service.emails()} == {"pending"}
+
+
+def test_review_resolved_by_a_person_sends_no_mail(sqlite_service: Any) -> None:
+    sqlite_service.receive("orders.review.resolved", resolved_by="zoe")
+    (email,) = sqlite_service.emails()
+    assert (email.status, email.error) == ("suppressed", "resolved by zoe: no mail needed")
+    assert sqlite_service.sender.run() == 0
+
+
+def test_each_new_state_of_a_dispute_is_an_occasion(sqlite_service: Any) -> None:
+    for status in ("needs_response", "under_review", "under_review"):
+        sqlite_service.receive("orders.dispute.updated", dispute_status=status)
+    sqlite_service.receive("orders.dispute.updated", dispute_status="under_review", funds_withdrawn=False)
+    assert len(sqlite_service.emails()) == 3
+
+
+def receive_refund(service: Any, number: int, at: int, so_far: int) -> Any:
+    service.receive(
+        "orders.refund.succeeded",
+        refund_id=f"re_{number}",
+        amount_refunded=so_far,
+        occurred_at=f"2026-05-04T10:{at}:00+00:00",
+    )
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_all_refund_mails_have_the_newest_sum(service: Any, order: Any) -> None:
+    sums = {1: 2499, 2: 4998}
+    for number in order:
+        receive_refund(service, number, at=10 + number, so_far=sums[number])
+    service.sender.run()
+    assert [email.subject_key for email in service.emails()] == [f"re_{number}" for number in order]
+    assert all("Refunded so far: €49.98" in mail.get_body(("plain",)).get_content() for mail in service.server.messages)
+
+
+def test_deferred_refund_mail_has_the_sum_at_its_sending(sqlite_service: Any) -> None:
+    sqlite_service.server.answers["ada@example.org"] = "451 greylisted"
+    receive_refund(sqlite_service, 1, at=11, so_far=2499)
+    sqlite_service.sender.run()
+    receive_refund(sqlite_service, 2, at=12, so_far=4998)
+    sqlite_service.server.answers.clear()
+    sqlite_service.clock.advance(seconds=5)
+    assert sqlite_service.sender.run() == 2
+    assert all("€49.98" in mail.get_body(("plain",)).get_content() for mail in sqlite_service.server.messages)

@@ -1,0 +1,26 @@
+"""The causes of changes to an order."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.clock import utcnow
+from events.messaging.event import Event
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The cause of a change: an event, an operator's act, or Stripe's answer to a call. Only an event has `event`."""
+
+    id: str
+    occurred_at: datetime
+    event: Event | None = None
+
+    @classmethod
+    def from_event(cls, event: Event) -> "Cause":
+        """Return the cause of a change that an event reports."""
+        return cls(event.id, event.occurred_at, event)
+
+    @classmethod
+    def now(cls, about: str) -> "Cause":
+        """Return the cause of a change that happens now. `about` is the id of a refund request, shipment or act."""
+        return cls(about, utcnow())

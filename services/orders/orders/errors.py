@@ -1,0 +1,87 @@
+"""Errors of operators' requests, raised by the domain modules. problems.py maps each of them to a problem."""
+
+from typing import Any
+
+
+class OrderNotFoundError(Exception):
+    """No order has this id."""
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(order_id)
+
+
+class InvalidRequestError(Exception):
+    """Some fields of the request do not fit the order; `errors` has the messages by field."""
+
+    def __init__(self, **errors: Any) -> None:
+        self.errors = errors
+        super().__init__(errors)
+
+
+class KeyReusedError(Exception):
+    """The idempotency key was used for a different request."""
+
+
+class OrderNotPaidError(Exception):
+    """The order has no payment yet, so it cannot be refunded, shipped or reviewed."""
+
+    def __init__(self, number: str, status: str) -> None:
+        self.number, self.status = number, status
+        super().__init__(number, status)
+
+
+class RefundExceedsPaymentError(Exception):
+    """The refund is larger than the refundable rest of the payment, in minor units."""
+
+    def __init__(self, payment_id: str, refundable: int, currency: str) -> None:
+        self.payment_id, self.refundable, self.currency = payment_id, refundable, currency
+        super().__init__(payment_id, refundable, currency)
+
+
+class NothingToShipError(Exception):
+    """No piece of the order is left to ship."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class OrderNeedsReviewError(Exception):
+    """The order does not ship before its review is resolved."""
+
+    def __init__(self, order_id: str, number: str, reason: str | None, detail: str | None) -> None:
+        self.order_id, self.number, self.reason, self.detail = order_id, number, reason, detail
+        super().__init__(number, reason)
+
+
+class OrderHeldError(Exception):
+    """An operator or the policy decided that the order does not ship."""
+
+    def __init__(self, number: str, resolved_by: str | None, decision: str | None, reason: str) -> None:
+        self.number, self.resolved_by, self.decision, self.reason = number, resolved_by, decision, reason
+        super().__init__(number, decision)
+
+
+class OrderRefundedError(Exception):
+    """The order is refunded in full, so nothing of it ships."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class NothingToReviewError(Exception):
+    """The order has no review."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class ReviewResolvedError(Exception):
+    """The review was resolved before with another decision."""
+
+    def __init__(self, resolved_by: str | None, decision: str | None) -> None:
+        self.resolved_by, self.decision = resolved_by, decision
+        super().__init__(resolved_by, decision)

@@ -1,0 +1,74 @@
+"""Payments of an order and its failed payment attempts."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from events.database.types import UtcDateTime, one_of
+from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orders.models.base import Base
+
+
+class PaymentStatus(StrEnum):
+    """The statuses of a payment: Stripe's word about the money."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Payment(Base):
+    """A payment for an order. Its id is the payment intent, or the session if the order is free.
+
+    `status` says whether Stripe has the money. `paid_at` is set once a session reports that this payment paid it.
+    Only that fulfills the order, because only the session has the amounts that the order is checked against.
+    """
+
+    __tablename__ = "payments"
+    __table_args__ = (one_of("status", PaymentStatus),)
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    session_id: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(16))
+    currency: Mapped[str] = mapped_column(String(3))
+    amount: Mapped[int] = mapped_column(BigInteger())
+    amount_tax: Mapped[int] = mapped_column(BigInteger())
+    paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+    def mark_succeeded(self) -> bool:
+        """Set the status to succeeded; return False if it is already."""
+        if self.status == PaymentStatus.SUCCEEDED:
+            return False
+        self.status = PaymentStatus.SUCCEEDED
+        return True
+
+    def mark_failed(self) -> bool:
+        """Set the status to failed; return False if the payment has succeeded or failed already."""
+        if self.status != PaymentStatus.PENDING:
+            return False
+        self.status = PaymentStatus.FAILED
+        return True
+
+    def mark_paid(self, at: datetime) -> bool:
+        """Record that a session is paid with this payment; return False if that is already recorded."""
+        self.mark_succeeded()
+        if self.paid_at is not None:
+            return False
+        self.paid_at = at
+        return True
+
+
+class PaymentAttempt(Base):
+    """A failed attempt to pay, by charge id where there is one. The customer may try again in the same session."""
+
+    __tablename__ = "payment_attempts"
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    payment_intent: Mapped[str | None] = mapped_column(String(255))
+    code: Mapped[str | None] = mapped_column(String(64))
+    message: Mapped[str | None] = mapped_column(Text())
+    attempted_at: Mapped[datetime] = mapped_column(UtcDateTime())

@@ -1,0 +1,138 @@
+"""Refund requests of operators, and the refunds that exist at Stripe."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from events.clock import utcnow
+from events.database.types import Json, UtcDateTime, one_of
+from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orders.models.base import Base
+
+
+class RefundStatus(StrEnum):
+    """Stripe's statuses of a refund, weakest first. A refund that succeeded can still fail."""
+
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class RefundRequestStatus(StrEnum):
+    """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund."""
+
+    REQUESTED = "requested"
+    REQUIRES_ACTION = RefundStatus.REQUIRES_ACTION.value
+    PENDING = RefundStatus.PENDING.value
+    SUCCEEDED = RefundStatus.SUCCEEDED.value
+    CANCELED = RefundStatus.CANCELED.value
+    FAILED = RefundStatus.FAILED.value
+
+
+IN_PROGRESS = (RefundStatus.REQUIRES_ACTION, RefundStatus.PENDING)
+NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the money again
+
+
+class Refund(Base):
+    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (one_of("status", RefundStatus),)
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    payment_id: Mapped[str] = mapped_column(String(255))
+    refund_request_id: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    currency: Mapped[str] = mapped_column(String(3))
+    amount: Mapped[int] = mapped_column(BigInteger())
+    reason: Mapped[str | None] = mapped_column(String(64))
+    failure_reason: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+
+    def advance_status(self, status: str, failure_reason: str | None) -> bool:
+        """Record Stripe's status; return False if it is stale, that is, the known one is as strong or stronger."""
+        self.failure_reason = self.failure_reason or failure_reason
+        if refund_strength(status) <= refund_strength(self.status):
+            return False
+        self.status = status
+        return True
+
+    @property
+    def counts_as_refunded(self) -> bool:
+        """True if this money has left the shop or is about to."""
+        return self.status not in NOT_REFUNDED
+
+
+class RefundRequest(Base):
+    """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
+
+    `lines` are `{sku, quantity, restock}`. The worker sends the request at `next_attempt_at`, which is None once
+    Stripe has answered.
+    """
+
+    __tablename__ = "refund_requests"
+    __table_args__ = (UniqueConstraint("order_id", "idempotency_key"), one_of("status", RefundRequestStatus))
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
+    checkout_id: Mapped[str] = mapped_column(String(64))
+    idempotency_key: Mapped[str] = mapped_column(String(255))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    payment_id: Mapped[str] = mapped_column(String(255))
+    refund_id: Mapped[str | None] = mapped_column(String(255), unique=True)
+    status: Mapped[str] = mapped_column(String(16))
+    currency: Mapped[str] = mapped_column(String(3))
+    amount: Mapped[int] = mapped_column(BigInteger())
+    reason: Mapped[str | None] = mapped_column(String(64))
+    note: Mapped[str | None] = mapped_column(Text())
+    lines: Mapped[list[dict[str, Any]]] = mapped_column(Json())
+    requested_by: Mapped[str] = mapped_column(String(128))
+    error: Mapped[str | None] = mapped_column(Text())
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), index=True)
+    stock_returned_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True until Stripe answers: the refund may exist at Stripe or not."""
+        return self.status == RefundRequestStatus.REQUESTED
+
+    @property
+    def is_refused(self) -> bool:
+        """True if Stripe answered and made no refund."""
+        return self.status == RefundRequestStatus.FAILED and self.refund_id is None
+
+    @property
+    def counts_as_refunded(self) -> bool:
+        """True if the pieces of this request are refunded or may be."""
+        return self.status not in NOT_REFUNDED
+
+    def link_refund(self, refund: Refund) -> bool:
+        """Take over the status of the refund that Stripe made; return False if the request has another refund."""
+        if self.refund_id not in (None, refund.id):
+            return False
+        self.refund_id, self.status, self.next_attempt_at, self.error = refund.id, refund.status, None, None
+        return True
+
+    def mark_refused(self, error: str) -> None:
+        """Record that Stripe refused the request: no refund will be made."""
+        self.status, self.next_attempt_at, self.error = RefundRequestStatus.FAILED, None, error
+
+    def mark_stock_returned(self) -> Sequence[Mapping[str, Any]]:
+        """Return the pieces that go back to the shelf, as `{sku, quantity}`. A repeat returns none."""
+        if self.stock_returned_at is not None:
+            return ()
+        self.stock_returned_at = utcnow()
+        return [{"sku": line["sku"], "quantity": line["quantity"]} for line in self.lines if line["restock"]]
+
+
+def refund_strength(status: str) -> int:
+    """Return the rank of a refund's status. Raises `ValueError` for an unknown one."""
+    return list(RefundStatus).index(RefundStatus(status))

@@ -1,0 +1,62 @@
+"""Checks of a paid session against the checkout's snapshot, before an order is fulfilled."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from events.messaging.contracts import ReviewReason
+from events.messaging.event import Event
+from events.money import format_amount
+
+from orders.models.orders import Order
+
+
+class Mismatch(NamedTuple):
+    """A reason for a review, and a sentence for the operator who resolves it."""
+
+    reason: ReviewReason
+    detail: str
+
+
+def find_mismatch(order: Order, event: Event) -> Mismatch | None:
+    """Return the gravest mismatch between a paid session and its order, with the details of all; None without one."""
+    found = list(_mismatches(order, event))
+    if not found:
+        return None
+    gravest = min(found, key=lambda mismatch: list(ReviewReason).index(mismatch.reason))
+    return Mismatch(gravest.reason, " ".join(mismatch.detail for mismatch in found))
+
+
+def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
+    paid = event.object
+    # With Adaptive Pricing the customer pays in another currency, which is in `presentment_details`. The session's own
+    # currency and amount stay those of the checkout. Only these are compared.
+    if paid["currency"] != order.currency:
+        detail = f"The customer paid in {paid['currency'].upper()} instead of {order.currency.upper()}."
+        yield Mismatch(ReviewReason.CURRENCY_MISMATCH, detail)
+    elif not _is_expected_total(order, paid["amount_total"], paid.get("total_details") or {}):
+        expected, actual = (
+            format_amount(amount, order.currency) for amount in (order.amount_total, paid["amount_total"])
+        )
+        yield Mismatch(ReviewReason.AMOUNT_MISMATCH, f"The customer paid {actual} instead of {expected}.")
+    if bool(paid["livemode"]) != order.livemode:
+        detail = f"The customer paid in {_mode(paid['livemode'])} mode instead of {_mode(order.livemode)} mode."
+        yield Mismatch(ReviewReason.LIVEMODE_MISMATCH, detail)
+    if account := event.headers.get("account"):
+        detail = f"The customer paid the connected account {account} instead of the shop's own account."
+        yield Mismatch(ReviewReason.ACCOUNT_MISMATCH, detail)
+
+
+def _is_expected_total(order: Order, amount_total: int, details: Mapping[str, int | None]) -> bool:
+    """Return True if the session's total is the order's total plus at most the taxes that Stripe calculated.
+
+    Automatic tax adds exclusive taxes to the total, and inclusive taxes are part of it. `amount_tax` is the sum of
+    both, and one session may have both kinds. So the total may be higher than the order's by any part of the taxes.
+    It may be lower only by a promotion code's discount, if checkout allowed promotion codes.
+    """
+    extra = max(0, (details.get("amount_discount") or 0) - order.amount_discount) if order.promotion_codes else 0
+    expected = order.amount_total - extra
+    return expected <= amount_total <= expected + (details.get("amount_tax") or 0)
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"

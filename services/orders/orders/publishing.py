@@ -1,0 +1,49 @@
+"""Publishing of order events: each event has a snapshot of its order. Call it once per fact."""
+
+from typing import Any
+
+from events.messaging import outbox
+from sqlalchemy.orm import Session
+
+from orders.causes import Cause
+from orders.models.orders import Order
+
+SNAPSHOT_COLUMNS = (
+    "number",
+    "checkout_id",
+    "session_id",
+    "payment_intent",
+    "currency",
+    "amount_subtotal",
+    "amount_discount",
+    "amount_shipping",
+    "amount_total",
+    "customer_email",
+    "customer_name",
+    "locale",
+)
+LINE_COLUMNS = ("sku", "name", "quantity", "unit_amount", "amount_total")
+
+
+def publish(session: Session, order: Order, event_type: str, cause: Cause, **fields: Any) -> None:
+    """Add an event with the order's current snapshot to the outbox. `fields` are the fields of this event type."""
+    data = {
+        "order_id": order.id,
+        **{name: getattr(order, name) for name in SNAPSHOT_COLUMNS},
+        "lines": [{name: getattr(line, name) for name in LINE_COLUMNS} for line in order.lines],
+        "occurred_at": cause.occurred_at,
+        **fields,
+    }
+    outbox.add(session, event_type, data, correlation_id=order.checkout_id, causation=cause.event)
+
+
+def confirm_order(session: Session, order: Order, cause: Cause) -> None:
+    """Publish the order as paid, so that it is fulfilled. Do nothing if a review is open or it was published before."""
+    if order.mark_confirmed(cause.occurred_at):
+        publish(session, order, "orders.order.paid", cause)
+
+
+def publish_returned_stock(session: Session, order: Order, return_id: str, lines: Any) -> None:
+    """Publish pieces that go back to the shelf. `return_id` identifies the return, so inventory books it once."""
+    data = {"order_id": order.id, "checkout_id": order.checkout_id, "return_id": return_id, "lines": lines}
+    outbox.add(session, "orders.stock.returned", data, correlation_id=order.checkout_id)

@@ -1,0 +1,41 @@
+"""Comparison of a booked refund with the refund at Stripe."""
+
+from collections.abc import Iterator
+
+from events.money import format_amount
+
+from orders.models.orders import Order
+from orders.models.refunds import Refund, refund_strength
+from orders.reconciliation.difference import Difference, minor_units
+from orders.stripe_objects import StripeObject
+
+
+def compare_refund(order: Order, booked: Refund | None, found: StripeObject | None) -> Iterator[Difference]:
+    """Yield the differences between the booked refund and the refund `found` at Stripe. One of the two may be None."""
+    if found is None:
+        if booked is not None:
+            amount = _describe(booked.amount, booked.currency)
+            text = f"{amount} is booked as {booked.id}, which Stripe does not know."
+            yield _difference(order, "refund-not-at-stripe", text, booked.id)
+        return
+    amount, status = _describe(found["amount"], found["currency"]), found["status"]
+    if booked is None:
+        text = f"Stripe refunded {amount} with {found['id']} ({status}), which is not booked."
+        yield _difference(order, "refund-missing", text, found["id"], is_repairable=True)
+        return
+    if (booked.amount, booked.currency) != (found["amount"], found["currency"]):
+        text = f"{found['id']} is {amount} at Stripe, but {_describe(booked.amount, booked.currency)} is booked."
+        yield _difference(order, "refund-differs", text, booked.id)
+    if booked.status != status:
+        text = f"{found['id']} of {amount} is {status} at Stripe, but {booked.status} here."
+        is_repairable = refund_strength(status) > refund_strength(booked.status)
+        yield _difference(order, "refund-status", text, booked.id, is_repairable=is_repairable)
+
+
+def _difference(order: Order, kind: str, text: str, refund_id: str, *, is_repairable: bool = False) -> Difference:
+    missing_event = "refund.updated" if is_repairable else None
+    return Difference(kind, text, order.checkout_id, order.number, refund_id=refund_id, missing_event=missing_event)
+
+
+def _describe(amount: int, currency: str) -> str:
+    return f"{minor_units(amount, currency)} ({format_amount(amount, currency)})"

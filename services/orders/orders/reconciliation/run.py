@@ -1,0 +1,187 @@
+"""One reconciliation run: lists Stripe's objects since an instant, yields the differences, and repairs them.
+
+To repair, the run makes the missing event from the object at Stripe and adds it to the outbox. So every service gets
+the event over the bus and handles it as any other. Checkout's sweeper derives the same event id. If both find the same
+change, it is one event.
+
+Refunds are compared one by one: those since the instant, and all that are in progress. A refund that failed long after
+it was created needs an earlier instant.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import for_update
+from events.messaging import outbox
+from events.messaging.inbox_models import InboxEvent
+from events.messaging.outbox import OutboxEvent
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import selectinload
+
+from orders.models.orders import Order
+from orders.models.payments import Payment
+from orders.models.refunds import IN_PROGRESS, Refund
+from orders.reconciliation.difference import Difference, minor_units
+from orders.reconciliation.refunds import compare_refund
+from orders.reconciliation.sessions import SUCCEEDED, compare_session, describe, difference
+from orders.reconciliation.stripe import Intent, StripeRecords
+from orders.stripe_objects import StripeObject, checkout_id_of
+
+MIN_AGE = timedelta(minutes=2)  # events of younger changes may still be on their way
+
+
+class Reconciliation:
+    """A comparison of what Stripe created and what the orders say was paid, both since an instant."""
+
+    def __init__(self, database: Database, stripe: StripeRecords, since: datetime) -> None:
+        self._database, self._stripe, self._since = database, stripe, since
+        self._until = utcnow() - MIN_AGE
+        self._seen: set[str] = set()  # ids of our sessions and of their payment intents
+        self._objects: dict[str, StripeObject] = {}  # sessions and refunds with differences by id, to repair from
+        self.compared = 0  # sessions of ours
+
+    def differences(self) -> Iterator[Difference]:
+        """Yield every difference. Raises `stripe.StripeError` when Stripe does not answer."""
+        intents = {intent.id: intent for intent in self._stripe.intents(self._since) if intent.checkout_id}
+        for found in self._stripe.sessions(self._since):
+            yield from self._compare_session(found, intents.get(found["payment_intent"] or ""))
+        for intent in intents.values():
+            if intent.status == SUCCEEDED and intent.id not in self._seen:
+                yield from self._compare_intent(intent)
+        for order in self._paid_orders():
+            yield from self._compare_paid_order(order)
+        listed = {found["id"]: found for found in self._stripe.refunds(self._since)}
+        for refund_id in listed.keys() | self._booked_refund_ids():
+            yield from self._compare_refund(refund_id, listed.get(refund_id))
+
+    def repair(self, found: Difference) -> Difference:
+        """Add the missing event to the outbox and return the difference with `repaired_by`.
+
+        Return it without `repaired_by` if no event can repair it, or if the event was sent before.
+        """
+        about = found.refund_id or found.session_id
+        if found.missing_event is None or about is None:
+            return found
+        obj = self._objects[about]
+        if found.refund_id:
+            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj['status']}"
+        else:
+            stripe_type = f"checkout.session.{found.missing_event}"
+            event_id = outbox.recovered_event_id(obj, found.missing_event)
+        with self._database.begin() as session:
+            sent = session.get(OutboxEvent, event_id)
+            if session.get(InboxEvent, event_id) or (sent and sent.published_at):
+                text = f"{found.text} {event_id} was sent before and did not repair it. Look at the inbox."
+                return replace(found, text=text)
+            session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == found.checkout_id)))
+            outbox.add_recovered_stripe_event(
+                session,
+                stripe_type,
+                obj,
+                event_id=event_id,
+                correlation_id=found.checkout_id,
+                source="orders",
+            )
+        return replace(found, repaired_by=event_id)
+
+    def _compare_session(self, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+        """Yield the differences of a listed session. A difference is checked again, because lists are seconds old."""
+        checkout_id = checkout_id_of(found)
+        if checkout_id is None:
+            return
+        self.compared += 1
+        self._seen |= {found["id"], found["payment_intent"]}
+        if self._is_young(found, intent) or not self._session_differences(checkout_id, found, intent):
+            return
+        found = self._stripe.session(found["id"]) or found
+        intent = self._intent_of(found)
+        if not self._is_young(found, intent):
+            self._objects[found["id"]] = found
+            yield from self._session_differences(checkout_id, found, intent)
+
+    def _compare_intent(self, intent: Intent) -> Iterator[Difference]:
+        """Yield the differences of a payment whose session is older than the listed ones."""
+        found = self._stripe.session_of(intent.id)
+        if found is not None and checkout_id_of(found):
+            yield from self._compare_session(found, intent)
+        elif intent.tried_at <= self._until.timestamp():
+            received = minor_units(intent.amount_received, intent.currency)
+            text = f"Stripe received {received} with {intent.id}, which has no session of this shop."
+            yield Difference("no-session", text, str(intent.checkout_id), payment_intent=intent.id)
+
+    def _compare_paid_order(self, order: Order) -> Iterator[Difference]:
+        """Yield a difference for each payment of the order that Stripe does not have, however old its session is."""
+        paid = [payment for payment in order.payments if payment.paid_at]
+        if not paid:
+            yield difference(order, "not-paid-at-stripe", "The order is paid, but has no payment.")
+        for payment in paid:
+            if payment.session_id is None or payment.session_id in self._seen:
+                continue
+            found = self._stripe.session(payment.session_id)
+            if found is not None and checkout_id_of(found) == order.checkout_id:
+                yield from self._compare_session(found, self._intent_of(found))
+            else:
+                text = f"The order is paid with {payment.session_id}, but Stripe has no such session of this order."
+                yield difference(order, "not-paid-at-stripe", text)
+
+    def _compare_refund(self, refund_id: str, found: StripeObject | None) -> Iterator[Difference]:
+        """Yield the differences of a refund. A difference is checked again: a webhook may have arrived since."""
+        if found and found["created"] > self._until.timestamp():
+            return
+        if found is None or self._refund_differences(refund_id, found):
+            found = self._stripe.refund(refund_id)
+            if found is not None:
+                self._objects[refund_id] = found
+            yield from self._refund_differences(refund_id, found)
+
+    def _session_differences(
+        self, checkout_id: str, found: StripeObject, intent: Intent | None
+    ) -> Sequence[Difference]:
+        statement = select(Order).where(Order.checkout_id == checkout_id).options(selectinload(Order.payments))
+        with self._database.read() as session:
+            order = session.scalar(statement)
+        if order is not None:
+            return list(compare_session(order, found, intent))
+        text = f"{found['id']} is {describe(found)} at Stripe, but checkout.checkout.started is missing."
+        ids = {"session_id": found["id"], "payment_intent": found["payment_intent"]}
+        return [Difference("no-order", text, checkout_id, **ids)]
+
+    def _refund_differences(self, refund_id: str, found: StripeObject | None) -> Sequence[Difference]:
+        with self._database.read() as session:
+            booked = session.get(Refund, refund_id)
+            order = session.scalar(select(Order).where(self._order_condition(booked, found or {})))
+        return list(compare_refund(order, booked, found)) if order else []
+
+    def _order_condition(self, booked: Refund | None, found: StripeObject) -> ColumnElement[bool]:
+        """Return the condition for the refund's order. A refund from the dashboard has a payment but no metadata."""
+        if booked is not None:
+            return Order.id == booked.order_id
+        paid_with = select(Payment.order_id).where(Payment.id == found.get("payment_intent"))
+        return or_(Order.checkout_id == checkout_id_of(found), Order.id.in_(paid_with))
+
+    def _booked_refund_ids(self) -> set[str]:
+        """Return the ids of refunds created since the instant, and of all that are in progress."""
+        recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
+        with self._database.read() as session:
+            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.in_(IN_PROGRESS)))))
+
+    def _paid_orders(self) -> Sequence[Order]:
+        paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)
+        with self._database.read() as session:
+            return session.scalars(paid.options(selectinload(Order.payments)).order_by(Order.paid_at)).all()
+
+    def _intent_of(self, found: StripeObject) -> Intent | None:
+        return self._stripe.intent(found["payment_intent"]) if found["payment_intent"] else None
+
+    def _is_young(self, found: StripeObject, intent: Intent | None) -> bool:
+        """Return True if a change with a known time is younger than `MIN_AGE`.
+
+        Stripe gives no time for a bank's late answer or an early expiry. These count as old.
+        """
+        changes: list[int] = [found["created"], intent.tried_at if intent else 0]
+        if found["status"] == "expired" and found["expires_at"] <= utcnow().timestamp():
+            changes.append(found["expires_at"])
+        return max(changes) > self._until.timestamp()

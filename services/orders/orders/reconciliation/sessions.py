@@ -1,0 +1,103 @@
+"""Comparison of an order with one of its sessions at Stripe."""
+
+from collections.abc import Iterator
+
+import orjson
+from events.clock import utcnow
+from events.messaging.event import STRIPE, Event
+
+from orders.models.orders import Order, OrderStatus
+from orders.models.payments import Payment
+from orders.payment_checks import find_mismatch
+from orders.reconciliation.difference import Difference, minor_units
+from orders.reconciliation.stripe import Intent
+from orders.stripe_objects import StripeObject
+
+FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session
+UNPAID_INTENT = ("requires_payment_method", "canceled")  # a complete session's intent after a delayed payment failed
+SUCCEEDED = "succeeded"  # a payment intent with the money
+
+COMPLETED, EXPIRED = "completed", "expired"
+ASYNC_SUCCEEDED, ASYNC_FAILED = "async_payment_succeeded", "async_payment_failed"
+STATUSES_AFTER = {  # an order with one of these statuses has handled the event or a stronger one
+    COMPLETED: (OrderStatus.PAYMENT_PENDING, OrderStatus.PAYMENT_FAILED, OrderStatus.PAID),
+    ASYNC_FAILED: (OrderStatus.PAYMENT_FAILED, OrderStatus.PAID),
+}
+
+
+def compare_session(order: Order, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+    """Yield the differences between an order and its session `found` at Stripe, with the session's payment intent."""
+    payment = _payment_of_session(order, found)
+    if found["status"] == "complete" and found["payment_status"] in FULFILLING:
+        if payment is None or payment.paid_at is None:
+            missing = COMPLETED if order.pending_at is None else ASYNC_SUCCEEDED  # a pending order handled `completed`
+            amount = minor_units(found["amount_total"], found["currency"])
+            text = f"{found['id']} is paid at Stripe with {amount}, but the order is {order.status}."
+            yield difference(order, "not-paid", text, found, missing)
+        else:
+            yield from _compare_paid(order, payment, found, intent)
+    elif payment is not None and payment.paid_at is not None:
+        text = f"The order is paid with {found['id']}, which is {describe(found)} at Stripe."
+        yield difference(order, "not-paid-at-stripe", text, found)
+    elif intent is not None and intent.status == SUCCEEDED:
+        received = minor_units(intent.amount_received, intent.currency)
+        text = f"Stripe received {received} with {intent.id}, but {found['id']} is {describe(found)}."
+        yield difference(order, "charged-unpaid", text, found)
+    elif end := _missing_end(order, found, intent):
+        text = (
+            f"{found['id']} is {describe(found)} at Stripe, but the order is {order.status}:"
+            f" checkout.session.{end} is missing."
+        )
+        yield difference(order, f"not-{end.replace('_', '-')}", text, found, end)
+
+
+def difference(
+    order: Order, kind: str, text: str, found: StripeObject | None = None, missing_event: str | None = None
+) -> Difference:
+    """Return a difference of an order, with the ids of the session `found`."""
+    found = found or {}
+    ids = {"session_id": found.get("id"), "payment_intent": found.get("payment_intent")}
+    return Difference(kind, text, order.checkout_id, order.number, **ids, missing_event=missing_event)
+
+
+def describe(found: StripeObject) -> str:
+    """Return a session's status as text, with the payment status of a complete one."""
+    return str(found["status"]) if found["status"] != "complete" else f"complete and {found['payment_status']}"
+
+
+def _payment_of_session(order: Order, found: StripeObject) -> Payment | None:
+    """Return the order's payment for this session, or None."""
+    ids = (found["payment_intent"], found["id"])
+    return next((payment for payment in order.payments if payment.session_id == found["id"] or payment.id in ids), None)
+
+
+def _compare_paid(order: Order, payment: Payment, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+    booked = minor_units(payment.amount, payment.currency)
+    if booked != (expected := minor_units(found["amount_total"], found["currency"])):
+        text = f"{found['id']} is paid at Stripe with {expected}, but {booked} is booked."
+        yield difference(order, "payment-differs", text, found)
+    if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):
+        text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
+        yield difference(order, "charge-differs", text, found)
+    mismatch = find_mismatch(order, _completed_event(found))
+    if mismatch and mismatch.reason != order.review_reason:  # an operator knows the mismatch that has a review
+        yield difference(order, mismatch.reason, f"{found['id']}: {mismatch.detail}", found)
+    if order.status != OrderStatus.PAID:
+        text = f"{payment.id} is booked as paid, but the order is {order.status}."
+        yield difference(order, "not-paid", text, found)
+
+
+def _missing_end(order: Order, found: StripeObject, intent: Intent | None) -> str | None:
+    """Return the event that ended an unpaid session, if the order has not handled it."""
+    if found["status"] == "expired":
+        return EXPIRED if order.status == OrderStatus.OPEN else None
+    if found["status"] != "complete":
+        return None
+    event = ASYNC_FAILED if intent is not None and intent.status in UNPAID_INTENT else COMPLETED
+    return None if order.status in STATUSES_AFTER[event] else event
+
+
+def _completed_event(found: StripeObject) -> Event:
+    """Return the session as the event that `find_mismatch` checks."""
+    body = orjson.dumps({"data": {"object": found}})
+    return Event(found["id"], f"{STRIPE}checkout.session.{COMPLETED}", "orders", utcnow(), body)

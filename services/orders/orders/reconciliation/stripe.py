@@ -1,0 +1,91 @@
+"""Stripe's sessions, payment intents and refunds, as reconciliation reads them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import stripe
+
+from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of
+
+MISSING = "resource_missing"  # Stripe's error code for an unknown id
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A payment intent. `tried_at` is when the customer last tried to pay with it, in Unix seconds."""
+
+    id: str
+    checkout_id: str | None
+    status: str
+    amount_received: int
+    currency: str
+    tried_at: int
+
+
+class StripeRecords:
+    """Reads objects at Stripe. Each method raises `stripe.StripeError` when Stripe does not answer."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._sessions = client.v1.checkout.sessions
+        self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
+
+    def sessions(self, since: datetime) -> Iterator[StripeObject]:
+        """Yield the sessions created since an instant, newest first."""
+        page = self._sessions.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+        for session in page.auto_paging_iter():
+            yield session.to_dict(for_json=True)
+
+    def session(self, session_id: str) -> StripeObject | None:
+        """Return a session, or None if Stripe does not know it."""
+        try:
+            return self._sessions.retrieve(session_id).to_dict(for_json=True)
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
+
+    def session_of(self, intent_id: str) -> StripeObject | None:
+        """Return the session of a payment intent, or None."""
+        found = self._sessions.list({"payment_intent": intent_id}).data
+        return found[0].to_dict(for_json=True) if found else None
+
+    def intents(self, since: datetime) -> Iterator[Intent]:
+        """Yield the payment intents created since an instant, newest first."""
+        expanded = ["data.latest_charge"]
+        page = self._intents.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE, "expand": expanded})
+        for intent in page.auto_paging_iter():
+            yield _intent(intent.to_dict(for_json=True))
+
+    def intent(self, intent_id: str) -> Intent:
+        """Return a payment intent."""
+        found = self._intents.retrieve(intent_id, {"expand": ["latest_charge"]})
+        return _intent(found.to_dict(for_json=True))
+
+    def refunds(self, since: datetime) -> Iterator[StripeObject]:
+        """Yield the refunds created since an instant, newest first."""
+        page = self._refunds.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+        for refund in page.auto_paging_iter():
+            yield refund.to_dict(for_json=True)
+
+    def refund(self, refund_id: str) -> StripeObject | None:
+        """Return a refund, or None if Stripe does not know it."""
+        try:
+            return self._refunds.retrieve(refund_id).to_dict(for_json=True)
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
+
+
+def _intent(obj: StripeObject) -> Intent:
+    charge = obj["latest_charge"] or {}
+    return Intent(
+        id=obj["id"],
+        checkout_id=checkout_id_of(obj),
+        status=obj["status"],
+        amount_received=obj["amount_received"],
+        currency=obj["currency"],
+        tried_at=max(obj["created"], charge.get("created", 0)),
+    )

@@ -1,0 +1,21 @@
+"""Refunds: an operator's refund request becomes a refund at Stripe, which is booked once.
+
+    operator's request
+          │ requests.py: checked under the order's lock, stored
+          ▼
+      requested ◀────────────────────────────────────────────────────┐
+          │ processor.py: after the commit, Stripe is called          │ no answer: retried by the worker, which
+          │ through gateway.py, with the request's id as key          │ first looks for the refund at Stripe
+          ├──────────────────────────────────────────────────────────┘
+          ├─ Stripe refuses ─▶ failed, without a refund
+          ▼
+      a refund with Stripe's id ◀─ also made in Stripe's dashboard
+          │ booking.py: from the answer, an event or reconciliation; the first one books, repeats change nothing
+          ▼
+      requires_action ─▶ pending ─▶ succeeded ─▶ failed
+                            ├─────▶ canceled
+                            └─────▶ failed
+
+A process can die between any two steps. The stored request has a lease, and after it the worker continues.
+allocation.py says how much a piece is worth when lines are refunded.
+"""

@@ -1,0 +1,130 @@
+"""Booking of refunds at Stripe: from overlapping events, from the answer to our call, and from reconciliation.
+
+A refund is booked once, by its id. Repeats change nothing. `charge.refunded` is not booked: it has only the sum of
+all refunds.
+"""
+
+from events.database.notify import increment_after_commit
+from events.database.transaction import insert_once
+from events.money import format_amount
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
+from prometheus_client import Counter
+from sqlalchemy.orm import Session
+
+from orders.causes import Cause
+from orders.models.orders import Order
+from orders.models.refunds import NOT_REFUNDED, Refund, RefundRequest, RefundStatus
+from orders.models.timeline import EntryKind
+from orders.publishing import publish, publish_returned_stock
+from orders.refunds.gateway import REQUEST_ID
+from orders.shipments import update_fulfillment
+from orders.stripe_objects import StripeObject, to_datetime
+from orders.timeline import add_entry
+from orders.totals import update_totals
+
+EVENT_TYPES = {
+    RefundStatus.SUCCEEDED: "orders.refund.succeeded",
+    RefundStatus.FAILED: "orders.refund.failed",
+    RefundStatus.CANCELED: "orders.refund.failed",
+}
+ENTRY_KINDS = {
+    RefundStatus.REQUIRES_ACTION: EntryKind.REFUND_REQUIRES_ACTION,
+    RefundStatus.PENDING: EntryKind.REFUND_PENDING,
+    RefundStatus.SUCCEEDED: EntryKind.REFUND_SUCCEEDED,
+    RefundStatus.CANCELED: EntryKind.REFUND_CANCELED,
+    RefundStatus.FAILED: EntryKind.REFUND_FAILED,
+}
+
+REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
+from_zero(REFUNDS, [*RefundStatus])
+
+log = get_logger(__name__)
+
+
+def record_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
+    """Book Stripe's refund `obj`: its status, the order's totals, the timeline, the events.
+
+    The order must be locked.
+    """
+    request = _request_of(session, order, obj)
+    is_new = insert_once(
+        session,
+        Refund,
+        id=obj["id"],
+        order_id=order.id,
+        payment_id=obj["payment_intent"],
+        refund_request_id=request.id if request else None,
+        status=obj["status"],
+        currency=obj["currency"],
+        amount=obj["amount"],
+        reason=obj.get("reason"),
+        failure_reason=obj.get("failure_reason"),
+        created_at=to_datetime(obj["created"]),
+    )
+    if is_new:
+        session.expire(order, ["refunds"])
+    refund = session.get_one(Refund, obj["id"])
+    changed = refund.advance_status(obj["status"], obj.get("failure_reason")) or is_new
+    if request:
+        _link(session, order, request, refund, reported_status=obj["status"])
+    if changed:
+        status = RefundStatus(refund.status)
+        increment_after_commit(session, REFUNDS.labels(status))
+        update_totals(order)
+        update_fulfillment(session, order)
+        add_entry(session, order, cause, ENTRY_KINDS[status], _entry_text(order, refund, request))
+        if status in EVENT_TYPES:
+            _publish_refund(session, order, refund, cause)
+    return refund
+
+
+def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequest | None:
+    """Return the request that the refund's metadata name. Metadata can be copied by hand, so the order is checked."""
+    request_id = (obj.get("metadata") or {}).get(REQUEST_ID)
+    found = session.get(RefundRequest, request_id) if request_id else None
+    return found if found is not None and found.order_id == order.id else None
+
+
+def _link(session: Session, order: Order, request: RefundRequest, refund: Refund, reported_status: str) -> None:
+    """Record Stripe's answer to the request. Return its pieces to the shelf, unless the refund failed at once."""
+    if not request.link_refund(refund):
+        log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
+        return
+    if reported_status in NOT_REFUNDED:
+        return
+    if lines := request.mark_stock_returned():
+        publish_returned_stock(session, order, request.id, lines)
+
+
+def _publish_refund(session: Session, order: Order, refund: Refund, cause: Cause) -> None:
+    publish(
+        session,
+        order,
+        EVENT_TYPES[RefundStatus(refund.status)],
+        cause,
+        refund_id=refund.id,
+        refund_status=refund.status,
+        refund_amount=refund.amount,
+        amount_refunded=order.amount_refunded,
+        failure_reason=refund.failure_reason,
+    )
+
+
+def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> str:
+    amount = format_amount(refund.amount, refund.currency)
+    origin = f"{refund.id}, " + (f"requested by {request.requested_by}" if request else "made in Stripe's dashboard")
+    match RefundStatus(refund.status):
+        case RefundStatus.SUCCEEDED:
+            total = format_amount(order.amount_refunded, order.currency)
+            return f"{amount} was refunded to the customer ({origin}). Refunded so far: {total}."
+        case RefundStatus.REQUIRES_ACTION:
+            return f"The refund of {amount} waits for the customer: Stripe asked them where to send it ({origin})."
+        case RefundStatus.PENDING:
+            return f"The refund of {amount} is on its way to the customer ({origin})."
+        case RefundStatus.CANCELED:
+            return f"The refund of {amount} was canceled. The customer did not get the money ({origin})."
+        case RefundStatus.FAILED:
+            why = f": {refund.failure_reason}" if refund.failure_reason else ""
+            back = "The shop has the money again. Please pay the customer another way"
+            return f"The refund of {amount} failed{why}. {back} ({origin})."

@@ -1,0 +1,71 @@
+"""The gateway to Stripe's refunds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import stripe
+
+from orders.models.refunds import RefundRequest
+from orders.stripe_objects import PAGE_SIZE, StripeObject
+
+if TYPE_CHECKING:
+    from stripe.params import RefundCreateParams
+
+REQUEST_ID = "refund_request"  # the key in a refund's metadata
+
+
+class RefundRefusedError(Exception):
+    """Stripe refused the refund and did nothing. The text is Stripe's reason."""
+
+
+class StripeUnavailableError(Exception):
+    """Stripe did not answer clearly: the refund may exist or not."""
+
+
+class RefundGateway:
+    """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeUnavailableError`."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._refunds = client.v1.refunds
+
+    def create(self, request: RefundRequest) -> StripeObject:
+        """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
+        with _translate_errors():
+            return self._refunds.create(_params(request), {"idempotency_key": request.id}).to_dict(for_json=True)
+
+    def find(self, request: RefundRequest) -> StripeObject | None:
+        """Return the refund that Stripe made for the request at any time, or None."""
+        with _translate_errors():
+            page = self._refunds.list({"payment_intent": request.payment_id, "limit": PAGE_SIZE})
+            for refund in page.auto_paging_iter():
+                found: StripeObject = refund.to_dict(for_json=True)
+                if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
+                    return found
+        return None
+
+
+def _params(request: RefundRequest) -> "RefundCreateParams":
+    """Return Stripe's parameters from stored values only: under one key Stripe requires the same ones every time."""
+    params: RefundCreateParams = {
+        "payment_intent": request.payment_id,
+        "amount": request.amount,
+        "metadata": {
+            "checkout_id": request.checkout_id,
+            "order_id": request.order_id,
+            REQUEST_ID: request.id,
+        },
+    }
+    if request.reason:
+        params["reason"] = request.reason
+    return params
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
+    except (stripe.InvalidRequestError, stripe.CardError) as error:
+        raise RefundRefusedError(error.user_message or str(error)) from error
+    except stripe.StripeError as error:  # also an invalid API key, or an idempotency key in use: a retry can succeed
+        raise StripeUnavailableError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,139 @@
+"""The processor of refund requests: it stores a request, calls Stripe outside the transaction and books the answer.
+
+The process may die between any two of these steps. After the lease the worker looks for the refund at Stripe, and
+sends the request again under the same key if there is none. Stripe's events may arrive at any time in between.
+"""
+
+from datetime import datetime, timedelta
+
+from events.clock import utcnow
+from events.database.engine import Database
+from events.database.transaction import skip_locked
+from events.money import format_amount
+from events.observability.logging import get_logger
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from orders.causes import Cause
+from orders.models.orders import Order
+from orders.models.refunds import RefundRequest, RefundStatus
+from orders.models.timeline import EntryKind
+from orders.publishing import publish
+from orders.refunds.booking import record_refund
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeUnavailableError
+from orders.refunds.requests import LEASE, RefundParams, create_request, find_request
+from orders.repository import lock_order
+from orders.shipments import update_fulfillment
+from orders.stripe_objects import StripeObject
+from orders.timeline import add_entry
+
+# A timeout is often over soon. Stripe repeats a stored 500 to the same key for 24 hours: frequent retries are useless.
+RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (15, 60, 300, 1800, 3600))
+
+log = get_logger(__name__)
+
+
+class RefundProcessor:
+    """Stores refund requests and sends them to Stripe until Stripe answers."""
+
+    def __init__(self, database: Database, gateway: RefundGateway) -> None:
+        self._database, self._gateway = database, gateway
+
+    def request_refund(self, order_id: str, params: RefundParams, key: str, actor: str) -> RefundRequest:
+        """Store a refund request and send it to Stripe, once per key. Return the request with Stripe's answer.
+
+        Raises the errors of `find_request`, `create_request` and `lock_order`.
+        """
+        with self._database.begin() as session:
+            order = lock_order(session, order_id)
+            known = find_request(session, order, params, key)
+            request = known or create_request(session, order, params, key, actor)
+        return request if known else self.send(request)
+
+    def send(self, request: RefundRequest) -> RefundRequest:
+        """Send a new request to Stripe and return it with Stripe's answer."""
+        self._send(request, utcnow(), first=True)
+        with self._database.read() as session:
+            return session.get_one(RefundRequest, request.id)
+
+    def resume_due(self, now: datetime | None = None) -> int:
+        """Process every due request without an answer, and return their number."""
+        resumed = 0
+        while request := self._claim(at := now or utcnow()):
+            self._send(request, at, first=False)
+            resumed += 1
+        return resumed
+
+    def _claim(self, now: datetime) -> RefundRequest | None:
+        """Claim the request that has been due longest, until the lease ends."""
+        due = select(RefundRequest).where(RefundRequest.next_attempt_at <= now)
+        with self._database.begin() as session:
+            request = session.scalar(skip_locked(session, due.order_by(RefundRequest.next_attempt_at).limit(1)))
+            if request is not None:
+                request.next_attempt_at = now + LEASE
+            return request
+
+    def _send(self, request: RefundRequest, now: datetime, *, first: bool) -> None:
+        """Find or create the refund at Stripe, then record the answer. A `first` attempt has nothing to find."""
+        try:
+            found = None if first else self._gateway.find(request)
+            refund = found or self._gateway.create(request)
+        except RefundRefusedError as reason:
+            self._record_refusal(request.id, str(reason), notify_staff=not first)
+        except StripeUnavailableError as error:
+            self._schedule_retry(request.id, str(error), now)
+        else:
+            self._record_answer(request.id, refund)
+
+    def _record_answer(self, request_id: str, refund: StripeObject) -> None:
+        with self._database.begin() as session:
+            order, request = _lock_request(session, request_id)
+            record_refund(session, order, refund, Cause.now(request.id))
+
+    def _schedule_retry(self, request_id: str, error: str, now: datetime) -> None:
+        with self._database.begin() as session:
+            order, request = _lock_request(session, request_id)
+            if not request.is_unanswered:
+                return  # an event arrived first
+            request.error = error
+            request.next_attempt_at = now + RETRY_DELAYS[min(request.attempts, len(RETRY_DELAYS) - 1)]
+            request.attempts += 1
+            text = f"Stripe has not answered {_description(request)} yet. We will ask again."
+            add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
+        log.warning("stripe did not answer a refund request", refund_request_id=request_id, error=error)
+
+    def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
+        """Record that Stripe refused the request. Staff are notified if no operator waits for the response."""
+        with self._database.begin() as session:
+            order, request = _lock_request(session, request_id)
+            if not request.is_unanswered:
+                return
+            request.mark_refused(reason)
+            update_fulfillment(session, order)
+            cause = Cause.now(request.id)
+            text = f"Stripe refused {_description(request)}: {reason}"
+            add_entry(session, order, cause, EntryKind.REFUND_REFUSED, text)
+            if notify_staff:
+                publish(
+                    session,
+                    order,
+                    "orders.refund.failed",
+                    cause,
+                    refund_id=request.id,
+                    refund_status=RefundStatus.FAILED.value,
+                    refund_amount=request.amount,
+                    amount_refunded=order.amount_refunded,
+                    failure_reason=reason,
+                )
+        log.warning("stripe refused a refund request", refund_request_id=request_id, reason=reason)
+
+
+def _lock_request(session: Session, request_id: str) -> tuple[Order, RefundRequest]:
+    """Lock the request's order and return both."""
+    order_id = session.scalars(select(RefundRequest.order_id).where(RefundRequest.id == request_id)).one()
+    order = lock_order(session, order_id)
+    return order, session.get_one(RefundRequest, request_id)
+
+
+def _description(request: RefundRequest) -> str:
+    return f"the refund of {format_amount(request.amount, request.currency)} that {request.requested_by} requested"

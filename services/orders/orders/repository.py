@@ -1,0 +1,150 @@
+"""Finding, locking and creating orders.
+
+An order is locked before its facts are recorded, so that transactions record them one after the other.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+
+from events.clock import utcnow
+from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
+from events.errors import Ignored, NotYet
+from events.messaging.event import Event
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from orders.errors import OrderNotFoundError
+from orders.models.orders import Order, OrderLine, OrderSession, OrderStatus
+from orders.models.payments import Payment
+from orders.stripe_objects import checkout_id_of
+from orders.unmatched_events import lock_payment_ids, park_if_unmatched
+
+NUMBER_ALPHABET = (
+    "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, without I, L, O, U: numbers are read out on the phone
+)
+NUMBER_LENGTH = 8  # characters of 5 bits each: 40 bits of a hash
+NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
+AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
+
+
+def lock_orders(session: Session, events: Collection[Event]) -> None:
+    """Lock the orders of a batch of events, with their payments and refunds.
+
+    Refund and dispute events name only their payment. The payments without an order are locked by id.
+    """
+    checkout_ids = {event.correlation_id for event in events if event.correlation_id}
+    named = (event.object.get("payment_intent") for event in events if not event.correlation_id)
+    payment_ids = {payment_id for payment_id in named if isinstance(payment_id, str)}
+    known = _checkout_ids_by_payment(session, payment_ids)
+    checkout_ids.update(known.values())
+    related = (selectinload(Order.payments), selectinload(Order.refunds))
+    lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=related)
+    if len(unmatched := payment_ids - known.keys()) > 1:  # a single lock cannot deadlock, and its handler takes it
+        lock_payment_ids(session, unmatched)
+
+
+def _checkout_ids_by_payment(session: Session, payment_ids: Collection[str]) -> Mapping[str, str]:
+    """Return checkout ids by payment id, for the known payments."""
+    if not payment_ids:
+        return {}
+    statement = select(Payment.id, Order.checkout_id).join(Order, Payment.order_id == Order.id)
+    return {row.id: row.checkout_id for row in session.execute(statement.where(Payment.id.in_(payment_ids)))}
+
+
+def lock_order(session: Session, order_id: str) -> Order:
+    """Lock and return an order. Raises `OrderNotFoundError`."""
+    order = session.scalar(for_update(session, select(Order).where(Order.id == order_id)))
+    if order is None:
+        raise OrderNotFoundError(order_id)
+    return order
+
+
+def get_order_by_checkout(session: Session, event: Event, checkout_id: str) -> Order:
+    """Lock and return the order of a checkout. Raises `NotYet` before checkout.checkout.started has arrived."""
+    order = lock_rows(session, Order, [checkout_id], by=Order.checkout_id).get(checkout_id)
+    if order is None:
+        raise NotYet(f"{event.type}: no order for {checkout_id} yet")
+    return order
+
+
+def get_order_by_metadata(session: Session, event: Event) -> Order:
+    """Lock and return the order that the event's object names in its metadata.
+
+    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` without it, and `NotYet`.
+    """
+    checkout_id = checkout_id_of(event.object)
+    if not checkout_id:
+        raise Ignored("not made by our checkout: no metadata.checkout_id")
+    return get_order_by_checkout(session, event, checkout_id)
+
+
+def record_session(session: Session, event: Event) -> Order:
+    """Lock and return the order of a Checkout Session, and store the session's id if it is new.
+
+    A recovered cart is a new session of an old order. Raises `Ignored` and `NotYet`.
+    """
+    order = get_order_by_metadata(session, event)
+    if event.object["id"] != order.session_id:  # the order's own session is stored
+        defer_insert(session, OrderSession, session_id=event.object["id"], order_id=order.id)
+    return order
+
+
+def get_order_or_park(session: Session, event: Event) -> Order | None:
+    """Lock and return the order of a refund or dispute event, by its payment.
+
+    If the payment is not known and the event names no checkout, park the event and return None. Raises `Ignored` for
+    an event without a payment intent, and `NotYet`.
+    """
+    payment_id = event.object.get("payment_intent")
+    if not payment_id:
+        raise Ignored("no payment intent: our checkout makes no such payments")
+    if order := _lock_order_by_payment(session, payment_id):
+        return order
+    if checkout_id := checkout_id_of(event.object):
+        return get_order_by_checkout(session, event, checkout_id)
+    return None if park_if_unmatched(session, event, payment_id) else _lock_order_by_payment(session, payment_id)
+
+
+def create_order(session: Session, event: Event) -> Order | None:
+    """Create the order of a started checkout; return None if it exists.
+
+    Its id and number are derived from the checkout id. So a database that was restored from a backup creates the
+    same order again, which the customer and the other services know.
+    """
+    started = event.data
+    checkout_id, email = started["checkout_id"], started["customer_email"]
+    values = {
+        "id": f"ord_{checkout_id.removeprefix('chk_')}",
+        "checkout_id": checkout_id,
+        "session_id": started["session_id"],
+        "livemode": started["livemode"],
+        **{name: started[name] for name in AMOUNT_FIELDS},
+        "customer_email": email,
+        "customer_email_key": email.lower() if email else None,
+        "locale": started["locale"],
+        "promotion_codes": started["promotion_codes"],
+        "status": OrderStatus.OPEN,
+        "needs_review": False,
+        "started_at": event.occurred_at,
+        "created_at": utcnow(),
+        "updated_at": utcnow(),
+    }
+    created = any(insert_once(session, Order, number=number, **values) for number in _numbers(checkout_id))
+    order = get_order_by_checkout(session, event, checkout_id)
+    defer_insert(session, OrderSession, session_id=started["session_id"], order_id=order.id)
+    if not created:
+        return None
+    order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
+    return order
+
+
+def _numbers(checkout_id: str) -> Iterator[str]:
+    """Yield the order numbers to try, because another order may have the first one."""
+    for salt in range(NUMBER_ATTEMPTS):
+        digest = hashlib.sha256(f"{checkout_id}/{salt}".encode()).digest()
+        yield "CL-" + "".join(NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_LENGTH])
+
+
+def _lock_order_by_payment(session: Session, payment_id: str) -> Order | None:
+    paid = select(Order).where(Order.id.in_(select(Payment.order_id).where(Payment.id == payment_id)))
+    return session.scalar(for_update(session, paid))

@@ -1,0 +1,37 @@
+"""Writing of timeline entries."""
+
+from events.database.transaction import defer_insert
+from sqlalchemy.orm import Session
+
+from orders.causes import Cause
+from orders.models.orders import Order
+from orders.models.timeline import EntryKind, TimelineEntry
+
+OPENING_QUOTE = " “"
+
+
+def add_entry(session: Session, order: Order, cause: Cause, kind: EntryKind, text: str) -> None:
+    """Add an entry to the order's timeline at the end of the transaction, once per cause and kind.
+
+    Times are cut to whole seconds, the precision of Stripe's times. So entries of one second keep the order in
+    which they were added.
+    """
+    defer_insert(
+        session,
+        TimelineEntry,
+        order_id=order.id,
+        happened_at=cause.occurred_at.replace(microsecond=0),
+        kind=kind,
+        text=text,
+        cause_id=cause.id,
+    )
+
+
+def quote(note: str | None) -> str:
+    """Return an operator's note as it ends an entry's text; nothing without a note."""
+    return f"{OPENING_QUOTE}{note}”" if note else ""
+
+
+def without_quote(text: str) -> str:
+    """Return an entry's text without the operator's note at its end."""
+    return text.partition(OPENING_QUOTE)[0]

@@ -1,0 +1,57 @@
+"""Totals of an order, derived from its payments and refunds. Amounts are in minor units of the order's currency."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from orders.models.disputes import Dispute
+from orders.models.orders import Order, OrderRefundStatus
+from orders.models.payments import Payment, PaymentStatus
+from orders.models.refunds import Refund, RefundRequest, RefundStatus
+
+Row = TypeVar("Row", Refund, RefundRequest, Dispute)
+
+
+def update_totals(order: Order) -> None:
+    """Derive the order's amounts and refund status again. The order must be locked."""
+    payments = succeeded_payments(order)
+    refunds = [refund for refund in order.refunds if refund.status == RefundStatus.SUCCEEDED]
+    order.amount_paid = sum(payment.amount for payment in payments if payment.currency == order.currency)
+    order.amount_refunded = sum(refund.amount for refund in refunds if refund.currency == order.currency)
+    order.refund_status = _refund_status(payments, refunds)
+
+
+def refundable_amount(session: Session, payment: Payment) -> int:
+    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank withdrew."""
+    if payment.status != PaymentStatus.SUCCEEDED:
+        return 0
+    session.flush()
+    used = sum(refund.amount for refund in _rows_of(session, payment, Refund) if refund.counts_as_refunded)
+    used += sum(request.amount for request in _rows_of(session, payment, RefundRequest) if request.is_unanswered)
+    used += sum(dispute.amount for dispute in _rows_of(session, payment, Dispute) if dispute.funds_withdrawn)
+    return max(0, payment.amount - used)
+
+
+def succeeded_payments(order: Order) -> Sequence[Payment]:
+    """Return the payments whose money Stripe has; the one that paid the order comes first."""
+    payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
+    own = (order.payment_intent, order.session_id)
+    return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
+
+
+def _rows_of(session: Session, payment: Payment, model: type[Row]) -> list[Row]:
+    rows = session.scalars(select(model).where(model.order_id == payment.order_id))
+    return [row for row in rows if row.payment_id == payment.id]
+
+
+def _refund_status(payments: Sequence[Payment], refunds: Sequence[Refund]) -> OrderRefundStatus:
+    if not any(refund.amount for refund in refunds):
+        return OrderRefundStatus.NONE
+    refunded = {payment.id: 0 for payment in payments}
+    for refund in refunds:
+        refunded[refund.payment_id] = refunded.get(refund.payment_id, 0) + refund.amount
+    if payments and all(refunded[payment.id] >= payment.amount for payment in payments):
+        return OrderRefundStatus.FULL
+    return OrderRefundStatus.PARTIAL
