@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from events.messaging import topology
-from events.messaging.consumer import declare_topology
+from events.messaging.kombu_connection import declare_topology
 from events.testing.servers import local
 from kombu import Connection
 

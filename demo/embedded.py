@@ -13,21 +13,21 @@ from typing import Any
 
 import checkout.app
 import checkout.catalog
+import checkout.chains
 import checkout.config
-import checkout.models
 import checkout.worker
 import inventory.app
+import inventory.chains
 import inventory.config
 import inventory.ledger
-import inventory.models
 import inventory.worker
 import notifications.app
+import notifications.chains
 import notifications.config
-import notifications.models
 import notifications.worker
 import orders.app
+import orders.chains
 import orders.config
-import orders.models.chains
 import orders.worker
 import webhooks.app
 import webhooks.config
@@ -144,10 +144,10 @@ def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: s
 def _migrate_and_seed(databases: Mapping[str, Database]) -> None:
     catalog = loads(CATALOG.read_text("utf-8"))
     chains: dict[str, Sequence[Chain]] = {
-        "checkout": checkout.models.CHAINS,
-        "orders": orders.models.chains.CHAINS,
-        "inventory": inventory.models.CHAINS,
-        "notifications": notifications.models.CHAINS,
+        "checkout": checkout.chains.CHAINS,
+        "orders": orders.chains.CHAINS,
+        "inventory": inventory.chains.CHAINS,
+        "notifications": notifications.chains.CHAINS,
     }
     for name, database in databases.items():
         migrate(database, chains[name])

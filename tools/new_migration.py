@@ -13,10 +13,7 @@ from events.database.migrations import migrate, new_revision
 
 def main(service: str, name: str) -> None:
     """Write the revision `name` of the service's own chain."""
-    models = import_module(f"{service}.models")
-    if hasattr(models, "__path__"):  # a package has its chains in a module
-        models = import_module(f"{service}.models.chains")
-    chains = models.CHAINS
+    chains = import_module(f"{service}.chains").CHAINS
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/{service}.db")
         migrate(database, chains)

@@ -11,14 +11,16 @@ from typing import Any
 import httpx
 import psycopg
 from checkout import models as checkout
+from checkout.chains import CHAINS as CHECKOUT_CHAINS
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.migrations import migrate
 from events.messaging import outbox
 from events.testing.ports import free_port
 from inventory import models as inventory
-from notifications import models as notifications
-from orders.models import chains as orders
+from inventory.chains import CHAINS as INVENTORY_CHAINS
+from notifications.chains import CHAINS as NOTIFICATIONS_CHAINS
+from orders.chains import CHAINS as ORDERS_CHAINS
 from sqlalchemy import insert
 
 from bench.processes import MeasuredProcess, running
@@ -27,10 +29,10 @@ from bench.servers import Broker, Databases
 
 SERVICES = ("checkout", "orders", "inventory", "notifications")
 CHAINS: Mapping[str, Any] = {
-    "checkout": checkout.CHAINS,
-    "orders": orders.CHAINS,
-    "inventory": inventory.CHAINS,
-    "notifications": notifications.CHAINS,
+    "checkout": CHECKOUT_CHAINS,
+    "orders": ORDERS_CHAINS,
+    "inventory": INVENTORY_CHAINS,
+    "notifications": NOTIFICATIONS_CHAINS,
 }
 SECRET, TOKEN = "whsec_bench", "bench-bench-bench"
 STOCK_PIECES = 1_000_000

@@ -90,7 +90,7 @@ def _piece_totals(system: System, orders: list[dict[str, Any]]) -> Iterator[Tota
     returned = sum(
         line["quantity"]
         for order in sold.values()
-        for request in order["intentions"]
+        for request in order["refund_requests"]
         for line in request["lines"]
         if line["restock"] and request["status"] in ("pending", "succeeded")
     )

@@ -17,9 +17,9 @@ from events.database.engine import Database
 from events.errors import PublishUnconfirmedError
 from events.messaging import publisher, topology
 from events.messaging.chains import INBOX, OUTBOX
-from events.messaging.consumer import connect, declare_topology
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
+from events.messaging.kombu_connection import connect, declare_topology
 from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve
 from events.testing.servers.choice import private_cluster

@@ -31,9 +31,9 @@ from orders.models.orders import Order
 from sqlalchemy import select
 
 CHAINS: Mapping[str, Sequence[Chain]] = {
-    "orders": orders.models.chains.CHAINS,
-    "inventory": inventory.models.CHAINS,
-    "notifications": notifications.models.CHAINS,
+    "orders": orders.chains.CHAINS,
+    "inventory": inventory.chains.CHAINS,
+    "notifications": notifications.chains.CHAINS,
 }
 HANDLERS: Mapping[str, Handlers] = {
     "orders": orders_handlers,

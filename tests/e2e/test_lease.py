@@ -67,9 +67,9 @@ class Shop:
 
     def __init__(self, make: MakeDatabase) -> None:
         self.databases = {
-            "checkout": make(checkout.models.CHAINS),
-            "inventory": make(inventory.models.CHAINS),
-            "orders": make(orders.models.chains.CHAINS),
+            "checkout": make(checkout.chains.CHAINS),
+            "inventory": make(inventory.chains.CHAINS),
+            "orders": make(orders.chains.CHAINS),
         }
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")

@@ -12,7 +12,7 @@ from events.database.types import UtcDateTime
 from events.messaging import topology
 from inventory.models import CHAINS as INVENTORY
 from notifications.models import CHAINS as NOTIFICATIONS
-from orders.models.chains import CHAINS as ORDERS
+from orders.chains import CHAINS as ORDERS
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, String, Table, text
 
 from tests.faults.auditor import Auditor, Finding, Kind

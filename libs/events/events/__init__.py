@@ -1,1 +1,9 @@
-"""The delivery core that Clozit's services share: what an event is, how it is published, consumed and kept."""
+"""The library that Clozit's services share.
+
+- messaging: events and their contracts, publisher, consumer, runner, inbox, outbox, relay, worker
+- operations: retry, discard and audit of stored events and dead letters, as API and as commands
+- database: engine, transactions, notifications, column types, migrations
+- web: application, problems, authentication, pagination, idempotency keys, health, server
+- observability: logs, traces, metrics
+- testing: fixtures, servers and sample events for tests; production images do not contain it
+"""

@@ -1,9 +1,15 @@
-"""Configuration from the environment, read once into a frozen dataclass. A secret NAME may come from NAME_FILE."""
+"""Settings: read once from the environment into a frozen dataclass.
 
-from collections.abc import Iterator, Mapping
+A service's settings are the fields of its `Config`. `setting` declares each of them with its variable, description,
+default and validation; `load_settings` reads them all. A secret NAME may come from the file that NAME_FILE names.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar, get_type_hints
 
 from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
@@ -20,21 +26,165 @@ DATABASE = validate.Regexp(
     r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Use postgresql://user:password@host/name."
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+MIN_SECRET_LENGTH = 16  # characters; a shorter token can be guessed over the network
+
+Check = Callable[[Any], Any]
+ConfigT = TypeVar("ConfigT", bound="Common")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable. Without a default, the environment must set it."""
+
+    variable: str
+    description: str
+    default: Any
+    is_secret: bool
+    checks: Sequence[Check]
+    parse: Callable[[str], Any] | None
+
+    def read(self, env: FileAwareEnv, kind: Any) -> Any:
+        """Return the variable's value as `kind`. The environment collects the errors."""
+        default = () if self.default is MISSING else (self.default,)
+        if self.parse is not None:
+            text = env.str(self.variable, *default, validate=[*self.checks, accepted_by(self.parse)])
+            return None if text is None else self.parse(text)
+        readers: dict[Any, Callable[..., Any]] = {
+            str: env.str,
+            int: env.int,
+            bool: env.bool,
+            timedelta: env.timedelta,
+            Sequence[str]: partial(env.list, subcast=str.strip),
+        }
+        value = readers[kind](self.variable, *default, validate=self.checks)
+        return tuple(value) if isinstance(value, list) else value
+
+
+def setting(
+    variable: str,
+    description: str,
+    *,
+    default: Any = MISSING,
+    secret: bool = False,
+    checks: Sequence[Check] = (),
+    parse: Callable[[str], Any] | None = None,
+) -> Any:
+    """Declare a field of a `Config` that an environment variable sets.
+
+    The field's type decides how the text is read: str, int, bool, timedelta (in seconds) or Sequence[str] (separated
+    by commas). Another type needs `parse`, which raises `ValueError` with a message for an invalid text; its default
+    is a text, too. `checks` are marshmallow validators. A secret is left out of the configuration's repr.
+    """
+    declared = Setting(variable, description, default, secret, checks, parse)
+    value = default if parse is None or default is MISSING else parse(default)
+    return field(default=value, repr=not secret, metadata={"setting": declared})
+
+
+def accepted_by(parse: Callable[[str], object]) -> Check:
+    """Return a check that accepts a text if `parse` raises no `ValueError` for it."""
+
+    def check(text: str) -> None:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    return check
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """The settings of every service. `operator_tokens` maps the name of a person or a tool to its bearer token."""
+    """The settings of every service. A service's `Config` adds its own, and those below that it needs."""
 
     service: str
     port: int
-    broker_url: str = field(repr=False)
-    declare_topology: bool = True  # False where `webhooks declare-topology` does it and this user must not
+    broker_url: str = setting(
+        "BROKER_URL",
+        "`amqp://user:password@host:5672/%2F` or `amqps://…`. Separate the nodes of a cluster by `;`.",
+        secret=True,
+        checks=[NOT_BLANK, BROKER],
+    )
+    declare_topology: bool = setting(
+        "DECLARE_TOPOLOGY",
+        "Declare the bus at start. `false`: only `webhooks declare-topology` declares it.",
+        default=True,
+    )
     database_url: str = field(default="", repr=False)
     operator_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_token: str = field(default="", repr=False)
-    log_level: str = "INFO"
-    health_port: int = 0  # a worker serves /healthz, /readyz and /metrics on it; 0: it serves none
+    log_level: str = setting(
+        "LOG_LEVEL",
+        "`DEBUG` (logs every request), `INFO`, `WARNING` or `ERROR`. Logs are JSON on standard error.",
+        default="INFO",
+        checks=[validate.OneOf(LOG_LEVELS)],
+    )
+    health_port: int = setting(
+        "HEALTH_PORT",
+        "The port of a worker's `/healthz`, `/readyz` and `/metrics`. 0 turns them off.",
+        default=0,
+        checks=[PORT],
+    )
+
+
+def port_setting(default: int) -> Any:
+    """Declare `port`, with the service's default."""
+    return setting("PORT", "The port of the web process. It listens on all interfaces.", default=default, checks=[PORT])
+
+
+def database_url_setting() -> Any:
+    """Declare `database_url`, for a service with a database."""
+    return setting(
+        "DATABASE_URL",
+        "`postgresql://user:password@host/name`, or `sqlite:///file` to try the service.",
+        secret=True,
+        checks=[NOT_BLANK, DATABASE],
+    )
+
+
+def operator_tokens_setting() -> Any:
+    """Declare `operator_tokens`, for a service with operator routes. It maps each token's name to the token."""
+    return setting(
+        "OPERATOR_TOKENS",
+        f"The tokens for operator routes: `name:token,name:token`. Each has at least {MIN_SECRET_LENGTH} characters.",
+        secret=True,
+        parse=_parse_tokens,
+    )
+
+
+def service_token_setting() -> Any:
+    """Declare `service_token`, for a service that calls another one or that another one calls."""
+    return setting(
+        "SERVICE_TOKEN",
+        f"The token that checkout sends to inventory. At least {MIN_SECRET_LENGTH} characters, the same in both.",
+        secret=True,
+        checks=[validate.Length(min=MIN_SECRET_LENGTH)],
+    )
+
+
+def _parse_tokens(text: str) -> dict[str, str]:
+    pairs = [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in text.split(","))]
+    if any(not name or len(token) < MIN_SECRET_LENGTH for name, token in pairs) or len(dict(pairs)) < len(pairs):
+        raise ValueError(
+            "Use name:token pairs separated by commas. Each name must be unique,"
+            f" each token at least {MIN_SECRET_LENGTH} characters long."
+        )
+    return dict(pairs)
+
+
+def load_settings(config: type[ConfigT]) -> ConfigT:
+    """Return a configuration that is read from the environment.
+
+    Raises `ConfigError` with every missing or invalid value.
+    """
+    kinds = get_type_hints(config)
+    with read_environment() as env:
+        values = {name: declared.read(env, kinds[name]) for name, declared in settings(config).items()}
+    return config(**values)
+
+
+def settings(config: type[Common]) -> dict[str, Setting]:
+    """Return a configuration's settings by the names of their fields."""
+    return {each.name: each.metadata["setting"] for each in fields(config) if "setting" in each.metadata}
 
 
 class _Environment(FileAwareEnv):
@@ -72,34 +222,13 @@ def common_settings(
 
     `operators`: the service has operator routes. `service_token`: it calls another service, or is called by one.
     """
-    return {
-        "service": service,
-        "port": env.int("PORT", port, validate=PORT),
-        "broker_url": env.str("BROKER_URL", validate=[NOT_BLANK, BROKER]),
-        "declare_topology": env.bool("DECLARE_TOPOLOGY", True),
-        "database_url": env.str("DATABASE_URL", validate=[NOT_BLANK, DATABASE]) if database else "",
-        "operator_tokens": _tokens(env) if operators else {},
-        "service_token": env.str("SERVICE_TOKEN", validate=validate.Length(min=MIN_SECRET_LENGTH))
-        if service_token
-        else "",
-        "log_level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
-        "health_port": env.int("HEALTH_PORT", 0, validate=PORT),
+    added = {
+        "port": port_setting(port),
+        "database_url": database_url_setting() if database else None,
+        "operator_tokens": operator_tokens_setting() if operators else None,
+        "service_token": service_token_setting() if service_token else None,
     }
-
-
-MIN_SECRET_LENGTH = 16  # characters; a shorter token can be guessed over the network
-
-
-def _tokens(env: FileAwareEnv) -> dict[str, str]:
-    def parse(text: str) -> dict[str, str]:
-        pairs = [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in text.split(","))]
-        if any(not name or len(token) < MIN_SECRET_LENGTH for name, token in pairs) or len(dict(pairs)) < len(pairs):
-            raise ValidationError(
-                "Use name:token pairs separated by commas. Each name must be unique,"
-                f" each token at least {MIN_SECRET_LENGTH} characters long."
-            )
-        return dict(pairs)
-
-    env.add_parser("operator_tokens", parse)
-    tokens: dict[str, str] = env.operator_tokens("OPERATOR_TOKENS")
-    return tokens
+    declared = settings(Common) | {name: each.metadata["setting"] for name, each in added.items() if each is not None}
+    kinds = get_type_hints(Common)
+    values = {name: declared[name].read(env, kind) for name, kind in kinds.items() if name in declared}
+    return {"service": service, **values}

@@ -28,6 +28,7 @@ class CountingClient(stripe.RequestsClient):
         super().__init__(timeout=TIMEOUT_S)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Send one attempt and count its outcome under its operation, a path without ids."""
         operation = f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
         try:
             answer = super().request(method, url, *args, **kwargs)

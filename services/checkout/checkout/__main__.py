@@ -9,8 +9,8 @@ from events.database.engine import Database
 from marshmallow import ValidationError
 
 from checkout import catalog
+from checkout.chains import CHAINS
 from checkout.config import load
-from checkout.models import CHAINS
 from checkout.worker import create_worker
 
 main = service_cli("checkout", load=load, app="checkout.app:create_wsgi", create_worker=create_worker, chains=CHAINS)

@@ -61,13 +61,12 @@ class InventoryClient:
             self._expect_success(answer)
 
     def available(self) -> dict[str, int]:
-        """Return the pieces that can be reserved, by sku, capped as inventory shows them."""
+        """Return the available pieces by sku, with the cap of inventory's public route."""
         quantities: dict[str, int] = {}
         cursor: str | None = ""
         while cursor is not None:
-            answer = self._send(
-                "GET", "/availability", params={"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
-            )
+            query = {"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
+            answer = self._send("GET", "/availability", params=query)
             self._expect_success(answer)
             page = answer.json()
             quantities.update({item["sku"]: item["available"] for item in page["items"]})

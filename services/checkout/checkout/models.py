@@ -9,12 +9,9 @@ new ─▶ open ─▶ complete        replaces expired, canceled and abandoned 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from events.database.migrations import Chain
 from events.database.types import Json, UtcDateTime, metadata, one_of
-from events.messaging.chains import INBOX, OUTBOX
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -274,6 +271,3 @@ class Checkout(Base):
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None
         return True
-
-
-CHAINS = (INBOX, OUTBOX, Chain("checkout", Base.metadata, Path(__file__).parent / "migrations" / "versions"))

@@ -18,12 +18,13 @@ import pytest
 import stripe
 from checkout import catalog
 from checkout.app import create_app
+from checkout.chains import CHAINS
 from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
-from checkout.models import CHAINS, Checkout
+from checkout.models import Checkout
 from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
 from checkout.sweeper import Sweeper

@@ -9,8 +9,8 @@ from events.database.engine import Database
 from marshmallow import ValidationError
 
 from inventory import ledger
+from inventory.chains import CHAINS
 from inventory.config import load
-from inventory.models import CHAINS
 from inventory.worker import create_worker
 
 main = service_cli("inventory", load=load, app="inventory.app:create_wsgi", create_worker=create_worker, chains=CHAINS)

@@ -17,9 +17,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations, schemas
-from inventory.ledger import UnknownSkuError
+from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import HELD, Movement, Reservation, StockItem
-from inventory.reservations import ReservationConflictError, ReservationNotFoundError
 
 DEADLOCK = "40P01"  # SQLSTATE: PostgreSQL aborted our transaction in favor of another one; ours can be repeated
 DEADLOCK_ATTEMPTS = 3  # a second deadlock of the same request is rare

@@ -11,23 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inventory import schemas
+from inventory.errors import BelowReservedError, UnknownSkuError
 from inventory.models import ADJUSTMENT, OPENING, Movement, StockItem
-
-
-class BelowReservedError(Exception):
-    """The change would leave `on_hand` pieces: fewer than open checkouts have reserved, or fewer than zero."""
-
-    def __init__(self, item: StockItem, on_hand: int) -> None:
-        self.reserved, self.on_hand = item.reserved, on_hand
-        super().__init__(f"{item.sku}: {on_hand} would be on hand, but {item.reserved} are reserved")
-
-
-class UnknownSkuError(Exception):
-    """The sku has no stock item."""
-
-    def __init__(self, sku: str) -> None:
-        self.sku = sku
-        super().__init__(f"{sku} has no stock item")
 
 
 def record_movement(
@@ -90,7 +75,7 @@ def _record_adjustment(
 ) -> StockItem:
     on_hand = item.on_hand + delta
     if on_hand < item.reserved:
-        raise BelowReservedError(item, on_hand)
+        raise BelowReservedError(item.sku, on_hand, item.reserved)
     if delta:
         record_movement(session, item, ADJUSTMENT, delta, reason=reason, actor=actor, occurred_at=occurred_at)
     return item

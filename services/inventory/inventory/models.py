@@ -8,14 +8,10 @@ A late payment commits a `released` or `expired` reservation, too. Pieces that a
 line. A delayed payment that starts late makes an `expired` reservation `held` again, if all its pieces are available.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
-from events.database.migrations import Chain
 from events.database.types import UtcDateTime, metadata, one_of
-from events.messaging.chains import INBOX, OUTBOX
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -166,10 +162,3 @@ class Movement(Base):
     reason: Mapped[str] = mapped_column(Text())
     actor: Mapped[str] = mapped_column(String(128))
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
-
-
-CHAINS: Sequence[Chain] = (
-    INBOX,
-    OUTBOX,
-    Chain("inventory", Base.metadata, Path(__file__).parent / "migrations" / "versions"),
-)

@@ -7,7 +7,6 @@ deadlock.
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from events.database.engine import Database
 from events.database.notify import increment_after_commit
@@ -20,6 +19,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from inventory import ledger
+from inventory.errors import OutOfStockError, ReservationCommittedError, ReservationConflictError
 from inventory.models import COMMITTED, HELD, SALE, Reservation, ReservationLine, StockItem
 
 EXPIRY_BATCH_SIZE = 100  # reservations that one transaction ends; its locks are too short to delay a checkout
@@ -28,30 +28,6 @@ Quantities = Mapping[str, int]  # pieces by sku
 
 RESERVATIONS = Counter("clozit_reservations_total", "Reservations by outcome", ["outcome"])
 from_zero(RESERVATIONS, ["held", "committed", "released", "expired", "out_of_stock", "oversold"])
-
-
-class OutOfStockError(Exception):
-    """More pieces are asked for than are available. `lines` has {sku, requested, available} for each such sku."""
-
-    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        self.lines = lines
-        super().__init__(", ".join(line["sku"] for line in lines))
-
-
-class ReservationNotFoundError(Exception):
-    """Nothing is reserved for the checkout."""
-
-    def __init__(self, checkout_id: str) -> None:
-        self.checkout_id = checkout_id
-        super().__init__(f"nothing is reserved for {checkout_id}")
-
-
-class ReservationConflictError(Exception):
-    """The checkout's reservation has other lines, or a status that does not allow the request. The text says which."""
-
-
-class ReservationCommittedError(ReservationConflictError):
-    """The reservation is committed: its pieces are paid for."""
 
 
 def reserve(

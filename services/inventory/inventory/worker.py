@@ -1,4 +1,4 @@
-"""The worker process: its parts and their connections."""
+"""The wiring of the worker process."""
 
 from events.clock import utcnow
 from events.database.engine import Database
@@ -15,7 +15,7 @@ LOW_STOCK_INTERVAL_S = 5  # a check that finds nothing is one cheap query
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
-    """Return the worker. Without a database it connects to the configured one."""
+    """Return the worker. A database that is not given is created from the configuration."""
     stock = database or Database(config.database_url)
     jobs = [Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: reservations.expire_due(stock, utcnow()))]
     if threshold := config.low_stock_threshold:

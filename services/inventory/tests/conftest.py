@@ -10,8 +10,9 @@ from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from inventory import ledger, reservations
 from inventory.app import create_app
+from inventory.chains import CHAINS
 from inventory.config import Config
-from inventory.models import CHAINS, Movement, Reservation, StockItem
+from inventory.models import Movement, Reservation, StockItem
 from sqlalchemy import func, select
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)

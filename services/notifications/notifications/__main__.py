@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 from events.cli import service_cli
 
+from notifications.chains import CHAINS
 from notifications.config import load
 from notifications.kinds import KINDS
 from notifications.message import compose, message_id
-from notifications.models import CHAINS
 from notifications.rendering import RenderedMail, render
 from notifications.samples import SHOP, cases, sample
 from notifications.template_loader import Templates

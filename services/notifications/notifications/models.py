@@ -10,14 +10,11 @@ pending ──▶ sending ──▶ sent
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from events.database import transaction
-from events.database.migrations import Chain
 from events.database.transaction import skip_locked
 from events.database.types import Json, UtcDateTime, metadata, one_of
-from events.messaging.chains import INBOX
 from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -158,6 +155,3 @@ def claim_due(session: Session, now: datetime, limit: int) -> Sequence[Email]:
     for email in emails:
         email.begin_attempt(now)
     return emails
-
-
-CHAINS = (INBOX, Chain("notifications", Base.metadata, Path(__file__).parent / "migrations" / "versions"))

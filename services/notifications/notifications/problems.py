@@ -1,27 +1,39 @@
-"""Problems: the service's domain errors as problem details."""
+"""The mapping of domain errors to problem details."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from events.web.problems import Problem
 from flask import Flask, Response
 
-from notifications.resending import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
+from notifications.errors import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
 
 
 def register(app: Flask) -> None:
-    """Make the app answer domain errors with problems."""
-    app.register_error_handler(NotificationNotFoundError, _not_found)
-    app.register_error_handler(NotificationUnsentError, _unsent)
-    app.register_error_handler(CustomerErasedError, _customer_erased)
+    """Make the app answer each domain error with its problem."""
+    for error in PROBLEMS:
+        app.register_error_handler(error, _response)
 
 
-def _not_found(error: NotificationNotFoundError) -> Response:
-    return Problem(404, "notification-not-found", f"There is no notification {error.email_id}.").response()
+def _response(error: Exception) -> Response:
+    return PROBLEMS[type(error)](error).response()
 
 
-def _unsent(error: NotificationUnsentError) -> Response:
-    detail = f"{error.email_id} is not sent yet. Wait until it is sent or has failed."
-    return Problem(409, "notification-unsent", detail, notification_id=error.email_id).response()
-
-
-def _customer_erased(error: CustomerErasedError) -> Response:  # noqa: ARG001 - Flask's signature
-    detail = "The customer's data is erased, so there is no address to send this to."
-    return Problem(409, "customer-erased", detail).response()
+PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    NotificationNotFoundError: lambda error: Problem(
+        404,
+        "notification-not-found",
+        f"There is no notification {error.email_id}. Check the id.",
+    ),
+    NotificationUnsentError: lambda error: Problem(
+        409,
+        "notification-unsent",
+        f"{error.email_id} is not sent yet. Wait until it is sent or has failed.",
+        notification_id=error.email_id,
+    ),
+    CustomerErasedError: lambda _: Problem(
+        409,
+        "customer-erased",
+        "The customer's data is erased, so there is no address to send this to.",
+    ),
+}

@@ -6,30 +6,11 @@ from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from notifications.errors import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
 from notifications.kinds import CUSTOMER_KINDS
 from notifications.models import CHANNEL, PENDING, SENDING, Email, lock_or_insert_checkout
 
 UNSENT = (PENDING, SENDING)
-
-
-class NotificationNotFoundError(Exception):
-    """No mail has this id."""
-
-    def __init__(self, email_id: str) -> None:
-        self.email_id = email_id
-        super().__init__(f"no mail has the id {email_id}")
-
-
-class NotificationUnsentError(Exception):
-    """The mail, or a resend of it, is not sent yet: `email_id`."""
-
-    def __init__(self, email_id: str) -> None:
-        self.email_id = email_id
-        super().__init__(f"{email_id} is not sent yet")
-
-
-class CustomerErasedError(Exception):
-    """The recipient's address is erased."""
 
 
 def resend(session: Session, email_id: str, actor: str) -> Email:

@@ -1,4 +1,4 @@
-"""The worker process: its parts and their connections."""
+"""The wiring of the worker process."""
 
 from events.database.engine import Database
 from events.messaging.loops import Job
@@ -13,7 +13,7 @@ SEND_INTERVAL_S = 5  # for mails that become due with time; a new mail wakes the
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
-    """Return the worker. Without a database it connects to the configured one."""
+    """Return the worker. A database that is not given is created from the configuration."""
     database = database or Database(config.database_url)
     sender = Sender(config, database)
 

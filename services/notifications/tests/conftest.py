@@ -15,9 +15,10 @@ from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
+from notifications.chains import CHAINS
 from notifications.config import Config
 from notifications.handlers import create_handlers
-from notifications.models import CHAINS, Email
+from notifications.models import Email
 from notifications.samples import sample
 from notifications.sender import Sender
 from sqlalchemy import select

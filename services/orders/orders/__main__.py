@@ -13,9 +13,9 @@ from events.cli import configuration, service_cli
 from events.database.engine import Database
 from events.operations.click_types import Instant
 
+from orders.chains import CHAINS
 from orders.config import Config, load
 from orders.erasure_cli import erase_customer
-from orders.models.chains import CHAINS
 from orders.reconciliation.difference import Difference
 from orders.reconciliation.run import Reconciliation
 from orders.reconciliation.stripe import StripeRecords

@@ -13,7 +13,7 @@ from amqp import PreconditionFailed
 from events import stripe_api
 from events.cli import configuration, service_cli
 from events.errors import PublishUnconfirmedError
-from events.messaging import consumer, publisher
+from events.messaging import kombu_connection, publisher
 from events.observability.logging import configure_logging
 from events.operations.click_types import Instant
 
@@ -32,8 +32,8 @@ def declare_topology() -> None:
     with that right.
     """
     try:
-        with consumer.connect(configuration(load).broker_url) as connection:
-            consumer.declare_topology(connection.default_channel)
+        with kombu_connection.connect(configuration(load).broker_url) as connection:
+            kombu_connection.declare_topology(connection.default_channel)
     except PreconditionFailed as error:
         raise click.ClickException(
             f"A queue exists with other arguments, which cannot be changed: {error.reply_text}. "

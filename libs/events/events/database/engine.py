@@ -48,7 +48,7 @@ class Database:
 
     @contextmanager
     def autocommit(self) -> Iterator[Execute]:
-        """Provide a function that runs statements which commit themselves, with one round trip each."""
+        """Provide a function that runs each statement in its own transaction, with one round trip."""
         with self.engine.connect() as connection:
             if self.is_postgresql:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT").execute

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kombu import Connection, Exchange, Message, Queue
+from kombu import Connection, Message, Queue
 from kombu.mixins import ConsumerMixin
 
 from events.database.engine import Database
@@ -22,41 +22,17 @@ from events.database.errors import is_away
 from events.errors import DecodeError
 from events.messaging import topology
 from events.messaging.event import Event
+from events.messaging.kombu_connection import bytes_of, connect, declare_topology
 from events.messaging.runner import Runner
 from events.observability.logging import get_logger
 
 PREFETCH_COUNT = 50  # unacknowledged messages: enough to share a transaction, few enough to redeliver after a crash
-HEARTBEAT_S = 15  # a dead broker is noticed after two missed heartbeats
-CONNECT_TIMEOUT_S = 5  # a reachable broker answers in milliseconds; the next attempt may reach another node
 IDLE_POLL_S = 0.5  # an idle queue's consumer notices a stop or a pause this late
 RECONNECT_MAX_DELAY_S = 2  # between attempts to reach a broker that is away
 SILENCE_LIMIT_S = 60.0  # after this long without a message, another node is asked whether messages wait
 PROBE_TIMEOUT_S = 5  # for the other node's answer
-MEMORY_POLL_S = 0.01  # a memory:// queue must be polled: it wakes no consumer
 
 log = get_logger(__name__)
-
-
-def connect(broker_url: str) -> Connection:
-    """Return a kombu connection that is not opened yet."""
-    if broker_url.startswith("memory://"):
-        return Connection("memory://localhost", transport_options={"polling_interval": MEMORY_POLL_S})
-    return Connection(broker_url, heartbeat=HEARTBEAT_S, connect_timeout=CONNECT_TIMEOUT_S)
-
-
-def declare_topology(channel: Any) -> None:
-    """Declare the whole bus on an open channel; existing parts are left as they are."""
-    exchanges = {
-        spec.name: Exchange(spec.name, spec.type, durable=True, arguments=dict(spec.arguments), channel=channel)
-        for spec in topology.EXCHANGES
-    }
-    for exchange in exchanges.values():
-        exchange.declare()
-    for spec in topology.QUEUES:
-        queue = Queue(spec.name, durable=True, queue_arguments=dict(spec.arguments), channel=channel)
-        queue.declare()
-        for exchange_name, routing_key in spec.bindings:
-            queue.bind_to(exchanges[exchange_name], routing_key)
 
 
 class Consumer(ConsumerMixin):
@@ -102,11 +78,11 @@ class Consumer(ConsumerMixin):
             yield connection
 
     def stop(self) -> None:
-        """Finish the unacknowledged messages, then return from `run`."""
+        """Make `run` finish the current messages and return."""
         self.should_stop = True
 
     def get_consumers(self, make: Any, channel: Any) -> list[Any]:
-        """Start each connection with a prefetch count of one."""
+        """Return the queue's consumer, with a prefetch count of one at first. kombu calls this for each connection."""
         self._unacked.clear()  # the broker redelivers an earlier connection's messages
         if self._declare:
             declare_topology(channel)
@@ -271,12 +247,6 @@ class Consumer(ConsumerMixin):
 
 def _is_redelivered(message: Message) -> bool:
     return bool(message.delivery_info.get("redelivered"))
-
-
-def bytes_of(message: Message) -> bytes:
-    """Return the body as it was published; kombu's memory transport returns text."""
-    body = message.body
-    return body.encode() if isinstance(body, str) else bytes(body)
 
 
 def _reject(message: Message, error: DecodeError) -> None:

@@ -1,4 +1,4 @@
-"""The checkouts whose customers are erased: asked before anything about a customer is stored."""
+"""The checkouts whose customers are erased: checked before personal data is stored."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -7,7 +7,7 @@ from events.messaging.inbox_models import ErasedCheckout
 
 
 def is_erased(session: Session, checkout_id: str) -> bool:
-    """Return True if this checkout's customer is erased. Ask under a lock that the erasure needs, too."""
+    """Return True if this checkout's customer is erased. Hold a lock that the erasure also takes."""
     return session.get(ErasedCheckout, checkout_id) is not None
 
 

@@ -120,7 +120,7 @@ def read_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[In
 def lock_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[InboxEvent]:
     """Lock the claimed rows that nothing has changed since, and return them with their payload.
 
-    It waits for locks: another worker's claim, a moment later, may have locked these rows before it skipped them.
+    It waits for locks: another worker's later claim may hold these rows for a moment before it skips them.
     """
     attempts = {row.event_id: row.attempts for row in claimed}
     statement = for_update(session, _still_pending(claimed))

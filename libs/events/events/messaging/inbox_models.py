@@ -49,6 +49,8 @@ INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
 
 
 class Base(DeclarativeBase):
+    """The base of the inbox's tables, which have their own migration chain."""
+
     metadata = metadata()
 
 
@@ -93,10 +95,11 @@ class InboxEvent(Base):
         )
 
     def begin_attempt(self) -> None:
-        """Count an attempt before it is made, and schedule the next one in case the process dies: or set `failed`.
+        """Count an attempt before it starts, and schedule the next one in case the process dies.
 
         An interrupted event may only have been next to the one that killed the worker. So it is due again soon, and
-        is then tried alone. If that is interrupted too, it follows the schedule of failing events plus one attempt.
+        is then tried alone. If that is interrupted too, it follows the schedule of failing events plus one attempt, and
+        then gets `failed`.
         """
         schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
         if self.is_interrupted and self.attempts > len(schedule) + 1:

@@ -55,7 +55,7 @@ class Loops:
             self.spawn(loop.name, partial(self._repeat, loop))
 
     def spawn(self, name: str, target: Callable[[], object]) -> None:
-        """Start one more thread, which `join` waits for."""
+        """Start one more thread and add it to `threads`."""
         thread = threading.Thread(target=target, name=f"{self._service}-{name}", daemon=True)
         self.threads.append(thread)
         thread.start()

@@ -7,8 +7,8 @@ from kombu import Exchange, Producer
 
 from events.errors import PublishUnconfirmedError
 from events.messaging import topology
-from events.messaging.consumer import connect, declare_topology
 from events.messaging.event import Event
+from events.messaging.kombu_connection import connect, declare_topology
 
 
 class MemoryPublisher:

@@ -23,6 +23,8 @@ CLAIM_BATCH_SIZE = 200  # the publisher's window: one pipelined round per claim
 
 
 class Base(DeclarativeBase):
+    """The base of the outbox's table, which has its own migration chain."""
+
     metadata = metadata()
 
 

@@ -1,4 +1,4 @@
-"""pika's connection with its frames written in one call per block. It overrides private methods of pika 1.4."""
+"""pika's connection, with its frames written in one call per block. It overrides private methods of pika 1.4."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,3 +32,8 @@ class BufferedConnection(pika.SelectConnection):
             super()._output_marshaled_frames(marshaled_frames)
         else:
             self._buffer.extend(marshaled_frames)
+
+
+def node_parameters(broker_url: str) -> list[pika.URLParameters]:
+    """Return pika's parameters for each node of a cluster; `broker_url` separates the nodes' URLs by `;`."""
+    return [pika.URLParameters(url) for url in broker_url.split(";")]

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from events.errors import PublishUnconfirmedError, PublishWindowFullError
 from events.messaging import topology
 from events.messaging.event import Event
-from events.messaging.pika_connection import BufferedConnection
+from events.messaging.pika_connection import BufferedConnection, node_parameters
 from events.observability.logging import get_logger
 
 CONFIRM_TIMEOUT_S = 3.0  # until an unconfirmed publish fails: Stripe waits longer, a customer should not
@@ -201,7 +201,7 @@ class PikaPublisher:
         while self._queue:
             pending = self._queue.popleft()
             if pending.is_expired:
-                self._fail(pending, "no broker within the timeout")
+                self._fail(pending, "no connection to the broker within the timeout")
                 continue
             event = pending.event
             self._tag += 1
@@ -243,7 +243,7 @@ class PikaPublisher:
     def _on_tick(self) -> None:
         IN_FLIGHT.set(self._unanswered)  # with several processes, /metrics reads files and calls no function
         while self._queue and self._queue[0].is_expired:
-            self._fail(self._queue.popleft(), "no broker within the timeout")
+            self._fail(self._queue.popleft(), "no connection to the broker within the timeout")
         oldest = next(iter(self._in_flight.values()), None)
         if oldest is not None and oldest.is_expired:
             self._discard_channel("no confirm within the timeout", since=oldest.since)
@@ -346,11 +346,6 @@ def _parameters(broker_url: str) -> list[pika.URLParameters]:
         parameters.heartbeat = HEARTBEAT_S
         parameters.socket_timeout = parameters.stack_timeout = CONNECT_TIMEOUT_S
     return nodes
-
-
-def node_parameters(broker_url: str) -> list[pika.URLParameters]:
-    """Return pika's parameters for each node of a cluster; `broker_url` separates the nodes' URLs by `;`."""
-    return [pika.URLParameters(url) for url in broker_url.split(";")]
 
 
 def connect(broker_url: str, *, declare: bool = True) -> Publisher:

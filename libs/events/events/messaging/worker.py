@@ -92,7 +92,7 @@ class Worker:
         self._loops.spawn("consumer", self._consumer.run)
 
     def stop(self) -> None:
-        """Finish the current messages, stop all threads and disconnect from the broker."""
+        """Finish the current messages, stop all threads within `STOP_TIMEOUT_S`, and disconnect from the broker."""
         self._request_stop()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for thread in self._loops.threads:

@@ -29,9 +29,11 @@ class InboxBacklog(Collector):
         self._database = database
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metrics without values, so that registering them needs no database."""
         return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metrics by status; none while the database is away."""
         unfinished = (
             select(InboxEvent.status, func.count(), func.min(InboxEvent.received_at))
             .where(InboxEvent.status.in_(UNFINISHED))
@@ -65,9 +67,11 @@ class OutboxBacklog(Collector):
         self._database = database
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metrics without values, so that registering them needs no database."""
         return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metrics; none while the database is away."""
         unpublished = select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
         try:
             with self._database.read() as session:

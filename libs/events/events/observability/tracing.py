@@ -42,7 +42,7 @@ def configure(service: str) -> None:
 
 
 def instrument(app: Flask) -> None:
-    """Make the application's requests spans, without those for health and metrics."""
+    """Record each request of the application as a span, except those for health and metrics."""
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
@@ -55,7 +55,7 @@ def is_on() -> bool:
 
 
 def carrier() -> dict[str, str]:
-    """Return the current span as headers or metadata; empty if there is none."""
+    """Return the current span as message headers or Stripe metadata; empty if there is none."""
     carried: dict[str, str] = {}
     if is_on():
         _propagator.inject(carried)
@@ -63,7 +63,7 @@ def carrier() -> dict[str, str]:
 
 
 def traceparent() -> str | None:
-    """Return the current span as one value, for a row."""
+    """Return the current span as one text, for a column; None if there is none."""
     return carrier().get(HEADER)
 
 

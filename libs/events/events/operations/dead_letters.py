@@ -1,6 +1,6 @@
 """Dead letters of one service: list the messages in `<service>.dead`, requeue or delete them.
 
-A message is read by taking it without an acknowledgement. Closing the connection puts back every message that was not
+A message is read by taking it without an ack. Closing the connection puts back every message that was not
 acknowledged. The broker puts back and dead-letters with a delay, and its count includes only messages that are ready:
 0.4 to 3.2 ms after the close on an idle RabbitMQ 4, more on a busy one. So a count is used only once it is stable.
 A requeued message is acknowledged only after the broker has confirmed the copy in the service's queue. A crash in
@@ -18,7 +18,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from events.messaging import topology
-from events.messaging.publisher import node_parameters
+from events.messaging.pika_connection import node_parameters
 
 BROKER_TIMEOUT_S = 10  # for a blocked or silent broker: an operator waits for the answer
 EMPTY_AFTER_S = 2.0  # without a message for this long, a queue is reported as empty: a wrong "empty" would mislead

@@ -74,7 +74,7 @@ def act(
 
     A retry starts the schedule from its beginning, at `due` or now. A discarded event keeps its payload until pruned.
     """
-    values = _retried(due or utcnow()) if action == RETRY else _discarded()
+    values = _retry_values(due or utcnow()) if action == RETRY else _discard_values()
     statement = (
         update(InboxEvent)
         .where(InboxEvent.event_id.in_(event_ids), InboxEvent.status.in_(UNFINISHED))
@@ -119,7 +119,7 @@ def act_on_all(
         after = (found[-1].received_at, found[-1].event_id)
 
 
-def pause(session: Session, paused: bool, *, actor: str, reason: str | None) -> None:
+def set_paused(session: Session, paused: bool, *, actor: str, reason: str | None) -> None:
     """Stop the service's consumers from taking messages, or let them continue."""
     session.merge(ConsumerControl(id=1, paused=paused))
     audit(session, "pause" if paused else "resume", [None], actor=actor, reason=reason)
@@ -148,12 +148,12 @@ def audit_trail(
     return session.scalars(statement).all()
 
 
-def _retried(due: datetime) -> dict[str, Any]:
+def _retry_values(due: datetime) -> dict[str, Any]:
     status = case((InboxEvent.status == WAITING, WAITING), else_=RETRYING)  # a waiting event can still be woken earlier
     return {"status": status, "next_attempt_at": due, "attempts": 0, "finished_at": None}
 
 
-def _discarded() -> dict[str, Any]:
+def _discard_values() -> dict[str, Any]:
     return {"status": DISCARDED, "next_attempt_at": None, "finished_at": utcnow()}
 
 

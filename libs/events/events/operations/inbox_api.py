@@ -117,7 +117,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     def switch(paused: bool, reason: str | None) -> dict[str, bool]:
         with database.begin() as session:
-            operations.pause(session, paused, actor=g.actor, reason=reason)
+            operations.set_paused(session, paused, actor=g.actor, reason=reason)
         return {"paused": paused}
 
     @blueprint.route("/pause", methods=["POST"])

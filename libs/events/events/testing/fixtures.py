@@ -175,7 +175,7 @@ def empty_queues(rabbitmq_url: str) -> None:
     from kombu import Connection
 
     from events.messaging import topology
-    from events.messaging.consumer import declare_topology
+    from events.messaging.kombu_connection import declare_topology
 
     with Connection(rabbitmq_url) as connection:
         channel = connection.default_channel

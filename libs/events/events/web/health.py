@@ -43,7 +43,7 @@ def health_blueprint(checks: Mapping[str, Check], collectors: Sequence[Collector
 def _state(check: Check) -> str:
     try:
         check()
-    except Exception as error:  # noqa: BLE001 - this route reports every error, whatever its class
+    except Exception as error:  # noqa: BLE001 - this route reports errors of every class
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return "ok"
 

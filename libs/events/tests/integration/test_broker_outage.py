@@ -10,9 +10,9 @@ from events.errors import PublishUnconfirmedError
 from events.messaging import publisher as publishers
 from events.messaging import topology
 from events.messaging.chains import INBOX, OUTBOX
-from events.messaging.consumer import declare_topology
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
+from events.messaging.kombu_connection import declare_topology
 from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve

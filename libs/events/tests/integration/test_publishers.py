@@ -10,8 +10,8 @@ import pytest
 from events.errors import PublishUnconfirmedError, PublishWindowFullError
 from events.messaging import publisher as publishers
 from events.messaging import topology
-from events.messaging.consumer import bytes_of, connect
 from events.messaging.event import Event, own_event
+from events.messaging.kombu_connection import bytes_of, connect
 from events.messaging.publisher import Publisher
 from events.testing.servers import free_port, wait_until
 from events.testing.stripe import as_bus_event, stripe_event

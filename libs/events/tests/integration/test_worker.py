@@ -211,12 +211,12 @@ def test_paused_worker_consumes_only_after_it_is_resumed(
     start()
     wait_until(lambda: _consumers(broker_url) == 1, 30)
     with database.begin() as session:
-        inbox_operations.pause(session, True, actor="ops", reason="test")
+        inbox_operations.set_paused(session, True, actor="ops", reason="test")
     wait_until(lambda: _consumers(broker_url) == 0, 30)
     publish(canceled(1))
     assert depth(broker_url, "orders") == 1
     with database.begin() as session:
-        inbox_operations.pause(session, False, actor="ops", reason="test")
+        inbox_operations.set_paused(session, False, actor="ops", reason="test")
     wait_until(lambda: effects(database) == ["chk_1"], 30)
 
 

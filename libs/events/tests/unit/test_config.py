@@ -1,11 +1,22 @@
 """Settings from the environment and from files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from events.config import Common, common_settings, read_environment
+from environs import validate
+from events.config import (
+    Common,
+    database_url_setting,
+    load_settings,
+    operator_tokens_setting,
+    port_setting,
+    service_token_setting,
+    setting,
+    settings,
+)
 from events.errors import ConfigError
 
 TOKEN = "0123456789abcdef"
@@ -20,34 +31,70 @@ OPTIONAL = ("PORT", "LOG_LEVEL", "HEALTH_PORT")
 Load = Callable[..., Common]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Orders(Common):
+    """A service with everything that is common."""
+
+    service: str = "orders"
+    port: int = port_setting(8003)
+    database_url: str = database_url_setting()
+    operator_tokens: Mapping[str, str] = operator_tokens_setting()
+    service_token: str = service_token_setting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest(Common):
+    """A service without database, operators and service token."""
+
+    service: str = "ingest"
+    port: int = port_setting(8002)
+
+
+def _folder(text: str) -> Path | None:
+    if not text:
+        return None
+    if not text.startswith("/"):
+        raise ValueError("Use an absolute path.")
+    return Path(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop(Ingest):
+    """A service with settings of every kind."""
+
+    name: str = setting("SHOP_NAME", "The shop's name.")
+    limit: int = setting("SHOP_LIMIT", "A number.", default=20, checks=[validate.Range(min=1)])
+    livemode: bool = setting("SHOP_LIVEMODE", "A switch.", default=False)
+    delay: timedelta = setting("SHOP_DELAY", "Seconds.", default=timedelta(hours=1))
+    countries: Sequence[str] = setting("SHOP_COUNTRIES", "Codes.", default=(), checks=[validate.Length(max=2)])
+    folder: Path | None = setting("SHOP_FOLDER", "A folder.", default="", parse=_folder)
+
+
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Return a function that reads the configuration where only the given variables are set."""
+    """Return a function that reads a configuration where only the given variables are set."""
 
-    def read(environment: dict[str, str], **options: Any) -> Common:
+    def read(environment: dict[str, str], config: type[Common] = Orders) -> Common:
         for name in (*GIVEN, *OPTIONAL):
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(f"{name}_FILE", raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        with read_environment() as env:
-            values = common_settings(env, **{"service": "orders", "port": 8003, "service_token": True, **options})
-        return Common(**values)
+        return load_settings(config)
 
     return read
 
 
-def problems(load: Load, environment: dict[str, str], **options: Any) -> set[str]:
+def problems(load: Load, environment: dict[str, str], config: type[Common] = Orders) -> set[str]:
     """Return the variables that the error names."""
     with pytest.raises(ConfigError) as raised:
-        load(environment, **options)
+        load(environment, config)
     return set(raised.value.problems)
 
 
 def test_all_given_settings_are_read(load: Load) -> None:
     config = load({**GIVEN, "PORT": "9000", "LOG_LEVEL": "DEBUG", "HEALTH_PORT": "9100"})
-    assert config == Common(
-        service="orders",
+    assert config == Orders(
         port=9000,
         broker_url="amqp://broker",
         database_url="sqlite:///x.db",
@@ -86,7 +133,7 @@ def test_secrets_are_not_in_the_repr(load: Load) -> None:
 
 
 def test_service_reads_only_the_settings_it_needs(load: Load) -> None:
-    config = load({"BROKER_URL": "amqp://b"}, database=False, operators=False, service_token=False)
+    config = load({"BROKER_URL": "amqp://b"}, Ingest)
     assert (config.database_url, config.operator_tokens, config.service_token) == ("", {}, "")
 
 
@@ -164,3 +211,57 @@ def test_broker_url_may_list_the_nodes_of_a_cluster(load: Load, url: str) -> Non
 @pytest.mark.parametrize("url", ["amqp://a;b", "amqp://a;", ";amqp://a", "http://broker"])
 def test_broker_url_without_amqp_is_refused(load: Load, url: str) -> None:
     assert problems(load, {**GIVEN, "BROKER_URL": url}) == {"BROKER_URL"}
+
+
+def test_setting_of_each_type_is_converted(load: Load) -> None:
+    given = {
+        "SHOP_NAME": "Clozit",
+        "SHOP_LIMIT": "3",
+        "SHOP_LIVEMODE": "true",
+        "SHOP_DELAY": "90",
+        "SHOP_COUNTRIES": "DE, AT",
+        "SHOP_FOLDER": "/srv/templates",
+    }
+    config = load({"BROKER_URL": "amqp://broker", **given}, Shop)
+    assert config == Shop(
+        broker_url="amqp://broker",
+        name="Clozit",
+        limit=3,
+        livemode=True,
+        delay=timedelta(seconds=90),
+        countries=("DE", "AT"),
+        folder=Path("/srv/templates"),
+    )
+
+
+def test_setting_without_a_value_gets_its_default(load: Load) -> None:
+    assert load({"BROKER_URL": "amqp://broker", "SHOP_NAME": "Clozit"}, Shop) == Shop(
+        broker_url="amqp://broker", name="Clozit"
+    )
+
+
+def test_invalid_setting_of_each_type_is_named(load: Load) -> None:
+    invalid = {
+        "SHOP_LIMIT": "0",
+        "SHOP_LIVEMODE": "perhaps",
+        "SHOP_DELAY": "soon",
+        "SHOP_COUNTRIES": "DE,AT,CH",
+        "SHOP_FOLDER": "templates",
+    }
+    assert problems(load, invalid, Shop) == {"BROKER_URL", "SHOP_NAME", *invalid}
+
+
+def test_error_of_a_parser_is_the_message(load: Load) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"SHOP_FOLDER": "templates"}, Shop)
+    assert raised.value.problems["SHOP_FOLDER"] == ["Use an absolute path."]
+
+
+def test_settings_are_described_where_they_are_declared() -> None:
+    described = {each.variable: (each.description, each.is_secret) for each in settings(Shop).values()}
+    assert described.keys() == {
+        "PORT", "BROKER_URL", "DECLARE_TOPOLOGY", "LOG_LEVEL", "HEALTH_PORT", "SHOP_NAME", "SHOP_LIMIT",
+        "SHOP_LIVEMODE", "SHOP_DELAY", "SHOP_COUNTRIES", "SHOP_FOLDER",
+    }  # fmt: skip
+    assert described["SHOP_NAME"] == ("The shop's name.", False)
+    assert described["BROKER_URL"][1]

@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from checkout.models import CHAINS
+from checkout.chains import CHAINS
 from events.database.migrations import downgrade, migrate
 from sqlalchemy import inspect
 

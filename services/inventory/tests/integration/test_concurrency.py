@@ -16,9 +16,9 @@ from events.testing.fixtures import MakeDatabase
 from events.testing.servers import wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.app import create_app
+from inventory.chains import CHAINS
 from inventory.config import Config
 from inventory.handlers import handlers
-from inventory.models import CHAINS
 from inventory.reservations import expire_due
 from sqlalchemy import text
 

@@ -8,8 +8,8 @@ from events.messaging.event import own_event
 from events.testing import deliver
 from events.testing.columns import columns_with
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import CHAINS
 
 
 @pytest.mark.parametrize("order", [("paid", "erased"), ("erased", "paid")])

@@ -5,7 +5,7 @@ from events.database.engine import Database
 from events.testing import outbox_events
 from events.testing.fixtures import MakeDatabase
 from inventory import low_stock
-from inventory.models import CHAINS
+from inventory.chains import CHAINS
 
 
 @pytest.fixture

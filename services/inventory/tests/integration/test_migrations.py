@@ -5,7 +5,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
-from inventory.models import CHAINS, MovementKind, ReservationStatus
+from inventory.chains import CHAINS
+from inventory.models import MovementKind, ReservationStatus
 from sqlalchemy import inspect
 
 [*_, CHAIN] = CHAINS

@@ -5,8 +5,9 @@ import pytest
 from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from inventory import reservations
-from inventory.models import CHAINS
-from inventory.reservations import OutOfStockError, ReservationConflictError, expire_due
+from inventory.chains import CHAINS
+from inventory.errors import OutOfStockError, ReservationConflictError
+from inventory.reservations import expire_due
 
 HOUR = timedelta(hours=1)
 

@@ -10,8 +10,9 @@ from events.messaging.event import Event, own_event
 from events.testing import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import CHAINS, Movement
+from inventory.models import Movement
 from inventory.reservations import expire_due
 from sqlalchemy import select
 

@@ -11,8 +11,9 @@ from events.testing import deliver
 from events.testing.columns import columns_with
 from notifications.config import Config
 from notifications.digest import DigestSchedule
+from notifications.errors import CustomerErasedError
 from notifications.models import Email
-from notifications.resending import CustomerErasedError, resend
+from notifications.resending import resend
 
 PERSONAL_WORDS = ("zoe@example", "Zoë Müller", "JD0146000", "buy.stripe")
 PERSONAL_DATA = {"checkout_id": "chk_1", "customer_email": "zoe@example.org", "customer_name": "Zoë Müller"}

@@ -6,8 +6,9 @@ from alembic.migration import MigrationContext
 from events.clock import utcnow
 from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
+from notifications.chains import CHAINS
 from notifications.kinds import Kind, Outcome
-from notifications.models import CHAINS, Email, Status
+from notifications.models import Email, Status
 from sqlalchemy import func, inspect, select
 
 [*_, CHAIN] = CHAINS

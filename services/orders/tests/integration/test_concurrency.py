@@ -1,30 +1,29 @@
-"""Workers on the same orders: none waits for the other in a circle."""
+"""Workers on the same orders never deadlock."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any
 
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.runner import Runner
 from events.testing.fixtures import MakeDatabase
+from orders.chains import CHAINS
 from orders.handlers import handlers
-from orders.models.chains import CHAINS
 from sqlalchemy import event as listener
 from sqlalchemy import select
+
+from services.orders.tests.harness import Purchase
 
 ROUNDS, CARTS = 5, 10
 
 
-def test_batches_with_refunds_of_each_others_orders_never_deadlock(
-    postgres_database: MakeDatabase, purchase: Callable[[str], Any]
-) -> None:
-    """A refund made in Stripe's dashboard names its payment alone; its order is locked with the others all the same."""
-    database, errors = postgres_database(CHAINS), []
+def test_batches_with_refunds_of_shared_orders_never_deadlock(postgres_database: MakeDatabase) -> None:
+    """A refund from Stripe's dashboard names only its payment. Its order must be locked in the same lock order."""
+    database = postgres_database(CHAINS)
+    errors: list[str] = []
     listener.listen(database.engine, "handle_error", lambda context: errors.append(str(context.original_exception)))
     for number in range(ROUNDS):
-        sides = [[purchase(f"chk_{number}{side}{cart}") for cart in range(CARTS)] for side in "ab"]
+        sides = [[Purchase(f"chk_{number}{side}{cart}") for cart in range(CARTS)] for side in "ab"]
         for cart in sides[0] + sides[1]:
             Runner(database, handlers).handle([cart.started(), cart.completed()])
         batches = [

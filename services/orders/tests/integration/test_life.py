@@ -1,4 +1,4 @@
-"""A purchase's whole life in every order of arrival, with repeats: the same statuses and the same sums in the end."""
+"""Whole purchases with refunds and disputes, in every order of arrival and with repeats: the end is the same."""
 
 import itertools
 import random
@@ -13,13 +13,17 @@ from events.testing.fixtures import MakeDatabase
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from orders.models.chains import CHAINS
+from orders.chains import CHAINS
 
-Facts = dict[str, Callable[..., Event]]
+from services.orders.tests.harness import OrdersService, Purchase
+
+BuildEvent = Callable[[str], Event]  # the argument is `again`, as in Purchase
+Facts = dict[str, BuildEvent]
+End = tuple[Any, ...]
 numbers = itertools.count()
 
 
-def card(purchase: Any) -> Facts:
+def card(purchase: Purchase) -> Facts:
     return {
         "started": purchase.started,
         "intent": purchase.intent_succeeded,
@@ -28,17 +32,20 @@ def card(purchase: Any) -> Facts:
     }
 
 
-def delayed(purchase: Any, end: str) -> Facts:
-    return {"started": purchase.started, "unpaid": purchase.unpaid, end: getattr(purchase, end)}
+def delayed(purchase: Purchase, end: str) -> Facts:
+    return {
+        "started": purchase.started,
+        "unpaid": purchase.unpaid,
+        end: lambda again: purchase.named(end, again),
+    }
 
 
-def refunded(purchase: Any) -> Facts:
-    """A partial refund, and a second one that fails after it had succeeded."""
+def refunded(purchase: Purchase) -> Facts:
+    """Return a partial refund, and a second one that fails after it succeeded."""
 
-    def refund(refund_id: str, amount: int, status: str, kind: str) -> Callable[..., Event]:
-        return lambda again="": purchase.refund(
-            f"{refund_id}_{purchase.checkout_id}", amount, status, kind=kind, again=again
-        )
+    def refund(refund_id: str, amount: int, status: str, kind: str) -> BuildEvent:
+        own_id = f"{refund_id}_{purchase.checkout_id}"
+        return lambda again: purchase.refund(own_id, amount, status, kind=kind, again=again)
 
     return {
         "first": refund("re_1", 1000, "succeeded", "created"),
@@ -49,24 +56,24 @@ def refunded(purchase: Any) -> Facts:
     }
 
 
-def disputed(purchase: Any, end: str) -> Facts:
-    """A partial refund, then the customer's bank takes the rest; the shop wins it back or loses."""
+def disputed(purchase: Purchase, end: str) -> Facts:
+    """Return a partial refund and a dispute about the rest, which the shop wins or loses."""
 
-    def dispute(kind: str, status: str) -> Callable[..., Event]:
-        return lambda again="": purchase.dispute(kind, status, amount=4738, again=again)
+    def dispute(kind: str, status: str) -> BuildEvent:
+        return lambda again: purchase.dispute(kind, status, amount=4738, again=again)
 
-    back = {"reinstated": dispute("funds_reinstated", "won")} if end == "won" else {}
+    reinstated = {"reinstated": dispute("funds_reinstated", "won")} if end == "won" else {}
     return {
-        "first": lambda again="": purchase.refund(f"re_1_{purchase.checkout_id}", 1000, again=again),
+        "first": lambda again: purchase.refund(f"re_1_{purchase.checkout_id}", 1000, again=again),
         "opened": dispute("created", "needs_response"),
         "withdrawn": dispute("funds_withdrawn", "needs_response"),
         "answered": dispute("updated", "under_review"),
         "closed": dispute("closed", end),
-        **back,
+        **reinstated,
     }
 
 
-LIVES: dict[str, tuple[Callable[[Any], Facts], tuple[Any, ...]]] = {
+LIVES: dict[str, tuple[Callable[[Purchase], Facts], End]] = {
     "a: async succeeded": (lambda one: delayed(one, "async_succeeded"), ("paid", 5738, 0, "none", "none", [], [])),
     "b: async failed": (lambda one: delayed(one, "async_failed"), ("payment_failed", 0, 0, "none", "none", [], [])),
     "c: two refunds, one fails": (
@@ -92,53 +99,53 @@ AT_MOST_ONCE = {
 }
 
 
-def end(desk: Any, checkout_id: str) -> tuple[Any, ...]:
-    order = desk.order(checkout_id)
-    sums = (order.amount_paid, order.amount_refunded, order.refund_status, order.dispute_status)
+def end_of(service: OrdersService, checkout_id: str) -> End:
+    order = service.order(checkout_id)
+    totals = (order.amount_paid, order.amount_refunded, order.refund_status, order.dispute_status)
     refunds = sorted((refund.amount, refund.status) for refund in order.refunds)
-    return order.status, *sums, refunds, [(dispute.status, dispute.funds_withdrawn) for dispute in order.disputes]
+    return order.status, *totals, refunds, [(dispute.status, dispute.funds_withdrawn) for dispute in order.disputes]
 
 
-def check(desk: Any, checkout_id: str, expected: tuple[Any, ...], story: Sequence[str]) -> None:
-    assert end(desk, checkout_id) == expected, story
-    told = Counter(desk.types(checkout_id))
-    assert all(told[kind] <= 1 for kind in AT_MOST_ONCE), (told, story)
-    assert told["orders.order.paid"] == (expected[0] == "paid"), story
-    assert told["orders.dispute.closed"] == len(expected[-1]), story
-    assert not desk.order(checkout_id).needs_review, story
+def check(service: OrdersService, checkout_id: str, expected: End, history: Sequence[str]) -> None:
+    assert end_of(service, checkout_id) == expected, history
+    published = Counter(service.published_types(checkout_id))
+    assert all(published[kind] <= 1 for kind in AT_MOST_ONCE), (published, history)
+    assert published["orders.order.paid"] == (expected[0] == "paid"), history
+    assert published["orders.dispute.closed"] == len(expected[-1]), history
+    assert not service.order(checkout_id).needs_review, history
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_any_order_of_arrival_ends_alike(life: str, database: Database, desk: Any, purchase: Any) -> None:
+def test_any_order_of_arrival_ends_alike(life: str, database: Database, service: OrdersService) -> None:
     make, expected = LIVES[life]
 
     class Arrivals(RuleBasedStateMachine):
-        """Anything that Stripe has to tell, at any time and again: the same Event, or a twin of it."""
+        """Deliveries of any fact at any time and repeatedly: the same event, or a second one about the change."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.purchase = purchase(f"chk_{next(numbers)}")
+            self.purchase = Purchase(f"chk_{next(numbers)}")
             self.facts = make(self.purchase)
             self.missing = dict(self.facts)
-            self.story: list[str] = []
+            self.history: list[str] = []
 
         @rule(pick=st.integers(0, 999), twin=st.booleans())
         def arrives(self, pick: int, *, twin: bool) -> None:
             name = list(self.facts)[pick % len(self.facts)]
             known = name not in self.missing
             self.missing.pop(name, None)
-            self.story.append(f"{name}{' again' if known else ''}")
-            desk.tell(self.facts[name]("twin" if known and twin else ""))
+            self.history.append(f"{name}{' again' if known else ''}")
+            service.deliver(self.facts[name]("twin" if known and twin else ""))
 
-        @precondition(lambda self: "started" not in self.missing)  # else what waits for it would give up
+        @precondition(lambda self: "started" not in self.missing)  # without it, waiting events would fail for good
         @rule()
         def time_passes(self) -> None:
-            desk.settle()
+            service.retry_waiting()
 
         def teardown(self) -> None:
-            desk.tell(*(fact() for fact in self.missing.values()))
-            desk.settle()
-            check(desk, self.purchase.checkout_id, expected, self.story)
+            service.deliver(*(fact("") for fact in self.missing.values()))
+            service.retry_waiting()
+            check(service, self.purchase.checkout_id, expected, self.history)
 
     quick = settings(
         max_examples=10,
@@ -150,42 +157,41 @@ def test_any_order_of_arrival_ends_alike(life: str, database: Database, desk: An
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Arrivals, settings=quick)
-    assert desk.unhandled() == []
+    assert service.unfinished() == []
 
 
-def test_every_order_of_refunds_that_overtake_their_payment(desk: Any, purchase: Any) -> None:
+def test_every_order_of_refunds_and_their_payment_ends_alike(service: OrdersService) -> None:
     for order in itertools.permutations(["started", "completed", "first", "second", "second fails"]):
-        bought = purchase(f"chk_{next(numbers)}")
-        facts = card(bought) | refunded(bought)
+        purchase = Purchase(f"chk_{next(numbers)}")
+        facts = card(purchase) | refunded(purchase)
         for name in order:
-            desk.tell(facts[name](), facts[name]("twin"))
-        desk.settle()
-        check(desk, bought.checkout_id, LIVES["c: two refunds, one fails"][1], order)
-    assert desk.unhandled() == []
+            service.deliver(facts[name](""), facts[name]("twin"))
+        service.retry_waiting()
+        check(service, purchase.checkout_id, LIVES["c: two refunds, one fails"][1], order)
+    assert service.unfinished() == []
 
 
-@pytest.mark.parametrize("closing", ["lost", "won"])
-def test_every_order_of_a_disputes_events(desk: Any, purchase: Any, closing: str) -> None:
+@pytest.mark.parametrize("end", ["lost", "won"])
+def test_every_order_of_a_disputes_events_ends_alike(service: OrdersService, end: str) -> None:
     for order in itertools.permutations(["completed", "opened", "withdrawn", "closed"]):
-        bought = purchase(f"chk_{next(numbers)}")
-        facts = card(bought) | disputed(bought, closing)
-        desk.tell(bought.started(), facts["first"](), *(facts[name](again) for name in order for again in ("", "twin")))
-        desk.tell(*(facts[name]() for name in ("reinstated",) if name in facts))
-        desk.settle()
-        check(desk, bought.checkout_id, LIVES[f"d: dispute {closing}"][1], order)
+        purchase = Purchase(f"chk_{next(numbers)}")
+        facts = card(purchase) | disputed(purchase, end)
+        service.deliver(purchase.started(), facts["first"](""))
+        service.deliver(*(facts[name](again) for name in order for again in ("", "twin")))
+        service.deliver(*(facts[name]("") for name in ("reinstated",) if name in facts))
+        service.retry_waiting()
+        check(service, purchase.checkout_id, LIVES[f"d: dispute {end}"][1], order)
 
 
-def test_a_sample_of_orders_ends_alike_on_postgresql(
-    postgres_database: MakeDatabase, desk_on: Callable[[Database], Any], purchase: Any
-) -> None:
-    desk, dice = desk_on(postgres_database(CHAINS)), random.Random(4)  # noqa: S311 - the same orders in every run
+def test_sample_of_orders_ends_alike_on_postgresql(postgres_database: MakeDatabase) -> None:
+    service, dice = OrdersService(postgres_database(CHAINS)), random.Random(4)  # noqa: S311 - the same in every run
     for life, (make, expected) in LIVES.items():
         for _ in range(4):
-            bought = purchase(f"chk_{next(numbers)}")
-            facts = make(bought)
-            story = dice.sample(list(facts) * 2, len(facts) * 2)
-            desk.tell(*(facts[name](dice.choice(("", "twin"))) for name in story))
-            desk.tell(*(fact() for fact in facts.values()))
-            desk.settle()
-            check(desk, bought.checkout_id, expected, [life, *story])
-    assert desk.unhandled() == []
+            purchase = Purchase(f"chk_{next(numbers)}")
+            facts = make(purchase)
+            history = dice.sample(list(facts) * 2, len(facts) * 2)
+            service.deliver(*(facts[name](dice.choice(("", "twin"))) for name in history))
+            service.deliver(*(fact("") for fact in facts.values()))
+            service.retry_waiting()
+            check(service, purchase.checkout_id, expected, [life, *history])
+    assert service.unfinished() == []

@@ -1,4 +1,4 @@
-"""What no webhook told is found at Stripe, named to the minor unit, and mended through the same handlers."""
+"""Reconciliation: finds what no webhook reported, to the minor unit, and repairs it through the handlers."""
 
 import json
 import time
@@ -17,8 +17,9 @@ from events.testing import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
 from orders.__main__ import main
+from orders.chains import CHAINS
 from orders.handlers import handlers
-from orders.models.chains import CHAINS
+from orders.models.base import Base
 from orders.models.orders import Order
 from orders.models.payments import Payment
 from orders.models.refunds import Refund
@@ -29,20 +30,20 @@ from demo.fake_stripe.server import FakeStripe
 
 HOUR = 3600
 PRICE = 1999
-Reconciling = Callable[..., Result]
+Reconcile = Callable[..., Result]
 
 
 class Shop:
-    """Sells at the fake Stripe, whose webhooks all get lost, and to the orders."""
+    """A shop that sells at the fake Stripe, whose webhooks are delivered only on request."""
 
     def __init__(self, fake: FakeStripe, client: stripe.StripeClient, database: Database) -> None:
-        self.fake, self._client, self.database = fake, client, database
+        self.fake, self.client, self.database = fake, client, database
 
-    def start(self, checkout_id: str, *, announced: bool = True, ours: bool = True) -> str:
-        """A session, and its order if checkout's announcement comes; the session's id."""
+    def start(self, checkout_id: str, *, starts_order: bool = True, ours: bool = True) -> str:
+        """Create a session, and its order if `checkout.checkout.started` is delivered; return the session's id."""
         metadata = {"checkout_id": checkout_id} if ours else {}
         price: Any = {"currency": "eur", "unit_amount": PRICE, "product_data": {"name": "Tee"}}
-        session = self._client.v1.checkout.sessions.create(
+        session = self.client.v1.checkout.sessions.create(
             {
                 "mode": "payment",
                 "line_items": [{"price_data": price, "quantity": 1}],
@@ -52,17 +53,17 @@ class Shop:
                 "after_expiration": {"recovery": {"enabled": True}},
             }
         )
-        if announced and ours:
-            self._announce(checkout_id, session.id)
+        if starts_order and ours:
+            self._start_order(checkout_id, session.id)
         return session.id
 
-    def buy(self, checkout_id: str, method: str = "card", **how: bool) -> str:
-        session_id = self.start(checkout_id, **how)
+    def buy(self, checkout_id: str, method: str = "card", **options: bool) -> str:
+        session_id = self.start(checkout_id, **options)
         self.fake.pay(session_id, method)
         return session_id
 
-    def hear(self, pattern: str = "*") -> None:
-        """The webhooks of these types come after all."""
+    def deliver_webhooks(self, pattern: str = "*") -> None:
+        """Deliver the webhooks of these types."""
         for event in self.fake.events(pattern):
             deliver(self.database, handlers, as_bus_event(event))
 
@@ -73,15 +74,16 @@ class Shop:
     def status(self, checkout_id: str) -> str:
         return self.order(checkout_id).status
 
-    def settle(self) -> None:
-        """The relay publishes, and the orders' worker handles."""
+    def run_workers(self) -> None:
+        """Publish the outbox and handle all events."""
         Bus({"orders": (self.database, handlers)}).run_until_idle()
 
-    def change(self, model: Any, **values: Any) -> None:
+    def change(self, model: type[Base], **values: Any) -> None:
+        """Change the rows of a table."""
         with self.database.begin() as session:
             session.execute(update(model).values(**values))
 
-    def _announce(self, checkout_id: str, session_id: str) -> None:
+    def _start_order(self, checkout_id: str, session_id: str) -> None:
         amounts = {"amount_subtotal": PRICE, "amount_discount": 0, "amount_shipping": 0, "amount_total": PRICE}
         line = {"sku": "TEE", "name": "Tee", "quantity": 1, "unit_amount": PRICE, "amount_total": PRICE}
         now = datetime.now(UTC)
@@ -104,7 +106,7 @@ def database(sqlite_database: MakeDatabase) -> Database:
 
 @pytest.fixture
 def clock() -> dict[str, float]:
-    """How far Stripe's clock is behind: what happens there now is no longer young."""
+    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_AGE`."""
     return {"behind": HOUR}
 
 
@@ -116,7 +118,7 @@ def shop(clock: dict[str, float], database: Database) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconciling:
+def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconcile:
     monkeypatch.setattr(stripe_api, "RETRIES", 0)
     environment = {
         "DATABASE_URL": str(shop.database.engine.url),
@@ -132,17 +134,17 @@ def kinds(result: Result) -> list[str]:
     return [difference["kind"] for difference in json.loads(result.stdout)["differences"]]
 
 
-def test_everything_fits(shop: Shop, run: Reconciling) -> None:
+def test_equal_orders_have_no_differences(shop: Shop, run: Reconcile) -> None:
     shop.buy("chk_1")
     shop.start("chk_2")
-    shop.hear()
+    shop.deliver_webhooks()
     result = run()
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("2 sessions since")
     assert "differences: 0" in result.stdout
 
 
-def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> None:
+def test_lost_payment_is_printed_and_repaired(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
     result = run()
     assert result.exit_code == 1
@@ -152,9 +154,9 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
     assert expected in result.stdout.splitlines()
     assert outbox_events(shop.database) == []
 
-    healing = run("--repair")
-    assert healing.exit_code == 0
-    assert f"repaired: evt_recovered_{session_id}_completed_paid" in healing.stdout
+    repair = run("--repair")
+    assert repair.exit_code == 0
+    assert f"repaired: evt_recovered_{session_id}_completed_paid" in repair.stdout
     [event] = outbox_events(shop.database)
     assert (event.id, event.routing_key) == (
         f"evt_recovered_{session_id}_completed_paid",
@@ -162,34 +164,34 @@ def test_a_lost_payment_is_named_and_healed(shop: Shop, run: Reconciling) -> Non
     )
     assert (event.source, event.correlation_id, event.object["id"]) == ("orders", "chk_1", session_id)
 
-    shop.settle()
+    shop.run_workers()
     order = shop.order("chk_1")
     assert (order.status, order.needs_review, order.customer_email) == ("paid", False, "zoe.mueller@example.com")
     assert run().exit_code == 0
-    shop.hear()  # at last
+    shop.deliver_webhooks()  # the lost one arrives late
     assert run().exit_code == 0
     assert [event.type for event in outbox_events(shop.database)].count("orders.order.paid") == 1
 
 
-def test_healing_twice_promises_once(shop: Shop, run: Reconciling) -> None:
+def test_second_repair_adds_no_event(shop: Shop, run: Reconcile) -> None:
     shop.buy("chk_1")
     assert run("--repair").exit_code == run("--repair").exit_code == 0
     assert len(outbox_events(shop.database)) == 1
 
 
-def test_an_event_that_stripe_never_made_is_healed(shop: Shop, run: Reconciling) -> None:
+def test_event_that_stripe_never_made_is_repaired(shop: Shop, run: Reconcile) -> None:
     shop.fake.add_fault("not_created", type="checkout.session.completed")
     shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     assert shop.status("chk_1") == "open"
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     assert shop.status("chk_1") == "paid"
     assert run().exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("method", "settled", "heard", "kind", "fact", "status"),
+    ("method", "has_ended", "webhooks", "kind", "missing_event", "status"),
     [
         ("sepa_success", False, "-", "not-completed", "completed", "payment_pending"),
         ("sepa_success", True, "-", "not-paid", "completed", "paid"),
@@ -198,26 +200,33 @@ def test_an_event_that_stripe_never_made_is_healed(shop: Shop, run: Reconciling)
         ("sepa_fail", True, "*.completed", "not-async-payment-failed", "async_payment_failed", "payment_failed"),
     ],
 )
-def test_delayed_methods(
-    shop: Shop, run: Reconciling, method: str, settled: bool, heard: str, kind: str, fact: str, status: str
+def test_delayed_payment_is_repaired(
+    shop: Shop,
+    run: Reconcile,
+    method: str,
+    has_ended: bool,
+    webhooks: str,
+    kind: str,
+    missing_event: str,
+    status: str,
 ) -> None:
     session_id = shop.buy("chk_1", method)
-    shop.hear(heard)
-    if settled:
+    shop.deliver_webhooks(webhooks)
+    if has_ended:
         shop.fake.settle(session_id)
     assert kinds(run("--json")) == [kind]
     [difference] = json.loads(run("--repair", "--json").stdout)["differences"]
-    assert difference["repaired_by"].startswith(f"evt_recovered_{session_id}_{fact}_")
-    shop.settle()
+    assert difference["repaired_by"].startswith(f"evt_recovered_{session_id}_{missing_event}_")
+    shop.run_workers()
     assert shop.status("chk_1") == status
     assert run().exit_code == 0
 
 
-def test_a_recovered_completion_takes_effect_unpaid_and_again_once_it_is_paid(shop: Shop, run: Reconciling) -> None:
-    """No webhook comes at all, and checkout's sweep has found the unpaid session and the paid one too."""
+def test_recovered_completion_counts_unpaid_and_paid(shop: Shop, run: Reconcile) -> None:
+    """Without webhooks, checkout's sweeper finds the session unpaid and paid, too."""
     session_id = shop.buy("chk_1", "sepa_success")
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     assert shop.status("chk_1") == "payment_pending"
     shop.fake.settle(session_id)
     with shop.database.begin() as session:
@@ -231,24 +240,24 @@ def test_a_recovered_completion_takes_effect_unpaid_and_again_once_it_is_paid(sh
             correlation_id="chk_1",
             source="checkout",
         )
-    shop.settle()
+    shop.run_workers()
     assert shop.status("chk_1") == "paid"
     recovered = [event.id for event in outbox_events(shop.database) if event.is_stripe]
     assert sorted(recovered) == [f"evt_recovered_{session_id}_completed_{status}" for status in ("paid", "unpaid")]
 
 
-def test_a_lost_expiry_is_healed_with_its_recovery_link(shop: Shop, run: Reconciling) -> None:
+def test_lost_expiry_is_repaired_with_its_recovery_link(shop: Shop, run: Reconcile) -> None:
     session_id = shop.start("chk_1")
     shop.fake.expire(session_id)
     assert kinds(run("--json")) == ["not-expired"]
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     order = shop.order("chk_1")
     assert (order.status, order.recovery_url) == ("expired", f"{shop.fake.url}/r/{session_id}")
     assert run().exit_code == 0
 
 
-def test_a_declined_card_is_no_difference(shop: Shop, run: Reconciling) -> None:
+def test_declined_card_is_no_difference(shop: Shop, run: Reconcile) -> None:
     from demo.fake_stripe.errors import StripeError
 
     with pytest.raises(StripeError, match="declined"):
@@ -274,11 +283,11 @@ def test_a_declined_card_is_no_difference(shop: Shop, run: Reconciling) -> None:
         (Order, {"status": "open"}, {"not-paid": "booked as paid, but the order is open"}),
     ],
 )
-def test_what_was_tampered_with_is_named_to_the_minor_unit(
-    shop: Shop, run: Reconciling, model: Any, change: dict[str, Any], texts: dict[str, str]
+def test_changed_amounts_are_printed_to_the_minor_unit(
+    shop: Shop, run: Reconcile, model: type[Base], change: dict[str, Any], texts: dict[str, str]
 ) -> None:
     shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     shop.change(Order, paid_at=datetime.now(UTC) - timedelta(minutes=30))
     shop.change(model, **change)
     result = run("--json")
@@ -289,41 +298,41 @@ def test_what_was_tampered_with_is_named_to_the_minor_unit(
         assert text in found[kind]
 
 
-def test_what_cannot_be_healed_remains(shop: Shop, run: Reconciling) -> None:
+def test_difference_without_a_missing_event_remains(shop: Shop, run: Reconcile) -> None:
     shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     shop.change(Payment, amount=1)
     assert run("--repair").exit_code == 1
     assert "repaired: 0" in run("--repair").stdout
 
 
-def test_a_mismatch_that_a_person_has_been_told_of_is_none(shop: Shop, run: Reconciling) -> None:
+def test_mismatch_with_a_review_is_no_difference(shop: Shop, run: Reconcile) -> None:
     session_id = shop.start("chk_1")
     shop.change(Order, amount_total=1998)
     shop.fake.pay(session_id)
-    shop.hear()
+    shop.deliver_webhooks()
     assert shop.order("chk_1").review_reason == "amount-mismatch"
     assert run().exit_code == 0
 
 
-def test_an_order_that_stripe_does_not_see_paid(shop: Shop, run: Reconciling) -> None:
+def test_order_that_is_unpaid_at_stripe_is_printed(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     shop.fake.session(session_id).update(payment_status="unpaid", status="open")
     result = run("--json")
     assert kinds(result) == ["not-paid-at-stripe"]
     assert f"The order is paid with {session_id}, which is open at Stripe" in result.stdout
 
 
-def test_an_order_whose_session_stripe_does_not_know(shop: Shop, run: Reconciling) -> None:
+def test_order_whose_session_is_unknown_is_printed(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     shop.change(Order, paid_at=datetime.now(UTC) - timedelta(minutes=30))
     shop.fake.account.store.remove("checkout.session", session_id)
     assert set(kinds(run("--json"))) == {"no-session", "not-paid-at-stripe"}
 
 
-def test_money_taken_in_a_session_that_is_not_paid(shop: Shop, run: Reconciling) -> None:
+def test_charge_of_an_unpaid_session_is_only_printed(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
     shop.fake.session(session_id).update(payment_status="unpaid", status="expired")
     result = run("--repair", "--json")
@@ -331,9 +340,7 @@ def test_money_taken_in_a_session_that_is_not_paid(shop: Shop, run: Reconciling)
     assert outbox_events(shop.database) == []
 
 
-def test_a_payment_whose_session_is_older_than_the_window(
-    shop: Shop, run: Reconciling, clock: dict[str, float]
-) -> None:
+def test_payment_of_a_session_before_since_is_found(shop: Shop, run: Reconcile, clock: dict[str, float]) -> None:
     clock["behind"] = 5 * HOUR
     session_id = shop.start("chk_1")
     clock["behind"] = HOUR
@@ -341,35 +348,33 @@ def test_a_payment_whose_session_is_older_than_the_window(
     assert kinds(run("--since", "2h", "--json")) == ["not-paid"]
 
 
-def test_a_paid_order_is_checked_however_old_its_session_is(
-    shop: Shop, run: Reconciling, clock: dict[str, float]
-) -> None:
+def test_paid_order_is_compared_with_any_old_session(shop: Shop, run: Reconcile, clock: dict[str, float]) -> None:
     clock["behind"] = 5 * HOUR
     session_id = shop.buy("chk_1", "sepa_success")
-    shop.hear()
+    shop.deliver_webhooks()
     shop.fake.settle(session_id)
-    shop.hear()
+    shop.deliver_webhooks()
     shop.change(Order, paid_at=datetime.now(UTC) - timedelta(minutes=30))
     shop.change(Payment, amount=1998)
     assert kinds(run("--since", "1h", "--json")) == ["payment-differs", "charge-differs"]
 
 
-def test_a_session_whose_start_was_never_announced_is_named_only(shop: Shop, run: Reconciling) -> None:
-    session_id = shop.buy("chk_1", announced=False)
+def test_session_without_an_order_is_only_printed(shop: Shop, run: Reconcile) -> None:
+    session_id = shop.buy("chk_1", starts_order=False)
     result = run("--repair")
     assert result.exit_code == 1
     assert f"no order chk_1: {session_id} is complete and paid at Stripe" in result.stdout
     assert outbox_events(shop.database) == []
 
 
-def test_sessions_of_others_are_none_of_ours(shop: Shop, run: Reconciling) -> None:
+def test_sessions_of_another_shop_are_not_compared(shop: Shop, run: Reconcile) -> None:
     shop.buy("", ours=False)
     result = run()
     assert result.exit_code == 0
     assert result.stdout.startswith("0 sessions since")
 
 
-def test_what_has_just_happened_is_left_alone(shop: Shop, run: Reconciling, clock: dict[str, float]) -> None:
+def test_young_changes_are_not_compared(shop: Shop, run: Reconcile, clock: dict[str, float]) -> None:
     session_id = shop.start("chk_1")
     clock["behind"] = 10
     shop.buy("chk_2")
@@ -378,17 +383,15 @@ def test_what_has_just_happened_is_left_alone(shop: Shop, run: Reconciling, cloc
     clock["behind"] = HOUR
 
 
-def test_a_payment_during_the_comparison_is_no_difference(
-    shop: Shop, run: Reconciling, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The order learns of it after Stripe's list was read: asked again, Stripe agrees."""
+def test_payment_during_the_run_is_no_difference(shop: Shop, run: Reconcile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is paid after Stripe's list was read. The second look at Stripe agrees."""
     session_id = shop.start("chk_1")
     listed = stripe_records.StripeRecords.sessions
 
     def sessions(records: Any, since: datetime) -> Iterator[dict[str, Any]]:
         found = list(listed(records, since))
         shop.fake.pay(session_id)
-        shop.hear()
+        shop.deliver_webhooks()
         return iter(found)
 
     monkeypatch.setattr(stripe_records.StripeRecords, "sessions", sessions)
@@ -396,17 +399,17 @@ def test_a_payment_during_the_comparison_is_no_difference(
     assert shop.status("chk_1") == "paid"
 
 
-def test_an_event_that_did_not_mend_it_is_not_sent_again(shop: Shop, run: Reconciling) -> None:
+def test_event_that_did_not_repair_is_not_sent_again(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     shop.change(Payment, paid_at=None)
     result = run("--repair")
     assert result.exit_code == 1
     assert f"evt_recovered_{session_id}_completed_paid was sent before and did not repair it" in result.stdout
 
 
-def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run: Reconciling) -> None:
+def test_recovered_cart_is_two_sessions_of_one_order(shop: Shop, run: Reconcile) -> None:
     from demo.fake_stripe.sessions import recover
 
     expired = shop.start("chk_1")
@@ -417,61 +420,61 @@ def test_a_cart_that_was_recovered_is_two_sessions_of_one_order(shop: Shop, run:
     shop.fake.pay(again)
     assert kinds(run("--json")) == ["not-paid", "not-expired"]
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     assert (shop.status("chk_1"), shop.order("chk_1").session_id) == ("paid", again)
     assert run().exit_code == 0
 
 
 def refund(shop: Shop, session_id: str, amount: int) -> str:
-    """As in Stripe's dashboard."""
+    """Refund as in Stripe's dashboard, and return the refund's id."""
     intent = shop.fake.session(session_id)["payment_intent"]
-    return shop._client.v1.refunds.create({"payment_intent": intent, "amount": amount}).id
+    return shop.client.v1.refunds.create({"payment_intent": intent, "amount": amount}).id
 
 
-def test_a_lost_refund_is_named_to_the_minor_unit_and_healed(shop: Shop, run: Reconciling) -> None:
+def test_lost_refund_is_printed_and_repaired(shop: Shop, run: Reconcile) -> None:
     session_id = shop.buy("chk_1")
-    shop.hear()
+    shop.deliver_webhooks()
     refund_id = refund(shop, session_id, 1998)
     result = run()
     assert result.exit_code == 1
     assert f"Stripe refunded 1998 eur (19.98 EUR) with {refund_id} (succeeded), which is not booked" in result.stdout
     assert f"evt_recovered_{refund_id}_succeeded" in run("--repair").stdout
-    shop.settle()
+    shop.run_workers()
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)
-    shop.hear()  # at last
+    shop.deliver_webhooks()  # the lost one arrives late
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)
 
 
-def test_a_refund_that_failed_unheard_is_healed(shop: Shop, run: Reconciling) -> None:
+def test_lost_failure_of_a_refund_is_repaired(shop: Shop, run: Reconcile) -> None:
     from demo.fake_stripe.refunds import fail
 
     refund_id = refund(shop, shop.buy("chk_1"), PRICE)
-    shop.hear()
+    shop.deliver_webhooks()
     account = shop.fake.account
     with account.store.lock:
         fail(account, account.store.get("refund", refund_id), "lost_or_stolen_card")
     assert kinds(run("--json")) == ["refund-status"]
     run("--repair")
-    shop.settle()
+    shop.run_workers()
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (0, 0)
 
 
-def test_refunds_that_were_tampered_with_are_named_only(shop: Shop, run: Reconciling) -> None:
+def test_changed_refunds_are_only_printed(shop: Shop, run: Reconcile) -> None:
     refund_id = refund(shop, shop.buy("chk_1"), PRICE)
-    shop.hear()
+    shop.deliver_webhooks()
     shop.change(Refund, amount=PRICE - 1)
     assert kinds(run("--repair", "--json")) == ["refund-differs"]
     shop.fake.account.store.remove("refund", refund_id)
     assert kinds(run("--repair", "--json")) == ["refund-not-at-stripe"]
 
 
-def test_more_sessions_than_one_page(shop: Shop, run: Reconciling) -> None:
+def test_all_pages_of_sessions_are_compared(shop: Shop, run: Reconcile) -> None:
     for number in range(105):
-        shop.start(f"chk_{number}", announced=number == 0)
+        shop.start(f"chk_{number}", starts_order=number == 0)
     assert kinds(run("--json")) == ["no-order"] * 104
 
 
-def test_stripe_away_is_no_agreement(shop: Shop, run: Reconciling) -> None:
+def test_failing_stripe_ends_the_run_with_an_error(shop: Shop, run: Reconcile) -> None:
     shop.fake.add_fault("api_500", path="/v1/checkout/sessions", count=9)
     result = run()
     assert result.exit_code == 1
@@ -479,5 +482,5 @@ def test_stripe_away_is_no_agreement(shop: Shop, run: Reconciling) -> None:
 
 
 @pytest.mark.parametrize("age", ["", "h", "-1h", "24", "1w", "99999999999d"])
-def test_an_age_that_means_nothing_is_refused(run: Reconciling, age: str) -> None:
+def test_invalid_since_is_refused(run: Reconcile, age: str) -> None:
     assert run("--since", age).exit_code == 2

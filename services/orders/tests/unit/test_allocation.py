@@ -1,4 +1,4 @@
-"""Pieces that are refunded one by one add up to what was paid for the goods, to the unit."""
+"""Allocation: pieces that are refunded one by one add up to the amount paid for the goods."""
 
 from collections import Counter
 
@@ -16,18 +16,18 @@ LINES = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 10**6)), min_size=1
 def test_pieces_in_any_order_add_up(
     lines: list[tuple[int, int]], paid: int, currency: str, data: st.DataObject
 ) -> None:
-    order = [
+    order_lines = [
         OrderLine(sku=f"S{number}", quantity=quantity, amount_total=total)
         for number, (quantity, total) in enumerate(lines)
     ]
-    paid -= paid % 100  # as Stripe takes it in each of the currencies
-    pieces = data.draw(st.permutations([line.sku for line in order for _ in range(line.quantity)]))
-    done: Counter[str] = Counter()
+    paid -= paid % 100  # a multiple of every step, as Stripe requires it
+    pieces = data.draw(st.permutations([line.sku for line in order_lines for _ in range(line.quantity)]))
+    refunded: Counter[str] = Counter()
     amounts = []
     for sku in pieces:
-        amounts.append(amount_of_pieces(order, paid, currency, done, {sku: 1}))
-        done[sku] += 1
-    assert sum(amounts) == (paid if any(line.amount_total for line in order) else 0)
+        amounts.append(amount_of_pieces(order_lines, paid, currency, refunded, {sku: 1}))
+        refunded[sku] += 1
+    assert sum(amounts) == (paid if any(line.amount_total for line in order_lines) else 0)
     assert all(is_valid_amount(amount, currency) for amount in amounts)
 
 

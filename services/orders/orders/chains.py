@@ -17,5 +17,5 @@ MODULES = (disputes, orders, payments, refunds, reviews, shipments, timeline, un
 CHAINS: Sequence[Chain] = (
     INBOX,
     OUTBOX,
-    Chain("orders", Base.metadata, Path(__file__).parents[1] / "migrations" / "versions"),
+    Chain("orders", Base.metadata, Path(__file__).parent / "migrations" / "versions"),
 )

@@ -1,0 +1,14 @@
+"""The migration chains of this service's database."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from events.database.migrations import Chain
+from events.messaging.chains import INBOX
+
+from notifications.models import Base
+
+CHAINS: Sequence[Chain] = (
+    INBOX,
+    Chain("notifications", Base.metadata, Path(__file__).parent / "migrations" / "versions"),
+)

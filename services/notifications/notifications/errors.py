@@ -1,0 +1,21 @@
+"""Errors of operators' requests, raised by the domain modules. problems.py maps each of them to a problem."""
+
+
+class NotificationNotFoundError(Exception):
+    """No mail has this id."""
+
+    def __init__(self, email_id: str) -> None:
+        self.email_id = email_id
+        super().__init__(email_id)
+
+
+class NotificationUnsentError(Exception):
+    """The mail, or a resend of it, is not sent yet: `email_id`."""
+
+    def __init__(self, email_id: str) -> None:
+        self.email_id = email_id
+        super().__init__(email_id)
+
+
+class CustomerErasedError(Exception):
+    """The customer's address is erased, so a mail to them cannot be sent again."""

@@ -1,0 +1,46 @@
+"""The migrations make exactly the models' tables, and can be reverted."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from events.database.engine import Database
+from events.database.migrations import downgrade, migrate
+from events.testing.fixtures import MakeDatabase
+from orders.chains import CHAINS
+from orders.models.base import Base
+from sqlalchemy import CheckConstraint, inspect
+
+
+@pytest.fixture
+def migrated(any_database: MakeDatabase) -> Database:
+    """A database that was migrated, reverted and migrated again."""
+    database = any_database(CHAINS)
+    downgrade(database, CHAINS[-1])
+    assert not set(inspect(database.engine).get_table_names()) & set(Base.metadata.tables)
+    migrate(database, CHAINS)
+    return database
+
+
+def test_models_and_migrations_agree(migrated: Database) -> None:
+    def is_own(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name in Base.metadata.tables
+
+    with migrated.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_own, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_check_constraints_of_migrations_agree(migrated: Database) -> None:
+    """Alembic does not compare them. On PostgreSQL each text is parsed and printed by the server, on SQLite kept."""
+    for name, table in Base.metadata.tables.items():
+        stored = {
+            str(check["name"]): check["sqltext"] for check in inspect(migrated.engine).get_check_constraints(name)
+        }
+        expected = {
+            str(constraint.name): str(constraint.sqltext)
+            for constraint in table.constraints
+            if isinstance(constraint, CheckConstraint)
+        }
+        assert stored.keys() == expected.keys(), name
+        if not migrated.is_postgresql:
+            assert stored == expected, name

@@ -1,0 +1,106 @@
+"""Reviews: resolved once, by an operator or the policy, with the effects of the decision."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from events.database.engine import Database
+from events.testing.fixtures import MakeDatabase
+from flask.testing import FlaskClient
+from orders.app import create_app
+from orders.chains import CHAINS
+from orders.config import Config
+from orders.refunds.processor import RefundProcessor
+from orders.reviews import resolve_by_policy
+
+from services.orders.tests.harness import FakeRefundGateway, OrdersService, Purchase, post, problem_of
+
+
+def test_accepted_review_confirms_the_order_and_lets_it_ship(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.completed(amount_total=5700))
+    assert problem_of(post(client, service, "shipments")) == (409, "order-needs-review")
+    answer = post(client, service, "review", decision="accept", note="38 cents are fine")
+    assert (answer.status_code, answer.get_json()["needs_review"]) == (200, False)
+    assert service.published_types() == ["orders.review.opened", "orders.review.resolved", "orders.order.paid"]
+    assert post(client, service, "review", decision="accept").status_code == 200, "the same decision once more"
+    assert problem_of(post(client, service, "review", decision="refund")) == (409, "review-resolved")
+    assert len(service.published_types()) == 3
+    assert post(client, service, "shipments").status_code == 201
+    assert "ana accepted the order (amount-mismatch). It can ship. “38 cents are fine”" in service.entry_texts()
+
+
+def test_refunded_review_returns_the_money_and_the_pieces(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.oversold(), purchase.completed())
+    body = post(client, service, "review", decision="refund").get_json()
+    assert (body["amount_refunded"], body["refund_status"], body["reviews"][0]["resolved_by"]) == (5738, "full", "ana")
+    one_of_each = [{"sku": "TEE-M", "quantity": 1}, {"sku": "SOCK", "quantity": 1}]
+    assert service.returned_lines() == [one_of_each], "one tee was missing"
+    assert "orders.order.paid" not in service.published_types()
+    assert problem_of(post(client, service, "shipments")) == (409, "order-held")
+    service.deliver(purchase.oversold("again"))
+    assert not service.order().needs_review, "a resolved review is not opened again"
+
+
+def test_canceled_review_neither_ships_nor_refunds(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.completed(currency="usd"))
+    post(client, service, "review", decision="cancel")
+    assert service.order().refund_requests == []
+    assert service.published_types() == ["orders.review.opened", "orders.review.resolved"]
+    assert problem_of(post(client, service, "shipments")) == (409, "order-held")
+
+
+def test_duplicate_payment_is_refunded_and_the_order_ships(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    again = purchase.completed("again", id="cs_2", payment_intent="pi_2")
+    service.deliver(purchase.started(), purchase.completed(), again)
+    post(client, service, "review", decision="refund")
+    assert [(refund.payment_id, refund.amount) for refund in service.order().refunds] == [("pi_2", 5738)]
+    assert (service.returned_lines(), post(client, service, "shipments").status_code) == ([], 201)
+
+
+def test_review_that_is_not_open_or_not_paid_is_refused(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started())
+    assert problem_of(post(client, service, "review", decision="accept")) == (409, "nothing-to-review")
+    service.deliver(purchase.oversold())
+    assert problem_of(post(client, service, "review", decision="accept")) == (409, "order-not-paid")
+
+
+def test_policy_refunds_orders_with_its_reasons(
+    service: OrdersService, purchase: Purchase, database: Database, gateway: FakeRefundGateway
+) -> None:
+    service.deliver(purchase.started(), purchase.oversold(), purchase.completed())
+    resolve_by_policy(database, ["amount-mismatch"])
+    assert service.order().needs_review
+    for _ in range(2):
+        resolve_by_policy(database, ["oversold"])
+        RefundProcessor(database, gateway).resume_due()
+    order = service.order()
+    assert (order.refund_status, len(order.refunds), order.reviews[0].resolved_by) == ("full", 1, "policy")
+
+
+def test_two_operators_at_once_resolve_a_review_once(
+    postgres_database: MakeDatabase, purchase: Purchase, config: Config, gateway: FakeRefundGateway
+) -> None:
+    database = postgres_database(CHAINS)
+    service = OrdersService(database)
+    service.deliver(purchase.started(), purchase.oversold(), purchase.completed())
+    app = create_app(config, database=database, gateway=gateway)
+
+    def resolve(decision: str) -> Any:
+        return post(app.test_client(), service, "review", decision=decision)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(resolve, ["accept", "refund", "accept", "refund"]))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409]
+    assert service.published_types().count("orders.review.resolved") == 1
+    is_refunded = service.order().reviews[0].decision == "refund"
+    paid_events = service.published_types().count("orders.order.paid")
+    assert (len(service.order().refunds), paid_events) == ((1, 0) if is_refunded else (0, 1))
