@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 from events.messaging import topology
-from events.testing.servers import free_port
+from events.testing.ports import free_port
 
 from bench.ingest import direct
 from bench.processes import MeasuredProcess, listens, running

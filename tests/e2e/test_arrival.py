@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-import inventory.models
-import notifications.models
-import orders.models.chains
+import inventory.chains
+import notifications.chains
+import orders.chains
 import pytest
 from events.clock import utcnow
 from events.config import Common

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import checkout.models
+import checkout.chains
 import httpx
 import inventory.app
+import inventory.chains
 import inventory.config
-import inventory.models
-import orders.models.chains
+import orders.chains
 import pytest
 import stripe
 from checkout import catalog

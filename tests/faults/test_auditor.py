@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkout.models import CHAINS as CHECKOUT
+from checkout.chains import CHAINS as CHECKOUT
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.types import UtcDateTime
 from events.messaging import topology
-from inventory.models import CHAINS as INVENTORY
-from notifications.models import CHAINS as NOTIFICATIONS
+from inventory.chains import CHAINS as INVENTORY
+from notifications.chains import CHAINS as NOTIFICATIONS
 from orders.chains import CHAINS as ORDERS
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, String, Table, text
 

@@ -3,8 +3,3 @@
 Product code never imports this package, and the images do not contain it (.dockerignore). The fixtures are a pytest
 plugin: `pytest_plugins = ["events.testing.fixtures"]`.
 """
-
-from events.messaging.event import own_event
-from events.testing.bus import Bus, deliver, outbox_events
-
-__all__ = ["Bus", "deliver", "outbox_events", "own_event"]

@@ -10,7 +10,7 @@ from checkout import models
 from checkout.checkouts import WEBHOOK_DELAY
 from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, StripeUnavailableError
 from checkout.handlers import handlers
-from events.testing import Bus, outbox_events
+from events.testing.bus import Bus, outbox_events
 
 CREATE = "/v1/checkout/sessions"
 

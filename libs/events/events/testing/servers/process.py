@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from events.testing.servers.server import Unavailable
+from events.testing.servers.server import ServerUnavailableError
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
 
@@ -38,7 +38,7 @@ class ProcessServer:
         self._watchdog = ExitStack()
 
     def start(self) -> None:
-        """Start the program and wait until it answers. Raises `Unavailable` with the end of its log."""
+        """Start the program and wait until it answers. Raises `ServerUnavailableError` with the end of its log."""
         log = self._folder / "log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -58,7 +58,7 @@ class ProcessServer:
             reason = error
         if reason or process.poll() is not None:
             tail = log.read_text(errors="replace")[-LOG_TAIL_LENGTH:]
-            raise Unavailable(f"{self._command[0]} does not start: {tail}") from reason
+            raise ServerUnavailableError(f"{self._command[0]} does not start: {tail}") from reason
 
     def stop(self) -> None:
         """Stop the program by its normal shutdown. A stopped one is left as it is."""
