@@ -207,28 +207,3 @@ def read_environment() -> Iterator[FileAwareEnv]:
         env.seal()
     except EnvValidationError as error:
         raise ConfigError(dict(error.error_messages)) from None  # type: ignore[arg-type]
-
-
-def common_settings(
-    env: FileAwareEnv,
-    *,
-    service: str,
-    port: int,
-    database: bool = True,
-    operators: bool = True,
-    service_token: bool = False,
-) -> dict[str, Any]:
-    """Return the fields of `Common`.
-
-    `operators`: the service has operator routes. `service_token`: it calls another service, or is called by one.
-    """
-    added = {
-        "port": port_setting(port),
-        "database_url": database_url_setting() if database else None,
-        "operator_tokens": operator_tokens_setting() if operators else None,
-        "service_token": service_token_setting() if service_token else None,
-    }
-    declared = settings(Common) | {name: each.metadata["setting"] for name, each in added.items() if each is not None}
-    kinds = get_type_hints(Common)
-    values = {name: declared[name].read(env, kind) for name, kind in kinds.items() if name in declared}
-    return {"service": service, **values}

@@ -264,6 +264,7 @@ def config() -> Config:
         service="checkout",
         port=8001,
         broker_url="memory://",
+        database_url="sqlite://",
         operator_tokens={"zoe": OPERATOR},
         service_token="service-token-0123",
         stripe_api_key="sk_test_1",

@@ -1,28 +1,42 @@
-"""The inventory's settings, from the environment."""
+"""The settings of the inventory service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from environs import validate
-from events.config import Common, common_settings, read_environment
+from events.config import (
+    Common,
+    database_url_setting,
+    load_settings,
+    operator_tokens_setting,
+    port_setting,
+    service_token_setting,
+    setting,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """Pages from `allowed_origins` may read the availability from a browser.
+    """The settings."""
 
-    Staff are informed when a sku has `low_stock_threshold` available pieces or fewer; 0 means never.
-    """
-
-    allowed_origins: Sequence[str] = ()
-    low_stock_threshold: int = 0
+    service: str = "inventory"
+    port: int = port_setting(8004)
+    database_url: str = database_url_setting()
+    operator_tokens: Mapping[str, str] = operator_tokens_setting()
+    service_token: str = service_token_setting()
+    allowed_origins: Sequence[str] = setting(
+        "ALLOWED_ORIGINS",
+        "Origins, separated by commas, from which browsers may read the availability.",
+        default=(),
+    )
+    low_stock_threshold: int = setting(
+        "LOW_STOCK_THRESHOLD",
+        "Notify staff when no more than this many of a sku are available. 0 turns it off.",
+        default=0,
+        checks=[validate.Range(min=0)],
+    )
 
 
 def load() -> Config:
-    """Read the settings. Raises `ConfigError` with all missing and invalid ones."""
-    with read_environment() as env:
-        return Config(
-            **common_settings(env, service="inventory", port=8004, service_token=True),
-            allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
-            low_stock_threshold=env.int("LOW_STOCK_THRESHOLD", 0, validate=validate.Range(min=0)),
-        )
+    """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
+    return load_settings(Config)

@@ -1,16 +1,23 @@
-"""The notifications service's settings, from the environment."""
+"""The settings of the notifications service."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from environs import validate
-from events.config import Common, common_settings, read_environment
-from marshmallow import ValidationError
+from events.config import (
+    Common,
+    accepted_by,
+    database_url_setting,
+    load_settings,
+    operator_tokens_setting,
+    port_setting,
+    setting,
+)
 
-from notifications.digest import NO_DIGEST, DigestSchedule
+from notifications.digest import DigestSchedule
 from notifications.message import address, sender_address
 from notifications.samples import check_templates
 from notifications.smtp import MailServer
@@ -18,59 +25,6 @@ from notifications.template_context import Shop
 from notifications.template_loader import FALLBACK_LANGUAGE, Templates
 
 ABANDONED_CART_DELAY = timedelta(hours=1)  # long enough for a late payment or a cancel to make the reminder stale
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(Common):
-    """The settings of mails: server, sender, staff, shop and templates."""
-
-    smtp_url: str = field(repr=False)  # smtp:// or smtps://user:password@host:port?starttls=auto|require|never
-    mail_from: str  # an address, or "Name <address>"
-    staff_email: str
-    staff_locale: str = FALLBACK_LANGUAGE
-    staff_digest: DigestSchedule = NO_DIGEST
-    staff_order_url: str = ""  # an order's page for staff, with {order_id}; without one, mails have only the route
-    shop_name: str = "Clozit"
-    shop_url: str = ""  # where a customer can order again; without one, mails have no such link
-    templates_dir: Path | None = None  # the shop's own templates and texts
-    abandoned_cart_delay: timedelta = ABANDONED_CART_DELAY
-
-    @property
-    def shop(self) -> Shop:
-        """The shop as templates see it."""
-        return Shop(self.shop_name, self.shop_url, self.staff_order_url)
-
-
-def load() -> Config:
-    """Read the settings. Raises `ConfigError` with all missing and invalid ones."""
-    with read_environment() as env:
-        return Config(
-            **common_settings(env, service="notifications", port=8005),
-            smtp_url=env.str("SMTP_URL", validate=_accepted_by(MailServer.parse)),
-            mail_from=env.str("MAIL_FROM", validate=_accepted_by(sender_address)),
-            staff_email=env.str("STAFF_EMAIL", validate=_accepted_by(address)),
-            staff_locale=env.str("STAFF_LOCALE", "") or FALLBACK_LANGUAGE,
-            staff_digest=_digest(env.str("STAFF_DIGEST", "off", validate=_accepted_by(DigestSchedule.parse))),
-            staff_order_url=env.str("STAFF_ORDER_URL", "", validate=_accepted_by(_check_order_url)),
-            shop_name=env.str("SHOP_NAME", "Clozit", validate=validate.Length(min=1)),
-            shop_url=env.str("SHOP_URL", "", validate=_accepted_by(_check_url)),
-            templates_dir=_folder(env.str("TEMPLATES_DIR", "", validate=_accepted_by(_check_folder))),
-            abandoned_cart_delay=env.timedelta(
-                "ABANDONED_CART_DELAY", ABANDONED_CART_DELAY, validate=validate.Range(min=timedelta())
-            ),
-        )
-
-
-def _accepted_by(read: Callable[[str], object]) -> Callable[[str], None]:
-    """Return a validator that accepts a value if `read` raises no `ValueError` for it."""
-
-    def check(value: str) -> None:
-        try:
-            read(value)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-    return check
 
 
 def _check_url(value: str) -> None:
@@ -85,16 +39,75 @@ def _check_order_url(value: str) -> None:
         raise ValueError("Use a URL with {order_id} in it.")
 
 
-def _check_folder(value: str) -> None:
+def _checked_folder(value: str) -> Path | None:
     """Render every mail once, so that a broken template stops the start and not a customer's mail."""
-    if value:
-        check_templates(Templates.load(Path(value)))
+    if not value:
+        return None
+    check_templates(Templates.load(Path(value)))
+    return Path(value)
 
 
-def _folder(value: str | None) -> Path | None:
-    return Path(value) if value else None
+@dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """The settings of mails: server, sender, staff, shop and templates."""
+
+    service: str = "notifications"
+    port: int = port_setting(8005)
+    database_url: str = database_url_setting()
+    operator_tokens: Mapping[str, str] = operator_tokens_setting()
+    smtp_url: str = setting(
+        "SMTP_URL",
+        "`smtp://` or `smtps://user:password@host:port?starttls=auto|require|never`.",
+        secret=True,
+        checks=[accepted_by(MailServer.parse)],
+    )
+    mail_from: str = setting(
+        "MAIL_FROM", "The sender: `Name <address>` or an address.", checks=[accepted_by(sender_address)]
+    )
+    staff_email: str = setting("STAFF_EMAIL", "The recipient of staff e-mails.", checks=[accepted_by(address)])
+    staff_locale: str = setting(
+        "STAFF_LOCALE",
+        "The language of staff e-mails: `en`, `de`, `fr` or `ja`. Empty: English.",
+        default="",
+        parse=lambda text: text or FALLBACK_LANGUAGE,
+    )
+    staff_digest: DigestSchedule = setting(
+        "STAFF_DIGEST",
+        "Collect staff e-mails into one: `HH:MM` (daily, UTC) or an interval such as `2h`; or `off`.",
+        default="off",
+        parse=DigestSchedule.parse,
+    )
+    staff_order_url: str = setting(
+        "STAFF_ORDER_URL",
+        "Where staff see an order, with `{order_id}` in the URL. Staff e-mails link to it.",
+        default="",
+        checks=[accepted_by(_check_order_url)],
+    )
+    shop_name: str = setting(
+        "SHOP_NAME", "The shop's name in e-mails.", default="Clozit", checks=[validate.Length(min=1)]
+    )
+    shop_url: str = setting(
+        "SHOP_URL", "The shop's frontend. E-mails link to it.", default="", checks=[accepted_by(_check_url)]
+    )
+    templates_dir: Path | None = setting(
+        "TEMPLATES_DIR",
+        "A folder with the shop's own templates and texts (services/notifications/README.md).",
+        default="",
+        parse=_checked_folder,
+    )
+    abandoned_cart_delay: timedelta = setting(
+        "ABANDONED_CART_DELAY",
+        "Seconds from the session's end to the abandoned-cart e-mail.",
+        default=ABANDONED_CART_DELAY,
+        checks=[validate.Range(min=timedelta())],
+    )
+
+    @property
+    def shop(self) -> Shop:
+        """The shop as templates see it."""
+        return Shop(self.shop_name, self.shop_url, self.staff_order_url)
 
 
-def _digest(value: str | None) -> DigestSchedule:
-    """Return the schedule. The value is None if it was invalid: the start fails later, with all invalid values."""
-    return DigestSchedule.parse(value) if value else NO_DIGEST
+def load() -> Config:
+    """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
+    return load_settings(Config)

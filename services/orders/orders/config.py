@@ -1,11 +1,18 @@
 """The settings of the orders service."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from environs import validate
 from events import stripe_api
-from events.config import Common, common_settings, read_environment
+from events.config import (
+    Common,
+    database_url_setting,
+    load_settings,
+    operator_tokens_setting,
+    port_setting,
+    setting,
+)
 from events.messaging.contracts import ReviewReason
 
 REASONS = validate.ContainsOnly([*ReviewReason], error=f"Use any of {', '.join(ReviewReason)}, separated by commas.")
@@ -13,24 +20,31 @@ REASONS = validate.ContainsOnly([*ReviewReason], error=f"Use any of {', '.join(R
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings. Browsers may read orders by session from `allowed_origins`.
+    """The settings."""
 
-    Reviews with a reason in `review_auto_refund` are resolved with a refund, without an operator.
-    """
-
-    stripe_api_key: str = field(repr=False)
-    stripe_api_base: str = stripe_api.API
-    allowed_origins: Sequence[str] = ()
-    review_auto_refund: Sequence[str] = ()
+    service: str = "orders"
+    port: int = port_setting(8003)
+    database_url: str = database_url_setting()
+    operator_tokens: Mapping[str, str] = operator_tokens_setting()
+    stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
+    stripe_api_base: str = setting(
+        "STRIPE_API_BASE",
+        "The base URL of Stripe's API. Set it to use the fake Stripe.",
+        default=stripe_api.API,
+    )
+    allowed_origins: Sequence[str] = setting(
+        "ALLOWED_ORIGINS",
+        "Origins, separated by commas, from which browsers may read an order by its session.",
+        default=(),
+    )
+    review_auto_refund: Sequence[str] = setting(
+        "REVIEW_AUTO_REFUND",
+        "Review reasons that are refunded without an operator, separated by commas.",
+        default=(),
+        checks=[REASONS],
+    )
 
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    with read_environment() as env:
-        return Config(
-            **common_settings(env, service="orders", port=8003),
-            stripe_api_key=env.str("STRIPE_API_KEY"),
-            stripe_api_base=env.str("STRIPE_API_BASE", stripe_api.API),
-            allowed_origins=tuple(env.list("ALLOWED_ORIGINS", [])),
-            review_auto_refund=tuple(env.list("REVIEW_AUTO_REFUND", [], validate=REASONS) or ()),  # None if invalid
-        )
+    return load_settings(Config)
