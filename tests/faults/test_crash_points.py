@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from events.testing.waiting import wait_until
 
+from tests.e2e.processes import wait_until_ready
 from tests.faults.crash_points import CONSUMER, INGEST, POINTS, RELAY, RETRY, SENDER
 from tests.faults.report import Report, Row
 from tests.faults.rig import Rig, selected
@@ -58,6 +59,7 @@ def test_crash_points_are_reached_by_their_processes(rig: Rig, tmp_path: Path) -
     rig.wait_until_drained(STALL_TIMEOUT_S)
     for process in processes:
         rig.restart(*process)
+    wait_until_ready(rig.system)
     reached = set(log.read_text().splitlines())
     expected = {f"{service} {kind}: {name}" for name, victims in PROCESSES.items() for service, kind in victims}
     assert expected - reached == set()
