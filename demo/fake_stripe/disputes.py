@@ -75,8 +75,8 @@ def advance(
 ) -> Object:
     """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the shop wins.
 
-    `reinstated` is the part that the bank returns although the shop loses, in minor units. An appeal has a new deadline.
-    Raise `StripeError` if this status cannot follow the current one.
+    `reinstated` is the part that the bank returns although the shop loses, in minor units. An appeal has a new
+    deadline. Raise `StripeError` if this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
         raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}. It cannot become {status}.")

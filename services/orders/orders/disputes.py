@@ -78,7 +78,9 @@ def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tup
     Stripe reports a movement in the dispute's balance transactions and by the event's type. The sums come from the
     transactions. An amount is None if only the event's type reports the movement.
     """
-    listed = {_movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)}
+    listed: dict[str, StripeObject] = {
+        _movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)
+    }
     known = dispute.movements or {}
     found = {key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known}
     before = dispute.amount_withdrawn or 0, dispute.amount_reinstated or 0

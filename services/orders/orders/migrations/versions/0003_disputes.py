@@ -1,9 +1,12 @@
 """Add sums and times of disputes, open refund statuses, Stripe's fraud warnings, addresses and refund lookups."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from events.database import checks
 from events.database.types import Json, UtcDateTime
+from sqlalchemy.types import TypeEngine
 
 revision = "0003"
 down_revision = "0002"
@@ -56,7 +59,7 @@ REASONS = (("orders", "review_reason"), ("reviews", "reason"))
 NEW_REASONS = ("missing-address", "radar-review", "early-fraud-warning")
 NEW_ENTRY_KINDS = ("refund-status", "radar", "address-added")
 REFUND_STATUSES = ("requires_action", "pending", "succeeded", "canceled", "failed")
-ADDED = {
+ADDED: dict[str, dict[str, TypeEngine[Any]]] = {
     "disputes": {
         "status_at": UtcDateTime(),
         "movements": Json(),
