@@ -27,7 +27,8 @@ def compare_session(order: Order, found: StripeObject, intent: Intent | None) ->
     payment = _payment_of_session(order, found)
     if found["status"] == "complete" and found["payment_status"] in FULFILLING:
         if payment is None or payment.paid_at is None:
-            missing = ASYNC_SUCCEEDED if _is_completed(payment) else COMPLETED
+            # A pending order handled `completed`, unless that was of another session.
+            missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
             amount = minor_units(found["amount_total"], found["currency"])
             text = f"{found['id']} is paid at Stripe with {amount}, but the order is {order.status}."
             yield difference(order, "not-paid", text, found, missing)
