@@ -82,7 +82,8 @@ def find_by_checkouts(database: Database, checkout_ids: Sequence[str]) -> Sequen
 def preview(database: Database, order: Order, request: ErasureRequest) -> Outcome:
     """Return the outcome that `erase_customer` would have, and change nothing."""
     with database.read() as session:
-        blockers = () if request.even_open else tuple(find_blockers(session, order))
+        current = session.get_one(Order, order.id)
+        blockers = () if request.even_open else tuple(find_blockers(session, current))
     return Outcome(order.id, order.number, order.checkout_id, blockers)
 
 

@@ -85,8 +85,8 @@ def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collectio
     shipped = count_pieces(line for shipment in shipments for line in shipment.lines)
     counted = [line for request in requests if request.counts_as_refunded for line in request.lines]
     by_lines: Counter[str] = Counter()
-    for line in counted:
-        by_lines[line["sku"]] += line["unshipped"]
+    for refunded in counted:
+        by_lines[refunded["sku"]] += refunded["unshipped"]
     if order.fulfillment_canceled_at is not None or refunds_cover_payments(order, requests):
         unshipped = {sku: quantity - shipped[sku] for sku, quantity in bought.items()}
     else:

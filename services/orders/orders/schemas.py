@@ -245,7 +245,8 @@ class RefundedLine(Schema):
 class RefundRequestItem(Schema):
     """An operator's refund request.
 
-    `refund_id` is Stripe's, once it has answered. With the amount 0 it only records pieces. `error` says why Stripe has not answered or has refused.
+    `refund_id` is Stripe's, once it has answered. With the amount 0 it only records pieces. `error` says
+    why Stripe has not answered or has refused.
     """
 
     id = fields.String(required=True)
@@ -375,7 +376,7 @@ class GoodsItem(Schema):
     owed = fields.Integer(required=True)
 
 
-class GoodsField(fields.List):
+class GoodsField(fields.List[Any]):
     """The goods of an order."""
 
     def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:

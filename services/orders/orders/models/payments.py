@@ -26,9 +26,9 @@ class Payment(Base):
     Only that fulfills the order, because only the session has the amounts that the order is checked against.
 
     `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
-    `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if that is another currency. `recovered_from` is
-    the expired session of a recovered cart. `payment_method` and the voucher are known once Stripe asks the customer
-    to pay a voucher or to send a bank transfer.
+    `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
+    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` and the
+    voucher are known once Stripe asks the customer to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"

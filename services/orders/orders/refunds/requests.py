@@ -96,7 +96,8 @@ def store_request(
 ) -> RefundRequest:
     """Add a refund request of a checked amount, in minor units, to the order and its timeline.
 
-    A request of the amount 0 only records pieces, and is done at once. The worker sends the request at `due_at`. The default is the end of a lease, because the caller sends it now.
+    A request of the amount 0 only records pieces, and is done at once. The worker sends another one at
+    `due_at`. The default is the end of a lease, because the caller sends it now.
     """
     request = RefundRequest(
         id=new_id("rfr"),

@@ -159,7 +159,21 @@ def test_unpaid_or_unknown_order_cannot_be_refunded(
     ("params", "field"),
     [
         ({"amount": 0}, "amount"),
-        ({"amount": 100, "lines": [{"sku": "SOCK", "quantity": 1}]}, "amount"),
+        ({"amount": 100, "lines": [{"sku": "SOCK", "quantity": 1}]}, "lines"),
+        ({"all": True, "amount": 100}, "amount"),
+        ({"all": False}, "all"),
+        ({"all": None}, "all"),
+        ({"all": 1}, "all"),
+        ({"all": "true"}, "all"),
+        ({"amount": None}, "amount"),
+        ({"amount": 10.5}, "amount"),
+        ({"amount": "1000"}, "amount"),
+        ({"amount": True}, "amount"),
+        ({"lines": []}, "lines"),
+        ({"lines": None}, "lines"),
+        ({"all": True, "without_money": True}, "without_money"),
+        ({"all": True, "restock": "yes"}, "restock"),
+        ({"lines": [{"sku": "SOCK", "quantity": 1, "unshipped": 2}]}, "lines"),
         ({"amount": 100, "restock": True}, "restock"),
         ({"lines": [{"sku": "HAT", "quantity": 1}]}, "lines"),
         ({"lines": [{"sku": "SOCK", "quantity": 2}]}, "lines"),
@@ -182,7 +196,8 @@ def test_lines_return_to_the_shelf_once(case: RefundCase) -> None:
     [returned] = case.service.data_of("orders.stock.returned")
     assert (returned["return_id"], returned["lines"]) == (request["id"], [{"sku": "TEE-M", "quantity": 1}])
     assert case.request("key-2", lines=[{"sku": "SOCK", "quantity": 1}]).status_code == 422
-    assert case.request("key-3", restock=True).get_json()["lines"] == [{"sku": "TEE-M", "quantity": 1, "restock": True}]
+    rest = [{"sku": "TEE-M", "quantity": 1, "restock": True, "unshipped": 1}]
+    assert case.request("key-3", restock=True).get_json()["lines"] == rest
 
 
 def test_unanswered_request_is_retried_under_the_same_key(case: RefundCase) -> None:
