@@ -178,7 +178,8 @@ class OrdersService:
 class FakeRefundGateway(RefundGateway):
     """A Stripe in memory. The next calls raise `errors`, with `errors_after_effect` after they made the refund."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "re_") -> None:
+        self.prefix = prefix
         self.refunds: dict[str, StripeObject] = {}  # by idempotency key
         self.errors: list[BaseException] = []
         self.errors_after_effect = False
@@ -215,7 +216,7 @@ class FakeRefundGateway(RefundGateway):
 
     def _refund(self, request: RefundRequest) -> StripeObject:
         return refund(
-            id=f"re_{len(self.refunds) + 1}",
+            id=f"{self.prefix}{len(self.refunds) + 1}",
             amount=request.amount,
             currency=request.currency,
             metadata={"checkout_id": request.checkout_id, "refund_request": request.id},
