@@ -7,6 +7,7 @@
 | `stripe.checkout.session.async_payment_succeeded` | the reservation is committed |
 | `stripe.checkout.session.async_payment_failed` or `.expired` | the reservation is released |
 | `orders.stock.returned` | the returned pieces are available again |
+| `orders.stock.taken` | pieces whose refund failed leave the stock again |
 | `orders.customer.erased` | the customer is erased from stored events |
 """
 
@@ -66,6 +67,20 @@ def record_return(event: Event, session: Session) -> None:
     """Add the pieces of a refund with restock, or of a review that ended in one, to the stock."""
     data = event.data
     returns.record_return(session, data["checkout_id"], data["return_id"], data["lines"], occurred_at=event.occurred_at)
+
+
+@handlers.on("orders.stock.taken")
+def take_back_return(event: Event, session: Session) -> None:
+    """Take pieces out of the stock again: their refund failed."""
+    data = event.data
+    returns.take_back(
+        session,
+        data["checkout_id"],
+        data["return_id"],
+        data["lines"],
+        occurred_at=event.occurred_at,
+        causation=event,
+    )
 
 
 @handlers.on(CUSTOMER_ERASED)

@@ -88,7 +88,7 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
                 reason="paid", actor="stripe", occurred_at=paid_at, checkout_id=line.checkout_id,
             )  # fmt: skip
     increment_after_commit(session, RESERVATIONS.labels("committed"))
-    _publish_oversold(session, reservation, causation)
+    publish_oversold(session, reservation, causation)
     return True
 
 
@@ -209,7 +209,7 @@ def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 
 
-def _publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
+def publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
     missing = [
         {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
         for line in reservation.lines

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from orders import payments, radar
 from orders.causes import Cause
 from orders.disputes import record_dispute
+from orders.goods import update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.timeline import EntryKind
@@ -95,6 +96,7 @@ def record_payment(event: Event, session: Session) -> None:
         return
     update_totals(order)
     if not order.mark_paid(event.occurred_at):
+        update_fulfillment(session, order)  # a duplicate payment: refunds may no longer cover all payments
         detail = f"The customer paid again: {_amount(payment)} with {payment.id}."
         open_review(session, order, ReviewReason.DUPLICATE_PAYMENT, detail, cause, subject=payment.id)
         return
@@ -106,6 +108,7 @@ def record_payment(event: Event, session: Session) -> None:
         open_review(session, order, ReviewReason.MISSING_ADDRESS, MISSING_ADDRESS_TEXT, cause)
     if mismatch := find_mismatch(order, event):
         open_review(session, order, mismatch.reason, mismatch.detail, cause)
+    update_fulfillment(session, order)
     confirm_order(session, order, cause)
 
 
@@ -255,6 +258,7 @@ def _record_success(session: Session, order: Order, payment: Payment, event: Eve
     _add_payment_intent(order, payment.id)
     if payment.mark_succeeded():
         update_totals(order)
+        update_fulfillment(session, order)
         text = f"Stripe received {_amount(payment)} ({payment.id})."
         add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_SUCCEEDED, text)
 

@@ -38,6 +38,7 @@ def _record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     payment.amount_discount = details.get("amount_discount") or 0
     payment.amount_shipping = details.get("amount_shipping") or 0
     payment.amount_subtotal = checkout_session["amount_subtotal"]
+    payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
     presentment = checkout_session.get("presentment_details") or {}

@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from orders.goods import amounts_gone, succeeded_payments
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderRefundStatus
 from orders.models.payments import Payment, PaymentStatus
@@ -28,17 +29,10 @@ def refundable_amount(session: Session, payment: Payment) -> int:
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     session.flush()
-    used = sum(refund.amount for refund in _rows_of(session, payment, Refund) if refund.counts_as_refunded)
-    used += sum(request.amount for request in _rows_of(session, payment, RefundRequest) if request.is_unanswered)
+    gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
+    used = gone[payment.id]
     used += sum(dispute.amount_unavailable for dispute in _rows_of(session, payment, Dispute))
     return max(0, payment.amount - used)
-
-
-def succeeded_payments(order: Order) -> Sequence[Payment]:
-    """Return the payments whose money Stripe has; the one that paid the order comes first."""
-    payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
-    own = (order.payment_intent, order.session_id)
-    return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
 
 
 def _rows_of(session: Session, payment: Payment, model: type[Row]) -> list[Row]:

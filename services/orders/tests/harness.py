@@ -191,13 +191,16 @@ class OrdersService:
 class FakeRefundGateway(RefundGateway):
     """A Stripe in memory. The next calls raise `errors`, with `errors_after_effect` after they made the refund."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "re_") -> None:
+        self.prefix = prefix
         self.refunds: dict[str, StripeObject] = {}  # by idempotency key
         self.errors: list[BaseException] = []
         self.errors_after_effect = False
         self.keeps_keys = True
         self.request_ids: list[str] = []  # one for each call to create
         self.status = "succeeded"
+        self.lines_by_session: dict[str, list[StripeObject]] = {}
+        self.line_errors: list[Exception] = []
         self._lock = threading.Lock()
 
     def create(self, request: RefundRequest) -> StripeObject:
@@ -210,6 +213,11 @@ class FakeRefundGateway(RefundGateway):
             if self.errors:
                 raise self.errors.pop(0)
             return made
+
+    def line_items(self, session_id: str) -> list[StripeObject]:
+        if self.line_errors:
+            raise self.line_errors.pop(0)
+        return self.lines_by_session.get(session_id, [])
 
     def find(self, request: RefundRequest) -> StripeObject | None:
         made = self.refunds.values()
@@ -224,7 +232,7 @@ class FakeRefundGateway(RefundGateway):
 
     def _refund(self, request: RefundRequest) -> StripeObject:
         return refund(
-            id=f"re_{len(self.refunds) + 1}",
+            id=f"{self.prefix}{len(self.refunds) + 1}",
             amount=request.amount,
             currency=request.currency,
             metadata={"checkout_id": request.checkout_id, "refund_request": request.id},
@@ -235,7 +243,9 @@ class FakeRefundGateway(RefundGateway):
 
 
 def post(client: FlaskClient, service: OrdersService, action: str, key: str | None = None, **body: Any) -> Any:
-    """Send an operator's request about checkout chk_1's order and return the response."""
+    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it."""
+    if action in ("shipments", "refunds") and not body.keys() & {"all", "amount", "lines"}:
+        body["all"] = True
     headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/orders/{service.order().id}/{action}", json=body, headers=headers)
 

@@ -186,6 +186,22 @@ class OrderExpired(OrderSnapshot):
     recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
 
 
+class OrderCanceled(OrderSnapshot):
+    """The customer canceled the checkout, or an operator canceled a paid order before it shipped."""
+
+    reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "`operator`: a paid order was canceled; null: the customer canceled the checkout"},
+    )
+    refund_requested = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the sum that was requested back with the cancellation; null: nothing was paid"},
+    )
+
+
 class ReviewOpened(OrderSnapshot):
     """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
@@ -218,6 +234,10 @@ class StockReturned(Contract):
     checkout_id = fields.String(required=True)
     return_id = fields.String(required=True, metadata={"description": "the same for every event about this return"})
     lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+
+
+class StockTaken(StockReturned):
+    """Pieces of an earlier return leave the shelf again: their refund failed, so they are owed again."""
 
 
 class OrderShipped(OrderSnapshot):
@@ -325,10 +345,11 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.payment.pending", 1): PaymentPending(),
     ("orders.payment.failed", 1): OrderSnapshot(),
     ("orders.order.expired", 1): OrderExpired(),
-    ("orders.order.canceled", 1): OrderSnapshot(),
+    ("orders.order.canceled", 1): OrderCanceled(),
     ("orders.review.opened", 1): ReviewOpened(),
     ("orders.review.resolved", 1): ReviewResolved(),
     ("orders.stock.returned", 1): StockReturned(),
+    ("orders.stock.taken", 1): StockTaken(),
     ("orders.order.shipped", 1): OrderShipped(),
     ("orders.refund.succeeded", 1): RefundChanged(),
     ("orders.refund.failed", 1): RefundChanged(),

@@ -20,7 +20,7 @@ from typing import Any
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, one_of
 from events.messaging.contracts import ReviewReason
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text, false
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
@@ -63,11 +63,12 @@ class OrderDisputeStatus(StrEnum):
 
 
 class FulfillmentStatus(StrEnum):
-    """The part of an order's pieces that has shipped."""
+    """The part of an order's pieces that has shipped. A paid order can be canceled before it ships."""
 
     UNFULFILLED = "unfulfilled"
     PARTIAL = "partial"
     FULFILLED = "fulfilled"
+    CANCELED = "canceled"
 
 
 STRONGEST_FIRST = (
@@ -95,7 +96,8 @@ class Order(Base):
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
     lower case, for searches. `confirmed_at` is when the order was published as paid, `stock_checked_at` when inventory
-    had taken the stock of a recovered cart or had found it missing.
+    had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces that
+    still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
     """
 
     __tablename__ = "orders"
@@ -106,6 +108,12 @@ class Order(Base):
         one_of("fulfillment_status", FulfillmentStatus),
         one_of("review_reason", ReviewReason),
         CheckConstraint("needs_review = (review_reason IS NOT NULL)", name="review"),
+        Index(
+            "ix_orders_owed",
+            "id",
+            postgresql_where=text("pieces_owed > 0"),
+            sqlite_where=text("pieces_owed > 0"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -136,6 +144,7 @@ class Order(Base):
     refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
     dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
     fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
+    pieces_owed: Mapped[int] = mapped_column(server_default="0")
     needs_review: Mapped[bool]
     review_reason: Mapped[str | None] = mapped_column(String(32))
     review_detail: Mapped[str | None] = mapped_column(Text())
@@ -147,6 +156,7 @@ class Order(Base):
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
@@ -230,9 +240,12 @@ class Order(Base):
     def mark_confirmed(self, at: datetime) -> bool:
         """Record that the order may be published as paid; return False if it already was or has to wait.
 
-        It waits for the decision of an open review, and for the stock of a recovered cart.
+        It waits for the decision of an open review, and for the stock of a recovered cart. Without owed pieces there
+        is nothing to fulfill: the order is canceled, or refunds cover its payments.
         """
         if self.paid_at is None or self.needs_review or self.awaits_stock or self.confirmed_at is not None:
+            return False
+        if not self.pieces_owed:
             return False
         self.confirmed_at = at
         return True
@@ -285,7 +298,11 @@ class Order(Base):
 
 
 class OrderLine(Base):
-    """One line of the cart, at `position`."""
+    """One line of the cart, at `position`.
+
+    `amount_total` is what was agreed. `charged_total` is what Stripe charged for the line with its taxes and promotion
+    codes. It is fetched when a refund of lines needs it.
+    """
 
     __tablename__ = "order_lines"
 
@@ -296,6 +313,7 @@ class OrderLine(Base):
     quantity: Mapped[int]
     unit_amount: Mapped[int] = mapped_column(BigInteger())
     amount_total: Mapped[int] = mapped_column(BigInteger())
+    charged_total: Mapped[int | None] = mapped_column(BigInteger())
 
 
 class OrderSession(Base):

@@ -26,9 +26,9 @@ class Payment(Base):
     Only that fulfills the order, because only the session has the amounts that the order is checked against.
 
     `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
-    The presentment amount is what the customer's statement shows, if that is another currency. `recovered_from` is
-    the expired session of a recovered cart. `payment_method` and the voucher are known once Stripe asks the customer
-    to pay a voucher or to send a bank transfer.
+    `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
+    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` and the
+    voucher are known once Stripe asks the customer to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"
@@ -44,6 +44,7 @@ class Payment(Base):
     amount_subtotal: Mapped[int | None] = mapped_column(BigInteger())
     amount_discount: Mapped[int | None] = mapped_column(BigInteger())
     amount_shipping: Mapped[int | None] = mapped_column(BigInteger())
+    shipping_total: Mapped[int | None] = mapped_column(BigInteger())
     tax_included: Mapped[bool | None]
     presentment_currency: Mapped[str | None] = mapped_column(String(3))
     presentment_amount: Mapped[int | None] = mapped_column(BigInteger())

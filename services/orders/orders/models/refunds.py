@@ -1,11 +1,9 @@
 """Refund requests of operators, and the refunds that exist at Stripe."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.clock import utcnow
 from events.database.types import Json, UtcDateTime
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -77,8 +75,10 @@ class Refund(Base):
 class RefundRequest(Base):
     """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
-    `lines` are `{sku, quantity, restock}`. The worker sends the request at `next_attempt_at`, which is None once
-    Stripe has answered.
+    `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
+    all of them go to the shelf. The worker sends the request at `next_attempt_at`, which is None once Stripe has
+    answered.
+    A request without money has the amount 0: it only records pieces, and Stripe never gets it.
     """
 
     __tablename__ = "refund_requests"
@@ -129,13 +129,6 @@ class RefundRequest(Base):
     def mark_refused(self, error: str) -> None:
         """Record that Stripe refused the request: no refund will be made."""
         self.status, self.next_attempt_at, self.error = RefundRequestStatus.FAILED, None, error
-
-    def mark_stock_returned(self) -> Sequence[Mapping[str, Any]]:
-        """Return the pieces that go back to the shelf, as `{sku, quantity}`. A repeat returns none."""
-        if self.stock_returned_at is not None:
-            return ()
-        self.stock_returned_at = utcnow()
-        return [{"sku": line["sku"], "quantity": line["quantity"]} for line in self.lines if line["restock"]]
 
 
 def can_follow(status: str, earlier: str) -> bool:

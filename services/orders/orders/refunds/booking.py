@@ -17,13 +17,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
+from orders.goods import update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import NOT_REFUNDED, UNKNOWN, Refund, RefundRequest, RefundStatus
+from orders.models.refunds import UNKNOWN, Refund, RefundRequest, RefundStatus
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import publish, publish_returned_stock
+from orders.publishing import confirm_order, publish
 from orders.refunds.gateway import REQUEST_ID
-from orders.shipments import update_fulfillment
+from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
 from orders.timeline import add_entry
 from orders.totals import update_totals
@@ -77,7 +78,7 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
     refund = session.get_one(Refund, obj["id"])
     changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
-        _link(session, order, request, refund, reported_status=status)
+        _link(session, order, request, refund)
     if changed:
         increment_after_commit(session, REFUNDS.labels(_known(refund.status) or UNKNOWN))
         update_totals(order)
@@ -86,6 +87,7 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
         add_entry(session, order, cause, kind, _entry_text(order, refund, request))
         if event_type := EVENT_TYPES.get(_known(refund.status)):
             _publish_refund(session, order, refund, event_type, cause)
+        confirm_order(session, order, cause)  # a failed refund frees the order
     return refund
 
 
@@ -96,15 +98,12 @@ def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequ
     return found if found is not None and found.order_id == order.id else None
 
 
-def _link(session: Session, order: Order, request: RefundRequest, refund: Refund, reported_status: str) -> None:
-    """Record Stripe's answer to the request. Return its pieces to the shelf, unless the refund failed at once."""
+def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
+    """Record Stripe's answer to the request, and publish the pieces that go to the shelf or leave it again."""
     if not request.link_refund(refund):
         log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
         return
-    if reported_status in NOT_REFUNDED:
-        return
-    if lines := request.mark_stock_returned():
-        publish_returned_stock(session, order, request.id, lines)
+    publish_returns(session, order, request)
 
 
 def _known(status: str) -> RefundStatus | None:

@@ -8,8 +8,8 @@ from events.database import checks
 from events.database.types import Json, UtcDateTime
 from sqlalchemy.types import TypeEngine
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
