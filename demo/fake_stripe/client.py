@@ -26,14 +26,17 @@ class Stripe(Protocol):
     def create(self, path: str, params: dict[str, str]) -> Object:
         """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
+    def pay(
+        self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
+    ) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
-        `typed` are fields of the page: country, promotion_code, …
+        `wait` is the longest time in seconds to wait for the webhook's answer. `typed` are fields of the page, such
+        as country and promotion_code.
         """
 
     def settle(self, session_id: str) -> bool:
-        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
         """Expire an open session."""
@@ -84,12 +87,15 @@ class FakeStripeClient:
         """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
         return self._read(self._client.post(f"/v1/{path}", data=params))
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
+    def pay(
+        self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
+    ) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
-        return str(self._control("pay", session_id=session_id, method=method, email=email, typed=typed)["redirect"])
+        body = {"session_id": session_id, "method": method, "email": email, "wait": wait, "typed": typed}
+        return str(self._control("pay", **body)["redirect"])
 
     def settle(self, session_id: str) -> bool:
-        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:

@@ -25,7 +25,7 @@ def oversold(run: ScenarioRun) -> None:
     run.check("The payment is fully refunded", "full", lambda: run.order_field(late, "refund_status"))
     run.check("The review is resolved", "none", lambda: _open_review(run, late))
     run.check_email_says("The customer learns why", "refund_succeeded", "sold out by the time", "everything back")
-    run.check("The customer never reads that it is confirmed", "", lambda: run.email_text("order_confirmed"))
+    run.check("They never read that it is confirmed", False, lambda: "order_confirmed" in run.emails_about(late))
     run.check("The stock does not change", Stock(0, 0), lambda: run.stock(sku))
     restock = {"adjust": pieces, "reason": "a new delivery"}
     run.system.operate("POST", "inventory", f"/stock/{sku}/movements", restock).raise_for_status()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from notifications.amounts import Data
 from notifications.kinds import Kind
 from notifications.localization import Language
-from notifications.wording import NEEDS_RESPONSE, Data
+from notifications.wording import NEEDS_RESPONSE
 
 OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_REVIEW_OPENED: "POST /orders/{order_id}/review",

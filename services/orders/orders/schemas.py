@@ -54,7 +54,7 @@ class PublicShipment(Schema):
 
 
 class Charged(Schema):
-    """What Stripe charges for an order. `amount_tax` has all taxes, and `tax_included` says if the prices have them."""
+    """Stripe's charge for an order. `amount_tax` has all taxes, and `tax_included` says if the prices have them."""
 
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)

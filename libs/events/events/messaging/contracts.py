@@ -96,7 +96,7 @@ class CheckoutCanceled(CheckoutRef):
 
 
 class Charged(Contract):
-    """What Stripe charges for an order, as its completed session says.
+    """Stripe's charge for an order, as its completed session says.
 
     total = subtotal - discount + shipping, plus the taxes that are not part of the prices. The discount includes
     promotion codes. The presentment amount is what the customer's statement shows, if it is in another currency.

@@ -197,19 +197,19 @@ class Order(Base):
 
     @property
     def charged_payment(self) -> Payment | None:
-        """The payment that fulfilled the order or, before one did, the last one that a session completed."""
+        """Return the payment that fulfilled the order or, before one did, the last one that a session completed."""
         completed = [payment for payment in self.payments if payment.charged]
         return max(completed, key=self._fulfillment_rank, default=None)
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """What Stripe charges the customer for this order; None until a session is completed."""
+        """Return what Stripe charges the customer for this order; None until a session is completed."""
         payment = self.charged_payment
         return payment.charged if payment else None
 
     @property
     def awaits_stock(self) -> bool:
-        """True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
+        """Return True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
         payment = self.charged_payment
         return payment is not None and payment.recovered_from is not None and self.stock_checked_at is None
 

@@ -58,7 +58,7 @@ class Payment(Base):
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """The amounts that Stripe charges, as a completed session reported them; None before one did."""
+        """Return the amounts that Stripe charges, as a completed session reported them; None before one did."""
         if self.amount_subtotal is None:
             return None
         return {
