@@ -175,5 +175,6 @@ def _dispute_state_key(event: Event) -> str:
     """Return the dispute's id and state: each new state is an occasion for a mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    funds = "withdrawn" if data["funds_withdrawn"] else "kept"
+    held = data.get("amount_held")
+    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

@@ -44,7 +44,8 @@ def _stale(session: Session, outcomes: Mapping[str, str | None]) -> Iterator[tup
             yield row.id, f"the order is {outcome}"
             continue
         occurred_at, cause = causes.get((row.checkout_id, row.kind, subject_of(row.subject_key)), ("", ""))
-        if cause and occurred_at >= _occurred_at(row.event_data):  # an appeal is news after the dispute was closed
+        # An appeal is news after the dispute was closed. Other causes are never older than what they replace.
+        if cause and (cause != Kind.STAFF_DISPUTE_CLOSED or occurred_at >= _occurred_at(row.event_data)):
             yield row.id, f"replaced by {cause}"
 
 

@@ -129,7 +129,12 @@ def release_review(
     _update_order(order, reviews)
     text = f"{actor} {DECISION_TEXTS[ReviewDecision.ACCEPT].format(reason=reason)}"
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
-    resolution = {"reason": reason, "decision": ReviewDecision.ACCEPT, "resolved_by": actor}
+    resolution = {
+        "reason": reason,
+        "decision": ReviewDecision.ACCEPT,
+        "resolved_by": actor,
+        "was_confirmed": order.confirmed_at is not None,
+    }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if not any(review.blocks_shipping for review in reviews):
         confirm_order(session, order, cause)
