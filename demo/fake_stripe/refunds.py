@@ -30,7 +30,7 @@ SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"  # docs.stripe.
 def queue_first_status(account: Account, status: str) -> None:
     """Set the first status of the next refund, for every payment method. Several calls queue several statuses.
 
-    A status that Stripe does not have today stands for one that it adds later. An empty one becomes null.
+    A status that Stripe does not have today represents one that it adds later. An empty one becomes null.
     """
     if status in ("failed", "canceled"):
         raise StripeError(f"A refund cannot begin as {status}.", param="status")

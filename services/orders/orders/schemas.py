@@ -367,7 +367,7 @@ class SessionItem(Schema):
 
 
 class CurrencySums(Schema):
-    """What was paid and refunded in one currency."""
+    """Sums paid and refunded in one currency."""
 
     currency = fields.String(required=True)
     amount_paid = fields.Integer(required=True)

@@ -32,7 +32,7 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-UNKNOWN = "unknown"  # stands for a status that Stripe left empty
+UNKNOWN = "unknown"  # a status that Stripe left empty
 CLOSED = (
     DisputeStatus.WARNING_CLOSED,
     DisputeStatus.PREVENTED,
@@ -46,7 +46,7 @@ class Dispute(Base):
     """A dispute or an inquiry by the customer's bank, by Stripe's id.
 
     `status` is the one that Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
-    `{amount, created, currency}` in the settlement currency. The amounts derive from them, in minor units of the
+    `{amount, created, currency}` in the currency of the payout. The amounts derive from them, in minor units of the
     dispute's currency: `amount_withdrawn` and `amount_reinstated` by the bank, and `amount_held` by it now.
     """
 

@@ -174,7 +174,7 @@ class Order(Base):
 
     @property
     def sums(self) -> list[dict[str, Any]]:
-        """What was paid and refunded by currency, the order's own first: a payment can be in another currency."""
+        """Sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
         paid, refunded = Counter[str](), Counter[str]()
         for payment in self.payments:
             paid[payment.currency] += payment.amount if payment.status == PaymentStatus.SUCCEEDED else 0

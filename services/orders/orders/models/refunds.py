@@ -35,7 +35,7 @@ class RefundRequestStatus(StrEnum):
     FAILED = RefundStatus.FAILED.value
 
 
-UNKNOWN = "unknown"  # stands for a status that Stripe left empty
+UNKNOWN = "unknown"  # a status that Stripe left empty
 FINAL = (RefundStatus.SUCCEEDED, RefundStatus.CANCELED, RefundStatus.FAILED)  # weakest first
 NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the money again
 

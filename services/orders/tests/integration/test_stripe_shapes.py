@@ -1,4 +1,4 @@
-"""What Stripe can say: appeals, partial sums, future statuses, past shapes, and money of other accounts."""
+"""Shapes that Stripe can send: appeals, partial sums, future statuses, past shapes, and money of other accounts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -112,7 +112,7 @@ def test_partly_won_dispute_frees_only_what_came_back(
     assert [made["amount"] for made in gateway.refunds.values()] == [1000]
 
 
-def test_sums_of_another_settlement_currency_count_by_ratio(service: OrdersService, purchase: Purchase) -> None:
+def test_sums_in_the_currency_of_the_payout_count_by_ratio(service: OrdersService, purchase: Purchase) -> None:
     moves = moved(-6200, 1550, currency="usd")  # a quarter came back
     service.deliver(purchase.started(), purchase.completed())
     service.deliver(purchase.dispute("closed", "lost", balance_transactions=moves))
@@ -278,7 +278,7 @@ def test_fraud_warning_holds_unless_nothing_is_to_do(service: OrdersService, pur
     assert service.order().review_reason == "early-fraud-warning"
 
 
-def test_review_before_its_payment_is_parked_without_personal_data(service: OrdersService, purchase: Purchase) -> None:
+def test_review_before_its_payment_is_parked_redacted(service: OrdersService, purchase: Purchase) -> None:
     service.deliver(purchase.radar_review())
     with service.database.read() as session:
         [parked] = session.scalars(select(UnmatchedEvent))
