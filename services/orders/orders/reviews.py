@@ -28,11 +28,11 @@ from orders.totals import refundable_amount
 
 POLICY = "policy"  # who resolves a review without a person
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
-    ReviewDecision.ACCEPT: "accepted the order ({reason}). It can ship.",
+    ReviewDecision.ACCEPT: "accepted the order ({reason}).",
     ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
     ReviewDecision.CANCEL: "canceled the order ({reason}). It does not ship, and no refund starts by itself.",
 }
-REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The order itself goes on."
+REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The rest of the order does not change."
 
 
 def open_review(
@@ -93,7 +93,13 @@ def resolve(
     if any(review.blocks_shipping for review in unresolved):
         cancel_goods(session, order, cause, RefundParams(note=note), actor)
     update_fulfillment(session, order)
-    resolution = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
+    was_confirmed = order.confirmed_at is not None
+    resolution = {
+        "reason": gravest.reason,
+        "decision": decision,
+        "resolved_by": actor,
+        "was_confirmed": was_confirmed,
+    }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT and not any(review.blocks_shipping for review in reviews):
         confirm_order(session, order, cause)

@@ -196,7 +196,7 @@ class OrderCanceled(OrderSnapshot):
 
 
 class ReviewOpened(OrderSnapshot):
-    """A payment arrived that does not match the order: an operator has to decide."""
+    """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
@@ -208,6 +208,9 @@ class ReviewResolved(OrderSnapshot):
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
+    was_confirmed = fields.Boolean(
+        load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
+    )
 
 
 class Pieces(Contract):
@@ -256,6 +259,14 @@ class RefundChanged(OrderSnapshot):
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
     amount_refunded = fields.Integer(required=True, strict=True)
+    refund_currency = fields.String(
+        allow_none=True, load_default=None, metadata={"description": "null: the order's currency"}
+    )
+    review_reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "why a review ended in this refund; null: it is not from a review"},
+    )
     failure_reason = fields.String(allow_none=True, load_default=None)
 
 
@@ -295,7 +306,7 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had lapsed and its stock was sold to another customer."""
+    """A checkout was paid after its reservation had ended and its stock was sold to another customer."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
