@@ -6,6 +6,7 @@
 | `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
 | `orders.payment.failed` | `payment_failed` | customer |
 | `orders.order.expired` | `abandoned_cart`, after ABANDONED_CART_DELAY | customer |
+| `orders.order.canceled` | `order_canceled`, if an operator canceled a paid order | customer |
 | `orders.order.shipped` | `order_shipped` | customer |
 | `orders.refund.succeeded` | `refund_succeeded` | customer |
 | `orders.review.opened` | `staff_review_opened` | staff |
@@ -18,8 +19,8 @@
 | `orders.dispute.closed` | `staff_dispute_closed` | staff |
 | `inventory.stock.low` | `staff_stock_low` | staff |
 
-Two events send none: `orders.order.canceled` makes the reminder of the cart stale, and `orders.customer.erased` erases
-the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one `staff_digest`.
+Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
+`orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -89,8 +90,10 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
 
     @handlers.on("orders.order.canceled")
-    def suppress_reminder(event: Event, session: Session) -> None:
+    def announce_cancellation(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.CANCELED)
+        if event.data["reason"]:  # the customer knows that they canceled a checkout
+            notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
     @handlers.on("orders.order.shipped")
     def announce_shipment(event: Event, session: Session) -> None:
