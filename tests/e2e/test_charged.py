@@ -58,7 +58,7 @@ class Shopper(ScenarioRun):
         super().__init__(system, name)
         self.locale = locale
 
-    def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: str) -> dict[str, Any]:
+    def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: Any) -> dict[str, Any]:
         """Buy two T-shirts with a tax (added or included) and a promotion code of 8.00, and return the session."""
         with self._tax(tax):
             checkout = self.start_checkout({TEE: 2}, locale=self.locale)
