@@ -100,7 +100,7 @@ class Shopper(ScenarioRun):
             found[:] = [
                 mail
                 for mail in self.system.mailbox.messages
-                if str(mail.message["Message-ID"]).startswith(f"<{kind}.")
+                if str(mail.message["Message-ID"]).strip().startswith(f"<{kind}.")
                 and (self.email in mail.text if staff else self.email in mail.to)
             ]
             return bool(found)
@@ -205,7 +205,7 @@ def test_tax_within_the_prices_is_said_so(system: System, locale: str, words: st
     session = shopper.buy(tax="included")
     page = shopper.page(session, "paid")
     assert (page["amount_total"], page["amount_tax"], page["tax_included"]) == (4488, 638, True)
-    assert re.search(rf"{re.escape(words)}\W{{1,2}}{re.escape(money(638, locale))}", shopper.text("order_confirmed"))
+    assert re.search(rf"{re.escape(words)}\W{{1,3}}{re.escape(money(638, locale))}", shopper.text("order_confirmed"))
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -233,7 +233,7 @@ def test_delayed_payment_shows_the_charged_sum_and_the_voucher(system: System, l
     assert money(4488, locale) not in failed
 
 
-def test_delayed_customer_is_never_wrongly_told_to_do_nothing(system: System) -> None:
+def test_delayed_customer_never_reads_wrongly_to_do_nothing(system: System) -> None:
     shopper = Shopper(system, "pending")
     session = shopper.buy(method="sepa_success")  # the page offered vouchers, too, and Stripe's event does not say more
     assert "You need not" not in shopper.text("payment_pending")
