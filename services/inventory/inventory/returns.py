@@ -6,10 +6,10 @@ from typing import Any
 
 from events.errors import NotYet
 from events.observability.logging import get_logger
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations
+from inventory import ledger, reservations, shipments
 from inventory.models import COMMITTED, RETURN, Movement
 
 log = get_logger(__name__)
@@ -29,7 +29,7 @@ def record_return(
         return
     returned = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
     sold = {line.sku: line.quantity - line.missing for line in reservation.lines}
-    before = _returned_before(session, checkout_id)
+    before = shipments.returned_pieces(session, checkout_id)
     items = reservations.lock_stock(session, returned)
     for sku, quantity in returned.items():
         counted = min(quantity, sold.get(sku, 0) - before.get(sku, 0))
@@ -45,10 +45,4 @@ def record_return(
                 reason=f"returned ({return_id}){capped}", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id, return_id=return_id,
             )  # fmt: skip
-
-
-def _returned_before(session: Session, checkout_id: str) -> dict[str, int]:
-    returned = select(Movement.sku, func.sum(Movement.delta).label("pieces")).where(
-        Movement.checkout_id == checkout_id, Movement.kind == RETURN
-    )
-    return {row.sku: int(row.pieces) for row in session.execute(returned.group_by(Movement.sku))}
+    shipments.update_unshipped(session, checkout_id, reservation.lines)

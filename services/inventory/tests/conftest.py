@@ -30,6 +30,7 @@ def config() -> Config:
         service="inventory",
         port=0,
         broker_url="memory://",
+        database_url="sqlite://",
         operator_tokens={"ana": "operator-token-of-ana"},
         service_token="service-token-of-tests",
         allowed_origins=["https://shop.example"],

@@ -209,10 +209,18 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had lapsed and its stock was sold to another customer."""
+    """A checkout was paid, and its stock was sold to another customer meanwhile, or lost."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+class ReservationExpiring(Contract):
+    """A delayed payment is still under way, and its pieces are for sale again at `expires_at`."""
+
+    checkout_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 
 SCHEMAS: Mapping[tuple[str, int], Schema] = {
@@ -233,6 +241,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.updated", 1): DisputeChanged(),
     ("orders.dispute.closed", 1): DisputeChanged(),
     ("orders.customer.erased", 1): CustomerErased(),
+    ("inventory.reservation.expiring", 1): ReservationExpiring(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),
 }

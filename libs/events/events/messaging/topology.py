@@ -25,10 +25,10 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.charge.#",
         "stripe.refund.#",
         "checkout.checkout.#",
-        "inventory.reservation.#",
+        "inventory.reservation.oversold",
     ),
-    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#"),
-    "notifications": ("orders.#", "inventory.stock.#"),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#", "orders.order.shipped"),
+    "notifications": ("orders.#", "inventory.stock.#", "inventory.reservation.expiring"),
 }
 
 
