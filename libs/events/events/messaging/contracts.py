@@ -69,6 +69,15 @@ class CheckoutRef(Contract):
     session_id = fields.String(required=True)
 
 
+class ShippingOffer(Contract):
+    """A shipping option that Stripe's page offered; `countries` limits where to, and is empty without a limit."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    amount = fields.Integer(required=True, strict=True)
+    countries = fields.List(fields.String(), required=True)
+
+
 class CheckoutStarted(CheckoutRef, Amounts):
     """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
 
@@ -81,6 +90,11 @@ class CheckoutStarted(CheckoutRef, Amounts):
     locale = fields.String(allow_none=True, load_default=None)
     discount_code = fields.String(allow_none=True, load_default=None)
     expires_at = fields.AwareDateTime(required=True)
+    shipping_options = fields.List(
+        fields.Nested(ShippingOffer),
+        load_default=list,
+        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts are with the first"},
+    )
     lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
 
 
