@@ -8,7 +8,7 @@ from .store import Object
 
 
 def create_customer(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a customer."""
+    """Create a customer and emit `customer.created`."""
     created = account.store.add(customer(account.now(), params))
     account.emit("customer.created", created, cause=cause)
     return created

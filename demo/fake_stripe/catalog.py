@@ -9,14 +9,14 @@ from .totals import amount_off, check_step
 
 
 def create_product(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a product."""
+    """Create a product and emit `product.created`."""
     product = account.store.add(objects.product(account.now(), params))
     account.emit("product.created", product, cause=cause)
     return product
 
 
 def delete_product(account: Account, _params: Object, product_id: str, cause: Cause) -> Object:
-    """Delete a product. Raise `StripeError` if it has prices."""
+    """Delete a product and emit `product.deleted`. Raise `StripeError` if it has prices."""
     product = account.store.get("product", product_id)
     if any(price["product"] == product_id for price in account.store.all("price")):
         raise StripeError("This product cannot be deleted because it has one or more user-created prices.", param="id")
@@ -26,7 +26,7 @@ def delete_product(account: Account, _params: Object, product_id: str, cause: Ca
 
 
 def create_price(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a price, and its product if `product_data` describes one."""
+    """Create a price, and its product if `product_data` describes one. Emit `price.created`."""
     price = _add_price(account, params, "")
     account.emit("price.created", price, cause=cause)
     return price
@@ -70,14 +70,14 @@ def _add_price(account: Account, params: Object, name: str) -> Object:
 
 
 def create_shipping_rate(account: Account, params: Object, _cause: Cause = AUTOMATIC) -> Object:
-    """Create a shipping rate."""
+    """Create a shipping rate, which emits no event."""
     if "fixed_amount" not in params:
         raise StripeError("Missing required param: fixed_amount.", code="parameter_missing", param="fixed_amount")
     return account.store.add(objects.shipping_rate(account.now(), params))
 
 
 def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a coupon for a percentage or for an amount."""
+    """Create a coupon for a percentage or for an amount, and emit `coupon.created`."""
     if ("percent_off" in params) == ("amount_off" in params):
         raise StripeError("You must provide either percent_off or amount_off.", param="percent_off")
     if "amount_off" in params and "currency" not in params:
@@ -92,7 +92,7 @@ def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
 
 
 def create_promotion_code(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a promotion code for a coupon. Raise `StripeError` if an active one has the same code."""
+    """Create a promotion code and emit its event. Raise `StripeError` if an active one has the same code."""
     account.store.get("coupon", params["promotion"]["coupon"], "promotion[coupon]")
     if any(
         known["code"].lower() == params.get("code", "").lower()

@@ -66,7 +66,7 @@ def open_dispute(
 def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC) -> Object:
     """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the shop wins.
 
-    Raise `StripeError` if this status cannot follow the present one.
+    Raise `StripeError` if this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
         raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}. It cannot become {status}.")

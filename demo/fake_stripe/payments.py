@@ -1,9 +1,11 @@
 """Payments: the changes of payment intent, charge and session, and their events.
 
-confirm ─▶ succeeded                                a card
-   │  └──▶ requires_payment_method                  a declined card
-   ├─────▶ requires_capture ─▶ capture ─▶ succeeded a card with `capture_method` manual
-   └─────▶ processing ─▶ settle ─▶ succeeded | requires_payment_method   a SEPA debit
+    card                   confirm ─▶ succeeded
+    declined card          confirm ─▶ requires_payment_method
+    card, manual capture   confirm ─▶ requires_capture, capture ─▶ succeeded
+    SEPA debit             confirm ─▶ processing, settle ─▶ succeeded | requires_payment_method
+
+The statuses are those of the payment intent.
 """
 
 from . import disputes, sessions

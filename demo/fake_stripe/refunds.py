@@ -1,8 +1,8 @@
 """Refunds, from the API or the dashboard.
 
-requires_action ─▶ pending ─▶ succeeded ─▶ failed
-      │               └─────▶ failed        also days after it succeeded
-      └─▶ canceled | succeeded | failed
+requires_action ◀─▶ pending ─▶ succeeded ─▶ failed   also days after it succeeded
+       │               └─────▶ failed
+       └─▶ succeeded | failed | canceled             it can be canceled only here
 """
 
 import copy
@@ -136,7 +136,7 @@ def _emit_update(account: Account, refund: Object, before: Object, cause: Cause 
 
 
 def advance(account: Account, refund: Object, status: str, reason: str = "unknown") -> Object:
-    """Move a refund to its next status. Raise `StripeError` if this status cannot follow the present one."""
+    """Move a refund to its next status. Raise `StripeError` if this status cannot follow the current one."""
     if status == "failed":
         return fail(account, refund, reason)
     if status == "canceled":

@@ -54,7 +54,7 @@ class FakeStripe:
         self._server.serve_forever(poll_interval=0.05)  # seconds; `stop` waits at most this long
 
     def start(self) -> "FakeStripe":
-        """Start to serve, and start the timers."""
+        """Start serving, and start the timers."""
         self.account.start()
         self._thread.start()
         return self
@@ -155,7 +155,7 @@ class FakeStripe:
         self.account.timers.advance(seconds)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-        """Wait until the condition holds; each change and delivery checks it. Return False after `timeout` seconds."""
+        """Wait until the condition holds. Each new object and delivery checks it. Return False after `timeout` s."""
         return self.account.store.wait_for(condition, timeout)
 
     def events(self, type_: str = "*") -> list[Object]:

@@ -29,7 +29,7 @@ def pay(account: Account, session: Object, method: Object, payer: Payer) -> Obje
 
 
 def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause: Cause) -> Object:
-    """Return the session's payment intent with the present amount. The first attempt to pay creates it."""
+    """Return the session's payment intent with the current amount. The first attempt to pay creates it."""
     intent_data = account.store.session_params[session["id"]].get("payment_intent_data", {})
     if session["payment_intent"] is None:
         intent = account.store.add(payment_intent(account.now(), session, intent_data))

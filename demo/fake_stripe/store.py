@@ -21,7 +21,7 @@ def new_id(prefix: str, length: int = 24) -> str:
 class Store:
     """Objects by kind (their `object` field) and id, in the order of their creation.
 
-    Hold `lock` to read or change objects. `changed` shares the lock, and every change notifies it.
+    Hold `lock` to read or change objects. `changed` shares the lock; new objects and delivery attempts notify it.
     """
 
     def __init__(self) -> None:

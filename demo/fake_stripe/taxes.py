@@ -33,7 +33,7 @@ class Tax:
 
 
 def create_tax_rate(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a tax rate."""
+    """Create a tax rate and emit `tax_rate.created`."""
     if not 0 <= params["percentage"] <= 100:
         raise StripeError("percentage must be from 0 to 100.", param="percentage")
     rate = account.store.add(tax_rate_object(account.now(), params))

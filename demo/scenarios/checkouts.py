@@ -31,7 +31,7 @@ def canceled(run: ScenarioRun) -> None:
 
 
 def out_of_stock(run: ScenarioRun) -> None:
-    """Order more than there is."""
+    """Order more pieces than there are in stock."""
     dress, sock = "DRS-LIN-TER-38", "SOC-MER-SLA-3640"
     dresses, socks = run.stock(dress), run.stock(sock)
     answer = run.request_checkout({dress: dresses.on_hand + 1, sock: 1})

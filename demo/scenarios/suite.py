@@ -26,7 +26,7 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
 
 
 def run_all(system: System) -> list[CheckResult]:
-    """Run every scenario, one after the other, and return all results. A scenario that breaks off has a failed one."""
+    """Run all scenarios in turn and return their results. A scenario that raises an error adds a failed result."""
     results: list[CheckResult] = []
     for name, scenario in SCENARIOS.items():
         run = ScenarioRun(system, name)

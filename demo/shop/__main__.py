@@ -13,8 +13,8 @@ CATALOG = Path(__file__).parents[2] / "deploy" / "catalog.json"
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="The port to listen on.")
 @click.option("--checkout-url", envvar="CHECKOUT_URL", required=True, help="The checkout service's URL for browsers.")
 @click.option("--orders-url", envvar="ORDERS_URL", required=True, help="The orders service's URL for browsers.")
 @click.option(

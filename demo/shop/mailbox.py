@@ -39,14 +39,14 @@ class Mailbox:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start to listen. Raise `OSError` if the port is in use."""
+        """Start listening. Raise `OSError` if the port is in use."""
         listening: Future[int] = Future()
         self._thread = threading.Thread(target=self._serve, args=(listening,), name="mailbox", daemon=True)
         self._thread.start()
         self.port = listening.result()
 
     def stop(self) -> None:
-        """Stop to listen and close all connections."""
+        """Stop listening and close all connections."""
         if self._loop is None or self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""The operator page, and a proxy to the orders service, which does not accept operator calls from other origins."""
+"""The operator page and its proxy to the orders service. A browser cannot send a token there across origins."""
 
 import httpx
 from flask import Blueprint, Response, request, send_from_directory

@@ -13,7 +13,7 @@ from events.database.engine import Database
 from events.messaging import contracts
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from notifications.chains import CHAINS
 from notifications.config import Config
@@ -167,6 +167,7 @@ def make_config() -> Callable[..., Config]:
             service="notifications",
             port=8005,
             broker_url="memory://",
+            database_url="sqlite://",
             operator_tokens={"zoe": OPERATOR_TOKEN},
             smtp_url=smtp_url,
             mail_from="Clozit <orders@shop.example>",

@@ -35,7 +35,7 @@ RETRIED_NOW = "A worker is retrying one of its events at this moment. Run the co
 
 @dataclass(frozen=True)
 class ErasureRequest:
-    """An operator's request to erase. `even_open` includes orders that still need the customer's data."""
+    """An operator's request to erase. `even_open` includes unfinished orders, which still need the customer's data."""
 
     by: str
     reason: str | None = None
@@ -52,7 +52,7 @@ class Outcome:
     blockers: Sequence[str] = ()
 
 
-class OrderOpenError(Exception):
+class OrderUnfinishedError(Exception):
     """The order still needs the customer's data. Nothing was erased; `blockers` say why."""
 
     def __init__(self, blockers: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ def erase_customer(database: Database, order: Order, request: ErasureRequest) ->
             current = lock_order(session, order.id)  # before the inbox, in the lock order of the workers
             erase_inbox(session, order.checkout_id)
             _erase(session, current, request)
-    except OrderOpenError as error:
+    except OrderUnfinishedError as error:
         return Outcome(order.id, order.number, order.checkout_id, error.blockers)
     except DBAPIError as error:
         if not is_conflict(error):
@@ -119,7 +119,7 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
 
 def _erase(session: Session, order: Order, request: ErasureRequest) -> None:
     if not request.even_open and (blockers := tuple(find_blockers(session, order))):
-        raise OrderOpenError(blockers)
+        raise OrderUnfinishedError(blockers)
     cause = Cause.now(new_id("ers"))
     order.erase_customer(cause.occurred_at)
     _erase_texts(session, order)

@@ -19,7 +19,7 @@ from orders.models.orders import Order
 @click.command(name="erase-customer")
 @click.option("--email", help="The customer's address. Leave it out to type it in: then no shell history keeps it.")
 @click.option("--checkout-id", "checkout_ids", multiple=True, help="Erase these orders instead, also again.")
-@click.option("--even-open", is_flag=True, help="Also erase open orders. They can then no longer be shipped.")
+@click.option("--even-open", is_flag=True, help="Also erase unfinished orders. They can then no longer be shipped.")
 @click.option("--dry-run", is_flag=True, help="List the orders and change nothing.")
 @click.option("--reason", help="The reason. It stays on the timeline, so write no personal data.")
 @click.option("--by", default=actor, show_default="the system user", help="Your name, for the timeline.")
@@ -35,7 +35,7 @@ def erase_customer(
 ) -> None:
     """Erase a customer's personal data, here and in all services.
 
-    Amounts, lines, dates, ids and the country stay. An open order is refused, with the reasons; the command then
+    Amounts, lines, dates, ids and the country stay. An unfinished order is refused, with the reasons. The command then
     exits 1. It is safe to repeat. docs/security.md lists the places that it cannot reach: Stripe, backups, sent mails.
     """
     if email and checkout_ids:

@@ -1,9 +1,13 @@
-"""Errors of operators' requests, raised by the domain modules. problems.py maps each of them to a problem."""
+"""Domain errors: requests that do not fit the order. problems.py maps each of them to a problem."""
 
 from typing import Any
 
 
-class OrderNotFoundError(Exception):
+class DomainError(Exception):
+    """A request that the service refuses."""
+
+
+class OrderNotFoundError(DomainError):
     """No order has this id."""
 
     def __init__(self, order_id: str) -> None:
@@ -11,7 +15,7 @@ class OrderNotFoundError(Exception):
         super().__init__(order_id)
 
 
-class InvalidRequestError(Exception):
+class InvalidRequestError(DomainError):
     """Some fields of the request do not fit the order; `errors` has the messages by field."""
 
     def __init__(self, **errors: Any) -> None:
@@ -19,11 +23,11 @@ class InvalidRequestError(Exception):
         super().__init__(errors)
 
 
-class KeyReusedError(Exception):
+class KeyReusedError(DomainError):
     """The idempotency key was used for a different request."""
 
 
-class OrderNotPaidError(Exception):
+class OrderNotPaidError(DomainError):
     """The order has no payment yet, so it cannot be refunded, shipped or reviewed."""
 
     def __init__(self, number: str, status: str) -> None:
@@ -31,7 +35,7 @@ class OrderNotPaidError(Exception):
         super().__init__(number, status)
 
 
-class RefundExceedsPaymentError(Exception):
+class RefundExceedsPaymentError(DomainError):
     """The refund is larger than the refundable rest of the payment, in minor units."""
 
     def __init__(self, payment_id: str, refundable: int, currency: str) -> None:
@@ -39,7 +43,7 @@ class RefundExceedsPaymentError(Exception):
         super().__init__(payment_id, refundable, currency)
 
 
-class NothingToShipError(Exception):
+class NothingToShipError(DomainError):
     """No piece of the order is left to ship."""
 
     def __init__(self, number: str) -> None:
@@ -47,7 +51,7 @@ class NothingToShipError(Exception):
         super().__init__(number)
 
 
-class OrderNeedsReviewError(Exception):
+class OrderNeedsReviewError(DomainError):
     """The order does not ship before its review is resolved."""
 
     def __init__(self, order_id: str, number: str, reason: str | None, detail: str | None) -> None:
@@ -55,7 +59,7 @@ class OrderNeedsReviewError(Exception):
         super().__init__(number, reason)
 
 
-class OrderHeldError(Exception):
+class OrderHeldError(DomainError):
     """An operator or the policy decided that the order does not ship."""
 
     def __init__(self, number: str, resolved_by: str | None, decision: str | None, reason: str) -> None:
@@ -63,7 +67,7 @@ class OrderHeldError(Exception):
         super().__init__(number, decision)
 
 
-class OrderRefundedError(Exception):
+class OrderRefundedError(DomainError):
     """The order is refunded in full, so nothing of it ships."""
 
     def __init__(self, number: str) -> None:
@@ -71,7 +75,7 @@ class OrderRefundedError(Exception):
         super().__init__(number)
 
 
-class NothingToReviewError(Exception):
+class NothingToReviewError(DomainError):
     """The order has no review."""
 
     def __init__(self, number: str) -> None:
@@ -79,7 +83,7 @@ class NothingToReviewError(Exception):
         super().__init__(number)
 
 
-class ReviewResolvedError(Exception):
+class ReviewResolvedError(DomainError):
     """The review was resolved before with another decision."""
 
     def __init__(self, resolved_by: str | None, decision: str | None) -> None:

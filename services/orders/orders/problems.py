@@ -1,4 +1,4 @@
-"""The mapping of domain errors to problem details."""
+"""The problems that the orders service answers, one for each error of errors.py."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,13 +15,17 @@ RETRY_AFTER = {"Retry-After": "1"}  # seconds; the customer may be back before c
 
 
 def register(app: Flask) -> None:
-    """Make the app answer each domain error with its problem."""
-    for error in PROBLEMS:
-        app.register_error_handler(error, _response)
+    """Make the app answer domain errors with problems."""
+    app.register_error_handler(errors.DomainError, _response)
 
 
-def _response(error: Exception) -> Response:
-    return PROBLEMS[type(error)](error).response()
+def to_problem(error: errors.DomainError) -> Problem:
+    """Return the problem for a domain error."""
+    return PROBLEMS[type(error)](error)
+
+
+def _response(error: errors.DomainError) -> Response:
+    return to_problem(error).response()
 
 
 def no_order_yet() -> Problem:
@@ -83,7 +87,7 @@ def _review_resolved(error: errors.ReviewResolvedError) -> Problem:
     return Problem(409, "review-resolved", detail, decision=error.decision, resolved_by=error.resolved_by)
 
 
-PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+PROBLEMS: Mapping[type[errors.DomainError], Callable[[Any], Problem]] = {
     errors.InvalidRequestError: lambda error: invalid_request(**error.errors),
     errors.KeyReusedError: lambda _: key_reused(),
     errors.NothingToReviewError: _nothing_to_review,

@@ -108,8 +108,8 @@ def get_order_or_park(session: Session, event: Event) -> Order | None:
 def create_order(session: Session, event: Event) -> Order | None:
     """Create the order of a started checkout; return None if it exists.
 
-    Its id and number are derived from the checkout id. So a database that was restored from a backup creates the
-    same order again, which the customer and the other services know.
+    Its id and number are derived from the checkout id, so a database restored from a backup creates the same order
+    again. The customer and the other services know that id and number.
     """
     started = event.data
     checkout_id, email = started["checkout_id"], started["customer_email"]

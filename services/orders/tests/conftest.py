@@ -22,6 +22,7 @@ def config() -> Config:
         service="orders",
         port=0,
         broker_url="memory://",
+        database_url="sqlite://",
         operator_tokens={"ana": "operator-token-of-ana"},
         stripe_api_key="sk_test_made_up",
         allowed_origins=["https://shop.example"],

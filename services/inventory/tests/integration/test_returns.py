@@ -10,7 +10,7 @@ import pytest
 from events.database.engine import Database
 from events.messaging import contracts
 from events.messaging.event import Event, own_event
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory import ledger

@@ -7,7 +7,7 @@ import pytest
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.messaging.runner import Runner
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.columns import columns_with
 from notifications.config import Config
 from notifications.digest import DigestSchedule

@@ -1,1 +1,1 @@
-"""The tables of the orders service, one module for each aggregate. chains.py loads all of them."""
+"""The tables of the orders service, one module for each aggregate. `orders.chains` imports all of them."""

@@ -3,10 +3,11 @@
     operator's request
           │ requests.py: checked under the order's lock, stored
           ▼
-      requested ◀────────────────────────────────────────────────────┐
-          │ processor.py: after the commit, Stripe is called          │ no answer: retried by the worker, which
-          │ through gateway.py, with the request's id as key          │ first looks for the refund at Stripe
-          ├──────────────────────────────────────────────────────────┘
+      requested ◀──────────────────────────────────────────┐
+          │ processor.py: after the commit, calls Stripe   │ no answer: the worker tries again,
+          │ through gateway.py, with the request's id as   │ and first looks for the refund
+          │ the idempotency key                            │ at Stripe
+          ├────────────────────────────────────────────────┘
           ├─ Stripe refuses ─▶ failed, without a refund
           ▼
       a refund with Stripe's id ◀─ also made in Stripe's dashboard

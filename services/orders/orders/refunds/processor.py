@@ -1,7 +1,7 @@
 """The processor of refund requests: it stores a request, calls Stripe outside the transaction and books the answer.
 
-The process may die between any two of these steps. After the lease the worker looks for the refund at Stripe, and
-sends the request again under the same key if there is none. Stripe's events may arrive at any time in between.
+The process may die between any two of these steps. After the lease, the worker looks for the refund at Stripe. If there
+is none, the worker sends the request again under the same key. Stripe's events may arrive at any time in between.
 """
 
 from datetime import datetime, timedelta

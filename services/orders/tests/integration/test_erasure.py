@@ -11,7 +11,7 @@ from events.database.engine import Database
 from events.messaging import outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
@@ -262,7 +262,7 @@ def test_event_made_from_stripes_object_is_redacted(
     assert service.order().status == "paid"
 
 
-OPEN_ORDERS: dict[str, tuple[list[str], str]] = {
+UNFINISHED_ORDERS: dict[str, tuple[list[str], str]] = {
     "open": ([], "can still be paid"),
     "pending": (["unpaid"], "on its way"),
     "unshipped": (["completed"], "3 paid pieces have not shipped"),
@@ -271,16 +271,16 @@ OPEN_ORDERS: dict[str, tuple[list[str], str]] = {
 }
 
 
-def open_order_events(purchase: Purchase, names: Sequence[str]) -> list[Event]:
+def unfinished_events(purchase: Purchase, names: Sequence[str]) -> list[Event]:
     return [purchase.dispute() if name == "dispute" else purchase.named(name) for name in names]
 
 
-@pytest.mark.parametrize("case", OPEN_ORDERS)
-def test_open_order_is_refused_with_its_blocker(
+@pytest.mark.parametrize("case", UNFINISHED_ORDERS)
+def test_unfinished_order_is_refused_with_its_blocker(
     service: OrdersService, purchase: Purchase, erase: EraseCustomer, case: str
 ) -> None:
-    names, blocker = OPEN_ORDERS[case]
-    service.deliver(purchase.started(customer_email=EMAIL), *open_order_events(purchase, names))
+    names, blocker = UNFINISHED_ORDERS[case]
+    service.deliver(purchase.started(customer_email=EMAIL), *unfinished_events(purchase, names))
     before = service.published_types()
     for options in ([], ["--dry-run"]):
         refused = erase("--email", EMAIL, *options)
