@@ -172,7 +172,9 @@ def _environments(
     for_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop_url}
     for_inventory = {"SERVICE_TOKEN": secrets.token_hex(16)}
     special = {
-        "checkout": for_stripe | for_inventory | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop_url},
+        "checkout": for_stripe
+        | for_inventory
+        | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop_url, "ALLOW_PROMOTION_CODES": "true"},
         "webhooks": {"STRIPE_WEBHOOK_SECRETS": secret, "LIVEMODE": "false"},
         "orders": for_stripe,
         "inventory": for_inventory,

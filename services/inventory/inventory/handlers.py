@@ -36,8 +36,14 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.completed", "stripe.checkout.session.async_payment_succeeded", unblocks=True)
 def commit_or_extend(event: Event, session: Session) -> None:
-    """Commit the stock of a paid or free checkout; keep it longer while its payment is under way."""
-    _apply(event, session, _lock_reservation(event, session), PAID if is_paid(event.object) else PENDING)
+    """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
+
+    For a recovered cart publish the result, because orders waits for it.
+    """
+    reservation, paid = _lock_reservation(event, session), is_paid(event.object)
+    _apply(event, session, reservation, PAID if paid else PENDING)
+    if paid and event.object.get("recovered_from"):
+        reservations.publish_committed(session, reservation, event)
 
 
 @handlers.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")

@@ -65,6 +65,13 @@ class Config(Common):
         "MAIL_FROM", "The sender: `Name <address>` or an address.", checks=[accepted_by(sender_address)]
     )
     staff_email: str = setting("STAFF_EMAIL", "The recipient of staff e-mails.", checks=[accepted_by(address)])
+    default_locale: str = setting(
+        "DEFAULT_LOCALE",
+        "The language of e-mails to customers whose language is unknown: neither the checkout had a `locale`, nor is "
+        "there one for the country on the payment page. `en`, `de`, `fr` or `ja`. Empty: English.",
+        default="",
+        parse=lambda text: text or FALLBACK_LANGUAGE,
+    )
     staff_locale: str = setting(
         "STAFF_LOCALE",
         "The language of staff e-mails: `en`, `de`, `fr` or `ja`. Empty: English.",

@@ -84,7 +84,13 @@ def resolve(
     refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
     text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
-    resolution = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
+    was_confirmed = order.confirmed_at is not None
+    resolution = {
+        "reason": gravest.reason,
+        "decision": decision,
+        "resolved_by": actor,
+        "was_confirmed": was_confirmed,
+    }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT and not any(review.blocks_shipping for review in reviews):
         confirm_order(session, order, cause)

@@ -25,6 +25,7 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.charge.#",
         "stripe.refund.#",
         "checkout.checkout.#",
+        "inventory.reservation.committed",
         "inventory.reservation.oversold",
     ),
     "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#", "orders.order.shipped"),

@@ -6,7 +6,7 @@ import pytest
 from checkout import catalog, models
 from checkout.countries import SHIPPING_COUNTRIES
 from checkout.errors import InvalidCartError
-from events.testing import outbox_events
+from events.testing.bus import outbox_events
 from sqlalchemy import update
 
 
