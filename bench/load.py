@@ -1,7 +1,7 @@
 """The load generator: sockets and epoll in a separate process, which uses little CPU and no server's Python lock.
 
-Without a rate, each connection posts again as soon as it has its answer (closed loop). With a rate, a post's latency
-starts when the post is due (open loop), so a server that stalls cannot slow down its own measurement.
+Without a rate, each connection posts again as soon as it has its answer (closed loop). With a rate, posts are due by
+the clock (open loop). A post's latency then starts when it is due, so a stalled server cannot slow the measurement.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The shop's pages in a real browser, in the size of a phone and of a desktop, on the embedded system."""
+"""The shop's pages in a real browser, in two sizes (phone and desktop), on the embedded system."""
 
 import re
 import shutil

@@ -158,7 +158,7 @@ def test_cart_in_a_currency_without_shipping_is_refused(shop: Shop) -> None:
     assert shop.stock() == (2, 0)
 
 
-def test_operators_cancel_the_open_checkouts_of_a_withdrawn_product(shop: Shop) -> None:
+def test_open_checkouts_of_a_withdrawn_product_are_canceled(shop: Shop) -> None:
     started = shop.start()
     listed = shop.operate("GET", "checkout", f"/checkouts?sku={shop.sku}")["items"]
     assert [item["checkout_id"] for item in listed] == [started["checkout_id"]]

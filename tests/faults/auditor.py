@@ -1,6 +1,6 @@
 """The auditor: compares Stripe's ledger with every service's database, the broker's queues and the sent e-mails.
 
-It reads the tables itself instead of asking the services, so a wrong answer of a service cannot hide a difference.
+It reads the tables itself and does not ask the services. So no wrong answer of a service can hide a difference.
 """
 
 import itertools

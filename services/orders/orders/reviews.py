@@ -26,11 +26,11 @@ from orders.totals import refundable_amount, succeeded_payments
 
 POLICY = "policy"  # who resolves a review without a person
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
-    ReviewDecision.ACCEPT: "accepted the order ({reason}). It can ship.",
+    ReviewDecision.ACCEPT: "accepted the order ({reason}).",
     ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
     ReviewDecision.CANCEL: "canceled the order ({reason}). It does not ship, and no refund starts by itself.",
 }
-REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The order itself goes on."
+REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The rest of the order does not change."
 
 
 def open_review(

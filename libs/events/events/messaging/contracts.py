@@ -194,7 +194,7 @@ class OrderExpired(OrderSnapshot):
 
 
 class ReviewOpened(OrderSnapshot):
-    """A payment arrived that does not match the order: an operator has to decide."""
+    """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
@@ -300,7 +300,7 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid, and its stock was sold to another customer meanwhile, or lost."""
+    """A checkout was paid after its reservation had ended, or its pieces were lost: its stock is gone."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
