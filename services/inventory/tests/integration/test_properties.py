@@ -11,7 +11,13 @@ from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory import ledger, reservations
-from inventory.errors import BelowZeroError, OutOfStockError, ReservationCommittedError, ReservationConflictError
+from inventory.errors import (
+    BelowZeroError,
+    OutOfStockError,
+    PaymentPendingError,
+    ReservationCommittedError,
+    ReservationConflictError,
+)
 from inventory.handlers import handlers
 from inventory.models import COMMITTED, HELD, Reservation, ReservationLine, StockItem
 from inventory.reservations import expire_due
@@ -58,7 +64,7 @@ def test_end_follows_from_the_facts_in_any_order(
     sku = f"SKU{next(numbers)}"
     checkout_id = f"chk_{sku}"
     stock.fill(**{sku: 5})
-    stock.reserve(checkout_id, **{sku: 2})
+    stock.reserve(checkout_id, SOON, **{sku: 2})
     for kind, number in data.draw(st.permutations([*reported, *reported])):
         assert deliver(database, handlers, event(checkout_id, kind, number)) == "done"
     status = expected_status(reported)
@@ -90,7 +96,7 @@ def test_any_sequence_of_acts_keeps_the_books(database: Database, sequence: list
             perform(stock, sku, act, number, detail)
         except (BelowZeroError, OutOfStockError, ReservationConflictError, ReservationCommittedError):
             continue
-        except reservations.PaymentPendingError:
+        except PaymentPendingError:
             assert act == "release"
     on_hand, reserved = stock.pieces()[sku]
     assert on_hand >= 0
