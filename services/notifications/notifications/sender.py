@@ -26,10 +26,11 @@ from events.observability.metrics import from_zero
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
 
 from notifications.config import Config
 from notifications.digest import collect_due
-from notifications.kinds import KINDS, Kind
+from notifications.kinds import KINDS, PROMOTIONAL_KINDS, Kind
 from notifications.message import address, compose, message_id, sender_address
 from notifications.models import (
     FAILED,
@@ -37,10 +38,12 @@ from notifications.models import (
     PENDING,
     SENDING,
     SENT,
+    SUPPRESSED,
     Email,
     claim_due,
     lock_or_insert_checkout,
 )
+from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
 from notifications.smtp import (
     Connection,
@@ -76,6 +79,7 @@ class Sender:
         self._config = config
         self._database = database
         self._server = MailServer.parse(config.smtp_url)
+        self._links = config.unsubscribe_links
         self._templates = Templates.load(config.templates_dir)
         self._clock = clock
         self._was_away = False
@@ -102,12 +106,23 @@ class Sender:
         with self._database.begin() as session:
             if self._config.staff_digest:
                 collect_due(session, self._clock())
-            emails = claim_due(session, self._clock(), CLAIM_BATCH_SIZE)
+            emails = self._without_stopped(session, claim_due(session, self._clock(), CLAIM_BATCH_SIZE))
             for email in emails:
                 email.message_id = email.message_id or self._message_id(email)
                 if email.kind == Kind.REFUND_SUCCEEDED:
                     email.event_data = {**email.event_data, **newest_refund_amounts(session, email)}
         return emails
+
+    def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
+        """Suppress the claimed reminders that must not be sent any more, and return the other mails."""
+        reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS]
+        stopped = set()
+        for email in sorted(reminders, key=lambda one: one.recipient or ""):  # the same lock order in every sender
+            if reason := take_turn(session, email, self._links, self._clock()):
+                email.finish(SUPPRESSED, error=reason)
+                email.attempts -= 1
+                stopped.add(email.id)
+        return [email for email in emails if email.id not in stopped]
 
     def _message_id(self, email: Email) -> str:
         return message_id(email.kind, email.checkout_id, email.subject_key, self._config.mail_from)
@@ -157,12 +172,15 @@ class Sender:
             connection.send(message, sender=sender_address(self._config.mail_from).addr_spec, recipient=recipient)
 
     def _compose(self, email: Email, recipient: str) -> EmailMessage:
+        unsubscribe_url = self._links.url(recipient) if email.kind in PROMOTIONAL_KINDS else ""
+        data = {**email.event_data, "unsubscribe_url": unsubscribe_url}
         return compose(
-            render_with_fallback(email.kind, self._locale(email), email.event_data, self._config.shop, self._templates),
+            render_with_fallback(email.kind, self._locale(email), data, self._config.shop, self._templates),
             sender=self._config.mail_from,
             recipient=recipient,
             message_id=email.message_id or self._message_id(email),
             sent_at=self._clock(),
+            unsubscribe_url=unsubscribe_url,
         )
 
     def _locale(self, email: Email) -> str | None:

@@ -54,6 +54,7 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
         "order": data,
         "name": greeting_name(data.get("customer_name")),
         "recovery_url": safe_link(data.get("recovery_url")),
+        "unsubscribe_url": safe_link(data.get("unsubscribe_url")),
         "tracking_url": safe_link(data.get("tracking_url")),
     }
     if "lines" in data:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -24,6 +25,7 @@ from notifications.sender import Sender
 from sqlalchemy import select
 
 OPERATOR_TOKEN = "operator-token-0123"
+UNSUBSCRIBE_SECRET = "unsubscribe-secret-0123"
 REMINDER_DELAY = timedelta(hours=1)
 
 SAMPLE_OF_EVENT = {
@@ -71,6 +73,7 @@ class MailCatcher:
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self.contents: list[bytes] = []
         self.sessions = 0
         self.answers: dict[str, str] = {}
         self.port = 0
@@ -91,6 +94,7 @@ class MailCatcher:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.contents.append(envelope.content)
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 OK"
 
@@ -120,9 +124,19 @@ class Service:
     """One notifications service with its database, its mail server and its clock."""
 
     def __init__(self, database: Database, config: Config, server: MailCatcher) -> None:
-        self.database, self.config, self.server = database, config, server
+        self.database, self.server = database, server
         self.clock = Clock()
-        self.handlers: Handlers = create_handlers(REMINDER_DELAY, config.staff_digest)
+        self.use_config(config)
+
+    def use(self, **changes: Any) -> None:
+        """Change settings, as with a restart."""
+        self.use_config(replace(self.config, **changes))
+
+    def use_config(self, config: Config) -> None:
+        self.config = config
+        self.handlers: Handlers = create_handlers(
+            REMINDER_DELAY, config.staff_digest, reminders=config.reminders, staff_new_order=config.staff_new_order
+        )
         self.sender = self.new_sender()
 
     def new_sender(self) -> Sender:
@@ -173,7 +187,7 @@ def make_config() -> Callable[..., Config]:
             mail_from="Clozit <orders@shop.example>",
             staff_email="staff@shop.example",
             shop_url="https://shop.example",
-            **changes,
+            **{"public_url": "https://shop.example", "unsubscribe_secret": UNSUBSCRIBE_SECRET, **changes},
         )
 
     return make
@@ -189,3 +203,16 @@ def service(any_database: MakeDatabase, make_config: Callable[..., Config], serv
 def sqlite_service(sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
     """A service on SQLite, for tests that do not depend on the database's locks."""
     return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+
+
+@pytest.fixture
+def make_sqlite_service(
+    sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher
+) -> Callable[[], Service]:
+    """Make a new service, for each example of a property."""
+
+    def make() -> Service:
+        server.messages.clear()
+        return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+
+    return make
