@@ -1,5 +1,7 @@
 """Fixtures of the notifications' tests. The mail server is a real one in this process, and the clock is the test's."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -69,13 +71,21 @@ class Clock:
 
 
 class MailCatcher:
-    """A mail server that keeps accepted messages. `answers` has another SMTP answer for some recipients."""
+    """A mail server that keeps the messages that it got whole.
+
+    `answers` has another SMTP answer for some recipients, `refusals` one for all mails by command (MAIL, RCPT, DATA).
+    Mails to `cut` end with a lost connection instead of an answer, and those to `stalling` wait for `go_on`.
+    """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.contents: list[bytes] = []
         self.sessions = 0
         self.answers: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
+        self.cut: set[str] = set()
+        self.stalling: set[str] = set()
+        self.go_on = threading.Event()
         self.port = 0
 
     async def handle_EHLO(  # noqa: N802
@@ -85,32 +95,46 @@ class MailCatcher:
         session.host_name = hostname
         return responses
 
+    async def handle_MAIL(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if refusal := self.refusals.get("MAIL"):
+            return refusal
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
-        if address in self.answers:
-            return self.answers[address]
+        if refusal := self.refusals.get("RCPT") or self.answers.get(address):
+            return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.contents.append(envelope.content)
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
+        (recipient,) = envelope.rcpt_tos
+        if recipient in self.cut:
+            server.transport.abort()
+        if recipient in self.stalling:
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, 30)
+        return self.refusals.get("DATA", "250 OK")
 
     @property
     def recipients(self) -> list[str]:
         return [str(message["To"]) for message in self.messages]
 
     @contextmanager
-    def running(self) -> Iterator[Self]:
-        """Run the server: the first time on a free port, later on the same one."""
-        controller = _Controller(self, hostname="127.0.0.1", port=self.port)
+    def running(self, **options: Any) -> Iterator[Self]:
+        """Run the server: the first time on a free port, later on the same one. `options` are aiosmtpd's."""
+        controller = _Controller(self, hostname="127.0.0.1", port=self.port, **options)
         controller.start()
         self.port = controller.port
         try:
             yield self
         finally:
+            self.go_on.set()
             controller.stop()
 
 
@@ -194,15 +218,27 @@ def make_config() -> Callable[..., Config]:
 
 
 @pytest.fixture
-def service(any_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+def service(any_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Iterator[Service]:
     """A service on SQLite, and one on PostgreSQL."""
-    return Service(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    yield Service(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    end_answers(server)
 
 
 @pytest.fixture
-def sqlite_service(sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+def sqlite_service(
+    sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher
+) -> Iterator[Service]:
     """A service on SQLite, for tests that do not depend on the database's locks."""
-    return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    yield Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    end_answers(server)
+
+
+def end_answers(server: MailCatcher) -> None:
+    """Let the server answer, and wait for the threads that still use the database."""
+    server.go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "smtp-answer":
+            thread.join(10)
 
 
 @pytest.fixture
