@@ -1,10 +1,10 @@
-"""The library's fixtures, for every test in the repository; blocked sockets; and which tests may run beside each other.
+"""The library's fixtures for all tests, blocked sockets, and the groups of tests that run in parallel.
 
-A unit test that opens a socket fails. Tests that ask for a server are marked `servers`: `make check` leaves them out.
+A unit test that opens a socket fails. Tests that use a server are marked `servers`, and `make check` leaves them out.
 
-With `-n` each process has servers of its own. What needs the broker stays in one of them: its queues have the same
-names for everybody, and a broker takes long to start. What breaks servers stays in one too: faults are told by how
-long something takes, and two at a time would slow each other. All else is spread by file.
+With `-n`, each process has its own servers. Tests that need the broker run in one process: its queues have fixed names,
+and a broker starts slowly. Tests that break servers run in another: they measure times, and two at once would slow each
+other down. All other tests are distributed by file.
 """
 
 from collections.abc import Sequence
@@ -16,58 +16,62 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["events.testing.fixtures"]
 
 BROKER = "broker"
-TOGETHER = {  # by how their paths begin; the first that fits
+GROUPS = {  # by the beginnings of their paths; the first match counts
     "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_outage.py"),
     BROKER: ("libs/events/tests/integration/", "tests/e2e/"),
 }
 UNIT = "/tests/unit/"  # the folder of every unit suite
-SERVERS = ("postgres_url", "rabbitmq_url")  # the fixtures from which every shared server comes
-SLOW = ("bench/", "services/orders/")  # begun next, so that nobody waits for them at last
+SERVERS = ("postgres_url", "rabbitmq_url")  # the fixtures of all shared servers
+SLOW = ("bench/", "services/orders/")  # they start right after the groups, so that no process waits for them at the end
 
-# An example that takes long says nothing on a busy machine.
+# The time of an example is not checked: on a busy machine it says nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by the markers that are added here
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests and sort them. Raises `UsageError` for a test that uses the broker outside its group."""
     for item in items:
         if UNIT in item.nodeid:
             item.add_marker(pytest.mark.disable_socket)
-        if any(_asks_for(item, server) for server in SERVERS):
+        if any(_uses(item, server) for server in SERVERS):
             item.add_marker(pytest.mark.servers)
-    strays = {item.location[0] for item in items if _asks_for(item, "rabbitmq_url") and _group(item.nodeid) != BROKER}
-    if strays:
-        raise pytest.UsageError(f"tests that need the broker must run together: {sorted(strays)} to TOGETHER")
+    misplaced = {item.location[0] for item in items if _uses(item, "rabbitmq_url") and _group(item.nodeid) != BROKER}
+    if misplaced:
+        raise pytest.UsageError(f"tests that use the broker must be in its group: add {sorted(misplaced)} to GROUPS")
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _rank(item.nodeid))  # within each, as they were shuffled
+        items.sort(key=lambda item: _rank(item.nodeid))  # a stable sort: within a group they stay shuffled
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    # Not xdist's own loadgroup: 3.8 renames tests for it, which pytest 9 does not heed.
+    """Return a scheduler that keeps each group in one process.
+
+    xdist's own loadgroup renames tests, and pytest 9 ignores the new names (xdist 3.8).
+    """
     from xdist.scheduler import LoadScopeScheduling
 
-    class Groups(LoadScopeScheduling):
+    class GroupScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return _group(nodeid)
 
     config.option.loadscopereorder = False
-    return Groups(config, log)
+    return GroupScheduling(config, log)
 
 
-def _asks_for(item: pytest.Item, fixture: str) -> bool:
+def _uses(item: pytest.Item, fixture: str) -> bool:
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
     return fixture in fixtures
 
 
 def _group(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
-    return next((name for name, beginnings in TOGETHER.items() if path.startswith(beginnings)), path)
+    return next((name for name, beginnings in GROUPS.items() if path.startswith(beginnings)), path)
 
 
 def _rank(nodeid: str) -> int:
-    order = [*TOGETHER]
+    order = [*GROUPS]
     group = _group(nodeid)
     if group in order:
         return order.index(group)

@@ -1,1 +1,1 @@
-"""What the ingest and the pipeline can do, measured beside their peers and their limits; see README.md."""
+"""Measurements of the ingest and the pipeline, beside other solutions and the limits of the machine (README.md)."""

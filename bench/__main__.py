@@ -1,4 +1,4 @@
-"""python -m bench [ingest] [pipeline]: measure and write bench/results."""
+"""python -m bench [ingest] [pipeline]: measure, and write the tables to bench/results."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,12 +13,12 @@ PARTS: Mapping[str, Callable[[Options], object]] = {"ingest": ingest.run, "pipel
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
-@click.option("--seconds", default=Options.seconds, show_default=True, help="How long a run of the ingest takes.")
-@click.option("--repeat", default=Options.repeat, show_default=True, help="Runs of which the median counts.")
-@click.option("--purchases", default=Options.purchases, show_default=True, help="In each run of the pipeline.")
-@click.option("--write/--no-write", default=True, show_default=True, help="Keep the tables in bench/results.")
+@click.option("--seconds", default=Options.seconds, show_default=True, help="Length of one run of the ingest.")
+@click.option("--repeat", default=Options.repeat, show_default=True, help="Number of runs. The median counts.")
+@click.option("--purchases", default=Options.purchases, show_default=True, help="Purchases in each pipeline run.")
+@click.option("--write/--no-write", default=True, show_default=True, help="Write the tables to bench/results.")
 def main(parts: tuple[str, ...], seconds: float, repeat: int, purchases: int, write: bool) -> None:
-    """Both parts, unless some are named."""
+    """Measure the named parts, or both."""
     for part in parts or PARTS:
         PARTS[part](Options(seconds, repeat, purchases, write))
 

@@ -1,13 +1,13 @@
-"""How much is measured."""
+"""The options of a measurement."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Options:
-    """`seconds` a run of the ingest, `purchases` in a run of the pipeline; of `repeat` runs the median counts.
+    """`seconds` per ingest run and `purchases` per pipeline run. The median of `repeat` runs counts.
 
-    `write`: into bench/results too.
+    With `write`, the tables are also written to bench/results.
     """
 
     seconds: float = 4.0

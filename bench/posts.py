@@ -1,4 +1,4 @@
-"""Signed posts, each of its own number. Imports little: the load generator's process starts with it."""
+"""Signed posts with numbered bodies. This module imports little, because the load generator's process imports it."""
 
 import hashlib
 import hmac
@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DIGITS = 9
-MARK = b"NUMBER-9-"  # as long as the number that takes its place
+PLACEHOLDER = b"NUMBER-9-"  # as long as the number that replaces it
 
 
 def numbered(template: bytes, number: int) -> bytes:
-    return template.replace(MARK, b"%0*d" % (DIGITS, number))
+    """Return the template with the number in place of each placeholder."""
+    return template.replace(PLACEHOLDER, b"%0*d" % (DIGITS, number))
 
 
 @dataclass(frozen=True)
 class Posts:
-    """Signed HTTP requests: all bodies of a purchase, then the next purchase's, `first` being the first number."""
+    """`count` signed HTTP requests: all bodies of one purchase, then of the next. The numbers start at `first`."""
 
     templates: Sequence[bytes]
     secret: str
@@ -24,15 +25,16 @@ class Posts:
     count: int
 
     def requests(self) -> list[bytes]:
-        at = int(time.time())
-        return [self._request(i, at) for i in range(self.count)]
+        """Return the bytes of all requests, signed now."""
+        signed_at = int(time.time())
+        return [self._request(position, signed_at) for position in range(self.count)]
 
-    def _request(self, i: int, at: int) -> bytes:
-        purchase, which = divmod(i, len(self.templates))
-        body = numbered(self.templates[which], self.first + purchase)
-        digest = hmac.new(self.secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    def _request(self, position: int, signed_at: int) -> bytes:
+        purchase, event = divmod(position, len(self.templates))
+        body = numbered(self.templates[event], self.first + purchase)
+        digest = hmac.new(self.secret.encode(), b"%d." % signed_at + body, hashlib.sha256).hexdigest()
         return (
             f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Stripe/1.0\r\n"
             f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-            f"Stripe-Signature: t={at},v1={digest}\r\n\r\n"
+            f"Stripe-Signature: t={signed_at},v1={digest}\r\n\r\n"
         ).encode() + body

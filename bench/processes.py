@@ -1,4 +1,4 @@
-"""Server processes under measurement: what they and their children use, from /proc."""
+"""Measured server processes: the CPU time and memory that they and their children use, from /proc."""
 
 import os
 import signal
@@ -10,48 +10,52 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from events.testing.servers import wait_until
 from events.testing.servers.watchdog import watch
+from events.testing.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
-STOP_WITHIN = 15.0  # seconds
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+STOP_TIMEOUT_S = 15.0
+LOG_TAIL_LENGTH = 2000  # characters of the log in an error message
 
 
-class Measured:
-    """A process that leads a session of its own; its children belong to it."""
+class MeasuredProcess:
+    """A process that leads a session; its children are in the same session."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
 
-    def alive(self) -> bool:
+    def is_running(self) -> bool:
+        """Return True if the process has not ended."""
         return self._process.poll() is None
 
-    def cpu(self) -> float:
-        """Seconds of user and system time so far."""
-        return sum(sum(int(value) for value in fields[11:15]) for _, fields in self._members()) / TICKS
+    def cpu_s(self) -> float:
+        """Return the user and system time of the session so far, in seconds."""
+        return sum(sum(int(value) for value in fields[11:15]) for _, fields in self._members()) / TICKS_PER_SECOND
 
-    def peak(self) -> int:
-        """The highest resident memory in bytes, of all processes added up: what they share counts for each."""
-        return sum(_high_water(pid) for pid, _ in self._members())
+    def peak_bytes(self) -> int:
+        """Return the sum of the processes' peaks of resident memory. Shared memory counts for each process."""
+        return sum(_peak_bytes(pid) for pid, _ in self._members())
 
     def _members(self) -> Iterator[tuple[int, list[str]]]:
-        """Each process of the session, with its /proc/PID/stat from the state on (proc(5) calls that field 3)."""
+        """Yield the id of each process of the session, with its /proc/PID/stat from field 3 (the state) on."""
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = path.read_text().rpartition(")")[2].split()
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended since the folder was listed
+                continue  # it has ended since the folder was listed
             if int(fields[3]) == self._process.pid:
                 yield int(path.parent.name), fields
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
+        """Send SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        self.ask_to_stop()
+        """Send SIGTERM and wait; kill the session if it does not stop in time."""
+        self.request_stop()
         try:
-            self._process.wait(STOP_WITHIN)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -60,21 +64,22 @@ class Measured:
 @contextmanager
 def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, ready: Callable[[], object]
-) -> Iterator[Measured]:
-    """`python -m …` from the repository's root until the block ends; `ready` is a condition to wait for."""
+) -> Iterator[MeasuredProcess]:
+    """Run `python -m …` in the repository's root until the block ends. `ready` is the condition to wait for."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("ab") as output:
         started = _start(command, {**inherited, "PYTHONUNBUFFERED": "1", **environment}, output)
-    process = Measured(started)
-    with watch("process", str(started.pid), str(log.parent)):  # a bench that is killed leaves nothing running
+    process = MeasuredProcess(started)
+    with watch("process", str(started.pid), str(log.parent)):  # removes the process if the bench is killed
         try:
-            wait_until(lambda: _still(process, log) and ready(), what=" ".join(command))
+            wait_until(lambda: _check_running(process, log) and ready(), what=" ".join(command))
             yield process
         finally:
             process.stop()
 
 
 def listens(port: int) -> bool:
+    """Return True if a process accepts connections on the port. Raises `OSError` otherwise."""
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
 
@@ -90,13 +95,13 @@ def _start(command: Sequence[str], environment: Mapping[str, str], output: IO[by
     )
 
 
-def _still(process: Measured, log: Path) -> bool:
-    if not process.alive():
-        raise SystemExit(f"a measured process ended: {log.read_text(errors='replace')[-2000:]}")
+def _check_running(process: MeasuredProcess, log: Path) -> bool:
+    if not process.is_running():
+        raise SystemExit(f"a measured process has ended: {log.read_text(errors='replace')[-LOG_TAIL_LENGTH:]}")
     return True
 
 
-def _high_water(pid: int) -> int:
+def _peak_bytes(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Tables for the terminal and for bench/results, and the machine that they were measured on."""
+"""Tables for the terminal and for bench/results, and a description of the machine."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("granian", "flask", "stripe", "pika", "kombu", "gunicorn", "sqlalche
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns stand in line on a terminal too."""
+    """Return a Markdown table with aligned columns."""
     columns = list(zip(head, *rows, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
     lines = [head, ["-" * width for width in widths], *rows]
@@ -26,7 +26,7 @@ def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def machine(broker: str, database: str) -> str:
-    """Where and with what; `broker` and `database` are versions and settings."""
+    """Return a sentence about machine and software. `broker` and `database` are versions with settings."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     load = os.getloadavg()[0]
     return (
@@ -43,11 +43,12 @@ def _processor() -> str:
 
 
 def milliseconds(seconds: float) -> str:
+    """Return a time as a number of milliseconds."""
     return f"{seconds * 1000:.1f}"
 
 
 def publish(name: str, text: str, options: Options) -> None:
-    """On the terminal; into bench/results where that is wanted."""
+    """Print a table, and write it to bench/results if the options say so."""
     print(f"\n{text}\n")
     if options.write:
         (RESULTS / name).write_text(text + "\n")

@@ -1,4 +1,4 @@
-"""The broker and the database under the bench: private, and as durable as in production."""
+"""The broker and the database of a measurement: private, and as durable as in production."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from events.messaging.kombu_connection import declare_topology
 from events.testing.servers import local
 from kombu import Connection
 
-# PostgreSQL's defaults, fsync and synchronous_commit on, as in production; commit times are what the pipeline reads.
-SETTINGS = ("-c", "max_connections=300", "-c", "track_commit_timestamp=on")
+# fsync and synchronous_commit stay on, as by default and in production. The pipeline reads the commit times.
+POSTGRES_SETTINGS = ("-c", "max_connections=300", "-c", "track_commit_timestamp=on")
 
 
 class Broker:
-    """RabbitMQ with the bus's topology: quorum queues, each message on disk before it is confirmed."""
+    """RabbitMQ with the topology's quorum queues, which store each message on disk before its confirm."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -24,18 +24,21 @@ class Broker:
         declare_topology(self._channel)
 
     def depths(self) -> Mapping[str, int]:
-        """Messages that are ready, by queue."""
+        """Return the number of ready messages by queue."""
         names = [queue.name for queue in topology.QUEUES]
         return {name: self._channel.queue_declare(name, passive=True).message_count for name in names}
 
     def purge(self) -> None:
+        """Empty all queues."""
         for queue in topology.QUEUES:
             self._channel.queue_purge(queue.name)
 
     def version(self) -> str:
+        """Return the broker's version."""
         return str(self._connection.connection.server_properties["version"])
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
 
@@ -46,13 +49,14 @@ class Databases:
         self._url = url
 
     def create(self, name: str) -> str:
-        """A new database, in place of one of that name; its URL."""
+        """Create a database, in place of an existing one of that name, and return its URL."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name}")
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
 
     def settings(self) -> str:
+        """Return the server's version with its settings of durability."""
         names = ("server_version", "fsync", "synchronous_commit")
         with psycopg.connect(self._url) as connection:
             found = {name: connection.execute(f"SHOW {name}").fetchone() for name in names}
@@ -64,8 +68,8 @@ class Databases:
 
 @contextmanager
 def servers() -> Iterator[tuple[Broker, Databases]]:
-    """Raises `Unavailable` where the machine has no programs for them."""
-    with local.postgres(SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
+    """Start both servers. Raises `ServerUnavailableError` if the machine does not have their programs."""
+    with local.postgres(POSTGRES_SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
         broker = Broker(rabbitmq.url)
         try:
             yield broker, Databases(postgres.url)

@@ -125,6 +125,7 @@ def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: s
             allowed_origins=origins,
             shipping_countries=SHIPPING_COUNTRIES,
             collect_phone=True,
+            allow_promotion_codes=True,
         ),
         "webhooks": webhooks.config.Config(
             **base("webhooks", database=False), webhook_secrets=[secret], livemode=False

@@ -18,8 +18,11 @@ from tempfile import TemporaryDirectory
 
 import click
 import httpx
-from events.testing.servers import Server, Unavailable, free_port, private_postgres, private_rabbitmq, wait_until
+from events.testing.ports import free_port
+from events.testing.servers.choice import private_postgres, private_rabbitmq
+from events.testing.servers.server import Server, ServerUnavailableError
 from events.testing.servers.watchdog import watch as kill_if_orphaned
+from events.testing.waiting import wait_until
 from watchfiles import watch
 
 from demo.fake_stripe.server import FakeStripe
@@ -203,7 +206,7 @@ def _server(stack: ExitStack, private: Callable[[], AbstractContextManager[Serve
     """Return the URL of a private server that runs until the stack closes, or `otherwise` without such a server."""
     try:
         return stack.enter_context(private()).url
-    except Unavailable as reason:
+    except ServerUnavailableError as reason:
         click.echo(f"Using {otherwise} instead of a server: {reason}", err=True)
         return otherwise
 

@@ -20,7 +20,7 @@ OCCASIONS: Mapping[str, str] = {
     "checkout.checkout.started": "Stripe has created the session, and the customer can go to the payment page.",
     "checkout.checkout.canceled": "The checkout was canceled before payment, or no customer ever got its URL.",
     "orders.order.paid": "The order is paid as agreed and can be fulfilled.",
-    "orders.payment.pending": "The customer has used a delayed payment method. The money has not arrived yet.",
+    "orders.payment.pending": "The customer used a delayed payment method, or Stripe has said how they have to pay.",
     "orders.payment.failed": "A delayed payment has failed. The session is not paid.",
     "orders.order.expired": "The session ended without a payment.",
     "orders.order.canceled": "The customer canceled the checkout before paying.",
@@ -35,6 +35,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.dispute.closed": "A dispute or inquiry has ended: won, lost or closed.",
     "orders.customer.erased": "An operator has erased the personal data of an order's customer.",
     "inventory.stock.low": "The available quantity of a sku has fallen to its threshold.",
+    "inventory.reservation.committed": "A recovered cart was paid, and its stock was still there.",
     "inventory.reservation.oversold": "An order was paid, but its stock is gone.",
 }
 

@@ -42,6 +42,8 @@ QUOTATION = re.compile(r"<!-- prose: off, .+? -->.*?(?:<!-- prose: on -->|\Z)", 
 
 
 class Finding(NamedTuple):
+    """A place that breaks a rule, with the suggested replacement."""
+
     path: str
     line: int
     found: str
@@ -59,6 +61,8 @@ class Passage(NamedTuple):
 
 
 class Word(NamedTuple):
+    """A word of a passage, in lower case, with its offsets there."""
+
     text: str
     start: int
     end: int
@@ -73,6 +77,7 @@ class Phrase:
 
     @classmethod
     def parse(cls, pattern: str, suggestion: str) -> Self:
+        """Return the phrase for a rule's pattern, which separates its words by spaces."""
         return cls(tuple(map(re.compile, pattern.split(" "))), suggestion)
 
     def match(self, words: list[Word], text: str) -> str | None:
@@ -86,16 +91,21 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Exemption:
+    """A literal that is allowed in some files, and why."""
+
     text: str
     reason: str
     paths: tuple[str, ...] = ("*",)
 
     def applies_to(self, path: str) -> bool:
+        """Return True if the exemption is for this file."""
         return any(fnmatch(path, pattern) for pattern in self.paths)
 
 
 @dataclass(frozen=True)
 class Rules:
+    """The rules of tools/prose.toml."""
+
     phrases: tuple[Phrase, ...]
     exemptions: tuple[Exemption, ...]
     skipped: tuple[str, ...]
@@ -106,6 +116,7 @@ class Rules:
 
     @classmethod
     def load(cls, path: Path = RULES) -> Self:
+        """Return the rules of a file."""
         read: dict[str, Any] = tomllib.loads(path.read_text())
         return cls(
             phrases=tuple(Phrase.parse(*rule) for rule in (read["words"] | read["spellings"]).items()),
@@ -119,6 +130,7 @@ class Rules:
         )
 
     def skips(self, path: str) -> bool:
+        """Return True if the file is not checked."""
         return any(fnmatch(path, pattern) for pattern in self.skipped)
 
     def beginning_with(self, word: str) -> tuple[Phrase, ...]:
@@ -190,6 +202,7 @@ def repository_files(root: Path = ROOT) -> list[str]:
 
 
 def check_files(rules: Rules, names: Iterable[str], root: Path = ROOT) -> list[Finding]:
+    """Return the findings in these files, without the ones that are skipped."""
     return [
         finding
         for name in names
@@ -205,6 +218,7 @@ def read_allowed(path: Path = ALLOWED) -> dict[str, int]:
 
 
 def write_allowed(findings: Iterable[Finding], path: Path = ALLOWED) -> None:
+    """Write the number of findings of each file."""
     counts = Counter(finding.path for finding in findings)
     path.write_text("".join(f"{name}: {count}\n" for name, count in sorted(counts.items())))
 

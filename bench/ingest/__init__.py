@@ -1,1 +1,1 @@
-"""Our ingest beside a plain one, one without a broker, and the raw limits of the machine."""
+"""The ingest beside a plain one, one without a broker, and the limits of the machine."""

@@ -1,4 +1,4 @@
-"""Limit (c): the same web server and framework, the body read and answered, nothing verified or published."""
+"""Limit (c): the same web server and framework, which read and answer a post but verify and publish nothing."""
 
 import sys
 
@@ -7,6 +7,7 @@ from flask import Flask, request
 
 
 def create_app() -> Flask:
+    """Return the application."""
     app = Flask(__name__)
 
     @app.post("/webhooks/stripe")

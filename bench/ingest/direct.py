@@ -1,7 +1,7 @@
-"""Peer (b): no broker. The request verifies, writes the order, takes the stock and sends the mail.
+"""Peer (b): no broker. The request verifies the event, writes the order, takes the stock and sends the e-mail.
 
-Pooled database connections and one kept SMTP conversation a thread; repeats are recognised by the order's key. The cart
-is one known product: looking its lines up, at Stripe or in a table, is left out in this peer's favour.
+Database connections are pooled, and each thread keeps one SMTP connection. The order's key makes a repeat harmless. The
+cart is one known product: this peer need not look up lines at Stripe or in a table, which is an advantage.
 """
 
 import os
@@ -27,7 +27,7 @@ CREATE TABLE order_lines (
 );
 """
 SKUS = 100  # so that orders seldom wait for each other's stock row
-OPENING = 1_000_000
+STOCK_PIECES = 1_000_000  # of each product
 
 ORDER = text(
     "INSERT INTO orders (session_id, checkout_id, event_id, amount_total, currency, email)"
@@ -38,19 +38,19 @@ STOCK = text("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = :sku")
 
 
 def prepare(database_url: str) -> None:
-    """Make the tables and fill the shelf."""
+    """Create the tables and the stock."""
     with psycopg.connect(database_url) as connection:
         connection.execute(TABLES)
-        rows = [(f"SKU-{number}", OPENING) for number in range(SKUS)]
+        rows = [(f"SKU-{number}", STOCK_PIECES) for number in range(SKUS)]
         connection.cursor().executemany("INSERT INTO stock VALUES (%s, %s)", rows)
 
 
-def written(database_url: str) -> Mapping[str, int]:
-    """What stands in the database for accepted posts."""
+def count_written(database_url: str) -> Mapping[str, int]:
+    """Return the numbers of rows and pieces that accepted posts have changed."""
     counts = {
         "orders": "SELECT count(*) FROM orders",
         "order lines": "SELECT count(*) FROM order_lines",
-        "pieces sold": f"SELECT sum({OPENING} - on_hand) FROM stock",  # noqa: S608 - a number of ours
+        "pieces sold": f"SELECT sum({STOCK_PIECES} - on_hand) FROM stock",  # noqa: S608 - a number of ours
     }
     with psycopg.connect(database_url) as connection:
         rows = {name: connection.execute(query).fetchone() for name, query in counts.items()}
@@ -58,6 +58,7 @@ def written(database_url: str) -> Mapping[str, int]:
 
 
 def create_app() -> Flask:
+    """Return the application."""
     app = Flask(__name__)
     secret = os.environ["STRIPE_WEBHOOK_SECRET"]
     threads = int(os.environ["THREADS"])
@@ -103,15 +104,15 @@ def _confirmation(order: dict[str, str]) -> EmailMessage:
 
 
 def _mailer(port: int) -> Callable[[EmailMessage], None]:
-    kept = threading.local()
+    local = threading.local()
 
     def send(message: EmailMessage) -> None:
-        if not hasattr(kept, "smtp"):
-            kept.smtp = smtplib.SMTP("127.0.0.1", port, timeout=10)
+        if not hasattr(local, "smtp"):
+            local.smtp = smtplib.SMTP("127.0.0.1", port, timeout=10)
         try:
-            kept.smtp.send_message(message)
+            local.smtp.send_message(message)
         except smtplib.SMTPServerDisconnected:
-            kept.smtp = smtplib.SMTP("127.0.0.1", port, timeout=10)
-            kept.smtp.send_message(message)
+            local.smtp = smtplib.SMTP("127.0.0.1", port, timeout=10)
+            local.smtp.send_message(message)
 
     return send

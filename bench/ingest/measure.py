@@ -1,4 +1,4 @@
-"""Measures each contender at its most and at a steady rate, and what the machine allows at all."""
+"""The measurements of the ingest: each contender's maximum, a steady rate, and the limit of the publisher."""
 
 import json
 import os
@@ -8,89 +8,98 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.ingest.contenders import SECRET, Contender
-from bench.load import Plan, Shots, fire
+from bench.load import LoadPlan, LoadResult, run_load
 from bench.posts import Posts
-from bench.processes import ROOT, Measured
+from bench.processes import ROOT, MeasuredProcess
 from bench.purchases import COMPLETED, templates
 from bench.servers import Broker
 
 STEADY_CONNECTIONS = 100
-MOST = 6000  # posts per second that nobody here reaches: so many are signed for each second
-WARM_UP = 300  # posts
+RATE_CEILING = 6000  # posts per second: above every contender's rate; so many posts are signed beforehand
+WARM_UP_POSTS = 300
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Rates per second; p50 and p99 in seconds; `cpu` seconds per event; `peak` bytes of resident memory."""
+    """The figures of one run. `rate` is in posts per second, `cpu_s` in seconds per event."""
 
     rate: float
-    p50: float
-    p99: float
-    cpu: float
-    peak: int
-    generator: float = 0.0
+    p50_s: float
+    p99_s: float
+    cpu_s: float
+    peak_bytes: int
+    generator_share: float = 0.0  # of one core; 0 without a load generator
 
 
-class Wrong(Exception):  # noqa: N818 - what the contender did
-    """A contender refused posts, or did not do what it had accepted."""
+class MeasurementError(Exception):
+    """A measured system refused posts, or lost or duplicated accepted ones."""
 
 
-class Range:
-    """Fires numbered posts, each number once, so that no contender is spared work by a repeat."""
+class NumberedLoad:
+    """A load that uses each number once, so that no contender saves work on a repeated event."""
 
     def __init__(self) -> None:
         self._template = templates()[COMPLETED]
         self._next = 1
 
-    def fire(
+    def run(
         self, port: int, count: int, connections: int, *, seconds: float | None = None, rate: float | None = None
-    ) -> Shots:
+    ) -> LoadResult:
+        """Post `count` events, or as many as it can in `seconds`."""
         posts = Posts([self._template], SECRET, self._next, count)
         self._next += count
-        return fire(Plan(port, posts, connections, seconds, rate))
+        return run_load(LoadPlan(port, posts, connections, seconds, rate))
 
 
-def at_most(contender: Contender, broker: Broker, seconds: float, repeat: int) -> Figures:
-    """The median run, by rate, of `repeat` ones as fast as it answers. Raises `Wrong`."""
+def measure_maximum(contender: Contender, broker: Broker, seconds: float, repeat: int) -> Figures:
+    """Return the median by rate of `repeat` runs, each as fast as the contender answers. Raises `MeasurementError`."""
     return _median([_run(contender, broker, seconds, None) for _ in range(repeat)])
 
 
-def steadily(contender: Contender, broker: Broker, seconds: float, rate: float, repeat: int) -> Figures:
-    """The same at a steady rate, by p99."""
-    runs = sorted((_run(contender, broker, seconds, rate) for _ in range(repeat)), key=lambda run: run.p99)
+def measure_steady(contender: Contender, broker: Broker, seconds: float, rate: float, repeat: int) -> Figures:
+    """Return the median by p99 of `repeat` runs at a steady rate. Raises `MeasurementError`."""
+    runs = sorted((_run(contender, broker, seconds, rate) for _ in range(repeat)), key=lambda run: run.p99_s)
     return runs[len(runs) // 2]
 
 
 def _run(contender: Contender, broker: Broker, seconds: float, rate: float | None) -> Figures:
     broker.purge()
-    shooting = Range()
+    load = NumberedLoad()
     with contender.serving() as (port, process):
-        warm = shooting.fire(port, WARM_UP, contender.connections)
-        before = process.cpu()
-        count = int(seconds * (rate or MOST))
+        warm_up = load.run(port, WARM_UP_POSTS, contender.connections)
+        cpu_before_s = process.cpu_s()
+        count = int(seconds * (rate or RATE_CEILING))
         connections = STEADY_CONNECTIONS if rate else contender.connections
-        shots = shooting.fire(port, count, connections, seconds=None if rate else seconds, rate=rate)
-        used = process.cpu() - before
-        figures = _figures(shots, used, process)
-        accepted_by(contender, warm, shots)
+        result = load.run(port, count, connections, seconds=None if rate else seconds, rate=rate)
+        cpu_s = process.cpu_s() - cpu_before_s
+        figures = _figures(result, cpu_s, process)
+        count_accepted(contender, warm_up, result)
     return figures
 
 
-def _figures(shots: Shots, used: float, process: Measured) -> Figures:
+def _figures(result: LoadResult, cpu_s: float, process: MeasuredProcess) -> Figures:
     return Figures(
-        shots.rate, shots.percentile(0.5), shots.percentile(0.99), used / shots.accepted, process.peak(), shots.busy
+        result.rate,
+        result.percentile_s(0.5),
+        result.percentile_s(0.99),
+        cpu_s / result.accepted,
+        process.peak_bytes(),
+        result.generator_share,
     )
 
 
-def accepted_by(contender: Contender, *runs: Shots) -> int:
-    """How many posts it accepted since it started. Raises `Wrong` if it refused, lost or doubled one."""
+def count_accepted(contender: Contender, *runs: LoadResult) -> int:
+    """Return how many posts the contender has accepted since it started.
+
+    Raises `MeasurementError` if it refused, lost or duplicated one.
+    """
     refused = [run.statuses for run in runs if set(run.statuses) != {200}]
     if refused:
-        raise Wrong(f"{contender.name} answered {refused}")
+        raise MeasurementError(f"{contender.name} answered {refused}")
     accepted = sum(run.accepted for run in runs)
-    kept = contender.kept().items()
-    if wrong := {place: n for place, n in kept if n < accepted or (n > accepted and not contender.repeats)}:
-        raise Wrong(f"{contender.name} accepted {accepted} posts, but there are {wrong}")
+    stored = contender.count_stored().items()
+    if wrong := {place: n for place, n in stored if n < accepted or (n > accepted and not contender.may_repeat)}:
+        raise MeasurementError(f"{contender.name} accepted {accepted} posts, but stored {wrong}")
     return accepted
 
 
@@ -98,8 +107,8 @@ def _median(runs: Sequence[Figures]) -> Figures:
     return sorted(runs, key=lambda run: run.rate)[len(runs) // 2]
 
 
-def publishing(broker: Broker, count: int, repeat: int) -> Figures:
-    """Limit (c): the publisher without HTTP."""
+def measure_publisher(broker: Broker, count: int, repeat: int) -> Figures:
+    """Return the median by rate of `repeat` runs of limit (c), the publisher without HTTP."""
     return _median([_publish(broker, count) for _ in range(repeat)])
 
 

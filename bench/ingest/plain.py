@@ -1,6 +1,6 @@
-"""Peer (a): the handler that one writes first, and well: Flask, the SDK's construct_event, a confirm per message.
+"""Peer (a): the usual first solution, well written: Flask, the SDK's construct_event, a confirm per message.
 
-Each thread keeps its connection and producer; the SDK and kombu are used as their documentation shows.
+Each thread keeps its connection and producer. It uses the SDK and kombu as their documentation shows.
 """
 
 import os
@@ -11,20 +11,21 @@ import stripe
 from flask import Flask, request
 from kombu import Connection, Exchange, Producer
 
-CONFIRM_TIMEOUT = 3.0  # seconds
+CONFIRM_TIMEOUT_S = 3.0  # as in Clozit's ingest
 
 
 def create_app() -> Flask:
+    """Return the application."""
     app = Flask(__name__)
     secret, broker_url = os.environ["STRIPE_WEBHOOK_SECRET"], os.environ["BROKER_URL"]
-    kept = threading.local()
+    local = threading.local()
 
     def producer() -> Any:
-        if not hasattr(kept, "producer"):
+        if not hasattr(local, "producer"):
             connection = Connection(broker_url, transport_options={"confirm_publish": True})
             exchange = Exchange("events", "topic", durable=True, no_declare=True)
-            kept.producer = Producer(connection, exchange, auto_declare=False)
-        return kept.producer
+            local.producer = Producer(connection, exchange, auto_declare=False)
+        return local.producer
 
     @app.post("/webhooks/stripe")
     def receive() -> tuple[dict[str, str], int]:
@@ -44,7 +45,7 @@ def create_app() -> Flask:
             timestamp=event.created,
             retry=True,
             retry_policy={"max_retries": 3},
-            confirm_timeout=CONFIRM_TIMEOUT,
+            confirm_timeout=CONFIRM_TIMEOUT_S,
         )
         return {"event_id": event.id}, 200
 

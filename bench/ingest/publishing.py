@@ -1,4 +1,4 @@
-"""Limit (c): our publisher alone, its window kept full from one thread. Prints what it did as JSON."""
+"""Limit (c): the publisher alone, with one thread that keeps its window full. Prints the figures as JSON."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from events.messaging import publisher
 from events.messaging.publisher import Publisher
 from events.observability.logging import configure_logging
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from webhooks.verification import parse_event
 
 from bench.posts import numbered
@@ -20,39 +20,39 @@ from bench.purchases import COMPLETED, templates
 
 
 def main(count: int) -> None:
-    """Publish `count` confirmed events; raises `Unpublished` if one is not."""
+    """Publish `count` events and print the figures. Raises `PublishUnconfirmedError` if one is not confirmed."""
     configure_logging("bench", "WARNING")
     template = templates()[COMPLETED]
     events = [parse_event(numbered(template, number)) for number in range(count)]
     publishing = publisher.connect(os.environ["BROKER_URL"])
     wait_until(lambda: _is_ready(publishing), what="the publisher")
-    free = threading.Semaphore(publisher.WINDOW_SIZE)
+    window = threading.Semaphore(publisher.WINDOW_SIZE)
     latencies: list[float] = []
     futures: deque[Future[None]] = deque()
 
-    def note(begun: float) -> None:
-        latencies.append(time.perf_counter() - begun)
-        free.release()
+    def record(began: float) -> None:
+        latencies.append(time.perf_counter() - began)
+        window.release()
 
-    before, begun = _cpu(), time.perf_counter()
+    cpu_before, began = _cpu_s(), time.perf_counter()
     for event in events:
-        free.acquire()
-        at = time.perf_counter()
+        window.acquire()
+        published = time.perf_counter()
         future = publishing.publish(event)
-        future.add_done_callback(lambda _, at=at: note(at))  # type: ignore[misc]
+        future.add_done_callback(lambda _, published=published: record(published))  # type: ignore[misc]
         futures.append(future)
     for future in futures:
         publishing.wait(future)
-    took, used = time.perf_counter() - begun, _cpu() - before
+    duration, cpu = time.perf_counter() - began, _cpu_s() - cpu_before
     publishing.close()
     latencies.sort()
     json.dump(
         {
-            "rate": count / took,
-            "p50": latencies[count // 2],
-            "p99": latencies[count * 99 // 100],
-            "cpu": used / count,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "rate": count / duration,
+            "p50_s": latencies[count // 2],
+            "p99_s": latencies[count * 99 // 100],
+            "cpu_s": cpu / count,
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         },
         sys.stdout,
     )
@@ -63,7 +63,7 @@ def _is_ready(publishing: Publisher) -> bool:
     return True
 
 
-def _cpu() -> float:
+def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,1 +1,1 @@
-"""From Stripe's post to the last consumer's commit, with the real services' processes."""
+"""The time and rate from Stripe's post to the last consumer's commit, with the services' own processes."""

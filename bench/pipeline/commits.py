@@ -1,4 +1,4 @@
-"""What the services have committed, and when: PostgreSQL's own commit times (track_commit_timestamp)."""
+"""The commits of the services, with PostgreSQL's own commit times (track_commit_timestamp)."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ import psycopg
 
 from bench.pipeline.system import SERVICES, System
 
-# What each service commits of one card payment, by routing key: Stripe's posts, and the order's own event after them.
-EXPECTED: Mapping[str, tuple[str, ...]] = {
+# The events that each service commits for one card payment: Stripe's, then the order's own event.
+ROUTING_KEYS: Mapping[str, tuple[str, ...]] = {
     "checkout": ("stripe.checkout.session.completed",),
     "orders": ("stripe.checkout.session.completed", "stripe.payment_intent.succeeded", "stripe.charge.succeeded"),
     "inventory": ("stripe.checkout.session.completed",),
@@ -15,19 +15,20 @@ EXPECTED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def handled(system: System, service: str, routing_keys: tuple[str, ...] | None = None) -> int:
-    """Events that are done, of the payments unless other keys are given."""
+def count_handled(system: System, service: str, routing_keys: tuple[str, ...] | None = None) -> int:
+    """Return how many events are done: those of the payments, or those with the given keys."""
     query = "SELECT count(*) FROM inbox WHERE status = 'done' AND routing_key = ANY(%s)"
-    return _number(system, service, query, list(routing_keys or EXPECTED[service]))
+    return _number(system, service, query, list(routing_keys or ROUTING_KEYS[service]))
 
 
-def unsettled(system: System) -> int:
+def count_unhandled(system: System) -> int:
+    """Return how many events are neither done nor ignored, in all services."""
     query = "SELECT count(*) FROM inbox WHERE status NOT IN ('done', 'ignored')"
     return sum(_number(system, service, query) for service in SERVICES)
 
 
-def effects(system: System) -> Mapping[str, int]:
-    """What must be there once for each purchase."""
+def count_effects(system: System) -> Mapping[str, int]:
+    """Return the counts of what each purchase must have once."""
     return {
         "orders paid": _number(
             system, "orders", "SELECT count(*) FROM orders WHERE status = 'paid' AND NOT needs_review"
@@ -39,14 +40,14 @@ def effects(system: System) -> Mapping[str, int]:
     }
 
 
-def times(system: System, service: str, first: int, count: int) -> Mapping[tuple[str, str], float]:
-    """When each event of these purchases was committed, in seconds since the epoch: by (checkout id, routing key)."""
+def commit_times(system: System, service: str, first: int, count: int) -> Mapping[tuple[str, str], float]:
+    """Return the commit time of each event of these purchases, in Unix time, by (checkout id, routing key)."""
     query = (
         "SELECT correlation_id, routing_key, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM inbox"
         " WHERE routing_key = ANY(%s) AND right(correlation_id, 9)::int BETWEEN %s AND %s"
     )
     with psycopg.connect(system.urls[service]) as connection:
-        rows = connection.execute(query, (list(EXPECTED[service]), first, first + count - 1)).fetchall()
+        rows = connection.execute(query, (list(ROUTING_KEYS[service]), first, first + count - 1)).fetchall()
     return {(row[0], row[1]): row[2] for row in rows}
 
 

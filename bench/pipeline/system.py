@@ -1,4 +1,4 @@
-"""The services' processes, and purchases that wait to be paid in their databases."""
+"""The services' processes, and purchases in their databases that wait for payment."""
 
 import smtplib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.migrations import migrate
 from events.messaging import outbox
-from events.testing.servers import free_port
+from events.testing.ports import free_port
 from inventory import models as inventory
 from inventory.chains import CHAINS as INVENTORY_CHAINS
 from notifications.chains import CHAINS as NOTIFICATIONS_CHAINS
 from orders.chains import CHAINS as ORDERS_CHAINS
 from sqlalchemy import insert
 
-from bench.processes import Measured, running
+from bench.processes import MeasuredProcess, running
 from bench.purchases import AMOUNT, CURRENCY, QUANTITY, SKU, UNIT_AMOUNT, checkout_id, session_id
 from bench.servers import Broker, Databases
 
@@ -35,14 +35,14 @@ CHAINS: Mapping[str, Any] = {
     "notifications": NOTIFICATIONS_CHAINS,
 }
 SECRET, TOKEN = "whsec_bench", "bench-bench-bench"
-SHELF = 1_000_000
+STOCK_PIECES = 1_000_000
 EMAIL = "zoe@example.com"
 AMOUNTS = {"amount_subtotal": AMOUNT, "amount_discount": 0, "amount_shipping": 0, "amount_total": AMOUNT}
 LINE = {"sku": SKU, "name": "Tee", "quantity": QUANTITY, "unit_amount": UNIT_AMOUNT, "amount_total": AMOUNT}
 
 
 class System:
-    """Databases made and migrated; processes as `serving` and `working` start them."""
+    """The services with migrated databases. `serving` and `working` run their processes."""
 
     def __init__(self, broker: Broker, databases: Databases, folder: Path, smtp_port: int) -> None:
         self.broker, self._folder, self._smtp_port = broker, folder, smtp_port
@@ -51,11 +51,11 @@ class System:
             database = Database(url)
             migrate(database, CHAINS[name])
             database.dispose()
-        self._fill_shelf()
+        self._fill_stock()
 
     @contextmanager
-    def serving(self) -> Iterator[tuple[int, Measured]]:
-        """The ingest; its port."""
+    def serving(self) -> Iterator[tuple[int, MeasuredProcess]]:
+        """Run the ingest and yield its port and process."""
         port = free_port()
         environment = {"PORT": str(port), "STRIPE_WEBHOOK_SECRETS": SECRET, "LIVEMODE": "false"}
         ready = f"http://127.0.0.1:{port}/readyz"
@@ -63,16 +63,16 @@ class System:
             yield port, process
 
     @contextmanager
-    def working(self, services: Sequence[str], each: int) -> Iterator[Mapping[str, Sequence[Measured]]]:
-        """So many workers of each of these services, consuming."""
+    def working(self, services: Sequence[str], each: int) -> Iterator[Mapping[str, Sequence[MeasuredProcess]]]:
+        """Run so many workers of each service and yield them by service."""
         with ExitStack() as stack:
             processes = {name: [stack.enter_context(self._worker(name)) for _ in range(each)] for name in services}
             yield processes
             for process in chain.from_iterable(processes.values()):
-                process.ask_to_stop()  # all at once, then wait for each
+                process.request_stop()  # all at once, before the first wait
 
     @contextmanager
-    def _worker(self, service: str) -> Iterator[Measured]:
+    def _worker(self, service: str) -> Iterator[MeasuredProcess]:
         health = free_port()
         environment = {**self._settings(service), "HEALTH_PORT": str(health)}
         ready = f"http://127.0.0.1:{health}/readyz"
@@ -80,17 +80,19 @@ class System:
             yield process
 
     @contextmanager
-    def _running(self, service: str, kind: str, environment: Mapping[str, str], ready: Any) -> Iterator[Measured]:
+    def _running(
+        self, service: str, kind: str, environment: Mapping[str, str], ready: Any
+    ) -> Iterator[MeasuredProcess]:
         log = self._folder / f"{service}-{kind}.log"
         with running([service, kind], {"BROKER_URL": self.broker.url, **environment}, log, ready) as process:
             yield process
 
     def _settings(self, service: str) -> Mapping[str, str]:
-        nowhere = "http://127.0.0.1:9"
-        at_stripe = {"STRIPE_API_KEY": "sk_test_bench", "STRIPE_API_BASE": nowhere}
+        unused_url = "http://127.0.0.1:9"
+        for_stripe = {"STRIPE_API_KEY": "sk_test_bench", "STRIPE_API_BASE": unused_url}
         own = {
-            "checkout": at_stripe | {"INVENTORY_URL": nowhere, "SHOP_URL": nowhere},
-            "orders": at_stripe,
+            "checkout": for_stripe | {"INVENTORY_URL": unused_url, "SHOP_URL": unused_url},
+            "orders": for_stripe,
             "notifications": {
                 "SMTP_URL": f"smtp://127.0.0.1:{self._smtp_port}",
                 "MAIL_FROM": "orders@clozit.example",
@@ -100,12 +102,14 @@ class System:
         tokens = {"SERVICE_TOKEN": TOKEN, "OPERATOR_TOKENS": f"bench:{TOKEN}"}
         return {"DATABASE_URL": self.urls[service], **tokens, **own.get(service, {})}
 
-    def _fill_shelf(self) -> None:
+    def _fill_stock(self) -> None:
         with psycopg.connect(self.urls["inventory"]) as connection:
-            connection.execute("INSERT INTO stock_items (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, SHELF))
+            connection.execute(
+                "INSERT INTO stock_items (sku, on_hand, reserved) VALUES (%s, %s, 0)", (SKU, STOCK_PIECES)
+            )
 
     def start_checkouts(self, first: int, count: int) -> None:
-        """Customers on Stripe's page: open checkouts, announced in the outbox, their pieces reserved."""
+        """Write open checkouts with their outbox events and reservations, as for customers on Stripe's page."""
         now = utcnow()
         numbers = range(first, first + count)
         database = Database(self.urls["checkout"])
@@ -131,7 +135,7 @@ class System:
         database.dispose()
 
     def mails(self) -> int:
-        """How many the SMTP server has taken."""
+        """Return how many e-mails the SMTP server has accepted."""
         with smtplib.SMTP("127.0.0.1", self._smtp_port) as client:
             return int(client.docmd("VRFY", "all")[1])
 

@@ -1,15 +1,15 @@
-"""That the bench's programs start, and count rightly. What they measure is nobody's test."""
+"""The bench's programs start and count correctly. Their figures are not tested."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from events.testing.fixtures import lacking
-from events.testing.servers import Unavailable
+from events.testing.fixtures import skip_or_fail
+from events.testing.servers.server import ServerUnavailableError
 
 from bench.ingest.contenders import Contender, contenders
-from bench.ingest.measure import Range, Wrong, accepted_by
+from bench.ingest.measure import MeasurementError, NumberedLoad, count_accepted
 from bench.pipeline.measure import Pipeline
 from bench.pipeline.run import bench_system
 from bench.purchases import POSTED
@@ -20,44 +20,44 @@ PURCHASES = 3
 
 
 @pytest.fixture(scope="module")
-def below() -> Iterator[tuple[Broker, Databases, Path]]:
+def started() -> Iterator[tuple[Broker, Databases, Path]]:
     try:
         with servers() as (broker, databases), tempfile.TemporaryDirectory() as folder:
             yield broker, databases, Path(folder)
-    except Unavailable as reason:
-        lacking(reason)
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
 
 
-def contender(name: str, below: tuple[Broker, Databases, Path]) -> Contender:
-    return next(one for one in contenders(*below) if one.name == name)
+def contender(name: str, started: tuple[Broker, Databases, Path]) -> Contender:
+    return next(one for one in contenders(*started) if one.name == name)
 
 
 @pytest.mark.parametrize("name", ["unpinned", "plain", "plain pinned", "direct", "bare"])
-def test_contender_does_what_it_accepts(below: tuple[Broker, Databases, Path], name: str) -> None:
-    below[0].purge()
-    one = contender(name, below)
+def test_contender_stores_what_it_accepts(started: tuple[Broker, Databases, Path], name: str) -> None:
+    started[0].purge()
+    one = contender(name, started)
     with one.serving() as (port, process):
-        shots = Range().fire(port, POSTS, one.connections)
-        assert accepted_by(one, shots) == POSTS
-        assert (process.cpu() > 0, process.peak() > 0) == (True, True)
+        result = NumberedLoad().run(port, POSTS, one.connections)
+        assert count_accepted(one, result) == POSTS
+        assert (process.cpu_s() > 0, process.peak_bytes() > 0) == (True, True)
 
 
-def test_ours_does_what_it_accepts_and_a_lost_event_is_found_out(below: tuple[Broker, Databases, Path]) -> None:
-    below[0].purge()
-    one = contender("ours", below)
+def test_clozit_stores_what_it_accepts_and_a_loss_is_found(started: tuple[Broker, Databases, Path]) -> None:
+    started[0].purge()
+    one = contender("clozit", started)
     with one.serving() as (port, _):
-        shots = Range().fire(port, POSTS, one.connections)
-        assert accepted_by(one, shots) == POSTS
-        below[0].purge()
-        with pytest.raises(Wrong, match=f"accepted {POSTS} posts, but"):
-            accepted_by(one, shots)
+        result = NumberedLoad().run(port, POSTS, one.connections)
+        assert count_accepted(one, result) == POSTS
+        started[0].purge()
+        with pytest.raises(MeasurementError, match=f"accepted {POSTS} posts, but"):
+            count_accepted(one, result)
 
 
-def test_pipeline_counts_every_effect(below: tuple[Broker, Databases, Path]) -> None:
-    below[0].purge()
-    with bench_system(*below) as system:
+def test_pipeline_counts_every_effect(started: tuple[Broker, Databases, Path]) -> None:
+    started[0].purge()
+    with bench_system(*started) as system:
         pipeline = Pipeline(system)
-        together = pipeline.together(1, PURCHASES)
+        throughput = pipeline.measure_throughput(1, PURCHASES)
         pipeline.check()
-    assert (together.posts, pipeline.purchases) == (PURCHASES * len(POSTED), PURCHASES)
-    assert together.rate > 0
+    assert (throughput.posts, pipeline.purchases) == (PURCHASES * len(POSTED), PURCHASES)
+    assert throughput.rate > 0

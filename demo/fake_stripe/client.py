@@ -23,11 +23,17 @@ class Stripe(Protocol):
     def line_items(self, session_id: str) -> list[Object]:
         """Return the lines of a session."""
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None) -> str:
-        """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
+    def create(self, path: str, params: dict[str, str]) -> Object:
+        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+
+    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
+        """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
+
+        `typed` are fields of the page: country, promotion_code, …
+        """
 
     def settle(self, session_id: str) -> bool:
-        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
+        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
         """Expire an open session."""
@@ -65,12 +71,16 @@ class FakeStripeClient:
         items: list[Object] = self._read(self._client.get(f"/v1/checkout/sessions/{session_id}/line_items"))["data"]
         return items
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None) -> str:
+    def create(self, path: str, params: dict[str, str]) -> Object:
+        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+        return self._read(self._client.post(f"/v1/{path}", data=params))
+
+    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
-        return str(self._control("pay", session_id=session_id, method=method, email=email)["redirect"])
+        return str(self._control("pay", session_id=session_id, method=method, email=email, typed=typed)["redirect"])
 
     def settle(self, session_id: str) -> bool:
-        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
+        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:

@@ -25,6 +25,8 @@ METHODS = {  # method of /_control/pay -> the fields that the customer fills in 
     "failing_refund": {"method": "card", "card_number": refunds.FAILING_CARD},
     "sepa_success": {"method": "sepa_success"},
     "sepa_fail": {"method": "sepa_fail"},
+    "voucher": {"method": "voucher"},
+    "voucher_expires": {"method": "voucher_expires"},
 }
 DEFAULT_EMAIL = "zoe.mueller@example.com"
 
@@ -178,7 +180,7 @@ def pay_session(
     """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
     `wait` is the longest time in seconds to wait for the webhook's answer. `typed` are fields of the page: country,
-    shipping_rate, promotion_code, promotions, phone, line1, …
+    shipping_rate, promotion_code, presentment_currency with presentment_amount, promotions, phone, line1, …
     """
     if method not in METHODS:
         raise StripeError(f"Unknown method: {method}. Use one of {', '.join(METHODS)}.", param="method")

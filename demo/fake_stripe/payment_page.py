@@ -13,9 +13,16 @@ from .errors import StripeError
 from .money import format_amount
 from .objects.payment import NO_ADDRESS, Payer
 from .store import Object
+from .vouchers import EXPIRES, PAID, VOUCHER_TYPES
 
-METHODS = {"card": "card", "sepa_success": "sepa_debit", "sepa_fail": "sepa_debit"}  # form value -> payment method type
-IBANS = {"sepa_success": IBAN_SUCCEEDS, "sepa_fail": IBAN_FAILS}
+METHODS = {  # form value -> payment method types, of which a session has one at most
+    "card": {"card"},
+    "sepa_success": {"sepa_debit"},
+    "sepa_fail": {"sepa_debit"},
+    "voucher": {*VOUCHER_TYPES.values()},
+    "voucher_expires": {*VOUCHER_TYPES.values()},
+}
+NUMBERS = {"sepa_success": IBAN_SUCCEEDS, "sepa_fail": IBAN_FAILS, "voucher": PAID, "voucher_expires": EXPIRES}
 DEFAULTS = {
     "method": "card",
     "card_number": "4242 4242 4242 4242",
@@ -49,6 +56,13 @@ def create_blueprint(account: Account) -> Blueprint:
             if session["status"] == "open":
                 sessions.expire(account, session, AUTOMATIC)
         return redirect(f"/c/pay/{session_id}", 303)
+
+    @blueprint.get("/voucher/<intent_id>")
+    def voucher(intent_id: str) -> str:
+        intent = account.store.get("payment_intent", intent_id)
+        amount = format_amount(intent["amount"], intent["currency"])
+        text = f"Pay {amount} at a store. In this demo it happens by itself after a moment."
+        return render_template("message.html", title="Your voucher", text=text)
 
     @blueprint.get("/r/<session_id>")
     def recover(session_id: str) -> BaseResponse:
@@ -131,6 +145,8 @@ def apply_choices(account: Account, session: Object, form: dict[str, str]) -> No
     chosen, cost = form.get("shipping_rate"), session["shipping_cost"]
     if chosen and cost and chosen != cost["shipping_rate"]:
         sessions.choose_shipping(account, session, chosen)
+    if currency := form.get("presentment_currency"):
+        sessions.choose_presentment(session, currency, int(form["presentment_amount"]))
     if code := form.pop("promotion_code", "").strip():
         sessions.apply_promotion_code(account, session, code)
 
@@ -154,9 +170,10 @@ def _charge(account: Account, session: Object, form: dict[str, str]) -> Object |
     if method not in METHODS:
         raise StripeError("Choose how to pay.", param="method")
     payer = _payer(session, form)
-    number = IBANS.get(method) or re.sub(r"\D", "", form["card_number"])
+    number = NUMBERS.get(method) or re.sub(r"\D", "", form["card_number"])
+    type_ = next(iter(METHODS[method] & {*session["payment_method_types"]}), next(iter(METHODS[method])))
     session["consent"] = _consent(session["consent_collection"] or {}, form)
-    return session_payments.pay(account, session, payments.add_method(account, METHODS[method], number, payer), payer)
+    return session_payments.pay(account, session, payments.add_method(account, type_, number, payer), payer)
 
 
 def _payer(session: Object, form: dict[str, str]) -> Payer:
@@ -212,7 +229,7 @@ def _template_values(account: Account, session: Object) -> dict[str, Any]:
         "asks_address": _asks_address(session),
         "asks_country": _asks_address(session) or session["automatic_tax"]["enabled"],
         "added_tax": _added_tax(session),
-        "methods": [method for method, type_ in METHODS.items() if type_ in session["payment_method_types"]],
+        "methods": [method for method, types in METHODS.items() if types & {*session["payment_method_types"]}],
         "cards": CARD_EFFECTS,
         "delay": account.config.sepa_delay,
         "money": lambda amount: format_amount(amount, session["currency"]),

@@ -8,6 +8,8 @@
 The statuses are those of the payment intent.
 """
 
+from functools import partial
+
 from . import disputes, sessions
 from .account import AUTOMATIC, Account, Cause
 from .cards import DECLINES, FAILING_IBANS, NOT_A_TEST_CARD, SEPA_FAILURE, SUCCEEDING_CARDS, Decline
@@ -18,7 +20,12 @@ from .objects.payment import Payer
 from .objects.payment import charge as charge_object
 from .store import Object
 
-BUILDERS = {"card": methods.card, "sepa_debit": methods.sepa_debit, "customer_balance": methods.customer_balance}
+BUILDERS = {
+    "card": methods.card,
+    "sepa_debit": methods.sepa_debit,
+    "customer_balance": methods.customer_balance,
+    **{type_: partial(methods.voucher, type_) for type_ in ("boleto", "konbini", "multibanco", "oxxo")},
+}
 
 
 def add_method(account: Account, type_: str, number: str, payer: Payer) -> Object:

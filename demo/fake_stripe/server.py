@@ -11,6 +11,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from . import control, disputes, refunds, session_payments, sessions
 from .account import AUTOMATIC, Account, Config
 from .app import create_app
+from .client import FakeStripeClient
 from .faults import Fault
 from .ledger import ledger
 from .store import Object
@@ -98,18 +99,23 @@ class FakeStripe:
         """Remove all queued faults."""
         self.account.faults.clear()
 
+    def create(self, path: str, params: dict[str, str]) -> Object:
+        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+        return FakeStripeClient(self.url).create(path, params)
+
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
     ) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
         `control.METHODS` lists the methods. `wait` is the longest time in seconds to wait for the webhook's answer.
-        `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, phone, line1, …
+        `typed` are fields of the page: country, shipping_rate, promotion_code, promotions, presentment_currency with
+        presentment_amount, phone, line1, …
         """
         return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 
     def settle(self, session_id: str) -> bool:
-        """Let the bank settle a session's SEPA debit now. Return False if none is pending."""
+        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
         with self.account.store.lock:
             return session_payments.settle(self.account, self.session(session_id))
 

@@ -2,11 +2,12 @@
 
 import uuid
 
-from . import payments, sessions
+from . import payments, sessions, vouchers
 from .account import Account, Cause
 from .errors import StripeError
 from .objects.payment import Payer, payment_intent
 from .store import Object, new_id
+from .vouchers import VOUCHER_TYPES
 
 
 def pay(account: Account, session: Object, method: Object, payer: Payer) -> Object | None:
@@ -22,6 +23,9 @@ def pay(account: Account, session: Object, method: Object, payer: Payer) -> Obje
         return sessions.complete(account, session, payer, "no_payment_required")
     cause = Cause(new_id("req", 14), str(uuid.uuid4()))  # the page calls Stripe's API for the customer
     intent = _get_or_create_intent(account, session, payer, cause)
+    if method["type"] in VOUCHER_TYPES.values():
+        vouchers.request(account, intent, method, cause)
+        return sessions.complete(account, session, payer, "unpaid")
     charge = payments.confirm(account, intent, method, payer, cause)
     completed = sessions.complete(account, session, payer, "paid" if charge["paid"] else "unpaid")
     account.schedule(account.config.followup_delay, lambda: payments.open_card_dispute(account, charge))
@@ -41,9 +45,9 @@ def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause
 
 
 def settle(account: Account, session: Object) -> bool:
-    """Let the bank settle the session's pending debit now. Return False if it has none."""
+    """Settle the session's pending debit or voucher now. Return False if it has none."""
     intent = account.store.find(session["payment_intent"] or "")
-    return intent is not None and payments.settle(account, intent)
+    return intent is not None and (payments.settle(account, intent) or vouchers.settle(account, intent))
 
 
 def confirm_page(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:

@@ -126,6 +126,11 @@ def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
     _update_amounts(account, session, session["discounts"], rate_id)
 
 
+def choose_presentment(session: Object, currency: str, amount: int) -> None:
+    """Let the customer pay in their own currency (Adaptive Pricing). The session keeps its currency and amounts."""
+    session["presentment_details"] = {"presentment_amount": amount, "presentment_currency": currency}
+
+
 def choose_country(account: Account, session: Object, country: str) -> None:
     """Store the customer's country and update taxes and total. Without automatic tax, change nothing."""
     if not session["automatic_tax"]["enabled"]:

@@ -1,6 +1,8 @@
-"""Scenarios of payments: by card, by bank debit, and with a declined card."""
+"""Scenarios of payments: by card, bank debit and voucher, with taxes and promotion codes, and a declined card."""
 
-from demo.scenarios.run import ScenarioRun, Stock
+import time
+
+from demo.scenarios.run import ScenarioRun, Stock, amount
 
 
 def card(run: ScenarioRun) -> None:
@@ -60,6 +62,71 @@ def declined_card(run: ScenarioRun) -> None:
     run.check("The second card pays the order", "paid", lambda: run.status(checkout))
     run.check("One pair of chinos is sold", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(sku))
     run.check("The customer gets only the confirmation", ["order_confirmed"], run.customer_emails)
+
+
+def voucher(run: ScenarioRun) -> None:
+    """Finish the checkout with a voucher, and pay it later at a store."""
+    checkout = run.start_checkout({"SHT-OXF-BLU-M": 1})
+    run.system.stripe.pay(checkout["session_id"], "voucher", run.email)
+    run.check("The order waits for the voucher", "payment_pending", lambda: run.status(checkout))
+    total = amount(checkout["amount_total"])
+    run.check_email_says("The customer gets the voucher", "payment_instructions", total, "/voucher/pi_", "Pay by:")
+    run.system.stripe.settle(checkout["session_id"])
+    run.check("The order is paid", "paid", lambda: run.status(checkout))
+    run.check_email_says("The customer also gets the confirmation", "order_confirmed", f"payment of {total}")
+    run.check_amounts(checkout)
+
+
+def tax(run: ScenarioRun) -> None:
+    """Pay a tax that Stripe adds to the prices."""
+    sku = f"SCARF-{time.monotonic_ns()}"
+    rate = run.system.stripe.create("tax_rates", {"display_name": "VAT", "percentage": "19", "inclusive": "false"})
+    scarf = {"group": "Scarf", "name": "Scarf, gray", "prices": {"eur": 5900}, "tax_rates": [rate["id"]]}
+    run.system.operate("PUT", "checkout", f"/catalog/products/{sku}", scarf).raise_for_status()
+    stock = {"adjust": 3, "reason": "a delivery"}
+    key = {"Idempotency-Key": sku}
+    run.system.operate("POST", "inventory", f"/stock/{sku}/movements", stock, **key).raise_for_status()
+    checkout = run.start_checkout({sku: 1})
+    run.pay(checkout)
+    tax_amount = 1121  # 19 % of 59.00
+    total = checkout["amount_total"] + tax_amount
+    run.check("Stripe charges the tax, too", amount(total), lambda: _charged_at_stripe(run, checkout))
+    run.check(
+        "The success page shows tax and total",
+        [amount(tax_amount), amount(total)],
+        lambda: [amount(run.success_page(checkout).get(name, 0)) for name in ("amount_tax", "amount_total")],
+    )
+    words = f"payment of {amount(total)}", f"Tax: {amount(tax_amount)}", f"Total: {amount(total)}"
+    run.check_email_says("The confirmation shows tax and total", "order_confirmed", *words)
+
+
+def promotion_code(run: ScenarioRun) -> None:
+    """Enter a promotion code on Stripe's page."""
+    checkout = run.start_checkout({"TEE-ORG-WHT-M": 2})
+    if not run.system.stripe.session(checkout["session_id"])["allow_promotion_codes"]:
+        run.pay(checkout, effect="The shop accepts no promotion codes; the order is paid without one")
+        return
+    coupon = run.system.stripe.create("coupons", {"amount_off": "800", "currency": "eur", "duration": "once"})
+    name = f"CARDIGAN{time.monotonic_ns()}"
+    code = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": name}
+    run.system.stripe.create("promotion_codes", code)
+    run.system.stripe.pay(checkout["session_id"], "card", run.email, promotion_code=name)
+    run.check("The order is paid", "paid", lambda: run.status(checkout))
+    total = checkout["amount_total"] - 800
+    run.check("Stripe charges less", amount(total), lambda: _charged_at_stripe(run, checkout))
+    run.check(
+        "The success page shows discount and total",
+        [amount(800), amount(total)],
+        lambda: [amount(run.success_page(checkout).get(name, 0)) for name in ("amount_discount", "amount_total")],
+    )
+    words = f"payment of {amount(total)}", f"Discount: -{amount(800)}", f"Total: {amount(total)}"
+    run.check_email_says("The confirmation shows discount and total", "order_confirmed", *words)
+
+
+def _charged_at_stripe(run: ScenarioRun, checkout: dict[str, object]) -> str:
+    intent = run.system.stripe.session(str(checkout["session_id"]))["payment_intent"]
+    charges = [charge for charge in run.system.stripe.ledger["charges"] if charge["payment_intent"] == intent]
+    return amount(sum(charge["amount_captured"] for charge in charges))
 
 
 def _attempts(run: ScenarioRun, checkout: dict[str, object]) -> int:

@@ -1,6 +1,6 @@
-"""Scenario of a review: an order that is paid after its pieces are sold."""
+"""Scenarios of reviews: an order that is paid after its pieces are sold, and one that is paid twice."""
 
-from demo.scenarios.run import ScenarioRun, Stock
+from demo.scenarios.run import ScenarioRun, Stock, amount
 
 
 def oversold(run: ScenarioRun) -> None:
@@ -18,14 +18,38 @@ def oversold(run: ScenarioRun) -> None:
     run.check("The late order is paid too", "paid", lambda: run.status(late))
     run.check("It needs a review", "oversold", lambda: _open_review(run, late))
     run.operate_and_check("It cannot be shipped", 409, late, "shipments")
+    run.check_email_says("The customer reads that it is checked", "order_in_review", "we have to check something")
     run.check("Staff get an e-mail about the review", ["staff_review_opened"], lambda: run.staff_emails(late))
     decision = {"decision": "refund", "note": "sold out"}
     run.operate_and_check("The operator's refund is accepted", 200, late, "review", **decision)
     run.check("The payment is fully refunded", "full", lambda: run.order_field(late, "refund_status"))
     run.check("The review is resolved", "none", lambda: _open_review(run, late))
+    run.check_email_says("The customer learns why", "refund_succeeded", "sold out by the time", "everything back")
+    run.check("The customer never reads that it is confirmed", "", lambda: run.email_text("order_confirmed"))
     run.check("The stock does not change", Stock(0, 0), lambda: run.stock(sku))
     restock = {"adjust": pieces, "reason": "a new delivery"}
     run.system.operate("POST", "inventory", f"/stock/{sku}/movements", restock).raise_for_status()
+
+
+def paid_twice(run: ScenarioRun) -> None:
+    """Pay an order in two recovered sessions. An operator refunds the second payment."""
+    checkout = run.start_checkout({"SHT-OXF-BLU-S": 1})
+    run.system.stripe.expire(checkout["session_id"])
+    run.check("The order expires", "expired", lambda: run.status(checkout))
+    first, second = (run.system.stripe.recover(checkout["session_id"]) for _ in range(2))
+    run.system.stripe.pay(first["id"], "card", run.email)
+    run.check("The order is paid", "paid", lambda: run.status(checkout))
+    total = amount(checkout["amount_total"])
+    run.check_email_says("The customer gets the confirmation", "order_confirmed", f"payment of {total}")
+    run.system.stripe.pay(second["id"], "card", run.email)
+    run.check("The order needs a review", "duplicate-payment", lambda: _open_review(run, checkout))
+    both = amount(2 * checkout["amount_total"])
+    run.check("It is paid twice", both, lambda: amount(run.order_field(checkout, "amount_paid")))
+    run.operate_and_check("The operator's refund is accepted", 200, checkout, "review", decision="refund")
+    run.check("The order has a partial refund", "partial", lambda: run.order_field(checkout, "refund_status"))
+    words = f"refunded {total} of what you paid", f"Refunded so far: {total}", f"You paid: {both}", "paid twice"
+    run.check_email_says("The customer reads both sums", "refund_succeeded", *words)
+    run.operate_and_check("The order itself can ship", 201, checkout, "shipments")
 
 
 def _open_review(run: ScenarioRun, checkout: dict[str, object]) -> str:

@@ -14,6 +14,15 @@ from demo.system import System
 CHECK_TIMEOUT_S = 20.0  # most effects show within a second
 CURRENCY = "eur"
 
+SUBJECTS = {  # words of each kind of e-mail's subject, in English
+    "order_confirmed": "is confirmed",
+    "payment_instructions": "Please pay for your order",
+    "order_in_review": "We are checking your order",
+    "order_canceled": "We had to cancel your order",
+    "order_shipped": "on its way",
+    "refund_succeeded": "Your refund",
+}
+
 Checkout = dict[str, Any]  # the answer of POST /checkout/sessions
 
 
@@ -66,7 +75,13 @@ class ScenarioRun:
     def request_checkout(self, items: dict[str, int], **options: Any) -> httpx.Response:
         """Send a request for a checkout with these quantities by SKU, and return the response."""
         lines = [{"sku": sku, "quantity": quantity} for sku, quantity in items.items()]
-        body = {"items": lines, "currency": CURRENCY, "customer_email": self.email, "shipping_option": "standard"}
+        body = {
+            "items": lines,
+            "currency": CURRENCY,
+            "customer_email": self.email,
+            "shipping_option": "standard",
+            "locale": "en",
+        }
         return self.system.post("checkout", "/checkout/sessions", {**body, **options})
 
     def pay(self, checkout: Checkout, method: str = "card", effect: str = "The order is paid") -> None:
@@ -121,6 +136,21 @@ class ScenarioRun:
         caught = [mail for mail in self.system.mailbox.messages if self.email in mail.to]
         sent = sorted(row["kind"] for row in rows if row["status"] == "sent")
         return sent if len(caught) == len(sent) else [*sent, f"but the mailbox has {len(caught)}"]
+
+    def email_text(self, kind: str) -> str:
+        """Return the text of the customer's last e-mail of a kind, on one line; empty if there is none yet."""
+        words = SUBJECTS[kind]
+        texts = [mail.text for mail in self.system.mailbox.messages if self.email in mail.to and words in mail.subject]
+        return " ".join(texts[-1].split()) if texts else ""
+
+    def check_email_says(self, effect: str, kind: str, *words: str) -> None:
+        """Check that the customer's e-mail of this kind has these words."""
+        self.check(effect, [*words], lambda: [word for word in words if word in self.email_text(kind)])
+
+    def success_page(self, checkout: Checkout) -> dict[str, Any]:
+        """Return what the success page shows of the order."""
+        answer = self.system.get("orders", f"/orders/by-session/{checkout['session_id']}")
+        return answer.json() if answer.is_success else {}  # type: ignore[no-any-return]
 
     def staff_emails(self, checkout: Checkout) -> list[str]:
         """Return the kinds of e-mail that the staff got about this checkout, in the order of their creation."""

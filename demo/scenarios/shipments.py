@@ -11,6 +11,7 @@ def two_parcels(run: ScenarioRun) -> None:
     run.pay(checkout)
     parcel = {"carrier": "DHL", "tracking": "JD014600003", "lines": [{"sku": SOCKS, "quantity": 2}]}
     run.operate_and_check("The first parcel is recorded", 201, checkout, "shipments", **parcel)
+    run.check_email_says("The customer reads what is still to come", "order_shipped", "Still to come: * 1 × ")  # noqa: RUF001
     run.check("The order is partly shipped", "partial", lambda: run.order_field(checkout, "fulfillment_status"))
     run.operate_and_check("The second parcel is recorded", 201, checkout, "shipments", carrier="DHL")
     run.check("The order is fulfilled", "fulfilled", lambda: run.order_field(checkout, "fulfillment_status"))

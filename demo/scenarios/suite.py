@@ -13,6 +13,9 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "bank debit succeeds": payments.delayed_success,
     "bank debit fails": payments.delayed_failure,
     "declined card": payments.declined_card,
+    "voucher": payments.voucher,
+    "tax": payments.tax,
+    "promotion code": payments.promotion_code,
     "abandoned checkout": checkouts.abandoned,
     "canceled checkout": checkouts.canceled,
     "out of stock": checkouts.out_of_stock,
@@ -22,6 +25,7 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "lost dispute": disputes.lost,
     "won dispute": disputes.won,
     "oversold order": reviews.oversold,
+    "order paid twice": reviews.paid_twice,
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from events.messaging.topology import BINDINGS, matches
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
 from demo.embedded import embedded_system
 from demo.fake_stripe.server import FakeStripe

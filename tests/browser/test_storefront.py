@@ -1,4 +1,4 @@
-"""The shop's pages in a real browser, in the size of a phone and of a desktop, on the embedded system."""
+"""The shop's pages in a real browser, in two sizes (phone and desktop), on the embedded system."""
 
 import re
 import shutil
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from demo.embedded import embedded_system
 from demo.ports import Ports
 from demo.scenarios.run import ScenarioRun
+from demo.shop.mailbox import Mailbox
 from demo.system import System
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -74,6 +75,7 @@ def test_card_purchase_shows_success_page_and_mail(page: Page, shop: tuple[Syste
     page.wait_for_url(re.compile(r"/success"))
     expect(page.get_by_test_id("order")).to_have_attribute("data-status", "paid", timeout=TIMEOUT_MS)
     expect(page.get_by_test_id("order-number")).to_contain_text("CL-")
+    assert isinstance(system.mailbox, Mailbox)
     mail = system.mailbox.wait_for(lambda mail: email in mail.to)
     page.goto(f"{url}/mail")
     expect(page.get_by_test_id("mails")).to_contain_text(mail.subject)

@@ -1,14 +1,15 @@
-"""A node of a RabbitMQ cluster is lost under load, the one that leads the queues and that everybody talks to.
+"""The loss of a RabbitMQ cluster's node under load: the node that leads the queues and has all connections.
 
-Every confirmed event is handled exactly once, and publishing goes on within seconds over the nodes that are left.
+Every confirmed event is handled exactly once. Publishing continues within seconds over the remaining nodes.
 """
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
+from typing import Any
 
 import pytest
 from events.config import Common
@@ -21,14 +22,17 @@ from events.messaging.handlers import Handlers
 from events.messaging.kombu_connection import connect, declare_topology
 from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve
-from events.testing.servers import Server, private_cluster, wait_until
+from events.testing.servers.choice import private_cluster
+from events.testing.servers.server import Server
+from events.testing.waiting import wait_until
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 QUEUE = "orders"
-CALLERS = 4  # threads that publish, as an ingest's do
-BEFORE, AFTER = 200, 500  # confirmed events until the node is lost, and after it
-STALL = 30.0  # seconds; measured 0.4 to 3.3 after a kill, 10.5 to 12.5 after a freeze, the rest is for a busy machine
+PUBLISHING_THREADS = 4  # as in an ingest
+CONFIRMS_BEFORE, CONFIRMS_AFTER = 200, 500  # the loss of the node
+STALL_LIMIT_S = 30.0  # measured: 0.4 to 3.3 after a kill, 10.5 to 12.5 after a freeze; a busy machine takes longer
+STALL_TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +59,37 @@ def handlers() -> Handlers:
     return registry
 
 
-class Load:
-    """Publishes as a source does that asks again for whatever was not confirmed."""
+class RepeatingPublisher:
+    """Publishes from several threads and publishes each event again until the broker has confirmed it."""
 
     def __init__(self, broker_url: str) -> None:
         self.confirmed: list[str] = []
-        self.longest_stall = 0.0  # seconds between two confirms
+        self.longest_stall_s = 0.0  # between two confirms
         self._publisher = publisher.connect(broker_url)
-        self._numbers, self._over, self._lock = count(), threading.Event(), threading.Lock()
-        self._last = time.monotonic()
-        self._callers = [threading.Thread(target=self._call) for _ in range(CALLERS)]
-        for caller in self._callers:
-            caller.start()
+        self._numbers, self._is_over, self._lock = count(), threading.Event(), threading.Lock()
+        self._last_confirm_at = time.monotonic()
+        self._threads = [threading.Thread(target=self._publish_repeatedly) for _ in range(PUBLISHING_THREADS)]
+        for thread in self._threads:
+            thread.start()
 
-    def confirms(self, more: int) -> None:
-        """Wait for so many confirms from now on."""
+    def wait_for_confirms(self, more: int) -> None:
+        """Wait until the broker has confirmed so many more events."""
         wanted = len(self.confirmed) + more
         wait_until(
-            lambda: len(self.confirmed) >= wanted, 60, f"{more} confirms more", progress=lambda: len(self.confirmed)
+            lambda: len(self.confirmed) >= wanted,
+            STALL_TIMEOUT_S,
+            f"{more} more confirms",
+            progress=lambda: len(self.confirmed),
         )
 
-    def finish(self) -> None:
-        self._over.set()
-        for caller in self._callers:
-            caller.join()
+    def stop(self) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
         self._publisher.close()
 
-    def _call(self) -> None:
-        while not self._over.is_set():
+    def _publish_repeatedly(self) -> None:
+        while not self._is_over.is_set():
             number = next(self._numbers)
             data = {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"}
             event = own_event("checkout.checkout.canceled", data, correlation_id=f"chk_{number}")
@@ -96,7 +103,8 @@ class Load:
             return False
         with self._lock:
             now = time.monotonic()
-            self.longest_stall, self._last = max(self.longest_stall, now - self._last), now
+            self.longest_stall_s = max(self.longest_stall_s, now - self._last_confirm_at)
+            self._last_confirm_at = now
             self.confirmed.append(event.data["checkout_id"])
         return True
 
@@ -119,13 +127,13 @@ def frozen(node: Server) -> Iterator[None]:
         node.thaw()
 
 
-def queues(node: Server) -> dict[str, dict[str, list[str]]]:
+def queues(node: Server) -> dict[str, dict[str, Any]]:
     columns = ("name", "leader", "members", "online")
     listed = json.loads(node.ctl("list_queues", "--quiet", "--formatter", "json", *columns))
     return {row["name"]: row for row in listed}
 
 
-def leader(cluster: Sequence[Server]) -> Server:
+def queue_leader(cluster: Sequence[Server]) -> Server:
     name = queues(cluster[0])[QUEUE]["leader"]
     return next(node for node in cluster if str(name) in node.ctl("eval", "node()."))
 
@@ -138,37 +146,40 @@ def test_every_queue_has_a_member_on_each_of_three_nodes(cluster: Sequence[Serve
 
 
 @pytest.mark.parametrize("lost", [killed, frozen])
-def test_losing_the_leader_under_load_loses_nothing_and_repeats_nothing(
-    cluster: Sequence[Server], database: Database, handlers: Handlers, lost: Callable[[Server], object]
+def test_lost_leader_under_load_loses_and_repeats_nothing(
+    cluster: Sequence[Server],
+    database: Database,
+    handlers: Handlers,
+    lost: Callable[[Server], AbstractContextManager[None]],
 ) -> None:
     with connect(cluster[0].url) as connection:
         declare_topology(connection.default_channel)
-    first = leader(cluster)
-    broker_url = ";".join(node.url for node in [first, *(node for node in cluster if node is not first)])
+    leader = queue_leader(cluster)
+    broker_url = ";".join(node.url for node in [leader, *(node for node in cluster if node is not leader)])
     worker = Worker(Common(service=QUEUE, port=0, broker_url=broker_url), database, handlers)
     worker.start()
-    load = Load(broker_url)
+    publishing = RepeatingPublisher(broker_url)
     try:
-        load.confirms(BEFORE)
-        with lost(first):  # type: ignore[attr-defined]
-            load.confirms(AFTER)
-        load.confirms(BEFORE)
+        publishing.wait_for_confirms(CONFIRMS_BEFORE)
+        with lost(leader):
+            publishing.wait_for_confirms(CONFIRMS_AFTER)
+        publishing.wait_for_confirms(CONFIRMS_BEFORE)
     finally:
-        load.finish()
+        publishing.stop()
     try:
         wait_until(
-            lambda: len(effects(database)) >= len(load.confirmed),
-            60,
+            lambda: len(effects(database)) >= len(publishing.confirmed),
+            STALL_TIMEOUT_S,
             "all effects",
             progress=lambda: len(effects(database)),
         )
     finally:
         worker.stop()
-    print(f"\n{lost.__name__}: {len(load.confirmed)} confirmed, longest stall {load.longest_stall:.1f} s")
-    assert effects(database) == sorted(load.confirmed)
+    print(f"\n{lost.__name__}: {len(publishing.confirmed)} confirmed, longest stall {publishing.longest_stall_s:.1f} s")
+    assert effects(database) == sorted(publishing.confirmed)
     with connect(cluster[-1].url) as connection:
         assert connection.default_channel.queue_declare(QUEUE, passive=True).message_count == 0
-    assert load.longest_stall < STALL
+    assert publishing.longest_stall_s < STALL_LIMIT_S
 
 
 def effects(database: Database) -> list[str]:

@@ -1,4 +1,4 @@
-"""Docker Compose as an operator uses it, and what its containers are."""
+"""Docker Compose as an operator uses it, and the containers that it runs."""
 
 import json
 import os
@@ -13,31 +13,32 @@ CONSUMERS = ("checkout", "orders", "inventory", "notifications")
 
 
 def compose(*arguments: str, **settings: str) -> str:
-    """Standard output of a command that must succeed. `settings` are the compose file's variables."""
-    done = attempt(*arguments, **settings)
+    """Run a command and return its output. `settings` are the compose file's variables. Raises if it fails."""
+    done = run_compose(*arguments, **settings)
     assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-2000:]}"
     return done.stdout
 
 
-def attempt(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+def run_compose(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command and return the completed process."""
     command = ["docker", "compose", *arguments]
     environment = {**os.environ, **settings}
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
 
 
 def running() -> list[dict[str, Any]]:
-    """What `docker compose ps` says of each container that runs."""
+    """Return the line of `docker compose ps` for each running container."""
     return [json.loads(line) for line in compose("ps", "--format", "json").splitlines()]
 
 
 def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
-    """What the engine knows of images or containers."""
+    """Return the engine's descriptions of images or containers."""
     command = ["docker", kind, "inspect", *names]
     found: list[dict[str, Any]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
 
 
 def python(container: str, script: str, *arguments: str) -> str:
-    """The last line that a script prints in a service's container."""
+    """Run a script in a service's container and return the last line that it prints."""
     done = compose("exec", "-T", container, "python", "-c", script, *arguments)
     return done.strip().rpartition("\n")[2]

@@ -1,4 +1,4 @@
-"""The composed system for real: up, buy, scale, kill, restart and upgrade everything under load, down."""
+"""The composed system: purchases, scaling, kills, restarts and an upgrade under load."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
 from demo.scenarios.report import results_table
 from demo.scenarios.run import CheckResult, ScenarioRun
@@ -15,26 +15,26 @@ from demo.scenarios.totals import compare_totals
 from demo.system import System
 
 from .containers import CONSUMERS, SERVICES, compose, inspect, running
-from .load import Poster
+from .load import WebhookPoster
 
 WEB_AND_WORKERS = [*SERVICES, *(f"{service}-worker" for service in CONSUMERS)]
 SCHEDULED = ["webhooks-backfill", "orders-reconcile"]
-SCALE = ["--scale", "orders-worker=4", "--scale", "webhooks=3"]
-NEXT = "next"  # the version that an upgrade brings
-CUSTOMERS = "@example.com"  # where all of the scenarios' customers have their addresses
-PIECES = "BEA-RIB-RUS-OS"
+SCALE_OPTIONS = ["--scale", "orders-worker=4", "--scale", "webhooks=3"]
+NEXT_VERSION = "next"  # of the upgrade
+CUSTOMER_DOMAIN = "@example.com"  # of all customers of the scenarios
+SKU = "BEA-RIB-RUS-OS"
 
 pytestmark = pytest.mark.timeout(1800)
 
 
-def test_every_kind_of_purchase_has_all_its_effects(system: System, played: list[CheckResult]) -> None:
-    assert all(finding.ok for finding in played), results_table(played)
+def test_every_kind_of_purchase_has_all_its_effects(system: System, results: list[CheckResult]) -> None:
+    assert all(result.ok for result in results), results_table(results)
     assert all(one.ok for one in compare_totals(system))
 
 
 def test_every_container_is_healthy(system: System) -> None:
     healths = {row["Service"]: row["Health"] for row in running()}
-    del healths["mailpit"]  # whose image brings a check of its own, or none
+    del healths["mailpit"]  # its image may have a health check or none
 
     assert len(healths) >= 16
     assert set(healths.values()) == {"healthy"}, healths
@@ -45,41 +45,39 @@ def test_scheduled_jobs_have_run(system: System) -> None:
         wait_until(lambda name=name, sign=sign: re.search(sign, compose("logs", name)), 30, name)  # type: ignore[misc]
 
 
-def test_logs_are_json_and_name_no_customer(system: System, played: list[CheckResult]) -> None:
-    told = compose("logs", "--no-log-prefix", "--no-color", *WEB_AND_WORKERS)
-    lines = told.replace(
-        "\x1b[2K", ""
-    ).splitlines()  # some releases of Compose clear the terminal's line whatever one says
+def test_logs_are_json_and_name_no_customer(system: System, results: list[CheckResult]) -> None:
+    logs = compose("logs", "--no-log-prefix", "--no-color", *WEB_AND_WORKERS)
+    lines = logs.replace("\x1b[2K", "").splitlines()  # some releases of Compose clear the line despite --no-color
 
     assert len(lines) > 50
     assert not [line for line in lines if not line.startswith('{"') or not json.loads(line)["service"]]
-    assert not [line for line in lines if CUSTOMERS in line]
-    assert CUSTOMERS not in compose("logs", "proxy")
+    assert not [line for line in lines if CUSTOMER_DOMAIN in line]
+    assert CUSTOMER_DOMAIN not in compose("logs", "proxy")
 
 
 @contextmanager
 def loaded(system: System) -> Iterator[None]:
-    """Purchases under way and events a second while something happens; nothing of it may be lost or done twice."""
-    play = ScenarioRun(system, "loaded")
-    before = play.stock(PIECES)
-    with Poster(system) as poster:
-        bought = [play.start_checkout({PIECES: 1}) for _ in range(2)]
+    """Buy and post events while the block runs; afterwards nothing may be lost, and nothing may have happened twice."""
+    run = ScenarioRun(system, "loaded")
+    before = run.stock(SKU)
+    with WebhookPoster(system) as poster:
+        bought = [run.start_checkout({SKU: 1}) for _ in range(2)]
         for purchase in bought:
-            system.stripe.pay(purchase["session_id"], "card", play.email)
+            system.stripe.pay(purchase["session_id"], "card", run.email)
         yield
         wait_until(lambda: system.get("webhooks", "/readyz").status_code == 200, 60, "the ingest")
-    assert len(poster.taken) > 500
+    assert len(poster.accepted) > 500
     poster.wait_until_handled()
     for purchase in bought:
-        play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
-    play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(PIECES))
-    play.check("e-mails", ["order_confirmed"] * 2, play.customer_emails)
-    assert all(finding.ok for finding in play.results), results_table(play.results)
+        run.check("order", "paid", lambda purchase=purchase: run.status(purchase))  # type: ignore[misc]
+    run.check("stock", (before[0] - 2, before[1]), lambda: run.stock(SKU))
+    run.check("e-mails", ["order_confirmed"] * 2, run.customer_emails)
+    assert all(result.ok for result in run.results), results_table(run.results)
     assert all(one.ok for one in compare_totals(system))
 
 
-def test_every_container_is_restarted_under_load_and_nothing_is_lost(system: System) -> None:
-    compose("up", "-d", "--no-recreate", "--wait", *SCALE)
+def test_restart_of_every_container_under_load_loses_nothing(system: System) -> None:
+    compose("up", "-d", "--no-recreate", "--wait", *SCALE_OPTIONS)
     assert len([row for row in running() if row["Service"] == "orders-worker"]) == 4
     with loaded(system):
         compose("kill", "-s", "SIGKILL", "inventory-worker")
@@ -90,12 +88,14 @@ def test_every_container_is_restarted_under_load_and_nothing_is_lost(system: Sys
 
 @pytest.fixture
 def next_release(system: System) -> Iterator[None]:
-    """Images of the same code under another version, and in the end the system as it was."""
+    """Build images of the same code with another version; at the end, restore the system."""
     names = [*WEB_AND_WORKERS, *SCHEDULED]
-    compose("build", *names, VERSION=NEXT)
+    compose("build", *names, VERSION=NEXT_VERSION)
     yield
     compose("up", "-d", "--no-deps", "--wait", *names)
-    subprocess.run(["docker", "image", "rm", *(f"clozit/{service}:{NEXT}" for service in SERVICES)], check=False)
+    subprocess.run(
+        ["docker", "image", "rm", *(f"clozit/{service}:{NEXT_VERSION}" for service in SERVICES)], check=False
+    )
 
 
 def versions(names: list[str]) -> set[str]:
@@ -106,10 +106,10 @@ def versions(names: list[str]) -> set[str]:
 
 @pytest.mark.usefixtures("next_release")
 def test_upgrade_under_load_loses_nothing(system: System) -> None:
-    """As docs/operations.md says it: migrate, declare, then process by process."""
+    """Upgrade as docs/operations.md says: migrate, declare the topology, then one process after another."""
     with loaded(system):
         for job in [*(f"{service}-migrate" for service in CONSUMERS), "broker-topology"]:
-            compose("run", "--rm", "--no-deps", job, VERSION=NEXT)
+            compose("run", "--rm", "--no-deps", job, VERSION=NEXT_VERSION)
         for name in [*WEB_AND_WORKERS, *SCHEDULED]:
-            compose("up", "-d", "--no-deps", "--wait", name, VERSION=NEXT)
-    assert versions([*WEB_AND_WORKERS, *SCHEDULED]) == {NEXT}
+            compose("up", "-d", "--no-deps", "--wait", name, VERSION=NEXT_VERSION)
+    assert versions([*WEB_AND_WORKERS, *SCHEDULED]) == {NEXT_VERSION}

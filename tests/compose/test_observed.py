@@ -1,4 +1,4 @@
-"""Prometheus beside the composed system: all targets up, every query of dashboard and alerts answered."""
+"""Prometheus with the composed system: all targets are up, and each query of dashboard and alerts has an answer."""
 
 import json
 import math
@@ -11,12 +11,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
-from demo.scenarios.run import CheckResult
 from demo.system import System
 
-from .containers import CONSUMERS, PROMETHEUS, ROOT, SERVICES, attempt, compose
+from .containers import CONSUMERS, PROMETHEUS, ROOT, SERVICES, compose, run_compose
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "clozit.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
@@ -25,17 +24,17 @@ QUERIES = {
     for panel in DASHBOARD["panels"]
     for target in panel.get("targets", [])
 }
-GROWN = {  # panels whose figures a played day must have moved, and by which label values
+GROWING = {  # panels that all purchases together must change, and their label values
     "Webhooks by outcome A": {"confirmed"},
     "Reservations A": {"held", "committed", "released", "out_of_stock", "oversold"},
     "Refunds A": {"succeeded"},
     "E-mails A": {"order_confirmed", "payment_failed", "refund_succeeded", "staff_review_opened"},
 }
-WINDOW = "1h"  # longer than all of these tests take together, in whatever order
-RANGE = re.compile(r"\[(?:\$__rate_interval|\d+[smh])\]")
-BOUND = re.compile(r"\s*(>|==)\s*[\d.]+$")
+WINDOW = "1h"  # longer than all these tests take together, in any order
+RANGE_SELECTOR = re.compile(r"\[(?:\$__rate_interval|\d+[smh])\]")
+COMPARISON = re.compile(r"\s*(>|==)\s*[\d.]+$")
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("played")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("results")]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,10 @@ def prometheus(system: System) -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(prometheus: httpx.Client, query: str) -> list[dict[str, Any]]:
-    """The series of an answer that have a number."""
-    wide = RANGE.sub(f"[{WINDOW}]", query)
-    answer = prometheus.get("/query", params={"query": wide}).raise_for_status().json()
+def query(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
+    """Return the series of a query's answer that have a number."""
+    widened = RANGE_SELECTOR.sub(f"[{WINDOW}]", expression)
+    answer = prometheus.get("/query", params={"query": widened}).raise_for_status().json()
     return [series for series in answer["data"]["result"] if not math.isnan(float(series["value"][1]))]
 
 
@@ -64,34 +63,35 @@ def test_every_process_is_scraped(prometheus: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("panel", QUERIES)
-def test_dashboard_shows_something_after_a_purchase(prometheus: httpx.Client, panel: str) -> None:
-    wait_until(lambda: ask(prometheus, QUERIES[panel]), 60, QUERIES[panel])
+def test_dashboard_panel_has_data_after_purchases(prometheus: httpx.Client, panel: str) -> None:
+    wait_until(lambda: query(prometheus, QUERIES[panel]), 60, QUERIES[panel])
 
 
-@pytest.mark.parametrize("panel", GROWN)
-def test_dashboard_shows_what_has_happened(prometheus: httpx.Client, panel: str, played: list[CheckResult]) -> None:
+@pytest.mark.parametrize("panel", GROWING)
+def test_dashboard_panel_shows_what_has_happened(prometheus: httpx.Client, panel: str) -> None:
     def grown() -> set[str]:
-        moved = [series["metric"] for series in ask(prometheus, QUERIES[panel]) if float(series["value"][1]) > 0]
+        moved = [series["metric"] for series in query(prometheus, QUERIES[panel]) if float(series["value"][1]) > 0]
         return {value for labels in moved for value in labels.values()}
 
-    wait_until(lambda: grown() >= GROWN[panel], 60, panel)
+    wait_until(lambda: grown() >= GROWING[panel], 60, panel)
 
 
 @pytest.mark.parametrize(
     "alert", [rule for rule in ALERTS if rule["alert"] != "StripeFails"], ids=lambda rule: rule["alert"]
 )
-def test_alert_looks_at_something(prometheus: httpx.Client, alert: dict[str, Any]) -> None:
-    """Whatever an alert compares is there while all is well; one that looks at nothing could never be raised."""
-    wait_until(lambda: ask(prometheus, BOUND.sub("", alert["expr"])), 60, alert["expr"])
+def test_alert_compares_a_series_that_exists(prometheus: httpx.Client, alert: dict[str, Any]) -> None:
+    wait_until(lambda: query(prometheus, COMPARISON.sub("", alert["expr"])), 60, alert["expr"])
 
 
-def test_alerts_are_evaluated_and_the_oversold_order_raised_one(prometheus: httpx.Client) -> None:
+def test_alerts_are_evaluated_and_an_oversold_order_raises_one(prometheus: httpx.Client) -> None:
     def states() -> dict[str, str]:
         [group] = prometheus.get("/rules").raise_for_status().json()["data"]["groups"]
         assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}, "before its first evaluation: unknown"
         return {rule["name"]: rule["state"] for rule in group["rules"]}
 
-    wait_until(lambda: states().get("StockOversold") == "firing", 60, "the scenario `review` sells what is gone")
+    wait_until(
+        lambda: states().get("StockOversold") == "firing", 60, "the scenario `review` sells pieces that are gone"
+    )
 
 
 def test_promtool_accepts_configuration_and_alerts(prometheus: httpx.Client) -> None:
@@ -100,9 +100,9 @@ def test_promtool_accepts_configuration_and_alerts(prometheus: httpx.Client) -> 
 
 
 def test_grafana_has_the_dashboard(system: System) -> None:
-    pulled = attempt("--profile", "observe", "pull", "--quiet", "--ignore-buildable", "grafana")
-    if pulled.returncode and not _is_there("grafana"):
-        pytest.skip(f"no image of Grafana is to be had: {pulled.stderr.strip().splitlines()[-1]}")
+    pulled = run_compose("--profile", "observe", "pull", "--quiet", "--ignore-buildable", "grafana")
+    if pulled.returncode and not has_image("grafana"):
+        pytest.skip(f"the image of Grafana is not available: {pulled.stderr.strip().splitlines()[-1]}")
     compose("--profile", "observe", "up", "-d", "--no-deps", "--wait", "grafana")
     password = (ROOT / ".secrets" / "grafana_password").read_text().strip()
     url = f"http://127.0.0.1:{os.environ.get('GRAFANA_PORT', '3000')}/api/dashboards/uid/clozit"
@@ -110,6 +110,6 @@ def test_grafana_has_the_dashboard(system: System) -> None:
     assert found["dashboard"]["title"] == DASHBOARD["title"]
 
 
-def _is_there(service: str) -> bool:
+def has_image(service: str) -> bool:
     image = yaml.safe_load(compose("--profile", "observe", "config"))["services"][service]["image"]
     return subprocess.run(["docker", "image", "inspect", image], check=False, capture_output=True).returncode == 0

@@ -1,4 +1,4 @@
-"""Each service's users at broker and database, as the servers themselves see them: what they may, and what not."""
+"""The rights of each service's users in broker and database, as the servers themselves grant them."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from .containers import CONSUMERS, SERVICES, python
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("system")]
 
-AT_BROKER = """
+BROKER_SCRIPT = """
 import sys, pika
 name, act, target = sys.argv[1:]
 url = open(f"/run/secrets/{name}_broker_url").read().strip()
@@ -14,7 +14,7 @@ channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
 channel.confirm_delivery()
 acts = {
     "read": lambda: channel.basic_get(target),
-    "publish": lambda: channel.basic_publish(target, "nobody.asks.for.it", b"{}"),
+    "publish": lambda: channel.basic_publish(target, "bound.to.no.queue", b"{}"),
     "declare": lambda: channel.queue_declare(target, durable=True),
     "purge": lambda: channel.queue_purge(target),
     "delete": lambda: channel.queue_delete(target),
@@ -27,7 +27,7 @@ except pika.exceptions.ChannelClosedByBroker as error:
     print("refused" if error.reply_code == 403 else error)
 """
 
-AT_DATABASE = """
+DATABASE_SCRIPT = """
 import sys, psycopg
 from sqlalchemy.engine import make_url
 name, other = sys.argv[1:]
@@ -41,36 +41,36 @@ except psycopg.OperationalError as error:
 """
 
 
-def at_broker(service: str, act: str, target: str) -> str:
-    return python(service, AT_BROKER, service, act, target)
+def try_at_broker(service: str, act: str, target: str) -> str:
+    return python(service, BROKER_SCRIPT, service, act, target)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_service_reads_its_own_queue_alone(service: str) -> None:
+def test_service_may_read_only_its_own_queues(service: str) -> None:
     others = [name for name in CONSUMERS if name != service]
 
-    assert {at_broker(service, "read", name) for name in others} == {"refused"}
-    assert {at_broker(service, "purge", name) for name in others} == {"refused"}
+    assert {try_at_broker(service, "read", name) for name in others} == {"refused"}
+    assert {try_at_broker(service, "purge", name) for name in others} == {"refused"}
     if service in CONSUMERS:
-        assert at_broker(service, "read", f"{service}.dead") == "allowed"
+        assert try_at_broker(service, "read", f"{service}.dead") == "allowed"
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_who_publishes_nothing_may_publish_nothing(service: str) -> None:
-    assert at_broker(service, "publish", "events") == ("refused" if service == "notifications" else "allowed")
-    assert at_broker(service, "publish", "events.dead") == "refused"
+def test_only_publishing_services_may_publish(service: str) -> None:
+    assert try_at_broker(service, "publish", "events") == ("refused" if service == "notifications" else "allowed")
+    assert try_at_broker(service, "publish", "events.dead") == "refused"
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_service_changes_the_topology(service: str) -> None:
-    assert at_broker(service, "declare", "made-up") == "refused"
-    assert at_broker(service, "delete", "orders") == "refused"
-    assert at_broker(service, "bind", "orders") == "refused"
+def test_service_may_not_change_the_topology(service: str) -> None:
+    assert try_at_broker(service, "declare", "made-up") == "refused"
+    assert try_at_broker(service, "delete", "orders") == "refused"
+    assert try_at_broker(service, "bind", "orders") == "refused"
 
 
 @pytest.mark.parametrize("service", CONSUMERS)
-def test_role_enters_its_own_database_alone_and_rules_nothing(service: str) -> None:
-    answers = {other: python(service, AT_DATABASE, service, other) for other in [*CONSUMERS, "postgres"]}
+def test_role_may_use_only_its_own_database(service: str) -> None:
+    answers = {other: python(service, DATABASE_SCRIPT, service, other) for other in [*CONSUMERS, "postgres"]}
 
     assert answers.pop(service) == "False False False"
     assert set(answers.values()) == {"refused"}, answers

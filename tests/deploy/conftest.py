@@ -1,4 +1,4 @@
-"""Both overlays, rendered; without kubectl their tests are skipped."""
+"""Both Kubernetes overlays, rendered. Without kubectl, the tests that need them are skipped."""
 
 import shutil
 
@@ -7,17 +7,17 @@ import pytest
 from .manifests import Manifest, render
 
 
-def _rendered(overlay: str) -> list[Manifest]:
+def render_or_skip(overlay: str) -> list[Manifest]:
     if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed here")
+        pytest.skip("kubectl is not installed")
     return render(overlay)
 
 
 @pytest.fixture(scope="session", params=("local", "production"))
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return _rendered(request.param)
+    return render_or_skip(request.param)
 
 
 @pytest.fixture(scope="session")
 def production() -> list[Manifest]:
-    return _rendered("production")
+    return render_or_skip("production")

@@ -1,4 +1,4 @@
-"""docker-compose.yml against our rules; what it does when it runs is shown by `make smoke-compose`."""
+"""The rules for docker-compose.yml. `make smoke-compose` shows that it works."""
 
 import re
 from pathlib import Path
@@ -18,19 +18,19 @@ def compose() -> dict[str, Any]:
     return document
 
 
-def ours(compose: dict[str, Any]) -> dict[str, Any]:
+def own_services(compose: dict[str, Any]) -> dict[str, Any]:
     return {name: spec for name, spec in compose["services"].items() if spec["image"].startswith("clozit/")}
 
 
-def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
+def test_ports_are_published_only_on_loopback(compose: dict[str, Any]) -> None:
     published = [port for spec in compose["services"].values() for port in spec.get("ports", [])]
 
     assert len(published) >= 10
     assert all(port.startswith("127.0.0.1:${") for port in published)
 
 
-def test_our_containers_can_do_little(compose: dict[str, Any]) -> None:
-    for name, spec in ours(compose).items():
+def test_own_containers_are_confined(compose: dict[str, Any]) -> None:
+    for name, spec in own_services(compose).items():
         assert spec["read_only"] is True, name
         assert spec["cap_drop"] == ["ALL"], name
         assert spec["security_opt"] == ["no-new-privileges:true"], name
@@ -42,15 +42,15 @@ def test_every_container_is_limited_and_rotates_its_log(compose: dict[str, Any])
         assert {"max-size", "max-file"} <= spec["logging"]["options"].keys(), name
 
 
-def test_every_service_has_a_web_process_and_every_consumer_a_worker(compose: dict[str, Any]) -> None:
+def test_services_have_web_processes_and_consumers_workers(compose: dict[str, Any]) -> None:
     for service in SERVICES:
         assert compose["services"][service]["command"] == ["web"]
     for service in topology.BINDINGS:
         assert compose["services"][f"{service}-worker"]["command"] == ["worker"]
 
 
-def test_secrets_come_from_files_alone(compose: dict[str, Any]) -> None:
-    for name, spec in ours(compose).items():
+def test_secrets_come_only_from_files(compose: dict[str, Any]) -> None:
+    for name, spec in own_services(compose).items():
         for variable, value in spec.get("environment", {}).items():
             if str(value).startswith("/run/secrets/"):
                 assert variable.endswith("_FILE"), (name, variable)
@@ -58,13 +58,13 @@ def test_secrets_come_from_files_alone(compose: dict[str, Any]) -> None:
     assert all(secret["file"].startswith(".secrets/") for secret in compose["secrets"].values())
 
 
-def test_nothing_has_a_secret_that_it_does_not_use(compose: dict[str, Any]) -> None:
-    for name, spec in ours(compose).items():
+def test_containers_have_only_the_secrets_that_they_use(compose: dict[str, Any]) -> None:
+    for name, spec in own_services(compose).items():
         used = {str(value).removeprefix("/run/secrets/") for value in spec.get("environment", {}).values()}
         assert set(spec.get("secrets", [])) <= used, name
 
 
-def test_a_service_reads_its_own_queues_alone_and_configures_nothing() -> None:
+def test_services_read_only_their_own_queues() -> None:
     users = yaml.safe_load((ROOT / "deploy" / "rabbitmq" / "users.json").read_text())
     queues = [*topology.BINDINGS, *map(topology.dead_letter_queue, topology.BINDINGS), topology.UNROUTED]
 
@@ -75,36 +75,40 @@ def test_a_service_reads_its_own_queues_alone_and_configures_nothing() -> None:
         assert not [queue for queue in queues if re.search(users[service]["write"], queue)]
 
 
-def lasting(compose: dict[str, Any]) -> dict[str, Any]:
+def long_running(compose: dict[str, Any]) -> dict[str, Any]:
     return {name: spec for name, spec in compose["services"].items() if spec["restart"] != "no"}
 
 
-def test_whatever_lasts_comes_back_and_says_how_it_is(compose: dict[str, Any]) -> None:
-    for name, spec in lasting(compose).items():
+def test_long_running_containers_restart_and_report_health(compose: dict[str, Any]) -> None:
+    for name, spec in long_running(compose).items():
         assert spec["restart"] == "unless-stopped", name
-        by_image = spec["image"].startswith(("clozit/", "axllent/mailpit")) and not name.startswith(("fake", "shop"))
-        assert by_image or "healthcheck" in spec, name
-    once = compose["services"].keys() - lasting(compose).keys()
+        has_image_check = spec["image"].startswith(("clozit/", "axllent/mailpit")) and not name.startswith(
+            ("fake", "shop")
+        )
+        assert has_image_check or "healthcheck" in spec, name
+    once = compose["services"].keys() - long_running(compose).keys()
     assert {f"{service}-migrate" for service in topology.BINDINGS} | {"databases", "broker-topology"} <= once
 
 
-def test_nobody_gains_privileges(compose: dict[str, Any]) -> None:
+def test_no_container_can_gain_privileges(compose: dict[str, Any]) -> None:
     for name, spec in compose["services"].items():
         assert spec["security_opt"] == ["no-new-privileges:true"], name
 
 
-def test_ours_have_time_to_finish(compose: dict[str, Any]) -> None:
-    assert {spec["stop_grace_period"] for spec in ours(compose).values()} == {"15s"}
+def test_own_containers_have_time_to_stop(compose: dict[str, Any]) -> None:
+    assert {spec["stop_grace_period"] for spec in own_services(compose).values()} == {"15s"}
 
 
-def test_each_network_joins_those_who_need_it_alone(compose: dict[str, Any]) -> None:
-    """What is stored is reached by who stores it; what leads outside is not among what is internal."""
-    joined = {name: set(spec["networks"]) for name, spec in compose["services"].items()}
-    inside = {name for name, network in compose["networks"].items() if network.get("internal")}
+def test_networks_join_only_containers_that_need_them(compose: dict[str, Any]) -> None:
+    """Check that exactly the containers with a port are public, and that none of them can reach a database."""
+    networks_by_name = {name: set(spec["networks"]) for name, spec in compose["services"].items()}
+    internal = {name for name, network in compose["networks"].items() if network.get("internal")}
 
-    assert inside == {"web", "broker", "database", "mail", "metrics"}
-    assert not [name for name in joined if name.startswith("webhooks") and "database" in joined[name]]
-    assert {name for name, networks in joined.items() if "public" in networks} == {
+    assert internal == {"web", "broker", "database", "mail", "metrics"}
+    assert not [
+        name for name in networks_by_name if name.startswith("webhooks") and "database" in networks_by_name[name]
+    ]
+    assert {name for name, networks in networks_by_name.items() if "public" in networks} == {
         name for name, spec in compose["services"].items() if "ports" in spec
     }
-    assert [name for name, networks in joined.items() if networks >= {"public", "database"}] == []
+    assert [name for name, networks in networks_by_name.items() if networks >= {"public", "database"}] == []

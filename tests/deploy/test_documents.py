@@ -1,4 +1,4 @@
-"""What the documents point at is there: files, headings, make targets, tests."""
+"""The references of the documents: files, headings, make targets and tests exist."""
 
 import re
 import subprocess
@@ -15,13 +15,13 @@ TARGET = re.compile(r"`?make ([a-z]+(?:-[a-z]+)*)\b(?:`|\s+[A-Z]+=|\s*$)", re.MU
 
 
 def anchors(document: Path) -> set[str]:
-    """Of a document's headings, as GitHub makes them."""
+    """Return the anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_a_target(document: Path) -> None:
     for path, anchor in LINK.findall(document.read_text()):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
@@ -29,13 +29,13 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_are_named_exist(document: Path) -> None:
+def test_named_files_exist(document: Path) -> None:
     named = set(PATH.findall(document.read_text()))
 
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
-def test_make_targets_that_are_named_exist() -> None:
+def test_named_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for document in DOCUMENTS for name in TARGET.findall(document.read_text())}
 
@@ -43,7 +43,7 @@ def test_make_targets_that_are_named_exist() -> None:
     assert named - targets == set()
 
 
-def test_restore_is_drilled() -> None:
+def test_restore_drill_is_documented() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
 
     assert "`tests/e2e/test_restore.py`" in operations

@@ -1,31 +1,26 @@
-"""The manifests as kubectl renders them: against Kubernetes' own schemas, and against our rules."""
+"""The manifests that kubectl renders: Kubernetes' own schemas, and the rules for them."""
 
 import kubernetes_validate
 
 from .manifests import Manifest, containers, matches, pods
 
 VERSION = "1.32"
-OPERATORS = (
-    "ServiceMonitor",
-    "PodMonitor",
-    "PrometheusRule",
-    "ScaledObject",
-    "TriggerAuthentication",
-    "ExternalSecret",
-)
-OPERATORS += ("RabbitmqCluster", "Cluster", "Database")  # kinds whose schemas only their operators have
+OPERATOR_KINDS = {  # only their operators have their schemas
+    *("ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "ExternalSecret"),
+    *("RabbitmqCluster", "Cluster", "Database"),
+}
 SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
 
 
-def test_every_manifest_fits_kubernetes_schema(manifests: list[Manifest]) -> None:
-    checked = [manifest for manifest in manifests if manifest["kind"] not in OPERATORS]
+def test_every_manifest_matches_the_schema_of_kubernetes(manifests: list[Manifest]) -> None:
+    checked = [manifest for manifest in manifests if manifest["kind"] not in OPERATOR_KINDS]
     for manifest in checked:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
     assert len(checked) > 40
 
 
 def test_every_pod_is_confined(manifests: list[Manifest]) -> None:
-    """What the namespace's label `restricted` asks for, and a read-only root for all that is ours."""
+    """Check the rules of the namespace's label `restricted`, and a read-only root for our own containers."""
     for name, _labels, spec in pods(manifests):
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"] is True, name
@@ -53,7 +48,7 @@ def test_every_server_is_probed(manifests: list[Manifest]) -> None:
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz", manifest["metadata"]["name"]
 
 
-def test_no_secret_is_written_down(manifests: list[Manifest]) -> None:
+def test_manifests_contain_no_secret(manifests: list[Manifest]) -> None:
     assert not [manifest for manifest in manifests if manifest["kind"] == "Secret"]
     for manifest in manifests:
         if manifest["kind"] == "ConfigMap":
@@ -64,8 +59,8 @@ def test_no_secret_is_written_down(manifests: list[Manifest]) -> None:
                 assert "secretKeyRef" in variable["valueFrom"], name
 
 
-def test_what_is_referred_to_is_there(manifests: list[Manifest]) -> None:
-    """Configuration by name, and in production each secret by the entry of the store that it is taken from."""
+def test_references_of_pods_have_a_target(manifests: list[Manifest]) -> None:
+    """Check config maps, and in production each secret by its entry in the external store."""
     made = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
     with_store = any(kind == "ExternalSecret" for kind, _name in made)
     for name, _labels, spec in pods(manifests):
@@ -88,7 +83,7 @@ def test_every_service_and_budget_selects_a_pod(manifests: list[Manifest]) -> No
     assert len(selecting) >= 14
 
 
-def test_every_route_leads_to_a_service_that_the_ingress_may_reach(manifests: list[Manifest]) -> None:
+def test_ingress_may_reach_the_service_of_every_route(manifests: list[Manifest]) -> None:
     policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
     services = {
         manifest["metadata"]["name"]: manifest["spec"]["selector"]
@@ -111,7 +106,7 @@ def test_every_route_leads_to_a_service_that_the_ingress_may_reach(manifests: li
 
 
 def test_policies_cover_every_pod(manifests: list[Manifest]) -> None:
-    """Denied by default, in and out; and every pod of ours has a way to its broker, and no ingest one to a database."""
+    """Check the default denial. Every own pod may reach the broker, and all but the ingest their database."""
     policies = {
         manifest["metadata"]["name"]: manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"
     }

@@ -1,4 +1,4 @@
-"""What keeps the system going on Kubernetes: what is scaled by what, started before whom, reached whence, watched."""
+"""Operation on Kubernetes: scaling, jobs, routes, monitoring and network policies."""
 
 import re
 from pathlib import Path
@@ -15,28 +15,28 @@ CONSUMERS = set(topology.BINDINGS)
 DEPLOY = KUBERNETES.parent
 
 
-def ours(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Our Deployments by name."""
+def own_deployments(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Return our own Deployments by name."""
     found = of_kind(manifests, "Deployment")
     return {name: each for name, each in found.items() if "clozit/" in str(each["spec"]["template"])}
 
 
-def labels_of(deployment: Manifest) -> Manifest:
+def pod_labels(deployment: Manifest) -> Manifest:
     labels: Manifest = deployment["spec"]["template"]["metadata"]["labels"]
     return labels
 
 
-def test_every_process_is_there(manifests: list[Manifest]) -> None:
-    assert ours(manifests).keys() == SERVICES | {f"{name}-worker" for name in CONSUMERS}
+def test_every_process_has_a_deployment(manifests: list[Manifest]) -> None:
+    assert own_deployments(manifests).keys() == SERVICES | {f"{name}-worker" for name in CONSUMERS}
 
 
-def test_namespace_admits_restricted_pods_alone(manifests: list[Manifest]) -> None:
+def test_namespace_admits_only_restricted_pods(manifests: list[Manifest]) -> None:
     [namespace] = of_kind(manifests, "Namespace").values()
 
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_web_grows_with_its_processor_and_workers_with_their_queue(production: list[Manifest]) -> None:
+def test_web_scales_with_cpu_and_workers_with_their_queue(production: list[Manifest]) -> None:
     scaled = of_kind(production, "HorizontalPodAutoscaler")
     assert {each["spec"]["scaleTargetRef"]["name"] for each in scaled.values()} == SERVICES
     assert all(each["spec"]["minReplicas"] >= 2 for each in scaled.values())
@@ -46,17 +46,19 @@ def test_web_grows_with_its_processor_and_workers_with_their_queue(production: l
         [trigger] = each["spec"]["triggers"]
         assert (trigger["type"], trigger["metadata"]["mode"]) == ("rabbitmq", "QueueLength")
         assert f"{trigger['metadata']['queueName']}-worker" == each["spec"]["scaleTargetRef"]["name"]
-    assert not [name for name, each in ours(production).items() if "replicas" in each["spec"]], "they set it"
+    assert not [name for name, each in own_deployments(production).items() if "replicas" in each["spec"]], (
+        "the scalers set it"
+    )
 
 
-def test_what_is_replicated_is_spread_and_never_taken_away_all_at_once(manifests: list[Manifest]) -> None:
+def test_replicas_are_spread_and_stopped_one_by_one(manifests: list[Manifest]) -> None:
     budgets = [each["spec"] for each in of_kind(manifests, "PodDisruptionBudget").values()]
-    for name, deployment in ours(manifests).items():
+    for name, deployment in own_deployments(manifests).items():
         [spread] = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert spread["topologyKey"] == "kubernetes.io/hostname", name
-        assert matches(spread["labelSelector"], labels_of(deployment)), name
+        assert matches(spread["labelSelector"], pod_labels(deployment)), name
         assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name
-        [budget] = [each for each in budgets if matches(each["selector"], labels_of(deployment))]
+        [budget] = [each for each in budgets if matches(each["selector"], pod_labels(deployment))]
         assert budget["maxUnavailable"] == 1, name
 
 
@@ -68,7 +70,7 @@ def test_jobs_migrate_every_database_and_declare_the_topology(manifests: list[Ma
     assert commands["webhooks-declare"] == ["declare-topology"]
 
 
-def test_stripe_is_asked_every_hour(manifests: list[Manifest]) -> None:
+def test_recovery_from_stripe_runs_every_hour(manifests: list[Manifest]) -> None:
     jobs = of_kind(manifests, "CronJob")
     assert jobs.keys() == {"webhooks-backfill", "orders-reconcile"}
     for name, job in jobs.items():
@@ -76,8 +78,8 @@ def test_stripe_is_asked_every_hour(manifests: list[Manifest]) -> None:
         assert job["spec"]["concurrencyPolicy"] == "Forbid", name
 
 
-def test_the_world_reaches_public_routes_alone(manifests: list[Manifest]) -> None:
-    """Those of the composed system's public port, and of them none under which operators have routes too."""
+def test_ingress_has_only_public_routes(manifests: list[Manifest]) -> None:
+    """Compare with the public port of the composed system. No path below a route may be an operator's."""
     routes = {
         path["path"].rstrip("/"): path["pathType"]
         for ingress in of_kind(manifests, "Ingress").values()
@@ -90,21 +92,23 @@ def test_the_world_reaches_public_routes_alone(manifests: list[Manifest]) -> Non
     assert routes["/availability"] == routes["/products"] == "Exact"
 
 
-def test_monitors_find_every_process_and_name_it_as_the_alerts_do(production: list[Manifest]) -> None:
+def test_monitors_find_every_process_and_set_its_labels(production: list[Manifest]) -> None:
     web = of_kind(production, "ServiceMonitor")["web"]["spec"]
     found = [
         each for each in of_kind(production, "Service").values() if matches(web["selector"], each["metadata"]["labels"])
     ]
     assert {each["metadata"]["name"] for each in found} == SERVICES
     workers = of_kind(production, "PodMonitor")["workers"]["spec"]
-    scraped = [name for name, each in ours(production).items() if matches(workers["selector"], labels_of(each))]
+    scraped = [
+        name for name, each in own_deployments(production).items() if matches(workers["selector"], pod_labels(each))
+    ]
     assert set(scraped) == {f"{name}-worker" for name in CONSUMERS}
     for job, [endpoint] in (("web", web["endpoints"]), ("worker", workers["podMetricsEndpoints"])):
         assert {"targetLabel": "job", "replacement": job} in endpoint["relabelings"]
         assert "service" in {each["targetLabel"] for each in endpoint["relabelings"]}
 
 
-def test_queues_are_watched_one_by_one_as_in_the_composed_system(production: list[Manifest]) -> None:
+def test_queue_metrics_match_the_composed_system(production: list[Manifest]) -> None:
     [endpoint] = of_kind(production, "PodMonitor")["rabbitmq"]["spec"]["podMetricsEndpoints"]
     composed = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     [job] = [each for each in composed if each["job_name"] == "rabbitmq"]
@@ -112,7 +116,7 @@ def test_queues_are_watched_one_by_one_as_in_the_composed_system(production: lis
     assert (endpoint["path"], endpoint["params"]) == (job["metrics_path"], job["params"])
 
 
-def test_alerts_and_dashboard_are_those_of_the_composed_system(production: list[Manifest]) -> None:
+def test_alerts_and_dashboard_match_the_composed_system(production: list[Manifest]) -> None:
     written = KUBERNETES / "components" / "monitoring" / "alerts.yaml"
     assert written.read_text() == kubernetes_alerts.resource(), "run `make docs`"
     alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
@@ -121,7 +125,7 @@ def test_alerts_and_dashboard_are_those_of_the_composed_system(production: list[
     assert of_kind(production, "ConfigMap")["clozit-dashboard"]["data"] == {"clozit.json": dashboard.read_text()}
 
 
-def test_broker_outlives_a_node(production: list[Manifest]) -> None:
+def test_broker_survives_the_loss_of_a_node(production: list[Manifest]) -> None:
     [broker] = of_kind(production, "RabbitmqCluster").values()
     settings = dict(re.findall(r"(\S+) = (\S+)", broker["spec"]["rabbitmq"]["additionalConfig"]))
 
@@ -131,7 +135,7 @@ def test_broker_outlives_a_node(production: list[Manifest]) -> None:
     assert 10 <= int(settings["net_ticktime"]) <= 30
 
 
-def test_role_enters_its_own_database_alone(production: list[Manifest]) -> None:
+def test_role_may_use_only_its_own_database(production: list[Manifest]) -> None:
     [cluster] = of_kind(production, "Cluster").values()
     roles = ",".join(role["name"] for role in cluster["spec"]["managed"]["roles"])
 
@@ -142,10 +146,10 @@ def test_role_enters_its_own_database_alone(production: list[Manifest]) -> None:
     ]
 
 
-def test_every_pod_may_go_somewhere_and_be_reached_only_by_those_who_need_it(manifests: list[Manifest]) -> None:
-    """Besides the denial: an explicit way out for each pod, and in to each that others call."""
+def test_every_pod_has_a_policy_and_no_open_ingress(manifests: list[Manifest]) -> None:
+    """Check the policies beside the default denial: each pod has one, and each ingress names its sources."""
     policies = [each["spec"] for each in of_kind(manifests, "NetworkPolicy").values() if each["spec"]["podSelector"]]
     for name, labels, _spec in pods(manifests):
-        mine = [policy for policy in policies if matches(policy["podSelector"], labels)]
-        assert mine, f"{name} has no policy of its own"
+        applying = [policy for policy in policies if matches(policy["podSelector"], labels)]
+        assert applying, f"{name} has no policy except the default denial"
     assert not [policy for policy in policies for rule in policy.get("ingress", []) if not rule.get("from")]

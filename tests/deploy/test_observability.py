@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for nothing that the code does not export, and each alert has its page in the runbook."""
+"""Alerts and dashboard use only metrics that the code exports, and the runbook has a section for each alert."""
 
 import importlib
 import json
@@ -17,19 +17,19 @@ ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "clozit.json"
 METRIC = re.compile(r"\bclozit_\w+")
-BY_SERVICE = ("checkout", "webhooks", "orders", "inventory", "notifications")
+SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 
 
 @pytest.fixture(scope="module")
 def exported() -> set[str]:
-    """The sample names that the services' processes can export."""
-    for service in BY_SERVICE:
+    """Return the names of the samples that the services' processes can export."""
+    for service in SERVICES:
         importlib.import_module(f"{service}.app")
         if service != "webhooks":
             importlib.import_module(f"{service}.worker")
     names: set[str] = set(REGISTRY._names_to_collectors)
     for collector in (backlog_metrics.InboxBacklog, backlog_metrics.OutboxBacklog):
-        names |= {family.name for family in collector.describe(object.__new__(collector))}
+        names |= {family.name for family in collector.describe(object.__new__(collector))}  # type: ignore[arg-type]
     return names
 
 
@@ -45,45 +45,43 @@ def queries() -> list[str]:
     return [target["expr"] for panel in panels for target in panel.get("targets", [])]
 
 
-def test_alerts_ask_for_what_is_exported(alerts: list[dict[str, Any]], exported: set[str]) -> None:
-    asked = {name for rule in alerts for name in METRIC.findall(rule["expr"])}
+def test_alerts_use_exported_metrics(alerts: list[dict[str, Any]], exported: set[str]) -> None:
+    used = {name for rule in alerts for name in METRIC.findall(rule["expr"])}
 
-    assert len(asked) >= 8
-    assert asked - exported == set()
+    assert len(used) >= 8
+    assert used - exported == set()
 
 
-def test_alerts_ask_for_outcomes_that_the_code_counts(alerts: list[dict[str, Any]]) -> None:
+def test_alerts_use_outcomes_that_the_code_counts(alerts: list[dict[str, Any]]) -> None:
     files = [*(ROOT / "libs/events/events").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
     code = [file.read_text() for file in files if "tests" not in file.parts]
-    asked = {
+    used = {
         value
         for rule in alerts
         for matched in re.findall(r'outcome=~?"([^"]+)"', rule["expr"])
         for value in matched.split("|")
     }
 
-    assert len(asked) >= 5
-    assert {value for value in asked if not any(f'"{value}"' in text for text in code)} == set()
+    assert len(used) >= 5
+    assert {value for value in used if not any(f'"{value}"' in text for text in code)} == set()
 
 
-def test_dashboard_asks_for_what_is_exported(exported: set[str]) -> None:
-    asked = {name for query in queries() for name in METRIC.findall(query)}
+def test_dashboard_uses_exported_metrics(exported: set[str]) -> None:
+    used = {name for query in queries() for name in METRIC.findall(query)}
 
-    assert len(asked) >= 12
-    assert asked - exported == set()
+    assert len(used) >= 12
+    assert used - exported == set()
 
 
-def test_every_metric_of_ours_is_on_the_dashboard_or_in_an_alert(
-    alerts: list[dict[str, Any]], exported: set[str]
-) -> None:
-    asked = {name for text in [*queries(), *(rule["expr"] for rule in alerts)] for name in METRIC.findall(text)}
+def test_every_own_metric_is_on_the_dashboard_or_in_an_alert(alerts: list[dict[str, Any]], exported: set[str]) -> None:
+    used = {name for text in [*queries(), *(rule["expr"] for rule in alerts)] for name in METRIC.findall(text)}
     families = {re.sub(r"_(total|bucket|count|sum|created)$", "", name) for name in exported if METRIC.match(name)}
-    shown = {re.sub(r"_(total|bucket|count|sum|created)$", "", name) for name in asked}
+    shown = {re.sub(r"_(total|bucket|count|sum|created)$", "", name) for name in used}
 
     assert families - shown == set()
 
 
-def test_every_alert_has_a_page_in_the_runbook(alerts: list[dict[str, Any]]) -> None:
+def test_every_alert_has_a_section_in_the_runbook(alerts: list[dict[str, Any]]) -> None:
     runbook = (ROOT / "docs" / "operations.md").read_text()
     headings = re.findall(r"^### (\w+)$", runbook, re.MULTILINE)
 
@@ -98,8 +96,8 @@ def test_every_alert_is_tested_by_promtool(alerts: list[dict[str, Any]]) -> None
     assert sorted(raised) == sorted(rule["alert"] for rule in alerts)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed here")
-def test_promtool_reads_the_configuration_and_raises_every_alert() -> None:
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_accepts_configuration_and_alert_tests() -> None:
     for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
         done = subprocess.run(["promtool", *command], cwd=ALERTS.parent, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

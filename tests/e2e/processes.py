@@ -1,4 +1,4 @@
-"""The real thing for tests: every service's processes, by their own commands and the environment alone."""
+"""The whole system for tests: every service's processes, started by their commands, configured by environment."""
 
 import os
 import secrets
@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import httpx
-from events.testing.servers import wait_until
 from events.testing.servers.watchdog import watch
+from events.testing.waiting import wait_until
 
 from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
@@ -20,55 +21,57 @@ from demo.shop.mailbox import Mailbox
 from demo.system import System
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = ROOT / "deploy" / "catalog.json"
+CATALOG = ROOT / "deploy" / "catalog.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
+STOP_TIMEOUT_S = 15.0  # processes promise to stop within 10
 
 
-class Fleet:
-    """Processes by name, such as "orders worker", to be stopped, killed and started again by tests."""
+class ServiceProcesses:
+    """Processes by name, such as "orders worker". Tests stop, kill and restart them."""
 
     def __init__(self, environments: Mapping[str, Mapping[str, str]], folder: Path) -> None:
         self._environments, self._folder = environments, folder
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._watched: dict[str, ExitStack] = {}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdogs: dict[str, ExitStack] = {}
         self._known: dict[str, tuple[str, str]] = {}
 
     def setting(self, service: str, name: str) -> str:
+        """Return an environment variable of a service."""
         return self._environments[service][name]
 
-    def command(self, service: str, *arguments: str, **environment: str) -> None:
-        """Run one of a service's commands to its end. Raises when it fails."""
+    def run_command(self, service: str, *arguments: str, **environment: str) -> None:
+        """Run one of a service's commands to its end. Raises `AssertionError` if it fails."""
         command = [sys.executable, "-m", service, *arguments]
         settings = {**self._environments[service], **environment}
         done = subprocess.run(command, env=settings, cwd=self._folder, check=False, capture_output=True)
         assert done.returncode == 0, f"{command} failed: {done.stderr.decode()}"
 
-    def start(self, service: str, kind: str, *, through: str | None = None, **environment: str) -> None:
-        """Start a process by the service's own command, or `through` a module that is given service and kind."""
+    def start(self, service: str, kind: str, *, entry_module: str | None = None, **environment: str) -> None:
+        """Start a process by the service's command, or by `entry_module`, which gets service and kind as arguments."""
         name = f"{service} {kind}"
         self._known[name] = service, kind
-        command = [through, service, kind] if through else [service, kind]
+        command = [entry_module, service, kind] if entry_module else [service, kind]
         with (self._folder / f"{service}-{kind}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
+            self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 env={**self._environments[service], **environment},
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # granian's own processes die with it
+                start_new_session=True,  # so that granian's child processes are killed with it
             )
-        self._watched[name] = ExitStack()  # a run that is killed from outside leaves none of them
-        self._watched[name].enter_context(watch("process", str(self.processes[name].pid), str(self._folder)))
+        self._watchdogs[name] = ExitStack()  # removes the process if the test run is killed
+        self._watchdogs[name].enter_context(watch("process", str(self.running[name].pid), str(self._folder)))
 
-    def start_missing(self) -> None:
-        """Start again what has been ended."""
+    def start_stopped(self) -> None:
+        """Start every process that a test has stopped."""
         for name, process in self._known.items():
-            if name not in self.processes:
+            if name not in self.running:
                 self.start(*process)
 
-    def signal(self, service: str, kind: str, number: signal.Signals) -> int:
-        """Send a signal to a process and wait for its end; the exit code."""
-        process = self.processes[f"{service} {kind}"]
+    def stop(self, service: str, kind: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal to a process, wait until it has ended, and return its exit code."""
+        process = self.running[f"{service} {kind}"]
         if number == signal.SIGKILL:
             os.killpg(process.pid, number)
         else:
@@ -76,41 +79,53 @@ class Fleet:
         return self.wait(service, kind)
 
     def has_ended(self, service: str, kind: str) -> bool:
-        return self.processes[f"{service} {kind}"].poll() is not None
+        """Return True if a started process has ended."""
+        return self.running[f"{service} {kind}"].poll() is not None
 
-    def wait(self, service: str, kind: str, within: float = 15) -> int:
-        """Wait for the end of a process; its exit code. Raises `TimeoutExpired`."""
+    def wait(self, service: str, kind: str) -> int:
+        """Wait until a process has ended and return its exit code. Raises `TimeoutExpired`."""
         name = f"{service} {kind}"
-        code = self.processes[name].wait(within)
-        del self.processes[name]
-        self._watched.pop(name).close()
+        code = self.running[name].wait(STOP_TIMEOUT_S)
+        del self.running[name]
+        self._watchdogs.pop(name).close()
         return code
 
     def log(self, service: str, kind: str) -> str:
+        """Return all that a process has logged."""
         return (self._folder / f"{service}-{kind}.log").read_text(errors="replace")
 
     def close(self) -> None:
-        for process in self.processes.values():
+        """Stop all processes; kill those that do not stop in time."""
+        for process in self.running.values():
             process.terminate()
-        for process in self.processes.values():
+        for process in self.running.values():
             try:
-                process.wait(15)
+                process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        for watched in self._watched.values():
-            watched.close()
+        for watchdog in self._watchdogs.values():
+            watchdog.close()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The running system: its URLs and token, its fake Stripe and its processes."""
+
+    system: System
+    stripe: FakeStripe
+    processes: ServiceProcesses
 
 
 @contextmanager
-def fleet(
+def installation(
     folder: Path,
     new_database: Callable[[], str],
     broker_url: str,
     mailbox: Mailbox | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[tuple[System, Fleet]]:
-    """The whole system in processes of its own, ready for a purchase; `settings` are for all of them."""
+) -> Iterator[Installation]:
+    """Start the whole system and yield it when it is ready for a purchase. All services get `settings`."""
     with ExitStack() as stack:
         ports = Ports.find_free()
         mailbox = mailbox or Mailbox(port=0)
@@ -122,12 +137,12 @@ def fleet(
         )
         stack.enter_context(stripe)
         environments = _environments(ports, new_database, broker_url, stripe.url, mailbox.port, secret, token)
-        processes = Fleet({service: {**own, **settings} for service, own in environments.items()}, folder)
+        processes = ServiceProcesses({service: {**own, **settings} for service, own in environments.items()}, folder)
         stack.callback(processes.close)
         for service in WITH_DATABASE:
-            processes.command(service, "migrate")
+            processes.run_command(service, "migrate")
         for service in ("checkout", "inventory"):
-            processes.command(service, "seed", str(CATALOGUE))
+            processes.run_command(service, "seed", str(CATALOG))
         for service in environments:
             processes.start(service, "web")
         for service in WITH_DATABASE:
@@ -135,11 +150,11 @@ def fleet(
         urls = {service: ports.url(service) for service in environments}
         system = System(urls, token, stripe, mailbox)
         wait_until_ready(system)
-        yield system, processes
+        yield Installation(system, stripe, processes)
 
 
 def wait_until_ready(system: System) -> None:
-    """For every service's web process."""
+    """Wait until every service's web process is ready."""
     for url in system.urls.values():
         wait_until(lambda url=url: httpx.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
 
@@ -153,14 +168,16 @@ def _environments(
     secret: str,
     token: str,
 ) -> dict[str, dict[str, str]]:
-    shop = ports.url("shop")
-    at_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop}
-    between = {"SERVICE_TOKEN": secrets.token_hex(16)}
+    shop_url = ports.url("shop")
+    for_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop_url}
+    for_inventory = {"SERVICE_TOKEN": secrets.token_hex(16)}
     special = {
-        "checkout": at_stripe | between | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop},
+        "checkout": for_stripe
+        | for_inventory
+        | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop_url, "ALLOW_PROMOTION_CODES": "true"},
         "webhooks": {"STRIPE_WEBHOOK_SECRETS": secret, "LIVEMODE": "false"},
-        "orders": at_stripe,
-        "inventory": between,
+        "orders": for_stripe,
+        "inventory": for_inventory,
         "notifications": {
             "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
             "MAIL_FROM": "Clozit <orders@clozit.example>",

@@ -1,7 +1,7 @@
-"""Reservation, Stripe session and checkout end together, whatever overtakes what.
+"""The common end of reservation, Stripe session and checkout, in any order of requests, payments and events.
 
-Checkout, inventory and orders are joined by the real topology, with the demo's Stripe. Nothing here waits for a clock:
-the tests move it.
+Checkout, inventory and orders are joined by the real topology and use the demo's fake Stripe. No test waits for the
+clock: the tests move it.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from checkout.models import Checkout, DiscountUse
 from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
 from checkout.sweeper import Sweeper
-from events.testing import Bus
+from events.testing.bus import Bus
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
 from hypothesis import HealthCheck, given, settings
@@ -44,11 +44,11 @@ from demo.fake_stripe.app import create_app as create_stripe
 
 SERVICE_TOKEN = "service-token-of-tests"
 PRICES = {"eur": [1, 999, 1999], "jpy": [50, 3200], "isk": [10000, 99500], "kwd": [10, 12340], "usd": [2199]}
-GONE = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
+RESERVATION_ENDED = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
 
 
-class InProcess(stripe.HTTPClient):
-    """The SDK's way to a Stripe that is a WSGI application."""
+class InProcessClient(stripe.HTTPClient):
+    """The SDK's HTTP client for a fake Stripe that is a WSGI application in this process."""
 
     name = "in-process"
 
@@ -63,6 +63,8 @@ class InProcess(stripe.HTTPClient):
 
 
 class Shop:
+    """Checkout, inventory and orders with a fake Stripe, in one thread and with one clock."""
+
     def __init__(self, make: MakeDatabase) -> None:
         self.databases = {
             "checkout": make(checkout.chains.CHAINS),
@@ -72,7 +74,7 @@ class Shop:
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
         app = create_stripe(self.account)
-        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=InProcess(app), retries=0)
+        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=InProcessClient(app), retries=0)
         self.control = app.test_client()
         self.inventory = self._inventory()
         config = Config(
@@ -81,10 +83,10 @@ class Shop:
             shop_url="https://shop.test",
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
-        self.sweep = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
+        self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
         self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
-        self.heard: set[str] = set()
+        self.delivered: set[str] = set()
 
     def _inventory(self) -> InventoryClient:
         config = inventory.config.Config(
@@ -97,52 +99,52 @@ class Shop:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.account.now(), UTC)
 
-    def fill(self, **pieces: int) -> None:
+    def seed(self, **pieces: int) -> None:
         products = [{"sku": sku, "group": "G", "name": sku, "prices": {"eur": 1999}} for sku in pieces]
         discount = {"code": "ONCE", "percent_off": 10, "limit_total": 1}
         catalog.seed(self.databases["checkout"], {"products": products, "discounts": [discount]})
         stock = [{"sku": sku, "stock": count} for sku, count in pieces.items()]
         ledger.seed(self.databases["inventory"], {"products": stock})
 
-    def start(self, key: str = "key", pieces: int = 1, **wish: Any) -> Checkout:
-        return self.checkouts.start(CheckoutRequest(items=[Item("TEE", pieces)], **wish), key)
+    def start(self, key: str = "key", pieces: int = 1, **request: Any) -> Checkout:
+        return self.checkouts.start(CheckoutRequest(items=[Item("TEE", pieces)], **request), key)
 
-    def act(self, what: str, started: Checkout, **values: Any) -> None:
-        """As the customer or the bank does at Stripe: pay, expire, settle."""
-        answer = self.control.post(f"/_control/{what}", json={"session_id": started.session_id, **values})
+    def at_stripe(self, action: str, started: Checkout, **values: Any) -> None:
+        """Do what the customer or the bank does at Stripe, such as `pay` or `expire`."""
+        answer = self.control.post(f"/_control/{action}", json={"session_id": started.session_id, **values})
         assert answer.status_code == 200, answer.text
 
-    def hear(self, *, losing: str = "") -> None:
-        """All that Stripe has said since is delivered, twice, the newest first; but for the events that get lost."""
-        news = [event for event in self.account.store.all("event") if event["id"] not in self.heard]
-        self.heard |= {event["id"] for event in news}
-        for event in [event for event in news if event["type"] != losing] * 2:
+    def deliver_events(self, *, losing: str = "") -> None:
+        """Deliver all new events of Stripe twice, the newest first, but none of the type `losing`."""
+        new = [event for event in self.account.store.all("event") if event["id"] not in self.delivered]
+        self.delivered |= {event["id"] for event in new}
+        for event in [event for event in new if event["type"] != losing] * 2:
             self.bus.publish(as_bus_event(event))
-        self.bus.settle()
+        self.bus.run_until_idle()
 
-    def later(self, by: timedelta) -> None:
-        """Time goes by: the sweeps of both services run. Stripe's own ends are what the test makes of them."""
+    def advance(self, by: timedelta) -> None:
+        """Move the clock and run the sweeps of both services. The test itself expires Stripe's sessions."""
         self.account.timers.advance(by.total_seconds())
-        self.sweep.run(self.now())
+        self.sweeper.run(self.now())
         reservations.expire_due(self.databases["inventory"], self.now())
-        self.bus.settle()
+        self.bus.run_until_idle()
 
-    def ends(self, started: Checkout) -> tuple[str, str, str]:
-        """(checkout, reservation, order) as they are now."""
+    def statuses(self, started: Checkout) -> tuple[str, str, str]:
+        """Return the statuses of checkout, reservation and order, with a "!" if the order needs a review."""
         with self.databases["checkout"].read() as session:
-            one = session.get_one(Checkout, started.id).status
+            checkout_status = session.get_one(Checkout, started.id).status
         with self.databases["inventory"].read() as session:
-            two = session.get_one(Reservation, started.id).status
+            reservation_status = session.get_one(Reservation, started.id).status
         with self.databases["orders"].read() as session:
-            three = session.query(Order).filter_by(checkout_id=started.id).one()
-            return one, two, f"{three.status}{'!' if three.needs_review else ''}"
+            order = session.query(Order).filter_by(checkout_id=started.id).one()
+            return checkout_status, reservation_status, f"{order.status}{'!' if order.needs_review else ''}"
 
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
             stock = session.get_one(StockItem, "TEE")
             return stock.on_hand, stock.reserved
 
-    def uses(self) -> list[str]:
+    def discount_uses(self) -> list[str]:
         with self.databases["checkout"].read() as session:
             return [use.status for use in session.query(DiscountUse).order_by(DiscountUse.checkout_id)]
 
@@ -150,7 +152,7 @@ class Shop:
 @pytest.fixture
 def shop(sqlite_database: MakeDatabase) -> Iterator[Shop]:
     made = Shop(sqlite_database)
-    made.fill(TEE=3)
+    made.seed(TEE=3)
     yield made
     made.inventory.close()
 
@@ -158,66 +160,66 @@ def shop(sqlite_database: MakeDatabase) -> Iterator[Shop]:
 SOLD = ("complete", "committed", "paid")
 
 
-def test_expire_call_that_loses_to_the_payment_sells(shop: Shop) -> None:
+def test_cancel_after_the_payment_sells(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("pay", started, method="card")
+    shop.at_stripe("pay", started, method="card")
     with pytest.raises(AlreadyPaidError):
         shop.checkouts.cancel(started.id)
-    shop.hear()
-    assert shop.ends(started) == SOLD
-    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+    shop.deliver_events()
+    assert shop.statuses(started) == SOLD
+    assert (shop.stock(), shop.discount_uses()) == ((2, 0), ["used"])
 
 
-def test_expire_call_that_beats_the_payment_frees_everything(shop: Shop) -> None:
+def test_cancel_before_the_payment_releases_everything(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
     shop.checkouts.cancel(started.id)
     assert (
         shop.control.post("/_control/pay", json={"session_id": started.session_id, "method": "card"}).status_code == 400
     )
-    shop.hear()
-    assert shop.ends(started) == ("canceled", "released", "canceled")
-    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+    shop.deliver_events()
+    assert shop.statuses(started) == ("canceled", "released", "canceled")
+    assert (shop.stock(), shop.discount_uses()) == ((3, 0), ["released"])
 
 
-def test_payment_whose_webhook_comes_after_the_reservation_lapsed_takes_the_pieces_again(shop: Shop) -> None:
+def test_payment_after_the_reservation_ended_takes_pieces_again(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("pay", started, method="card")
-    reservations.expire_due(shop.databases["inventory"], shop.now() + GONE)
+    shop.at_stripe("pay", started, method="card")
+    reservations.expire_due(shop.databases["inventory"], shop.now() + RESERVATION_ENDED)
     assert shop.stock() == (3, 0)
-    shop.hear()
-    assert shop.ends(started) == SOLD
-    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+    shop.deliver_events()
+    assert shop.statuses(started) == SOLD
+    assert (shop.stock(), shop.discount_uses()) == ((2, 0), ["used"])
 
 
-def test_payment_for_a_lapsed_reservation_whose_pieces_are_sold_is_kept_and_reviewed(shop: Shop) -> None:
+def test_payment_for_pieces_that_are_sold_is_kept_and_reviewed(shop: Shop) -> None:
     late = shop.start("late", 3)
-    shop.act("pay", late, method="card")
-    reservations.expire_due(shop.databases["inventory"], shop.now() + GONE)
+    shop.at_stripe("pay", late, method="card")
+    reservations.expire_due(shop.databases["inventory"], shop.now() + RESERVATION_ENDED)
     other = shop.start("other", 2)
-    shop.act("pay", other, method="card")
-    shop.hear()
-    first, second = shop.ends(late), shop.ends(other)
+    shop.at_stripe("pay", other, method="card")
+    shop.deliver_events()
+    first, second = shop.statuses(late), shop.statuses(other)
     assert {first[:2], second[:2]} == {("complete", "committed")}
     assert sorted([first[2], second[2]]) == ["paid", "paid!"]
     assert shop.stock() == (0, 0)
 
 
-def test_webhook_of_a_payment_that_was_lost_is_made_good_by_the_sweep(shop: Shop) -> None:
+def test_sweep_recovers_the_lost_webhook_of_a_payment(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("pay", started, method="card")
-    shop.hear(losing="checkout.session.completed")
-    shop.later(timedelta(minutes=39))
-    assert shop.ends(started) == SOLD
-    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+    shop.at_stripe("pay", started, method="card")
+    shop.deliver_events(losing="checkout.session.completed")
+    shop.advance(timedelta(minutes=39))
+    assert shop.statuses(started) == SOLD
+    assert (shop.stock(), shop.discount_uses()) == ((2, 0), ["used"])
 
 
-def test_webhook_of_an_expiry_that_was_lost_is_made_good_by_the_sweep(shop: Shop) -> None:
+def test_sweep_recovers_the_lost_webhook_of_an_expiry(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("expire", started)
-    shop.hear(losing="checkout.session.expired")
-    shop.later(timedelta(minutes=39))
-    assert shop.ends(started) == ("expired", "released", "expired")
-    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+    shop.at_stripe("expire", started)
+    shop.deliver_events(losing="checkout.session.expired")
+    shop.advance(timedelta(minutes=39))
+    assert shop.statuses(started) == ("expired", "released", "expired")
+    assert (shop.stock(), shop.discount_uses()) == ((3, 0), ["released"])
 
 
 @pytest.mark.parametrize(
@@ -227,55 +229,55 @@ def test_webhook_of_an_expiry_that_was_lost_is_made_good_by_the_sweep(shop: Shop
         ("sepa_fail", ("complete", "released", "payment_failed"), (3, 0), "released"),
     ],
 )
-@pytest.mark.parametrize("lost", [False, True], ids=["told", "lost and found"])
+@pytest.mark.parametrize("lost", [False, True], ids=["webhook arrives", "webhook lost, sweep recovers it"])
 def test_delayed_payment_outlives_the_session(
     shop: Shop, method: str, end: tuple[str, str, str], stock: tuple[int, int], use: str, lost: bool
 ) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("pay", started, method=method)
-    shop.hear()
-    shop.later(GONE)
-    shop.later(timedelta(days=5))
-    assert shop.ends(started) == ("complete", "held", "payment_pending")
-    assert (shop.stock(), shop.uses()) == ((3, 1), ["held"])
-    shop.act("settle", started)
+    shop.at_stripe("pay", started, method=method)
+    shop.deliver_events()
+    shop.advance(RESERVATION_ENDED)
+    shop.advance(timedelta(days=5))
+    assert shop.statuses(started) == ("complete", "held", "payment_pending")
+    assert (shop.stock(), shop.discount_uses()) == ((3, 1), ["held"])
+    shop.at_stripe("settle", started)
     ending = "succeeded" if method == "sepa_success" else "failed"
-    shop.hear(losing=f"checkout.session.async_payment_{ending}" if lost else "")
-    shop.later(timedelta(days=2))
-    shop.later(timedelta(days=2))
-    assert shop.ends(started) == end
-    assert (shop.stock(), shop.uses()) == (stock, [use])
+    shop.deliver_events(losing=f"checkout.session.async_payment_{ending}" if lost else "")
+    shop.advance(timedelta(days=2))
+    shop.advance(timedelta(days=2))
+    assert shop.statuses(started) == end
+    assert (shop.stock(), shop.discount_uses()) == (stock, [use])
 
 
-def test_customer_who_opens_two_sessions_may_pay_one_or_both(shop: Shop) -> None:
+def test_customer_with_two_sessions_pays_one_or_both(shop: Shop) -> None:
     first, second = shop.start("first", 2), shop.start("second", 1)
     with pytest.raises(OutOfStockError):
         shop.start("one too many")
-    shop.act("pay", second, method="card")
-    shop.act("expire", first)
-    shop.hear()
-    assert (shop.ends(first), shop.ends(second)) == (("expired", "released", "expired"), SOLD)
+    shop.at_stripe("pay", second, method="card")
+    shop.at_stripe("expire", first)
+    shop.deliver_events()
+    assert (shop.statuses(first), shop.statuses(second)) == (("expired", "released", "expired"), SOLD)
     assert shop.stock() == (2, 0)
     third = shop.start("third", 2)
-    shop.act("pay", third, method="card")
-    shop.hear()
-    assert shop.ends(third) == SOLD
+    shop.at_stripe("pay", third, method="card")
+    shop.deliver_events()
+    assert shop.statuses(third) == SOLD
     assert shop.stock() == (0, 0)
 
 
 def test_recovered_cart_is_sold_once_and_counts_once(shop: Shop) -> None:
     started = shop.start(discount_code="ONCE")
-    shop.act("expire", started)
-    shop.hear()
-    assert (shop.stock(), shop.uses()) == ((3, 0), ["released"])
+    shop.at_stripe("expire", started)
+    shop.deliver_events()
+    assert (shop.stock(), shop.discount_uses()) == ((3, 0), ["released"])
     shop.control.get(f"/r/{started.session_id}")
     recovered = shop.account.store.all("checkout.session")[0]
     assert (recovered["recovered_from"], recovered["amount_total"]) == (started.session_id, started.amount_total)
     pay = {"session_id": recovered["id"], "method": "card"}
     assert shop.control.post("/_control/pay", json=pay).status_code == 200
-    shop.hear()
-    assert shop.ends(started) == SOLD
-    assert (shop.stock(), shop.uses()) == ((2, 0), ["used"])
+    shop.deliver_events()
+    assert shop.statuses(started) == SOLD
+    assert (shop.stock(), shop.discount_uses()) == ((2, 0), ["used"])
 
 
 @st.composite
@@ -298,7 +300,7 @@ def carts(draw: st.DrawFn) -> dict[str, Any]:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(carts())
-def test_stripe_charges_what_was_shown(shop: Shop, cart: dict[str, Any]) -> None:
+def test_stripe_charges_what_checkout_has_shown(shop: Shop, cart: dict[str, Any]) -> None:
     currency, count = cart["currency"], len(cart["items"])
     products = [
         {"sku": f"P{at}", "group": "G", "name": "P", "prices": {currency: price}}
@@ -310,9 +312,9 @@ def test_stripe_charges_what_was_shown(shop: Shop, cart: dict[str, Any]) -> None
     catalog.seed(shop.databases["checkout"], document)
     ledger.seed(shop.databases["inventory"], {"products": [{"sku": f"P{at}", "stock": 10_000} for at in range(count)]})
     items = [Item(f"P{at}", quantity) for at, (_, quantity) in enumerate(cart["items"])]
-    wish = CheckoutRequest(items=items, currency=currency, discount_code="OFF" if discounts else None)
+    request = CheckoutRequest(items=items, currency=currency, discount_code="OFF" if discounts else None)
     try:
-        started = shop.checkouts.start(wish, None)
+        started = shop.checkouts.start(request, None)
     except AmountTooSmallError:
         return
     session = shop.account.store.get("checkout.session", str(started.session_id))

@@ -1,4 +1,4 @@
-"""The whole road with real processes, PostgreSQL and RabbitMQ: cart, signed event, order, stock, e-mail."""
+"""Purchases with real processes, PostgreSQL and RabbitMQ: cart, signed event, order, stock, e-mail."""
 
 import signal
 import subprocess
@@ -8,77 +8,75 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from events.testing.fixtures import empty_queues, postgres_databases
-from events.testing.servers import wait_until
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
+from events.testing.waiting import wait_until
 
 from demo.scenarios.report import results_table, totals_table
 from demo.scenarios.run import ScenarioRun
 from demo.scenarios.suite import SCENARIOS, run_all
 from demo.scenarios.totals import compare_totals
-from demo.system import SERVICES, System
+from demo.system import SERVICES
 
-from .processes import WITH_DATABASE, Fleet, fleet, wait_until_ready
+from .processes import WITH_DATABASE, Installation, installation, wait_until_ready
 
 
 @pytest.fixture(scope="module")
-def installed(
+def shared_installation(
     tmp_path_factory: pytest.TempPathFactory, postgres_url: str, rabbitmq_url: str
-) -> Iterator[tuple[System, Fleet]]:
+) -> Iterator[Installation]:
     empty_queues(rabbitmq_url)
     with (
         postgres_databases(postgres_url) as new_database,
-        fleet(tmp_path_factory.mktemp("fleet"), new_database, rabbitmq_url) as running,
+        installation(tmp_path_factory.mktemp("installation"), new_database, rabbitmq_url) as running,
     ):
         yield running
 
 
 @pytest.fixture
-def up(installed: tuple[System, Fleet]) -> tuple[System, Fleet]:
-    """One installation for all, with every process running; each test looks at what it has bought itself."""
-    system, processes = installed
-    processes.start_missing()
-    wait_until_ready(system)
-    return system, processes
+def installed(shared_installation: Installation) -> Installation:
+    """Return the installation of all these tests, with every process running. Each test looks at its own purchases."""
+    shared_installation.processes.start_stopped()
+    wait_until_ready(shared_installation.system)
+    return shared_installation
 
 
-def test_every_kind_of_purchase_has_all_its_effects(up: tuple[System, Fleet]) -> None:
-    system, _ = up
-    findings = run_all(system)
-    assert {finding.scenario for finding in findings} == set(SCENARIOS)
-    assert all(finding.ok for finding in findings), results_table(findings)
-    sums = compare_totals(system)
-    assert sums
-    assert all(one.ok for one in sums), totals_table(sums)
+def test_every_kind_of_purchase_has_all_its_effects(installed: Installation) -> None:
+    system = installed.system
+    results = run_all(system)
+    assert {result.scenario for result in results} == set(SCENARIOS)
+    assert all(result.ok for result in results), results_table(results)
+    totals = compare_totals(system)
+    assert totals
+    assert all(total.ok for total in totals), totals_table(totals)
 
 
-def test_workers_killed_and_restarted_lose_nothing_and_repeat_nothing(up: tuple[System, Fleet]) -> None:
-    system, processes = up
-    play = ScenarioRun(system, "killed workers")
-    before = play.stock("TEE-ORG-WHT-M")
-    bought = [play.start_checkout({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
+def test_killed_workers_lose_nothing_and_repeat_nothing(installed: Installation) -> None:
+    system, stripe, processes = installed.system, installed.stripe, installed.processes
+    run = ScenarioRun(system, "killed workers")
+    before = run.stock("TEE-ORG-WHT-M")
+    bought = [run.start_checkout({"TEE-ORG-WHT-M": 1}) for _ in range(4)]
     for service in WITH_DATABASE:
-        processes.signal(service, "worker", signal.SIGKILL)
+        processes.stop(service, "worker", signal.SIGKILL)
     for purchase in bought:
-        system.stripe.pay(purchase["session_id"], "card", play.email)
-    assert system.stripe.wait_delivered(30), "the ingest takes events while all consumers are down"
+        stripe.pay(purchase["session_id"], "card", run.email)
+    assert stripe.wait_delivered(30), "the ingest must take events while all consumers are down"
     for service in WITH_DATABASE:
         processes.start(service, "worker")
     for purchase in bought:
-        play.check("order", "paid", lambda purchase=purchase: play.status(purchase))  # type: ignore[misc]
-    play.check("stock", (before[0] - 4, before[1]), lambda: play.stock("TEE-ORG-WHT-M"))
-    play.check("e-mails", ["order_confirmed"] * 4, play.customer_emails)
-    assert all(finding.ok for finding in play.results), results_table(play.results)
+        run.check("order", "paid", lambda purchase=purchase: run.status(purchase))  # type: ignore[misc]
+    run.check("stock", (before[0] - 4, before[1]), lambda: run.stock("TEE-ORG-WHT-M"))
+    run.check("e-mails", ["order_confirmed"] * 4, run.customer_emails)
+    assert all(result.ok for result in run.results), results_table(run.results)
 
 
-def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet]) -> None:
-    """Another application on the same Stripe account: acknowledged, recorded as ignored, no order made."""
-    system, _ = up
+def test_events_of_another_application_are_stored_as_ignored(installed: Installation) -> None:
+    system = installed.system
 
     def orders() -> list[str]:
         return [row["id"] for row in system.get("orders", "/orders?limit=200", operator=True).json()["items"]]
 
     before = orders()
-    secret = system.stripe.account.webhooks.endpoints[0].secret
+    secret = installed.stripe.account.webhooks.endpoints[0].secret
     foreign = [
         stripe_event("checkout.session.completed", checkout_session(None)),
         stripe_event("charge.refunded", charge(None)),
@@ -99,14 +97,14 @@ def test_strangers_events_are_taken_and_change_nothing(up: tuple[System, Fleet])
     assert foreign[2]["id"] not in ignored()
 
 
-def test_every_process_stops_cleanly_on_sigterm(up: tuple[System, Fleet]) -> None:
-    _, processes = up
-    codes = {name: processes.signal(*name.split(), signal.SIGTERM) for name in list(processes.processes)}  # type: ignore[arg-type]
+def test_sigterm_ends_every_process_with_exit_code_0(installed: Installation) -> None:
+    processes = installed.processes
+    codes = {name: processes.stop(*name.split()) for name in list(processes.running)}  # type: ignore[arg-type]
     assert set(codes.values()) == {0}, codes
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_start_without_configuration_names_all_that_is_missing(service: str) -> None:
+def test_start_without_configuration_names_every_missing_setting(service: str) -> None:
     done = subprocess.run([sys.executable, "-m", service, "web"], env={}, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"BROKER_URL" in done.stderr

@@ -1,4 +1,4 @@
-"""The drill of docs/operations.md: a database set back to its backup catches up, and its siblings repeat nothing."""
+"""The restore drill of docs/operations.md: a restored database catches up, and no service repeats an effect."""
 
 import signal
 from collections.abc import Callable
@@ -7,69 +7,70 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psycopg
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from psycopg import sql
 
 from demo.scenarios.report import results_table
 from demo.scenarios.run import ScenarioRun
-from demo.system import System
 
-from .processes import Fleet, fleet
+from .processes import Installation, installation
 
 SKU = "TEE-ORG-WHT-M"
 
 
-def test_orders_restored_from_a_backup_catch_up(
+def test_orders_restored_from_a_backup_catches_up(
     tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str
 ) -> None:
-    with fleet(tmp_path, new_postgres_url, broker_url) as (system, processes):
-        play = ScenarioRun(system, "restored")
-        before = play.stock(SKU)
-        kept = _buy(play)
-        _offline(system, processes, _copy)
-        lost = _buy(play)
-        _offline(system, processes, _restore)
+    with installation(tmp_path, new_postgres_url, broker_url) as installed:
+        processes = installed.processes
+        run = ScenarioRun(installed.system, "restored")
+        before = run.stock(SKU)
+        kept = buy(run)
+        while_orders_is_stopped(installed, copy_database)
+        lost = buy(run)
+        while_orders_is_stopped(installed, restore_database)
 
-        play.check("forgotten", None, lambda: play.status(lost))
-        processes.command("checkout", "outbox", "republish", "--since", "1h")
-        at_stripe = {name: processes.setting("orders", name) for name in ("STRIPE_API_KEY", "STRIPE_API_BASE")}
-        processes.command("webhooks", "backfill", "--since", "1h", **at_stripe)
-        play.check("order of before", "paid", lambda: play.status(kept))
-        play.check("order of since", "paid", lambda: play.status(lost))
-        play.check("stock", (before[0] - 2, before[1]), lambda: play.stock(SKU))
-        play.check("e-mails", ["order_confirmed"] * 2, play.customer_emails)
-        assert all(finding.ok for finding in play.results), results_table(play.results)
-        processes.command("orders", "reconcile", "--since", "1h")
+        run.check("order since the backup", None, lambda: run.status(lost))
+        processes.run_command("checkout", "outbox", "republish", "--since", "1h")
+        for_stripe = {name: processes.setting("orders", name) for name in ("STRIPE_API_KEY", "STRIPE_API_BASE")}
+        processes.run_command("webhooks", "backfill", "--since", "1h", **for_stripe)
+        run.check("order in the backup", "paid", lambda: run.status(kept))
+        run.check("order since the backup", "paid", lambda: run.status(lost))
+        run.check("stock", (before[0] - 2, before[1]), lambda: run.stock(SKU))
+        run.check("e-mails", ["order_confirmed"] * 2, run.customer_emails)
+        assert all(result.ok for result in run.results), results_table(run.results)
+        processes.run_command("orders", "reconcile", "--since", "1h")
 
 
-def _buy(play: ScenarioRun) -> dict[str, object]:
-    bought = play.start_checkout({SKU: 1})
-    play.system.stripe.pay(bought["session_id"], "card", play.email)
-    play.check("order", "paid", lambda: play.status(bought))
+def buy(run: ScenarioRun) -> dict[str, object]:
+    bought = run.start_checkout({SKU: 1})
+    run.system.stripe.pay(bought["session_id"], "card", run.email)
+    run.check("order", "paid", lambda: run.status(bought))
     return bought
 
 
-def _offline(system: System, processes: Fleet, act: Callable[[str], None]) -> None:
-    """Do something to the orders' database while nobody is connected to it."""
+def while_orders_is_stopped(installed: Installation, act: Callable[[str], None]) -> None:
+    """Stop orders, do something to its database by its URL, and start orders again."""
+    processes = installed.processes
     for kind in ("web", "worker"):
-        processes.signal("orders", kind, signal.SIGTERM)
+        processes.stop("orders", kind, signal.SIGTERM)
     act(processes.setting("orders", "DATABASE_URL"))
     for kind in ("web", "worker"):
         processes.start("orders", kind)
-    ready = f"{system.urls['orders']}/readyz"
-    wait_until(lambda: httpx.get(ready).status_code == 200, what=ready)
+    ready_url = f"{installed.system.urls['orders']}/readyz"
+    wait_until(lambda: httpx.get(ready_url).status_code == 200, what=ready_url)
 
 
-def _copy(url: str) -> None:
-    _administer(url, "CREATE DATABASE {backup} TEMPLATE {name}")
+def copy_database(url: str) -> None:
+    execute(url, "CREATE DATABASE {backup} TEMPLATE {name}")
 
 
-def _restore(url: str) -> None:
-    _administer(url, "DROP DATABASE {name}")
-    _administer(url, "ALTER DATABASE {backup} RENAME TO {name}")
+def restore_database(url: str) -> None:
+    execute(url, "DROP DATABASE {name}")
+    execute(url, "ALTER DATABASE {backup} RENAME TO {name}")
 
 
-def _administer(url: str, statement: str) -> None:
+def execute(url: str, statement: str) -> None:
     parts = urlsplit(url)
     name = parts.path.removeprefix("/")
     names = {"name": sql.Identifier(name), "backup": sql.Identifier(f"{name}_backup")}

@@ -1,4 +1,4 @@
-"""One fleet for all faults, until one of them finds it wanting; and their report."""
+"""One rig for all faults, replaced after a test that failed; and the report of the run."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 import pika
 import psycopg
 import pytest
-from events.testing.fixtures import lacking
-from events.testing.servers import Unavailable
+from events.testing.fixtures import skip_or_fail
+from events.testing.servers.server import ServerUnavailableError
 
-from tests.faults.bench import SEED, Bench, running
 from tests.faults.report import Report
+from tests.faults.rig import SEED, Rig, running_rig
 
-FAILED = pytest.StashKey[bool]()  # whether a test's own part did
+HAS_FAILED = pytest.StashKey[bool]()  # of a test's own part, without its fixtures
 
 
 @pytest.fixture(scope="session")
@@ -32,53 +32,58 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     outcome = yield
     if call.when == "call":
-        item.stash[FAILED] = outcome.failed
+        item.stash[HAS_FAILED] = outcome.failed
     return outcome
 
 
 @pytest.fixture(scope="session")
-def benches(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator["Benches"]:
+def rigs(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator["Rigs"]:
     print(f"\nFAULTS_SEED={SEED}")
     with ExitStack() as stack:
-        yield Benches(tmp_path_factory, report, stack)
+        yield Rigs(tmp_path_factory, report, stack)
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, benches: "Benches") -> Iterator[Bench]:
+def rig(request: pytest.FixtureRequest, rigs: "Rigs") -> Iterator[Rig]:
     try:
-        yield benches.sound_one()
-    except Unavailable as reason:
-        lacking(reason)
-    if request.node.stash.get(FAILED, True):
-        benches.discard()
+        yield rigs.current()
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+    if request.node.stash.get(HAS_FAILED, True):
+        rigs.discard()
 
 
-class Benches:
-    """A test that fails may leave events on their way, which the next one's audit would find: that gets another."""
+class Rigs:
+    """The rig that all tests share. After a failed test, events may be in flight, so the next test gets a new rig."""
 
     def __init__(self, folders: pytest.TempPathFactory, report: Report, stack: ExitStack) -> None:
         self._folders, self._report, self._stack = folders, report, stack
-        self._current: Bench | None = None
+        self._rig: Rig | None = None
 
-    def sound_one(self) -> Bench:
-        if self._current is None:
-            self._current = self._stack.enter_context(running(self._folders.mktemp("faults")))
-            self._report.versions = {"PostgreSQL": _postgresql(self._current), "RabbitMQ": _rabbitmq(self._current)}
-        return self._current
+    def current(self) -> Rig:
+        """Return the running rig; start one if there is none."""
+        if self._rig is None:
+            self._rig = self._stack.enter_context(running_rig(self._folders.mktemp("faults")))
+            self._report.versions = {
+                "PostgreSQL": _postgresql_version(self._rig),
+                "RabbitMQ": _rabbitmq_version(self._rig),
+            }
+        return self._rig
 
     def discard(self) -> None:
-        self._current = None
+        """Stop the running rig."""
+        self._rig = None
         self._stack.close()
 
 
-def _postgresql(bench: Bench) -> str:
-    with psycopg.connect(bench.postgres.url) as connection:
+def _postgresql_version(rig: Rig) -> str:
+    with psycopg.connect(rig.postgres.url) as connection:
         version = connection.info.server_version
     return f"{version // 10_000}.{version % 10_000}"
 
 
-def _rabbitmq(bench: Bench) -> str:
-    connection = pika.BlockingConnection(pika.URLParameters(bench.broker.url))
+def _rabbitmq_version(rig: Rig) -> str:
+    connection = pika.BlockingConnection(pika.URLParameters(rig.broker.url))
     try:
         return str(connection._impl.server_properties["version"])
     finally:

@@ -1,6 +1,6 @@
-"""Customers who buy at checkout's own door and pay on the fake Stripe's page, while either may fail them.
+"""Customers who buy through checkout's API and pay on the fake Stripe's page, while either may fail.
 
-Each keeps to one Idempotency-Key until the shop has answered, as a browser's frontend does.
+Each customer uses one Idempotency-Key until the shop has answered, as a browser's frontend does.
 """
 
 import threading
@@ -10,49 +10,51 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
-from demo.system import System
-from tests.faults.ledger import Ledger, Purchase, of_fake_stripe
+from tests.faults.rig import Rig
+from tests.faults.stripe_ledger import Purchase, StripeLedger, from_fake_stripe
 
 SKU = "TEE-ORG-WHT-S"
-PATIENCE = 90.0  # seconds that a customer goes on trying
-RETRY_AFTER = 0.3  # seconds
-PASSING = (409, 500, 502, 503, 504)  # answers that a frontend tries again under the same key
-PAYING_AT_ONCE = 4
+CHECKOUT_TIMEOUT_S = 90.0  # a customer repeats the request for this long
+RETRY_DELAY_S = 0.3
+TEMPORARY_STATUSES = (409, 500, 502, 503, 504)  # a frontend repeats the request with the same key
+CUSTOMERS_AT_ONCE = 4
 
 
 class Customers:
-    """`count` purchases, from `start`; the ledger is there once they are all paid and told of."""
+    """`count` purchases, which start at once; each customer starts `pause_s` after the one before."""
 
-    def __init__(self, system: System, count: int, pause: float) -> None:
-        self._system, self._count, self._pause = system, count, pause
-        self._known = [event["id"] for event in system.stripe.ledger["events"]]
-        self.refusals = 0
-        self.began = time.time()
-        self._pool = ThreadPoolExecutor(PAYING_AT_ONCE, thread_name_prefix="customer")
+    def __init__(self, rig: Rig, count: int, pause_s: float) -> None:
+        self._system, self._stripe, self._pause_s = rig.system, rig.stripe, pause_s
+        self._known_event_ids = [event["id"] for event in rig.stripe.ledger["events"]]
+        self.repeated_requests = 0
+        self.began_at = time.time()
+        self._pool = ThreadPoolExecutor(CUSTOMERS_AT_ONCE, thread_name_prefix="customer")
         self._purchases = [self._pool.submit(self._buy, number) for number in range(count)]
 
-    def ledger(self, within: float) -> Ledger:
-        """Wait until all is paid and delivered. Raises what a customer met."""
+    def wait_until_delivered(self, within: float) -> StripeLedger:
+        """Wait until all is paid and every event is delivered; return their ledger. Raises a customer's error."""
         paid = [purchase.result(within) for purchase in self._purchases]
         self._pool.shutdown()
-        stripe = self._system.stripe
+        stripe = self._stripe
         wait_until(
-            lambda: all(charge["balance_transaction"] for charge in stripe.ledger["charges"]), within, "what follows"
+            lambda: all(charge["balance_transaction"] for charge in stripe.ledger["charges"]),
+            within,
+            "the charges' last events",
         )
         wait_until(lambda: stripe.wait_delivered(1), within, "the delivery of every event")
-        return of_fake_stripe(stripe.ledger, paid, self._known)
+        return from_fake_stripe(stripe.ledger, paid, self._known_event_ids)
 
     def _buy(self, number: int) -> Purchase:
-        threading.Event().wait(self._pause * (number % PAYING_AT_ONCE))
+        threading.Event().wait(self._pause_s * (number % CUSTOMERS_AT_ONCE))
         email = f"{uuid.uuid4().hex}@example.com"
-        bought = self._start(email, str(uuid.uuid4()))
-        self._system.stripe.pay(bought["session_id"], "card", email)
-        session = self._system.stripe.session(bought["session_id"])
+        checkout = self._start_checkout(email, str(uuid.uuid4()))
+        self._stripe.pay(checkout["session_id"], "card", email)
+        session = self._stripe.session(checkout["session_id"])
         return Purchase(
-            checkout_id=bought["checkout_id"],
-            session_id=bought["session_id"],
+            checkout_id=checkout["checkout_id"],
+            session_id=checkout["session_id"],
             payment_intent=session["payment_intent"],
             currency=session["currency"],
             amount=session["amount_total"],
@@ -60,22 +62,22 @@ class Customers:
             recipient=email,
         )
 
-    def _start(self, email: str, key: str) -> dict[str, Any]:
+    def _start_checkout(self, email: str, key: str) -> dict[str, Any]:
         body = {
             "items": [{"sku": SKU, "quantity": 1}],
             "currency": "eur",
             "customer_email": email,
             "shipping_option": "standard",
         }
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + CHECKOUT_TIMEOUT_S
         while True:
             try:
                 answer = self._system.post("checkout", "/checkout/sessions", body, **{"Idempotency-Key": key})
             except httpx.TransportError:
                 answer = None
-            if answer is not None and answer.status_code not in PASSING:
+            if answer is not None and answer.status_code not in TEMPORARY_STATUSES:
                 return answer.raise_for_status().json()  # type: ignore[no-any-return]
-            self.refusals += 1
+            self.repeated_requests += 1
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no checkout within {PATIENCE:g} s: {answer and answer.text}")
-            threading.Event().wait(RETRY_AFTER)
+                raise TimeoutError(f"no checkout within {CHECKOUT_TIMEOUT_S:g} s: {answer and answer.text}")
+            threading.Event().wait(RETRY_DELAY_S)

@@ -1,4 +1,4 @@
-"""The faults: each a context manager that breaks something on entry and mends it on exit."""
+"""The faults: each is a context manager that breaks something on entry and repairs it on exit."""
 
 import random
 import threading
@@ -7,102 +7,102 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from tests.e2e.processes import WITH_DATABASE
-from tests.faults.bench import Bench
+from tests.faults.rig import Rig
 
-ALARM, NO_ALARM = "0.00001", "0.6"  # shares of the memory that the broker may use
+ALARM_WATERMARK, NORMAL_WATERMARK = "0.00001", "0.6"  # shares of the memory that the broker may use
 WORKERS = [(service, "worker") for service in WITH_DATABASE]
 
-
-@contextmanager
-def frozen_broker(bench: Bench) -> Iterator[None]:
-    bench.broker.freeze()
-    try:
-        yield
-    finally:
-        bench.broker.thaw()
+Break = Callable[[Rig], AbstractContextManager[None]]
 
 
 @contextmanager
-def killed_broker(bench: Bench) -> Iterator[None]:
-    bench.broker.kill()
+def frozen_broker(rig: Rig) -> Iterator[None]:
+    rig.broker.freeze()
     try:
         yield
     finally:
-        bench.broker.start()
+        rig.broker.thaw()
 
 
 @contextmanager
-def memory_alarm(bench: Bench) -> Iterator[None]:
-    """The broker blocks whoever publishes."""
-    bench.broker.ctl("set_vm_memory_high_watermark", ALARM)
+def killed_broker(rig: Rig) -> Iterator[None]:
+    rig.broker.kill()
     try:
         yield
     finally:
-        bench.broker.ctl("set_vm_memory_high_watermark", NO_ALARM)
+        rig.broker.start()
 
 
 @contextmanager
-def cut_connections(bench: Bench) -> Iterator[None]:
-    bench.proxy.cut()
+def memory_alarm(rig: Rig) -> Iterator[None]:
+    """Raise the broker's memory alarm, in which it blocks every publisher."""
+    rig.broker.ctl("set_vm_memory_high_watermark", ALARM_WATERMARK)
     try:
         yield
     finally:
-        bench.proxy.mend()
+        rig.broker.ctl("set_vm_memory_high_watermark", NORMAL_WATERMARK)
 
 
 @contextmanager
-def silent_network(bench: Bench) -> Iterator[None]:
-    bench.proxy.swallow()
+def cut_connections(rig: Rig) -> Iterator[None]:
+    rig.proxy.cut()
     try:
         yield
     finally:
-        bench.proxy.mend()
+        rig.proxy.restore()
 
 
 @contextmanager
-def restarted_database(bench: Bench) -> Iterator[None]:
-    """PostgreSQL's fast shutdown, as an upgrade does it."""
-    bench.postgres.stop()
+def silent_network(rig: Rig) -> Iterator[None]:
+    rig.proxy.silence()
     try:
         yield
     finally:
-        bench.postgres.start()
+        rig.proxy.restore()
 
 
 @contextmanager
-def killed_database(bench: Bench) -> Iterator[None]:
-    bench.postgres.kill()
+def restarted_database(rig: Rig) -> Iterator[None]:
+    """Stop PostgreSQL by its fast shutdown, as an upgrade does."""
+    rig.postgres.stop()
     try:
         yield
     finally:
-        bench.postgres.start()
+        rig.postgres.start()
 
 
 @contextmanager
-def no_mail_server(bench: Bench) -> Iterator[None]:
-    bench.system.mailbox.stop()
+def killed_database(rig: Rig) -> Iterator[None]:
+    rig.postgres.kill()
     try:
         yield
     finally:
-        bench.system.mailbox.start()
+        rig.postgres.start()
 
 
-def killed(processes: Sequence[tuple[str, str]], pauses: tuple[float, float]) -> "Break":
-    """SIGKILL at seeded random moments to one of the processes after the other, each started again at once."""
+@contextmanager
+def stopped_mail_server(rig: Rig) -> Iterator[None]:
+    rig.mail_counter.stop()
+    try:
+        yield
+    finally:
+        rig.mail_counter.start()
+
+
+def killed(processes: Sequence[tuple[str, str]], pause_range_s: tuple[float, float]) -> Break:
+    """Return a fault that kills and restarts one of the processes again and again, at seeded random moments."""
 
     @contextmanager
-    def breaking(bench: Bench) -> Iterator[None]:
-        chance, over = bench.chance(), threading.Event()
+    def break_rig(rig: Rig) -> Iterator[None]:
+        seeded, over = rig.new_random(), threading.Event()
 
-        def strike() -> None:
+        def kill_repeatedly() -> None:
             while True:
-                victim = chance.choice(processes)
-                bench.kill(*victim)
-                bench.start(*victim)
-                if over.wait(chance.uniform(*pauses)):
+                rig.restart(*seeded.choice(processes))
+                if over.wait(seeded.uniform(*pause_range_s)):
                     return
 
-        thread = threading.Thread(target=strike, name="striker")
+        thread = threading.Thread(target=kill_repeatedly, name="killer")
         thread.start()
         try:
             yield
@@ -110,35 +110,33 @@ def killed(processes: Sequence[tuple[str, str]], pauses: tuple[float, float]) ->
             over.set()
             thread.join()
 
-    return breaking
-
-
-Break = Callable[[Bench], AbstractContextManager[None]]
+    return break_rig
 
 
 @dataclass(frozen=True)
 class Fault:
-    """How long it lasts: in the short form, and between which bounds in the long one (seconds)."""
+    """One fault, with its duration in the short tests and the range of its durations in the long run (seconds)."""
 
     name: str
-    strike: Break
-    short: float
-    long: tuple[float, float]
+    inject: Break
+    short_s: float
+    long_range_s: tuple[float, float]
 
-    def lasts(self, chance: random.Random) -> float:
-        return chance.uniform(*self.long)
+    def random_duration_s(self, seeded: random.Random) -> float:
+        """Return a duration for the long run."""
+        return seeded.uniform(*self.long_range_s)
 
 
-BRIEF = ("broker killed (SIGKILL)", "PostgreSQL killed (SIGKILL)", "workers killed at random moments")
+IN_EVERY_TEST_RUN = ("broker killed (SIGKILL)", "PostgreSQL killed (SIGKILL)", "workers killed at random moments")
 FAULTS = (
     Fault("broker frozen (SIGSTOP)", frozen_broker, 6, (5, 20)),
     Fault("broker killed (SIGKILL)", killed_broker, 0.5, (0.5, 5)),
     Fault("broker's memory alarm", memory_alarm, 4, (5, 15)),
     Fault("broker's connections cut, new ones refused", cut_connections, 3, (1, 10)),
-    Fault("broker unreachable in silence", silent_network, 5, (5, 20)),
+    Fault("network to the broker silent", silent_network, 5, (5, 20)),
     Fault("PostgreSQL restarted", restarted_database, 1, (0.5, 10)),
     Fault("PostgreSQL killed (SIGKILL)", killed_database, 1, (0.5, 10)),
     Fault("workers killed at random moments", killed(WORKERS, (0.5, 1.5)), 5, (5, 15)),
     Fault("ingest killed at random moments", killed([("webhooks", "web")], (1.5, 3)), 4, (5, 10)),
-    Fault("mail server down", no_mail_server, 2, (1, 10)),
+    Fault("mail server down", stopped_mail_server, 2, (1, 10)),
 )

@@ -1,4 +1,4 @@
-"""A TCP proxy between the services and their broker, to be cut at will."""
+"""A TCP proxy between the services and their broker, which a test can cut or silence."""
 
 import asyncio
 import threading
@@ -6,11 +6,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-CHUNK = 1 << 16
+CHUNK_SIZE = 1 << 16  # bytes per read
+CALL_TIMEOUT_S = 10
 
 
 class Proxy:
-    """Listens on `port` of the loopback, forwards to the target until cut. Public methods are for any thread."""
+    """Listens on `port` of the loopback address and forwards to the target. Any thread may call public methods."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -23,31 +24,32 @@ class Proxy:
         self._call(self._listen())
 
     def cut(self) -> None:
-        """Reset every connection and refuse new ones, until `mend`."""
+        """Reset every connection and refuse new ones, until `restore`."""
         self._call(self._cut())
 
-    def swallow(self) -> None:
-        """Pass nothing on and tell nobody: connections stay open, new ones too, as with a cable pulled."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+    def silence(self) -> None:
+        """Forward nothing until `restore`, as with a pulled cable: connections stay open and can be opened."""
+        self._loop.call_soon_threadsafe(self._is_forwarding.clear)
 
-    def mend(self) -> None:
-        """As if nothing had been: held-up connections go on where they stood."""
+    def restore(self) -> None:
+        """Forward and accept connections again. Silenced connections continue with the bytes that they kept."""
         self._call(self._listen())
 
     def close(self) -> None:
+        """Reset every connection and end the proxy's thread."""
         self._call(self._cut())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT_S)
 
     async def _listen(self) -> None:
         if self.port == 0:
-            self._flowing = asyncio.Event()
+            self._is_forwarding = asyncio.Event()
             self._server: asyncio.Server | None = None
-        self._flowing.set()
+        self._is_forwarding.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -63,23 +65,23 @@ class Proxy:
         await asyncio.gather(*self._pipes, return_exceptions=True)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flowing.wait()
+        await self._is_forwarding.wait()
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            target_reader, target_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pipe = asyncio.create_task(self._pipe(source, sink))
+        for source, sink in ((reader, target_writer), (target_reader, writer)):
+            pipe = asyncio.create_task(self._forward(source, sink))
             self._pipes.add(pipe)
             pipe.add_done_callback(self._pipes.discard)
 
-    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         self._writers.add(sink)
         try:
             with suppress(OSError):
-                while chunk := await source.read(CHUNK):
-                    await self._flowing.wait()
+                while chunk := await source.read(CHUNK_SIZE):
+                    await self._is_forwarding.wait()
                     sink.write(chunk)
                     await sink.drain()
         finally:

@@ -1,80 +1,99 @@
-"""The faults' table: printed at the end, and written to the file that FAULTS_REPORT names."""
+"""The report of the faults: a table, printed at the end and written to the file that FAULTS_REPORT names."""
 
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
-from tests.faults.auditor import LOST, TWICE, Auditor, Finding
-from tests.faults.ledger import Ledger
+from tests.faults.auditor import Auditor, Finding, Kind
+from tests.faults.stripe_ledger import StripeLedger
 
 HEAD = (
     "fault",
-    "events in",
+    "events",
     "acknowledged",
     "refused attempts",
     "handled",
     "lost",
-    "effects twice",
+    "duplicate effects",
     "longest stall (s)",
     "time to drain (s)",
 )
 EXPLANATION = """\
-Events in: made at Stripe while the fault lasted and around it. Acknowledged: answered 2xx. Refused attempts: answered
-otherwise or not at all, and tried again. Handled: acknowledged, and settled in every service whose queue takes them.
-Lost and twice: the auditor's count over payments, stock, e-mails and events. Longest stall: the longest time in which
-one of the services settled nothing while events were on their way. Time to drain: from the last delivery until nothing
-was left to do."""
+- Events: all that Stripe made shortly before, during and after the fault.
+- Acknowledged: the ingest answered 2xx.
+- Refused attempts: the ingest gave another answer or none. Stripe then repeats the attempt.
+- Handled: acknowledged events that every service has handled that receives them.
+- Lost and duplicate effects: found by the auditor in events, payments, stock and e-mails. Both must be 0.
+- Longest stall: the longest time in which one service finished no event.
+- Time to drain: from the last delivery until no service had anything left to do."""
 
 
 @dataclass(frozen=True)
 class Row:
+    """One line of the table."""
+
     fault: str
     events: int
     acknowledged: int
     refused: int
     handled: int
     lost: int
-    twice: int
-    stall: float
-    drained_after: float
+    duplicates: int
+    stall_s: float
+    drain_s: float
+
+    @classmethod
+    def measure(
+        cls,
+        fault: str,
+        ledger: StripeLedger,
+        auditor: Auditor,
+        findings: Sequence[Finding],
+        *,
+        began_at: float,
+        drain_s: float,
+    ) -> Self:
+        """Return the row of one fault. `ledger` has only this fault's events, from `began_at` on (Unix time)."""
+        return cls(
+            fault,
+            len(ledger.events),
+            len(ledger.acknowledged),
+            ledger.refused_attempts,
+            auditor.count_handled(ledger),
+            sum(finding.kind == Kind.LOST for finding in findings),
+            sum(finding.kind == Kind.DUPLICATE for finding in findings),
+            auditor.longest_stall_s(began_at),
+            drain_s,
+        )
 
     def cells(self) -> Sequence[str]:
-        counts = (self.events, self.acknowledged, self.refused, self.handled, self.lost, self.twice)
-        return self.fault, *(f"{count:,}" for count in counts), f"{self.stall:.1f}", f"{self.drained_after:.1f}"
+        """Return the texts of the columns."""
+        counts = (self.events, self.acknowledged, self.refused, self.handled, self.lost, self.duplicates)
+        return self.fault, *(f"{count:,}" for count in counts), f"{self.stall_s:.1f}", f"{self.drain_s:.1f}"
 
 
-def row(fault: str, ledger: Ledger, auditor: Auditor, findings: Sequence[Finding], since: float, drained: float) -> Row:
-    """`since` when its events began, in seconds since the epoch; `ledger` is this fault's part alone."""
-    return Row(
-        fault,
-        len(ledger.events),
-        len(ledger.acknowledged),
-        ledger.refused,
-        auditor.handled(ledger),
-        sum(finding.kind == LOST for finding in findings),
-        sum(finding.kind == TWICE for finding in findings),
-        auditor.longest_stall(since),
-        drained,
-    )
-
-
+@dataclass
 class Report:
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.rows: list[Row] = []
-        self.notes: list[str] = []
-        self.versions: Mapping[str, str] = {}
+    """The rows and notes that the tests add, with the versions of the servers."""
+
+    seed: int
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
+        """Return the report as Markdown."""
         versions = {"Python": platform.python_version(), **self.versions}
         machine = f"{os.cpu_count()} cores, " + ", ".join(f"{name} {version}" for name, version in versions.items())
         table = [_line(HEAD), _line(["---"] * len(HEAD)), *(_line(row.cells()) for row in self.rows)]
         parts = [
             "# Faults",
-            f"`make faults`, seed {self.seed}: `FAULTS_SEED={self.seed}` plays the same schedule again. {machine}.",
+            f"`make faults` with the seed {self.seed}. `FAULTS_SEED={self.seed}` repeats the same schedule. {machine}.",
             "\n".join(table),
             EXPLANATION,
+            "## Notes" if self.notes else "",
             "\n".join(f"- {note}" for note in self.notes),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"

@@ -3,48 +3,43 @@
 import threading
 
 import pytest
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
-from tests.faults.bench import Bench, selected
-from tests.faults.faults import BRIEF, FAULTS
-from tests.faults.ledger import Ledger
-from tests.faults.report import Report, row
+from tests.faults.faults import FAULTS, IN_EVERY_TEST_RUN
+from tests.faults.load import Load
+from tests.faults.report import Report, Row
+from tests.faults.rig import Rig, selected
 
-RATE = 6  # purchases a second, some forty events: enough to be in every stage when a fault strikes
-AROUND = 2.0  # seconds of load before and after the fault
-DELIVERED_WITHIN = 120.0  # seconds without one more delivery
-DRAINED_WITHIN = 150.0  # seconds in which nothing changes; an event's third retry comes 144 after the second at most
+RATE = 6  # purchases per second, some forty events: enough to be in every stage when a fault begins
+LOAD_AROUND_FAULT_S = 2.0
+DELIVERY_STALL_TIMEOUT_S = 120.0
+DRAIN_STALL_TIMEOUT_S = 150.0  # an event's third retry comes up to 144 seconds after the second
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
-pytestmark = pytest.mark.timeout(900)  # the bounds above find what is stuck
+pytestmark = pytest.mark.timeout(900)  # the shorter limits above find what is stuck
 
 
-@pytest.mark.parametrize("name", selected(BY_NAME, BRIEF))
-def test_nothing_is_lost_and_nothing_happens_twice(bench: Bench, name: str, report: Report) -> None:
+@pytest.mark.parametrize("name", selected(BY_NAME, IN_EVERY_TEST_RUN))
+def test_fault_loses_nothing_and_duplicates_nothing(rig: Rig, name: str, report: Report) -> None:
     fault = BY_NAME[name]
-    load = bench.load(round(RATE * (fault.short + AROUND)), RATE)
-    with load:
-        wait_until(lambda: load.acknowledged, DELIVERED_WITHIN, "the first event")
-        with fault.strike(bench):
-            _hold(fault.short)
-        load.wait(DELIVERED_WITHIN)
-        _audit(bench, report, name, load.ledger, load.began)
+    with rig.load(round(RATE * (fault.short_s + LOAD_AROUND_FAULT_S)), RATE) as load:
+        wait_until(lambda: load.acknowledged, DELIVERY_STALL_TIMEOUT_S, "the first event")
+        with fault.inject(rig):
+            threading.Event().wait(fault.short_s)
+        load.wait(DELIVERY_STALL_TIMEOUT_S)
+        check(rig, report, name, load)
 
 
-def test_deliveries_that_are_doubled_and_out_of_order_take_effect_once(bench: Bench, report: Report) -> None:
-    with bench.load(30, 3 * RATE, doubled=0.6, twinned=0.4) as load:
-        load.wait(DELIVERED_WITHIN)
-        _audit(bench, report, "doubled, described twice, out of order", load.ledger, load.began)
+def test_duplicates_out_of_order_take_effect_once(rig: Rig, report: Report) -> None:
+    with rig.load(30, 3 * RATE, duplicate_share=0.6, second_event_share=0.4) as load:
+        load.wait(DELIVERY_STALL_TIMEOUT_S)
+        check(rig, report, "events duplicated, described twice, out of order", load)
 
 
-def _hold(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def _audit(bench: Bench, report: Report, fault: str, ledger: Ledger, since: float) -> None:
-    bench.ledger.add(ledger)
-    drained = bench.settle(DRAINED_WITHIN)
-    findings = bench.auditor.audit(bench.ledger)
-    report.rows.append(row(fault, ledger, bench.auditor, findings, since, drained))
+def check(rig: Rig, report: Report, fault: str, load: Load) -> None:
+    rig.ledger.add(load.ledger)
+    drain_s = rig.wait_until_drained(DRAIN_STALL_TIMEOUT_S)
+    findings = rig.auditor.audit(rig.ledger)
+    report.rows.append(Row.measure(fault, load.ledger, rig.auditor, findings, began_at=load.began_at, drain_s=drain_s))
     assert findings == []
-    assert report.rows[-1].handled == len(ledger.events)
+    assert report.rows[-1].handled == len(load.ledger.events)

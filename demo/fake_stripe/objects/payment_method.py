@@ -44,6 +44,11 @@ def customer_balance(created: int, _number: str, payer: Payer) -> Object:
     return _method(created, "customer_balance", {}, payer)
 
 
+def voucher(type_: str, created: int, _number: str, payer: Payer) -> Object:
+    """Return the payment method of a voucher."""
+    return _method(created, type_, {}, payer)
+
+
 def _method(created: int, type_: str, details: Object, payer: Payer) -> Object:
     return {
         "id": new_id("pm"),

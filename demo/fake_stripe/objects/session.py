@@ -80,10 +80,11 @@ def _payment_methods(asked: list[str] | None, currency: str) -> Object:
             "payment_method_options": {name: card.get(name, {}) for name in asked if name != "link"},
             "payment_method_types": asked,
         }
+    delayed = {"brl": ["boleto"], "eur": ["sepa_debit", "multibanco"], "jpy": ["konbini"], "mxn": ["oxxo"]}
     return {
         "payment_method_configuration_details": {"id": "pmc_1FakeStripeDefault000000", "parent": None},
         "payment_method_options": card,
-        "payment_method_types": ["card", "link", *(["sepa_debit"] if currency == "eur" else [])],
+        "payment_method_types": ["card", "link", *delayed.get(currency, [])],
     }
 
 

@@ -1,4 +1,4 @@
-"""The commands of every service: web, worker, migrate, inbox, dead-letters, outbox."""
+"""The commands that services share. Each service gets those that it needs."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def service_cli(
     def group() -> None: ...
 
     @group.command(help="Serve HTTP on PORT until SIGTERM.")
-    @click.option("--threads", default=server.THREADS, show_default=True)
+    @click.option("--threads", default=server.THREADS, show_default=True, help="Threads of each process.")
     @click.option(
         "--workers", default=1, show_default=True, help="Number of processes. Replicas are the better way to scale."
     )

@@ -74,7 +74,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     OutOfStockError: lambda error: Problem(
         409,
         "out-of-stock",
-        "Some items have too little stock. Reduce the quantities of the listed lines, and try again.",
+        "Some items have too little stock. Reduce the listed lines, and send the cart with a new Idempotency-Key.",
         lines=error.lines,
     ),
     KeyReusedError: lambda _: key_reused(),

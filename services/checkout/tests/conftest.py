@@ -29,7 +29,7 @@ from checkout.pricing import Item
 from checkout.stripe_sessions import StripeSessions
 from checkout.sweeper import Sweeper
 from events.database.engine import Database
-from events.testing import deliver, outbox_events
+from events.testing.bus import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from flask import Flask
 from flask.testing import FlaskClient

@@ -43,13 +43,13 @@ def commit_or_extend(event: Event, session: Session) -> None:
     if event.object.get("payment_status") == "unpaid":
         reservations.extend(session, reservation, event.occurred_at + DELAYED_PAYMENT_TIME)
     else:
-        reservations.commit(session, reservation, paid_at=event.occurred_at, causation=event)
+        _commit(event, session, reservation)
 
 
 @handlers.on("stripe.checkout.session.async_payment_succeeded", unblocks=True)
 def commit_stock(event: Event, session: Session) -> None:
     """Commit the stock of a checkout whose delayed payment has arrived."""
-    reservations.commit(session, _lock_reservation(event, session), paid_at=event.occurred_at, causation=event)
+    _commit(event, session, _lock_reservation(event, session))
 
 
 @handlers.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")
@@ -72,6 +72,13 @@ def record_return(event: Event, session: Session) -> None:
 def erase_customer(event: Event, session: Session) -> None:
     """Erase the customer from the inbox. The inventory's tables have no personal data."""
     erase_inbox(session, event.data["checkout_id"])
+
+
+def _commit(event: Event, session: Session, reservation: Reservation) -> None:
+    """Commit the stock. For a recovered cart publish the result, because orders waits for it."""
+    reservations.commit(session, reservation, paid_at=event.occurred_at, causation=event)
+    if event.object.get("recovered_from"):
+        reservations.publish_committed(session, reservation, event)
 
 
 def _lock_reservation(event: Event, session: Session) -> Reservation:

@@ -39,6 +39,8 @@ OPENING, SALE, RETURN, ADJUSTMENT = (kind.value for kind in MovementKind)
 
 
 class Base(DeclarativeBase):
+    """The base of the service's tables."""
+
     metadata = metadata()
 
 

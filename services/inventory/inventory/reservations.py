@@ -92,6 +92,20 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
     return True
 
 
+def publish_committed(session: Session, reservation: Reservation, causation: Event) -> None:
+    """Publish that the stock of a recovered cart was taken, unless pieces are missing: these are oversold."""
+    if any(line.missing for line in reservation.lines):
+        return
+    data = {"checkout_id": reservation.checkout_id}
+    outbox.add(
+        session,
+        "inventory.reservation.committed",
+        data,
+        correlation_id=reservation.checkout_id,
+        causation=causation,
+    )
+
+
 def release(session: Session, reservation: Reservation) -> bool:
     """Make the pieces of an unpaid checkout available again; return True if they were held.
 

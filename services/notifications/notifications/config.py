@@ -86,6 +86,13 @@ class Config(Common):
     staff_new_order: bool = setting(
         "STAFF_NEW_ORDER", "Send staff an e-mail for each new paid order, too.", default=False
     )
+    default_locale: str = setting(
+        "DEFAULT_LOCALE",
+        "The language of e-mails to customers whose language is unknown: neither the checkout had a `locale`, nor is "
+        "there one for the country on the payment page. `en`, `de`, `fr` or `ja`. Empty: English.",
+        default="",
+        parse=lambda text: text or FALLBACK_LANGUAGE,
+    )
     staff_locale: str = setting(
         "STAFF_LOCALE",
         "The language of staff e-mails: `en`, `de`, `fr` or `ja`. Empty: English.",

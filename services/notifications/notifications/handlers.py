@@ -4,13 +4,15 @@
 |---|---|---|
 | `orders.order.paid` | `order_confirmed` | customer |
 | `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
-| `orders.payment.pending` | `payment_pending` | customer |
+| `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
 | `orders.payment.failed` | `payment_failed` | customer |
 | `orders.order.expired` | `abandoned_cart`, with consent, after ABANDONED_CART_DELAY | customer |
 | `orders.order.shipped` | `order_shipped` | customer |
 | `orders.refund.succeeded` | `refund_succeeded` | customer |
 | `orders.review.opened` | `staff_review_opened` | staff |
+| `orders.review.opened` | `order_in_review` | customer |
 | `orders.review.resolved` | `staff_review_resolved`, if the policy resolved it | staff |
+| `orders.review.resolved` | `order_canceled`, or `order_confirmed` if it was confirmed before | customer |
 | `orders.refund.failed` | `staff_refund_failed` | staff |
 | `orders.dispute.opened` | `staff_dispute_opened` | staff |
 | `orders.dispute.updated` | `staff_dispute_updated` | staff |
@@ -27,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
+from events.messaging.contracts import ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -37,10 +40,22 @@ from notifications.config import ABANDONED_CART_DELAY
 from notifications.digest import NO_DIGEST, DigestSchedule
 from notifications.kinds import Kind, Outcome
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
-from notifications.queueing import notify_customer, notify_staff, record_suppressed
+from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import ReminderPolicy
 from notifications.suppression import suppress_stale
 
+CUSTOMER_REASONS = (
+    frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
+        {
+            ReviewReason.AMOUNT_MISMATCH,
+            ReviewReason.CURRENCY_MISMATCH,
+            ReviewReason.LIVEMODE_MISMATCH,
+            ReviewReason.ACCOUNT_MISMATCH,
+            ReviewReason.OVERSOLD,
+            ReviewReason.DUPLICATE_PAYMENT,
+        }
+    )
+)
 POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
@@ -75,7 +90,8 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.payment.pending")
     def announce_pending_payment(event: Event, session: Session) -> None:
         _record_purchase(event, session)
-        notify_customer(event, session, Kind.PAYMENT_PENDING, event.data["session_id"])
+        kind = Kind.PAYMENT_INSTRUCTIONS if event.data["payment_method"] else Kind.PAYMENT_PENDING
+        notify_customer(event, session, kind, event.data["session_id"])
 
     @handlers.on("orders.payment.failed")
     def announce_failed_payment(event: Event, session: Session) -> None:
@@ -103,6 +119,8 @@ def create_handlers(  # noqa: C901 - one handler after the other
     def request_review(event: Event, session: Session) -> None:
         _record_purchase(event, session)
         notify_staff(event, session, Kind.STAFF_REVIEW_OPENED, _review_key(event), due_at=staff_due_at())
+        if event.data["reason"] in CUSTOMER_REASONS:
+            notify_customer_if_known(event, session, Kind.ORDER_IN_REVIEW, _review_key(event))
 
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
@@ -112,6 +130,8 @@ def create_handlers(  # noqa: C901 - one handler after the other
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
+        if kind := _decision_mail(event):
+            notify_customer_if_known(event, session, kind, _review_key(event))
 
     @handlers.on("orders.refund.failed")
     def report_failed_refund(event: Event, session: Session) -> None:
@@ -154,6 +174,20 @@ def _record_purchase(event: Event, session: Session) -> None:
     """Record that the customer has bought, so that no other checkout of the same address sends a reminder."""
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     checkout.record_purchase(event.data["customer_email"], event.data["occurred_at"])
+
+
+def _decision_mail(event: Event) -> Kind | None:
+    """Return the mail with which the customer learns the decision, if no other event sends one.
+
+    A refund has a mail of its own. An accepted order gets its confirmation, unless it got one before the review.
+    """
+    data = event.data
+    if data["reason"] not in CUSTOMER_REASONS:
+        return None
+    if data["decision"] == ReviewDecision.CANCEL:
+        return Kind.ORDER_CANCELED
+    accepted = data["decision"] == ReviewDecision.ACCEPT and data["reason"] != ReviewReason.DUPLICATE_PAYMENT
+    return Kind.ORDER_CONFIRMED if accepted and data["was_confirmed"] else None
 
 
 def _review_key(event: Event) -> str:

@@ -9,7 +9,10 @@ class Kind(StrEnum):
 
     ORDER_CONFIRMED = "order_confirmed"
     PAYMENT_PENDING = "payment_pending"
+    PAYMENT_INSTRUCTIONS = "payment_instructions"  # the voucher or bank transfer with which the customer has to pay
     PAYMENT_FAILED = "payment_failed"
+    ORDER_IN_REVIEW = "order_in_review"
+    ORDER_CANCELED = "order_canceled"
     ABANDONED_CART = "abandoned_cart"
     ORDER_SHIPPED = "order_shipped"
     REFUND_SUCCEEDED = "refund_succeeded"
@@ -28,7 +31,10 @@ KINDS = tuple(kind.value for kind in Kind)
 CUSTOMER_KINDS = (
     Kind.ORDER_CONFIRMED,
     Kind.PAYMENT_PENDING,
+    Kind.PAYMENT_INSTRUCTIONS,
     Kind.PAYMENT_FAILED,
+    Kind.ORDER_IN_REVIEW,
+    Kind.ORDER_CANCELED,
     Kind.ABANDONED_CART,
     Kind.ORDER_SHIPPED,
     Kind.REFUND_SUCCEEDED,
@@ -58,13 +64,20 @@ class Outcome(StrEnum):
 
 # The kinds that are stale once a checkout has this outcome.
 STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
-    Outcome.PAID: (Kind.ABANDONED_CART, Kind.PAYMENT_PENDING, Kind.PAYMENT_FAILED),
+    Outcome.PAID: (
+        Kind.ABANDONED_CART,
+        Kind.PAYMENT_PENDING,
+        Kind.PAYMENT_INSTRUCTIONS,
+        Kind.PAYMENT_FAILED,
+    ),
     Outcome.CANCELED: (Kind.ABANDONED_CART,),
 }
 
-# The kinds that are stale once a mail of this kind exists about the same refund, dispute or review.
+# The kinds that are stale once a mail of this kind exists about the same payment, refund, dispute or
+# review.
 STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
+    Kind.PAYMENT_INSTRUCTIONS: (Kind.PAYMENT_PENDING,),
     Kind.STAFF_REFUND_FAILED: (Kind.REFUND_SUCCEEDED,),
     Kind.STAFF_DISPUTE_CLOSED: (Kind.STAFF_DISPUTE_OPENED, Kind.STAFF_DISPUTE_UPDATED),
-    Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED,),
+    Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED, Kind.ORDER_IN_REVIEW),
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time
+from babel.languages import get_official_languages
 from events import money
 
 from notifications.kinds import STAFF_KINDS
@@ -59,12 +60,29 @@ class Language:
         return _with_plain_spaces(self.text("common", "moment", day=day, time=time))
 
 
+def preferred_locale(tag: str | None, country: str | None, default: str, translations: Translations) -> str:
+    """Return the customer's locale if we have its language, else that of their country, else the shop's default.
+
+    A country counts by its first official language alone: the others are not everybody's.
+    """
+    if tag and tag != "auto" and (locale := _parse(tag)) and locale.language in translations:
+        return tag
+    official = get_official_languages(country, de_facto=True) if country else ()
+    if official and official[0] in translations:
+        return f"{official[0]}-{country}"
+    return default
+
+
+def _parse(tag: str) -> Locale | None:
+    try:
+        return Locale.parse(tag.replace("-", "_"))
+    except (UnknownLocaleError, ValueError, TypeError):
+        return None
+
+
 def choose_language(tag: str | None, translations: Translations | None = None) -> Language:
     """Return the language nearest to a tag such as ``de-CH`` or Stripe's ``auto``."""
-    try:
-        locale = Locale.parse((tag or FALLBACK_LANGUAGE).replace("-", "_"))
-    except (UnknownLocaleError, ValueError, TypeError):
-        locale = Locale(FALLBACK_LANGUAGE)
+    locale = _parse(tag or FALLBACK_LANGUAGE) or Locale(FALLBACK_LANGUAGE)
     texts = translations or built_in_translations()
     if locale.language not in texts:
         locale = Locale(FALLBACK_LANGUAGE)

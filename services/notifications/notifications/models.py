@@ -47,6 +47,8 @@ CLAIM_LEASE = timedelta(minutes=2)  # longer than a run with its last mail; afte
 
 
 class Base(DeclarativeBase):
+    """The base of the service's tables."""
+
     metadata = metadata()
 
 

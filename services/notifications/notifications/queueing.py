@@ -1,5 +1,6 @@
 """The queue of e-mails: one row for each occasion, which the sender sends after the commit."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,12 @@ def notify_customer(
         log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
         raise Ignored(f"no e-mail address is known, so no {kind} mail")
     queue_email(event, session, kind, subject_key, due_at=utcnow() + delay, recipient=recipient, locale=locale)
+
+
+def notify_customer_if_known(event: Event, session: Session, kind: str, subject_key: str) -> None:
+    """Queue a mail to the customer beside other mails of the event. Do nothing without an address."""
+    with suppress(Ignored):
+        notify_customer(event, session, kind, subject_key)
 
 
 def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *, due_at: datetime) -> None:

@@ -23,6 +23,8 @@ FALLBACKS = Counter(
 )
 from_zero(FALLBACKS, KINDS)
 
+JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of Persian and Indic names, and of emoji
+
 log = get_logger(__name__)
 
 
@@ -74,7 +76,7 @@ def render(
 
 def _single_lines(value: Any) -> Any:
     if isinstance(value, str):
-        return " ".join("".join(c if c.isprintable() else " " for c in value).split())
+        return " ".join("".join(c if c.isprintable() or c in JOINERS else " " for c in value).split())
     if isinstance(value, Mapping):
         return {key: _single_lines(inner) for key, inner in value.items()}
     if isinstance(value, list):

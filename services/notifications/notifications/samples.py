@@ -24,11 +24,39 @@ ORDER: Mapping[str, Any] = {
     "customer_email": "ada@example.org",
     "customer_name": "Ada Lovelace",
     "locale": "en",
+    "customer_country": None,
+    "charged": None,
+    "amount_paid": 0,
+    "amount_refunded": 0,
     "lines": [
         {"sku": "TEE-M", "name": "Organic T-shirt, white, M", "quantity": 2, "unit_amount": 2499, "amount_total": 4998},
         {"sku": "KNIT-L", "name": "Merino jumper, navy, L", "quantity": 1, "unit_amount": 7849, "amount_total": 7849},
     ],
     "occurred_at": "2026-05-04T10:12:00+00:00",
+}
+CHARGED: Mapping[str, Any] = {
+    "currency": "eur",
+    "amount_subtotal": 12847,
+    "amount_discount": 1285,
+    "amount_shipping": 490,
+    "amount_tax": 0,
+    "tax_included": False,
+    "amount_total": 12052,
+    "presentment_currency": None,
+    "presentment_amount": None,
+}
+WITH_TAX = {**CHARGED, "amount_tax": 2290, "amount_total": 14342}
+CHARGES: Mapping[str, Mapping[str, Any]] = {  # what Stripe charges, where it differs from what was agreed
+    "taxed": {"charged": WITH_TAX, "amount_paid": 14342},
+    "tax-included": {"charged": {**CHARGED, "amount_tax": 1924, "tax_included": True}},
+    "promotion": {"charged": {**CHARGED, "amount_discount": 2085, "amount_total": 11252}, "amount_paid": 11252},
+    "statement": {"charged": {**CHARGED, "presentment_currency": "jpy", "presentment_amount": 19702}},
+}
+PENDING: Mapping[str, Any] = {
+    "payment_method_types": ["card", "link", "oxxo"],
+    "payment_method": None,
+    "voucher_url": None,
+    "voucher_expires_at": None,
 }
 ALL = [{"sku": "TEE-M", "quantity": 2}, {"sku": "KNIT-L", "quantity": 1}]
 PART, REST = [{"sku": "TEE-M", "quantity": 1}], [{"sku": "TEE-M", "quantity": 1}, {"sku": "KNIT-L", "quantity": 1}]
@@ -38,6 +66,7 @@ REFUND: Mapping[str, Any] = {
     "refund_amount": 2499,
     "amount_refunded": 4998,
     "amount_paid": 12052,
+    "review_reason": None,
     "failure_reason": None,
 }
 DISPUTE: Mapping[str, Any] = {
@@ -58,9 +87,23 @@ REVIEW: Mapping[str, Any] = {
     "reason": "amount-mismatch",
     "detail": "Paid 100.52 eur; the checkout says 120.52 eur.",
 }
-RESOLVED: Mapping[str, Any] = {"reason": "oversold", "decision": "refund", "resolved_by": "policy"}
+RESOLVED: Mapping[str, Any] = {
+    "reason": "oversold",
+    "decision": "refund",
+    "resolved_by": "policy",
+    "was_confirmed": False,
+}
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
+    Kind.PAYMENT_PENDING: PENDING,
+    Kind.PAYMENT_INSTRUCTIONS: {
+        **PENDING,
+        "payment_method": "oxxo",
+        "voucher_url": "https://payments.stripe.com/oxxo/voucher/test_YWNjdF8xUXhZekEy",
+        "voucher_expires_at": "2026-05-07T23:59:59+00:00",
+    },
+    Kind.ORDER_IN_REVIEW: {**REVIEW, "reason": "oversold", "amount_paid": 12052},
+    Kind.ORDER_CANCELED: {**RESOLVED, "decision": "cancel", "resolved_by": "ana", "amount_paid": 12052},
     Kind.ABANDONED_CART: {
         "recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD",
         "promotions_consent": "opt_in",
@@ -100,7 +143,18 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
 CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CONFIRMED: {
         "free": {"amount_subtotal": 0, "amount_discount": 0, "amount_shipping": 0, "amount_total": 0},
-        "taxed": {"amount_total": 12052 + 2290},
+        **CHARGES,
+    },
+    Kind.PAYMENT_PENDING: {"debit": {"payment_method_types": ["card", "sepa_debit"]}, "taxed": CHARGES["taxed"]},
+    Kind.PAYMENT_INSTRUCTIONS: {
+        "bank-transfer": {"payment_method": "bank_transfer", "voucher_expires_at": None},
+        "taxed": CHARGES["taxed"],
+    },
+    Kind.PAYMENT_FAILED: {"taxed": CHARGES["taxed"]},
+    Kind.ORDER_IN_REVIEW: {"duplicate": {"reason": "duplicate-payment", "amount_paid": 24104}},
+    Kind.ORDER_CANCELED: {
+        "mismatch": {"reason": "amount-mismatch"},
+        "refunded": {"amount_refunded": 12052},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {
@@ -111,7 +165,14 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.REFUND_SUCCEEDED: {
         "first": {"amount_refunded": 2499},
         "whole": {"refund_amount": 12052, "amount_refunded": 12052},
-        "duplicate": {"refund_amount": 12052, "amount_refunded": 12052, "amount_paid": 24104},
+        "duplicate": {
+            "refund_amount": 12052,
+            "amount_refunded": 12052,
+            "amount_paid": 24104,
+            "review_reason": "duplicate-payment",
+        },
+        "oversold": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "oversold"},
+        "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
     Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
     Kind.STAFF_DISPUTE_OPENED: {

@@ -36,6 +36,7 @@ from sqlalchemy.orm import Session
 from notifications.config import Config
 from notifications.digest import collect_due
 from notifications.kinds import KINDS, PROMOTIONAL_KINDS, Kind
+from notifications.localization import preferred_locale
 from notifications.message import address, compose, message_id, sender_address
 from notifications.models import (
     CHANNEL,
@@ -282,8 +283,11 @@ class Sender:
             unsubscribe_url=unsubscribe_url,
         )
 
-    def _locale(self, email: Email) -> str | None:
-        return email.locale if email.recipient else self._config.staff_locale
+    def _locale(self, email: Email) -> str:
+        if email.recipient is None:
+            return self._config.staff_locale
+        country = email.event_data.get("customer_country")
+        return preferred_locale(email.locale, country, self._config.default_locale, self._templates.translations)
 
     def _mark_sent(self, email: Email, execute: Execute) -> None:
         execute(MARK_SENT, {"email": email.id, "at": self._clock()})

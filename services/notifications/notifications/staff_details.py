@@ -59,6 +59,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "refunded_so_far", values["refunded"]
         yield "failure", data.get("failure_reason") and translated("failure", data["failure_reason"])
         yield "refund_id", data["refund_id"]
+    yield "paid", values.get("paid")
     if "dispute_id" in data:
         yield "disputed_amount", values["disputed"]
         yield "status", translated("status", data["dispute_status"])

@@ -1,7 +1,8 @@
 """The template context: everything that a mail's templates can use, from the data of its event.
 
-`t(key)` is a text of the mail's kind and language with its placeholders filled in. `order` is the event's data, `money`
-and `moment` format amounts and times, and `details` has what staff need. Only http and https links become links.
+`t(key)` is a text of the mail's kind and language with its placeholders filled in. `order` is the event's data,
+`amounts` has its sums (amounts.py), `money` and `moment` format the prices of lines and times, and `details` has what
+staff need. Only http and https links become links.
 """
 
 import re
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from notifications.amounts import format_amounts
 from notifications.kinds import STAFF_KINDS, Kind
 from notifications.localization import Language
 from notifications.staff_details import staff_details
@@ -21,12 +23,6 @@ NAME_LENGTH = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
 AFTER_EVERY_DATE = "9"  # as ISO dates sort
 
-AMOUNT_FIELDS = {  # placeholder → field of the event
-    "total": "amount_total",
-    "refund": "refund_amount",
-    "refunded": "amount_refunded",
-    "disputed": "dispute_amount",
-}
 PLAIN_FIELDS = ("number", "sku", "available", "threshold", "resolved_by")
 
 
@@ -47,19 +43,22 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
     """Return the context of a mail. Raises `KeyError` if the data has no value for a placeholder."""
     if kind == Kind.STAFF_DIGEST:
         return _digest_context(data, language, shop)
-    values = text_values(data, language)
+    amounts = format_amounts(data, language)
+    values = text_values(data, language, amounts)
     context = {
         **_shared(kind, language, shop),
         "t": _texts(language, kind, text_variants(kind, data), {"shop": shop.name, **values}),
         "order": data,
+        "amounts": amounts,
         "name": greeting_name(data.get("customer_name")),
         "recovery_url": safe_link(data.get("recovery_url")),
         "unsubscribe_url": safe_link(data.get("unsubscribe_url")),
         "tracking_url": safe_link(data.get("tracking_url")),
+        "voucher_url": safe_link(data.get("voucher_url")),
+        "why": language.find(kind, f"why_{data.get('review_reason')}") or "",
     }
     if "lines" in data:
         context["money"] = partial(language.money, currency=data["currency"])
-        context["tax"] = data["amount_total"] - amount_before_tax(data)
         context["parcel"] = named_pieces(data.get("shipped"), data)
         context["remaining"] = named_pieces(data.get("remaining"), data)
     if kind in STAFF_KINDS:
@@ -95,9 +94,8 @@ def _texts(language: Language, kind: str, variants: Sequence[str], values: Mappi
     return lambda key, **more: language.text(kind, key, variants, **{**values, **more})
 
 
-def text_values(data: Data, language: Language) -> dict[str, str]:
+def text_values(data: Data, language: Language, amounts: Mapping[str, str]) -> dict[str, str]:
     """Return the values of the texts' placeholders, as the reader writes them."""
-    amounts = {name: language.money(data[key], data["currency"]) for name, key in AMOUNT_FIELDS.items() if key in data}
     plain = {name: str(data[name]) for name in PLAIN_FIELDS if name in data}
     due = data.get("evidence_due_by")
     return {**amounts, **plain, **({"due": language.moment(datetime.fromisoformat(due))} if due else {})}
@@ -107,12 +105,6 @@ def named_pieces(lines: Sequence[Mapping[str, Any]] | None, data: Data) -> list[
     """Return (name, quantity) of pieces of an order, with the names that the customer knows."""
     names = {line["sku"]: line["name"] for line in data["lines"]}
     return [(names.get(sku, sku), quantity) for sku, quantity in count_by_sku(lines or []).items()]
-
-
-def amount_before_tax(order: Data) -> int:
-    """Return the total without the tax, which Stripe adds to the total only."""
-    amount: int = order["amount_subtotal"] - order["amount_discount"] + order["amount_shipping"]
-    return amount
 
 
 def greeting_name(name: str | None) -> str:

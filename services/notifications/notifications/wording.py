@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
 
-Data = Mapping[str, Any]  # an event's data, as JSON values
-
+DUPLICATE = "duplicate-payment"  # the reason of a review
+WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
+    {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
+)
 NEEDS_RESPONSE = ("needs_response", "warning_needs_response")  # dispute statuses: Stripe waits for our evidence
 
 
@@ -19,7 +22,7 @@ def text_variants(kind: str, data: Data) -> Sequence[str]:
 def is_fully_refunded(data: Data) -> bool:
     """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid."""
     paid = data.get("amount_paid")
-    whole: bool = data["amount_refunded"] >= (data["amount_total"] if paid is None else paid)
+    whole: bool = data["amount_refunded"] >= (charged_amounts(data)["amount_total"] if paid is None else paid)
     return whole
 
 
@@ -34,6 +37,12 @@ def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     for line in lines:
         counted[line["sku"]] = counted.get(line["sku"], 0) + line["quantity"]
     return counted
+
+
+def _pays_by_debit(data: Data) -> bool:
+    """Return True if every payment method that the page offered needs nothing more from the customer."""
+    offered = data.get("payment_method_types")
+    return bool(offered) and WITHOUT_ACTION.issuperset(offered or ())
 
 
 def _evidence(data: Data) -> str:
@@ -53,7 +62,11 @@ def _is_inquiry(data: Data) -> bool:
 
 
 VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
-    Kind.ORDER_CONFIRMED: lambda data: ["" if data["amount_total"] else "free"],
+    Kind.ORDER_CONFIRMED: lambda data: ["" if charged_amounts(data)["amount_total"] else "free"],
+    Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
+    Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
+    Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == DUPLICATE else ""],
+    Kind.ORDER_CANCELED: lambda data: [data.get("reason") or ""],
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [data["decision"]],

@@ -16,7 +16,7 @@ from events.database.engine import Database
 from events.messaging import contracts
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from notifications.chains import CHAINS
 from notifications.config import Config

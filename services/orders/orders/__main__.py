@@ -29,7 +29,7 @@ main.add_command(erase_customer)
 @click.option(
     "--since", default="24h", show_default=True, type=Instant(), help="An age such as 24h or 3d, or an instant."
 )
-@click.option("--repair", is_flag=True, help="Send the missing events.")
+@click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments and refunds with the orders.

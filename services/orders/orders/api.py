@@ -41,13 +41,13 @@ def dependencies() -> Dependencies:
 
 @blueprint.get("/orders/by-session/<session_id>")
 @blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
-def show_to_customer(session_id: str) -> tuple[Order, int, dict[str, str]]:
+def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return the order of a Stripe session, for the success page."""
     with dependencies().database.read() as session:
         order = search.find_by_session(session, session_id)
     if order is None:
         raise problems.no_order_yet()
-    return order, 200, {"Cache-Control": "no-store"}
+    return schemas.public_order(order), 200, {"Cache-Control": "no-store"}
 
 
 @blueprint.get("/orders")

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from orders import payments
 from orders.causes import Cause
 from orders.disputes import record_dispute
-from orders.models.orders import Order
+from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.timeline import EntryKind
 from orders.payment_checks import find_mismatch
-from orders.publishing import confirm_order, publish
+from orders.publishing import confirm_order, publish, publish_pending_payment
 from orders.refunds.booking import record_refund
 from orders.repository import (
     create_order,
@@ -75,7 +75,7 @@ def await_payment(event: Event, session: Session) -> None:
     if order.mark_payment_pending(event.occurred_at):
         text = f"The customer finished the checkout. The payment of {_amount(payment)} is on its way."
         add_entry(session, order, cause, EntryKind.PAYMENT_PENDING, text)
-        publish(session, order, "orders.payment.pending", cause)
+        publish_pending_payment(session, order, payment, cause)
 
 
 @handlers.on("stripe.checkout.session.async_payment_succeeded")
@@ -141,6 +141,19 @@ def record_succeeded_intent(event: Event, session: Session) -> None:
     _record_success(session, order, payments.get_or_create_by_intent(session, order, event), event)
 
 
+@handlers.on("stripe.payment_intent.requires_action")
+def record_payment_instructions(event: Event, session: Session) -> None:
+    """Record the voucher or bank transfer that the customer has to pay, and publish it if the payment is pending."""
+    order, cause = get_order_by_metadata(session, event), Cause.from_event(event)
+    if order.erased_at is not None:
+        raise Ignored("the customer is erased")
+    if not payments.asks_for_transfer(event.object):
+        raise Ignored("another action, such as a card's authentication: Stripe's page asks for it")
+    payment = payments.get_or_create_by_intent(session, order, event)
+    if payments.record_instructions(payment, event.object) and order.status == OrderStatus.PAYMENT_PENDING:
+        publish_pending_payment(session, order, payment, cause)
+
+
 @handlers.on("stripe.charge.succeeded", "stripe.charge.refunded")
 def record_succeeded_charge(event: Event, session: Session) -> None:
     """Record that Stripe has the money. The charge's refunds are a sum, and each refund has its own events."""
@@ -159,10 +172,19 @@ def record_failed_attempt(event: Event, session: Session) -> None:
         add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_ATTEMPT_FAILED, text)
 
 
+@handlers.on("inventory.reservation.committed")
+def confirm_recovered_order(event: Event, session: Session) -> None:
+    """Publish a recovered order as paid: its pieces were still there."""
+    order = get_order_by_checkout(session, event, event.data["checkout_id"])
+    order.stock_checked_at = order.stock_checked_at or event.occurred_at
+    confirm_order(session, order, Cause.from_event(event))
+
+
 @handlers.on("inventory.reservation.oversold")
 def review_oversold(event: Event, session: Session) -> None:
     """Open a review of an order whose pieces are no longer in stock."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
+    order.stock_checked_at = order.stock_checked_at or event.occurred_at
     lines = event.data["lines"]
     pieces = ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in lines)
     missing = {line["sku"]: line["missing"] for line in lines}

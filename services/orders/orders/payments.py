@@ -6,18 +6,70 @@ from sqlalchemy.orm import Session
 
 from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.stripe_objects import StripeObject
+from orders.stripe_objects import StripeObject, to_datetime
 from orders.unmatched_events import requeue_matched
+
+BANK_TRANSFER = "bank_transfer"
 
 
 def record_session_payment(session: Session, order: Order, event: Event) -> Payment:
-    """Get or create the payment of a session event, and set its amounts to the session's. These include taxes."""
+    """Get or create the payment of a session event, and set its amounts to what the session charges."""
     obj = event.object
     payment_id = obj.get("payment_intent") or obj["id"]  # a free order has no payment intent
     payment = _get_or_create(session, order, event, payment_id, obj["amount_total"])
     payment.session_id, payment.currency, payment.amount = obj["id"], obj["currency"], obj["amount_total"]
-    payment.amount_tax = (obj.get("total_details") or {}).get("amount_tax") or 0
+    _record_charged(payment, obj)
+    payment.recovered_from = obj.get("recovered_from")
+    payment.payment_method_types = list(obj.get("payment_method_types") or ())
     return payment
+
+
+def _record_charged(payment: Payment, checkout_session: StripeObject) -> None:
+    """Set what Stripe charges: the amounts that make up the total, and the amount in the customer's currency.
+
+    Stripe says whether taxes are part of the prices only where `total_details.breakdown` is expanded, and events do
+    not expand it. The total shows it too: it contains exclusive taxes beside the other amounts.
+    """
+    details = checkout_session.get("total_details") or {}
+    payment.amount_tax = details.get("amount_tax") or 0
+    payment.amount_discount = details.get("amount_discount") or 0
+    payment.amount_shipping = details.get("amount_shipping") or 0
+    payment.amount_subtotal = checkout_session["amount_subtotal"]
+    without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
+    payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
+    presentment = checkout_session.get("presentment_details") or {}
+    payment.presentment_currency = presentment.get("presentment_currency") or payment.presentment_currency
+    payment.presentment_amount = presentment.get("presentment_amount") or payment.presentment_amount
+
+
+def asks_for_transfer(intent: StripeObject) -> bool:
+    """Return True if the customer has to pay a voucher or to send a bank transfer."""
+    return _instructions(intent) is not None
+
+
+def record_instructions(payment: Payment, intent: StripeObject) -> bool:
+    """Record the voucher or bank transfer with which the customer has to pay.
+
+    Return False if that is known, or if the payment intent asks for another action.
+    """
+    if not (found := _instructions(intent)):
+        return False
+    method, details = found
+    expires = details.get("expires_after") or details.get("expires_at")
+    url = details.get("hosted_voucher_url") or details["hosted_instructions_url"]
+    return payment.record_instructions(method, url, to_datetime(expires) if expires else None)
+
+
+def _instructions(intent: StripeObject) -> tuple[str, StripeObject] | None:
+    """Return the payment method and Stripe's details of a voucher or a bank transfer; None for other actions."""
+    action = intent.get("next_action") or {}
+    kind = str(action.get("type") or "")
+    details = action.get(kind) or {}
+    if details.get("hosted_voucher_url"):
+        return kind.removesuffix("_display_details"), details
+    if details.get("hosted_instructions_url"):
+        return BANK_TRANSFER, details
+    return None
 
 
 def get_or_create_by_intent(session: Session, order: Order, event: Event) -> Payment:

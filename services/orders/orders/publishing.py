@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from orders.causes import Cause
 from orders.models.orders import Order
+from orders.models.payments import Payment
 
 SNAPSHOT_COLUMNS = (
     "number",
@@ -20,7 +21,11 @@ SNAPSHOT_COLUMNS = (
     "amount_total",
     "customer_email",
     "customer_name",
+    "customer_country",
     "locale",
+    "charged",
+    "amount_paid",
+    "amount_refunded",
 )
 LINE_COLUMNS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
@@ -41,6 +46,20 @@ def confirm_order(session: Session, order: Order, cause: Cause) -> None:
     """Publish the order as paid, so that it is fulfilled. Do nothing if a review is open or it was published before."""
     if order.mark_confirmed(cause.occurred_at):
         publish(session, order, "orders.order.paid", cause)
+
+
+def publish_pending_payment(session: Session, order: Order, payment: Payment, cause: Cause) -> None:
+    """Publish that the payment has not arrived yet, with what is known about the voucher or bank transfer."""
+    publish(
+        session,
+        order,
+        "orders.payment.pending",
+        cause,
+        payment_method_types=payment.payment_method_types,
+        payment_method=payment.payment_method,
+        voucher_url=payment.voucher_url,
+        voucher_expires_at=payment.voucher_expires_at,
+    )
 
 
 def publish_returned_stock(session: Session, order: Order, return_id: str, lines: Any) -> None:

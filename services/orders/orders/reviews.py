@@ -26,11 +26,11 @@ from orders.totals import refundable_amount, succeeded_payments
 
 POLICY = "policy"  # who resolves a review without a person
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
-    ReviewDecision.ACCEPT: "accepted the order ({reason}). It can ship.",
+    ReviewDecision.ACCEPT: "accepted the order ({reason}).",
     ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
     ReviewDecision.CANCEL: "canceled the order ({reason}). It does not ship, and no refund starts by itself.",
 }
-REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The order itself goes on."
+REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The rest of the order does not change."
 
 
 def open_review(
@@ -84,7 +84,13 @@ def resolve(
     refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
     text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
-    resolution = {"reason": gravest.reason, "decision": decision, "resolved_by": actor}
+    was_confirmed = order.confirmed_at is not None
+    resolution = {
+        "reason": gravest.reason,
+        "decision": decision,
+        "resolved_by": actor,
+        "was_confirmed": was_confirmed,
+    }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT and not any(review.blocks_shipping for review in reviews):
         confirm_order(session, order, cause)

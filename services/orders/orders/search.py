@@ -40,6 +40,7 @@ DETAILS = (
     Order.shipments,
     Order.timeline,
 )
+PUBLIC_DETAILS = (Order.payments, Order.reviews, Order.shipments)
 NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts disputes without a deadline last
 
 
@@ -48,7 +49,7 @@ def search(session: Session, filters: Mapping[str, Any], *, before: str | None, 
 
     `before` is the id of the previous page's last order.
     """
-    statement = select(Order).order_by(Order.id.desc()).limit(limit)
+    statement = select(Order).order_by(Order.id.desc()).limit(limit).options(selectinload(Order.payments))
     for name, value in filters.items():
         statement = statement.where(FILTERS[name](value))
     if before:
@@ -63,9 +64,9 @@ def find_with_details(session: Session, order_id: str) -> Order | None:
 
 
 def find_by_session(session: Session, session_id: str) -> Order | None:
-    """Return the order of any of its Stripe sessions with its shipments, or None."""
+    """Return the order of any of its Stripe sessions with what its customer may see, or None."""
     statement = select(Order).where(Order.id.in_(_order_ids_by_session(session_id)))
-    return session.scalar(statement.options(selectinload(Order.shipments)))
+    return session.scalar(statement.options(*(selectinload(detail) for detail in PUBLIC_DETAILS)))
 
 
 def list_disputes(

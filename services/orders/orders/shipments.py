@@ -75,6 +75,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
         tracking_url=params.tracking_url,
         shipped=lines,
         is_complete=order.fulfillment_status == FulfillmentStatus.FULFILLED,
+        remaining=[{"sku": sku, "quantity": left} for sku, left in pieces_left_to_ship(session, order).items()],
     )
     return shipment
 

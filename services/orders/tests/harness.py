@@ -9,7 +9,7 @@ from events.messaging.event import Event, own_event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
 from events.messaging.runner import Runner
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.stripe import as_bus_event, charge, checkout_session, dispute, payment_intent, refund, stripe_event
 from flask.testing import FlaskClient
 from orders import search

@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import URL, func, select
 from sqlalchemy.orm import Session
 
-LISTEN_CHECK_S = 2.0  # a listener looks this often whether it should stop
+LISTEN_CHECK_S = 2.0  # between a listener's checks whether to stop
 
 
 class Signal:

@@ -131,13 +131,13 @@ class Consumer(ConsumerMixin):
         reconnects to the next node.
         """
         self._last_message_at = time.monotonic()
-        if self._is_memory(connection) or not self._other_node_has_messages():
+        if self._is_memory(connection) or not self._ask_next_node_for_messages():
             return
         self._receive(connection)
         if not self._unacked:
             raise ConnectionResetError("messages wait, but this node delivers none")
 
-    def _other_node_has_messages(self) -> bool:
+    def _ask_next_node_for_messages(self) -> bool:
         """Ask the next node, to which new connections go from here on; return False if it does not answer."""
         self.connection.maybe_switch_next()
         try:

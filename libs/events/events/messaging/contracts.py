@@ -88,17 +88,89 @@ class CheckoutCanceled(CheckoutRef):
     """The customer canceled; the session is expired at Stripe."""
 
 
+class Charged(Contract):
+    """What Stripe charges for an order, as its completed session says.
+
+    total = subtotal - discount + shipping, plus the taxes that are not part of the prices. The discount includes
+    promotion codes. The presentment amount is what the customer's statement shows, if it is in another currency.
+    """
+
+    currency = fields.String(required=True, validate=validate.Regexp(r"^[a-z]{3}$"))
+    amount_subtotal = fields.Integer(required=True, strict=True)
+    amount_discount = fields.Integer(required=True, strict=True)
+    amount_shipping = fields.Integer(required=True, strict=True)
+    amount_tax = fields.Integer(
+        required=True, strict=True, metadata={"description": "all taxes, those that are part of the prices included"}
+    )
+    tax_included = fields.Boolean(required=True, metadata={"description": "all taxes are part of the prices"})
+    amount_total = fields.Integer(required=True, strict=True)
+    presentment_currency = fields.String(allow_none=True, load_default=None)
+    presentment_amount = fields.Integer(strict=True, allow_none=True, load_default=None)
+
+
 class OrderSnapshot(CheckoutRef, Amounts):
-    """An order at the time of the change, `occurred_at`."""
+    """An order at the time of the change, `occurred_at`.
+
+    Its own amounts are what was agreed. `charged` has what Stripe charges: readers use it wherever it is not null.
+    """
 
     order_id = fields.String(required=True)
     number = fields.String(required=True)
     payment_intent = fields.String(allow_none=True, load_default=None)
     customer_email = fields.String(allow_none=True, load_default=None)
     customer_name = fields.String(allow_none=True, load_default=None)
+    customer_country = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "from the payment page, ISO 3166; a hint where the locale is null"},
+    )
     locale = fields.String(allow_none=True, load_default=None)
+    charged = fields.Nested(
+        Charged,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "null until a session is completed, paid or not"},
+    )
+    amount_paid = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "all payments of the order, a duplicate one included; null: unknown"},
+    )
+    amount_refunded = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "all succeeded refunds of the order; null: unknown"},
+    )
     lines = fields.List(fields.Nested(Line), required=True)
     occurred_at = fields.AwareDateTime(required=True)
+
+
+class PaymentPending(OrderSnapshot):
+    """The customer finished the checkout, and the money has not arrived yet.
+
+    It is published again once Stripe has said how the customer has to pay: with a voucher or a bank transfer.
+    """
+
+    payment_method_types = fields.List(
+        fields.String(),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Stripe's types that the payment page offered"},
+    )
+    payment_method = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "oxxo, boleto, konbini, multibanco, bank_transfer, …; null: no instructions known"},
+    )
+    voucher_url = fields.Url(
+        require_tld=False,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Stripe's page with the voucher or the bank details"},
+    )
+    voucher_expires_at = fields.AwareDateTime(allow_none=True, load_default=None)
 
 
 class OrderExpired(OrderSnapshot):
@@ -113,7 +185,7 @@ class OrderExpired(OrderSnapshot):
 
 
 class ReviewOpened(OrderSnapshot):
-    """A payment arrived that does not match the order: an operator has to decide."""
+    """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
@@ -125,6 +197,9 @@ class ReviewResolved(OrderSnapshot):
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
+    was_confirmed = fields.Boolean(
+        load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
+    )
 
 
 class Pieces(Contract):
@@ -169,11 +244,13 @@ class RefundChanged(OrderSnapshot):
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
     amount_refunded = fields.Integer(required=True, strict=True)
-    amount_paid = fields.Integer(
-        strict=True,
+    refund_currency = fields.String(
+        allow_none=True, load_default=None, metadata={"description": "null: the order's currency"}
+    )
+    review_reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "all payments of the order, a duplicate one included; null: the order's total"},
+        metadata={"description": "why a review ended in this refund; null: it is not from a review"},
     )
     failure_reason = fields.String(allow_none=True, load_default=None)
 
@@ -214,17 +291,23 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had lapsed and its stock was sold to another customer."""
+    """A checkout was paid after its reservation had ended and its stock was sold to another customer."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+class ReservationCommitted(Contract):
+    """The stock of a recovered cart was taken: its reservation had ended, and all its pieces were still there."""
+
+    checkout_id = fields.String(required=True)
 
 
 SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("checkout.checkout.started", 1): CheckoutStarted(),
     ("checkout.checkout.canceled", 1): CheckoutCanceled(),
     ("orders.order.paid", 1): OrderSnapshot(),
-    ("orders.payment.pending", 1): OrderSnapshot(),
+    ("orders.payment.pending", 1): PaymentPending(),
     ("orders.payment.failed", 1): OrderSnapshot(),
     ("orders.order.expired", 1): OrderExpired(),
     ("orders.order.canceled", 1): OrderSnapshot(),
@@ -238,6 +321,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.updated", 1): DisputeChanged(),
     ("orders.dispute.closed", 1): DisputeChanged(),
     ("orders.customer.erased", 1): CustomerErased(),
+    ("inventory.reservation.committed", 1): ReservationCommitted(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),
 }

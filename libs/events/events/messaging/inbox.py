@@ -118,9 +118,9 @@ def read_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[In
 
 
 def lock_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[InboxEvent]:
-    """Lock the claimed rows that nothing has changed since, and return them with their payload.
+    """Lock the claimed rows that are unchanged since the claim, and return them with their payload.
 
-    It waits for locks: another worker's later claim may hold these rows for a moment before it skips them.
+    This call waits for row locks: another worker's later claim can hold them briefly.
     """
     attempts = {row.event_id: row.attempts for row in claimed}
     statement = for_update(session, _still_pending(claimed))

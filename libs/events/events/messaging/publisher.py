@@ -121,7 +121,7 @@ class PikaPublisher:
         if self._closing:
             return PublishUnconfirmedError("shutting down")
         if away_since is not None and time.monotonic() - away_since > OUTAGE_GRACE_S:
-            return PublishUnconfirmedError(f"broker: {self._state}")
+            return PublishUnconfirmedError(f"the broker is not ready: {self._state}")
         if self._unanswered >= self._window:
             return PublishWindowFullError("too many publishes in flight")
         return None
@@ -136,7 +136,7 @@ class PikaPublisher:
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` while nothing can be published."""
         if self._state != "ready":
-            raise PublishUnconfirmedError(f"broker: {self._state}")
+            raise PublishUnconfirmedError(f"the broker is not ready: {self._state}")
 
     def close(self) -> None:
         """Reject new events, wait for those in flight, disconnect."""

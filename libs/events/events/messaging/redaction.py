@@ -11,7 +11,12 @@ import orjson
 from events.messaging.event import STRIPE
 
 # Own events have these on their top level. `locale` is of no use without the customer.
-OWN_FIELDS = frozenset({"customer_email", "customer_name", "locale", "recovery_url", "tracking", "tracking_url"})
+OWN_FIELDS = frozenset(
+    {
+        "customer_country", "customer_email", "customer_name", "locale", "recovery_url", "tracking", "tracking_url",
+        "voucher_url",
+    }
+)  # fmt: skip
 
 # Stripe's objects have these on any level (https://docs.stripe.com/api: checkout sessions, payment intents, charges,
 # refunds, disputes). Webhooks contain no product names, so `name` is always a person's.

@@ -136,9 +136,11 @@ class Runner:
 
     def _run_in_savepoints(self, session: Session, events: Sequence[Event]) -> Outcomes:
         """Run each event in a savepoint, so that only the failing ones are undone and stored."""
-        return {event.id: self._store_outcome(session, event, self._error_of(session, event)) for event in events}
+        return {
+            event.id: self._store_outcome(session, event, self._try_in_savepoint(session, event)) for event in events
+        }
 
-    def _error_of(self, session: Session, event: Event) -> Exception | None:
+    def _try_in_savepoint(self, session: Session, event: Event) -> Exception | None:
         """Run the event in a savepoint. Return the handler's error after undoing its writes.
 
         Raises errors that concern the whole transaction.
@@ -215,7 +217,7 @@ class Runner:
             self._count(event, outcome)
 
     def _retry(self, session: Session, row: InboxEvent, event: Event) -> str:
-        error = self._error_of(session, event)
+        error = self._try_in_savepoint(session, event)
         if error is None:
             return DONE
         if isinstance(error, Ignored):

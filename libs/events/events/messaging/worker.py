@@ -20,9 +20,9 @@ from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
 from events.observability.logging import configure_logging, get_logger
 from events.web.health import serve_health
 
-RETRY_POLL_S = 5.0  # between looks into the inbox without a signal and without an earlier due time
-RELAY_POLL_S = 5.0  # between looks into the outbox without a signal
-CLAIMED_ELSEWHERE_S = 1.0  # due events that another worker has claimed are looked for again after this
+RETRY_POLL_S = 5.0  # between polls of the inbox when nothing wakes the loop
+RELAY_POLL_S = 5.0  # between polls of the outbox when nothing wakes the loop
+CLAIMED_ELSEWHERE_PAUSE_S = 1.0  # due events that another worker has claimed are looked for again after this
 PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
 RELAY_FAILURE_PAUSE_S = 1.0  # a broker is often back at once, and events wait for the relay
 STOP_TIMEOUT_S = 8.0  # for all threads together; orchestrators wait 10
@@ -121,7 +121,7 @@ class Worker:
         if until_due > 0:
             return min(RETRY_POLL_S, until_due)
         # One batch per run, so that a pause or a stop does not wait for the whole backlog.
-        return 0 if self._runner.retry_batch() else CLAIMED_ELSEWHERE_S
+        return 0 if self._runner.retry_batch() else CLAIMED_ELSEWHERE_PAUSE_S
 
     def _prune(self) -> None:
         now = utcnow()

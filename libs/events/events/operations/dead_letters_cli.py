@@ -89,7 +89,9 @@ def _audit(database: Database, action: str, message: DeadLetter, reason: str | N
 def _open(config: Common) -> Iterator[DeadLetterQueue]:
     """Open the dead-letter queue, with the broker's errors as messages for an operator."""
     if config.broker_url.startswith("memory://"):
-        raise click.ClickException("The embedded broker exists only inside the demo's process.")
+        raise click.ClickException(
+            "BROKER_URL is memory://, which only the demo's own process can read. Set BROKER_URL to a RabbitMQ."
+        )
     try:
         with open_dead_letters(config.broker_url, config.service) as queue:
             yield queue

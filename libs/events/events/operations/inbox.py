@@ -61,7 +61,7 @@ def count_unfinished(session: Session, filters: Mapping[str, Any]) -> int:
     return session.scalar(statement.where(InboxEvent.status.in_(UNFINISHED), *_conditions(filters))) or 0
 
 
-def act(
+def apply_action(
     session: Session,
     action: str,
     event_ids: Sequence[str],
@@ -88,7 +88,7 @@ def act(
     return done
 
 
-def act_on_all(
+def apply_action_to_all(
     database: Database,
     action: str,
     filters: Mapping[str, Any],
@@ -113,7 +113,7 @@ def act_on_all(
             if not found:
                 return
             due = start + timedelta(seconds=found_count / rate) if rate else start
-            done = act(session, action, [row.event_id for row in found], actor=actor, reason=reason, due=due)
+            done = apply_action(session, action, [row.event_id for row in found], actor=actor, reason=reason, due=due)
         yield done
         found_count += len(found)
         after = (found[-1].received_at, found[-1].event_id)

@@ -61,7 +61,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
             event_ids = [row.event_id for row in operations.unfinished(session, filters, limit=limit)]
         if not args["dry_run"]:
             by = {"actor": g.actor, "reason": args["reason"]}
-            chunks = operations.act_on_all(database, action, filters, limit=limit, **by)
+            chunks = operations.apply_action_to_all(database, action, filters, limit=limit, **by)
             event_ids = [event_id for chunk in chunks for event_id in chunk]
         verb = "would be" if args["dry_run"] else "are"
         done = "due now" if action == RETRY else "discarded"
@@ -92,7 +92,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
     def act(action: str, event_id: str, reason: str | None) -> InboxEvent:
         with database.begin() as session:
             row = _found(session.get(InboxEvent, event_id), event_id)
-            if not operations.act(session, action, [event_id], actor=g.actor, reason=reason):
+            if not operations.apply_action(session, action, [event_id], actor=g.actor, reason=reason):
                 raise Problem(
                     409,
                     "event-finished",

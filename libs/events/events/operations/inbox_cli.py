@@ -140,7 +140,7 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
 
 def _act_on(database: Database, action: str, event_ids: tuple[str, ...], by: dict[str, Any]) -> None:
     with database.begin() as session:
-        done = operations.act(session, action, event_ids, **by)
+        done = operations.apply_action(session, action, event_ids, **by)
     for event_id in event_ids:
         click.echo(f"{event_id} {'done' if event_id in done else 'unchanged: unknown or already finished'}")
     if len(done) < len(set(event_ids)):
@@ -160,7 +160,7 @@ def _act_on_all(
     database: Database, action: str, wanted: dict[str, Any], limit: int | None, rate: float | None, by: dict[str, Any]
 ) -> None:
     changed = 0
-    for event_ids in operations.act_on_all(database, action, wanted, limit=limit, rate=rate, **by):
+    for event_ids in operations.apply_action_to_all(database, action, wanted, limit=limit, rate=rate, **by):
         changed += len(event_ids)
         for event_id in event_ids:
             click.echo(f"{event_id} done")

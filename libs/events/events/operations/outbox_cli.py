@@ -26,6 +26,6 @@ def outbox_group(connect: Callable[[], Database]) -> click.Group:
         """
         with connect().begin() as session:
             count = outbox.published_since(session, since) if dry_run else outbox.republish(session, since)
-        click.echo(f"{count} events {'were published' if dry_run else 'will be published again'}")
+        click.echo(f"{count} events {'would be published again' if dry_run else 'will be published again'}")
 
     return group

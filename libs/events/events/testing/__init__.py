@@ -1,9 +1,5 @@
-"""What tests of services need: servers, databases, a bus in memory, builders of Stripe's events.
+"""Fixtures, builders and private servers for the tests of services: the extra `clozit-events[testing]`.
 
-Not imported by production code. The fixtures are a pytest plugin: `pytest_plugins = ["events.testing.fixtures"]`.
+Product code never imports this package, and the images do not contain it (.dockerignore). The fixtures are a pytest
+plugin: `pytest_plugins = ["events.testing.fixtures"]`.
 """
-
-from events.messaging.event import own_event
-from events.testing.bus import Bus, deliver, outbox_events
-
-__all__ = ["Bus", "deliver", "outbox_events", "own_event"]

@@ -1,9 +1,9 @@
-"""Delivering events to services without a broker: the real runner, the real topology."""
+"""A bus without a broker: delivers events to services by the real topology, through the real runner and inbox."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from events.clock import utcnow
 from events.database.engine import Database
@@ -13,39 +13,41 @@ from events.messaging.handlers import Handlers
 from events.messaging.outbox import OutboxEvent
 from events.messaging.runner import Runner
 
+RETRY_AHEAD = timedelta(seconds=2)  # events that wait for a cause are due after one second, failed ones after five
+
 
 def deliver(database: Database, handlers: Handlers, event: Event) -> str:
-    """Hand one event to a service, through its real inbox; its outcome: done, seen, ignored, waiting, retrying …"""
+    """Deliver one event to a service and return its outcome: done, duplicate, ignored, waiting, retrying or failed."""
     return Runner(database, handlers).handle_one(event)
 
 
 def outbox_events(database: Database) -> list[Event]:
-    """All that a service promised to publish, oldest first."""
+    """Return all events of a service's outbox, oldest first."""
     with database.read() as session:
         return [row.event() for row in session.scalars(select(OutboxEvent).order_by(OutboxEvent.event_id))]
 
 
 class Bus:
-    """Services joined by the real topology, in one thread. `settle` goes on until nothing moves."""
+    """Several services joined by the real topology, in one thread."""
 
     def __init__(self, services: Mapping[str, tuple[Database, Handlers]]) -> None:
         self._services = services
 
     def publish(self, event: Event) -> dict[str, str]:
-        """Deliver to every service whose queue is bound; what each made of it."""
-        reached = [name for name in topology.queues_for(event.routing_key) if name in self._services]
-        return {name: deliver(*self._services[name], event) for name in reached}
+        """Deliver an event to each service whose queue is bound to it and return the outcome by service."""
+        receivers = [name for name in topology.queues_for(event.routing_key) if name in self._services]
+        return {name: deliver(*self._services[name], event) for name in receivers}
 
-    def settle(self) -> None:
-        """Relay the outboxes, and retry what waits as if its time had come, until all is quiet."""
-        later = utcnow() + timedelta(seconds=2)
+    def run_until_idle(self) -> None:
+        """Relay the outboxes and retry the events that wait for a cause, until neither finds anything to do."""
+        later = utcnow() + RETRY_AHEAD
         while self._relay() or any(Runner(*service).retry_due(later) for service in self._services.values()):
             pass
 
     def _relay(self) -> int:
         relayed = 0
         for database, _ in self._services.values():
-            if "outbox" not in _tables(database):
+            if not inspect(database.engine).has_table(OutboxEvent.__tablename__):
                 continue
             with database.begin() as session:
                 rows = outbox.claim(session)
@@ -55,9 +57,3 @@ class Bus:
                 self.publish(event)
             relayed += len(events)
         return relayed
-
-
-def _tables(database: Database) -> list[str]:
-    from sqlalchemy import inspect
-
-    return inspect(database.engine).get_table_names()

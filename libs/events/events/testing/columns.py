@@ -1,4 +1,4 @@
-"""Looking through a whole database, as somebody who got hold of it would."""
+"""A search through a whole database, as an intruder would do it."""
 
 import json
 from collections.abc import Iterator
@@ -10,15 +10,17 @@ from events.database.engine import Database
 
 
 def columns_with(database: Database, *words: str) -> list[str]:
-    """Every `table.column` in which one of the words stands, in whatever case, table, type and encoding."""
+    """Return every `table.column` that contains one of the words: in any table, type and encoding, ignoring case."""
     metadata = MetaData()
     metadata.reflect(database.engine)
-    sought = {form for word in words for form in (word.lower(), json.dumps(word.lower())[1:-1])}
+    spellings = {spelling for word in words for spelling in (word.lower(), json.dumps(word.lower())[1:-1])}
     found: set[str] = set()
     with database.read() as session:
         for table in metadata.sorted_tables:
             for row in session.execute(select(table)).mappings():
-                found |= {f"{table.name}.{name}" for name, text in _texts(row) if any(word in text for word in sought)}
+                found |= {
+                    f"{table.name}.{name}" for name, text in _texts(row) if any(word in text for word in spellings)
+                }
     return sorted(found)
 
 

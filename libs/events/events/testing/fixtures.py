@@ -1,4 +1,4 @@
-"""pytest fixtures: databases and brokers of one's own for each test."""
+"""pytest fixtures: separate databases and brokers for each test."""
 
 import os
 import secrets
@@ -14,40 +14,42 @@ import pytest
 
 from events.database.engine import Database
 from events.database.migrations import Chain, migrate
-from events.testing import servers
+from events.testing.servers import choice
+from events.testing.servers.server import ServerUnavailableError
 
 Served = TypeVar("Served")
 MakeDatabase = Callable[[Sequence[Chain]], Database]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once where the servers of this run came from."""
-    for source in dict.fromkeys(servers.used):
+    """Print once where the servers of this run came from."""
+    for source in dict.fromkeys(choice.used):
         terminalreporter.write_line(f"servers: {source}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several processes of a run tells the one that writes the summary."""
+    """Send the names of the used servers to the process that prints the summary."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["servers"] = servers.used
+        session.config.workeroutput["servers"] = choice.used
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    servers.used.extend(getattr(node, "workeroutput", {}).get("servers", ()))
+    """Collect the names of the servers that another process of this run used."""
+    choice.used.extend(getattr(node, "workeroutput", {}).get("servers", ()))
 
 
 def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
-    """For fixtures: what a server's context gives; `lacking` where there is none."""
+    """Yield what the server's context manager yields, for a fixture. Without a server, skip or fail the test."""
     try:
         with server() as served:
             yield served
-    except servers.Unavailable as reason:
-        lacking(reason)
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
 
 
-def lacking(reason: servers.Unavailable) -> NoReturn:
-    """Skip the test for lack of a server; fail it with CI=true."""
+def skip_or_fail(reason: ServerUnavailableError) -> NoReturn:
+    """Skip the test, since a server is not available. With CI=true, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(str(reason))
     pytest.skip(str(reason))
@@ -55,19 +57,19 @@ def lacking(reason: servers.Unavailable) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server; its databases are made by the tests."""
-    yield from serve(servers.postgres)
+    """Yield the URL of a PostgreSQL server, in which the tests create their databases."""
+    yield from serve(choice.postgres)
 
 
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
-    """A RabbitMQ server, shared by the tests of one run."""
-    yield from serve(servers.rabbitmq)
+    """Yield the URL of a RabbitMQ server, which the tests of one run share."""
+    yield from serve(choice.rabbitmq)
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Chain]], Path]:
-    """The file of a database that was migrated once, to be copied instead of migrating each test's own."""
+    """Return a function that migrates a database file once. Copying it is faster than a migration for each test."""
     made: dict[Sequence[Chain], Path] = {}
 
     def template(chains: Sequence[Chain]) -> Path:
@@ -82,7 +84,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Seque
 
 @pytest.fixture
 def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]], Path]) -> Iterator[MakeDatabase]:
-    """Make migrated SQLite databases, one a call."""
+    """Yield a function that creates a migrated SQLite database at each call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
@@ -97,14 +99,14 @@ def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]],
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]], str]]:
-    """The name of a database that was migrated once, to be copied instead of migrating each test's own."""
+    """Yield a function that migrates a database once and returns its name. Tests copy it."""
     made: dict[Sequence[Chain], str] = {}
 
     def template(chains: Sequence[Chain]) -> str:
         if (name := made.get(tuple(chains))) is None:
             name = f"template_{secrets.token_hex(6)}"
             _administer(postgres_url, f"CREATE DATABASE {name}")
-            _migrate(_at(postgres_url, name), chains)
+            _migrate(_with_database(postgres_url, name), chains)
             made[tuple(chains)] = name
         return name
 
@@ -116,7 +118,7 @@ def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]],
 def postgres_database(
     new_postgres_url: Callable[..., str], postgres_template: Callable[[Sequence[Chain]], str]
 ) -> Iterator[MakeDatabase]:
-    """Make migrated PostgreSQL databases, one a call."""
+    """Yield a function that creates a migrated PostgreSQL database at each call."""
     made: list[Database] = []
 
     def make(chains: Sequence[Chain]) -> Database:
@@ -130,20 +132,23 @@ def postgres_database(
 
 @pytest.fixture
 def new_postgres_url(postgres_url: str) -> Iterator[Callable[..., str]]:
-    """Make PostgreSQL databases, one a call, empty or as their template; their URLs."""
+    """Yield a function that creates a PostgreSQL database at each call and returns its URL."""
     with postgres_databases(postgres_url) as make:
         yield make
 
 
 @contextmanager
 def postgres_databases(postgres_url: str) -> Iterator[Callable[..., str]]:
-    """What `new_postgres_url` gives, for fixtures that last longer."""
+    """Yield a function that creates a database at each call and returns its URL; drop all of them at the end.
+
+    The fixture `new_postgres_url` is for one test; this context manager is for fixtures that last longer.
+    """
     names: list[str] = []
 
     def make(template: str = "template1") -> str:
         names.append(f"test_{secrets.token_hex(6)}")
         _administer(postgres_url, f"CREATE DATABASE {names[-1]} TEMPLATE {template}")
-        return _at(postgres_url, names[-1])
+        return _with_database(postgres_url, names[-1])
 
     yield make
     _administer(postgres_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
@@ -151,7 +156,7 @@ def postgres_databases(postgres_url: str) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_database(request: pytest.FixtureRequest) -> MakeDatabase:
-    """Make migrated databases, the test run once on each kind."""
+    """Return a function that creates migrated databases. The test runs twice: on SQLite and on PostgreSQL."""
     make: MakeDatabase = request.getfixturevalue(
         "sqlite_database" if request.param == "sqlite" else "postgres_database"
     )
@@ -160,13 +165,13 @@ def any_database(request: pytest.FixtureRequest) -> MakeDatabase:
 
 @pytest.fixture
 def broker_url(rabbitmq_url: str) -> str:
-    """The test's RabbitMQ, with all queues empty."""
+    """Return the URL of the run's RabbitMQ after emptying all queues."""
     empty_queues(rabbitmq_url)
     return rabbitmq_url
 
 
 def empty_queues(rabbitmq_url: str) -> None:
-    """Declare all of the bus, and purge its queues."""
+    """Declare the whole topology and purge its queues."""
     from kombu import Connection
 
     from events.messaging import topology
@@ -181,7 +186,7 @@ def empty_queues(rabbitmq_url: str) -> None:
 
 @pytest.fixture
 def memory_broker_url() -> Iterator[str]:
-    """The embedded bus, emptied."""
+    """Yield the URL of the broker in this process's memory, with all queues empty before and after."""
     from kombu.transport.memory import Channel, Transport
 
     def empty() -> None:
@@ -199,7 +204,7 @@ def _migrate(url: str, chains: Sequence[Chain]) -> None:
     database.dispose()
 
 
-def _at(postgres_url: str, name: str) -> str:
+def _with_database(postgres_url: str, name: str) -> str:
     return urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
 
 

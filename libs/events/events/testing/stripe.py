@@ -1,12 +1,13 @@
-"""Builders of Stripe's events in the shapes of API version 2026-10-28.endive, and of their signatures.
+"""Builders of Stripe's events and objects, in the shapes of API version 2026-10-28.endive, and of signatures.
 
-Only the fields that consumers may rely on are built; `overrides` add or replace any. Amounts in minor units.
+They have only the fields that consumers may rely on. `overrides` add or replace fields. Amounts are in minor units.
 """
 
 import hashlib
 import hmac
 import itertools
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def stripe_id(prefix: str) -> str:
-    """An identifier in Stripe's manner, unique within this process."""
+    """Return an id in Stripe's form, unique within this process."""
     return f"{prefix}_test_{next(_numbers):06d}"
 
 
@@ -31,7 +32,7 @@ def stripe_event(
     livemode: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """The document that Stripe posts."""
+    """Return the JSON document that Stripe posts for an event."""
     return {
         "id": event_id or stripe_id("evt"),
         "object": "event",
@@ -47,21 +48,19 @@ def stripe_event(
 
 
 def to_bytes(event: dict[str, Any]) -> bytes:
-    """The body as Stripe sends it: indented by two spaces, UTF-8."""
+    """Return the body as Stripe sends it: UTF-8, indented by two spaces."""
     return orjson.dumps(event, option=orjson.OPT_INDENT_2)
 
 
 def sign(body: bytes, secret: str, timestamp: int | None = None) -> str:
-    """The Stripe-Signature header over exactly these bytes (https://docs.stripe.com/webhooks/signature)."""
-    at = timestamp if timestamp is not None else int(time.time())
-    digest = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}"
+    """Return the Stripe-Signature header for exactly these bytes (https://docs.stripe.com/webhooks/signature)."""
+    signed_at = timestamp if timestamp is not None else int(time.time())
+    digest = hmac.new(secret.encode(), b"%d." % signed_at + body, hashlib.sha256).hexdigest()
+    return f"t={signed_at},v1={digest}"
 
 
 def as_bus_event(event: dict[str, Any]) -> Event:
-    """What the ingest makes of a posted document."""
-    from datetime import UTC, datetime
-
+    """Return the bus event that the webhooks service publishes for a posted document."""
     metadata = event["data"]["object"].get("metadata") or {}
     return Event(
         id=event["id"],
@@ -75,7 +74,7 @@ def as_bus_event(event: dict[str, Any]) -> Event:
 
 
 def checkout_session(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
-    """A completed, paid session of 57.38 EUR, of this checkout (None: not of this shop)."""
+    """Return a completed, paid session of 57.38 EUR. Without a checkout id, it belongs to another shop."""
     return {
         "id": stripe_id("cs"),
         "object": "checkout.session",
@@ -104,7 +103,7 @@ def checkout_session(checkout_id: str | None, **overrides: Any) -> dict[str, Any
 
 
 def payment_intent(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
-    """A payment intent that succeeded."""
+    """Return a payment intent that succeeded."""
     return {
         "id": stripe_id("pi"),
         "object": "payment_intent",
@@ -121,7 +120,7 @@ def payment_intent(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
 
 
 def charge(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
-    """A charge that succeeded."""
+    """Return a charge that succeeded."""
     return {
         "id": stripe_id("ch"),
         "object": "charge",
@@ -140,7 +139,7 @@ def charge(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
 
 
 def refund(**overrides: Any) -> dict[str, Any]:
-    """A refund that succeeded, as the dashboard makes them: without metadata."""
+    """Return a refund that succeeded. Like those made in Stripe's dashboard, it has no metadata."""
     return {
         "id": stripe_id("re"),
         "object": "refund",
@@ -157,7 +156,7 @@ def refund(**overrides: Any) -> dict[str, Any]:
 
 
 def dispute(**overrides: Any) -> dict[str, Any]:
-    """A dispute that waits for the shop's evidence; Stripe puts no metadata on disputes."""
+    """Return a dispute that waits for the shop's evidence. Stripe puts no metadata on disputes."""
     return {
         "id": stripe_id("dp"),
         "object": "dispute",

@@ -16,7 +16,9 @@ from events.messaging.kombu_connection import declare_topology
 from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, serve
-from events.testing.servers import Server, private_rabbitmq, wait_until
+from events.testing.servers.choice import private_rabbitmq
+from events.testing.servers.server import Server
+from events.testing.waiting import wait_until
 from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session

@@ -19,7 +19,7 @@ from events.messaging.inbox_models import InboxAuditEntry, InboxEvent
 from events.messaging.worker import Worker
 from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from kombu import Connection
 from sqlalchemy import select
 from sqlalchemy.orm import Session

@@ -12,7 +12,7 @@ from events.messaging import topology
 from events.messaging.chains import INBOX
 from events.messaging.event import own_event
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from kombu import Connection
 from sqlalchemy import text
 

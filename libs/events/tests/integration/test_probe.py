@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from wsgiref.simple_server import make_server
 
 import pytest
-from events.testing.servers import free_port
+from events.testing.ports import free_port
 from events.web import probe
 from events.web.health import create_health_app
 

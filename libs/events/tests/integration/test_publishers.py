@@ -13,8 +13,9 @@ from events.messaging import topology
 from events.messaging.event import Event, own_event
 from events.messaging.kombu_connection import bytes_of, connect
 from events.messaging.publisher import Publisher
-from events.testing.servers import free_port, wait_until
+from events.testing.ports import free_port
 from events.testing.stripe import as_bus_event, stripe_event
+from events.testing.waiting import wait_until
 from kombu import Connection
 from pika.spec import Basic
 

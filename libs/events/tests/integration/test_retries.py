@@ -20,7 +20,7 @@ from events.messaging.inbox_models import InboxEvent
 from events.messaging.runner import Runner
 from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 
 RUN = """
 import signal, sys

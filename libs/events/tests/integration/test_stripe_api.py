@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import stripe
 from events import stripe_api
-from events.testing.servers import free_port
+from events.testing.ports import free_port
 from prometheus_client import REGISTRY
 
 

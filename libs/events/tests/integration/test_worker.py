@@ -26,8 +26,9 @@ from events.messaging.runner import Runner
 from events.messaging.worker import Worker
 from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import free_port, wait_until
+from events.testing.ports import free_port
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from events.testing.waiting import wait_until
 from kombu import Connection, Message
 from sqlalchemy import event as listener
 from sqlalchemy import select, text, update
@@ -401,7 +402,7 @@ from events.config import Common
 from events.database.engine import Database
 from events.messaging.handlers import Handlers
 from events.messaging.worker import Worker
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from sqlalchemy import text
 handlers = Handlers()
 @handlers.on("checkout.checkout.canceled")

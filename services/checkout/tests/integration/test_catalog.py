@@ -14,7 +14,7 @@ from checkout.errors import InvalidCartError
 from checkout.models import Discount, Product
 from checkout.pricing import Item, quote
 from click.testing import CliRunner
-from events.testing import outbox_events
+from events.testing.bus import outbox_events
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 OPERATOR = {"Authorization": "Bearer operator-token-0123"}

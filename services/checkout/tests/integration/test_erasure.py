@@ -13,7 +13,7 @@ from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.runner import Runner
-from events.testing import deliver, outbox_events
+from events.testing.bus import deliver, outbox_events
 from events.testing.columns import columns_with
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from sqlalchemy import select

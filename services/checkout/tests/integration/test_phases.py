@@ -18,7 +18,7 @@ from checkout.errors import (
 )
 from checkout.problems import to_problem
 from checkout.publishing import attach_session_and_publish
-from events.testing import outbox_events
+from events.testing.bus import outbox_events
 
 CREATE = "/v1/checkout/sessions"
 

@@ -10,7 +10,7 @@ from checkout import models
 from checkout.checkouts import WEBHOOK_DELAY
 from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, StripeUnavailableError
 from checkout.handlers import handlers
-from events.testing import Bus, outbox_events
+from events.testing.bus import Bus, outbox_events
 
 CREATE = "/v1/checkout/sessions"
 
@@ -149,7 +149,7 @@ def test_end_without_webhook_is_recorded_and_published(any_system: Any, outcome:
     ]
     assert recovered[0].correlation_id == checkout.id
     assert recovered[0].object["payment_status"] == "paid"
-    Bus({"checkout": (any_system.database, handlers)}).settle()
+    Bus({"checkout": (any_system.database, handlers)}).run_until_idle()
     assert any_system.stored_checkout().status == status
 
 

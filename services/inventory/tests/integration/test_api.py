@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import handlers
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from events.database.engine import Database
 from events.messaging.runner import Runner
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
-from events.testing.servers import wait_until
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from events.testing.waiting import wait_until
 from inventory.app import create_app
 from inventory.chains import CHAINS
 from inventory.config import Config

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from events.messaging.event import own_event
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.columns import columns_with
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.chains import CHAINS

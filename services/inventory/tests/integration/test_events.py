@@ -7,7 +7,7 @@ import pytest
 from events.database.engine import Database
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
-from events.testing import deliver, outbox_events
+from events.testing.bus import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import DELAYED_PAYMENT_TIME, handlers
 from inventory.models import Reservation, ReservationLine

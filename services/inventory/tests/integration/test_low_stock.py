@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.testing import outbox_events
+from events.testing.bus import outbox_events
 from events.testing.fixtures import MakeDatabase
 from inventory import low_stock
 from inventory.chains import CHAINS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from events.database.engine import Database
 from events.messaging.event import Event, own_event
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.chains import CHAINS

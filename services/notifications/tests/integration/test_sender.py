@@ -33,7 +33,7 @@ def test_mail_is_sent_after_the_commit(service: Any) -> None:
 
 
 def test_staff_mail_goes_to_the_configured_address(sqlite_service: Any) -> None:
-    sqlite_service.receive("orders.review.opened")
+    sqlite_service.receive("orders.review.opened", customer_email=None)
     sqlite_service.sender.run()
     assert sqlite_service.server.recipients == ["staff@shop.example"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
-from events.testing.servers import wait_until
+from events.testing.waiting import wait_until
 from notifications import sender as sending
 from notifications.models import CLAIM_LEASE, UNKNOWN_RETRY_DELAY
 from notifications.sender import EMAILS, Sender

@@ -71,15 +71,16 @@ def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) 
 
 def test_mail_to_staff_is_in_their_language(sqlite_service: Any) -> None:
     config = replace(sqlite_service.config, staff_locale="ja")
-    sqlite_service.receive("orders.review.opened", locale="fr")
+    sqlite_service.receive("orders.review.opened", locale="fr", customer_email=None)
     Sender(config, sqlite_service.database, clock=sqlite_service.clock).run()
     assert sqlite_service.server.messages[0]["Content-Language"] == "ja"
 
 
 def test_digest_collects_due_mails_and_links_them(service: Any) -> None:
     use_digest(service)
-    for event_type in ("orders.review.opened", "orders.dispute.opened", "inventory.stock.low"):
-        service.receive(event_type)
+    service.receive("orders.review.opened", customer_email=None)
+    service.receive("orders.dispute.opened")
+    service.receive("inventory.stock.low")
     service.receive_paid(1)
     assert service.sender.run() == 2
     *others, digest = sorted(service.emails(), key=lambda email: email.kind == "staff_digest")
@@ -98,7 +99,7 @@ def test_digest_collects_due_mails_and_links_them(service: Any) -> None:
 
 def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -> None:
     use_digest(sqlite_service)
-    sqlite_service.receive("orders.review.opened")
+    sqlite_service.receive("orders.review.opened", customer_email=None)
     sqlite_service.sender.run()
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
     client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=AUTHORIZED)

@@ -11,8 +11,16 @@ CLOSED = {
     "staff_dispute_updated": "suppressed",
     "staff_dispute_closed": "pending",
 }
-RESOLVED_BY_A_PERSON = {"staff_review_opened": "suppressed", "staff_review_resolved": "suppressed"}
-RESOLVED_BY_POLICY = {"staff_review_opened": "suppressed", "staff_review_resolved": "pending"}
+RESOLVED_BY_A_PERSON = {
+    "order_in_review": "suppressed",
+    "staff_review_opened": "suppressed",
+    "staff_review_resolved": "suppressed",
+}
+RESOLVED_BY_POLICY = {
+    "order_in_review": "suppressed",
+    "staff_review_opened": "suppressed",
+    "staff_review_resolved": "pending",
+}
 OPENED = ("orders.review.opened", {"reason": "oversold"})
 
 

@@ -2,7 +2,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from events import money
-from notifications.localization import choose_language, format_money
+from notifications.localization import choose_language, format_money, preferred_locale
+from notifications.template_loader import built_in_translations
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -76,3 +77,21 @@ def test_moments_are_in_utc_and_name_it() -> None:
     assert choose_language("fr").moment(at) == "3 mai 2026 à 16:30 UTC"
     assert choose_language("ja").moment(at) == "2026年5月3日 16:30（UTC）"  # noqa: RUF001
     assert choose_language("en").moment(at) == f"May 3, 2026, 4:30{SPACE}PM UTC"
+
+
+@pytest.mark.parametrize(
+    ("tag", "country", "expected"),
+    [
+        ("ja", "FR", "ja"),
+        ("de-CH", None, "de-CH"),
+        (None, "FR", "fr-FR"),
+        ("auto", "JP", "ja-JP"),
+        ("pt-BR", "AT", "de-AT"),
+        (None, "BE", "de"),
+        ("pt-BR", "BR", "de"),
+        ("nonsense!", "XX", "de"),
+        (None, None, "de"),
+    ],
+)
+def test_language_comes_from_locale_country_or_the_shop(tag: str | None, country: str | None, expected: str) -> None:
+    assert preferred_locale(tag, country, "de", built_in_translations()) == expected

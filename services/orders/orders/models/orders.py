@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
 from orders.models.disputes import Dispute
-from orders.models.payments import Payment, PaymentAttempt
+from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
 from orders.models.refunds import Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
@@ -72,6 +72,7 @@ STRONGEST_FIRST = (
     ("canceled_at", OrderStatus.CANCELED),
     ("expired_at", OrderStatus.EXPIRED),
 )
+WEAKEST_FIRST = (PaymentStatus.FAILED, PaymentStatus.PENDING, PaymentStatus.SUCCEEDED)
 PERSONAL_COLUMNS = (
     "customer_email",
     "customer_email_key",
@@ -87,8 +88,9 @@ TAX_ADDRESS_PARTS = ("country", "state")  # kept after an erasure: tax reports n
 class Order(Base):
     """One checkout and its facts. Amounts are the checkout's, without taxes that Stripe added.
 
-    `customer_email_key` is the e-mail address in lower case, for searches. `confirmed_at` is when the order was
-    published as paid.
+    `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
+    lower case, for searches. `confirmed_at` is when the order was published as paid, `stock_checked_at` when inventory
+    had taken the stock of a recovered cart or had found it missing.
     """
 
     __tablename__ = "orders"
@@ -123,6 +125,7 @@ class Order(Base):
     shipping_address: Mapped[dict[str, Any] | None] = mapped_column(Json())
     locale: Mapped[str | None] = mapped_column(String(16))
     recovery_url: Mapped[str | None] = mapped_column(Text())
+    customer_country: Mapped[str | None] = mapped_column(String(2))
     status: Mapped[str] = mapped_column(String(16), index=True)
     refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
     dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
@@ -137,6 +140,7 @@ class Order(Base):
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
@@ -151,6 +155,28 @@ class Order(Base):
     reviews: Mapped[list[Review]] = relationship(order_by=(Review.opened_at, Review.reason, Review.subject))
     shipments: Mapped[list[Shipment]] = relationship(order_by=Shipment.id)
     timeline: Mapped[list[TimelineEntry]] = relationship(order_by=(TimelineEntry.happened_at, TimelineEntry.id))
+
+    @property
+    def charged_payment(self) -> Payment | None:
+        """The payment that fulfilled the order or, before one did, the last one that a session completed."""
+        completed = [payment for payment in self.payments if payment.charged]
+        return max(completed, key=self._fulfillment_rank, default=None)
+
+    @property
+    def charged(self) -> dict[str, Any] | None:
+        """What Stripe charges the customer for this order; None until a session is completed."""
+        payment = self.charged_payment
+        return payment.charged if payment else None
+
+    @property
+    def awaits_stock(self) -> bool:
+        """True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
+        payment = self.charged_payment
+        return payment is not None and payment.recovered_from is not None and self.stock_checked_at is None
+
+    def _fulfillment_rank(self, payment: Payment) -> tuple[Any, ...]:
+        fulfills = payment.paid_at is not None and payment.session_id == self.session_id
+        return fulfills, WEAKEST_FIRST.index(PaymentStatus(payment.status)), payment.created_at, payment.id
 
     def mark_paid(self, at: datetime) -> bool:
         """Record that a session is paid; return True if the status changed."""
@@ -173,8 +199,11 @@ class Order(Base):
         return self._record_fact("canceled_at", at)
 
     def mark_confirmed(self, at: datetime) -> bool:
-        """Record that the order may be published as paid; return False if a review is open or it already was."""
-        if self.paid_at is None or self.needs_review or self.confirmed_at is not None:
+        """Record that the order may be published as paid; return False if it already was or has to wait.
+
+        It waits for the decision of an open review, and for the stock of a recovered cart.
+        """
+        if self.paid_at is None or self.needs_review or self.awaits_stock or self.confirmed_at is not None:
             return False
         self.confirmed_at = at
         return True
@@ -191,6 +220,9 @@ class Order(Base):
             self.customer_email, self.customer_email_key = email, email.lower()
         self.customer_name = self.customer_name or details.get("name")
         self.customer_phone = self.customer_phone or details.get("phone")
+        self.customer_country = self.customer_country or (details.get("address") or {}).get("country")
+        if (locale := session.get("locale")) and locale != "auto":
+            self.locale = self.locale or locale
         collected = session.get("collected_information") or session  # API versions before 2025-03: on the session
         shipping = collected.get("shipping_details") or {}
         self.shipping_name = self.shipping_name or shipping.get("name")
@@ -201,6 +233,8 @@ class Order(Base):
         self.erased_at = self.erased_at or at
         for name in PERSONAL_COLUMNS:
             setattr(self, name, None)
+        for payment in self.payments:
+            payment.voucher_url = None
         if self.shipping_address:
             self.shipping_address = {part: self.shipping_address.get(part) for part in TAX_ADDRESS_PARTS}
 

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from events.database.types import UtcDateTime, one_of
+from events.database.types import Json, UtcDateTime, one_of
 from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,6 +24,11 @@ class Payment(Base):
 
     `status` says whether Stripe has the money. `paid_at` is set once a session reports that this payment paid it.
     Only that fulfills the order, because only the session has the amounts that the order is checked against.
+
+    `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
+    The presentment amount is what the customer's statement shows, if that is another currency. `recovered_from` is
+    the expired session of a recovered cart. `payment_method` and the voucher are known once Stripe asks the customer
+    to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"
@@ -35,8 +41,43 @@ class Payment(Base):
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger())
     amount_tax: Mapped[int] = mapped_column(BigInteger())
+    amount_subtotal: Mapped[int | None] = mapped_column(BigInteger())
+    amount_discount: Mapped[int | None] = mapped_column(BigInteger())
+    amount_shipping: Mapped[int | None] = mapped_column(BigInteger())
+    tax_included: Mapped[bool | None]
+    presentment_currency: Mapped[str | None] = mapped_column(String(3))
+    presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
+    recovered_from: Mapped[str | None] = mapped_column(String(255))
+    payment_method_types: Mapped[list[str] | None] = mapped_column(Json())
+    payment_method: Mapped[str | None] = mapped_column(String(64))
+    voucher_url: Mapped[str | None] = mapped_column(Text())
+    voucher_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+    @property
+    def charged(self) -> dict[str, Any] | None:
+        """The amounts that Stripe charges, as a completed session reported them; None before one did."""
+        if self.amount_subtotal is None:
+            return None
+        return {
+            "currency": self.currency,
+            "amount_subtotal": self.amount_subtotal,
+            "amount_discount": self.amount_discount,
+            "amount_shipping": self.amount_shipping,
+            "amount_tax": self.amount_tax,
+            "tax_included": bool(self.tax_included),
+            "amount_total": self.amount,
+            "presentment_currency": self.presentment_currency,
+            "presentment_amount": self.presentment_amount,
+        }
+
+    def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
+        """Record how the customer has to pay: a voucher or a bank transfer. Return False if that is known already."""
+        if self.payment_method is not None:
+            return False
+        self.payment_method, self.voucher_url, self.voucher_expires_at = method, url, expires_at
+        return True
 
     def mark_succeeded(self) -> bool:
         """Set the status to succeeded; return False if it is already."""

@@ -11,7 +11,7 @@ from events.database.engine import Database
 from events.messaging import outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient

@@ -13,7 +13,7 @@ from events import stripe_api
 from events.database.engine import Database
 from events.messaging import outbox
 from events.messaging.event import own_event
-from events.testing import Bus, deliver, outbox_events
+from events.testing.bus import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event
 from orders.__main__ import main
@@ -76,7 +76,7 @@ class Shop:
 
     def run_workers(self) -> None:
         """Publish the outbox and handle all events."""
-        Bus({"orders": (self.database, handlers)}).settle()
+        Bus({"orders": (self.database, handlers)}).run_until_idle()
 
     def change(self, model: type[Base], **values: Any) -> None:
         """Change the rows of a table."""

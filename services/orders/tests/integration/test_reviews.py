@@ -27,7 +27,7 @@ def test_accepted_review_confirms_the_order_and_lets_it_ship(
     assert problem_of(post(client, service, "review", decision="refund")) == (409, "review-resolved")
     assert len(service.published_types()) == 3
     assert post(client, service, "shipments").status_code == 201
-    assert "ana accepted the order (amount-mismatch). It can ship. “38 cents are fine”" in service.entry_texts()
+    assert "ana accepted the order (amount-mismatch). “38 cents are fine”" in service.entry_texts()
 
 
 def test_refunded_review_returns_the_money_and_the_pieces(

@@ -16,7 +16,7 @@ from events.messaging import publisher
 from events.messaging.chains import INBOX
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.testing import deliver
+from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import sign
 from webhooks import backfill

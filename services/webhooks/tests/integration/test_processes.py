@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from events.testing.servers import free_port, wait_until
+from events.testing.ports import free_port
 from events.testing.servers.watchdog import watch
+from events.testing.waiting import wait_until
 
 REJECTED_REQUESTS = 60  # enough that each process gets some of them
 COUNTED = re.compile(rb'^clozit_webhook_requests_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Where a test run's servers come from."""
+"""The choice of where a test run's servers come from."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 
 from events.testing.servers import local
-from events.testing.servers.server import Server, Unavailable
+from events.testing.servers.server import Server, ServerUnavailableError
 
-used: list[str] = []  # which server came from where in this run, and why not from Docker: for the run's summary
+used: list[str] = []  # the source of each server, and why it is not Docker; for the run's summary
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL on which databases may be created."""
+    """Yield the URL of a PostgreSQL in which tests may create databases. Raises `ServerUnavailableError`."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         _note("postgres from TEST_DATABASE_URL")
         yield url
@@ -24,7 +24,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
-    """The URL of a RabbitMQ that nobody else uses."""
+    """Yield the URL of a RabbitMQ that only this run uses. Raises `ServerUnavailableError`."""
     if url := os.environ.get("TEST_BROKER_URL"):
         _note("rabbitmq from TEST_BROKER_URL")
         yield url
@@ -34,20 +34,20 @@ def rabbitmq() -> Iterator[str]:
 
 
 def private_postgres() -> AbstractContextManager[Server]:
-    """A PostgreSQL of one's own, to be stopped, frozen or killed as a test wants; raises `Unavailable`."""
+    """Run a PostgreSQL that the test may stop, freeze or kill. Raises `ServerUnavailableError`."""
     return _private("postgres")
 
 
 def private_rabbitmq() -> AbstractContextManager[Server]:
-    """A RabbitMQ of one's own, to be stopped, frozen or killed as a test wants; raises `Unavailable`."""
+    """Run a RabbitMQ that the test may stop, freeze or kill. Raises `ServerUnavailableError`."""
     return _private("rabbitmq")
 
 
 @contextmanager
 def private_cluster() -> Iterator[Sequence[Server]]:
-    """Three RabbitMQ nodes of one's own, joined; of the programs on this machine only. Raises `Unavailable`."""
+    """Run a cluster of three RabbitMQ nodes from the programs on this machine. Raises `ServerUnavailableError`."""
     if os.environ.get("TEST_SERVERS") == "docker":
-        raise Unavailable("a cluster is made from the programs on this machine, and TEST_SERVERS=docker")
+        raise ServerUnavailableError("TEST_SERVERS is docker, but a cluster needs the programs on this machine")
     with local.rabbitmq_cluster() as nodes:
         _note(f"rabbitmq cluster from {local.SOURCE}")
         yield nodes
@@ -60,17 +60,17 @@ def _private(name: str) -> Iterator[Server]:
         with ExitStack() as stack:
             try:
                 server: Server = stack.enter_context(getattr(provider, name)())
-            except Unavailable as reason:
+            except ServerUnavailableError as reason:
                 problems.append(str(reason))
                 continue
             _note("; ".join([f"{name} from {provider.SOURCE}", *problems]))
             yield server
             return
-    raise Unavailable("; ".join(problems))
+    raise ServerUnavailableError("; ".join(problems))
 
 
 def _providers(name: str) -> tuple[list[ModuleType], list[str]]:
-    """Whom to ask, in this order, and why the usual first one is not."""
+    """Return the providers to try, in order, and why Docker is not the first of them."""
     match os.environ.get("TEST_SERVERS", "auto"):
         case "local":
             return [local], []
@@ -78,15 +78,15 @@ def _providers(name: str) -> tuple[list[ModuleType], list[str]]:
             return [_containers()], []
         case "auto":
             containers = _containers()
-            if (lacking := containers.missing(name)) is None:
+            if (reason := containers.missing(name)) is None:
                 return [containers, local], []
-            return [local, containers], [lacking]  # at last Docker again, which pulls the image where it can
+            return [local, containers], [reason]  # Docker last, since it may be able to pull the image
         case other:
-            raise Unavailable(f"TEST_SERVERS is {other!r}: give auto, docker or local")
+            raise ServerUnavailableError(f"TEST_SERVERS is {other!r}. Set it to auto, docker or local")
 
 
 def _containers() -> ModuleType:
-    from events.testing.servers import containers  # half a second that TEST_SERVERS=local need not spend
+    from events.testing.servers import containers  # the import takes half a second, which TEST_SERVERS=local saves
 
     return containers
 

@@ -13,22 +13,23 @@ from docker.types import Ulimit  # type: ignore[import-untyped]
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
+from events.testing.ports import free_port
 from events.testing.servers.local import POSTGRES_SETTINGS
-from events.testing.servers.server import Unavailable, postgres_answers, rabbitmq_answers
-from events.testing.servers.waiting import free_port, wait_until
+from events.testing.servers.server import ServerUnavailableError, postgres_answers, rabbitmq_answers
 from events.testing.servers.watchdog import watch
+from events.testing.waiting import wait_until
 
 SOURCE = "Docker"
 IMAGES = {"postgres": "postgres:17", "rabbitmq": "rabbitmq:4-management"}
-STOP_WITHIN = 20  # seconds until a container that was asked to end is killed
-OPEN_FILES = 8_192  # Erlang makes tables as large as the limit, and an engine's own may be a thousand million
+STOP_TIMEOUT_S = 20  # then Docker kills the container
+OPEN_FILES_LIMIT = 8_192  # Erlang's tables are as large as the limit, which an engine may set to 1,000,000,000
 
-testcontainers_config.ryuk_disabled = True  # one image more to pull; our watchdog does the same
+testcontainers_config.ryuk_disabled = True  # our watchdog does the same without another image
 
 
 def missing(name: str) -> str | None:
-    """Why this server's container cannot be started at once; None where it can."""
-    # By the command: docker's own client leaves a socket open where no engine answers.
+    """Return why this server's container cannot start at once, or None if it can."""
+    # The command, because Docker's Python client leaves a socket open when no engine answers.
     if shutil.which("docker") is None or not _docker_says("info"):
         return "no Docker engine answers"
     return None if _docker_says("image", "inspect", IMAGES[name]) else f"the Docker engine has no {IMAGES[name]}"
@@ -39,7 +40,7 @@ def _docker_says(*arguments: str) -> bool:
 
 
 class ContainerServer:
-    """`Server` of a container, on a host port of its own that a restart keeps."""
+    """A `Server` that runs a container, on a host port that a restart keeps."""
 
     def __init__(
         self, container: DockerContainer, port: int, url: str, *, ready: Callable[[str], object], control: str = ""
@@ -47,9 +48,13 @@ class ContainerServer:
         self.url = ""
         self._container, self._port, self._template = container.with_bind_ports(port, free_port()), port, url
         self._ready, self._control = ready, control
-        self._watched = ExitStack()
+        self._watchdog = ExitStack()
 
     def start(self) -> None:
+        """Create or restart the container and wait until it answers.
+
+        Raises `ServerUnavailableError` with the end of the container's log.
+        """
         if self.url:
             self._docker.start()
         else:
@@ -58,39 +63,45 @@ class ContainerServer:
             wait_until(lambda: self._ready(self.url), what=self._container.image)
         except TimeoutError as error:
             log = self._docker.logs(tail=30).decode(errors="replace")
-            raise Unavailable(f"{self._container.image} does not start: {log}") from error
+            raise ServerUnavailableError(f"{self._container.image} does not start: {log}") from error
 
     def _create(self) -> None:
         try:
             self._container.start()
         except DockerException as error:
-            raise Unavailable(f"Docker does not start {self._container.image}: {error}") from error
-        self._watched.enter_context(watch("container", self._docker.id))
+            raise ServerUnavailableError(f"Docker does not start {self._container.image}: {error}") from error
+        self._watchdog.enter_context(watch("container", self._docker.id))
         host, port = self._container.get_container_host_ip(), self._container.get_exposed_port(self._port)
         self.url = self._template.format(host=host, port=port)
 
     def remove(self) -> None:
+        """Remove the container with its data."""
         self._container.stop()
-        self._watched.close()
+        self._watchdog.close()
 
     def stop(self) -> None:
-        self._docker.stop(timeout=STOP_WITHIN)
+        """Stop the container by its normal shutdown."""
+        self._docker.stop(timeout=STOP_TIMEOUT_S)
 
     def kill(self) -> None:
+        """Send SIGKILL and wait until the container has ended."""
         self.signal(signal.SIGKILL)
         self._docker.wait()
 
     def freeze(self) -> None:
+        """Suspend all processes of the container."""
         self._docker.pause()
 
     def thaw(self) -> None:
+        """Resume the container after `freeze`."""
         self._docker.unpause()
 
     def signal(self, number: signal.Signals) -> None:
-        """To the container's first process; SIGKILL ends them all."""
+        """Send a signal to the container's first process. SIGKILL ends all processes."""
         self._docker.kill(signal=number.name)
 
     def ctl(self, *arguments: str) -> str:
+        """Run the control program in the container and return its output. Raises `CalledProcessError`."""
         command = [self._control, *arguments]
         code, (output, errors) = self._docker.exec_run(command, demux=True)
         if code:
@@ -104,7 +115,7 @@ class ContainerServer:
 
 @contextmanager
 def postgres() -> Iterator[ContainerServer]:
-    """A PostgreSQL of one's own; pulls the image where the engine lacks it; raises `Unavailable`."""
+    """Run a private PostgreSQL; pull its image if the engine does not have it. Raises `ServerUnavailableError`."""
     password = secrets.token_hex(8)
     container = (
         _container(IMAGES["postgres"])
@@ -117,7 +128,7 @@ def postgres() -> Iterator[ContainerServer]:
 
 @contextmanager
 def rabbitmq() -> Iterator[ContainerServer]:
-    """A RabbitMQ of one's own; pulls the image where the engine lacks it; raises `Unavailable`."""
+    """Run a private RabbitMQ; pull its image if the engine does not have it. Raises `ServerUnavailableError`."""
     password = secrets.token_hex(8)
     container = _container(IMAGES["rabbitmq"]).with_envs(RABBITMQ_DEFAULT_USER="clozit", RABBITMQ_DEFAULT_PASS=password)
     url = f"amqp://clozit:{password}@{{host}}:{{port}}/%2F"
@@ -125,10 +136,11 @@ def rabbitmq() -> Iterator[ContainerServer]:
 
 
 def _container(image: str) -> DockerContainer:
+    open_files = Ulimit(name="nofile", soft=OPEN_FILES_LIMIT, hard=OPEN_FILES_LIMIT)
     try:
-        return DockerContainer(image).with_kwargs(ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)])
+        return DockerContainer(image).with_kwargs(ulimits=[open_files])
     except DockerException as error:
-        raise Unavailable(f"no Docker engine answers: {error}") from error
+        raise ServerUnavailableError(f"no Docker engine answers: {error}") from error
 
 
 def _run(server: ContainerServer) -> Iterator[ContainerServer]:

@@ -1,4 +1,4 @@
-"""PostgreSQL and RabbitMQ from the programs on this machine, on free ports, each in a temporary folder of its own."""
+"""PostgreSQL and RabbitMQ from the programs on this machine, on free ports, each in a separate temporary folder."""
 
 import os
 import pwd
@@ -13,21 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from events.testing.ports import free_port
 from events.testing.servers.process import ProcessServer
-from events.testing.servers.server import Unavailable, postgres_answers, rabbitmq_answers
-from events.testing.servers.waiting import free_port
+from events.testing.servers.server import ServerUnavailableError, postgres_answers, rabbitmq_answers
 
-TICK_TIME = 10  # seconds until nodes give up a frozen one; RabbitMQ's 60 leave a cluster's publishers waiting as long
+NET_TICK_S = 10  # nodes drop a frozen node after this; with RabbitMQ's 60 the cluster's publishers wait as long
 SOURCE = "programs on this machine"
 POSTGRES_PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin")
 RABBITMQ_PROGRAMS = ("/usr/lib/rabbitmq/bin",)
-# Not synchronous_commit=off: a killed server would forget what it had confirmed, and blame the services.
+# synchronous_commit stays on. Otherwise a killed server would lose commits, and tests would blame the services.
 POSTGRES_SETTINGS = ("-c", "fsync=off", "-c", "max_connections=300")
 
 
 @contextmanager
 def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessServer]:
-    """A PostgreSQL of one's own, with these options on its command line; raises `Unavailable`."""
+    """Run a private PostgreSQL with these options on its command line. Raises `ServerUnavailableError`."""
     program = _program("postgres", POSTGRES_PROGRAMS)
     user = _unprivileged_user()
     with _folder("clozit-postgres-", user) as folder:
@@ -48,21 +48,21 @@ def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessSer
 
 @contextmanager
 def rabbitmq() -> Iterator[ProcessServer]:
-    """A RabbitMQ of one's own; raises `Unavailable`."""
+    """Run a private RabbitMQ. Raises `ServerUnavailableError`."""
     with port_mapper() as environment, _node(environment, free_port()) as server:
         yield server
 
 
 @contextmanager
 def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
-    """Nodes that have found each other; raises `Unavailable`."""
+    """Run a private cluster and yield its nodes. Raises `ServerUnavailableError`."""
     ports = [free_port() for _ in range(size)]
     settings = [
         "cluster_formation.peer_discovery_backend = classic_config",
-        # A node that thaws with its connections open believes that it still leads: pause_minority leaves it so, and
-        # its consumers wait for ever. Autoheal restarts it, at no risk to what quorum queues hold.
+        # A node that thaws with open connections still acts as the leader. With pause_minority its consumers would wait
+        # indefinitely. Autoheal restarts the node; quorum queues lose no message by that.
         "cluster_partition_handling = autoheal",
-        f"net_ticktime = {TICK_TIME}",
+        f"net_ticktime = {NET_TICK_S}",
         *(f"cluster_formation.classic_config.nodes.{number} = {_name(port)}" for number, port in enumerate(ports, 1)),
     ]
     with port_mapper() as environment, ExitStack() as stack:
@@ -75,7 +75,7 @@ def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
 
 @contextmanager
 def _node(environment: Mapping[str, str], port: int, settings: Sequence[str] = ()) -> Iterator[ProcessServer]:
-    """One node, with the Erlang cookie and port mapper that `environment` names; raises `Unavailable`."""
+    """Run one node with the Erlang cookie and port mapper of `environment`. Raises `ServerUnavailableError`."""
     program = _program("rabbitmq-server", RABBITMQ_PROGRAMS)
     with _folder("clozit-rabbitmq-") as folder:
         (folder / "plugins").write_text("[].")
@@ -106,9 +106,9 @@ def _node(environment: Mapping[str, str], port: int, settings: Sequence[str] = (
 
 @contextmanager
 def port_mapper() -> Iterator[Mapping[str, str]]:
-    """An Erlang port mapper and a cookie of one's own: the environment in which nodes find each other and nobody else.
+    """Run a private Erlang port mapper and yield the environment with its port and a new cookie.
 
-    Erlang would start a mapper by itself, as a daemon that outlives its nodes.
+    Only nodes with this environment find each other. Erlang's own mapper would be a daemon that outlives its nodes.
     """
     with _folder("clozit-erlang-") as folder:
         port, cookie = free_port(), folder / ".erlang.cookie"
@@ -147,14 +147,17 @@ def _listens(port: int) -> bool:
 
 
 def _program(name: str, folders: tuple[str, ...]) -> Path:
-    """A server program: in its package's own folders first, since Debian's wrappers on PATH want their own user."""
+    """Return the path of a server program.
+
+    The package's folders come first, since Debian's wrappers on PATH run only as their own user.
+    """
     for folder in folders:
         found = sorted(Path("/").glob(f"{folder.lstrip('/')}/{name}"))
         if found:
             return found[-1]
     on_path = shutil.which(name)
     if on_path is None:
-        raise Unavailable(f"no {name} program on this machine")
+        raise ServerUnavailableError(f"no {name} program on this machine")
     return Path(on_path)
 
 
@@ -170,7 +173,7 @@ def _folder(prefix: str, owner: str | None = None) -> Iterator[Path]:
 
 
 def _unprivileged_user() -> str | None:
-    """PostgreSQL refuses to run as root: then somebody else has to."""
+    """Return the user to run PostgreSQL as, which refuses to run as root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

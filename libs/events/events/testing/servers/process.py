@@ -1,4 +1,4 @@
-"""A server program on this machine."""
+"""A server that is a program on this machine."""
 
 import os
 import signal
@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from events.testing.servers.server import Unavailable
-from events.testing.servers.waiting import wait_until
+from events.testing.servers.server import ServerUnavailableError
 from events.testing.servers.watchdog import watch
+from events.testing.waiting import wait_until
 
-CTL_WITHIN = 60.0  # seconds; rabbitmqctl starts an Erlang of its own
+CTL_TIMEOUT_S = 60.0  # rabbitmqctl starts its own Erlang machine
+STOP_TIMEOUT_S = 20.0  # a normal shutdown takes a second or two
+LOG_TAIL_LENGTH = 2000  # characters of the log in an error message
 
 
 class ProcessServer:
-    """`Server` of a program. All that it keeps is in `folder`, which belongs to it alone."""
+    """A `Server` that runs a program. Its data and log are in `folder`, which is used for nothing else."""
 
     def __init__(
         self,
@@ -33,9 +35,10 @@ class ProcessServer:
         self._command, self._folder, self._ready, self._stop = command, folder, ready, stop
         self._user, self._environment, self._control = user, environment, control
         self._process: subprocess.Popen[bytes] | None = None
-        self._watched = ExitStack()
+        self._watchdog = ExitStack()
 
     def start(self) -> None:
+        """Start the program and wait until it answers. Raises `ServerUnavailableError` with the end of its log."""
         log = self._folder / "log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -47,46 +50,50 @@ class ProcessServer:
                 start_new_session=True,
                 cwd="/",
             )
-        self._watched.enter_context(watch("process", str(self._process.pid), str(self._folder)))
+        self._watchdog.enter_context(watch("process", str(self._process.pid), str(self._folder)))
         process, reason = self._process, None
         try:
             wait_until(lambda: process.poll() is not None or self._ready(), what=self._command[0])
         except TimeoutError as error:
             reason = error
         if reason or process.poll() is not None:
-            raise Unavailable(
-                f"{self._command[0]} does not start: {log.read_text(errors='replace')[-2000:]}"
-            ) from reason
+            tail = log.read_text(errors="replace")[-LOG_TAIL_LENGTH:]
+            raise ServerUnavailableError(f"{self._command[0]} does not start: {tail}") from reason
 
     def stop(self) -> None:
+        """Stop the program by its normal shutdown. A stopped one is left as it is."""
         if self._process is None:
             return
         self._process.send_signal(self._stop)
         self._wait()
 
     def kill(self) -> None:
+        """Send SIGKILL and wait until the program has ended."""
         self.signal(signal.SIGKILL)
         self._wait()
 
     def freeze(self) -> None:
+        """Suspend the program and all its helpers."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Resume the program after `freeze`."""
         self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
-        """To the server and all its helpers."""
+        """Send a signal to the program and all its helpers."""
         if self._process is not None:
             os.killpg(self._process.pid, number)
 
     def ctl(self, *arguments: str) -> str:
+        """Run the control program and return its output. Raises `CalledProcessError`."""
         done = subprocess.run(
             [self._control, *arguments],
             env=self._environment,
             check=False,
             capture_output=True,
             text=True,
-            timeout=CTL_WITHIN,
+            timeout=CTL_TIMEOUT_S,
         )
         if done.returncode:
             raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
@@ -95,11 +102,11 @@ class ProcessServer:
     def _wait(self) -> None:
         assert self._process is not None
         try:
-            self._process.wait(20)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # shell helpers that it left behind
+            os.killpg(self._process.pid, signal.SIGKILL)  # helper processes that outlived the program
         self._process = None
-        self._watched.close()
+        self._watchdog.close()

@@ -1,4 +1,4 @@
-"""What a test may do to a server of its own, be it a program on this machine or a container."""
+"""A server that one test run uses, and the ways in which a test can break it."""
 
 import signal
 from typing import Protocol
@@ -7,43 +7,45 @@ import psycopg
 from kombu import Connection
 
 
-class Unavailable(Exception):  # noqa: N818 - what the server is
-    """No way to get this server here."""
+class ServerUnavailableError(Exception):
+    """Failure to get a server here; the message says why."""
 
 
 class Server(Protocol):
-    """A server of one's own. Its URL stays the same over restarts, and so does what it has on disk."""
+    """A private server: a program on this machine or a container. A restart keeps its URL and its data."""
 
     url: str
 
     def start(self) -> None:
-        """Start and wait until it answers. Raises `Unavailable` with the end of its log."""
+        """Start the server and wait until it answers. Raises `ServerUnavailableError` with the end of its log."""
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop the server by its normal shutdown."""
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL and wait until the server has ended."""
 
     def freeze(self) -> None:
-        """Hold it with all its helpers; connections stay open and nothing answers."""
+        """Suspend the server and all its helpers: connections stay open, but it does not answer."""
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Resume the server after `freeze`."""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it."""
+        """Send a signal to the server."""
 
     def ctl(self, *arguments: str) -> str:
-        """Run the server's control program (a broker's rabbitmqctl) on it; its output. Raises `CalledProcessError`."""
+        """Run the server's control program (rabbitmqctl) and return its output. Raises `CalledProcessError`."""
 
 
 def postgres_answers(url: str) -> bool:
+    """Return True if PostgreSQL accepts a connection. Raises psycopg's error otherwise."""
     with psycopg.connect(url, connect_timeout=2):
         return True
 
 
 def rabbitmq_answers(url: str) -> bool:
+    """Return True if RabbitMQ accepts a connection. Raises kombu's error otherwise."""
     with Connection(url, connect_timeout=2) as connection:
         connection.ensure_connection(max_retries=1)
     return True

@@ -1,7 +1,7 @@
-"""Clears away what a test run that was killed from outside would leave running.
+"""A watchdog that removes the servers of a test run that was killed.
 
-Run as a process of its own, which outlives the run: standard input ends when the run is gone. A byte on it dismisses
-the watchdog. Imports nothing of the project, so that it starts quickly.
+It is a separate process and outlives the run: its standard input ends when the run has ended. A byte on standard input
+dismisses it. It imports no other module of the project, so that it starts quickly.
 """
 
 import contextlib
@@ -14,12 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-REMOVED_WITHIN = 5.0  # seconds until the last process of a killed server no longer writes into its folder
+REMOVAL_TIMEOUT_S = 5.0  # the last process of a killed server may still write into its folder
 
 
 @contextlib.contextmanager
 def watch(kind: str, *what: str) -> Iterator[None]:
-    """Clear away a `process` (its group, its folder) or a `container` (its id) should this process die inside."""
+    """Start a watchdog for a `process` (its group and folder) or a `container` (its id).
+
+    If this process dies inside the block, the watchdog removes them.
+    """
     command = [sys.executable, "-I", __file__, kind, *what]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watchdog:
         try:
@@ -28,24 +31,26 @@ def watch(kind: str, *what: str) -> Iterator[None]:
             watchdog.communicate(b".")
 
 
-def process(group: str, folder: str) -> None:
+def remove_process(group: str, folder: str) -> None:
+    """Kill a process group and delete its folder."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(int(group), signal.SIGKILL)
-    deadline = time.monotonic() + REMOVED_WITHIN
+    deadline = time.monotonic() + REMOVAL_TIMEOUT_S
     while Path(folder).exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.1)
 
 
-def container(identity: str) -> None:
+def remove_container(container_id: str) -> None:
+    """Remove a Docker container and its volumes."""
     import docker  # type: ignore[import-untyped]
 
     with contextlib.suppress(docker.errors.NotFound):
-        docker.from_env().containers.get(identity).remove(force=True, v=True)
+        docker.from_env().containers.get(container_id).remove(force=True, v=True)
 
 
 if __name__ == "__main__" and not sys.stdin.buffer.read(1):
     if sys.argv[1] == "process":
-        process(*sys.argv[2:])
+        remove_process(*sys.argv[2:])
     else:
-        container(*sys.argv[2:])
+        remove_container(*sys.argv[2:])

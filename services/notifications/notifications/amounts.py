@@ -1,0 +1,58 @@
+"""The amounts of a mail, written as money in the reader's language.
+
+Whatever Stripe charged replaces what was agreed: the two are never mixed. Amounts of a checkout that no customer has
+completed are as agreed. Payments and refunds are sums in the order's currency.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from notifications.localization import Language
+
+Data = Mapping[str, Any]  # an event's data, as JSON values
+
+OPTIONAL = ("discount", "shipping", "added_tax", "included_tax", "statement", "paid", "refunded")  # "" if there is none
+
+
+def format_amounts(data: Data, language: Language) -> dict[str, str]:
+    """Return the amounts of an event by the names that texts and templates use. The optional ones may be empty."""
+    currency = data.get("currency", "")
+    found: dict[str, tuple[int | None, str]] = {}
+    if "lines" in data:
+        found |= _order_amounts(data)
+    found["paid"] = data.get("amount_paid"), currency
+    found["refunded"] = data.get("amount_refunded"), currency
+    if "refund_amount" in data:
+        found["refund"] = data["refund_amount"], data.get("refund_currency") or currency
+    if "dispute_amount" in data:
+        found["disputed"] = data["dispute_amount"], data.get("dispute_currency") or currency
+    return {
+        name: language.money(amount, its_currency) if amount or (amount is not None and name not in OPTIONAL) else ""
+        for name, (amount, its_currency) in found.items()
+    }
+
+
+def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
+    charged = charged_amounts(data)
+    currency, tax = charged["currency"], charged.get("amount_tax") or 0
+    added_tax = max(0, charged["amount_total"] - amount_before_tax(charged)) if tax else 0
+    return {
+        "subtotal": (charged["amount_subtotal"], currency),
+        "discount": (-charged["amount_discount"], currency),
+        "shipping": (charged["amount_shipping"], currency),
+        "added_tax": (added_tax, currency),
+        "included_tax": (tax - added_tax, currency),
+        "total": (charged["amount_total"], currency),
+        "statement": (charged.get("presentment_amount"), charged.get("presentment_currency") or currency),
+    }
+
+
+def charged_amounts(data: Data) -> Data:
+    """Return what Stripe charges; what was agreed if no customer has completed the checkout."""
+    return data.get("charged") or data
+
+
+def amount_before_tax(amounts: Data) -> int:
+    """Return the total without taxes that are added to it."""
+    before: int = amounts["amount_subtotal"] - amounts["amount_discount"] + amounts["amount_shipping"]
+    return before
