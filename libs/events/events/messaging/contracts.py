@@ -198,6 +198,11 @@ class OrderExpired(OrderSnapshot):
     """The session ended unpaid; `recovery_url` is Stripe's link to the same cart, if there is one."""
 
     recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+    promotions_consent = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Stripe's `consent.promotions` of the session, opt_in or opt_out; null: not asked"},
+    )
 
 
 class OrderCanceled(OrderSnapshot):

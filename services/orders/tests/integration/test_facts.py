@@ -30,6 +30,23 @@ def test_expired_order_has_the_recovery_link(service: OrdersService, purchase: P
     assert event.data["recovery_url"] == "https://buy.stripe.com/r/test_1"
 
 
+@pytest.mark.parametrize(
+    ("consent", "published"),
+    [
+        (None, None),
+        ({"promotions": None, "terms_of_service": "accepted"}, None),
+        ({"promotions": "opt_out", "terms_of_service": None}, "opt_out"),
+        ({"promotions": "opt_in", "terms_of_service": None}, "opt_in"),
+    ],
+)
+def test_expired_order_has_the_sessions_consent_to_promotions(
+    service: OrdersService, purchase: Purchase, consent: Any, published: str | None
+) -> None:
+    service.deliver(purchase.started(), purchase.expired(consent=consent))
+    [event] = service.published()
+    assert event.data["promotions_consent"] == published
+
+
 def test_recovered_cart_is_a_new_session_of_its_order(
     service: OrdersService, purchase: Purchase, client: FlaskClient
 ) -> None:
