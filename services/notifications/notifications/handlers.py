@@ -7,6 +7,7 @@
 | `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
 | `orders.payment.failed` | `payment_failed` | customer |
 | `orders.order.expired` | `abandoned_cart`, with consent, after ABANDONED_CART_DELAY | customer |
+| `orders.order.canceled` | `order_canceled`, if an operator canceled a paid order | customer |
 | `orders.order.shipped` | `order_shipped` | customer |
 | `orders.refund.succeeded` | `refund_succeeded` | customer |
 | `orders.review.opened` | `staff_review_opened` | staff |
@@ -19,8 +20,9 @@
 | `orders.dispute.closed` | `staff_dispute_closed` | staff |
 | `inventory.stock.low` | `staff_stock_low`, once for a sku and day (UTC) | staff |
 
-Two events send none: `orders.order.canceled` makes the reminder of the cart stale, and `orders.customer.erased` erases
-the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one `staff_digest`.
+Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
+`orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one
+`staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -104,8 +106,10 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
 
     @handlers.on("orders.order.canceled")
-    def suppress_reminder(event: Event, session: Session) -> None:
+    def announce_cancellation(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.CANCELED)
+        if event.data["reason"]:  # the customer knows that they canceled a checkout
+            notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
     @handlers.on("orders.order.shipped")
     def announce_shipment(event: Event, session: Session) -> None:
@@ -147,7 +151,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.dispute.closed")
     def report_closed_dispute(event: Event, session: Session) -> None:
-        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, event.data["dispute_id"], due_at=staff_due_at())
+        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, _dispute_state_key(event), due_at=staff_due_at())
 
     @handlers.on("inventory.stock.low")
     def report_low_stock(event: Event, session: Session) -> None:
@@ -198,5 +202,6 @@ def _dispute_state_key(event: Event) -> str:
     """Return the dispute's id and state: each new state is an occasion for a mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    funds = "withdrawn" if data["funds_withdrawn"] else "kept"
+    held = data.get("amount_held")
+    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

@@ -43,6 +43,7 @@ def test_table_in_the_docstring_lists_each_event_and_its_mail() -> None:
         kinds.setdefault(event_type, set()).add(kind)
     assert kinds == {event_type: {*kind.split(" and ")} for event_type, kind in KIND_OF_EVENT.items()} | {
         "orders.review.resolved": {"staff_review_resolved", "order_canceled"},
+        "orders.order.canceled": {"order_canceled"},
         "orders.order.paid": {"order_confirmed", "staff_order_paid"},  # with STAFF_NEW_ORDER
     }
     assert all(kind.startswith("staff_") == (to == "staff") for _, kind, to in table)
@@ -94,6 +95,13 @@ def test_customer_learns_what_a_review_decided(
         sqlite_service.receive("orders.review.resolved", **resolution, **ids)
     kinds = [email.kind for email in sqlite_service.emails() if email.recipient]
     assert kinds == ([kind] * 2 if kind else [])
+
+
+@pytest.mark.parametrize(("reason", "kinds"), [(None, []), ("operator", ["order_canceled"])])
+def test_customer_learns_that_an_operator_canceled(sqlite_service: Any, reason: str | None, kinds: list[str]) -> None:
+    for _ in range(2):
+        sqlite_service.receive("orders.order.canceled", reason=reason)
+    assert [email.kind for email in sqlite_service.emails()] == kinds
 
 
 def test_reminder_waits_for_its_delay(sqlite_service: Any) -> None:

@@ -132,6 +132,33 @@ def test_promotion_code_lowers_the_total_as_stripe_says(
     assert (service.order().needs_review, service.order().amount_paid) == (not matches, paid)
 
 
+OFFERS = [
+    {"id": "home", "name": "Home", "amount": 490, "countries": ["DE"]},
+    {"id": "world", "name": "World", "amount": 1900, "countries": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("shipping", "paid", "country", "reason"),
+    [
+        (490, 5738, "DE", None),
+        (1900, 7148, "US", None),
+        (1900, 7148, None, None),
+        (490, 5738, "US", "amount-mismatch"),  # Stripe's page offers every option to every customer
+        (0, 5248, "DE", "amount-mismatch"),
+        (1900, 5738, "US", "amount-mismatch"),
+    ],
+)
+def test_customer_may_choose_any_offered_shipping_option(
+    service: OrdersService, purchase: Purchase, shipping: int, paid: int, country: str | None, reason: str | None
+) -> None:
+    service.deliver(purchase.started(shipping_options=OFFERS))
+    details = {"amount_discount": 0, "amount_shipping": shipping, "amount_tax": 0}
+    address = {"shipping_details": {"name": "Zoe", "address": {"country": country}}} if country else None
+    service.deliver(purchase.completed(amount_total=paid, total_details=details, collected_information=address))
+    assert (service.order().review_reason, service.order().amount_paid) == (reason, paid)
+
+
 def test_discount_without_promotion_codes_opens_a_review(service: OrdersService, purchase: Purchase) -> None:
     service.deliver(purchase.started(), purchase.completed(amount_total=5238, total_details={"amount_discount": 500}))
     assert service.order().review_reason == "amount-mismatch"
