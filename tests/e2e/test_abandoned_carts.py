@@ -65,7 +65,7 @@ def test_customer_without_consent_gets_no_reminder(system: System, promotions: s
     assert reminders(run) == []
 
 
-def test_customer_with_consent_gets_one_reminder_and_unsubscribes(system: System) -> None:
+def test_customer_with_consent_gets_one_and_unsubscribes(system: System) -> None:
     run = ScenarioRun(system, "consent")
     leave(run, "yes")
     leave(run, "yes")
