@@ -1,18 +1,29 @@
 """The operators' routes: list the mails with their recipient, time and status, and resend one."""
 
+from datetime import datetime
 from typing import Any
 
 from events.database.engine import Database
 from events.web.auth import operator_required
+from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from notifications import schemas
 from notifications.models import Email
-from notifications.resending import resend
+from notifications.resending import (
+    ResendMany,
+    ResendOne,
+    count_matching,
+    find_matching,
+    matches,
+    resend,
+    resend_many,
+)
 
 blueprint = Blueprint("notifications", __name__)
 
@@ -25,7 +36,7 @@ def database() -> Database:
 
 @blueprint.get("/notifications")
 @operator_required
-@blueprint.arguments(schemas.SearchArgs, location="query")
+@blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
     """List the mails that match all filters, newest first."""
@@ -34,10 +45,7 @@ def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
-    statement = select(Email).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
-    for name in ("status", "kind", "checkout_id", "recipient", "digest_id"):
-        if name in args:
-            statement = statement.where(getattr(Email, name) == args[name])
+    statement = select(Email).where(*matches(args)).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
     if before := decode_cursor(args["cursor"], str):
         statement = statement.where(Email.id < before[0])
     return list(session.scalars(statement))
@@ -45,8 +53,33 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 
 @blueprint.post("/notifications/<email_id>/resend")
 @operator_required
+@blueprint.arguments(KeyHeader, location="headers")
+@blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
-def resend_notification(email_id: str) -> Email:
-    """Send a mail again, as a new notification."""
+def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
+    """Send a mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
     with database().begin() as session:
-        return resend(session, email_id, g.actor)
+        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
+
+
+@blueprint.post("/notifications/resend")
+@operator_required
+@blueprint.arguments(KeyHeader, location="headers")
+@blueprint.arguments(schemas.BulkResendArgs)
+@blueprint.response(200, schemas.BulkResend)
+def resend_notifications(headers: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+    """Send the mails again that match all filters, the oldest first, once per Idempotency-Key. A dry run needs no key.
+
+    Mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
+    """
+    given = {name: args[name] for name in schemas.Filters().fields if name in args}
+    filters = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
+    request = ResendMany(args["limit"], filters)
+    if args["dry_run"]:
+        with database().read() as session:
+            ids = [email.id for email in find_matching(session, request)]
+            found = {"notification_ids": ids, "resend_ids": [], "matching": count_matching(session, request)}
+    else:
+        with database().begin() as session:
+            found = resend_many(session, request, g.actor, require_key(headers["key"]))
+    return {**found, "dry_run": args["dry_run"]}

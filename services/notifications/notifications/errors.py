@@ -19,3 +19,11 @@ class NotificationUnsentError(Exception):
 
 class CustomerErasedError(Exception):
     """The customer's address is erased, so a mail to them cannot be sent again."""
+
+
+class StaffRecipientError(Exception):
+    """Mails to staff have the configured recipient, and no other one can be given."""
+
+
+class KeyReusedError(Exception):
+    """The idempotency key belongs to another request."""

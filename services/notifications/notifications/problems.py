@@ -3,10 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from events.web.problems import Problem
+from events.web.idempotency import key_reused
+from events.web.problems import Problem, invalid_request
 from flask import Flask, Response
 
-from notifications.errors import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
+from notifications.errors import (
+    CustomerErasedError,
+    KeyReusedError,
+    NotificationNotFoundError,
+    NotificationUnsentError,
+    StaffRecipientError,
+)
 
 
 def register(app: Flask) -> None:
@@ -36,4 +43,8 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         "customer-erased",
         "The customer's data is erased, so there is no address to send this to.",
     ),
+    StaffRecipientError: lambda _: invalid_request(
+        recipient=["E-mails to staff go to STAFF_EMAIL. Leave the recipient out."]
+    ),
+    KeyReusedError: lambda _: key_reused(),
 }

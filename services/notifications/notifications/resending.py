@@ -1,38 +1,183 @@
-"""Resends: an operator has a mail sent once more. The resend is a new row, and the original stays unchanged."""
+"""Resends: an operator has mails sent once more. Each resend is a new row, and the original stays unchanged.
+
+A request with an idempotency key has its effect once: a repeat returns the mails that the first one added. Promotional
+mails stay subject to the rules of reminders.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from events.clock import utcnow
 from events.database.notify import notify_after_commit
+from events.database.transaction import for_update, insert_once
 from events.messaging.event import new_id
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from events.web.idempotency import fingerprint
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
-from notifications.errors import CustomerErasedError, NotificationNotFoundError, NotificationUnsentError
+from notifications.errors import (
+    CustomerErasedError,
+    KeyReusedError,
+    NotificationNotFoundError,
+    NotificationUnsentError,
+    StaffRecipientError,
+)
 from notifications.kinds import CUSTOMER_KINDS
-from notifications.models import CHANNEL, PENDING, SENDING, Email, lock_or_insert_checkout
+from notifications.models import (
+    CHANNEL,
+    FAILED,
+    PENDING,
+    SENDING,
+    SENT,
+    UNKNOWN,
+    Checkout,
+    Email,
+    ResendRequest,
+    lock_or_insert_checkout,
+    lock_or_insert_checkouts,
+)
 
 UNSENT = (PENDING, SENDING)
+RESENT_IN_BULK = (SENT, FAILED, UNKNOWN)  # suppressed and collected mails were not to be sent by themselves
+Result = dict[str, Any]
 
 
-def resend(session: Session, email_id: str, actor: str) -> Email:
+@dataclass(frozen=True)
+class ResendOne:
+    """A request to resend one mail, also to a corrected address."""
+
+    email_id: str
+    recipient: str | None = None
+
+
+@dataclass(frozen=True)
+class ResendMany:
+    """A request to resend the mails that match all filters: at most `limit`, the oldest first."""
+
+    limit: int
+    filters: dict[str, str] = field(default_factory=dict)  # times are ISO 8601 text
+
+
+def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions of filters, whose times are aware datetimes."""
+    by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
+    conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]
+    if "error" in filters:
+        conditions.append(Email.error.contains(filters["error"], autoescape=True))
+    if "created_from" in filters:
+        conditions.append(Email.created_at >= filters["created_from"])
+    if "created_to" in filters:
+        conditions.append(Email.created_at < filters["created_to"])
+    return conditions
+
+
+def resend(session: Session, request: ResendOne, actor: str, key: str | None = None) -> Email:
     """Add a copy of a mail, due at once, and return it.
 
-    Raises `NotificationNotFoundError`, `NotificationUnsentError` or `CustomerErasedError`.
+    Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
+    `KeyReusedError` if the key belongs to another request.
     """
-    original = session.get(Email, email_id)
+    result = _once(session, key, request, actor, lambda: {"ids": [_resend_one(session, request, actor).id]})
+    return session.get_one(Email, result["ids"][0])
+
+
+def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
+    """Add copies of the matching mails, due at once. Return the ids of the mails and of their copies.
+
+    Mails that were resent before are left out: their last resend counts. Raises `KeyReusedError`.
+    """
+
+    def act() -> Result:
+        matching = count_matching(session, request)
+        originals = _lock(session, find_matching(session, request))
+        copies = [_copy(original, actor) for original in originals]
+        session.add_all(copies)
+        session.flush()
+        notify_after_commit(session, CHANNEL)
+        return {
+            "notification_ids": [original.id for original in originals],
+            "resend_ids": [copy.id for copy in copies],
+            "matching": matching,
+        }
+
+    return _once(session, key, request, actor, act)
+
+
+def count_matching(session: Session, request: ResendMany) -> int:
+    """Return the number of mails that match, without the limit."""
+    return session.scalar(select(func.count()).select_from(Email).where(*_conditions(request))) or 0
+
+
+def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
+    """Return the mails that would be resent now."""
+    return session.scalars(select(Email).where(*_conditions(request)).order_by(Email.id).limit(request.limit)).all()
+
+
+def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:
+    filters: dict[str, Any] = dict(request.filters)
+    for name in ("created_from", "created_to"):
+        if name in filters:
+            filters[name] = datetime.fromisoformat(filters[name])
+    later = aliased(Email)
+    return [
+        *matches(filters),
+        Email.status.in_(RESENT_IN_BULK),
+        or_(Email.recipient.is_not(None), Email.kind.not_in(CUSTOMER_KINDS)),  # an erased customer has no address
+        ~select(later.id).where(later.resend_of == Email.id).exists(),
+    ]
+
+
+def _lock(session: Session, emails: Sequence[Email]) -> Sequence[Email]:
+    """Lock mails, and return those that still have an address and no resend."""
+    ids = [email.id for email in emails]
+    checkouts = lock_or_insert_checkouts(session, {email.checkout_id for email in emails if email.checkout_id})
+    locked = select(Email).where(Email.id.in_(ids)).order_by(Email.id).execution_options(populate_existing=True)
+    rows = session.scalars(for_update(session, locked)).all()
+    resent = set(session.scalars(select(Email.resend_of).where(Email.resend_of.in_(ids))))
+    return [row for row in rows if row.id not in resent and not _is_erased(row, checkouts.get(row.checkout_id or ""))]
+
+
+def _is_erased(email: Email, checkout: Checkout | None) -> bool:
+    return checkout is not None and checkout.erased_at is not None and email.kind in CUSTOMER_KINDS
+
+
+def _resend_one(session: Session, request: ResendOne, actor: str) -> Email:
+    original = session.get(Email, request.email_id)
     if original is None:
-        raise NotificationNotFoundError(email_id)
+        raise NotificationNotFoundError(request.email_id)
+    if request.recipient and original.kind not in CUSTOMER_KINDS:
+        raise StaffRecipientError
     if original.checkout_id:  # lock order: the checkout first, as the sender does
         checkout = lock_or_insert_checkout(session, original.checkout_id)
-        if checkout.erased_at and original.kind in CUSTOMER_KINDS:
+        if _is_erased(original, checkout):
             raise CustomerErasedError
     session.refresh(original, with_for_update=True)  # one after the other, if two operators click at once
     if unsent := _unsent(session, original):
         raise NotificationUnsentError(unsent)
-    copy = _copy(original, actor)
+    copy = _copy(original, actor, request.recipient)
     session.add(copy)
     session.flush()
     notify_after_commit(session, CHANNEL)  # the sender is another process
     return copy
+
+
+def _once(
+    session: Session, key: str | None, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]
+) -> Result:
+    """Return the result of the first request under this key; act only for the first one."""
+    if key is None:
+        return act()
+    request_hash = fingerprint(request)
+    values = {"fingerprint": request_hash, "result": {}, "requested_by": actor, "created_at": utcnow()}
+    is_new = insert_once(session, ResendRequest, idempotency_key=key, **values)
+    stored = session.get_one(ResendRequest, key)
+    if is_new:
+        stored.result = act()
+    elif stored.fingerprint != request_hash:
+        raise KeyReusedError
+    return stored.result
 
 
 def _unsent(session: Session, original: Email) -> str | None:
@@ -40,18 +185,19 @@ def _unsent(session: Session, original: Email) -> str | None:
     return session.scalar(select(Email.id).where(same, Email.status.in_(UNSENT)).limit(1))
 
 
-def _copy(original: Email, actor: str) -> Email:
+def _copy(original: Email, actor: str, recipient: str | None = None) -> Email:
     new, now = new_id("eml"), utcnow()
     return Email(
         id=new,
         kind=original.kind,
         checkout_id=original.checkout_id,
         subject_key=f"{original.subject_key.partition('/')[0]}/{new}",
-        recipient=original.recipient,
+        recipient=recipient or original.recipient,
         locale=original.locale,
         event_data=original.event_data,
         status=PENDING,
         attempts=0,
+        handovers=0,
         next_attempt_at=now,
         created_at=now,
         resend_of=original.id,

@@ -1,20 +1,76 @@
 """The requests and answers of the notifications' API."""
 
+from typing import Any
+
 from events.web.pagination import PageArgs
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from notifications.kinds import KINDS
+from notifications.message import address
 from notifications.models import Status
+from notifications.resending import RESENT_IN_BULK
 
 
-class SearchArgs(PageArgs):
-    """The filters of a search, all optional."""
+def _check_address(text: str) -> None:
+    try:
+        address(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+class Filters(Schema):
+    """The filters of searches and bulk resends, all optional."""
 
     status = fields.String(validate=validate.OneOf([*Status]))
     kind = fields.String(validate=validate.OneOf(KINDS))
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
     digest_id = fields.String(metadata={"description": "the mails that were sent within this digest"})
+    error = fields.String(validate=validate.Length(min=1), metadata={"description": "a part of the error"})
+    created_from = fields.AwareDateTime()
+    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+
+
+class SearchArgs(PageArgs, Filters):
+    """The filters and the page of a search."""
+
+
+class ResendArgs(Schema):
+    """A resend. The body can be left out."""
+
+    recipient = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=[validate.Length(max=320), _check_address],
+        metadata={"description": "a corrected address of the customer; without it, the resend has the same recipient"},
+    )
+
+
+class BulkResendArgs(Filters):
+    """A bulk resend: at least one filter, or `all`. A missing filter must not mean everything."""
+
+    status = fields.String(
+        validate=validate.OneOf(RESENT_IN_BULK, error="{input} e-mails are not resent. Use one of: {choices}.")
+    )
+    all = fields.Boolean(
+        load_default=False, metadata={"description": "all e-mails that were sent, failed or are unknown"}
+    )
+    limit = fields.Integer(load_default=100, strict=True, validate=validate.Range(min=1, max=1000))
+    dry_run = fields.Boolean(load_default=False)
+
+    @validates_schema
+    def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
+        if not data["all"] and not data.keys() & Filters().fields.keys():
+            raise ValidationError("Give a filter, or all: true for all e-mails.", "all")
+
+
+class BulkResend(Schema):
+    """The result of a bulk resend."""
+
+    notification_ids = fields.List(fields.String(), metadata={"description": "the e-mails that are resent"})
+    resend_ids = fields.List(fields.String(), metadata={"description": "their resends; none in a dry run"})
+    matching = fields.Integer(metadata={"description": "all e-mails that match, without the limit"})
+    dry_run = fields.Boolean()
 
 
 class Notification(Schema):

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,7 +125,8 @@ def test_deferred_reminder_is_retried(sqlite_service: Any) -> None:
     )
 )
 def test_no_address_gets_two_reminders_in_a_week(make_sqlite_service: Any, steps: Any) -> None:
-    service, reminders = make_sqlite_service(), []
+    service = make_sqlite_service()
+    reminders: list[tuple[str, datetime]] = []
     for number, (act, who, days) in enumerate(steps):
         address = {"customer_email": f"{who}@example.org"}
         if act == "abandon":

@@ -15,7 +15,18 @@ GOOD = {
     "STAFF_EMAIL": "staff@shop.example",
 }
 STAFF = ("STAFF_DIGEST", "STAFF_LOCALE", "STAFF_ORDER_URL")
-NAMES = (*GOOD, *STAFF, "SHOP_URL", "SHOP_NAME", "TEMPLATES_DIR", "ABANDONED_CART_DELAY", "PORT")
+REMINDERS = ("ABANDONED_CART_EMAILS", "PUBLIC_URL", "UNSUBSCRIBE_SECRET")
+NAMES = (
+    *GOOD,
+    *STAFF,
+    *REMINDERS,
+    "SMTP_ANSWER_TIMEOUT",
+    "SHOP_URL",
+    "SHOP_NAME",
+    "TEMPLATES_DIR",
+    "ABANDONED_CART_DELAY",
+    "PORT",
+)
 
 
 @pytest.fixture
@@ -83,3 +94,38 @@ def test_smtp_url_is_parsed(url: str, server: MailServer) -> None:
 def test_invalid_smtp_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         MailServer.parse(url)
+
+
+def test_reminders_are_for_customers_who_consented(environment: Callable[..., None]) -> None:
+    environment()
+    config = load()
+    assert (config.abandoned_cart_emails, config.staff_new_order) == ("consent", False)
+    assert config.smtp_answer_timeout == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("missing", ["PUBLIC_URL", "UNSUBSCRIBE_SECRET"])
+def test_reminders_for_all_need_an_unsubscribe_link(environment: Callable[..., None], missing: str) -> None:
+    given = {"PUBLIC_URL": "https://shop.example", "UNSUBSCRIBE_SECRET": "unsubscribe-secret-0123"}
+    environment(ABANDONED_CART_EMAILS="all", **given)
+    assert "unsubscribe-secret" not in repr(load())
+    environment(ABANDONED_CART_EMAILS="all", **{**given, missing: ""})
+    with pytest.raises(ConfigError) as failure:
+        load()
+    assert failure.value.problems.keys() == {"ABANDONED_CART_EMAILS"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ABANDONED_CART_EMAILS", "sometimes"),
+        ("PUBLIC_URL", "shop.example"),
+        ("UNSUBSCRIBE_SECRET", "short"),
+        ("SMTP_ANSWER_TIMEOUT", "5"),
+        ("SMTP_ANSWER_TIMEOUT", "601"),
+    ],
+)
+def test_invalid_setting_is_named(environment: Callable[..., None], name: str, value: str) -> None:
+    environment(**{name: value})
+    with pytest.raises(ConfigError) as failure:
+        load()
+    assert failure.value.problems.keys() == {name}
