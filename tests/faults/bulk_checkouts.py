@@ -57,9 +57,8 @@ class BulkCheckouts:
         """Set the stock of every product that purchases choose from."""
         with self._databases["inventory"].begin() as session:
             for sku in self._prices:
-                stock.set_on_hand(
-                    session, sku, STOCK_PIECES, reason="stock for a load", actor="faults", occurred_at=utcnow()
-                )
+                request = stock.StockRequest(sku=sku, on_hand=STOCK_PIECES, reason="stock for a load")
+                stock.change_stock(session, request, None, actor="faults", now=utcnow())
 
     def choose(self) -> tuple[Purchase, Ending]:
         """Return a random purchase, which is not started yet, and how it will end."""

@@ -86,7 +86,7 @@ RELAY = (
 )
 SENDER = (
     CrashPoint("e-mail claimed", Sender._claim, only_results=True),
-    CrashPoint("e-mail accepted by SMTP, not marked", Connection.send),
+    CrashPoint("e-mail accepted by SMTP, not marked", Connection.finish),
     CrashPoint("e-mail marked sent", Sender._mark_sent),
 )
 INGEST = (

@@ -43,7 +43,7 @@ from notifications.digest import NO_DIGEST, DigestSchedule
 from notifications.kinds import Kind, Outcome
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
-from notifications.reminders import ReminderPolicy
+from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
 
 CUSTOMER_REASONS = (
@@ -65,7 +65,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     abandoned_cart_delay: timedelta = ABANDONED_CART_DELAY,
     digest: DigestSchedule = NO_DIGEST,
     *,
-    reminders: ReminderPolicy,
+    reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
     """Return the service's handlers. Reminders wait for the delay, and mails to staff for the next digest."""

@@ -47,6 +47,9 @@ class ReminderPolicy:
         return None if self.links else UNCONFIGURED
 
 
+NO_REMINDERS = ReminderPolicy(ReminderMode.OFF, UnsubscribeLinks())
+
+
 def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: datetime) -> str | None:
     """Record a due reminder as the last one to its address. If it must not be sent, return the reason."""
     recipient = email.recipient or ""

@@ -15,7 +15,7 @@ from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.messaging.inbox_models import INTERRUPTED, InboxEvent
 from events.messaging.runner import Runner
-from events.operations.inbox import act
+from events.operations.inbox import apply_action
 from events.testing.columns import columns_with
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import inspect
@@ -64,7 +64,7 @@ def test_stored_event_is_redacted_and_can_still_be_handled(database: Database, s
             stored.status, stored.next_attempt_at = status, None
     if status == "discarded":
         with database.begin() as session:
-            act(session, "discard", ["evt_1"], actor="ana", reason="a test")
+            apply_action(session, "discard", ["evt_1"], actor="ana", reason="a test")
     erase(database)
     assert columns_with(database, EMAIL) == []
     assert row(database).status == status

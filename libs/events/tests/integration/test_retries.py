@@ -128,7 +128,7 @@ def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDataba
     with database.begin() as session:
         claimed = inbox.claim_due(session, utcnow())
     with database.begin() as session:
-        inbox_operations.act(session, "discard", ["evt_1"], actor="ops", reason="test")
+        inbox_operations.apply_action(session, "discard", ["evt_1"], actor="ops", reason="test")
     with database.begin() as session:
         assert [row.event_id for row in inbox.lock_claimed(session, claimed)] == ["evt_2"]
 

@@ -335,7 +335,7 @@ def test_operator_retry_runs_at_once(
     before = utcnow()
     other = Database(database.engine.url.render_as_string(hide_password=False))
     with other.begin() as session:
-        inbox_operations.act(
+        inbox_operations.apply_action(
             session, "retry", [row.event_id for row in rows(database, "retrying")], actor="ops", reason=None
         )
     other.dispose()
