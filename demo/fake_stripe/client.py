@@ -26,14 +26,17 @@ class Stripe(Protocol):
     def create(self, path: str, params: dict[str, str]) -> Object:
         """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
+    def pay(
+        self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
+    ) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
-        `typed` are fields of the page: country, promotion_code, …
+        `wait` is the longest time in seconds to wait for the webhook's answer. `typed` are fields of the page, such
+        as country and promotion_code.
         """
 
     def settle(self, session_id: str) -> bool:
-        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
         """Expire an open session."""
@@ -47,8 +50,17 @@ class Stripe(Protocol):
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does."""
 
-    def advance_dispute(self, session_id: str, status: str) -> Object:
-        """Move the dispute of a session's payment to its next status."""
+    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+
+    def open_review(self, session_id: str) -> Object:
+        """Place a session's payment in review as Radar does."""
+
+    def close_review(self, session_id: str, closed_reason: str) -> Object:
+        """Close the review of a session's payment as a person does in the dashboard."""
+
+    def warn(self, session_id: str) -> Object:
+        """Let the card's bank warn of fraud with a session's payment."""
 
 
 class FakeStripeClient:
@@ -75,12 +87,15 @@ class FakeStripeClient:
         """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
         return self._read(self._client.post(f"/v1/{path}", data=params))
 
-    def pay(self, session_id: str, method: str = "card", email: str | None = None, **typed: str) -> str:
+    def pay(
+        self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
+    ) -> str:
         """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined."""
-        return str(self._control("pay", session_id=session_id, method=method, email=email, typed=typed)["redirect"])
+        body = {"session_id": session_id, "method": method, "email": email, "wait": wait, "typed": typed}
+        return str(self._control("pay", **body)["redirect"])
 
     def settle(self, session_id: str) -> bool:
-        """Settle a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:
@@ -99,9 +114,21 @@ class FakeStripeClient:
         """Open a dispute of a session's payment as the customer's bank does."""
         return self._control("dispute", session_id=session_id, **details)
 
-    def advance_dispute(self, session_id: str, status: str) -> Object:
-        """Move the dispute of a session's payment to its next status."""
-        return self._control("dispute", session_id=session_id, status=status)
+    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+        return self._control("dispute", session_id=session_id, status=status, reinstated=reinstated)
+
+    def open_review(self, session_id: str) -> Object:
+        """Place a session's payment in review as Radar does."""
+        return self._control("review", session_id=session_id)
+
+    def close_review(self, session_id: str, closed_reason: str) -> Object:
+        """Close the review of a session's payment as a person does in the dashboard."""
+        return self._control("review", session_id=session_id, closed_reason=closed_reason)
+
+    def warn(self, session_id: str) -> Object:
+        """Let the card's bank warn of fraud with a session's payment."""
+        return self._control("fraud-warning", session_id=session_id)
 
     def _control(self, action: str, **body: Any) -> Object:
         given = {name: value for name, value in body.items() if value is not None}

@@ -8,6 +8,7 @@
 The statuses are those of the payment intent.
 """
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from . import disputes, sessions
@@ -20,7 +21,7 @@ from .objects.payment import Payer
 from .objects.payment import charge as charge_object
 from .store import Object
 
-BUILDERS = {
+BUILDERS: Mapping[str, Callable[[int, str, Payer], Object]] = {
     "card": methods.card,
     "sepa_debit": methods.sepa_debit,
     "customer_balance": methods.customer_balance,

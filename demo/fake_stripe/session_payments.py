@@ -45,7 +45,7 @@ def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause
 
 
 def settle(account: Account, session: Object) -> bool:
-    """Settle the session's pending debit or voucher now. Return False if it has none."""
+    """Complete the session's pending debit or voucher now. Return False if it has none."""
     intent = account.store.find(session["payment_intent"] or "")
     return intent is not None and (payments.settle(account, intent) or vouchers.settle(account, intent))
 

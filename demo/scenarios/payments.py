@@ -1,8 +1,12 @@
 """Scenarios of payments: by card, bank debit and voucher, with taxes and promotion codes, and a declined card."""
 
 import time
+from json import loads
+from pathlib import Path
 
 from demo.scenarios.run import ScenarioRun, Stock, amount
+
+CATALOG = Path(__file__).parents[2] / "deploy" / "catalog.json"
 
 
 def card(run: ScenarioRun) -> None:
@@ -79,14 +83,14 @@ def voucher(run: ScenarioRun) -> None:
 
 def tax(run: ScenarioRun) -> None:
     """Pay a tax that Stripe adds to the prices."""
-    sku = f"SCARF-{time.monotonic_ns()}"
+    sku = "SHT-OXF-BLU-S"
     rate = run.system.stripe.create("tax_rates", {"display_name": "VAT", "percentage": "19", "inclusive": "false"})
-    scarf = {"group": "Scarf", "name": "Scarf, gray", "prices": {"eur": 5900}, "tax_rates": [rate["id"]]}
-    run.system.operate("PUT", "checkout", f"/catalog/products/{sku}", scarf).raise_for_status()
-    stock = {"adjust": 3, "reason": "a delivery"}
-    key = {"Idempotency-Key": sku}
-    run.system.operate("POST", "inventory", f"/stock/{sku}/movements", stock, **key).raise_for_status()
+    shirt = next(product for product in loads(CATALOG.read_text("utf-8"))["products"] if product["sku"] == sku)
+    fields = {name: value for name, value in shirt.items() if name not in ("sku", "stock")}
+    taxed = {**fields, "tax_rates": [rate["id"]]}
+    run.system.operate("PUT", "checkout", f"/catalog/products/{sku}", taxed).raise_for_status()
     checkout = run.start_checkout({sku: 1})
+    run.system.operate("PUT", "checkout", f"/catalog/products/{sku}", fields).raise_for_status()
     run.pay(checkout)
     tax_amount = 1121  # 19 % of 59.00
     total = checkout["amount_total"] + tax_amount

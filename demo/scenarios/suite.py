@@ -25,6 +25,8 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "canceled order": refunds.canceled_order,
     "lost dispute": disputes.lost,
     "won dispute": disputes.won,
+    "appealed dispute": disputes.appealed,
+    "fraud review": reviews.fraud_review,
     "oversold order": reviews.oversold,
     "order paid twice": reviews.paid_twice,
 }

@@ -65,22 +65,27 @@ def _money_at_stripe(ledger: dict[str, Any]) -> Counter[tuple[str, str]]:
 def _money_in_orders(orders: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     sums = Counter[tuple[str, str]]()
     for order in orders:
-        sums["charged", order["currency"]] += order["amount_paid"]
-        sums["refunded", order["currency"]] += order["amount_refunded"]
+        for own in order["sums"]:
+            sums["charged", own["currency"]] += own["amount_paid"]
+            sums["refunded", own["currency"]] += own["amount_refunded"]
         for dispute in order["disputes"]:
-            taken = dispute["funds_withdrawn_at"] and not dispute["funds_reinstated_at"]
-            sums["taken by banks", dispute["currency"]] += dispute["amount"] if taken else 0
+            sums["taken by banks", dispute["currency"]] += dispute["amount_held"] or 0
     return sums
 
 
 def _piece_totals(system: System, orders: list[dict[str, Any]]) -> Iterator[Total]:
     """Yield the pieces of paid orders, without oversold ones: their pieces never left the stock."""
     sold = {order["checkout_id"]: order for order in orders if not _is_oversold(order) and order["status"] == "paid"}
+    paid_sessions = {  # one for each checkout: an order that was paid twice has its pieces once
+        session["metadata"].get("checkout_id"): session["id"]
+        for session in system.stripe.ledger["sessions"]
+        if session["payment_status"] in PAID
+    }
     bought = sum(
         line["quantity"]
-        for session in system.stripe.ledger["sessions"]
-        if session["payment_status"] in PAID and session["metadata"].get("checkout_id") in sold
-        for line in system.stripe.line_items(session["id"])
+        for checkout_id, session_id in paid_sessions.items()
+        if checkout_id in sold
+        for line in system.stripe.line_items(session_id)
     )
     ordered = sum(line["quantity"] for order in sold.values() for line in order["lines"])
     moved = Counter[str]()

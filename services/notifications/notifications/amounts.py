@@ -1,7 +1,7 @@
 """The amounts of a mail, written as money in the reader's language.
 
-Whatever Stripe charged replaces what was agreed: the two are never mixed. Amounts of a checkout that no customer has
-completed are as agreed. Payments and refunds are sums in the order's currency.
+The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
+has completed are as agreed. Payments and refunds are sums in the order's currency.
 """
 
 from collections.abc import Mapping

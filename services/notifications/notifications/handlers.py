@@ -134,7 +134,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.dispute.closed")
     def report_closed_dispute(event: Event, session: Session) -> None:
-        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, event.data["dispute_id"], due_at=staff_due_at())
+        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, _dispute_state_key(event), due_at=staff_due_at())
 
     @handlers.on("inventory.stock.low")
     def report_low_stock(event: Event, session: Session) -> None:
@@ -178,5 +178,6 @@ def _dispute_state_key(event: Event) -> str:
     """Return the dispute's id and state: each new state is an occasion for a mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    funds = "withdrawn" if data["funds_withdrawn"] else "kept"
+    held = data.get("amount_held")
+    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

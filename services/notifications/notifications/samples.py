@@ -171,6 +171,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "oversold": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "oversold"},
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
+    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
     Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
@@ -185,6 +186,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
+        "partly": {"dispute_status": "lost", "funds_withdrawn": True, "amount_held": 8052},
         "warning_closed": {"dispute_status": "warning_closed"},
         "unknown": {"dispute_status": "prevented"},
     },

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from notifications.amounts import Data
 from notifications.kinds import Kind
 from notifications.localization import Language
-from notifications.wording import NEEDS_RESPONSE, Data
+from notifications.wording import NEEDS_RESPONSE
 
 OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_REVIEW_OPENED: "POST /orders/{order_id}/review",
@@ -64,6 +65,8 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "status", translated("status", data["dispute_status"])
         yield "dispute_reason", translated("dispute", data["dispute_reason"])
         yield "funds", language.text(kind, "funds_withdrawn" if data["funds_withdrawn"] else "funds_kept")
+        held = data.get("amount_held")
+        yield "amount_held", held and language.money(held, data.get("dispute_currency") or data["currency"])
         yield "dispute_id", data["dispute_id"]
     if "sku" in data:
         yield "sku", data["sku"]

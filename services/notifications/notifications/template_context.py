@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from notifications.amounts import format_amounts
+from notifications.amounts import Data, format_amounts
 from notifications.kinds import STAFF_KINDS, Kind
 from notifications.localization import Language
 from notifications.staff_details import staff_details
-from notifications.wording import Data, count_by_sku, text_variants
+from notifications.wording import count_by_sku, text_variants
 
 NAME_LENGTH = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these

@@ -143,8 +143,9 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
-    """Send refund requests to Stripe and return the order with its details."""
-    for request in requests:
-        dependencies().refunds.send(request)
+    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one."""
+    answers = [dependencies().refunds.send(request, notify_staff=True) for request in requests]
+    if refused := [request for request in answers if request.is_refused]:
+        raise problems.review_refund_refused(refused)
     with dependencies().database.read() as session:
         return search.find_with_details(session, order_id)

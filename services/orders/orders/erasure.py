@@ -22,7 +22,7 @@ from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.operator_acts import OperatorAct
 from orders.models.orders import Order, OrderStatus
-from orders.models.refunds import IN_PROGRESS, Refund, RefundRequest
+from orders.models.refunds import FINAL, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import EntryKind, TimelineEntry
@@ -115,7 +115,8 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
     if left := sum(load_goods(session, order).owed.values()):
         routes = f"POST /orders/{order.id}/shipments, or cancel the order with POST /orders/{order.id}/cancel"
         yield f"{left} paid pieces have not shipped. Ship them with {routes}, or refund them."
-    for refund in session.scalars(select(Refund).where(Refund.order_id == order.id, Refund.status.in_(IN_PROGRESS))):
+    under_way = select(Refund).where(Refund.order_id == order.id, Refund.status.not_in(FINAL))
+    for refund in session.scalars(under_way):
         yield f"The refund {refund.id} is {refund.status}. Wait until it has succeeded or failed."
     for request in session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)):
         if request.is_unanswered:

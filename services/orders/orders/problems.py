@@ -1,6 +1,6 @@
 """The problems that the orders service answers, one for each error of errors.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from events.money import format_amount
@@ -37,6 +37,19 @@ def refund_refused(request: RefundRequest) -> Problem:
     """Return the problem for a refund request that Stripe refused."""
     detail = f"Stripe refused this refund. To try again, use a new Idempotency-Key. Stripe's reason: {request.error}"
     return Problem(409, "refund-refused", detail, refund_request_id=request.id)
+
+
+def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
+    """Return the problem for a decision with refunds of which Stripe refused some or all."""
+    refused = " ".join(
+        f"{format_amount(request.amount, request.currency)} of {request.payment_id}: {request.error}"
+        for request in requests
+    )
+    detail = (
+        "The decision about the order is stored, but Stripe refused a refund. The customer's money is still"
+        f" with the shop. Stripe's reason for {refused}"
+    )
+    return Problem(409, "refund-refused", detail, refund_request_id=requests[0].id)
 
 
 def _order_not_found(error: errors.OrderNotFoundError) -> Problem:

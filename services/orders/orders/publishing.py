@@ -58,6 +58,7 @@ def publish_pending_payment(session: Session, order: Order, payment: Payment, ca
         order,
         "orders.payment.pending",
         cause,
+        session_id=payment.session_id or order.session_id,
         payment_method_types=payment.payment_method_types,
         payment_method=payment.payment_method,
         voucher_url=payment.voucher_url,

@@ -27,6 +27,7 @@ from orders.timeline import add_entry, quote
 from orders.totals import refundable_amount
 
 POLICY = "policy"  # who resolves a review without a person
+STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
     ReviewDecision.ACCEPT: "accepted the order ({reason}).",
     ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
@@ -90,10 +91,10 @@ def resolve(
     refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
     text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
+    was_confirmed = order.confirmed_at is not None
     if any(review.blocks_shipping for review in unresolved):
         cancel_goods(session, order, cause, RefundParams(note=note), actor)
     update_fulfillment(session, order)
-    was_confirmed = order.confirmed_at is not None
     resolution = {
         "reason": gravest.reason,
         "decision": decision,
@@ -108,8 +109,39 @@ def resolve(
     return ()
 
 
+def release_review(
+    session: Session, order: Order, reason: ReviewReason, subject: str, actor: str, cause: Cause
+) -> None:
+    """Accept one review whose cause is gone, and confirm the order unless another review is open.
+
+    A review that is not open yet is stored as accepted, so that a late event does not open it.
+    """
+    key = {"order_id": order.id, "reason": reason, "subject": subject}
+    decided = {"decision": ReviewDecision.ACCEPT, "resolved_by": actor, "resolved_at": cause.occurred_at}
+    values = {"detail": "", "missing": {}, "opened_at": cause.occurred_at, **decided}
+    if insert_once(session, Review, **key, **values):
+        return
+    review = session.get_one(Review, (order.id, reason, subject))
+    if review.decision is not None:
+        return
+    review.decision, review.resolved_by, review.resolved_at = ReviewDecision.ACCEPT, actor, cause.occurred_at
+    reviews = _reviews(session, order)
+    _update_order(order, reviews)
+    text = f"{actor} {DECISION_TEXTS[ReviewDecision.ACCEPT].format(reason=reason)}"
+    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
+    resolution = {
+        "reason": reason,
+        "decision": ReviewDecision.ACCEPT,
+        "resolved_by": actor,
+        "was_confirmed": order.confirmed_at is not None,
+    }
+    publish(session, order, "orders.review.resolved", cause, **resolution)
+    if not any(review.blocks_shipping for review in reviews):
+        confirm_order(session, order, cause)
+
+
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
-    """Resolve reviews with one of these reasons by a refund, as the shop configured it."""
+    """Resolve reviews by a refund, as the shop configured it. All open reasons of an order must be named."""
     waiting = select(Order.id).where(
         Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID
     )
@@ -118,7 +150,8 @@ def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
     for order_id in order_ids:
         with database.begin() as session:
             order = lock_order(session, order_id)
-            if order.needs_review and order.review_reason in reasons:
+            unresolved = [review for review in _reviews(session, order) if review.decision is None]
+            if unresolved and all(review.reason in reasons for review in unresolved):
                 resolve(session, order, ReviewDecision.REFUND, POLICY, due_at=utcnow())
 
 

@@ -12,7 +12,6 @@ from orders.goods import count_goods
 from orders.holds import Hold, find_hold
 from orders.models.disputes import Dispute
 from orders.models.orders import FulfillmentStatus, Order, OrderDisputeStatus, OrderRefundStatus, OrderStatus
-from orders.models.refunds import RefundRequestStatus, RefundStatus
 from orders.refunds.requests import RefundParams
 from orders.shipments import ShipmentParams
 
@@ -55,7 +54,7 @@ class PublicShipment(Schema):
 
 
 class Charged(Schema):
-    """What Stripe charges for an order. `amount_tax` has all taxes, and `tax_included` says if the prices have them."""
+    """Stripe's charge for an order. `amount_tax` has all taxes, and `tax_included` says if the prices have them."""
 
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -252,7 +251,7 @@ class RefundRequestItem(Schema):
     id = fields.String(required=True)
     refund_id = fields.String(required=True, allow_none=True)
     payment_id = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundRequestStatus]))
+    status = fields.String(required=True, metadata={"description": "requested, then the status of Stripe's refund"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -269,7 +268,7 @@ class RefundItem(Schema):
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
     refund_request_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
+    status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -285,6 +284,9 @@ class DisputeItem(Schema):
     status = fields.String(required=True)
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
+    amount_withdrawn = fields.Integer(required=True, allow_none=True, metadata={"description": "by the bank, in all"})
+    amount_reinstated = fields.Integer(required=True, allow_none=True, metadata={"description": "returned to the shop"})
+    amount_held = fields.Integer(required=True, allow_none=True, metadata={"description": "what the bank holds now"})
     reason = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     evidence_due_by = fields.AwareDateTime(required=True, allow_none=True)
@@ -364,6 +366,14 @@ class SessionItem(Schema):
     session_id = fields.String(required=True)
 
 
+class CurrencySums(Schema):
+    """Sums paid and refunded in one currency."""
+
+    currency = fields.String(required=True)
+    amount_paid = fields.Integer(required=True)
+    amount_refunded = fields.Integer(required=True)
+
+
 class GoodsItem(Schema):
     """The pieces of one sku: shipped + refunded_unshipped + owed = bought. Nothing is bought before the payment."""
 
@@ -424,6 +434,11 @@ class OrderDetail(OrderSummary):
     lines = fields.List(fields.Nested(LineItem), required=True)
     goods = GoodsField(fields.Nested(GoodsItem), required=True)
     payments = fields.List(fields.Nested(PaymentItem), required=True)
+    sums = fields.List(
+        fields.Nested(CurrencySums),
+        required=True,
+        metadata={"description": "by currency: a reviewed payment can be in another one than the order"},
+    )
     attempts = fields.List(fields.Nested(AttemptItem), required=True)
     refunds = fields.List(fields.Nested(RefundItem), required=True)
     refund_requests = fields.List(fields.Nested(RefundRequestItem), required=True)

@@ -17,21 +17,21 @@ Row = TypeVar("Row", Refund, RefundRequest, Dispute)
 
 def update_totals(order: Order) -> None:
     """Derive the order's amounts and refund status again. The order must be locked."""
-    payments = succeeded_payments(order)
     refunds = [refund for refund in order.refunds if refund.status == RefundStatus.SUCCEEDED]
-    order.amount_paid = sum(payment.amount for payment in payments if payment.currency == order.currency)
-    order.amount_refunded = sum(refund.amount for refund in refunds if refund.currency == order.currency)
-    order.refund_status = _refund_status(payments, refunds)
+    own = next((sums for sums in order.sums if sums["currency"] == order.currency), None)
+    order.amount_paid = own["amount_paid"] if own else 0
+    order.amount_refunded = own["amount_refunded"] if own else 0
+    order.refund_status = _refund_status(succeeded_payments(order), refunds)
 
 
 def refundable_amount(session: Session, payment: Payment) -> int:
-    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank withdrew."""
+    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank holds or claims."""
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     session.flush()
     gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
     used = gone[payment.id]
-    used += sum(dispute.amount for dispute in _rows_of(session, payment, Dispute) if dispute.funds_withdrawn)
+    used += sum(dispute.amount_unavailable for dispute in _rows_of(session, payment, Dispute))
     return max(0, payment.amount - used)
 
 

@@ -1,6 +1,7 @@
 """The orders service under test: it gets events through the real runner. Only Stripe's refunds are faked."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,6 +93,13 @@ class Purchase:
         )
         return self.stripe("payment_intent.payment_failed", obj, again)
 
+    def committed(self, again: str = "") -> Event:
+        return self._own("inventory.reservation.committed", {"checkout_id": self.checkout_id}, again)
+
+    def requires_action(self, action: dict[str, Any], again: str = "") -> Event:
+        obj = payment_intent(self.checkout_id, id=self.intent, status="requires_action", next_action=action)
+        return self.stripe("payment_intent.requires_action", obj, again)
+
     def charge_succeeded(self, again: str = "") -> Event:
         obj = charge(self.checkout_id, id=self.charge, payment_intent=self.intent)
         return self.stripe("charge.succeeded", obj, again)
@@ -102,17 +110,29 @@ class Purchase:
 
     def refund(self, refund_id: str, amount: int, status: str = "succeeded", **more: Any) -> Event:
         """Return a refund event of this payment, made in Stripe's dashboard unless `metadata` says otherwise."""
-        kind, again = more.pop("kind", "created"), more.pop("again", "")
+        kind, again, after = more.pop("kind", "created"), more.pop("again", ""), more.pop("after", 0)
         changes = {"id": refund_id, "amount": amount, "status": status, "payment_intent": self.intent, **more}
-        return self.stripe(f"refund.{kind}", refund(**changes), f"{status}{again}")
+        return self.stripe(f"refund.{kind}", refund(**changes), f"{status}{again}", after)
 
     def dispute(self, kind: str = "created", status: str = "needs_response", again: str = "", **more: Any) -> Event:
+        after = more.pop("after", 0)
         changes = {"id": f"dp_{self.checkout_id}", "status": status, "payment_intent": self.intent, **more}
-        return self.stripe(f"charge.dispute.{kind}", dispute(**changes), f"{status}{again}")
+        return self.stripe(f"charge.dispute.{kind}", dispute(**changes), f"{status}{again}", after)
 
-    def stripe(self, kind: str, obj: StripeObject, again: str = "", **changes: Any) -> Event:
+    def radar_review(self, kind: str = "opened", again: str = "", **changes: Any) -> Event:
+        ids = {"id": f"prv_{self.checkout_id}", "object": "review", "payment_intent": self.intent}
+        state = {"open": kind == "opened", "opened_reason": "rule", "closed_reason": None, "ip_address": "192.0.2.1"}
+        return self.stripe(f"review.{kind}", {**ids, **state, **changes}, again)
+
+    def fraud_warning(self, again: str = "", **changes: Any) -> Event:
+        ids = {"id": f"issfr_{self.checkout_id}", "object": "radar.early_fraud_warning", "payment_intent": self.intent}
+        kind = {"actionable": True, "fraud_type": "made_with_stolen_card"}
+        return self.stripe("radar.early_fraud_warning.created", {**ids, **kind, **changes}, again)
+
+    def stripe(self, kind: str, obj: StripeObject, again: str = "", after: int = 0, **changes: Any) -> Event:
+        """Return an event about an object, `after` so many seconds."""
         event_id = f"evt_{self.checkout_id}_{obj['id']}_{kind}_{again}"
-        created = int(NOW.timestamp())
+        created = int(NOW.timestamp()) + after
         return as_bus_event(stripe_event(kind, obj, event_id=event_id, created=created, **changes))
 
     def named(self, name: str, again: str = "") -> Event:
@@ -209,6 +229,9 @@ class FakeRefundGateway(RefundGateway):
     def find(self, request: RefundRequest) -> StripeObject | None:
         made = self.refunds.values()
         return next((refund for refund in made if refund["metadata"]["refund_request"] == request.id), None)
+
+    def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
+        return [refund for refund in self.refunds.values() if refund["payment_intent"] == payment_id]
 
     @property
     def last_refund(self) -> StripeObject:

@@ -25,6 +25,9 @@ class ReviewReason(StrEnum):
     ACCOUNT_MISMATCH = "account-mismatch"
     OVERSOLD = "oversold"
     DUPLICATE_PAYMENT = "duplicate-payment"
+    MISSING_ADDRESS = "missing-address"
+    RADAR_REVIEW = "radar-review"
+    EARLY_FRAUD_WARNING = "early-fraud-warning"
 
 
 class ReviewDecision(StrEnum):
@@ -77,6 +80,10 @@ class CheckoutStarted(CheckoutRef, Amounts):
         load_default=False,
         metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
     )
+    needs_address = fields.Boolean(
+        load_default=False,
+        metadata={"description": "it was sold with a shipping option or asks for an address: it cannot ship without"},
+    )
     customer_email = fields.String(allow_none=True, load_default=None)
     locale = fields.String(allow_none=True, load_default=None)
     discount_code = fields.String(allow_none=True, load_default=None)
@@ -89,7 +96,7 @@ class CheckoutCanceled(CheckoutRef):
 
 
 class Charged(Contract):
-    """What Stripe charges for an order, as its completed session says.
+    """Stripe's charge for an order, as its completed session says.
 
     total = subtotal - discount + shipping, plus the taxes that are not part of the prices. The discount includes
     promotion codes. The presentment amount is what the customer's statement shows, if it is in another currency.
@@ -258,10 +265,12 @@ class RefundChanged(OrderSnapshot):
     refund_id = fields.String(required=True)
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
-    amount_refunded = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(
-        allow_none=True, load_default=None, metadata={"description": "null: the order's currency"}
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of `refund_amount`; null: the order's. It differs only after a payment in another"},
     )
+    amount_refunded = fields.Integer(required=True, strict=True)
     review_reason = fields.String(
         allow_none=True,
         load_default=None,
@@ -278,7 +287,18 @@ class DisputeChanged(OrderSnapshot):
     dispute_amount = fields.Integer(required=True, strict=True)
     dispute_reason = fields.String(required=True)
     evidence_due_by = fields.AwareDateTime(allow_none=True, load_default=None)
-    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "and not reinstated since"})
+    dispute_currency = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
+    )
+    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "the bank holds all or a part of it now"})
+    amount_held = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+    )
 
 
 class CustomerErased(Contract):

@@ -24,6 +24,8 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.payment_intent.#",
         "stripe.charge.#",
         "stripe.refund.#",
+        "stripe.review.#",
+        "stripe.radar.#",
         "checkout.checkout.#",
         "inventory.reservation.#",
     ),

@@ -152,7 +152,8 @@ def test_no_mail_shows_an_agreed_sum_beside_a_charged_one(
 ) -> None:
     names = ("amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
     now = {**CHARGED, **dict(zip(names, charged, strict=True)), "currency": "jpy"}
-    data = sample(kind, currency="jpy", lines=[], detail="", **dict(zip(names, agreed, strict=True)), charged=now)
+    order: dict[str, Any] = {"currency": "jpy", "lines": [], "detail": "", "charged": now}
+    data = sample(kind, **order, **dict[str, Any](zip(names, agreed, strict=True)))
     rendered = render(kind, locale, {**data, "amount_paid": now["amount_total"]}, SHOP)
     shown = {int(re.sub(r"\D", "", found)) for found in re.findall(r"\d{3}\D\d{3}(?!\d)", rendered.text)}
     assert not shown & {*range(100_000, 200_000)}

@@ -5,10 +5,14 @@ the status. A repeated fact changes nothing. A weaker fact that arrives late is 
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
+A payment that failed is a fact about that payment. An order with several sessions reads `payment_pending` while the
+money of any of them is under way.
+
 Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
 tables (totals.py, disputes.py, reviews.py, shipments.py).
 """
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -22,10 +26,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from orders.models.base import Base
 from orders.models.disputes import Dispute
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest
+from orders.models.refunds import Refund, RefundRequest, RefundStatus
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import TimelineEntry
+from orders.stripe_objects import shipping_of
 
 
 class OrderStatus(StrEnum):
@@ -125,6 +130,7 @@ class Order(Base):
     amount_paid: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     promotion_codes: Mapped[bool] = mapped_column(server_default=false())
+    needs_address: Mapped[bool] = mapped_column(server_default=false())
     customer_email: Mapped[str | None] = mapped_column(String(320))
     customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
     customer_name: Mapped[str | None] = mapped_column(Text())
@@ -167,20 +173,43 @@ class Order(Base):
     timeline: Mapped[list[TimelineEntry]] = relationship(order_by=(TimelineEntry.happened_at, TimelineEntry.id))
 
     @property
+    def sums(self) -> list[dict[str, Any]]:
+        """Sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
+        paid, refunded = Counter[str](), Counter[str]()
+        for payment in self.payments:
+            paid[payment.currency] += payment.amount if payment.status == PaymentStatus.SUCCEEDED else 0
+        for refund in self.refunds:
+            refunded[refund.currency] += refund.amount if refund.status == RefundStatus.SUCCEEDED else 0
+        currencies = sorted(paid.keys() | refunded.keys(), key=lambda currency: (currency != self.currency, currency))
+        return [
+            {"currency": currency, "amount_paid": paid[currency], "amount_refunded": refunded[currency]}
+            for currency in currencies
+        ]
+
+    def amount_refunded_in(self, currency: str) -> int:
+        """Return the sum of succeeded refunds in a currency, in minor units."""
+        return sum(one["amount_refunded"] for one in self.sums if one["currency"] == currency)
+
+    @property
+    def is_address_missing(self) -> bool:
+        """True if the order cannot ship because the customer entered no address. An erased customer has none."""
+        return self.needs_address and self.erased_at is None and not self.shipping_address
+
+    @property
     def charged_payment(self) -> Payment | None:
-        """The payment that fulfilled the order or, before one did, the last one that a session completed."""
+        """Return the payment that fulfilled the order or, before one did, the last one that a session completed."""
         completed = [payment for payment in self.payments if payment.charged]
         return max(completed, key=self._fulfillment_rank, default=None)
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """What Stripe charges the customer for this order; None until a session is completed."""
+        """Return what Stripe charges the customer for this order; None until a session is completed."""
         payment = self.charged_payment
         return payment.charged if payment else None
 
     @property
     def awaits_stock(self) -> bool:
-        """True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
+        """Return True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
         payment = self.charged_payment
         return payment is not None and payment.recovered_from is not None and self.stock_checked_at is None
 
@@ -236,10 +265,14 @@ class Order(Base):
         self.customer_country = self.customer_country or (details.get("address") or {}).get("country")
         if (locale := session.get("locale")) and locale != "auto":
             self.locale = self.locale or locale
-        collected = session.get("collected_information") or session  # API versions before 2025-03: on the session
-        shipping = collected.get("shipping_details") or {}
-        self.shipping_name = self.shipping_name or shipping.get("name")
-        self.shipping_address = self.shipping_address or shipping.get("address")
+        if not self.shipping_address:
+            self.record_address(session)
+
+    def record_address(self, session: dict[str, Any]) -> None:
+        """Replace the address by the one of a Checkout Session, if it has one and the customer is not erased."""
+        shipping = shipping_of(session)
+        if shipping and self.erased_at is None:
+            self.shipping_name, self.shipping_address = shipping.get("name"), shipping["address"]
 
     def erase_customer(self, at: datetime) -> None:
         """Remove the customer's personal data. Lines, amounts, dates and the address parts for taxes stay."""
@@ -252,14 +285,15 @@ class Order(Base):
             self.shipping_address = {part: self.shipping_address.get(part) for part in TAX_ADDRESS_PARTS}
 
     def _record_fact(self, fact: str, at: datetime) -> bool:
-        """Store a fact unless it is known; return True if the status changed."""
-        if getattr(self, fact) is not None:
-            return False
-        setattr(self, fact, at)
+        """Store a fact unless it is known, and derive the status again; return True if the status changed."""
+        if getattr(self, fact) is None:
+            setattr(self, fact, at)
         before, self.status = self.status, self._strongest_status()
         return self.status != before
 
     def _strongest_status(self) -> OrderStatus:
+        if self.paid_at is None and any(payment.is_under_way for payment in self.payments):
+            return OrderStatus.PAYMENT_PENDING  # one attempt of several failed, and the money of another is under way
         return next((status for fact, status in STRONGEST_FIRST if getattr(self, fact) is not None), OrderStatus.OPEN)
 
 

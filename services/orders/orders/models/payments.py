@@ -58,7 +58,7 @@ class Payment(Base):
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """The amounts that Stripe charges, as a completed session reported them; None before one did."""
+        """Return the amounts that Stripe charges, as a completed session reported them; None before one did."""
         if self.amount_subtotal is None:
             return None
         return {
@@ -72,6 +72,11 @@ class Payment(Base):
             "presentment_currency": self.presentment_currency,
             "presentment_amount": self.presentment_amount,
         }
+
+    @property
+    def is_under_way(self) -> bool:
+        """True if a session is completed with this payment, and it has neither failed nor paid the order yet."""
+        return self.session_id is not None and self.status != PaymentStatus.FAILED and self.paid_at is None
 
     def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
         """Record how the customer has to pay: a voucher or a bank transfer. Return False if that is known already."""

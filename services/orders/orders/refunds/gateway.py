@@ -1,6 +1,6 @@
 """The gateway to Stripe's refunds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,12 @@ class RefundGateway:
                 if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
                     return found
         return None
+
+    def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
+        """Return all refunds of a payment."""
+        with _translate_errors():
+            page = self._refunds.list({"payment_intent": payment_id, "limit": PAGE_SIZE})
+            return [refund.to_dict(for_json=True) for refund in page.auto_paging_iter()]
 
     def line_items(self, session_id: str) -> list[StripeObject]:
         """Return the line items of a Checkout Session with their products, as Stripe charged them."""

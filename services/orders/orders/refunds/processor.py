@@ -55,9 +55,12 @@ class RefundProcessor:
             request = known or create_request(session, order, params, key, actor)
         return request if known or not request.is_unanswered else self.send(request)
 
-    def send(self, request: RefundRequest) -> RefundRequest:
-        """Send a new request to Stripe and return it with Stripe's answer."""
-        self._send(request, utcnow(), first=True)
+    def send(self, request: RefundRequest, *, notify_staff: bool = False) -> RefundRequest:
+        """Send a new request to Stripe and return it with Stripe's answer.
+
+        With `notify_staff`, staff learn of a refusal too: a decision was made that does not happen by itself.
+        """
+        self._send(request, utcnow(), first=True, notify_staff=notify_staff)
         with self._database.read() as session:
             return session.get_one(RefundRequest, request.id)
 
@@ -78,13 +81,13 @@ class RefundProcessor:
                 request.next_attempt_at = now + LEASE
             return request
 
-    def _send(self, request: RefundRequest, now: datetime, *, first: bool) -> None:
+    def _send(self, request: RefundRequest, now: datetime, *, first: bool, notify_staff: bool = True) -> None:
         """Find or create the refund at Stripe, then record the answer. A `first` attempt has nothing to find."""
         try:
             found = None if first else self._gateway.find(request)
             refund = found or self._gateway.create(request)
         except RefundRefusedError as reason:
-            self._record_refusal(request.id, str(reason), notify_staff=not first)
+            self._record_refusal(request.id, str(reason), notify_staff=notify_staff)
         except StripeUnavailableError as error:
             self._schedule_retry(request.id, str(error), now)
         else:
@@ -157,6 +160,7 @@ class RefundProcessor:
                     refund_id=request.id,
                     refund_status=RefundStatus.FAILED.value,
                     refund_amount=request.amount,
+                    refund_currency=request.currency,
                     amount_refunded=order.amount_refunded,
                     failure_reason=reason,
                 )

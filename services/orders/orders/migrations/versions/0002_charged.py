@@ -1,5 +1,8 @@
 """Add what Stripe charged, how a delayed payment is to be paid, and the check of a recovered cart's stock."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from events.database.types import Json, UtcDateTime
@@ -20,7 +23,7 @@ def downgrade() -> None:
             op.drop_column(table, name)
 
 
-ADDED = {
+ADDED: Mapping[str, Mapping[str, sa.types.TypeEngine[Any]]] = {
     "payments": {
         "amount_subtotal": sa.BigInteger(),
         "amount_discount": sa.BigInteger(),
