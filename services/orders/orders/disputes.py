@@ -82,7 +82,9 @@ def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tup
         _movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)
     }
     known = dispute.movements or {}
-    found = {key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known}
+    found: dict[str, StripeObject] = {
+        key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known
+    }
     before = dispute.amount_withdrawn or 0, dispute.amount_reinstated or 0
     flags = dispute.funds_withdrawn_at is not None, dispute.funds_reinstated_at is not None
     dispute.movements = known | found
@@ -149,8 +151,8 @@ def _update_sums(dispute: Dispute) -> None:
 def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Return what the bank withdrew in all, and what it still holds, in the dispute's currency.
 
-    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at once
-    is the disputed amount. The part that it still holds is rounded up.
+    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at
+    once is the disputed amount. The part that it still holds is rounded up.
     """
     running = most = withdrawn = 0
     for one in sorted(movements, key=lambda movement: movement["created"]):
