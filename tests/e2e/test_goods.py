@@ -9,6 +9,7 @@ from events import stripe_api
 from orders.refunds.gateway import RefundGateway
 
 from demo.embedded import embedded_system
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.scenarios.report import results_table
 from demo.scenarios.run import Checkout, ScenarioRun, Stock
@@ -34,7 +35,13 @@ def run(system: System, request: pytest.FixtureRequest) -> Iterator[ScenarioRun]
 
 def control(run: ScenarioRun, action: str, **body: Any) -> None:
     """Act as Stripe or a bank through the fake Stripe's control API."""
-    httpx.post(f"{run.system.stripe.url}/_control/{action}", json=body).raise_for_status()
+    httpx.post(f"{stripe_url(run)}/_control/{action}", json=body).raise_for_status()
+
+
+def stripe_url(run: ScenarioRun) -> str:
+    """Return the address of the fake Stripe in this process."""
+    assert isinstance(run.system.stripe, FakeStripe)
+    return run.system.stripe.url
 
 
 def bought(run: ScenarioRun, **quantities: int) -> Checkout:
@@ -119,7 +126,7 @@ def test_order_refunded_in_the_dashboard_is_canceled(run: ScenarioRun) -> None:
 
 def test_lines_of_a_session_have_their_skus_and_charged_amounts(run: ScenarioRun) -> None:
     checkout = bought(run)
-    gateway = RefundGateway(stripe_api.client("sk_test_demo", run.system.stripe.url, retries=0))
+    gateway = RefundGateway(stripe_api.client("sk_test_demo", stripe_url(run), retries=0))
     items = gateway.line_items(checkout["session_id"])
     charged = {item["price"]["product"]["metadata"]["sku"]: item["amount_total"] for item in items}
     lines = run.order_field(checkout, "lines")

@@ -10,6 +10,7 @@ import pytest
 from events.database.engine import Database
 from events.messaging import contracts
 from events.messaging.event import Event, own_event
+from events.messaging.outbox import OutboxEvent
 from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
@@ -160,3 +161,28 @@ def test_missing_piece_that_ships_after_all_leaves_the_stock(stock: Any, databas
     deliver(database, handlers, shipped("shp_1", TEE=2))
     assert stock.pieces() == {"TEE": (4, 1)}
     assert waiting_pieces(database) == {"TEE": 0}
+
+
+def taken(return_id: str, **pieces: int) -> Event:
+    lines = [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()]
+    data = {"order_id": "ord_1", "checkout_id": "chk_1", "return_id": return_id, "lines": lines}
+    return own_event("orders.stock.taken", data, correlation_id="chk_1")
+
+
+def test_pieces_whose_refund_failed_leave_the_stock_once(sold: Any, database: Database) -> None:
+    before = sold.pieces()
+    for event in (taken("ret_1-taken", TEE=1), returned("ret_1", TEE=1), taken("ret_1-taken", TEE=1)):
+        assert deliver(database, handlers, event) == "done", "in any order, also twice"
+    assert sold.pieces() == before
+    assert [delta for _, delta, _ in recorded_returns(database)] == [-1, 1]
+
+
+def test_taken_pieces_that_are_reserved_again_are_oversold(sold: Any, database: Database) -> None:
+    assert deliver(database, handlers, taken("ret_0-taken", SOCK=2)) == "waiting", "its return has not arrived"
+    assert deliver(database, handlers, returned("ret_1", SOCK=1)) == "done"
+    sold.reserve("chk_2", SOCK=2)
+    assert deliver(database, handlers, taken("ret_1-taken", SOCK=1)) == "done"
+    assert sold.pieces()["SOCK"] == (2, 2)
+    with database.read() as session:
+        [oversold] = [row.event() for row in session.scalars(select(OutboxEvent)) if "oversold" in row.routing_key]
+    assert oversold.data["lines"] == [{"sku": "SOCK", "quantity": 1, "missing": 1}]

@@ -262,6 +262,16 @@ def test_event_made_from_stripes_object_is_redacted(
     assert service.order().status == "paid"
 
 
+def test_order_refunded_in_the_dashboard_can_be_erased(
+    service: OrdersService, purchase: Purchase, erase: EraseCustomer
+) -> None:
+    service.deliver(purchase.started(customer_email=EMAIL), purchase.completed(**CUSTOMER))
+    assert "3 paid pieces have not shipped" in erase().output
+    service.deliver(purchase.refund("re_dashboard", 5738))
+    assert erase().exit_code == 0
+    assert personal_columns(service) == []
+
+
 UNFINISHED_ORDERS: dict[str, tuple[list[str], str]] = {
     "open": ([], "can still be paid"),
     "pending": (["unpaid"], "on its way"),

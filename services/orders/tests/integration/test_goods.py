@@ -160,9 +160,14 @@ def test_lines_belong_to_the_payment_that_paid_the_order(shop: Shop) -> None:
 def test_line_refund_has_the_taxes_of_the_goods_only(
     service: OrdersService, client: FlaskClient, purchase: Purchase
 ) -> None:
-    amounts = {"amount_subtotal": 1000, "amount_discount": 0, "amount_shipping": 500, "amount_total": 1500}
+    amounts: dict[str, Any] = {
+        "amount_subtotal": 1000,
+        "amount_discount": 0,
+        "amount_shipping": 500,
+        "amount_total": 1500,
+    }
     line = {"sku": "TEE-M", "name": "Tee", "quantity": 1, "unit_amount": 1000, "amount_total": 1000}
-    session = {
+    session: dict[str, Any] = {
         "amount_subtotal": 1000,
         "amount_total": 1785,
         "total_details": {"amount_discount": 0, "amount_shipping": 500, "amount_tax": 285},
@@ -178,7 +183,7 @@ def taxed_purchase(purchase: Purchase, gateway: FakeRefundGateway) -> list[Any]:
     gateway.lines_by_session[purchase.session_id] = [
         {"amount_total": amount + tax, "price": {"product": {"metadata": {"sku": sku}}}} for sku, amount, tax in taxed
     ]
-    session = {
+    session: dict[str, Any] = {
         "amount_subtotal": 5248,
         "amount_total": 5738 + 848,
         "total_details": {"amount_discount": 0, "amount_shipping": 490, "amount_tax": 848},
@@ -238,9 +243,9 @@ def test_order_refunded_in_the_dashboard_can_be_canceled(shop: Shop) -> None:
 def test_free_order_is_canceled_or_taken_back_without_money(
     service: OrdersService, client: FlaskClient, purchase: Purchase, gateway: FakeRefundGateway
 ) -> None:
-    free = {"amount_subtotal": 0, "amount_discount": 0, "amount_shipping": 0, "amount_total": 0}
+    free: dict[str, Any] = {"amount_subtotal": 0, "amount_discount": 0, "amount_shipping": 0, "amount_total": 0}
     lines = [line | {"unit_amount": 0, "amount_total": 0} for line in LINES]
-    no_payment = {"payment_intent": None, "payment_status": "no_payment_required", "amount_subtotal": 0}
+    no_payment: dict[str, Any] = {"payment_intent": None, "payment_status": "no_payment_required", "amount_subtotal": 0}
     paid = purchase.completed(**no_payment, amount_total=0, total_details=None)
     service.deliver(purchase.started(**free, lines=lines), paid)
     shop = Shop(service, client, gateway, purchase)

@@ -159,6 +159,7 @@ def test_pick_list_is_the_same_rule_on_postgresql(
         OrdersService(database), create_app(config, database=database, gateway=gateway), gateway, next(numbers)
     )
     store.check()
-    for step in [("dispute", "needs_response"), ("refund-amount", 5738, "pending"), ("cancel", True)]:
+    steps: list[tuple[Any, ...]] = [("dispute", "needs_response"), ("refund-amount", 5738, "pending"), ("cancel", True)]
+    for step in steps:
         store.act(*step)
         store.check()
