@@ -88,7 +88,7 @@ def test_every_order_of_an_appeal_ends_alike(service: OrdersService) -> None:
         for step in order:
             kind, status, sums = steps[step]
             for again in ("", "twin"):
-                more = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
+                more: dict[str, Any] = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
                 service.deliver(purchase.dispute(kind, status, **more))
         ended = service.order(purchase.checkout_id)
         [dispute] = ended.disputes
