@@ -36,6 +36,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.dispute.closed": "A dispute or inquiry has ended: won, lost or closed.",
     "orders.customer.erased": "An operator has erased the personal data of an order's customer.",
     "inventory.stock.low": "The available quantity of a sku has fallen to its threshold.",
+    "inventory.reservation.expiring": "Pieces are held for a payment that is under way, and soon for sale again.",
     "inventory.reservation.committed": "A recovered cart was paid, and its stock was still there.",
     "inventory.reservation.oversold": "An order was paid, but its stock is gone.",
 }

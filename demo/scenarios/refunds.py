@@ -35,6 +35,7 @@ def canceled_order(run: ScenarioRun) -> None:
     run.check("It does not return to stock", Stock(before.on_hand - 2, before.reserved), lambda: run.stock(sku))
     run.check("One hoodie is left to ship", 1, lambda: run.order_field(checkout, "pieces_owed"))
     run.operate_and_check("The order is canceled", 200, checkout, "cancel", refund=True)
+    run.check_email_says("The customer reads that it is canceled", "order_canceled", "we will not ship it")
     check_refunded(run, checkout, "full", checkout["amount_total"])
     run.check("The other hoodie is back in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(sku))
     run.operate_and_check("It cannot be shipped", 409, checkout, "shipments", all=True)

@@ -36,7 +36,7 @@ async function refresh() {
 }
 
 function row(order) {
-  const title = `${order.number} · ${formatMoney(order.amount_total, order.currency)}`;
+  const title = `${order.number} · ${formatMoney((order.charged ?? order).amount_total, (order.charged ?? order).currency)}`;
   const { node } = copyTemplate("row", { title, states: statuses(order).join(" · "), time: formatTime(order.created_at) });
   const button = node.querySelector("button");
   button.id = `order-${order.id}`;
@@ -50,7 +50,7 @@ function row(order) {
 
 function show(order) {
   const amount = (minor) => formatMoney(minor, order.currency);
-  const sums = [["Total", order.amount_total], ["Paid", order.amount_paid], ["Refunded", -order.amount_refunded]].filter(([, minor]) => minor);
+  const sums = [["Total", (order.charged ?? order).amount_total], ["Paid", order.amount_paid], ["Refunded", -order.amount_refunded]].filter(([, minor]) => minor);
   byId("number").textContent = `${order.number} ${order.customer_name ?? order.customer_email ?? ""}`;
   byId("states").textContent = statuses(order).join(" · ");
   byId("address").textContent = shippingAddress(order);

@@ -12,9 +12,13 @@ const STATES = { // badge, headline and explanation
   waiting: ["One moment", "Thank you.", "We are waiting for the confirmation of your payment."],
   late: ["One moment", "Thank you.", `The confirmation takes longer than usual. ${MAIL_FOLLOWS}`],
   open: ["Confirming", "Thank you.", "We are confirming your payment."],
-  payment_pending: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. Your items are reserved. ${MAIL_FOLLOWS}`],
+  payment_pending: ["Payment pending", "Thank you. We are waiting for your payment.", `Your items are reserved. Did you choose a voucher or a bank transfer? Then please pay it with the details that you got. ${MAIL_FOLLOWS}`],
+  payment_debit: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. Your items are reserved. ${MAIL_FOLLOWS}`],
+  payment_voucher: ["Payment pending", "Thank you. Please pay your voucher.", "Your items are reserved. Our e-mail has the link to your voucher or to the bank details, and the date by which to pay."],
   paid: ["Paid", "Thank you for your order.", "We have received your payment. Now we are getting your order ready."],
   in_review: ["Paid, in review", "Thank you.", "We have received your payment. We are checking your order and will write to you."],
+  review_cancel: ["Canceled", "We had to cancel your order.", "We will not ship it. Our e-mail says more."],
+  review_refund: ["Canceled", "We are refunding your payment.", "We cannot ship your order. Our e-mail says more."],
   partial: ["Partly shipped", "Part of your order is on its way.", "The rest will follow in another parcel."],
   fulfilled: ["Shipped", "Your order is on its way.", "Thank you for your order."],
   refunded: ["Refunded", "We have refunded your payment.", "Depending on your bank, it can take a few days to show up."],
@@ -23,7 +27,8 @@ const STATES = { // badge, headline and explanation
   canceled: ["Canceled", "This order was canceled.", "Nothing was charged."],
   unknown: ["No order", "We cannot show your order.", "The address of this page has no session_id, so we do not know which order is yours."],
 };
-const CHANGING = new Set(["waiting", "open", "payment_pending", "in_review"]); // the page keeps asking in these states
+const WITHOUT_ACTION = new Set(["au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"]); // nothing more to do
+const CHANGING = new Set(["waiting", "open", "payment_pending", "payment_debit", "payment_voucher", "in_review"]); // the page keeps asking in these states
 const UNPAID = new Set(["payment_failed", "expired", "canceled"]);
 
 const sessionId = new URLSearchParams(location.search).get("session_id");
@@ -60,10 +65,19 @@ function show(order) {
 
 /** Returns the latest change of a paid order: refunded, in review, or shipped. */
 function stateOf(order) {
+  if (order.status === "payment_pending") return pendingState(order);
   if (order.status !== "paid") return order.status;
   if (order.refund_status === "full") return "refunded";
   if (order.needs_review) return "in_review";
+  if (["cancel", "refund"].includes(order.review_decision)) return `review_${order.review_decision}`;
   return order.fulfillment_status === "unfulfilled" ? "paid" : order.fulfillment_status;
+}
+
+/** Returns what a customer with a delayed payment has to do: pay a voucher or transfer, nothing, or it is not known. */
+function pendingState({ payment_method, payment_method_types }) {
+  if (payment_method) return "payment_voucher";
+  const isDebit = payment_method_types.length && payment_method_types.every((type) => WITHOUT_ACTION.has(type));
+  return isDebit ? "payment_debit" : "payment_pending";
 }
 
 function showState(state) {
@@ -75,13 +89,19 @@ function showState(state) {
 
 function showReceipt(order) {
   const amount = (minor) => formatMoney(minor, order.currency);
+  const addedTax = order.amount_total - (order.amount_subtotal - order.amount_discount + order.amount_shipping);
   const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
-    ["Tax", order.amount_tax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
-  const refunds = order.amount_refunded ? [["Refunded", -order.amount_refunded]] : [];
+    ["Tax", order.amount_tax && addedTax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
+  const includedTax = order.tax_included ? [["incl. VAT", amount(order.amount_tax)]] : [];
+  const statement = order.presentment_amount
+    ? [["On your bank statement", formatMoney(order.presentment_amount, order.presentment_currency)]] : [];
+  const refunds = order.amount_refunded ? [["Refunded", formatMoney(-order.amount_refunded, order.paid_currency)]] : [];
   byId("number").textContent = order.number;
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
     copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
-  const rows = [...sums, ...refunds].map(([label, minor]) => copyTemplate("sum", { label, amount: amount(minor) }).node);
+  const written = sums.map(([label, minor]) => [label, amount(minor)]);
+  const rows = [...written, ...includedTax, ...statement, ...refunds]
+    .map(([label, text]) => copyTemplate("sum", { label, amount: text }).node);
   rows[sums.length - 1].className = "total";
   byId("sums").replaceChildren(...rows);
   byId("parcels").replaceChildren(...(order.shipments ?? []).map(parcel));

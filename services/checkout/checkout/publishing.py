@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from checkout.models import Checkout
 
+PUBLISHED_OPTION_FIELDS = ("id", "name", "amount", "countries")
 PUBLISHED_LINE_FIELDS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 
@@ -36,6 +37,9 @@ def attach_session_and_publish(
         "locale": checkout.locale,
         "discount_code": checkout.discount_code,
         "expires_at": checkout.expires_at,
+        "shipping_options": [
+            {name: option[name] for name in PUBLISHED_OPTION_FIELDS} for option in checkout.shipping_options
+        ],
         "lines": [{name: line[name] for name in PUBLISHED_LINE_FIELDS} for line in checkout.lines],
     }
     outbox.add(session, "checkout.checkout.started", data, correlation_id=checkout.id, causation=causation)

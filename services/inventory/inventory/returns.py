@@ -7,10 +7,10 @@ from typing import Any
 from events.errors import NotYet
 from events.messaging.event import Event
 from events.observability.logging import get_logger
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations
+from inventory import ledger, reservations, shipments
 from inventory.models import COMMITTED, RETURN, Movement
 
 log = get_logger(__name__)
@@ -30,7 +30,7 @@ def record_return(
         return
     returned = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
     sold = {line.sku: line.quantity - line.missing for line in reservation.lines}
-    before = _returned_before(session, checkout_id)
+    before = shipments.returned_pieces(session, checkout_id)
     items = reservations.lock_stock(session, returned)
     for sku, quantity in returned.items():
         counted = min(quantity, sold.get(sku, 0) - before.get(sku, 0))
@@ -46,6 +46,7 @@ def record_return(
                 reason=f"returned ({return_id}){capped}", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id, return_id=return_id,
             )  # fmt: skip
+    shipments.update_unshipped(session, checkout_id, reservation.lines)
 
 
 def take_back(
@@ -70,7 +71,7 @@ def take_back(
     wanted = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
     sold = {line.sku: line for line in reservation.lines}
     items = reservations.lock_stock(session, wanted)
-    before, is_oversold = _returned_before(session, checkout_id), False
+    before, is_oversold = shipments.returned_pieces(session, checkout_id), False
     for sku, quantity in wanted.items():
         taken = min(quantity, max(0, items[sku].available))
         if taken < quantity:
@@ -83,12 +84,6 @@ def take_back(
             reason=f"refund failed ({return_id})", actor="orders", occurred_at=occurred_at,
             checkout_id=checkout_id, return_id=return_id,
         )  # fmt: skip
+    shipments.update_unshipped(session, checkout_id, reservation.lines)
     if is_oversold:
         reservations.publish_oversold(session, reservation, causation)
-
-
-def _returned_before(session: Session, checkout_id: str) -> dict[str, int]:
-    returned = select(Movement.sku, func.sum(Movement.delta).label("pieces")).where(
-        Movement.checkout_id == checkout_id, Movement.kind == RETURN
-    )
-    return {row.sku: int(row.pieces) for row in session.execute(returned.group_by(Movement.sku))}

@@ -104,7 +104,11 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
     },
     Kind.ORDER_IN_REVIEW: {**REVIEW, "reason": "oversold", "amount_paid": 12052},
     Kind.ORDER_CANCELED: {**RESOLVED, "decision": "cancel", "resolved_by": "ana", "amount_paid": 12052},
-    Kind.ABANDONED_CART: {"recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD"},
+    Kind.ABANDONED_CART: {
+        "recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD",
+        "promotions_consent": "opt_in",
+        "unsubscribe_url": "https://shop.example/unsubscribe/sample",
+    },
     Kind.ORDER_SHIPPED: {
         "shipment_id": "shp_0199f3a2c4d57e8a9b0c1d2e3f405163",
         "carrier": "DHL",
@@ -151,6 +155,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CANCELED: {
         "mismatch": {"reason": "amount-mismatch"},
         "refunded": {"amount_refunded": 12052},
+        "operator": {"reason": "operator", "refund_requested": 12052},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {

@@ -17,6 +17,7 @@ OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_DISPUTE_OPENED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_UPDATED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_CLOSED: "GET /orders/{order_id}",
+    Kind.STAFF_ORDER_PAID: "POST /orders/{order_id}/shipments",
     Kind.STAFF_STOCK_LOW: "POST /stock/{sku}/movements",
 }
 IDS = {  # field of the event → key of its label

@@ -151,8 +151,8 @@ def _update_sums(dispute: Dispute) -> None:
 def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Return what the bank withdrew in all, and what it still holds, in the dispute's currency.
 
-    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at once
-    is the disputed amount. The part that it still holds is rounded up.
+    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at
+    once is the disputed amount. The part that it still holds is rounded up.
     """
     running = most = withdrawn = 0
     for one in sorted(movements, key=lambda movement: movement["created"]):

@@ -136,7 +136,15 @@ def expire_order(event: Event, session: Session) -> None:
         order.recovery_url = order.recovery_url or recovery.get("url")
     if order.mark_expired(event.occurred_at):
         add_entry(session, order, cause, EntryKind.EXPIRED, "The payment page expired before the customer paid.")
-        publish(session, order, "orders.order.expired", cause, recovery_url=order.recovery_url)
+        consent = (event.object.get("consent") or {}).get("promotions")
+        publish(
+            session,
+            order,
+            "orders.order.expired",
+            cause,
+            recovery_url=order.recovery_url,
+            promotions_consent=consent,
+        )
 
 
 @handlers.on("stripe.payment_intent.succeeded")

@@ -21,13 +21,13 @@ def record_session_payment(session: Session, order: Order, event: Event) -> Paym
     payment_id = obj.get("payment_intent") or obj["id"]  # a free order has no payment intent
     payment = _get_or_create(session, order, event, payment_id, obj["amount_total"])
     payment.session_id, payment.currency, payment.amount = obj["id"], obj["currency"], obj["amount_total"]
-    _record_charged(payment, obj)
+    record_charged(payment, obj)
     payment.recovered_from = obj.get("recovered_from")
     payment.payment_method_types = list(obj.get("payment_method_types") or ())
     return payment
 
 
-def _record_charged(payment: Payment, checkout_session: StripeObject) -> None:
+def record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     """Set what Stripe charges: the amounts that make up the total, and the amount in the customer's currency.
 
     Stripe says whether taxes are part of the prices only where `total_details.breakdown` is expanded, and events do
@@ -37,7 +37,8 @@ def _record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     payment.amount_tax = details.get("amount_tax") or 0
     payment.amount_discount = details.get("amount_discount") or 0
     payment.amount_shipping = details.get("amount_shipping") or 0
-    payment.amount_subtotal = checkout_session["amount_subtotal"]
+    subtotal = checkout_session.get("amount_subtotal")
+    payment.amount_subtotal = payment.amount if subtotal is None else subtotal
     payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount

@@ -93,6 +93,13 @@ class Purchase:
         )
         return self.stripe("payment_intent.payment_failed", obj, again)
 
+    def committed(self, again: str = "") -> Event:
+        return self._own("inventory.reservation.committed", {"checkout_id": self.checkout_id}, again)
+
+    def requires_action(self, action: dict[str, Any], again: str = "") -> Event:
+        obj = payment_intent(self.checkout_id, id=self.intent, status="requires_action", next_action=action)
+        return self.stripe("payment_intent.requires_action", obj, again)
+
     def charge_succeeded(self, again: str = "") -> Event:
         obj = charge(self.checkout_id, id=self.charge, payment_intent=self.intent)
         return self.stripe("charge.succeeded", obj, again)

@@ -72,6 +72,15 @@ class CheckoutRef(Contract):
     session_id = fields.String(required=True)
 
 
+class ShippingOffer(Contract):
+    """A shipping option that Stripe's page offered; `countries` limits where to, and is empty without a limit."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    amount = fields.Integer(required=True, strict=True)
+    countries = fields.List(fields.String(), required=True)
+
+
 class CheckoutStarted(CheckoutRef, Amounts):
     """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
 
@@ -88,6 +97,11 @@ class CheckoutStarted(CheckoutRef, Amounts):
     locale = fields.String(allow_none=True, load_default=None)
     discount_code = fields.String(allow_none=True, load_default=None)
     expires_at = fields.AwareDateTime(required=True)
+    shipping_options = fields.List(
+        fields.Nested(ShippingOffer),
+        load_default=list,
+        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts are with the first"},
+    )
     lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
 
 
@@ -184,6 +198,11 @@ class OrderExpired(OrderSnapshot):
     """The session ended unpaid; `recovery_url` is Stripe's link to the same cart, if there is one."""
 
     recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+    promotions_consent = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Stripe's `consent.promotions` of the session, opt_in or opt_out; null: not asked"},
+    )
 
 
 class OrderCanceled(OrderSnapshot):
@@ -326,10 +345,18 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had ended and its stock was sold to another customer."""
+    """A checkout was paid after its reservation had ended, or its pieces were lost: its stock is gone."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+class ReservationExpiring(Contract):
+    """A delayed payment is still under way, and its pieces are for sale again at `expires_at`."""
+
+    checkout_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 
 class ReservationCommitted(Contract):
@@ -357,6 +384,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.updated", 1): DisputeChanged(),
     ("orders.dispute.closed", 1): DisputeChanged(),
     ("orders.customer.erased", 1): CustomerErased(),
+    ("inventory.reservation.expiring", 1): ReservationExpiring(),
     ("inventory.reservation.committed", 1): ReservationCommitted(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),

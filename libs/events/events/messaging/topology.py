@@ -27,10 +27,11 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.review.#",
         "stripe.radar.#",
         "checkout.checkout.#",
-        "inventory.reservation.#",
+        "inventory.reservation.committed",
+        "inventory.reservation.oversold",
     ),
-    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#"),
-    "notifications": ("orders.#", "inventory.stock.#"),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#", "orders.order.shipped"),
+    "notifications": ("orders.#", "inventory.stock.#", "inventory.reservation.expiring"),
 }
 
 

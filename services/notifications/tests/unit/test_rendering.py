@@ -96,7 +96,9 @@ def test_abandoned_cart_links_to_stripes_recovery_or_the_shop() -> None:
     assert Reader(with_link.html).found("a")[0]["href"] == recovery
     assert recovery in with_link.text
     assert Reader(without.html).found("a")[0]["href"] == SHOP.url
-    assert Reader(mail("abandoned_cart", recovery_url=None, shop=Shop("Clozit")).html).found("a") == []
+    assert (
+        Reader(mail("abandoned_cart", recovery_url=None, unsubscribe_url="", shop=Shop("Clozit")).html).found("a") == []
+    )
 
 
 def test_markup_in_data_is_escaped() -> None:
@@ -152,7 +154,8 @@ def test_no_mail_shows_an_agreed_sum_beside_a_charged_one(
 ) -> None:
     names = ("amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
     now = {**CHARGED, **dict(zip(names, charged, strict=True)), "currency": "jpy"}
-    data = sample(kind, currency="jpy", lines=[], detail="", **dict(zip(names, agreed, strict=True)), charged=now)
+    order: dict[str, Any] = {"currency": "jpy", "lines": [], "detail": "", "charged": now}
+    data = sample(kind, **order, **dict[str, Any](zip(names, agreed, strict=True)))
     rendered = render(kind, locale, {**data, "amount_paid": now["amount_total"]}, SHOP)
     shown = {int(re.sub(r"\D", "", found)) for found in re.findall(r"\d{3}\D\d{3}(?!\d)", rendered.text)}
     assert not shown & {*range(100_000, 200_000)}

@@ -131,6 +131,8 @@ class Order(Base):
     amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     promotion_codes: Mapped[bool] = mapped_column(server_default=false())
     needs_address: Mapped[bool] = mapped_column(server_default=false())
+    # The shipping options of Stripe's page; the amounts are with the first of them.
+    shipping_offers: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
     customer_email: Mapped[str | None] = mapped_column(String(320))
     customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
     customer_name: Mapped[str | None] = mapped_column(Text())

@@ -1,0 +1,146 @@
+"""The charged amounts of an order, the voucher of a delayed payment, and the stock of a recovered cart."""
+
+import itertools
+from typing import Any
+
+import pytest
+from events.testing.fixtures import MakeDatabase
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from orders.chains import CHAINS
+from orders.models.orders import Order
+from orders.models.payments import Payment, PaymentStatus
+from orders.payments import record_charged
+
+from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
+
+TAXED = {"amount_subtotal": 5248, "amount_total": 6828, "total_details": {"amount_tax": 1090, "amount_shipping": 490}}
+CHARGED = {
+    "currency": "eur",
+    "amount_subtotal": 5248,
+    "amount_discount": 0,
+    "amount_shipping": 490,
+    "amount_tax": 1090,
+    "tax_included": False,
+    "amount_total": 6828,
+    "presentment_currency": None,
+    "presentment_amount": None,
+}
+VOUCHER = {
+    "type": "oxxo_display_details",
+    "oxxo_display_details": {
+        "hosted_voucher_url": "https://payments.stripe.com/oxxo/1",
+        "expires_after": 1_790_000_000,
+    },
+}
+TRANSFER = {
+    "type": "display_bank_transfer_instructions",
+    "display_bank_transfer_instructions": {"hosted_instructions_url": "https://payments.stripe.com/bank/1"},
+}
+
+
+@pytest.mark.parametrize("kind", ["orders.order.paid", "orders.payment.pending", "orders.payment.failed"])
+def test_every_event_after_the_session_has_what_was_charged(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, kind: str
+) -> None:
+    unpaid = purchase.session("completed", "unpaid", payment_status="unpaid", **TAXED)
+    later = {
+        "orders.order.paid": purchase.session("async_payment_succeeded", **TAXED),
+        "orders.payment.failed": purchase.session("async_payment_failed", payment_status="unpaid", **TAXED),
+    }
+    service.deliver(purchase.started(), unpaid, *([later[kind]] if kind in later else []))
+    (data,) = service.data_of(kind)
+    assert data["charged"] == CHARGED
+    assert (data["amount_total"], data["amount_paid"]) == (5738, 6828 if kind == "orders.order.paid" else 0)
+    page = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+    assert {name: page[name] for name in CHARGED} == CHARGED
+    rows = client.get("/orders", headers=OPERATOR).get_json()["items"]
+    assert [row["charged"] for row in rows] == [CHARGED]
+
+
+def test_open_order_shows_what_was_agreed(service: OrdersService, purchase: Purchase, client: FlaskClient) -> None:
+    service.deliver(purchase.started())
+    page = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+    assert (page["amount_total"], page["amount_tax"], page["tax_included"]) == (5738, 0, False)
+
+
+@given(
+    st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**5), st.integers(1, 10**5), st.integers(0, 10**5)
+)
+def test_tax_is_included_only_if_all_of_it_is_within_the_total(
+    subtotal: int, discount: int, shipping: int, included: int, added: int
+) -> None:
+    payment = Payment(id="pi_1", status=PaymentStatus.PENDING, currency="eur")
+    payment.amount = subtotal - discount + shipping + added
+    details = {"amount_tax": included + added, "amount_discount": discount, "amount_shipping": shipping}
+    record_charged(payment, {"amount_subtotal": subtotal, "amount_total": payment.amount, "total_details": details})
+    charged = payment.charged
+    assert charged is not None
+    before_tax = charged["amount_subtotal"] - charged["amount_discount"] + charged["amount_shipping"]
+    assert charged["amount_total"] - before_tax == added
+    assert charged["tax_included"] == (added == 0)
+
+
+def test_currency_of_the_statement_is_published(service: OrdersService, purchase: Purchase) -> None:
+    presentment = {"presentment_currency": "jpy", "presentment_amount": 7332}
+    service.deliver(purchase.started(), purchase.completed(presentment_details=presentment))
+    (data,) = service.data_of("orders.order.paid")
+    assert (data["charged"]["presentment_currency"], data["charged"]["presentment_amount"]) == ("jpy", 7332)
+
+
+@pytest.mark.parametrize(("action", "method"), [(VOUCHER, "oxxo"), (TRANSFER, "bank_transfer")])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_voucher_is_published_whenever_stripe_reports_it(
+    service: OrdersService, purchase: Purchase, action: dict[str, Any], method: str, is_late: bool
+) -> None:
+    requires_action = purchase.requires_action(action)
+    both = [purchase.unpaid(), requires_action] if is_late else [requires_action, purchase.unpaid()]
+    assert service.deliver(purchase.started(), *both, requires_action) == ["done", "done", "done", "duplicate"]
+    published = service.data_of("orders.payment.pending")
+    assert [data["payment_method"] for data in published] == ([None, method] if is_late else [method])
+    assert published[-1]["voucher_url"] == next(iter(action[action["type"]].values()))
+    assert (published[-1]["voucher_expires_at"] is not None) == (method == "oxxo")
+
+
+def test_card_authentication_is_no_instruction(service: OrdersService, purchase: Purchase) -> None:
+    challenge = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/1"}}
+    assert service.deliver(purchase.started(), purchase.requires_action(challenge)) == ["done", "ignored"]
+
+
+def test_voucher_after_the_payment_is_not_published(service: OrdersService, purchase: Purchase) -> None:
+    service.deliver(
+        purchase.started(), purchase.unpaid(), purchase.async_succeeded(), purchase.requires_action(VOUCHER)
+    )
+    assert [data["payment_method"] for data in service.data_of("orders.payment.pending")] == [None]
+
+
+@pytest.mark.parametrize("stock", ["committed", "oversold"])
+def test_recovered_order_waits_for_its_stock_in_any_order(sqlite_database: MakeDatabase, stock: str) -> None:
+    for number, permutation in enumerate(itertools.permutations(("expired", "recovered", stock))):
+        service, purchase = OrdersService(sqlite_database(CHAINS)), Purchase(f"chk_{number}")
+        ids = {"id": "cs_2", "payment_intent": "pi_2", "recovered_from": purchase.session_id}
+        events = {"recovered": purchase.completed("recovered", **ids), "expired": purchase.expired()}
+        service.deliver(purchase.started())
+        for name in permutation:
+            before = service.published_types(purchase.checkout_id)
+            assert "orders.order.paid" not in before or stock == "committed"
+            service.deliver(events.get(name) or purchase.named(name))
+        order: Order = service.order(purchase.checkout_id)
+        assert order.status == "paid"
+        is_confirmed = "orders.order.paid" in service.published_types(purchase.checkout_id)
+        assert (is_confirmed, order.needs_review) == ((True, False) if stock == "committed" else (False, True))
+
+
+@pytest.mark.parametrize(("subject", "why"), [("duplicate", "duplicate-payment"), ("oversold", "oversold")])
+def test_refund_of_a_review_says_why(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, subject: str, why: str
+) -> None:
+    service.deliver(purchase.started(), purchase.completed())
+    again = {"id": "cs_2", "payment_intent": "pi_2"}
+    service.deliver(purchase.completed("again", **again) if subject == "duplicate" else purchase.oversold())
+    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    assert answer.status_code == 200
+    (data,) = service.data_of("orders.refund.succeeded")
+    assert data["review_reason"] == why
+    assert (data["amount_paid"], data["amount_refunded"]) == (11476 if subject == "duplicate" else 5738, 5738)

@@ -1,0 +1,367 @@
+"""Sums that people read are what Stripe charged: from a purchase at the fake Stripe to mails and the success page."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from json import loads
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events.database.engine import Database
+from events.messaging.contracts import SCHEMAS, Contract
+from events.messaging.outbox import OutboxEvent
+from events.testing.waiting import wait_until
+from marshmallow import fields
+from notifications.localization import choose_language, format_money
+from notifications.template_loader import built_in_translations, placeholders
+from sqlalchemy import select
+
+from demo.embedded import embedded_system
+from demo.ports import Ports
+from demo.scenarios.run import ScenarioRun
+from demo.shop.mailbox import Mail
+from demo.system import System
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "services" / "notifications" / "notifications" / "templates"
+CATALOG = {
+    product["sku"]: product for product in loads((ROOT / "deploy" / "catalog.json").read_text("utf-8"))["products"]
+}
+LOCALES = sorted(built_in_translations())
+TEE = "TEE-ORG-WHT-M"
+TIMEOUT_S = 30.0  # most effects show within a second
+
+# Every sum in a template or text, and where Stripe says it. A line's price is the one that the session was made with.
+SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
+    "subtotal": lambda stripe: stripe["session"]["amount_subtotal"],
+    "discount": lambda stripe: -stripe["session"]["total_details"]["amount_discount"],
+    "shipping": lambda stripe: stripe["session"]["total_details"]["amount_shipping"],
+    "added_tax": lambda stripe: stripe["session"]["total_details"]["amount_tax"],
+    "included_tax": lambda stripe: stripe["session"]["total_details"]["amount_tax"],
+    "total": lambda stripe: stripe["session"]["amount_total"],
+    "statement": lambda stripe: stripe["session"]["presentment_details"]["presentment_amount"],
+    "paid": lambda stripe: sum(charge["amount_captured"] for charge in stripe["charges"]),
+    "refund": lambda stripe: stripe["refunds"][0]["amount"],
+    "refunded": lambda stripe: sum(refund["amount"] for refund in stripe["refunds"]),
+    "disputed": lambda stripe: stripe["disputes"][0]["amount"],
+    "line.unit_amount": lambda stripe: stripe["lines"][0]["price"]["unit_amount"],
+    "line.amount_total": lambda stripe: stripe["lines"][0]["amount_subtotal"],
+}
+
+
+class Shopper(ScenarioRun):
+    """A customer with a language, who reads mails of any kind and language."""
+
+    def __init__(self, system: System, name: str, locale: str | None = "en") -> None:
+        super().__init__(system, name)
+        self.locale = locale
+
+    def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: Any) -> dict[str, Any]:
+        """Buy two T-shirts with a tax (added or included) and a promotion code of 8.00, and return the session."""
+        with self._tax(tax):
+            checkout = self.start_checkout({TEE: 2}, locale=self.locale)
+        if code:
+            typed["promotion_code"] = self._promotion_code()
+        self.system.stripe.pay(checkout["session_id"], method, self.email, **typed)
+        return self.system.stripe.session(checkout["session_id"])
+
+    def _promotion_code(self) -> str:
+        coupon = self.system.stripe.create("coupons", {"amount_off": "800", "currency": "eur", "duration": "once"})
+        name = f"LESS{time.monotonic_ns()}"
+        params = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": name}
+        self.system.stripe.create("promotion_codes", params)
+        return name
+
+    def _tax(self, kind: str | None) -> Any:
+        @contextmanager
+        def taxed() -> Iterator[None]:
+            product = {name: value for name, value in CATALOG[TEE].items() if name not in ("sku", "stock")}
+            if kind:
+                inclusive = str(kind == "included").lower()
+                params = {"display_name": "VAT", "percentage": "19", "inclusive": inclusive}
+                rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
+                self._put(product | rates)
+            yield
+            self._put(product)
+
+        return taxed()
+
+    def _put(self, product: dict[str, Any]) -> None:
+        self.system.operate("PUT", "checkout", f"/catalog/products/{TEE}", product).raise_for_status()
+
+    def mail(self, kind: str) -> Mail:
+        """Return the customer's (or for staff kinds the staff's) last mail of a kind, waiting for it."""
+        staff = kind.startswith("staff_")
+        found: list[Mail] = []
+
+        def look() -> bool:
+            found[:] = [
+                mail
+                for mail in self.system.mailbox.messages
+                if str(mail.message["Message-ID"]).strip().startswith(f"<{kind}.")
+                and (self.email in mail.text if staff else self.email in mail.to)
+            ]
+            return bool(found)
+
+        wait_until(look, TIMEOUT_S, f"a mail {kind}")
+        return found[-1]
+
+    def text(self, kind: str) -> str:
+        return " ".join(self.mail(kind).text.split())
+
+    def page(self, session: dict[str, Any], status: str) -> dict[str, Any]:
+        """Return what the success page shows once the order has this status."""
+        path = f"/orders/by-session/{session['id']}"
+        wait_until(lambda: self.system.get("orders", path).json().get("status") == status, TIMEOUT_S, status)
+        return self.system.get("orders", path).json()  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Path]]:
+    folder = tmp_path_factory.mktemp("system")
+    with embedded_system(folder, Ports.find_free()) as system:
+        delivery = {"adjust": 200, "reason": "a delivery"}
+        key = {"Idempotency-Key": "delivery"}
+        system.operate("POST", "inventory", f"/stock/{TEE}/movements", delivery, **key).raise_for_status()
+        yield system, folder
+
+
+@pytest.fixture
+def system(running: tuple[System, Path]) -> System:
+    return running[0]
+
+
+def at_stripe(system: System, session: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that Stripe has about a session's payment."""
+    ledger = system.stripe.ledger
+    of_payment = {
+        name: [one for one in ledger[name] if one["payment_intent"] == session["payment_intent"]]
+        for name in ("charges", "refunds", "disputes")
+    }
+    return {"session": session, "lines": system.stripe.line_items(session["id"]), **of_payment}
+
+
+def money(minor: int, locale: str, currency: str = "eur") -> str:
+    return " ".join(format_money(minor, currency, choose_language(locale).locale).split())
+
+
+def test_every_sum_of_every_template_has_its_source_at_stripe() -> None:
+    used: set[str] = set()
+    for template in TEMPLATES.iterdir():
+        source = template.read_text("utf-8")
+        used |= set(re.findall(r"\bamounts\.(\w+)", source)) | set(re.findall(r"\bmoney\(([^)]*)\)", source))
+        assert not re.findall(r"\border\.\w*amount\w*", source), template
+    plain = {"number", "sku", "available", "threshold", "resolved_by", "shop", "name", "label", "value", "due"}
+    plain |= {"quantity", "price", "day", "time", "count"}  # the price of a line is written by `money`
+    for texts in built_in_translations().values():
+        used |= {name for section in texts.values() for text in section.values() for name in placeholders(text)} - plain
+    assert used == set(SOURCES)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_mails_and_success_page_show_what_stripe_charged(system: System, locale: str) -> None:
+    shopper = Shopper(system, f"charged {locale}", locale)
+    statement = {"presentment_currency": "jpy", "presentment_amount": "7332"}
+    session = shopper.buy(tax="added", code=True, **statement)
+    agreed = money(4488, locale)
+    page = shopper.page(session, "paid")
+    details = session["total_details"]
+    assert (session["amount_total"], details["amount_tax"], details["amount_discount"]) == (4296, 608, 800)
+    assert {name: page[name] for name in ("amount_total", "amount_tax", "amount_discount", "tax_included")} == {
+        "amount_total": 4296,
+        "amount_tax": 608,
+        "amount_discount": 800,
+        "tax_included": False,
+    }
+    assert (page["presentment_currency"], page["presentment_amount"]) == ("jpy", 7332)
+    confirmed = shopper.text("order_confirmed")
+    stripe = at_stripe(system, session)
+    shown = ("subtotal", "discount", "shipping", "added_tax", "total", "line.unit_amount", "line.amount_total")
+    for name in shown:
+        assert money(SOURCES[name](stripe), locale) in confirmed, name
+    assert money(SOURCES["statement"](stripe), locale, "jpy") in confirmed
+    assert agreed not in confirmed
+
+    system.stripe.refund(session["id"], amount=1000)
+    refunded = shopper.text("refund_succeeded")
+    system.stripe.open_dispute(session["id"])
+    disputed = shopper.text("staff_dispute_opened")
+    stripe = at_stripe(system, session)
+    for name in ("refund", "refunded", "paid"):
+        assert money(SOURCES[name](stripe), locale) in refunded, name
+    for name in ("disputed", "total", "paid"):
+        assert money(SOURCES[name](stripe), "en") in disputed, name
+    assert agreed not in refunded
+    assert money(4488, "en") not in disputed
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en", "incl. VAT"), ("de", "inkl. MwSt."), ("fr", "dont TVA"), ("ja", "うち消費税")]
+)
+def test_tax_within_the_prices_is_said_so(system: System, locale: str, words: str) -> None:
+    shopper = Shopper(system, f"included {locale}", locale)
+    session = shopper.buy(tax="included")
+    page = shopper.page(session, "paid")
+    assert (page["amount_total"], page["amount_tax"], page["tax_included"]) == (4488, 638, True)
+    assert re.search(rf"{re.escape(words)}\W{{1,3}}{re.escape(money(638, locale))}", shopper.text("order_confirmed"))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_delayed_payment_shows_the_charged_sum_and_the_voucher(system: System, locale: str) -> None:
+    total = 3998 + 490 + 760
+    shopper = Shopper(system, f"voucher {locale}", locale)
+    session = shopper.buy(tax="added", method="voucher")
+    instructions = shopper.mail("payment_instructions")
+    assert f"/voucher/{session['payment_intent']}" in instructions.text
+    assert f"/voucher/{session['payment_intent']}" in instructions.html
+    assert money(total, locale) in shopper.text("payment_instructions")
+    page = shopper.page(session, "payment_pending")
+    assert (page["amount_total"], page["payment_method"]) == (total, "multibanco")
+    assert page["voucher_expires_at"]
+    assert system.stripe.settle(session["id"])
+    assert shopper.page(session, "paid")["payment_method"] is None
+    assert money(total, locale) in shopper.text("order_confirmed")
+
+    late = Shopper(system, f"voucher expires {locale}", locale)
+    session = late.buy(tax="added", method="voucher_expires")
+    assert system.stripe.settle(session["id"])
+    assert late.page(session, "payment_failed")["amount_total"] == total
+    failed = late.text("payment_failed")
+    assert money(total, locale) in failed
+    assert money(4488, locale) not in failed
+
+
+def test_delayed_customer_never_reads_wrongly_to_do_nothing(system: System) -> None:
+    shopper = Shopper(system, "pending")
+    session = shopper.buy(method="sepa_success")  # the page offered vouchers, too, and Stripe's event does not say more
+    assert "You need not" not in shopper.text("payment_pending")
+    system.stripe.settle(session["id"])
+
+
+@pytest.mark.parametrize(("decision", "kind"), [("accept", "order_confirmed"), ("cancel", "order_canceled")])
+@pytest.mark.parametrize("locale", LOCALES)
+def test_customer_of_a_sold_out_cart_reads_check_and_decision(
+    system: System, locale: str, decision: str, kind: str
+) -> None:
+    shopper = Shopper(system, f"oversold {locale} {decision}", locale)
+    sku = "JNS-STR-IND-36"
+    pieces = shopper.stock(sku).on_hand
+    late = shopper.start_checkout({sku: pieces}, locale=locale)
+    system.stripe.expire(late["session_id"])
+    shopper.check("The jeans are available", 0, lambda: shopper.stock(sku).reserved)
+    other = ScenarioRun(system, "the other customer")
+    other.pay(other.start_checkout({sku: pieces}))
+    other.check("They are sold", 0, lambda: other.stock(sku).on_hand)
+    recovered = system.stripe.recover(late["session_id"])
+    system.stripe.pay(recovered["id"], "card", shopper.email)
+    shopper.mail("order_in_review")
+    shopper.check("The order waits", True, lambda: shopper.order_field(late, "needs_review"))
+    assert "order_confirmed" not in shopper.emails_about(late)
+    assert shopper.operate(late, "review", decision=decision).status_code == 200
+    assert money(shopper.order_field(late, "amount_paid"), locale) in shopper.text(kind)
+    key = {"Idempotency-Key": f"{locale}-{decision}"}
+    stock = {"adjust": pieces, "reason": "a delivery"}
+    system.operate("POST", "inventory", f"/stock/{sku}/movements", stock, **key).raise_for_status()
+
+
+def test_recovered_cart_whose_stock_is_there_is_confirmed(system: System) -> None:
+    shopper = Shopper(system, "recovered")
+    checkout = shopper.start_checkout({TEE: 1})
+    system.stripe.expire(checkout["session_id"])
+    recovered = system.stripe.recover(checkout["session_id"])
+    system.stripe.pay(recovered["id"], "card", shopper.email)
+    shopper.mail("order_confirmed")
+    assert "order_in_review" not in shopper.emails_about(checkout)
+
+
+@pytest.mark.parametrize(
+    ("country", "subject"), [("FR", "est confirmée"), ("DE", "ist bestätigt"), ("US", "is confirmed")]
+)
+def test_country_chooses_the_language_where_the_shop_gave_none(system: System, country: str, subject: str) -> None:
+    shopper = Shopper(system, f"country {country}", None)
+    shopper.buy(country=country)
+    assert subject in shopper.mail("order_confirmed").subject
+
+
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "क्\u200dष", "\U0001f469\u200d\U0001f9b0"])  # noqa: RUF001
+def test_name_keeps_its_joiners_up_to_the_mail(system: System, name: str) -> None:
+    shopper = Shopper(system, "joiners")
+    shopper.buy(name=name)
+    assert name in shopper.mail("order_confirmed").text
+
+
+def test_partial_shipment_lists_what_is_still_to_come(system: System) -> None:
+    shopper = Shopper(system, "parcels")
+    socks = "SOC-MER-SLA-4145"
+    checkout = shopper.start_checkout({TEE: 2, socks: 1})
+    shopper.pay(checkout)
+    assert shopper.operate(checkout, "shipments", lines=[{"sku": TEE, "quantity": 1}]).status_code == 201
+    still_to_come = shopper.text("order_shipped").partition("Still to come:")[2]
+    assert f"1 × {CATALOG[TEE]['name']}" in still_to_come  # noqa: RUF001
+    assert f"1 × {CATALOG[socks]['name']}" in still_to_come  # noqa: RUF001
+
+
+def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[System, Path]) -> None:
+    """Look at what the services have published in this module's purchases, and in those below."""
+    system, folder = running
+    shopper = Shopper(system, "producers")
+    session = shopper.buy(method="failing_refund", code=True, presentment_currency="jpy", presentment_amount="7332")
+    shopper.page(session, "paid")
+    system.stripe.refund(session["id"], amount=500)
+    shopper.mail("staff_refund_failed")
+    shopper.buy(method="voucher")
+    shopper.mail("payment_instructions")
+    twice = shopper.start_checkout({TEE: 1})
+    system.stripe.expire(twice["session_id"])
+    shopper.check("It expires", "expired", lambda: shopper.status(twice))
+    for _ in range(2):
+        system.stripe.pay(system.stripe.recover(twice["session_id"])["id"], "card", shopper.email)
+    shopper.check("It is paid twice", "duplicate-payment", lambda: shopper.order_field(twice, "review_reason"))
+    shopper.operate(twice, "review", decision="refund").raise_for_status()
+    parcel = {"carrier": "DHL", "tracking": "1", "tracking_url": "https://track.example/1"}
+    shopper.check("It ships", 201, lambda: shopper.operate(twice, "shipments", **parcel).status_code)
+    disputed = shopper.buy()
+    shopper.page(disputed, "paid")
+    system.stripe.open_dispute(disputed["id"])
+    shopper.mail("staff_dispute_opened")
+    wanted = {
+        (declared_by(type(schema), name), name)
+        for (event_type, _), schema in SCHEMAS.items()
+        if event_type.startswith("orders.")
+        for name, field in schema.fields.items()
+        if not field.required
+    }
+    wanted |= {("Charged", "presentment_currency"), ("Charged", "presentment_amount")}
+    missing = wanted
+    with suppress(TimeoutError):
+        wait_until(lambda: not (wanted - filled_fields(folder)), TIMEOUT_S, "all fields")
+    missing = wanted - filled_fields(folder)
+    assert missing == set()
+
+
+def declared_by(schema: type, name: str) -> str:
+    """Return the name of the class in which a field of a contract is declared."""
+    bases = [each for each in schema.__mro__ if issubclass(each, Contract)]
+    return [each.__name__ for each in bases if name in each._declared_fields][-1]
+
+
+def filled_fields(folder: Path) -> set[tuple[str, str]]:
+    """Return (class, field) of each field that a published order event has filled."""
+    database = Database(f"sqlite:///{folder / 'orders'}.db")
+    filled: set[tuple[str, str]] = set()
+    with database.read() as session:
+        for row in session.scalars(select(OutboxEvent)):
+            event = row.event()
+            if (event.type, 1) not in SCHEMAS:
+                continue
+            schema = SCHEMAS[event.type, 1]
+            for name, value in event.data.items():
+                if value not in (None, [], False):
+                    filled.add((declared_by(type(schema), name), name))
+                nested = schema.fields.get(name)
+                if isinstance(nested, fields.Nested) and isinstance(value, dict):
+                    filled |= {(type(nested.schema).__name__, key) for key, inner in value.items() if inner is not None}
+    database.dispose()
+    return filled
