@@ -174,7 +174,12 @@ def _environments(
     special = {
         "checkout": for_stripe
         | for_inventory
-        | {"INVENTORY_URL": ports.url("inventory"), "SHOP_URL": shop_url, "ALLOW_PROMOTION_CODES": "true"},
+        | {
+            "INVENTORY_URL": ports.url("inventory"),
+            "SHOP_URL": shop_url,
+            "ALLOW_PROMOTION_CODES": "true",
+            "SHIPPING_COUNTRIES": "DE",
+        },
         "webhooks": {"STRIPE_WEBHOOK_SECRETS": secret, "LIVEMODE": "false"},
         "orders": for_stripe,
         "inventory": for_inventory,

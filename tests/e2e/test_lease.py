@@ -80,7 +80,7 @@ class Shop:
         config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": "operator-token-0123"}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
-            shop_url="https://shop.test",
+            shop_url="https://shop.test", shipping_countries=("DE",),
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
         self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)

@@ -90,3 +90,33 @@ def test_inquiry_is_closed_by_a_refund_or_by_the_shop(
     assert dispute_events(fake) == ["created", "closed"]
     with pytest.raises(StripeError, match="cannot become won"):
         fake.advance_dispute(paid, "won")
+
+
+def test_lost_dispute_is_appealed_with_a_new_deadline(fake: FakeStripe, paid: str) -> None:
+    opened = fake.open_dispute(paid)
+    due = opened["evidence_details"]["due_by"]
+    fake.advance_dispute(paid, "lost", reinstated=1000)
+    assert fake.ledger["totals"]["eur"]["disputed"] == 4738
+    fake.advance(3600)
+    appealed = fake.advance_dispute(paid, "appeal_needs_response")
+    assert appealed["evidence_details"]["due_by"] > due
+    fake.advance_dispute(paid, "appeal_under_review")
+    fake.advance_dispute(paid, "won")
+    assert fake.ledger["totals"]["eur"]["disputed"] == 0
+    assert dispute_events(fake)[2:] == [
+        "funds_reinstated",
+        "closed",
+        "updated",
+        "updated",
+        "funds_reinstated",
+        "closed",
+    ]
+
+
+def test_radar_reviews_a_payment_and_the_bank_warns(fake: FakeStripe, paid: str) -> None:
+    fake.open_review(paid)
+    closed = fake.close_review(paid, "approved")
+    assert (closed["open"], closed["closed_reason"]) == (False, "approved")
+    assert fake.warn(paid)["actionable"]
+    assert [event["type"] for event in fake.events("re?iew.*")] == ["review.opened", "review.closed"]
+    assert len(fake.events("radar.early_fraud_warning.created")) == 1

@@ -27,7 +27,7 @@ def attach_session_and_publish(
         "session_id": checkout.session_id,
         "livemode": checkout.livemode,
         "promotion_codes": bool(checkout.session_options.get("allow_promotion_codes")),
-        "needs_address": bool(checkout.shipping or checkout.session_options.get("shipping_countries")),
+        "needs_shipping": bool(checkout.shipping or checkout.session_options.get("shipping_countries")),
         "currency": checkout.currency,
         "amount_subtotal": checkout.amount_subtotal,
         "amount_discount": checkout.amount_discount,

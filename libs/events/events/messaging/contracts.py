@@ -89,7 +89,7 @@ class CheckoutStarted(CheckoutRef, Amounts):
         load_default=False,
         metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
     )
-    needs_address = fields.Boolean(
+    needs_shipping = fields.Boolean(
         load_default=False,
         metadata={"description": "it was sold with a shipping option or asks for an address: it cannot ship without"},
     )

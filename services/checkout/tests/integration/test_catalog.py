@@ -254,6 +254,16 @@ def test_promotion_codes_are_allowed_without_a_discount(client: Any, system: Any
     assert [event.data["promotion_codes"] for event in outbox_events(system.database)] == [True, False]
 
 
+@pytest.mark.parametrize("countries", [[], ["DE"]])
+def test_started_checkout_says_if_it_asks_for_an_address(client: Any, system: Any, countries: list[str]) -> None:
+    system.checkouts._config = replace(system.config, shipping_countries=countries)
+    assert client.post("/checkout/sessions", json={"items": [{"sku": "TEE-M", "quantity": 1}]}).status_code == 201
+    [event] = outbox_events(system.database)
+    asked = [params.get("shipping_address_collection") for params in system.stripe.params if "line_items" in params]
+    assert event.data["needs_shipping"], "it has a shipping option"
+    assert (asked != [None]) is bool(countries)
+
+
 @pytest.mark.parametrize("quantities", [[3], [1, 1, 1]])
 def test_cart_beyond_the_configured_limits_is_refused(client: Any, system: Any, quantities: list[int]) -> None:
     system.checkouts._config = replace(system.config, max_quantity=2, max_lines=2)

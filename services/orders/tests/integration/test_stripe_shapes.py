@@ -88,7 +88,7 @@ def test_every_order_of_an_appeal_ends_alike(service: OrdersService) -> None:
         for step in order:
             kind, status, sums = steps[step]
             for again in ("", "twin"):
-                more = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
+                more: dict[str, Any] = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
                 service.deliver(purchase.dispute(kind, status, **more))
         ended = service.order(purchase.checkout_id)
         [dispute] = ended.disputes
@@ -305,13 +305,13 @@ SHAPES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_address_is_read_in_every_shape(service: OrdersService, purchase: Purchase, shape: dict[str, Any]) -> None:
-    service.deliver(purchase.started(needs_address=True), purchase.completed(**shape))
+    service.deliver(purchase.started(needs_shipping=True), purchase.completed(**shape))
     order = service.order()
     assert (order.shipping_address, order.needs_review) == (ADDRESS, False)
 
 
 def test_order_without_an_address_is_reviewed_until_it_comes(service: OrdersService, purchase: Purchase) -> None:
-    service.deliver(purchase.started(needs_address=True), purchase.completed())
+    service.deliver(purchase.started(needs_shipping=True), purchase.completed())
     assert (service.order().review_reason, service.published_types()) == ("missing-address", ["orders.review.opened"])
     service.deliver(purchase.completed("again", **SHAPES[0]))
     assert (service.order().needs_review, service.order().shipping_address) == (False, ADDRESS)
@@ -321,7 +321,7 @@ def test_order_without_an_address_is_reviewed_until_it_comes(service: OrdersServ
 def test_goods_go_where_the_paying_session_says(service: OrdersService, purchase: Purchase) -> None:
     old = {**ADDRESS, "line1": "Old street 1"}
     service.deliver(
-        purchase.started(needs_address=True),
+        purchase.started(needs_shipping=True),
         purchase.session("completed", "unpaid", payment_status="unpaid", shipping={"name": "Z", "address": old}),
         purchase.async_failed(),
         purchase.completed("b", id="cs_b", payment_intent="pi_b", shipping={"name": "Z", "address": ADDRESS}),

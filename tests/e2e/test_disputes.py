@@ -1,0 +1,77 @@
+"""Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's mails."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from events.testing.waiting import wait_until
+
+from demo.embedded import embedded_system
+from demo.ports import Ports
+from demo.scenarios.run import ScenarioRun
+from demo.system import System
+
+STAFF_TIMEOUT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with embedded_system(tmp_path_factory.mktemp("system"), Ports.find_free()) as running:
+        yield running
+
+
+class Case(ScenarioRun):
+    """A paid order with its staff, who read their mails."""
+
+    def buy(self) -> dict[str, Any]:
+        checkout = self.start_checkout({"TEE-ORG-WHT-M": 1})
+        self.pay(checkout)
+        return checkout
+
+    def staff_reads(self, checkout: dict[str, Any], subject: str) -> str:
+        """Wait for a mail to staff about the order with these words in its subject, and return its text."""
+        number = self.order_field(checkout, "number")
+
+        def found() -> list[str]:
+            mails = self.system.mailbox.messages
+            return [mail.text for mail in mails if subject in mail.subject and number in mail.subject]
+
+        wait_until(lambda: bool(found()), within=STAFF_TIMEOUT_S)
+        return " ".join(found()[-1].split())
+
+    def becomes(self, checkout: dict[str, Any], field: str, value: Any) -> None:
+        """Wait until the order has this value."""
+        wait_until(lambda: self.order_field(checkout, field) == value, within=STAFF_TIMEOUT_S)
+
+
+def test_staff_read_what_came_back_and_the_end_of_an_appeal(system: System) -> None:
+    case = Case(system, "appeal")
+    checkout = case.buy()
+    system.stripe.refund(checkout["session_id"], amount=500)
+    case.becomes(checkout, "amount_refunded", 500)
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    system.stripe.advance_dispute(checkout["session_id"], "lost", reinstated=1000)
+    text = case.staff_reads(checkout, "Dispute lost")
+    held = checkout["amount_total"] - 1500
+    assert "A part of the money came back to you" in text
+    assert f"€{held / 100:.2f}" in text
+    refused = case.operate(checkout, "refunds", amount=1001).json()
+    assert refused["refundable"] == 1000
+    system.stripe.advance_dispute(checkout["session_id"], "appeal_needs_response")
+    case.becomes(checkout, "dispute_status", "open")
+    listed = system.get("orders", "/disputes", operator=True).json()["items"]
+    assert "appeal_needs_response" in [dispute["status"] for dispute in listed]
+    system.stripe.advance_dispute(checkout["session_id"], "won")
+    assert "in your favor" in case.staff_reads(checkout, "Dispute won")
+
+
+def test_order_held_by_a_fraud_warning_ships_after_a_decision(system: System) -> None:
+    case = Case(system, "fraud")
+    checkout = case.buy()
+    system.stripe.warn(checkout["session_id"])
+    case.becomes(checkout, "review_reason", "early-fraud-warning")
+    assert case.operate(checkout, "shipments", all=True).status_code == 409
+    assert "The card's bank suspects fraud" in case.staff_reads(checkout, "Needs review")
+    assert case.operate(checkout, "review", decision="accept").status_code == 200
+    assert case.operate(checkout, "shipments", all=True).status_code == 201
