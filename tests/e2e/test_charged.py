@@ -233,10 +233,11 @@ def test_delayed_payment_shows_the_charged_sum_and_the_voucher(system: System, l
     assert money(4488, locale) not in failed
 
 
-def test_delayed_customer_never_reads_wrongly_to_do_nothing(system: System) -> None:
+def test_customer_of_a_bank_debit_learns_that_it_is_on_its_way(system: System) -> None:
     shopper = Shopper(system, "pending")
-    session = shopper.buy(method="sepa_success")  # the page offered vouchers, too, and Stripe's event does not say more
-    assert "You need not" not in shopper.text("payment_pending")
+    session = shopper.buy(method="sepa_success")  # the page offered vouchers, too
+    shopper.mail("payment_pending")
+    assert shopper.page(session, "payment_pending")["payment_method"] == "sepa_debit"
     system.stripe.settle(session["id"])
 
 

@@ -15,7 +15,11 @@ from orders.payments import record_charged
 
 from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
 
-TAXED = {"amount_subtotal": 5248, "amount_total": 6828, "total_details": {"amount_tax": 1090, "amount_shipping": 490}}
+TAXED: dict[str, Any] = {
+    "amount_subtotal": 5248,
+    "amount_total": 6828,
+    "total_details": {"amount_tax": 1090, "amount_shipping": 490},
+}
 CHARGED = {
     "currency": "eur",
     "amount_subtotal": 5248,
@@ -101,6 +105,16 @@ def test_voucher_is_published_whenever_stripe_reports_it(
     assert [data["payment_method"] for data in published] == ([None, method] if is_late else [method])
     assert published[-1]["voucher_url"] == next(iter(action[action["type"]].values()))
     assert (published[-1]["voucher_expires_at"] is not None) == (method == "oxxo")
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_bank_debit_is_known_from_its_charge(service: OrdersService, purchase: Purchase, is_early: bool) -> None:
+    events = [purchase.charge_pending("sepa_debit"), purchase.unpaid()]
+    service.deliver(purchase.started(), *(events if is_early else events[::-1]))
+    (payment,) = service.order().payments
+    assert (payment.payment_method, payment.status) == ("sepa_debit", "pending")
+    (data,) = service.data_of("orders.payment.pending")
+    assert (data["payment_method"], data["voucher_url"]) == ("sepa_debit" if is_early else None, None)
 
 
 def test_card_authentication_is_no_instruction(service: OrdersService, purchase: Purchase) -> None:
