@@ -109,7 +109,7 @@ migration: $(READY) ## write a service's next migration: make migration SERVICE=
 # The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo
 COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
-DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2
+DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 ABANDONED_CART_EMAILS=all
 ifneq (,$(findstring demo,$(PROFILES)))
 COMPOSE := $(DEMO_SETTINGS) $(COMPOSE)
 endif

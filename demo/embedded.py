@@ -137,6 +137,9 @@ def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: s
             mail_from="Clozit <orders@clozit.example>",
             staff_email="staff@clozit.example",
             shop_url=shop,
+            public_url=ports.url("notifications"),
+            unsubscribe_secret=secrets.token_hex(16),
+            abandoned_cart_emails="all",
             abandoned_cart_delay=ABANDONED_CART_DELAY,
         ),
     }

@@ -35,6 +35,7 @@ def main() -> None:
     keep("stripe_api_key", lambda: os.environ.get("STRIPE_API_KEY") or f"sk_test_{token()}")
     keep("stripe_webhook_secrets", lambda: os.environ.get("STRIPE_WEBHOOK_SECRETS") or f"whsec_{token()}")
     keep("smtp_url", lambda: os.environ.get("SMTP_URL") or "smtp://mailpit:1025?starttls=never")
+    keep("unsubscribe_secret", token)
     keep("grafana_password", token)
 
 

@@ -50,8 +50,17 @@ class Stripe(Protocol):
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does."""
 
-    def advance_dispute(self, session_id: str, status: str) -> Object:
-        """Move the dispute of a session's payment to its next status."""
+    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+
+    def open_review(self, session_id: str) -> Object:
+        """Place a session's payment in review as Radar does."""
+
+    def close_review(self, session_id: str, closed_reason: str) -> Object:
+        """Close the review of a session's payment as a person does in the dashboard."""
+
+    def warn(self, session_id: str) -> Object:
+        """Let the card's bank warn of fraud with a session's payment."""
 
 
 class FakeStripeClient:
@@ -105,9 +114,21 @@ class FakeStripeClient:
         """Open a dispute of a session's payment as the customer's bank does."""
         return self._control("dispute", session_id=session_id, **details)
 
-    def advance_dispute(self, session_id: str, status: str) -> Object:
-        """Move the dispute of a session's payment to its next status."""
-        return self._control("dispute", session_id=session_id, status=status)
+    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+        return self._control("dispute", session_id=session_id, status=status, reinstated=reinstated)
+
+    def open_review(self, session_id: str) -> Object:
+        """Place a session's payment in review as Radar does."""
+        return self._control("review", session_id=session_id)
+
+    def close_review(self, session_id: str, closed_reason: str) -> Object:
+        """Close the review of a session's payment as a person does in the dashboard."""
+        return self._control("review", session_id=session_id, closed_reason=closed_reason)
+
+    def warn(self, session_id: str) -> Object:
+        """Let the card's bank warn of fraud with a session's payment."""
+        return self._control("fraud-warning", session_id=session_id)
 
     def _control(self, action: str, **body: Any) -> Object:
         given = {name: value for name, value in body.items() if value is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from . import disputes, payment_page, refunds, session_payments, sessions
+from . import disputes, payment_page, radar, refunds, session_payments, sessions
 from .account import AUTOMATIC, Account
 from .errors import StripeError
 from .faults import KINDS
@@ -39,6 +39,7 @@ def create_blueprint(account: Account) -> Blueprint:
     _add_fault_routes(control, account)
     _add_customer_routes(control, account)
     _add_bank_routes(control, account)
+    _add_radar_routes(control, account)
     _add_event_routes(control, account)
     return control
 
@@ -135,20 +136,41 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
 
     @control.post("/next-refund")
     def next_refund() -> Response:
-        """Set the first `status` of the next refund, from the API or the dashboard: pending or requires_action."""
+        """Set the first `status` of the next refund. One that Stripe does not have today is accepted, too."""
         _call_locked(account, refunds.queue_first_status, _body("status")["status"])
         return jsonify(queued=list(account.next_refund_statuses))
 
     @control.post("/dispute")
     def dispute() -> Response:
-        """Open a dispute (`reason`, `inquiry`, `amount`) of a session's payment. With `status`, set its status."""
+        """Open a dispute (`reason`, `inquiry`, `amount`) of a session's payment. With `status`, set its status.
+
+        `reinstated` is the part that the bank returns although the dispute is lost.
+        """
         body = _body("session_id")
         charge = get_charge(account, body["session_id"])
         if status := body.get("status"):
             known = account.store.get("dispute", charge["dispute"] or "")
-            return jsonify(_call_locked(account, disputes.advance, known, status))
+            part = partial(disputes.advance, reinstated=body.get("reinstated"))
+            return jsonify(_call_locked(account, part, known, status))
         details = {name: body[name] for name in ("reason", "inquiry", "amount") if name in body}
         return jsonify(_call_locked(account, partial(disputes.open_dispute, **details), charge))
+
+
+def _add_radar_routes(control: Blueprint, account: Account) -> None:
+    @control.post("/review")
+    def review() -> Response:
+        """Place a session's payment in review (`opened_reason`). With `closed_reason`, close its review."""
+        body = _body("session_id")
+        charge = get_charge(account, body["session_id"])
+        if closed_reason := body.get("closed_reason"):
+            return jsonify(_call_locked(account, radar.close_review, charge, closed_reason))
+        return jsonify(_call_locked(account, radar.open_review, charge, body.get("opened_reason", "rule")))
+
+    @control.post("/fraud-warning")
+    def fraud_warning() -> Response:
+        """Let the card's bank warn of fraud with a session's payment."""
+        charge = get_charge(account, _body("session_id")["session_id"])
+        return jsonify(_call_locked(account, radar.warn, charge))
 
 
 def _add_event_routes(control: Blueprint, account: Account) -> None:

@@ -4,6 +4,9 @@
                                                  └── escalates ──┬──────────┘
                                                                  ▼
     chargeback, which takes the money at once             needs_response ─▶ under_review ─▶ won | lost
+                                                                 ┌── appeal, or the cardholder withdraws ──┘
+                                                                 ▼
+                                            appeal_needs_response ─▶ appeal_under_review ─▶ won | lost
 
 Source: docs.stripe.com/disputes/how-disputes-work and docs.stripe.com/testing#disputes.
 """
@@ -13,6 +16,7 @@ import copy
 from .account import AUTOMATIC, Account, Cause
 from .errors import StripeError
 from .objects.balance import balance_transaction
+from .objects.dispute import DEADLINE_S
 from .objects.dispute import dispute as dispute_object
 from .store import Object
 from .updates import apply_changes
@@ -25,8 +29,11 @@ NEXT_STATUSES = {
     "under_review": {"won", "lost"},
     "warning_closed": set[str](),
     "won": set[str](),
-    "lost": set[str](),
+    "lost": {"appeal_needs_response", "won"},  # the shop appeals, or the cardholder withdraws
+    "appeal_needs_response": {"appeal_under_review", "won", "lost"},
+    "appeal_under_review": {"won", "lost"},
 }
+CLOSED = ("warning_closed", "won", "lost")
 # Test cards whose payments are disputed a little later: (reason, True for an inquiry).
 DISPUTED_CARDS = {
     "4000000000000259": ("fraudulent", False),
@@ -63,10 +70,13 @@ def open_dispute(
     return dispute
 
 
-def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC) -> Object:
+def advance(
+    account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC, *, reinstated: int | None = None
+) -> Object:
     """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the shop wins.
 
-    Raise `StripeError` if this status cannot follow the current one.
+    `reinstated` is the part that the bank returns although the shop loses, in minor units. An appeal has a new
+    deadline. Raise `StripeError` if this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
         raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}. It cannot become {status}.")
@@ -78,11 +88,16 @@ def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOM
         _withdraw(account, dispute)
         account.emit("charge.dispute.updated", dispute, before, cause)
         account.emit("charge.dispute.funds_withdrawn", dispute, cause=cause)
-    elif NEXT_STATUSES[status]:
+    elif status not in CLOSED:
+        if status == "appeal_needs_response":
+            before["evidence_details"] = {"due_by": dispute["evidence_details"]["due_by"]}
+            dispute["evidence_details"]["due_by"] = account.now() + DEADLINE_S
         account.emit("charge.dispute.updated", dispute, before, cause)
     else:
-        if status == "won":
-            _book(account, dispute, dispute["amount"], -FEE, f"Chargeback reversal for {dispute['charge']}")
+        returned = _held(dispute) if status == "won" else reinstated or 0
+        if returned:
+            fee = -FEE if status == "won" else 0
+            _book(account, dispute, returned, fee, f"Chargeback reversal for {dispute['charge']}")
             account.emit("charge.dispute.funds_reinstated", dispute)
         account.emit("charge.dispute.closed", dispute, before, cause)
     return dispute
@@ -90,7 +105,7 @@ def advance(account: Account, dispute: Object, status: str, cause: Cause = AUTOM
 
 def update(account: Account, dispute: Object, params: Object, cause: Cause) -> Object:
     """Change a dispute's metadata or evidence. Evidence goes to the bank unless `submit` is false."""
-    if not NEXT_STATUSES[dispute["status"]]:
+    if dispute["status"] in CLOSED:
         raise StripeError("This dispute is already closed.", param="dispute")
     evidence, submit = params.pop("evidence", None), params.pop("submit", True)
     before = apply_changes(dispute, {name: value for name, value in params.items() if name != "expand"})
@@ -112,7 +127,8 @@ def _start_review(account: Account, dispute: Object) -> Object:
     """Send a dispute to review, schedule the decision that its evidence asks for, and return the old values."""
     before = {"status": dispute["status"]}
     inquiry = dispute["status"].startswith("warning")
-    dispute["status"] = "warning_under_review" if inquiry else "under_review"
+    prefix = next((prefix for prefix in ("warning_", "appeal_") if dispute["status"].startswith(prefix)), "")
+    dispute["status"] = f"{prefix}under_review"
     if decision := EVIDENCE_OUTCOMES.get(dispute["evidence"]["uncategorized_text"] or ""):
         ending = "warning_closed" if inquiry else decision
         account.schedule(account.config.followup_delay, lambda: _decide(account, dispute, ending))
@@ -140,6 +156,11 @@ def is_refundable(account: Account, charge: Object) -> bool:
     """Return False if a chargeback has taken the charge's money. An inquiry has not, and a won dispute returned it."""
     dispute = account.store.find(charge["dispute"] or "")
     return dispute is None or dispute["status"] == "won" or bool(dispute["is_charge_refundable"])
+
+
+def _held(dispute: Object) -> int:
+    """Return what the bank holds of a dispute, in minor units."""
+    return -sum(int(moved["amount"]) for moved in dispute["balance_transactions"])
 
 
 def _withdraw(account: Account, dispute: Object) -> None:

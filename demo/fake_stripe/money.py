@@ -1,6 +1,6 @@
 """Amounts in minor units: their format on the payment page, and the amounts that Stripe refuses.
 
-Source: docs.stripe.com/currencies (zero-decimal, special cases, three-decimal, minimum charge amounts).
+Source: docs.stripe.com/currencies (zero-decimal, special cases, three-decimal, minimum and maximum charge amounts).
 """
 
 ZERO_DECIMAL = frozenset(
@@ -18,7 +18,24 @@ MINIMUM_CHARGE = {
     "dkk": 250,
     "nok": 300,
     "pln": 200,
+    "aed": 200,
+    "aud": 50,
+    "bgn": 100,
+    "brl": 50,
+    "cad": 50,
+    "czk": 1500,
+    "hkd": 400,
+    "huf": 17500,
+    "inr": 50,
+    "mxn": 1000,
+    "myr": 200,
+    "nzd": 50,
+    "ron": 200,
+    "sgd": 50,
+    "thb": 1000,
 }
+MAXIMUM_CHARGE = {"idr": 999_999_999_999}  # twelve digits
+OTHER_MAXIMUM_CHARGE = 99_999_999  # eight digits
 SYMBOLS = {"eur": "€", "usd": "$", "gbp": "£", "jpy": "¥"}
 
 

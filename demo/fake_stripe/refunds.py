@@ -28,8 +28,11 @@ SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"  # docs.stripe.
 
 
 def queue_first_status(account: Account, status: str) -> None:
-    """Set the first status of the next refund, for every payment method. Several calls queue several statuses."""
-    if status not in ("succeeded", "pending", "requires_action"):
+    """Set the first status of the next refund, for every payment method. Several calls queue several statuses.
+
+    A status that Stripe does not have today represents one that it adds later. An empty one becomes null.
+    """
+    if status in ("failed", "canceled"):
         raise StripeError(f"A refund cannot begin as {status}.", param="status")
     account.next_refund_statuses.append(status)
 
@@ -39,7 +42,7 @@ def create_refund(account: Account, params: Object, cause: Cause) -> Object:
     charge = _get_charge(account, params)
     amount = _refundable_amount(charge, params.get("amount"))
     status = _take_first_status(account, charge)
-    refund = account.store.add(refund_object(account.now(), charge, amount, params, status))
+    refund = account.store.add(refund_object(account.now(), charge, amount, params, status or None))
     if refund["status"] == "requires_action":
         refund["next_action"] = next_action(account.now(), charge["billing_details"]["email"])
     refund["balance_transaction"] = _book(account, refund, -amount)
@@ -111,7 +114,7 @@ def _schedule_result(account: Account, refund: Object, charge: Object) -> None:
 
 
 def _fail_unless_ended(account: Account, refund: Object) -> None:
-    if NEXT_STATUSES[refund["status"]]:
+    if NEXT_STATUSES.get(refund["status"]):
         fail(account, refund, "expired_or_canceled_card")
 
 
@@ -168,7 +171,7 @@ def fail(account: Account, refund: Object, reason: str) -> Object:
 
 def _set_status(account: Account, refund: Object, status: str) -> Object:
     """Set a refund's status and return the changed fields' old values."""
-    if status not in NEXT_STATUSES[refund["status"]]:
+    if status not in NEXT_STATUSES.get(refund["status"], NEXT_STATUSES["pending"]):
         raise StripeError(f"The refund {refund['id']} is {refund['status']}. It cannot become {status}.")
     before: Object = {"status": refund["status"]}
     refund["status"] = status

@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from . import control, disputes, refunds, session_payments, sessions
+from . import control, disputes, radar, refunds, session_payments, sessions
 from .account import AUTOMATIC, Account, Config
 from .app import create_app
 from .client import FakeStripeClient
@@ -150,11 +150,30 @@ class FakeStripe:
         with self.account.store.lock:
             return disputes.open_dispute(self.account, control.get_charge(self.account, session_id), **details)
 
-    def advance_dispute(self, session_id: str, status: str) -> Object:
-        """Move the dispute of a session's payment to its next status (see `disputes.NEXT_STATUSES`)."""
+    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+        """Move the dispute of a session's payment to its next status (see `disputes.NEXT_STATUSES`).
+
+        `reinstated` is the part that comes back although the dispute is lost.
+        """
         with self.account.store.lock:
             charge = control.get_charge(self.account, session_id)
-            return disputes.advance(self.account, self.account.store.get("dispute", charge["dispute"] or ""), status)
+            dispute = self.account.store.get("dispute", charge["dispute"] or "")
+            return disputes.advance(self.account, dispute, status, reinstated=reinstated)
+
+    def open_review(self, session_id: str) -> Object:
+        """Place a session's payment in review as Radar does."""
+        with self.account.store.lock:
+            return radar.open_review(self.account, control.get_charge(self.account, session_id))
+
+    def close_review(self, session_id: str, closed_reason: str) -> Object:
+        """Close the review of a session's payment as a person does in the dashboard."""
+        with self.account.store.lock:
+            return radar.close_review(self.account, control.get_charge(self.account, session_id), closed_reason)
+
+    def warn(self, session_id: str) -> Object:
+        """Let the card's bank warn of fraud with a session's payment."""
+        with self.account.store.lock:
+            return radar.warn(self.account, control.get_charge(self.account, session_id))
 
     def advance(self, seconds: float) -> None:
         """Move the fake's clock forward."""

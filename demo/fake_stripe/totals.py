@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from .errors import StripeError
-from .money import MINIMUM_CHARGE, format_amount, step
+from .money import MAXIMUM_CHARGE, MINIMUM_CHARGE, OTHER_MAXIMUM_CHARGE, format_amount, step
 from .store import Object
 from .taxes import Rate, Tax, tax
 
@@ -31,6 +31,7 @@ def set_amounts(
     parcel_tax = tax(parcel, shipping_taxes, currency)
     total = subtotal - discount + parcel + sum(each.added for each in (*taxes, parcel_tax))
     check_minimum(total, currency)
+    check_maximum(total, currency, "line_items")
     for line, share, amount, line_tax in zip(lines, shares, after_discount, taxes, strict=True):
         line |= {"amount_discount": share, "amount_tax": line_tax.amount, "amount_total": amount + line_tax.added}
     session["amount_subtotal"], session["amount_total"] = subtotal, total
@@ -80,10 +81,19 @@ def _shipping_cost(rate: Object, parcel_tax: Tax) -> Object:
 
 
 def check_step(amount: int, currency: str, param: str) -> None:
-    """Raise `StripeError` if the amount is not a multiple of the currency's step."""
+    """Raise `StripeError` if the amount is not a multiple of the currency's step, or above its maximum."""
+    check_maximum(amount, currency, param)
     if amount % step(currency):
         message = f"Invalid amount: {amount} {currency} must be a multiple of {step(currency)}."
         raise StripeError(message, code="amount_invalid", param=param)
+
+
+def check_maximum(amount: int, currency: str, param: str) -> None:
+    """Raise `StripeError` if the amount is above the maximum charge."""
+    maximum = MAXIMUM_CHARGE.get(currency, OTHER_MAXIMUM_CHARGE)
+    if amount > maximum:
+        message = f"Amount must be no more than {format_amount(maximum, currency)}."
+        raise StripeError(message, code="amount_too_large", param=param)
 
 
 def check_minimum(total: int, currency: str) -> None:

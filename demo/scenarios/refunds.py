@@ -16,11 +16,29 @@ def part_then_rest(run: ScenarioRun) -> None:
     check_refunded(run, checkout, "partial", 1999)
     run.check("One T-shirt is back in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(sku))
     run.operate_and_check("A refund of more than the rest is refused", 422, checkout, "refunds", amount=total)
-    run.operate_and_check("A refund of the rest is accepted", 201, checkout, "refunds", restock=True)
+    run.operate_and_check("A refund of the rest is accepted", 201, checkout, "refunds", all=True, restock=True)
     check_refunded(run, checkout, "full", total)
     run.check("Both T-shirts are back in stock", before, lambda: run.stock(sku))
     emails = ["order_confirmed", "refund_succeeded", "refund_succeeded"]
     run.check("The customer gets an e-mail for each refund", emails, run.customer_emails)
+
+
+def canceled_order(run: ScenarioRun) -> None:
+    """Cancel a paid order before it ships. The pieces return once, although the refund is asked for again."""
+    sku = "HOD-HVY-FOR-S"
+    before = run.stock(sku)
+    checkout = run.start_checkout({sku: 2})
+    run.pay(checkout)
+    run.operate_and_check("A refund without an extent is refused", 422, checkout, "refunds", restock=True)
+    one = {"lines": [{"sku": sku, "quantity": 1}], "reason": "requested_by_customer"}
+    run.operate_and_check("One damaged hoodie is refunded", 201, checkout, "refunds", **one)
+    run.check("It does not return to stock", Stock(before.on_hand - 2, before.reserved), lambda: run.stock(sku))
+    run.check("One hoodie is left to ship", 1, lambda: run.order_field(checkout, "pieces_owed"))
+    run.operate_and_check("The order is canceled", 200, checkout, "cancel", refund=True)
+    run.check_email_says("The customer reads that it is canceled", "order_canceled", "we will not ship it")
+    check_refunded(run, checkout, "full", checkout["amount_total"])
+    run.check("The other hoodie is back in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(sku))
+    run.operate_and_check("It cannot be shipped", 409, checkout, "shipments", all=True)
 
 
 def check_refunded(run: ScenarioRun, checkout: Checkout, status: str, minor: int) -> None:

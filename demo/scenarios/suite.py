@@ -22,8 +22,11 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "discount code": checkouts.discount,
     "two parcels": shipments.two_parcels,
     "refunds": refunds.part_then_rest,
+    "canceled order": refunds.canceled_order,
     "lost dispute": disputes.lost,
     "won dispute": disputes.won,
+    "appealed dispute": disputes.appealed,
+    "fraud review": reviews.fraud_review,
     "oversold order": reviews.oversold,
     "order paid twice": reviews.paid_twice,
 }

@@ -65,11 +65,11 @@ def _money_at_stripe(ledger: dict[str, Any]) -> Counter[tuple[str, str]]:
 def _money_in_orders(orders: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     sums = Counter[tuple[str, str]]()
     for order in orders:
-        sums["charged", order["currency"]] += order["amount_paid"]
-        sums["refunded", order["currency"]] += order["amount_refunded"]
+        for own in order["sums"]:
+            sums["charged", own["currency"]] += own["amount_paid"]
+            sums["refunded", own["currency"]] += own["amount_refunded"]
         for dispute in order["disputes"]:
-            taken = dispute["funds_withdrawn_at"] and not dispute["funds_reinstated_at"]
-            sums["taken by banks", dispute["currency"]] += dispute["amount"] if taken else 0
+            sums["taken by banks", dispute["currency"]] += dispute["amount_held"] or 0
     return sums
 
 

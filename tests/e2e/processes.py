@@ -183,6 +183,9 @@ def _environments(
             "MAIL_FROM": "Clozit <orders@clozit.example>",
             "STAFF_EMAIL": "staff@clozit.example",
             "ABANDONED_CART_DELAY": "2",
+            "ABANDONED_CART_EMAILS": "all",
+            "PUBLIC_URL": ports.url("notifications"),
+            "UNSUBSCRIBE_SECRET": secrets.token_hex(16),
         },
     }
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -5,7 +5,7 @@ from ..store import Object, new_id
 EXPIRY_S = 6 * 7 * 24 * 3600  # the customer has six weeks to enter bank details
 
 
-def refund(created: int, charge: Object, amount: int, params: Object, status: str) -> Object:
+def refund(created: int, charge: Object, amount: int, params: Object, status: str | None) -> Object:
     """Return a refund of a charge."""
     by_card = charge["payment_method_details"]["type"] == "card"
     return {

@@ -5,13 +5,16 @@ from .param_types import (
     boolean,
     choice,
     clearable,
+    coupon_id,
     currency,
+    image,
     integer,
     list_of,
     map_of,
     metadata,
     number,
     record,
+    tax_code,
     text,
     url,
 )
@@ -20,9 +23,9 @@ PRODUCT_DATA = record(
     ("name",),
     name=text(),
     description=text(),
-    images=list_of(url, 8),
+    images=list_of(image, 8),
     metadata=metadata,
-    tax_code=text(),
+    tax_code=tax_code,
     unit_label=text(),
 )
 PRODUCT_CREATE = record(
@@ -30,9 +33,9 @@ PRODUCT_CREATE = record(
     id=text(),
     name=text(),
     description=text(),
-    images=list_of(url, 8),
+    images=list_of(image, 8),
     metadata=metadata,
-    tax_code=text(),
+    tax_code=tax_code,
     unit_label=text(),
     active=boolean,
     shippable=boolean,
@@ -43,8 +46,8 @@ PRODUCT_CREATE = record(
 PRODUCT_UPDATE = update_params(
     name=text(),
     description=clearable(text()),
-    images=list_of(url, 8),
-    tax_code=clearable(text()),
+    images=list_of(image, 8),
+    tax_code=clearable(tax_code),
     active=boolean,
     url=clearable(url),
     default_price=text(),
@@ -75,7 +78,7 @@ SHIPPING_RATE = record(
     fixed_amount=record(("amount", "currency"), amount=AMOUNT, currency=currency),
     delivery_estimate=record(minimum=_ESTIMATE, maximum=_ESTIMATE),
     tax_behavior=TAX_BEHAVIOR,
-    tax_code=text(),
+    tax_code=tax_code,
     metadata=metadata,
     expand=EXPAND,
 )
@@ -97,7 +100,7 @@ TAX_RATE_UPDATE = update_params(
     active=boolean, display_name=text(50), description=clearable(text()), jurisdiction=clearable(text(50))
 )
 COUPON_CREATE = record(
-    id=text(),
+    id=coupon_id,
     name=text(40),
     percent_off=number,
     amount_off=integer(1),

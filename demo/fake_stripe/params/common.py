@@ -3,7 +3,7 @@
 from .param_types import ParamType, anything, choice, either, integer, list_of, metadata, record, text
 
 EXPAND = list_of(text(), 20)
-AMOUNT = integer(0, 99_999_999)  # minor units; Stripe documents eight digits as the maximum
+AMOUNT = integer(0, 999_999_999_999)  # minor units; the currency's own maximum is checked with the currency
 TAX_BEHAVIOR = choice("inclusive", "exclusive", "unspecified")
 UNCHECKED = either(anything, text())  # settings that the fake stores and returns, but does not use
 ADDRESS = record(city=text(), country=text(2), line1=text(), line2=text(), postal_code=text(), state=text())

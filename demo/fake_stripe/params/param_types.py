@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import StripeError
+from .countries import ALLOWED_COUNTRIES
 
 ParamType = Callable[[Any, str], Any]  # (raw value, the parameter's full name) -> value
 
+# Labels of letters, digits and hyphens, without hyphens at their ends.
+EMAIL = re.compile(r"[^@\s]+@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]*[A-Za-z0-9]")
 CURRENCY = re.compile(r"[a-zA-Z]{3}")
 
 
@@ -25,6 +28,8 @@ def text(maximum: int = 5000) -> ParamType:
             raise _invalid(
                 f"An empty string was passed for '{name}'. Leave it out to unset it.", name, "parameter_invalid_empty"
             )
+        if not raw.strip():
+            raise _invalid(f"'{name}' cannot be only whitespace.", name, "parameter_invalid_empty")
         if len(raw) > maximum:
             raise _invalid(f"Invalid string: {name} must be at most {maximum} characters", name)
         return raw
@@ -72,16 +77,44 @@ def currency(raw: Any, name: str) -> str:
 
 def email(raw: Any, name: str) -> str:
     """Read an e-mail address."""
-    if not isinstance(raw, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", raw):
+    if not isinstance(raw, str) or not raw.isascii() or not EMAIL.fullmatch(raw):
         raise _invalid(f"Invalid email address: {raw}", name, "email_invalid")
     return raw
 
 
 def url(raw: Any, name: str) -> str:
     """Read an http or https URL."""
-    if not isinstance(raw, str) or not re.match(r"https?://[^/\s]+", raw):
+    if not isinstance(raw, str) or not re.match(r"https?://[^/\s]+", raw) or len(raw) > 5000:
         raise _invalid("Not a valid URL", name, "url_invalid")
     return raw
+
+
+def image(raw: Any, name: str) -> str:
+    """Read the URL of an image: encoded, and at most 2,048 characters."""
+    if not isinstance(raw, str) or not re.fullmatch(r"https?://[!-~]+", raw) or len(raw) > 2048:
+        raise _invalid("Not a valid URL", name, "url_invalid")
+    return raw
+
+
+def coupon_id(raw: Any, name: str) -> str:
+    """Read the id of a new coupon."""
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", raw):
+        raise _invalid("Coupon ids have only letters, digits, underscores and hyphens.", name)
+    return raw
+
+
+def tax_code(raw: Any, name: str) -> str:
+    """Read the id of a tax code."""
+    if not isinstance(raw, str) or not re.fullmatch(r"txcd_\d{8}", raw):
+        raise _invalid(f"No such tax code: '{raw}'", name, "resource_missing")
+    return raw
+
+
+def country(raw: Any, name: str) -> str:
+    """Read a country that a session can ask for a shipping address in."""
+    if raw not in ALLOWED_COUNTRIES:
+        raise _invalid(f"Invalid {name}: {raw} is not a supported country.", name)
+    return str(raw)
 
 
 def choice(*values: str) -> ParamType:

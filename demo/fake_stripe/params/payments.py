@@ -27,7 +27,7 @@ PAYMENT_METHOD_CREATE = record(
 )
 INTENT_CREATE = record(
     ("amount", "currency"),
-    amount=integer(1, 99_999_999),
+    amount=integer(1, 999_999_999_999),
     currency=currency,
     automatic_payment_methods=UNCHECKED,
     capture_method=choice("automatic", "automatic_async", "manual"),

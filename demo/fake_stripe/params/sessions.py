@@ -2,7 +2,7 @@
 
 from .catalog import PRODUCT_DATA, SHIPPING_RATE
 from .common import AMOUNT, EXPAND, SHIPPING, TAX_BEHAVIOR, UNCHECKED, list_params, update_params
-from .param_types import boolean, choice, currency, email, integer, list_of, metadata, record, text, url
+from .param_types import boolean, choice, country, currency, email, integer, list_of, metadata, record, text, url
 
 _PAYMENT_METHODS = choice("card", "link", "sepa_debit")
 _LINE_ITEM = record(
@@ -49,7 +49,7 @@ SESSION_CREATE = record(
     discounts=list_of(record(coupon=text(), promotion_code=text()), 1),
     allow_promotion_codes=boolean,
     shipping_options=list_of(record(shipping_rate=text(), shipping_rate_data=SHIPPING_RATE), 5),
-    shipping_address_collection=record(("allowed_countries",), allowed_countries=list_of(text(2), 300)),
+    shipping_address_collection=record(("allowed_countries",), allowed_countries=list_of(country, 300)),
     automatic_tax=record(("enabled",), enabled=boolean),
     phone_number_collection=record(("enabled",), enabled=boolean),
     billing_address_collection=choice("auto", "required"),

@@ -14,3 +14,22 @@ export function formatMoney(minor, currency, locale = document.documentElement.l
   const amount = minor / 10 ** exponent(currency);
   return new Intl.NumberFormat(locale, { style: "currency", currency }).format(amount);
 }
+
+/**
+ * Returns an amount in minor units from what a person typed in the locale's way: digits, groups of three, decimals.
+ * Everything else is null: signs, exponents, currencies, other separators, more decimals than the currency has, zero.
+ */
+export function parseAmount(text, currency, locale = document.documentElement.lang) {
+  const decimals = exponent(currency);
+  const parts = new Intl.NumberFormat(locale, { useGrouping: true, minimumFractionDigits: 1 }).formatToParts(1234567.8);
+  const symbol = (type) => parts.find((part) => part.type === type)?.value ?? "";
+  const group = symbol("group").replace(/\s/, " ");
+  const typed = text.trim().replace(/\s/g, " ");
+  const [whole, fraction = "", ...rest] = typed.split(symbol("decimal"));
+  const digits = group ? whole.split(group) : [whole];
+  const isGrouped = digits.length === 1 || (/^\d{1,3}$/.test(digits[0]) && digits.slice(1).every((part) => /^\d{3}$/.test(part)));
+  const isFraction = typed.includes(symbol("decimal")) ? new RegExp(`^\\d{1,${decimals || 1}}$`).test(fraction) && decimals > 0 : true;
+  if (rest.length || !isGrouped || !isFraction || !/^\d{1,12}$/.test(digits.join(""))) return null;
+  const minor = Number(digits.join("") + fraction.padEnd(decimals, "0"));
+  return Number.isSafeInteger(minor) && minor > 0 ? minor : null;
+}

@@ -1,6 +1,6 @@
 import { call } from "./api.js";
 import { byId, copyTemplate, replaceItems } from "./dom.js";
-import { exponent, formatMoney } from "./money.js";
+import { exponent, formatMoney, parseAmount } from "./money.js";
 
 const TOKEN_KEY = "clozit.operator";
 const EFFECT_DELAY_MS = 700; // webhooks and workers usually need this long until an action shows
@@ -71,17 +71,37 @@ function actions(order) {
   const rest = order.amount_paid - order.amount_refunded;
   return [
     order.needs_review && form("review", { reason: order.review_detail }, order, "review", (_, decision) => ({ decision })),
-    !order.needs_review && order.fulfillment_status !== "fulfilled" && form("ship", {}, order, "shipments", (data) =>
-      Object.fromEntries([...data].filter(([, value]) => value.trim()))),
-    !order.needs_review && rest > 0 && form("refund", { label: `Amount (leave empty for ${formatMoney(rest, order.currency)})` }, order, "refunds", (data) => refundBody(data, order)),
+    !order.hold && form("ship", {}, order, "shipments", (data) =>
+      ({ all: true, ...Object.fromEntries([...data].filter(([, value]) => value.trim())) })),
+    !order.needs_review && rest > 0 && refundForm(order, rest),
   ].filter(Boolean);
 }
 
-/** Returns a refund of the entered amount, or without one, of all that is left. */
-function refundBody(data, order) {
-  const entered = data.get("amount").trim().replace(",", ".");
-  const amount = entered && { amount: Math.round(Number(entered) * 10 ** exponent(order.currency)) };
-  return { ...amount, restock: data.has("restock"), reason: "requested_by_customer" };
+/** Returns the form of a refund. Its buttons name the sums: the typed amount, which must be one, and all that is left. */
+function refundForm(order, rest) {
+  const example = (rest / 10 ** exponent(order.currency)).toLocaleString(document.documentElement.lang, { minimumFractionDigits: exponent(order.currency) });
+  const node = form("refund", { label: `Amount in ${order.currency.toUpperCase()}`, all: `Refund all: ${formatMoney(rest, order.currency)}` }, order, "refunds",
+    (data, extent) => ({ ...refundExtent(extent, data, order), reason: "requested_by_customer" }));
+  const input = node.querySelector("[name=amount]");
+  const part = node.querySelector("button[value=part]");
+  const nameSum = () => {
+    const amount = parseAmount(input.value, order.currency);
+    const sum = amount && amount <= rest ? formatMoney(amount, order.currency) : "";
+    part.disabled = !sum;
+    part.textContent = sum ? `Refund ${sum}` : "Refund";
+    const typed = input.value.trim();
+    input.setCustomValidity(typed && !sum ? `Enter an amount up to ${formatMoney(rest, order.currency)}, such as ${example}.` : "");
+    node.querySelector("[data-part=hint]").textContent = input.validationMessage;
+  };
+  input.addEventListener("input", nameSum);
+  nameSum();
+  return node;
+}
+
+/** Returns the extent of a refund by the button that was clicked. Only amounts cannot return items to stock. */
+function refundExtent(extent, data, order) {
+  if (extent === "all") return { all: true, restock: data.has("restock") };
+  return { amount: parseAmount(data.get("amount"), order.currency) };
 }
 
 /** Returns a form that posts to one of the order's routes. It has one idempotency key, so a double click acts once. */

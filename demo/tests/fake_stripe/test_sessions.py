@@ -1,8 +1,11 @@
 import time
+import typing
 
 import pytest
 import stripe
+from stripe.params.checkout import _session_create_params as sdk
 
+from demo.fake_stripe.params.countries import ALLOWED_COUNTRIES
 from demo.fake_stripe.server import FakeStripe
 
 from .conftest import CreateSession, Receiver
@@ -111,3 +114,54 @@ def test_sessions_are_listed_newest_first_and_by_payment_intent(
     assert [session.id for session in by_intent.data] == [second.id]
     recent = client.v1.checkout.sessions.list({"created": {"gte": first.created + 3600}})
     assert recent.data == []
+
+
+def shirt(**product: object) -> list[object]:
+    data = {"name": "T-shirt", **product}
+    return [{"price_data": {"currency": "eur", "unit_amount": 1999, "product_data": data}, "quantity": 1}]
+
+
+def priced(currency: str, unit_amount: int) -> list[object]:
+    price = {"currency": currency, "unit_amount": unit_amount, "product_data": {"name": "Sofa"}}
+    return [{"price_data": price, "quantity": 1}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param", "code"),
+    [
+        ({"shipping_address_collection": {"allowed_countries": ["DE", "UK"]}},
+         "shipping_address_collection[allowed_countries][1]", None),
+        ({"shipping_address_collection": {"allowed_countries": ["KP"]}},
+         "shipping_address_collection[allowed_countries][0]", None),
+        ({"line_items": shirt(tax_code="txcd_1")}, "line_items[0][price_data][product_data][tax_code]",
+         "resource_missing"),
+        ({"line_items": shirt(images=["https://shop.test/a b.jpg"])},
+         "line_items[0][price_data][product_data][images][0]", "url_invalid"),
+        ({"line_items": shirt(images=["/tee.svg"])}, "line_items[0][price_data][product_data][images][0]",
+         "url_invalid"),
+        ({"line_items": shirt(description="  ")}, "line_items[0][price_data][product_data][description]",
+         "parameter_invalid_empty"),
+        ({"customer_email": "zoe@m\u00fcller.de"}, "customer_email", "email_invalid"),
+        ({"customer_email": "zoe@-example.com"}, "customer_email", "email_invalid"),
+        ({"line_items": priced("eur", 100_000_000)}, "line_items[0][price_data][unit_amount]", "amount_too_large"),
+        ({"line_items": priced("eur", 99_999_999)}, "line_items", "amount_too_large"),
+    ],
+)  # fmt: skip
+def test_values_that_stripe_refuses_are_refused(
+    create_session: CreateSession, changes: dict[str, object], param: str, code: str | None
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as raised:
+        create_session(**changes)
+    assert (raised.value.param, raised.value.code) == (param, code)
+
+
+def test_rupiah_may_have_twelve_digits(create_session: CreateSession) -> None:
+    session = create_session(line_items=priced("idr", 105_000_000), shipping_options=None)
+    assert session.amount_total == 105_000_000
+
+
+def test_allowed_countries_are_those_of_the_sdk() -> None:
+    params = sdk.SessionCreateParamsShippingAddressCollection
+    [countries] = typing.get_args(typing.get_type_hints(params, vars(sdk))["allowed_countries"])
+    literal = next(each for each in typing.get_args(countries) if typing.get_origin(each) is typing.Literal)
+    assert set(typing.get_args(literal)) == ALLOWED_COUNTRIES

@@ -24,7 +24,8 @@ MINIMUMS = {
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
 }
 # fmt: on
-MAXIMUM = 99_999_999  # eight digits, Stripe's limit for most currencies
+MAXIMUMS = {"idr": 999_999_999_999}  # twelve digits
+MAXIMUM = 99_999_999  # eight digits, in all other currencies
 
 # fmt: off
 SUPPORTED = frozenset([
@@ -60,6 +61,11 @@ def step(currency: str) -> int:
 def minimum(currency: str) -> int:
     """Return the minimum charge, or the smallest amount where only Stripe knows it; 0 is always possible."""
     return MINIMUMS.get(currency, step(currency))
+
+
+def maximum(currency: str) -> int:
+    """Return the maximum charge."""
+    return MAXIMUMS.get(currency, MAXIMUM)
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:

@@ -4,22 +4,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.database.engine import Database
+from events.observability.logging import get_logger
 from events.web.auth import operator_required
 from events.web.idempotency import KeyHeader
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
-from flask import current_app
+from flask import current_app, g
 from flask_smorest import Blueprint
-from marshmallow import Schema
+from marshmallow import RAISE, Schema
 from sqlalchemy.orm import Session
 
-from checkout import catalog, discounts, redirects, schemas, shipping
+from checkout import catalog, discounts, redirects, repository, schemas, shipping
 from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.inventory_client import StockCache
 from checkout.models import Checkout, Discount, Product, ShippingOption
 
+log = get_logger(__name__)
 blueprint = Blueprint("checkout", __name__)
 
 
@@ -91,6 +93,29 @@ def show_checkout(checkout_id: str) -> Checkout:
 def cancel_checkout(checkout_id: str) -> Checkout:
     """Cancel a checkout: it can no longer be paid, and its stock is released."""
     return dependencies().checkouts.cancel(checkout_id)
+
+
+@blueprint.get("/checkouts")
+@operator_required
+@blueprint.arguments(schemas.CheckoutArgs, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.CheckoutPage)
+def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
+    """List the open checkouts, or those with another status, newest first."""
+    if args["discount_code"]:
+        args["discount_code"] = schemas.normalize_code(args["discount_code"])
+    (before,) = decode_cursor(args["cursor"], str) or (None,)
+    with dependencies().database.read() as session:
+        return page(repository.list_checkouts(session, args, before, args["limit"] + 1), args["limit"], "id")
+
+
+@blueprint.post("/checkouts/<checkout_id>/cancel")
+@operator_required
+@blueprint.response(200, schemas.CheckoutEntry)
+def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
+    """Cancel an open checkout, for example after its price or discount was withdrawn. A repeat changes nothing."""
+    checkout = dependencies().checkouts.cancel(checkout_id)
+    log.info("checkout canceled by an operator", checkout_id=checkout_id, actor=g.actor)
+    return checkout
 
 
 @blueprint.put("/catalog/products/<sku>")

@@ -22,18 +22,34 @@ from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.errors import (
     AlreadyPaidError,
+    AmountTooLargeError,
     AmountTooSmallError,
     CheckoutExpiredError,
+    DomainError,
+    InvalidCartError,
     InventoryUnavailableError,
+    OutOfStockError,
     StripeRejectedError,
+    StripeUnauthorizedError,
 )
 from checkout.inventory_client import InventoryClient
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
 from checkout.repository import get_checkout, lock_checkout
+from checkout.stripe_params import fields_of_param
 from checkout.stripe_sessions import StripeSessions
 
 WEBHOOK_DELAY = timedelta(minutes=5)  # after a session's end; its webhook has usually arrived by then
+
+# A repeat of the same request fails, too, and Stripe has no session of it.
+REFUSALS = (
+    OutOfStockError,
+    InvalidCartError,
+    AmountTooSmallError,
+    AmountTooLargeError,
+    StripeRejectedError,
+    StripeUnauthorizedError,
+)
 
 log = get_logger(__name__)
 
@@ -84,6 +100,8 @@ class Checkouts:
                 checkout = lock_checkout(session, checkout_id)
                 checkout.abandon(self._clock())
                 discounts.update_use(session, checkout)
+            if checkout.status == models.ABANDONED:
+                self._release(checkout_id)
         if checkout.status == models.COMPLETE:
             raise AlreadyPaidError
         return checkout
@@ -91,8 +109,26 @@ class Checkouts:
     def _finish(self, checkout: Checkout) -> Checkout:
         if not creation.is_resumable(checkout, self._clock()):
             raise CheckoutExpiredError
-        self._reserve(checkout)
-        return self._open(checkout.id, self._create_session(checkout))
+        try:
+            self._reserve(checkout)
+            stripe_session = self._create_session(checkout)
+        except REFUSALS as error:
+            self._refuse(checkout.id, error)
+            raise
+        return self._open(checkout.id, stripe_session)
+
+    def _refuse(self, checkout_id: str, error: DomainError) -> None:
+        """Abandon a checkout that cannot be started: give its stock and discount back, and free its key.
+
+        The sweeper does the rest at once, and also what fails here.
+        """
+        with self._database.begin() as session:
+            checkout = lock_checkout(session, checkout_id)
+            if not checkout.refuse(self._clock()):
+                return  # a repeated request was faster and has opened it
+            discounts.update_use(session, checkout)
+        log.info("checkout refused", checkout_id=checkout_id, error=repr(error))
+        self._release(checkout_id)
 
     def _reserve(self, checkout: Checkout) -> None:
         grace = timedelta(minutes=self._config.reservation_grace_minutes)
@@ -109,9 +145,7 @@ class Checkouts:
         try:
             return self._stripe.create(checkout)
         except StripeRejectedError as error:
-            if error.code != "amount_too_small":  # some minimums only Stripe knows (events.money)
-                raise
-            raise AmountTooSmallError(checkout.amount_total, checkout.currency) from error
+            raise _explained(error, checkout) from error
 
     def _open(self, checkout_id: str, stripe_session: Mapping[str, Any]) -> Checkout:
         with self._database.begin() as session:
@@ -136,7 +170,8 @@ class Checkouts:
             checkout = lock_checkout(session, checkout_id)
             if stripe_session["status"] == models.COMPLETE:
                 checkout.complete(stripe_session["id"])
-                checkout.record_payment_status(models.payment_status_of(stripe_session), self._clock())
+                status = models.payment_status_of(stripe_session)
+                checkout.record_payment_status(stripe_session["id"], status, self._clock())
             elif checkout.cancel():
                 publish_canceled(session, checkout)
             discounts.update_use(session, checkout)
@@ -149,3 +184,14 @@ class Checkouts:
             self._inventory.release(checkout_id)
         except InventoryUnavailableError:
             log.info("stock not released: it is released when the session expires", checkout_id=checkout_id)
+
+
+def _explained(error: StripeRejectedError, checkout: Checkout) -> DomainError:
+    """Return the error that names what the caller can correct, or the same error if there is nothing."""
+    if error.code == "amount_too_small":  # some minimums only Stripe knows (events.money)
+        return AmountTooSmallError(checkout.amount_total, checkout.currency)
+    if error.code == "amount_too_large":
+        return AmountTooLargeError(checkout.amount_total, checkout.currency)
+    if fields := fields_of_param(error.param):
+        return InvalidCartError(**fields)
+    return error

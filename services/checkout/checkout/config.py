@@ -1,6 +1,5 @@
 """The settings of the checkout service."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,15 +18,19 @@ from events.config import (
 from events.money import SUPPORTED
 from marshmallow import ValidationError
 
-COUNTRY = re.compile("[A-Z]{2}")
+from checkout.countries import SHIPPING_COUNTRIES
+
 INVALID_CURRENCY = "Use a currency that Stripe supports, in lower case."
 STRIPE_MAX_LINES = 100  # line items of one session
 STRIPE_MAX_SESSION_MINUTES = 24 * 60
 
 
 def _validate_countries(values: Sequence[str]) -> None:
-    if not all(COUNTRY.fullmatch(value) for value in values):
-        raise ValidationError("Use ISO 3166 codes in upper case, separated by commas: DE,AT.")
+    if unknown := sorted(set(values) - SHIPPING_COUNTRIES):
+        raise ValidationError(
+            f"Stripe's page cannot ask for addresses in {', '.join(unknown)}."
+            " Use ISO 3166 codes in upper case, separated by commas: DE,AT,GB."
+        )
 
 
 def _validate_url(value: str) -> None:
@@ -126,7 +129,22 @@ class Config(Common):
         "Require consent to the terms of service that are set in Stripe's dashboard.",
         default=False,
     )
-    consent_promotions: bool = setting("CONSENT_PROMOTIONS", "Ask for consent to promotional e-mails.", default=False)
+    consent_promotions: bool = setting(
+        "CONSENT_PROMOTIONS",
+        "Ask for consent to promotional e-mails. Stripe's page asks only customers in the US, for shops in the US.",
+        default=False,
+    )
+    allow_recovery: bool = setting(
+        "ALLOW_RECOVERY",
+        "Let Stripe make a link to recover an expired cart. It works for 30 days, at the prices of the cart.",
+        default=True,
+    )
+    delayed_payment_days: int = setting(
+        "DELAYED_PAYMENT_DAYS",
+        "Days that the stock stays reserved while Stripe reports a delayed payment as under way.",
+        default=65,  # vouchers live up to 60 days
+        checks=[validate.Range(min=1)],
+    )
 
     @property
     def origins(self) -> frozenset[str]:

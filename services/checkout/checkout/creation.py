@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from checkout import discounts, models, pricing, redirects
 from checkout.config import Config
+from checkout.countries import SHIPPING_COUNTRIES
 from checkout.errors import InvalidCartError, KeyReusedError
 from checkout.models import Checkout
 from checkout.pricing import Item, Quote
@@ -21,6 +22,10 @@ RESUME_WINDOW = timedelta(minutes=2)  # a repeated request comes within seconds;
 STRIPE_MARGIN = RESUME_WINDOW + timedelta(minutes=1)  # Stripe counts its minimum from the last attempt's arrival
 MIN_SESSION_TIME = timedelta(minutes=30) + STRIPE_MARGIN  # Stripe refuses sessions that end within 30 minutes
 MAX_SESSION_TIME = timedelta(hours=24) - timedelta(minutes=1)  # and those over 24 hours; clocks differ by seconds
+
+
+RECOVERY_TIME = timedelta(days=31)  # Stripe's recovery link lives 30 days, and the session that it opens one more
+COUPON_GRACE = timedelta(hours=1)  # clocks differ, and a customer may be paying at the session's end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,8 @@ def _priced_row(session: Session, config: Config, request: CheckoutRequest, now:
         "amount_total": quote.amount_total,
         "lines": quote.lines,
         "shipping": quote.shipping,
+        "shipping_options": quote.shipping_options,
+        "coupon_ends_at": _coupon_end(config, now + session_time) if quote.amount_discount else None,
         "discount_code": request.discount_code,
         "customer_email": request.customer_email,
         "locale": request.locale,
@@ -121,12 +128,27 @@ def _priced_row(session: Session, config: Config, request: CheckoutRequest, now:
 
 def _session_options(config: Config, quote: Quote) -> dict[str, Any]:
     """Return the settings of Stripe's page. Stripe accepts promotion codes only without a discount of ours."""
-    countries = quote.shipping["countries"] if quote.shipping else []
     return {
-        "shipping_countries": countries or list(config.shipping_countries),
+        "shipping_countries": _shipping_countries(config, quote.shipping_options),
         "collect_phone": config.collect_phone,
         "billing_address": config.billing_address,
         "require_terms_of_service": config.require_terms_of_service,
         "consent_promotions": config.consent_promotions,
         "allow_promotion_codes": config.allow_promotion_codes and not quote.amount_discount,
+        "allow_recovery": config.allow_recovery,
     }
+
+
+def _shipping_countries(config: Config, options: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the countries that any of the offered options goes to; an empty list if the page asks for no address."""
+    limited = {country for option in options for country in option["countries"]}
+    if not limited:
+        return list(config.shipping_countries)
+    if all(option["countries"] for option in options):
+        return sorted(limited)
+    return sorted(limited | (set(config.shipping_countries) or SHIPPING_COUNTRIES))
+
+
+def _coupon_end(config: Config, session_end: datetime) -> datetime:
+    """Return when no session can use the checkout's coupon any more."""
+    return session_end + (RECOVERY_TIME if config.allow_recovery else COUPON_GRACE)

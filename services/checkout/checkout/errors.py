@@ -28,9 +28,9 @@ class AmountTooSmallError(DomainError):
 
 
 class AmountTooLargeError(DomainError):
-    """A total above the maximum charge, in minor units."""
+    """A total above the maximum charge, in minor units; `maximum` is None where only Stripe knows it."""
 
-    def __init__(self, amount_total: int, currency: str, maximum: int) -> None:
+    def __init__(self, amount_total: int, currency: str, maximum: int | None = None) -> None:
         super().__init__(amount_total, currency, maximum)
         self.amount_total, self.currency, self.maximum = amount_total, currency, maximum
 
@@ -71,9 +71,16 @@ class StripeUnavailableError(DomainError):
     """A call to Stripe that failed. Stripe may have carried it out; it can be repeated."""
 
 
-class StripeRejectedError(DomainError):
-    """A call whose parameters Stripe rejected: nothing was done, and a repeat fails too. `code` is Stripe's reason."""
+class StripeUnauthorizedError(StripeUnavailableError):
+    """A call that Stripe refused because of our API key (401, 403): nothing was done, until an operator corrects it."""
 
-    def __init__(self, code: str | None) -> None:
-        super().__init__(code)
-        self.code = code
+
+class StripeRejectedError(DomainError):
+    """A call whose parameters Stripe rejected: nothing was done, and a repeat fails too.
+
+    `code` is Stripe's reason, and `param` the name of the parameter that it is about.
+    """
+
+    def __init__(self, code: str | None, param: str | None = None) -> None:
+        super().__init__(code, param)
+        self.code, self.param = code, param

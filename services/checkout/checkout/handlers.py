@@ -33,7 +33,7 @@ def record_completion(event: Event, session: Session) -> None:
     checkout = _lock_checkout(event, session)
     attach_session_and_publish(session, checkout, event.object, causation=event)
     checkout.complete(event.object["id"])
-    checkout.record_payment_status(_payment_status(event), event.occurred_at)
+    checkout.record_payment_status(event.object["id"], _payment_status(event), event.occurred_at)
     discounts.update_use(session, checkout)
 
 

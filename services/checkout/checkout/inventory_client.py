@@ -60,6 +60,15 @@ class InventoryClient:
         if answer.status_code != httpx.codes.CONFLICT:
             self._expect_success(answer)
 
+    def extend(self, checkout_id: str, until: datetime) -> None:
+        """Keep the checkout's pieces until a later time, if they are held or still available."""
+        body = {"expires_at": until.astimezone(UTC).isoformat()}
+        answer = self._send("PATCH", f"/reservations/{checkout_id}", json=body)
+        if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.NOT_FOUND):
+            log.warning("the stock of a payment under way is not held", checkout_id=checkout_id)
+        else:
+            self._expect_success(answer)
+
     def available(self) -> dict[str, int]:
         """Return the available pieces by sku, with the cap of inventory's public route."""
         quantities: dict[str, int] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from events.database.types import Json, UtcDateTime, metadata, one_of
 from events.observability import tracing
+from events.payment_status import is_paid
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -63,8 +64,11 @@ DELAYED_PAYMENT_CHECK = timedelta(days=1)  # until Stripe is asked: delayed meth
 
 
 def payment_status_of(stripe_session: Mapping[str, Any]) -> str:
-    """Return the payment status of a complete Stripe session. A free session counts as paid."""
-    return PENDING if stripe_session["payment_status"] == "unpaid" else PAID
+    """Return the payment status of a complete Stripe session. A free session counts as paid.
+
+    A status that this release does not know counts as pending: the sweeper asks Stripe again.
+    """
+    return PAID if is_paid(stripe_session) else PENDING
 
 
 class Base(DeclarativeBase):
@@ -167,6 +171,9 @@ class Checkout(Base):
     `session_options` (creation.py) are the settings that Stripe's page follows.
     `reserved_at` is set before the first call to Stripe: a row without it has no session.
     `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
+    `shipping_options` are those that the session offers; the amounts are with the first, which is `shipping`.
+    `session_payments` has the payment status by session: a recovered cart has several. `pending_at` is when the first
+    delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the session.
     """
 
     __tablename__ = "checkouts"
@@ -176,6 +183,8 @@ class Checkout(Base):
         CheckConstraint("amount_total >= 0", name="amount_total"),
         one_of("payment_status", PaymentStatus),
         Index("ix_checkouts_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
+        Index("ix_checkouts_status_id", "status", "id"),
+        Index("ix_checkouts_coupon_ends_at", "coupon_ends_at", postgresql_where=text("coupon_ends_at IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -201,6 +210,10 @@ class Checkout(Base):
     automatic_tax: Mapped[bool]
     session_options: Mapped[dict[str, Any]] = mapped_column(Json(), server_default="{}")
     payment_status: Mapped[str | None] = mapped_column(String(16))
+    shipping_options: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
+    session_payments: Mapped[dict[str, str]] = mapped_column(Json(), server_default="{}")
+    pending_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    coupon_ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     url: Mapped[str | None] = mapped_column(Text())
     livemode: Mapped[bool | None]
@@ -234,16 +247,29 @@ class Checkout(Base):
         self.session_id = session_id
         return self._end(COMPLETE)
 
-    def record_payment_status(self, status: str, now: datetime) -> bool:
-        """Record a payment status that takes precedence over the recorded one; return False if it does not.
+    def record_payment_status(self, session_id: str, status: str, now: datetime) -> bool:
+        """Record a session's payment status that takes precedence over its recorded one; return False if it does not.
 
+        The checkout's status follows from all its sessions: one that is paid, otherwise one whose payment is under way.
         If no webhook reports how a pending payment ended, the sweeper asks Stripe.
         """
-        if PAYMENT_PRECEDENCE.index(status) <= PAYMENT_PRECEDENCE.index(self.payment_status):
+        known = self.session_payments.get(session_id)
+        if PAYMENT_PRECEDENCE.index(status) <= PAYMENT_PRECEDENCE.index(known):
             return False
-        self.payment_status = status
-        self.check_at = now + DELAYED_PAYMENT_CHECK if status == PENDING else None
+        self.session_payments = {**self.session_payments, session_id: status}
+        found = self.session_payments.values()
+        self.payment_status = next(each for each in (PAID, PENDING, FAILED) if each in found)
+        if self.payment_status == PENDING:
+            self.pending_at = self.pending_at or now
+        if status == PAID:
+            self.session_id = session_id
+        self.check_at = now + DELAYED_PAYMENT_CHECK if self.payment_status == PENDING else None
         return True
+
+    @property
+    def pending_sessions(self) -> list[str]:
+        """The sessions whose delayed payment is under way."""
+        return sorted(session_id for session_id, status in self.session_payments.items() if status == PENDING)
 
     def expire(self) -> bool:
         """Mark a checkout that has not ended as expired; return False otherwise."""
@@ -261,6 +287,14 @@ class Checkout(Base):
         if self.status != NEW:
             return False
         self.status, self.check_at = ABANDONED, check_at
+        self._end_coupon()
+        return True
+
+    def refuse(self, check_at: datetime) -> bool:
+        """Abandon a new checkout that cannot be started, and free its key; return False if it is not new."""
+        if not self.abandon(check_at):
+            return False
+        self.idempotency_key, self.reserved_at = None, None  # Stripe has no session of it
         return True
 
     def erase_customer(self) -> None:
@@ -270,4 +304,11 @@ class Checkout(Base):
 
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None
+        if status != EXPIRED:  # the customer may follow the recovery link of an expired session
+            self._end_coupon()
         return True
+
+    def _end_coupon(self) -> None:
+        """Let the sweeper delete the coupon now."""
+        if self.coupon_ends_at is not None:
+            self.coupon_ends_at = self.created_at

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urljoin
 
-from events.money import MAXIMUM, distribute, minimum
+from events.money import distribute, maximum, minimum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from checkout import discounts, shipping
 from checkout.errors import AmountTooLargeError, AmountTooSmallError, InvalidCartError
+from checkout.images import image_url
 from checkout.models import Product
 
 
@@ -25,14 +25,26 @@ class Item:
 
 @dataclass(frozen=True)
 class Quote:
-    """A priced cart, in minor units. The discount is already deducted from each line's `amount_total`."""
+    """A priced cart, in minor units. The discount is already deducted from each line's `amount_total`.
+
+    The amounts are with the first of the offered shipping options, the cheapest.
+    """
 
     currency: str
     lines: Sequence[dict[str, Any]]
-    shipping: dict[str, Any] | None
+    shipping_options: Sequence[dict[str, Any]]
     amount_subtotal: int
     amount_discount: int
-    amount_shipping: int
+
+    @property
+    def shipping(self) -> dict[str, Any] | None:
+        """The first of the offered shipping options."""
+        return self.shipping_options[0] if self.shipping_options else None
+
+    @property
+    def amount_shipping(self) -> int:
+        """The price of the first of the offered shipping options."""
+        return int(self.shipping["amount"]) if self.shipping else 0
 
     @property
     def amount_total(self) -> int:
@@ -62,12 +74,13 @@ def quote(
         lines, distribute(discount, [line["amount_total"] for line in lines], currency), strict=True
     ):
         line["amount_total"] -= share
-    option = shipping.choose_option(session, shipping_option, subtotal - discount, currency)
-    priced = Quote(currency, lines, option, subtotal, discount, option["amount"] if option else 0)
+    options = shipping.offer_options(session, shipping_option, subtotal - discount, currency)
+    priced = Quote(currency, lines, options, subtotal, discount)
     if 0 < priced.amount_total < minimum(currency):
         raise AmountTooSmallError(priced.amount_total, currency, minimum(currency))
-    if priced.amount_total > MAXIMUM:
-        raise AmountTooLargeError(priced.amount_total, currency, MAXIMUM)
+    dearest = max((option["amount"] for option in options), default=0)
+    if subtotal - discount + dearest > maximum(currency):
+        raise AmountTooLargeError(subtotal - discount + dearest, currency, maximum(currency))
     return priced
 
 
@@ -95,7 +108,7 @@ def _line(product: Product, quantity: int, unit_amount: int, shop_url: str) -> d
         "sku": product.sku,
         "name": product.name,
         "description": product.description,
-        "image": urljoin(f"{shop_url}/", product.image) if product.image else None,
+        "image": image_url(shop_url, product.image),
         "tax_code": product.tax_code,
         "tax_behavior": product.tax_behavior,
         "tax_rates": product.tax_rates,

@@ -21,6 +21,7 @@ from checkout.errors import (
     KeyReusedError,
     OutOfStockError,
     StripeRejectedError,
+    StripeUnauthorizedError,
     StripeUnavailableError,
 )
 
@@ -56,11 +57,11 @@ def _amount_too_small(error: AmountTooSmallError) -> Problem:
 
 def _amount_too_large(error: AmountTooLargeError) -> Problem:
     total = format_amount(error.amount_total, error.currency)
-    maximum = format_amount(error.maximum, error.currency)
+    maximum = f" of {format_amount(error.maximum, error.currency)}" if error.maximum else ""
     return Problem(
         422,
         "amount-too-large",
-        f"The total of {total} is above the maximum charge of {maximum}. Split the cart into several checkouts.",
+        f"The total of {total} is above the maximum charge{maximum}. Split the cart into several checkouts.",
         amount_total=error.amount_total,
         currency=error.currency,
         maximum=error.maximum,
@@ -101,6 +102,11 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
         "stripe-unavailable",
         "The payment provider did not answer as expected. Repeat the same request in a few seconds.",
         headers=RETRY_AFTER,
+    ),
+    StripeUnauthorizedError: lambda _: Problem(
+        503,
+        "stripe-unauthorized",
+        "The payment provider refused the shop's access. Nothing was charged. The shop has to correct its settings.",
     ),
     StripeRejectedError: lambda _: Problem(
         502,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from checkout.models import Checkout
 
+PUBLISHED_OPTION_FIELDS = ("id", "name", "amount", "countries")
 PUBLISHED_LINE_FIELDS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 
@@ -26,6 +27,7 @@ def attach_session_and_publish(
         "session_id": checkout.session_id,
         "livemode": checkout.livemode,
         "promotion_codes": bool(checkout.session_options.get("allow_promotion_codes")),
+        "needs_address": bool(checkout.shipping or checkout.session_options.get("shipping_countries")),
         "currency": checkout.currency,
         "amount_subtotal": checkout.amount_subtotal,
         "amount_discount": checkout.amount_discount,
@@ -35,6 +37,9 @@ def attach_session_and_publish(
         "locale": checkout.locale,
         "discount_code": checkout.discount_code,
         "expires_at": checkout.expires_at,
+        "shipping_options": [
+            {name: option[name] for name in PUBLISHED_OPTION_FIELDS} for option in checkout.shipping_options
+        ],
         "lines": [{name: line[name] for name in PUBLISHED_LINE_FIELDS} for line in checkout.lines],
     }
     outbox.add(session, "checkout.checkout.started", data, correlation_id=checkout.id, causation=causation)

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from events.money import MAXIMUM, SUPPORTED, is_valid_amount, step
+import idna
+from events.money import SUPPORTED, format_amount, is_valid_amount, maximum, step
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
+from checkout.countries import SHIPPING_COUNTRIES
 from checkout.creation import CheckoutRequest
-from checkout.models import TaxBehavior
+from checkout.images import MAX_LENGTH as MAX_IMAGE_LENGTH
+from checkout.images import encode_image, is_allowed_image
+from checkout.models import PaymentStatus, Status, TaxBehavior
 from checkout.pricing import Item
 
 MAX_USES = 1_000_000_000  # of a discount: fits into the integer column
@@ -23,6 +27,7 @@ LOCALES = (
 # fmt: on
 
 PRINTABLE = validate.Regexp(r"[^\x00-\x1f\x7f]*\Z", error="Remove the control characters.")
+NOT_BLANK = validate.Regexp(r"(?s).*\S", error="Write some text: Stripe refuses spaces alone.")
 
 
 class Currency(fields.String):
@@ -35,18 +40,38 @@ class Currency(fields.String):
         return currency
 
 
+class EmailAddress(fields.Email):
+    """An e-mail address that Stripe accepts; its domain is read in any script and stored in ASCII (IDNA 2008)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        address = super()._deserialize(value, attr, data, **kwargs).strip()
+        local, at, domain = address.rpartition("@")
+        if not local.isascii():
+            raise ValidationError("Use only ASCII characters before the @.")
+        try:
+            return local + at + idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            raise ValidationError("The part after the @ is not a domain.") from None
+
+
 def amounts_by_currency(smallest: int, **kwargs: Any) -> fields.Dict:
     """Return a field for amounts of at least `smallest`, in minor units by currency."""
-    amount = fields.Integer(strict=True, validate=validate.Range(smallest, MAXIMUM))
+    amount = fields.Integer(strict=True, validate=validate.Range(smallest))
     return fields.Dict(keys=Currency(), values=amount, validate=_validate_amounts, **kwargs)
 
 
 def _validate_amounts(amounts: Mapping[str, int]) -> None:
     invalid = [currency for currency, amount in amounts.items() if not is_valid_amount(amount, currency)]
-    if invalid:
-        raise ValidationError(
-            {currency: [f"Stripe accepts only multiples of {step(currency)} in this currency."] for currency in invalid}
-        )
+    errors = {
+        currency: [f"Stripe accepts only multiples of {step(currency)} in this currency."] for currency in invalid
+    }
+    errors |= {
+        currency: [f"Stripe accepts at most {format_amount(maximum(currency), currency)}."]
+        for currency, amount in amounts.items()
+        if amount > maximum(currency)
+    }
+    if errors:
+        raise ValidationError(errors)
 
 
 def tax_behavior() -> fields.String:
@@ -66,13 +91,14 @@ class CartItem(Schema):
 class NewCheckout(Schema):
     """A cart to pay. The settings limit its lines and pieces.
 
-    In both URLs, `{CHECKOUT_ID}` is replaced by the checkout's id. A cart without a `shipping_option` gets the
-    cheapest one. A `discount_code` that is limited per customer requires the `customer_email`.
+    In both URLs, `{CHECKOUT_ID}` is replaced by the checkout's id. A cart without a `shipping_option` offers all of
+    them on Stripe's page, up to five, and the amounts of the answer are with the cheapest. A `discount_code` that is
+    limited per customer requires the `customer_email`.
     """
 
     items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(min=1))
     currency = Currency(load_default=None, allow_none=True)
-    customer_email = fields.Email(load_default=None, allow_none=True, validate=validate.Length(max=320))
+    customer_email = EmailAddress(load_default=None, allow_none=True, validate=validate.Length(max=320))
     discount_code = fields.String(
         load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE]
     )
@@ -127,16 +153,66 @@ class CheckoutDetails(StartedCheckout):
     status = fields.String()
 
 
+class CheckoutArgs(PageArgs):
+    """The query of the checkouts; each filter is optional. Without a status, the open ones are listed."""
+
+    status = fields.String(load_default=Status.OPEN.value, validate=validate.OneOf([status.value for status in Status]))
+    payment_status = fields.String(
+        load_default=None, validate=validate.OneOf([status.value for status in PaymentStatus])
+    )
+    customer_email = EmailAddress(load_default=None)
+    discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE])
+    sku = fields.String(load_default=None, validate=[validate.Length(1, 64), PRINTABLE])
+
+
+class CheckoutLine(Schema):
+    """One line of a checkout's snapshot."""
+
+    sku = fields.String()
+    name = fields.String()
+    quantity = fields.Integer()
+    unit_amount = fields.Integer()
+    amount_total = fields.Integer()
+
+
+class CheckoutEntry(CheckoutDetails):
+    """A checkout as operators see it."""
+
+    class Meta:
+        exclude = ("url",)
+
+    created_at = fields.AwareDateTime()
+    payment_status = fields.String(allow_none=True)
+    customer_email = fields.String(allow_none=True)
+    discount_code = fields.String(allow_none=True)
+    lines = fields.List(fields.Nested(CheckoutLine))
+
+
+class CheckoutPage(Schema):
+    """A page of checkouts, newest first."""
+
+    items = fields.List(fields.Nested(CheckoutEntry))
+    next_cursor = fields.String(allow_none=True)
+
+
 class ProductFields(Schema):
     """The fields of a product that operators write."""
 
-    group = fields.String(required=True, validate=validate.Length(1, 64))
-    size = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=16))
-    name = fields.String(required=True, validate=validate.Length(1, 200))
-    description = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
-    image = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
+    group = fields.String(required=True, validate=[validate.Length(1, 64), NOT_BLANK])
+    size = fields.String(load_default=None, allow_none=True, validate=[validate.Length(max=16), NOT_BLANK])
+    name = fields.String(required=True, validate=[validate.Length(1, 200), NOT_BLANK])
+    description = fields.String(load_default=None, allow_none=True, validate=[validate.Length(max=2000), NOT_BLANK])
+    image = fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "An https URL, or a path below the shop's URL."},
+    )
     prices = amounts_by_currency(1, required=True)
-    tax_code = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=32))
+    tax_code = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"txcd_\d{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
+    )
     tax_behavior = tax_behavior()
     tax_rates = fields.List(
         fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
@@ -145,6 +221,16 @@ class ProductFields(Schema):
         metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},
     )
     active = fields.Boolean(load_default=True)
+
+    @validates("image")
+    def validate_image(self, image: str | None, data_key: str) -> None:  # noqa: ARG002 - marshmallow's
+        """Raise `ValidationError` for an image that Stripe's page cannot show."""
+        if image is None:
+            return
+        if not is_allowed_image(image):
+            raise ValidationError("Use an https URL, or a path below the shop's URL: /img/shirt.jpg.")
+        if len(encode_image(image)) > MAX_IMAGE_LENGTH:
+            raise ValidationError(f"Use a URL of at most {MAX_IMAGE_LENGTH} characters.")
 
 
 class ProductEntry(ProductFields):
@@ -236,10 +322,17 @@ class ShippingFields(Schema):
     `countries` (ISO 3166) limits the destinations; an empty list allows all that the shop ships to.
     """
 
-    name = fields.String(required=True, validate=validate.Length(1, 100))
+    name = fields.String(required=True, validate=[validate.Length(1, 100), NOT_BLANK])
     amounts = amounts_by_currency(0, required=True)
     free_from = amounts_by_currency(0, load_default=dict)
-    countries = fields.List(fields.String(validate=validate.Regexp(r"[A-Z]{2}\Z")), load_default=list)
+    countries = fields.List(
+        fields.String(
+            validate=validate.OneOf(
+                sorted(SHIPPING_COUNTRIES), error="Stripe's page cannot ask for addresses in this country."
+            )
+        ),
+        load_default=list,
+    )
     tax_behavior = tax_behavior()
     min_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))
     max_days = fields.Integer(required=True, strict=True, validate=validate.Range(1, 365))

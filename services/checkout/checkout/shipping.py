@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from checkout.errors import InvalidCartError
 from checkout.models import ShippingOption
 
+MAX_OFFERED = 5  # shipping options of one session, Stripe's limit
+
 
 def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
     """Return active options with a price in the currency, the cheapest first."""
@@ -17,20 +19,26 @@ def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
     return sorted(priced, key=lambda option: (option.amounts[currency], option.id))
 
 
-def choose_option(session: Session, option_id: str | None, goods: int, currency: str) -> dict[str, Any] | None:
-    """Return the option with its price for goods of this amount; None if the shop has no options.
+def offer_options(session: Session, option_id: str | None, goods: int, currency: str) -> list[dict[str, Any]]:
+    """Return the options that Stripe's page offers, with their prices for goods of this amount, the cheapest first.
 
-    Amounts are in minor units. Without an `option_id`, the cheapest option for these goods is chosen: a cart without
-    the field must not be shipped for free. Raises `InvalidCartError` for an option that does not exist or has no price
-    in the currency.
+    Amounts are in minor units. A cart that names an option gets only that one. Any other cart gets all that have a
+    price in the currency, because only the customer knows where to: the cheapest may not go there. The list is empty
+    only if the shop has no options.
+
+    Raises `InvalidCartError` for an option that does not exist or has no price in the currency, and for a currency in
+    which none of the shop's options has a price: such a cart must not be shipped for free.
     """
     options = list_options(session, currency)
     if option_id is None:
+        if not options and session.scalar(select(ShippingOption.id).where(ShippingOption.active).limit(1)):
+            message = f"No shipping option has a price in {currency.upper()}. Choose another currency."
+            raise InvalidCartError(currency=[message])
         priced = [_priced(option, goods, currency) for option in options]
-        return min(priced, key=lambda each: each["amount"], default=None)
+        return sorted(priced, key=lambda each: (each["amount"], each["id"]))[:MAX_OFFERED]
     for option in options:
         if option.id == option_id:
-            return _priced(option, goods, currency)
+            return [_priced(option, goods, currency)]
     is_active = session.scalar(select(ShippingOption.active).where(ShippingOption.id == option_id))
     message = (
         f"This shipping option has no price in {currency.upper()}. Choose another option or currency."

@@ -1,5 +1,6 @@
 """The client of Stripe's Checkout Sessions. A session is made from the stored checkout alone."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from events import stripe_api
 from events.observability import tracing
 from events.observability.logging import get_logger
 
-from checkout.errors import StripeRejectedError, StripeUnavailableError
+from checkout.errors import StripeRejectedError, StripeUnauthorizedError, StripeUnavailableError
 from checkout.models import INCLUSIVE, Checkout
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class StripeSessions:
     """Creates, reads and expires sessions at Stripe, and returns Stripe's objects as plain JSON values.
 
     All methods raise `StripeRejectedError` if Stripe rejects the parameters: then nothing was done. They raise
-    `StripeUnavailableError` if Stripe may or may not have carried the call out.
+    `StripeUnavailableError` if Stripe may or may not have carried the call out, and its `StripeUnauthorizedError` if
+    Stripe refuses our key.
     """
 
     def __init__(
@@ -67,6 +69,15 @@ class StripeSessions:
         with _raising_domain_errors("expire session", session_id):
             return self._sessions.expire(session_id).to_dict(for_json=True)
 
+    def delete_coupon(self, checkout_id: str) -> None:
+        """Delete the coupon that was made for a checkout's session, if Stripe still has it."""
+        try:
+            with _raising_domain_errors("delete coupon", checkout_id):
+                self._coupons.delete(checkout_id)
+        except StripeRejectedError as error:
+            if error.code != "resource_missing":
+                raise
+
     def _create_coupon(self, checkout: Checkout) -> None:
         try:
             with _raising_domain_errors("create coupon", checkout.id):
@@ -90,7 +101,6 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
         "success_url": checkout.success_url,
         "cancel_url": checkout.cancel_url,
         "expires_at": int(checkout.expires_at.timestamp()),
-        "after_expiration": {"recovery": {"enabled": True}},
         "automatic_tax": {"enabled": checkout.automatic_tax},
     }
     _set_options(params, checkout.session_options)
@@ -100,16 +110,21 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
         params["locale"] = checkout.locale
     if checkout.amount_discount:
         params["discounts"] = [{"coupon": checkout.id}]
-    if checkout.shipping:
-        params["shipping_options"] = [{"shipping_rate_data": _shipping_rate(checkout, checkout.shipping)}]
+    offered = checkout.shipping_options or ([checkout.shipping] if checkout.shipping else [])
+    if offered:
+        params["shipping_options"] = [{"shipping_rate_data": _shipping_rate(checkout, option)} for option in offered]
     return params
 
 
 def _set_options(params: "SessionCreateParams", options: Mapping[str, Any]) -> None:
     """Add the parameters of what Stripe's page asks for and offers, from the checkout's `session_options`."""
+    recovery: Any = {"enabled": True} if options.get("allow_recovery", True) else None
     if options.get("allow_promotion_codes"):
         params["allow_promotion_codes"] = True
-        params["after_expiration"] = {"recovery": {"enabled": True, "allow_promotion_codes": True}}
+        if recovery:
+            recovery["allow_promotion_codes"] = True
+    if recovery:
+        params["after_expiration"] = {"recovery": recovery}
     if options.get("shipping_countries"):
         params["shipping_address_collection"] = {"allowed_countries": options["shipping_countries"]}
     if options.get("collect_phone"):
@@ -180,15 +195,23 @@ def _raising_domain_errors(action: str, about: str) -> Iterator[None]:
         yield
     except (stripe.InvalidRequestError, stripe.CardError) as error:
         _log(action, about, error)
-        raise StripeRejectedError(error.code) from error
+        raise StripeRejectedError(error.code, error.param) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        _log(action, about, error, is_ours=True)
+        raise StripeUnauthorizedError from error
     except stripe.StripeError as error:
         _log(action, about, error)
         raise StripeUnavailableError from error
 
 
-def _log(action: str, about: str, error: stripe.StripeError) -> None:
-    log.warning(
-        "stripe answered with an error" if error.http_status else "stripe is unreachable",
+def _log(action: str, about: str, error: stripe.StripeError, *, is_ours: bool = False) -> None:
+    log.log(
+        logging.ERROR if is_ours else logging.WARNING,
+        "stripe refused the API key: set STRIPE_API_KEY"
+        if is_ours
+        else "stripe answered with an error"
+        if error.http_status
+        else "stripe is unreachable",
         action=action,
         about=about,
         request_id=error.request_id,

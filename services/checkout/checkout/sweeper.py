@@ -21,11 +21,14 @@ from checkout.errors import DomainError, StripeRejectedError, StripeUnavailableE
 from checkout.inventory_client import InventoryClient
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
-from checkout.repository import lock_checkout
+from checkout.repository import get_checkout, lock_checkout
 from checkout.stripe_sessions import StripeSessions
 
 CLAIM_BATCH_SIZE = 50  # checkouts per claim; while a neighbor is slow, each may take seconds
 MIN_RECHECK_DELAY = timedelta(minutes=5)  # until the first retry: longer than the sweep of one batch
+MAX_RECHECK_DELAY = models.DELAYED_PAYMENT_CHECK  # a payment under way keeps its stock from one check to the next
+PENDING_HOLD_TIME = timedelta(days=14)  # from each check: long enough for operators to repair what fails meanwhile
+COUPON_RETRY_DELAY = timedelta(hours=1)  # a coupon that could not be deleted harms no one: its session has ended
 RECHECK_AGE_DIVISOR = 4  # later retries wait for a quarter of the checkout's age: after four hours, for one hour
 DELAYED_PAYMENT_EVENTS = {models.PAID: "async_payment_succeeded", models.FAILED: "async_payment_failed"}
 
@@ -35,8 +38,15 @@ log = get_logger(__name__)
 class Sweeper:
     """Checks due checkouts at Stripe and inventory, and records what requests and webhooks did not."""
 
-    def __init__(self, database: Database, stripe: StripeSessions, inventory: InventoryClient) -> None:
+    def __init__(
+        self,
+        database: Database,
+        stripe: StripeSessions,
+        inventory: InventoryClient,
+        delayed_payment_time: timedelta = timedelta(days=65),
+    ) -> None:
         self._database, self._stripe, self._inventory = database, stripe, inventory
+        self._delayed_payment_time = delayed_payment_time
 
     def run(self, now: datetime | None = None) -> None:
         """Check every due checkout once."""
@@ -44,14 +54,41 @@ class Sweeper:
         while checkout_ids := self._claim(now):
             for checkout_id in checkout_ids:
                 self._check_and_log(checkout_id, now)
+        while checkout_ids := self._claim_coupons(now):
+            for checkout_id in checkout_ids:
+                self._delete_coupon(checkout_id)
 
     def _claim(self, now: datetime) -> Sequence[str]:
         due = select(Checkout).where(Checkout.check_at <= now).order_by(Checkout.check_at).limit(CLAIM_BATCH_SIZE)
         with self._database.begin() as session:
             checkouts = session.scalars(skip_locked(session, due)).all()
             for checkout in checkouts:
-                checkout.check_at = now + max(MIN_RECHECK_DELAY, (now - checkout.created_at) / RECHECK_AGE_DIVISOR)
+                age = now - checkout.created_at
+                checkout.check_at = now + min(max(MIN_RECHECK_DELAY, age / RECHECK_AGE_DIVISOR), MAX_RECHECK_DELAY)
             return [checkout.id for checkout in checkouts]
+
+    def _claim_coupons(self, now: datetime) -> Sequence[str]:
+        ended = (
+            select(Checkout)
+            .where(Checkout.coupon_ends_at <= now)
+            .order_by(Checkout.coupon_ends_at)
+            .limit(CLAIM_BATCH_SIZE)
+        )
+        with self._database.begin() as session:
+            checkouts = session.scalars(skip_locked(session, ended)).all()
+            for checkout in checkouts:
+                checkout.coupon_ends_at = now + COUPON_RETRY_DELAY
+            return [checkout.id for checkout in checkouts]
+
+    def _delete_coupon(self, checkout_id: str) -> None:
+        """Delete the coupon of a checkout whose sessions have all ended, so that no other session can use it."""
+        try:
+            self._stripe.delete_coupon(checkout_id)
+        except DomainError as error:
+            log.warning("coupon will be deleted later", checkout_id=checkout_id, error=repr(error))
+            return
+        with self._database.begin() as session:
+            lock_checkout(session, checkout_id).coupon_ends_at = None
 
     def _check_and_log(self, checkout_id: str, now: datetime) -> None:
         try:
@@ -109,8 +146,20 @@ class Sweeper:
             log.info("session had already ended", session_id=session_id)
 
     def _record_from_stripe(self, checkout: Checkout, now: datetime) -> None:
-        """Ask Stripe how the session or its delayed payment ended. Record it, and publish the event that was lost."""
-        stripe_session = self._stripe.retrieve(str(checkout.session_id))
+        """Ask Stripe how the session or its delayed payments ended. Record it, and publish the events that were lost.
+
+        A payment that is still under way keeps its stock, but not longer than the setting allows.
+        """
+        for session_id in checkout.pending_sessions or [str(checkout.session_id)]:
+            self._record_session_from_stripe(checkout, session_id, now)
+        with self._database.read() as session:
+            current = get_checkout(session, checkout.id)
+        if current.payment_status == models.PENDING and current.pending_at:
+            latest = current.pending_at + self._delayed_payment_time
+            self._inventory.extend(checkout.id, min(now + PENDING_HOLD_TIME, latest))
+
+    def _record_session_from_stripe(self, checkout: Checkout, session_id: str, now: datetime) -> None:
+        stripe_session = self._stripe.retrieve(session_id)
         is_pending = checkout.payment_status == models.PENDING
         payment_failed = is_pending and self._stripe.is_payment_failed(stripe_session)
         with self._database.begin() as session:
@@ -138,7 +187,7 @@ def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: date
     if stripe_session["status"] == models.EXPIRED and checkout.expire():
         return "expired"
     if stripe_session["status"] == models.COMPLETE and checkout.complete(stripe_session["id"]):
-        checkout.record_payment_status(models.payment_status_of(stripe_session), now)
+        checkout.record_payment_status(stripe_session["id"], models.payment_status_of(stripe_session), now)
         return "completed"
     return None
 
@@ -148,4 +197,5 @@ def _record_delayed_payment(
 ) -> str | None:
     """Record how a delayed payment ended; return the fact that its lost event reports, or None if nothing is new."""
     status = models.FAILED if payment_failed else models.payment_status_of(stripe_session)
-    return DELAYED_PAYMENT_EVENTS[status] if checkout.record_payment_status(status, now) else None
+    is_new = checkout.record_payment_status(stripe_session["id"], status, now)
+    return DELAYED_PAYMENT_EVENTS[status] if is_new else None

@@ -1,5 +1,7 @@
 """The wiring of the worker process."""
 
+from datetime import timedelta
+
 from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
@@ -26,5 +28,6 @@ def create_worker(
         database,
         stripe or StripeSessions(config.stripe_api_key, config.stripe_api_base),
         inventory or InventoryClient(config.inventory_url, config.service_token),
+        timedelta(days=config.delayed_payment_days),
     )
     return Worker(config, database, handlers, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)])

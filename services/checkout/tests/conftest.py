@@ -101,6 +101,9 @@ class FakeStripe(stripe.HTTPClient):
         return json.dumps(body), status, {"request-id": "req_fake"}
 
     def answer(self, method: str, path: str, headers: Any, form: str) -> tuple[int, dict[str, Any]]:
+        if path.startswith("/v1/coupons/"):
+            coupon = self.coupons.pop(path.split("/")[3], None)
+            return (200, {"id": coupon["id"], "deleted": True}) if coupon else error(404, "resource_missing")
         if method.upper() == "POST" and path in ("/v1/checkout/sessions", "/v1/coupons"):
             return self.create(path, headers["Idempotency-Key"], form)
         session = self.sessions.get(path.split("/")[4])
@@ -189,6 +192,12 @@ class FakeInventory:
             self.stock_requests += 1
             items = [{"sku": sku, "available": count} for sku, count in self.stock.items()]
             return httpx.Response(200, json={"items": items, "next_cursor": None})
+        if request.method == "PATCH":
+            checkout_id = request.url.path.rsplit("/", 1)[1]
+            if checkout_id not in self.reservations:
+                return problem("reservation-conflict")
+            self.reservations[checkout_id] |= json.loads(request.content)
+            return httpx.Response(200, json=self.reservations[checkout_id])
         if request.method == "DELETE":
             checkout_id = request.url.path.rsplit("/", 1)[1]
             self.reservations.pop(checkout_id, None)

@@ -6,23 +6,35 @@ from typing import Any, TypeVar
 
 from events.clock import utcnow
 from events.database.engine import Database
+from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
+from events.web.idempotency import KeyHeader
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import RAISE, ValidationError
-from sqlalchemy import select
+from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations, schemas
 from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
-from inventory.models import HELD, Movement, Reservation, StockItem
+from inventory.models import (
+    HELD,
+    PAID,
+    PENDING,
+    Movement,
+    Reservation,
+    ReservationLine,
+    ReservationSession,
+    StockItem,
+)
 
 DEADLOCK = "40P01"  # SQLSTATE: PostgreSQL aborted our transaction in favor of another one; ours can be repeated
 DEADLOCK_ATTEMPTS = 3  # a second deadlock of the same request is rare
 
+log = get_logger(__name__)
 Result = TypeVar("Result")
 blueprint = Blueprint("inventory", __name__)
 
@@ -49,7 +61,7 @@ def list_availability(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/stock")
 @operator_required
-@blueprint.arguments(PageArgs, location="query")
+@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.StockPage)
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
     """List all stock items by sku."""
@@ -57,25 +69,26 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
     if after := decode_cursor(args["cursor"], str):
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
-        return page(session.scalars(statement).all(), args["limit"], "sku")
+        listed = page(session.scalars(statement).all(), args["limit"], "sku")
+        return listed | {"items": ledger.describe(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
 @operator_required
 @blueprint.response(200, schemas.StockItem)
-def show_stock(sku: str) -> StockItem:
+def show_stock(sku: str) -> dict[str, Any]:
     """Show the stock of one sku."""
     _check_sku(sku)
     with database().read() as session:
         item = session.get(StockItem, sku)
-    if item is None:
-        raise UnknownSkuError(sku)
-    return item
+        if item is None:
+            raise UnknownSkuError(sku)
+        return ledger.describe(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")
 @operator_required
-@blueprint.arguments(PageArgs, location="query")
+@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.MovementPage)
 def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
     """List all changes of a sku's stock on hand, newest first."""
@@ -88,16 +101,66 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 
 @blueprint.post("/stock/<sku>/movements")
 @operator_required
+@blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.NewMovement)
 @blueprint.response(201, schemas.StockItem)
-def add_movement(change: dict[str, Any], sku: str) -> StockItem:
-    """Set or adjust the stock on hand; return it. The movement records the reason and the token's name."""
+def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
+    """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
+
+    A repeated Idempotency-Key changes nothing and returns the first answer.
+    """
     _check_sku(sku)
-    note = {"reason": change["reason"], "actor": g.actor, "occurred_at": utcnow()}
-    with database().begin() as session:
-        if "on_hand" in change:
-            return ledger.set_on_hand(session, sku, change["on_hand"], **note)
-        return ledger.adjust_on_hand(session, sku, change["adjust"], **note)
+    if "counted_at" in change:
+        change["counted_at"] = change["counted_at"].isoformat()
+    request = ledger.StockRequest(sku=sku, **change)
+    actor = g.actor
+    return _write(lambda session: ledger.change_stock(session, request, headers["key"], actor=actor, now=utcnow()))
+
+
+@blueprint.get("/reservations")
+@operator_required
+@blueprint.arguments(schemas.ReservationArgs, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.ReservationPage)
+def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
+    """List who holds what: the reservations, newest first."""
+    statement = select(Reservation).order_by(Reservation.checkout_id.desc()).limit(args["limit"] + 1)
+    if args["status"]:
+        statement = statement.where(Reservation.status == args["status"])
+    if args["sku"]:
+        statement = statement.where(Reservation.lines.any(ReservationLine.sku == args["sku"]))
+    if args["pending"] is not None:
+        is_pending = Reservation.sessions.any(ReservationSession.status == PENDING)
+        is_paid = Reservation.sessions.any(ReservationSession.status == PAID)
+        condition = and_(is_pending, not_(is_paid))
+        statement = statement.where(condition if args["pending"] else not_(condition))
+    if args["expires_before"]:
+        statement = statement.where(Reservation.expires_at < args["expires_before"])
+    if before := decode_cursor(args["cursor"], str):
+        statement = statement.where(Reservation.checkout_id < before[0])
+    with database().read() as session:
+        return page(session.scalars(statement).all(), args["limit"], "checkout_id")
+
+
+@blueprint.post("/reservations/<checkout_id>/release")
+@operator_required
+@blueprint.arguments(schemas.ReservationRelease)
+@blueprint.response(200, schemas.ReservationEntry)
+def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservation:
+    """Release a checkout's pieces, although its customer may still pay: the order is then oversold, if they are sold.
+
+    A repeated request changes nothing.
+    """
+
+    def write(session: Session) -> Reservation:
+        reservation = reservations.lock_reservation(session, checkout_id)
+        if reservation is None:
+            raise ReservationNotFoundError(checkout_id)
+        reservations.release(session, reservation, is_forced=release["override"])
+        return reservation
+
+    reservation = _write(write)
+    log.info("reservation released", checkout_id=checkout_id, actor=g.actor, reason=release["reason"])
+    return reservation
 
 
 @blueprint.post("/reservations")

@@ -35,6 +35,12 @@ class Config(Common):
         default=0,
         checks=[validate.Range(min=0)],
     )
+    expiring_notice_hours: int = setting(
+        "EXPIRING_NOTICE_HOURS",
+        "Notify staff so many hours before the stock of a payment that is still under way is for sale again.",
+        default=48,
+        checks=[validate.Range(min=1)],
+    )
 
 
 def load() -> Config:

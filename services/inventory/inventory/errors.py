@@ -12,12 +12,24 @@ class UnknownSkuError(Exception):
         super().__init__(sku)
 
 
-class BelowReservedError(Exception):
-    """The change would leave `on_hand` pieces: fewer than open checkouts have reserved, or fewer than zero."""
+class BelowZeroError(Exception):
+    """The change would leave `on_hand` pieces, fewer than zero, of the `before` that are on hand."""
 
-    def __init__(self, sku: str, on_hand: int, reserved: int) -> None:
-        self.sku, self.on_hand, self.reserved = sku, on_hand, reserved
-        super().__init__(sku, on_hand, reserved)
+    def __init__(self, sku: str, before: int, on_hand: int) -> None:
+        self.sku, self.before, self.on_hand = sku, before, on_hand
+        super().__init__(sku, before, on_hand)
+
+
+class StockChangedError(Exception):
+    """The stock on hand is not what the count expected: a sale or another operator changed it meanwhile."""
+
+    def __init__(self, sku: str, expected: int, on_hand: int) -> None:
+        self.sku, self.expected, self.on_hand = sku, expected, on_hand
+        super().__init__(sku, expected, on_hand)
+
+
+class KeyReusedError(Exception):
+    """The Idempotency-Key was used for a different request."""
 
 
 class OutOfStockError(Exception):
@@ -42,3 +54,11 @@ class ReservationConflictError(Exception):
 
 class ReservationCommittedError(ReservationConflictError):
     """The reservation is committed: its pieces are paid for."""
+
+
+class PaymentPendingError(Exception):
+    """The reservation cannot be released: a delayed payment of its checkout is under way."""
+
+    def __init__(self, checkout_id: str) -> None:
+        self.checkout_id = checkout_id
+        super().__init__(checkout_id)

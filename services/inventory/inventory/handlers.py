@@ -2,28 +2,27 @@
 
 | event | effect |
 |---|---|
-| `stripe.checkout.session.completed`, paid or free | the reservation is committed |
-| `stripe.checkout.session.completed`, unpaid | a delayed payment method: the reservation is extended |
-| `stripe.checkout.session.async_payment_succeeded` | the reservation is committed |
-| `stripe.checkout.session.async_payment_failed` or `.expired` | the reservation is released |
+| `stripe.checkout.session.completed` or `.async_payment_succeeded`, paid or free | the reservation is committed |
+| the same, with any other `payment_status` | a payment is under way: the reservation is extended |
+| `stripe.checkout.session.async_payment_failed` or `.expired` | it is released, if no other session is pending |
+| `orders.order.shipped` | the pieces no longer wait for their parcel |
 | `orders.stock.returned` | the returned pieces are available again |
+| `orders.stock.taken` | pieces whose refund failed leave the stock again |
 | `orders.customer.erased` | the customer is erased from stored events |
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from events.database import transaction
 from events.errors import Ignored, NotYet
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
+from events.payment_status import is_paid
 from sqlalchemy.orm import Session
 
-from inventory import reservations, returns
-from inventory.models import COMMITTED, Reservation
-
-DELAYED_PAYMENT_TIME = timedelta(days=14)  # the slowest delayed method that Stripe lists can take this long to fail
+from inventory import reservations, returns, shipments
+from inventory.models import FAILED, PAID, PENDING, SESSION_EXPIRED, Reservation
 
 handlers = Handlers()
 
@@ -36,29 +35,43 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
     reservations.lock_stock(session, {line.sku for reservation in found for line in reservation.lines})
 
 
-@handlers.on("stripe.checkout.session.completed", unblocks=True)
+@handlers.on("stripe.checkout.session.completed", "stripe.checkout.session.async_payment_succeeded", unblocks=True)
 def commit_or_extend(event: Event, session: Session) -> None:
-    """Commit the stock of a paid or free checkout; keep it longer if its payment method is delayed."""
-    reservation = _lock_reservation(event, session)
-    if event.object.get("payment_status") == "unpaid":
-        reservations.extend(session, reservation, event.occurred_at + DELAYED_PAYMENT_TIME)
-    else:
-        _commit(event, session, reservation)
+    """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
 
-
-@handlers.on("stripe.checkout.session.async_payment_succeeded", unblocks=True)
-def commit_stock(event: Event, session: Session) -> None:
-    """Commit the stock of a checkout whose delayed payment has arrived."""
-    _commit(event, session, _lock_reservation(event, session))
+    For a recovered cart publish the result, because orders waits for it.
+    """
+    reservation, paid = _lock_reservation(event, session), is_paid(event.object)
+    _apply(event, session, reservation, PAID if paid else PENDING)
+    if paid and event.object.get("recovered_from"):
+        reservations.publish_committed(session, reservation, event)
 
 
 @handlers.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")
 def release_stock(event: Event, session: Session) -> None:
-    """Release the stock of a session that will not be paid. Sold pieces stay sold, also if events are out of order."""
+    """Release the stock of a session that will not be paid, unless another session of its checkout may be.
+
+    Sold pieces stay sold, also if events are out of order.
+    """
     reservation = reservations.lock_reservation(session, _checkout_id(event))
-    if reservation is None or reservation.status == COMMITTED:
-        return
-    reservations.release(session, reservation)
+    if reservation is not None:
+        _apply(event, session, reservation, SESSION_EXPIRED if event.routing_key.endswith(".expired") else FAILED)
+
+
+def _apply(event: Event, session: Session, reservation: Reservation, status: str) -> None:
+    stripe_session = event.object
+    reservations.apply_session(
+        session, reservation, stripe_session["id"], status, stripe_session.get("payment_status"), event
+    )
+
+
+@handlers.on("orders.order.shipped")
+def record_shipment(event: Event, session: Session) -> None:
+    """Count the pieces of a parcel as shipped."""
+    data = event.data
+    shipments.record_shipment(
+        session, data["checkout_id"], data["shipment_id"], data["shipped"], occurred_at=event.occurred_at
+    )
 
 
 @handlers.on("orders.stock.returned")
@@ -68,17 +81,24 @@ def record_return(event: Event, session: Session) -> None:
     returns.record_return(session, data["checkout_id"], data["return_id"], data["lines"], occurred_at=event.occurred_at)
 
 
+@handlers.on("orders.stock.taken")
+def take_back_return(event: Event, session: Session) -> None:
+    """Take pieces out of the stock again: their refund failed."""
+    data = event.data
+    returns.take_back(
+        session,
+        data["checkout_id"],
+        data["return_id"],
+        data["lines"],
+        occurred_at=event.occurred_at,
+        causation=event,
+    )
+
+
 @handlers.on(CUSTOMER_ERASED)
 def erase_customer(event: Event, session: Session) -> None:
     """Erase the customer from the inbox. The inventory's tables have no personal data."""
     erase_inbox(session, event.data["checkout_id"])
-
-
-def _commit(event: Event, session: Session, reservation: Reservation) -> None:
-    """Commit the stock. For a recovered cart publish the result, because orders waits for it."""
-    reservations.commit(session, reservation, paid_at=event.occurred_at, causation=event)
-    if event.object.get("recovered_from"):
-        reservations.publish_committed(session, reservation, event)
 
 
 def _lock_reservation(event: Event, session: Session) -> Reservation:

@@ -5,13 +5,19 @@
       └────▶ expired        its time is over: the pieces are available again
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
-line. A delayed payment that starts late makes an `expired` reservation `held` again, if all its pieces are available.
+line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
+available.
+
+Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
+session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
+keeps it held regardless of the others, and otherwise the end of a session releases it.
 """
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from events.database.types import UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -25,6 +31,15 @@ class ReservationStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class SessionStatus(StrEnum):
+    """The facts about a Stripe session, in their order of precedence: a later one replaces an earlier one."""
+
+    EXPIRED = "expired"
+    PENDING = "pending"
+    FAILED = "failed"
+    PAID = "paid"
+
+
 class MovementKind(StrEnum):
     """The kinds of movement. An adjustment is an operator's correction."""
 
@@ -35,6 +50,8 @@ class MovementKind(StrEnum):
 
 
 HELD, COMMITTED, RELEASED, EXPIRED = (status.value for status in ReservationStatus)
+SESSION_EXPIRED, PENDING, FAILED, PAID = (status.value for status in SessionStatus)
+SESSION_PRECEDENCE = [*SessionStatus]  # events come in any order
 OPENING, SALE, RETURN, ADJUSTMENT = (kind.value for kind in MovementKind)
 
 
@@ -47,13 +64,16 @@ class Base(DeclarativeBase):
 class StockItem(Base):
     """The stock of one sku: pieces on hand, and how many of these are reserved for open checkouts.
 
+    Sold pieces have left `on_hand`, also while they wait on the shelf for their parcel. After the loss of pieces,
+    more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
+
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
 
     __tablename__ = "stock_items"
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
-        CheckConstraint("reserved >= 0 AND reserved <= on_hand", name="reserved"),
+        CheckConstraint("reserved >= 0", name="reserved"),
     )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -64,11 +84,18 @@ class StockItem(Base):
     @property
     def available(self) -> int:
         """The pieces that can still be reserved."""
-        return self.on_hand - self.reserved
+        return max(0, self.on_hand - self.reserved)
+
+    @property
+    def deficit(self) -> int:
+        """The pieces that are reserved and no longer there."""
+        return max(0, self.reserved - self.on_hand)
 
 
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
+
+    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
     """
@@ -88,7 +115,38 @@ class Reservation(Base):
     status: Mapped[str] = mapped_column(String(16))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
+    sessions: Mapped[list["ReservationSession"]] = relationship(
+        order_by="ReservationSession.session_id", lazy="selectin"
+    )
+
+    @property
+    def pending_since(self) -> datetime | None:
+        """The time of the last pending payment's report; None if no payment is under way."""
+        pending = [session.reported_at for session in self.sessions if session.status == PENDING]
+        return max(pending, default=None) if not self.is_paid else None
+
+    @property
+    def is_pending(self) -> bool:
+        """True while a delayed payment of any of its sessions is under way."""
+        return self.pending_since is not None
+
+    @property
+    def is_paid(self) -> bool:
+        """True if any of its sessions is paid."""
+        return any(session.status == PAID for session in self.sessions)
+
+    def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
+        """Record a session's fact; return False if a fact that takes precedence is recorded already."""
+        known = next((each for each in self.sessions if each.session_id == session_id), None)
+        if known is None:
+            known = ReservationSession(checkout_id=self.checkout_id, session_id=session_id)
+            self.sessions.append(known)
+        elif SESSION_PRECEDENCE.index(SessionStatus(status)) <= SESSION_PRECEDENCE.index(SessionStatus(known.status)):
+            return False
+        known.status, known.payment_status, known.reported_at = status, payment_status, reported_at
+        return True
 
     def commit(self) -> bool:
         """Set `committed`: the checkout is paid."""
@@ -103,8 +161,8 @@ class Reservation(Base):
         return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """Set an expired reservation to `held` again: its payment is under way."""
-        return self.status == EXPIRED and self._set_status(HELD)
+        """Set an expired reservation to `held` again, and a released one if a payment is under way."""
+        return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:
         """Set a later end. An earlier one changes nothing, because requests can be repeated and out of order."""
@@ -118,11 +176,33 @@ class Reservation(Base):
         return True
 
 
+class ReservationSession(Base):
+    """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
+
+    __tablename__ = "reservation_sessions"
+    __table_args__ = (one_of("status", SessionStatus),)
+
+    checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    payment_status: Mapped[str | None] = mapped_column(String(64))
+    reported_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
 class ReservationLine(Base):
-    """`quantity` pieces of one sku. `missing` of them were no longer available when a late payment arrived."""
+    """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
+
+    Of the sold pieces, `shipped` are in parcels. `unshipped` are sold, not shipped and not returned.
+    """
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
+        Index(
+            "ix_reservation_lines_unshipped",
+            "sku",
+            postgresql_where=text("unshipped > 0"),
+            sqlite_where=text("unshipped > 0"),
+        ),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("missing >= 0 AND missing <= quantity", name="missing"),
     )
@@ -131,6 +211,13 @@ class ReservationLine(Base):
     sku: Mapped[str] = mapped_column(ForeignKey("stock_items.sku"), primary_key=True)
     quantity: Mapped[int]
     missing: Mapped[int]
+    shipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
+
+    @property
+    def sold(self) -> int:
+        """The pieces that left the stock, if the reservation is committed."""
+        return self.quantity - self.missing
 
 
 class Movement(Base):
@@ -164,3 +251,23 @@ class Movement(Base):
     reason: Mapped[str] = mapped_column(Text())
     actor: Mapped[str] = mapped_column(String(128))
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
+class Shipment(Base):
+    """A parcel whose pieces were counted as shipped: a second event about it counts nothing."""
+
+    __tablename__ = "shipments"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    checkout_id: Mapped[str] = mapped_column(String(64))
+
+
+class StockChange(Base):
+    """An operator's change of the stock, by its Idempotency-Key, with the answer that a repeated request gets."""
+
+    __tablename__ = "stock_changes"
+
+    idempotency_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[dict[str, Any]] = mapped_column(Json())
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())

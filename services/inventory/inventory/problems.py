@@ -3,15 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from events.web.idempotency import key_reused
 from events.web.problems import Problem
 from flask import Flask, Response
 
 from inventory.errors import (
-    BelowReservedError,
+    BelowZeroError,
+    KeyReusedError,
     OutOfStockError,
+    PaymentPendingError,
     ReservationCommittedError,
     ReservationConflictError,
     ReservationNotFoundError,
+    StockChangedError,
     UnknownSkuError,
 )
 
@@ -32,13 +36,22 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         "sku-not-found",
         f"There is no stock of {error.sku}. Add it by a movement with its on_hand.",
     ),
-    BelowReservedError: lambda error: Problem(
+    BelowZeroError: lambda error: Problem(
         409,
-        "below-reserved",
-        "Fewer pieces would be left than open checkouts have reserved. Keep that many, or release them first.",
-        reserved=error.reserved,
-        on_hand=error.on_hand,
+        "below-zero",
+        f"Only {error.before} pieces are on hand. Sold pieces are not among them, also before they are shipped."
+        " Correct the number.",
+        on_hand=error.before,
     ),
+    StockChangedError: lambda error: Problem(
+        409,
+        "stock-changed",
+        f"{error.on_hand} pieces are on hand, not {error.expected}: the stock has changed since."
+        " Count again, or send counted_at.",
+        on_hand=error.on_hand,
+        expected=error.expected,
+    ),
+    KeyReusedError: lambda _: key_reused(),
     OutOfStockError: lambda error: Problem(
         409,
         "out-of-stock",
@@ -54,6 +67,11 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         409,
         "reservation-conflict",
         f"{error} Use a new checkout id.",
+    ),
+    PaymentPendingError: lambda error: Problem(
+        409,
+        "payment-pending",
+        f"A delayed payment of {error.checkout_id} is under way. An operator can release its pieces with override.",
     ),
     ReservationCommittedError: lambda error: Problem(
         409,

@@ -6,7 +6,7 @@ deadlock.
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from events.database.engine import Database
 from events.database.notify import increment_after_commit
@@ -15,13 +15,28 @@ from events.messaging import outbox
 from events.messaging.event import Event
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from inventory import ledger
-from inventory.errors import OutOfStockError, ReservationCommittedError, ReservationConflictError
-from inventory.models import COMMITTED, HELD, SALE, Reservation, ReservationLine, StockItem
+from inventory.errors import (
+    OutOfStockError,
+    PaymentPendingError,
+    ReservationCommittedError,
+    ReservationConflictError,
+)
+from inventory.models import (
+    COMMITTED,
+    HELD,
+    PENDING,
+    SALE,
+    Reservation,
+    ReservationLine,
+    ReservationSession,
+    StockItem,
+)
 
+DELAYED_PAYMENT_TIME = timedelta(days=14)  # a first hold; checkout extends it as long as it knows the payment pending
 EXPIRY_BATCH_SIZE = 100  # reservations that one transaction ends; its locks are too short to delay a checkout
 
 Quantities = Mapping[str, int]  # pieces by sku
@@ -70,7 +85,8 @@ def lock_stock(session: Session, skus: Iterable[str]) -> dict[str, StockItem]:
 def commit(session: Session, reservation: Reservation, *, paid_at: datetime, causation: Event) -> bool:
     """Commit a paid checkout's reservation: its pieces leave the stock. Return False if it is committed already.
 
-    If the reservation had ended before, only available pieces leave the stock. Missing ones are published as oversold.
+    If the reservation had ended before, only available pieces leave the stock. If it was held, its pieces are there,
+    unless more were lost since than were available. Missing pieces are published as oversold.
     """
     was_held = reservation.status == HELD
     if not reservation.commit():
@@ -80,15 +96,15 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
         item = items[line.sku]
         if was_held:
             item.reserved -= line.quantity
-        sold = min(line.quantity, item.available)
-        line.missing = line.quantity - sold
+        sold = min(line.quantity, item.on_hand if was_held else item.available)
+        line.missing, line.unshipped = line.quantity - sold, sold
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,
                 reason="paid", actor="stripe", occurred_at=paid_at, checkout_id=line.checkout_id,
             )  # fmt: skip
     increment_after_commit(session, RESERVATIONS.labels("committed"))
-    _publish_oversold(session, reservation, causation)
+    publish_oversold(session, reservation, causation)
     return True
 
 
@@ -106,13 +122,38 @@ def publish_committed(session: Session, reservation: Reservation, causation: Eve
     )
 
 
-def release(session: Session, reservation: Reservation) -> bool:
+def apply_session(
+    session: Session,
+    reservation: Reservation,
+    session_id: str,
+    status: str,
+    payment_status: str | None,
+    event: Event,
+) -> None:
+    """Record a fact about one of the checkout's Stripe sessions, and do what follows from the facts about all of them.
+
+    One paid session commits the reservation. Otherwise a pending one keeps it held. Otherwise it is released.
+    """
+    if not reservation.record_session(session_id, status, payment_status, event.occurred_at):
+        return
+    if reservation.is_paid:
+        commit(session, reservation, paid_at=event.occurred_at, causation=event)
+    elif pending_since := reservation.pending_since:
+        extend(session, reservation, pending_since + DELAYED_PAYMENT_TIME)
+    elif reservation.status != COMMITTED:
+        release(session, reservation)
+
+
+def release(session: Session, reservation: Reservation, *, is_forced: bool = False) -> bool:
     """Make the pieces of an unpaid checkout available again; return True if they were held.
 
-    Raises `ReservationCommittedError` if they are paid for.
+    Raises `ReservationCommittedError` if they are paid for. Raises `PaymentPendingError` if a delayed payment is under
+    way, unless `is_forced`.
     """
     if reservation.status == COMMITTED:
         raise ReservationCommittedError(f"The reservation of {reservation.checkout_id} is committed.")
+    if reservation.is_pending and not is_forced:
+        raise PaymentPendingError(reservation.checkout_id)
     was_held = reservation.status == HELD
     if reservation.release() and was_held:
         _unreserve(session, [reservation])
@@ -123,10 +164,12 @@ def release(session: Session, reservation: Reservation) -> bool:
 def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
     """Keep the pieces until a later time; return True if this changed the end.
 
-    The pieces of an expired reservation are reserved again if all of them are available.
+    The pieces of an expired reservation are reserved again if all of them are available. So are those of a released
+    one, if a payment is under way: the customer pays after all, with the session of a recovery link.
     """
+    ended = reservation.status
     if reservation.hold_again() and not _reserve_again(session, reservation.lines):
-        reservation.expire()
+        reservation.status = ended
     return reservation.extend(expires_at)
 
 
@@ -144,6 +187,42 @@ def sum_by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
     for sku, quantity in lines:
         quantities[sku] += quantity
     return dict(sorted(quantities.items()))
+
+
+def publish_expiring(database: Database, notice: timedelta, now: datetime) -> int:
+    """Publish each held reservation that ends within `notice` while its payment is under way; return their number.
+
+    An end is published once; a later end again.
+    """
+    is_pending = exists().where(
+        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == PENDING
+    )
+    ending = (
+        select(Reservation)
+        .where(
+            Reservation.status == HELD,
+            Reservation.expires_at <= now + notice,
+            Reservation.notified_expires_at.is_distinct_from(Reservation.expires_at),
+            is_pending,
+        )
+        .order_by(Reservation.expires_at)
+        .limit(EXPIRY_BATCH_SIZE)
+    )
+    published = 0
+    while True:
+        with database.begin() as session:
+            found = session.scalars(skip_locked(session, ending)).all()
+            for reservation in found:
+                reservation.notified_expires_at = reservation.expires_at
+                data = {
+                    "checkout_id": reservation.checkout_id,
+                    "expires_at": reservation.expires_at,
+                    "lines": [{"sku": line.sku, "quantity": line.quantity} for line in reservation.lines],
+                }
+                outbox.add(session, "inventory.reservation.expiring", data, correlation_id=reservation.checkout_id)
+        published += len(found)
+        if len(found) < EXPIRY_BATCH_SIZE:
+            return published
 
 
 def _expire_batch(database: Database, now: datetime) -> int:
@@ -209,7 +288,8 @@ def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 
 
-def _publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
+def publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
+    """Publish the pieces of a paid checkout that are missing in the stock, if there are any."""
     missing = [
         {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
         for line in reservation.lines

@@ -1,13 +1,19 @@
 """The requests and answers of the inventory's API."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from events.clock import utcnow
 from events.web.pagination import PageArgs
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
+
+from inventory.models import ReservationStatus
 
 MAX_SHOWN_AVAILABLE = 100  # enough for every cart; the exact stock and its sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
+CLOCK_TOLERANCE = timedelta(minutes=5)  # the counting device's clock may be ahead
+NOT_BLANK = validate.Regexp(r"(?s).*\S", error="Write some text.")
 SKU = validate.Regexp(r"[^\x00-\x1f\x7f]{1,64}\Z", error="Use 1 to 64 printable characters.")
 CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="This is not a checkout id.")
 
@@ -33,12 +39,18 @@ class AvailabilityPage(Schema):
 
 
 class StockItem(Schema):
-    """The stock of one sku. `available` pieces can still be reserved."""
+    """The stock of one sku. `available` pieces can still be reserved.
+
+    `deficit` pieces are reserved and no longer there: the orders that meet it are oversold. `sold_unshipped` pieces are
+    paid and wait for their parcel: they lie on the shelf and are not part of `on_hand`.
+    """
 
     sku = fields.String(required=True)
     on_hand = fields.Integer(required=True)
     reserved = fields.Integer(required=True)
     available = fields.Integer(required=True)
+    deficit = fields.Integer(required=True)
+    sold_unshipped = fields.Integer(required=True)
 
 
 class StockPage(Schema):
@@ -49,16 +61,34 @@ class StockPage(Schema):
 
 
 class NewMovement(Schema):
-    """A correction of a sku's stock: `on_hand` sets the counted number, `adjust` is added (negative: lost pieces)."""
+    """A change of a sku's stock: `on_hand` sets the counted number, `adjust` is added (negative: lost pieces).
+
+    A count says what it was made against, so that it does not overwrite sales: `expected` is the `on_hand` that the
+    operator saw, and must still be right; `counted_at` is the instant of the count, and later movements stay. Sold
+    pieces that wait for their parcel are not part of the count. Send an Idempotency-Key to repeat a request safely.
+    """
 
     on_hand = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
     adjust = fields.Integer(strict=True, validate=validate.Range(-MAX_PIECES, MAX_PIECES))
-    reason = fields.String(required=True, validate=validate.Length(1, 500))
+    expected = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
+    counted_at = fields.AwareDateTime()
+    reason = fields.String(required=True, validate=validate.And(validate.Length(1, 500), NOT_BLANK))
 
     @validates_schema
     def _require_one(self, data: dict[str, Any], **_: Any) -> None:
         if len(data.keys() & {"on_hand", "adjust"}) != 1:
             raise ValidationError("Give either on_hand or adjust.", "on_hand")
+        if "on_hand" in data and len(data.keys() & {"expected", "counted_at"}) != 1:
+            raise ValidationError(
+                "Give what the count was made against: the expected on_hand, or counted_at.", "expected"
+            )
+        if "adjust" in data and "counted_at" in data:
+            raise ValidationError("Only a count has an instant. Leave it out.", "counted_at")
+
+    @validates("counted_at")
+    def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's
+        if value > utcnow() + CLOCK_TOLERANCE:
+            raise ValidationError("A count cannot be made in the future.")
 
 
 class MovementItem(Schema):
@@ -108,6 +138,58 @@ class Reservation(Schema):
     status = fields.String(required=True)
     expires_at = fields.AwareDateTime(required=True)
     lines = fields.List(fields.Nested(ReservationLine), required=True)
+
+
+class ReservationArgs(PageArgs):
+    """The query of the reservations; each filter is optional."""
+
+    status = fields.String(load_default=None, validate=validate.OneOf([*ReservationStatus]))
+    sku = fields.String(load_default=None, validate=SKU)
+    pending = fields.Boolean(
+        load_default=None, metadata={"description": "Only those with, or without, a payment under way."}
+    )
+    expires_before = fields.AwareDateTime(load_default=None)
+
+
+class HeldLine(ReservationLine):
+    """A reserved line; `missing` pieces were not there when the payment arrived."""
+
+    missing = fields.Integer(required=True)
+
+
+class ReservationSession(Schema):
+    """The last fact about one Stripe session of the checkout. `payment_status` is Stripe's word."""
+
+    session_id = fields.String(required=True)
+    status = fields.String(required=True)
+    payment_status = fields.String(required=True, allow_none=True)
+    reported_at = fields.AwareDateTime(required=True)
+
+
+class ReservationEntry(Schema):
+    """A checkout's reservation, as operators see it."""
+
+    checkout_id = fields.String(required=True)
+    status = fields.String(required=True)
+    is_pending = fields.Boolean(required=True, metadata={"description": "A delayed payment is under way."})
+    expires_at = fields.AwareDateTime(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(HeldLine), required=True)
+    sessions = fields.List(fields.Nested(ReservationSession), required=True)
+
+
+class ReservationPage(Schema):
+    """A page of reservations."""
+
+    items = fields.List(fields.Nested(ReservationEntry), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class ReservationRelease(Schema):
+    """An operator's release, with its reason. `override` also releases while a delayed payment is under way."""
+
+    reason = fields.String(required=True, validate=validate.And(validate.Length(1, 500), NOT_BLANK))
+    override = fields.Boolean(load_default=False)
 
 
 class OpeningStock(Schema):

@@ -1,5 +1,7 @@
 """The wiring of the worker process."""
 
+from datetime import timedelta
+
 from events.clock import utcnow
 from events.database.engine import Database
 from events.messaging.loops import Job
@@ -11,13 +13,22 @@ from inventory.handlers import handlers
 from inventory.low_stock import publish_low_stock
 
 EXPIRY_INTERVAL_S = 15  # expired stock is available again soon after its time
+EXPIRING_INTERVAL_S = 60  # the notice is hours long
 LOW_STOCK_INTERVAL_S = 5  # a check that finds nothing is one cheap query
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
     """Return the worker. A database that is not given is created from the configuration."""
     stock = database or Database(config.database_url)
-    jobs = [Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: reservations.expire_due(stock, utcnow()))]
+    notice = timedelta(hours=config.expiring_notice_hours)
+    jobs = [
+        Job(
+            "publish-expiring",
+            EXPIRING_INTERVAL_S,
+            lambda: reservations.publish_expiring(stock, notice, utcnow()),
+        ),
+        Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: reservations.expire_due(stock, utcnow())),
+    ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
     return Worker(config, stock, handlers, jobs=jobs)

@@ -4,16 +4,18 @@ from events.database.engine import Database
 from events.web.service import create_service_app
 from flask import Flask
 
-from notifications import problems
+from notifications import problems, unsubscribe_page
 from notifications.api import blueprint
 from notifications.chains import CHAINS
 from notifications.config import Config, load
+from notifications.template_loader import Templates
+from notifications.unsubscribe_page import UnsubscribePage
 
 
 def create_app(config: Config, *, database: Database | None = None) -> Flask:
     """Return the application. A database that is not given is created from the configuration."""
     database = database or Database(config.database_url)
-    return create_service_app(
+    app = create_service_app(
         config,
         database,
         CHAINS,
@@ -21,6 +23,11 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         dependencies=database,
         register_problems=problems.register,
     )
+    app.extensions["clozit.unsubscribe"] = UnsubscribePage(
+        database, config.unsubscribe_links, config.shop, Templates.load(config.templates_dir)
+    )
+    app.register_blueprint(unsubscribe_page.blueprint)
+    return app
 
 
 def create_wsgi() -> Flask:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from environs import validate
 from events.config import (
+    MIN_SECRET_LENGTH,
     Common,
     accepted_by,
     database_url_setting,
@@ -16,14 +17,20 @@ from events.config import (
     port_setting,
     setting,
 )
+from events.errors import ConfigError
+from marshmallow import ValidationError
 
 from notifications.digest import DigestSchedule
 from notifications.message import address, sender_address
+from notifications.reminders import ReminderMode, ReminderPolicy
 from notifications.samples import check_templates
 from notifications.smtp import MailServer
 from notifications.template_context import Shop
 from notifications.template_loader import FALLBACK_LANGUAGE, Templates
+from notifications.unsubscribing import UnsubscribeLinks
 
+MIN_ANSWER_TIMEOUT = timedelta(seconds=10)  # a content filter needs as long, and RFC 5321 (4.5.3.2.6) allows 10 minutes
+MAX_ANSWER_TIMEOUT = timedelta(minutes=10)
 ABANDONED_CART_DELAY = timedelta(hours=1)  # long enough for a late payment or a cancel to make the reminder stale
 
 
@@ -37,6 +44,11 @@ def _check_order_url(value: str) -> None:
     _check_url(value)
     if value and "{order_id}" not in value:
         raise ValueError("Use a URL with {order_id} in it.")
+
+
+def _check_secret(value: str) -> None:
+    if value and len(value) < MIN_SECRET_LENGTH:
+        raise ValidationError(f"Use at least {MIN_SECRET_LENGTH} characters.")
 
 
 def _checked_folder(value: str) -> Path | None:
@@ -61,10 +73,19 @@ class Config(Common):
         secret=True,
         checks=[accepted_by(MailServer.parse)],
     )
+    smtp_answer_timeout: timedelta = setting(
+        "SMTP_ANSWER_TIMEOUT",
+        "Seconds to wait for the mail server's answer after the whole mail, 10 to 600. Other mails do not wait.",
+        default=MAX_ANSWER_TIMEOUT,
+        checks=[validate.Range(MIN_ANSWER_TIMEOUT, MAX_ANSWER_TIMEOUT)],
+    )
     mail_from: str = setting(
         "MAIL_FROM", "The sender: `Name <address>` or an address.", checks=[accepted_by(sender_address)]
     )
     staff_email: str = setting("STAFF_EMAIL", "The recipient of staff e-mails.", checks=[accepted_by(address)])
+    staff_new_order: bool = setting(
+        "STAFF_NEW_ORDER", "Send staff an e-mail for each new paid order, too.", default=False
+    )
     default_locale: str = setting(
         "DEFAULT_LOCALE",
         "The language of e-mails to customers whose language is unknown: neither the checkout had a `locale`, nor is "
@@ -102,6 +123,28 @@ class Config(Common):
         default="",
         parse=_checked_folder,
     )
+    public_url: str = setting(
+        "PUBLIC_URL",
+        "Where customers reach this service's route `/unsubscribe`: `https://shop.example`. Promotional e-mails link "
+        "to it.",
+        default="",
+        checks=[accepted_by(_check_url)],
+    )
+    unsubscribe_secret: str = setting(
+        "UNSUBSCRIBE_SECRET",
+        f"Signs the unsubscribe links and hashes the unsubscribed addresses. At least {MIN_SECRET_LENGTH} characters. "
+        "Keep it: with another one, the list is empty.",
+        default="",
+        secret=True,
+        checks=[_check_secret],
+    )
+    abandoned_cart_emails: str = setting(
+        "ABANDONED_CART_EMAILS",
+        "`consent`: only to customers who consented to promotions on Stripe's page; `all`: also to customers who were "
+        "not asked; or `off`. Needs `PUBLIC_URL` and `UNSUBSCRIBE_SECRET`.",
+        default=ReminderMode.CONSENT.value,
+        checks=[validate.OneOf([*ReminderMode])],
+    )
     abandoned_cart_delay: timedelta = setting(
         "ABANDONED_CART_DELAY",
         "Seconds from the session's end to the abandoned-cart e-mail.",
@@ -114,7 +157,20 @@ class Config(Common):
         """The shop as templates see it."""
         return Shop(self.shop_name, self.shop_url, self.staff_order_url)
 
+    @property
+    def unsubscribe_links(self) -> UnsubscribeLinks:
+        """The links in promotional mails."""
+        return UnsubscribeLinks(self.public_url, self.unsubscribe_secret)
+
+    @property
+    def reminders(self) -> ReminderPolicy:
+        """The rules for reminders of abandoned carts."""
+        return ReminderPolicy(self.abandoned_cart_emails, self.unsubscribe_links)
+
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    if config.abandoned_cart_emails == ReminderMode.ALL and not config.unsubscribe_links:
+        raise ConfigError({"ABANDONED_CART_EMAILS": ["`all` needs PUBLIC_URL and UNSUBSCRIBE_SECRET."]})
+    return config

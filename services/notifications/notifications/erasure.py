@@ -1,15 +1,18 @@
-"""Erasure of a customer: addresses and personal data are removed from the mails, and the mails' rows are kept."""
+"""Erasure of a customer: addresses and personal data are removed from the mails, and the mails' rows are kept.
+
+The list of unsubscribed addresses stays: it has only keyed hashes, and an erased customer must stay unsubscribed.
+"""
 
 from datetime import datetime
 from typing import Any
 
 from events.database.transaction import for_update
 from events.messaging.redaction import redacted_data
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from notifications.kinds import CUSTOMER_KINDS, Kind
-from notifications.models import PENDING, SENDING, SUPPRESSED, Checkout, Email
+from notifications.models import PENDING, SENDING, SUPPRESSED, Checkout, Email, Reminder
 
 REASON = "the customer is erased"
 
@@ -17,11 +20,13 @@ REASON = "the customer is erased"
 def erase_customer(session: Session, checkout: Checkout, erased_at: datetime) -> None:
     """Erase the customer of a checkout, whose row must be locked. Mails to staff are still sent, redacted."""
     checkout.erased_at = checkout.erased_at or erased_at
+    checkout.purchaser = None
     emails = session.scalars(for_update(session, select(Email).where(Email.checkout_id == checkout.checkout_id))).all()
     for email in emails:
         email.event_data = redacted_data(email.event_data)
         if email.kind in CUSTOMER_KINDS:
             _erase_recipient(email)
+    session.execute(delete(Reminder).where(Reminder.email_id.in_([email.id for email in emails])))
     for digest_id in sorted({email.digest_id for email in emails if email.digest_id}):
         _redact_digest(session, digest_id, checkout.checkout_id)
 

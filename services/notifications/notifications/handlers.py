@@ -3,9 +3,11 @@
 | event | mail | to |
 |---|---|---|
 | `orders.order.paid` | `order_confirmed` | customer |
+| `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
 | `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
 | `orders.payment.failed` | `payment_failed` | customer |
-| `orders.order.expired` | `abandoned_cart`, after ABANDONED_CART_DELAY | customer |
+| `orders.order.expired` | `abandoned_cart`, with consent, after ABANDONED_CART_DELAY | customer |
+| `orders.order.canceled` | `order_canceled`, if an operator canceled a paid order | customer |
 | `orders.order.shipped` | `order_shipped` | customer |
 | `orders.refund.succeeded` | `refund_succeeded` | customer |
 | `orders.review.opened` | `staff_review_opened` | staff |
@@ -16,17 +18,19 @@
 | `orders.dispute.opened` | `staff_dispute_opened` | staff |
 | `orders.dispute.updated` | `staff_dispute_updated` | staff |
 | `orders.dispute.closed` | `staff_dispute_closed` | staff |
-| `inventory.stock.low` | `staff_stock_low` | staff |
+| `inventory.stock.low` | `staff_stock_low`, once for a sku and day (UTC) | staff |
 
-Two events send none: `orders.order.canceled` makes the reminder of the cart stale, and `orders.customer.erased` erases
-the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one `staff_digest`.
+Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
+`orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one
+`staff_digest`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from events.clock import utcnow
 from events.database.transaction import before_commit
+from events.errors import Ignored
 from events.messaging.contracts import ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
@@ -39,6 +43,7 @@ from notifications.digest import NO_DIGEST, DigestSchedule
 from notifications.kinds import Kind, Outcome
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
+from notifications.reminders import ReminderPolicy
 from notifications.suppression import suppress_stale
 
 CUSTOMER_REASONS = (
@@ -57,7 +62,11 @@ POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
-    abandoned_cart_delay: timedelta = ABANDONED_CART_DELAY, digest: DigestSchedule = NO_DIGEST
+    abandoned_cart_delay: timedelta = ABANDONED_CART_DELAY,
+    digest: DigestSchedule = NO_DIGEST,
+    *,
+    reminders: ReminderPolicy,
+    staff_new_order: bool = False,
 ) -> Handlers:
     """Return the service's handlers. Reminders wait for the delay, and mails to staff for the next digest."""
     handlers = Handlers()
@@ -73,10 +82,16 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.order.paid")
     def confirm_order(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.PAID)
+        _record_purchase(event, session)
+        if staff_new_order:
+            notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
+            if not event.data["customer_email"]:
+                return  # an ignored event would undo the mail to staff
         notify_customer(event, session, Kind.ORDER_CONFIRMED, event.data["order_id"])
 
     @handlers.on("orders.payment.pending")
     def announce_pending_payment(event: Event, session: Session) -> None:
+        _record_purchase(event, session)
         kind = Kind.PAYMENT_INSTRUCTIONS if event.data["voucher_url"] else Kind.PAYMENT_PENDING
         notify_customer(event, session, kind, event.data["session_id"])
 
@@ -86,11 +101,15 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.expired")
     def remind_of_cart(event: Event, session: Session) -> None:
+        if refusal := reminders.refusal(event.data["promotions_consent"]):
+            raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} mail")
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
 
     @handlers.on("orders.order.canceled")
-    def suppress_reminder(event: Event, session: Session) -> None:
+    def announce_cancellation(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.CANCELED)
+        if event.data["reason"]:  # the customer knows that they canceled a checkout
+            notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
     @handlers.on("orders.order.shipped")
     def announce_shipment(event: Event, session: Session) -> None:
@@ -102,6 +121,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.review.opened")
     def request_review(event: Event, session: Session) -> None:
+        _record_purchase(event, session)
         notify_staff(event, session, Kind.STAFF_REVIEW_OPENED, _review_key(event), due_at=staff_due_at())
         if event.data["reason"] in CUSTOMER_REASONS:
             notify_customer_if_known(event, session, Kind.ORDER_IN_REVIEW, _review_key(event))
@@ -131,12 +151,13 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.dispute.closed")
     def report_closed_dispute(event: Event, session: Session) -> None:
-        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, event.data["dispute_id"], due_at=staff_due_at())
+        notify_staff(event, session, Kind.STAFF_DISPUTE_CLOSED, _dispute_state_key(event), due_at=staff_due_at())
 
     @handlers.on("inventory.stock.low")
     def report_low_stock(event: Event, session: Session) -> None:
-        # Each event is one fall to the threshold, and only its id distinguishes it from the next one.
-        notify_staff(event, session, Kind.STAFF_STOCK_LOW, event.id, due_at=staff_due_at())
+        # Sales and returns around the threshold cross it many times a day.
+        subject = f"{event.data['sku']}@{event.occurred_at.astimezone(UTC).date()}"
+        notify_staff(event, session, Kind.STAFF_STOCK_LOW, subject, due_at=staff_due_at())
 
     @handlers.on(CUSTOMER_ERASED)
     def erase_customer(event: Event, session: Session) -> None:
@@ -151,6 +172,12 @@ def _record_outcome(event: Event, session: Session, outcome: Outcome) -> None:
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     if checkout.record_outcome(outcome):
         before_commit(session, suppress_stale, checkout)
+
+
+def _record_purchase(event: Event, session: Session) -> None:
+    """Record that the customer has bought, so that no other checkout of the same address sends a reminder."""
+    checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
+    checkout.record_purchase(event.data["customer_email"], event.data["occurred_at"])
 
 
 def _decision_mail(event: Event) -> Kind | None:
@@ -175,5 +202,6 @@ def _dispute_state_key(event: Event) -> str:
     """Return the dispute's id and state: each new state is an occasion for a mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    funds = "withdrawn" if data["funds_withdrawn"] else "kept"
+    held = data.get("amount_held")
+    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     STAFF_DISPUTE_UPDATED = "staff_dispute_updated"
     STAFF_DISPUTE_CLOSED = "staff_dispute_closed"
     STAFF_STOCK_LOW = "staff_stock_low"
+    STAFF_ORDER_PAID = "staff_order_paid"
     STAFF_DIGEST = "staff_digest"  # several of the other mails to staff in one
 
 
@@ -46,7 +47,12 @@ STAFF_KINDS = (
     Kind.STAFF_DISPUTE_UPDATED,
     Kind.STAFF_DISPUTE_CLOSED,
     Kind.STAFF_STOCK_LOW,
+    Kind.STAFF_ORDER_PAID,
 )
+
+
+# The kinds that advertise. They have an unsubscribe link, and the rules of reminders.py decide whether they are sent.
+PROMOTIONAL_KINDS = (Kind.ABANDONED_CART,)
 
 
 class Outcome(StrEnum):

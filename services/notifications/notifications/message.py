@@ -6,21 +6,46 @@ from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, parseaddr
 from functools import cache
 
 from notifications.rendering import RenderedMail
 
-POLICY = SMTP.clone(cte_type="7bit")  # every mail server can forward it; the policy refuses line breaks in headers
+UNFOLDED = "List-Unsubscribe"  # Python would encode a long URL, and mail programs would not find it
+
+
+class _Policy(EmailPolicy):
+    """Python's policy, except that the URL of one header stays as it is."""
+
+    def fold(self, name: str, value: str) -> str:
+        return f"{name}: {value}{self.linesep}" if name == UNFOLDED else super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self.fold(name, value).encode("ascii") if name == UNFOLDED else super().fold_binary(name, value)
+
+
+# Every mail server can forward 7-bit text. The policy refuses line breaks in headers.
+POLICY = _Policy(linesep=SMTP.linesep, cte_type="7bit")
 ID_LENGTH = 100  # characters left of the @ that stay readable; a longer id is shortened to a hash
 HASH_LENGTH = 32  # hexadecimal digits: 128 bits
 FORBIDDEN = re.compile(r'[\s,;:<>()"\[\]\\]')  # valid only within quotes or lists, which no customer's address needs
 NOT_AN_ADDRESS = "This is not one plain e-mail address."
 
 
-def compose(rendered: RenderedMail, *, sender: str, recipient: str, message_id: str, sent_at: datetime) -> EmailMessage:
-    """Return the message. Raises `ValueError` if the recipient is not exactly one plain address."""
+def compose(
+    rendered: RenderedMail,
+    *,
+    sender: str,
+    recipient: str,
+    message_id: str,
+    sent_at: datetime,
+    unsubscribe_url: str = "",
+) -> EmailMessage:
+    """Return the message. Raises `ValueError` if the recipient is not exactly one plain address.
+
+    With an `unsubscribe_url`, mail programs show a button that unsubscribes with one click (RFC 8058).
+    """
     message = EmailMessage(POLICY)
     message["From"] = sender_address(sender)
     message["To"] = address(recipient)
@@ -28,6 +53,9 @@ def compose(rendered: RenderedMail, *, sender: str, recipient: str, message_id: 
     message["Date"] = format_datetime(sent_at)
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation responder answers
+    if unsubscribe_url:
+        message[UNFOLDED] = f"<{unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(rendered.text, cte="quoted-printable")
     message.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
     message["Content-Language"] = rendered.language  # set earlier, it would move into the text part

@@ -1,10 +1,11 @@
-"""The tables: the e-mails, and one row for each checkout.
+"""The tables: the e-mails, one row for each checkout, addresses that unsubscribed, reminders, and requests to resend.
 
 pending ──▶ sending ──▶ sent
-   │  ◀────────┤                 the server is away or deferred the mail: the next attempt is scheduled
-   │           └──────▶ failed   the server refused the mail, or the mail cannot be written
-   ├──▶ suppressed               stale before it was sent; `error` says why (suppression.py)
-   └──▶ collected                sent within a digest: `digest_id` (digest.py)
+   │  ◀────────┤                  the server is away or deferred the mail: the next attempt is scheduled
+   │           ├──────▶ failed    the server refused the mail, or the mail cannot be written
+   │           └──────▶ unknown   handed over twice without an answer: it may have arrived. An operator decides
+   ├──▶ suppressed                stale before it was sent; `error` says why (suppression.py, reminders.py)
+   └──▶ collected                 sent within a digest: `digest_id` (digest.py)
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,14 +32,17 @@ class Status(StrEnum):
     FAILED = "failed"
     SUPPRESSED = "suppressed"
     COLLECTED = "collected"
+    UNKNOWN = "unknown"
 
 
-PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED = (status.value for status in Status)
+PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED, UNKNOWN = (status.value for status in Status)
 
 # A mail server is away for seconds (restart) or hours (outage); an attempt each hour costs it nothing.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
 MAX_ATTEMPTS = len(RETRY_DELAYS) + 72  # each hour for three more days; then a person has to look
 CHANNEL = "emails"  # notified when a mail is due
+MAX_HANDOVERS = 2  # without an answer; each one may have reached the customer, so a third copy needs a person
+UNKNOWN_RETRY_DELAY = timedelta(minutes=10)  # a server that lost the answer can be back, and its queue is sent
 CLAIM_LEASE = timedelta(minutes=2)  # longer than a run with its last mail; after it, its sender is taken for dead
 
 
@@ -49,7 +53,11 @@ class Base(DeclarativeBase):
 
 
 class Checkout(Base):
-    """One checkout: the outcome that can make its mails stale. Its row is the lock of all handlers of the checkout."""
+    """One checkout: the outcome that can make its mails stale. Its row is the lock of all handlers of the checkout.
+
+    `purchased_at` is when money for it was first reported, also money that is still on its way, and `purchaser` the
+    normalized address of its customer then.
+    """
 
     __tablename__ = "checkouts"
     __table_args__ = (one_of("outcome", Outcome),)
@@ -57,6 +65,14 @@ class Checkout(Base):
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    purchaser: Mapped[str | None] = mapped_column(Text(), index=True)
+    purchased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+    def record_purchase(self, address: str | None, at: datetime) -> None:
+        """Record who bought, and the earliest time. An erased customer's address is not added."""
+        self.purchased_at = min(self.purchased_at or at, at)
+        if self.erased_at is None:
+            self.purchaser = self.purchaser or (normalized(address) if address else None)
 
     def record_outcome(self, outcome: str) -> bool:
         """Set the outcome and return True if it changed. Paid replaces canceled, and never the other way round."""
@@ -71,7 +87,8 @@ class Email(Base):
 
     `checkout_id` is null for mails about no checkout: low stock and digests. A null `recipient` is the staff, whose
     address and language are configured. `next_attempt_at` is when the mail is due; while it is `sending`, when its
-    sender's lease ends. `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
+    sender's lease ends. `handovers` counts the attempts that gave the whole mail to the server and have no answer.
+    `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
     """
 
     __tablename__ = "emails"
@@ -101,6 +118,7 @@ class Email(Base):
     event_data: Mapped[dict[str, Any]] = mapped_column(Json())
     status: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
+    handovers: Mapped[int] = mapped_column(default=0, server_default="0")
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     message_id: Mapped[str | None] = mapped_column(Text())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
@@ -110,6 +128,11 @@ class Email(Base):
     resend_of: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
     requested_by: Mapped[str | None] = mapped_column(String(128))
     digest_id: Mapped[str | None] = mapped_column(String(64), ForeignKey("emails.id"))
+
+    @property
+    def may_be_handed_over(self) -> bool:
+        """False if the mail may already have arrived `MAX_HANDOVERS` times."""
+        return (self.handovers or 0) < MAX_HANDOVERS
 
     def begin_attempt(self, now: datetime) -> None:
         """Count an attempt and set `sending`. If the sender dies, the mail is due again at the end of the lease."""
@@ -121,6 +144,13 @@ class Email(Base):
         self.status, self.error = PENDING, reason
         self.next_attempt_at = now + RETRY_DELAYS[min(self.attempts, len(RETRY_DELAYS)) - 1]
 
+    def record_unknown_outcome(self, now: datetime, reason: str) -> None:
+        """Schedule one more attempt after a handover without an answer, or leave the mail to an operator."""
+        if self.may_be_handed_over:
+            self.status, self.error, self.next_attempt_at = PENDING, reason, now + UNKNOWN_RETRY_DELAY
+        else:
+            self.finish(UNKNOWN, error=reason)
+
     def release_claim(self, now: datetime) -> None:
         """Make a claimed mail due again and take back its counted attempt: it was not tried."""
         self.status, self.next_attempt_at = PENDING, now
@@ -129,6 +159,42 @@ class Email(Base):
     def finish(self, status: str, *, sent_at: datetime | None = None, error: str | None = None) -> None:
         """Set a final status: no more attempts."""
         self.status, self.sent_at, self.error, self.next_attempt_at = status, sent_at, error, None
+
+
+class UnsubscribedAddress(Base):
+    """One address that gets no promotional mails. The row outlives an erasure, because it has only a keyed hash."""
+
+    __tablename__ = "unsubscribed_addresses"
+
+    address_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    unsubscribed_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
+class Reminder(Base):
+    """The last reminder to one address: its mail and time. The address is a keyed hash (unsubscribing.py)."""
+
+    __tablename__ = "reminders"
+
+    address_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    email_id: Mapped[str] = mapped_column(String(64), ForeignKey("emails.id"), index=True)
+    reminded_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
+class ResendRequest(Base):
+    """One request to resend, under its idempotency key: a repeat finds the mails that the first one added."""
+
+    __tablename__ = "resend_requests"
+
+    idempotency_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    result: Mapped[dict[str, Any]] = mapped_column(Json())
+    requested_by: Mapped[str] = mapped_column(String(128))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
+def normalized(address: str) -> str:
+    """Return the form in which two spellings of one address are equal."""
+    return address.strip().lower()
 
 
 def lock_or_insert_checkout(session: Session, checkout_id: str) -> Checkout:

@@ -104,7 +104,11 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
     },
     Kind.ORDER_IN_REVIEW: {**REVIEW, "reason": "oversold", "amount_paid": 12052},
     Kind.ORDER_CANCELED: {**RESOLVED, "decision": "cancel", "resolved_by": "ana", "amount_paid": 12052},
-    Kind.ABANDONED_CART: {"recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD"},
+    Kind.ABANDONED_CART: {
+        "recovery_url": "https://buy.stripe.com/r/live_YWNjdF8xUXhZekEyZVp2S1lsbzJD",
+        "promotions_consent": "opt_in",
+        "unsubscribe_url": "https://shop.example/unsubscribe/sample",
+    },
     Kind.ORDER_SHIPPED: {
         "shipment_id": "shp_0199f3a2c4d57e8a9b0c1d2e3f405163",
         "carrier": "DHL",
@@ -151,6 +155,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CANCELED: {
         "mismatch": {"reason": "amount-mismatch"},
         "refunded": {"amount_refunded": 12052},
+        "operator": {"reason": "operator", "refund_requested": 12052},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {
@@ -170,6 +175,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "oversold": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "oversold"},
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
+    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
     Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
@@ -184,6 +190,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
+        "partly": {"dispute_status": "lost", "funds_withdrawn": True, "amount_held": 8052},
         "warning_closed": {"dispute_status": "warning_closed"},
         "unknown": {"dispute_status": "prevented"},
     },

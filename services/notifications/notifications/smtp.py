@@ -1,33 +1,69 @@
-"""SMTP: one connection to the mail server, and the meaning of its answers for a mail."""
+"""SMTP: one connection to the mail server, and the meaning of its answers for a mail.
 
+A mail is sent in two steps. `transmit` sends everything but the final dot: until then, the server has accepted nothing.
+`finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6). If the connection breaks
+in between, the outcome is unknown, and a copy may reach the customer.
+"""
+
+import re
 import smtplib
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.generator import BytesGenerator
 from email.message import EmailMessage
+from io import BytesIO
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-TIMEOUT_S = 10  # for each answer; a healthy server needs less than one second
+COMMAND_TIMEOUT_S = 10  # for the connection and each command; a healthy server needs less than one second
 DEFAULT_PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
 STARTTLS_MODES = ("auto", "require", "never")
 SHUTTING_DOWN = 421  # the server closes the connection after this answer to any command
 
 
+ENHANCED_CODE = re.compile(r"5\.(\d{1,3})\.(\d{1,3})\b")  # RFC 3463: the subject and the detail
+ABOUT_THE_MAIL = frozenset({1, 2, 4, 6})  # subjects: the address, the mailbox, the way to it, the content
+ABOUT_THE_SENDER = frozenset({(1, 7), (1, 8)})  # details of subject 1 that mean our own address
+ABOUT_THE_RECIPIENT = frozenset({(3, 4), (7, 17), (7, 18)})  # too big for the server; mailbox or domain has a new owner
+RECIPIENT_CODES = frozenset({550, 551, 552, 553, 556})  # without an enhanced code
+TOO_BIG = 552
+
+
 class ServerAwayError(Exception):
-    """No session began: the server is away, or TLS or the login failed. Nothing is wrong with any mail."""
+    """No session began: the server is away, or TLS failed. Nothing is wrong with any mail."""
 
 
-class ConnectionLostError(Exception):
-    """The connection broke during a mail. The server may or may not have accepted it."""
+class BlockedError(ServerAwayError):
+    """The server refuses us: no login, no relay, no encryption, or a quota. An operator has to act."""
 
 
-class MailDeferredError(Exception):
-    """The server does not accept this mail now, or not from this sender: try again later."""
+class MailNotSentError(Exception):
+    """One of the outcomes of a mail that the server has not accepted, as far as we know."""
 
 
-class MailRefusedError(Exception):
+class ConnectionLostError(MailNotSentError):
+    """The connection broke before the end of a mail, or the server closed it. The server did not accept the mail."""
+
+
+class AnswerLostError(MailNotSentError):
+    """The connection broke, or the time ended, after the whole mail. The server may or may not have accepted it."""
+
+
+class MailDeferredError(MailNotSentError):
+    """The server does not accept this mail now: try again later."""
+
+
+class MailBlockedError(MailNotSentError):
+    """The server refuses this mail for a reason that is probably ours, such as relay or quota."""
+
+
+class MailRefusedError(MailNotSentError):
     """The server will never accept this mail for this recipient."""
 
 
@@ -65,19 +101,24 @@ class MailServer:
         )
 
     def connect(self) -> "Connection":
-        """Connect, encrypt and log in. Raises `ServerAwayError`."""
+        """Connect, encrypt and log in. Raises `ServerAwayError` or `BlockedError`."""
         try:
             return Connection(self._open())
+        except smtplib.SMTPNotSupportedError as error:
+            raise BlockedError(_describe(error)) from error
+        except smtplib.SMTPResponseException as error:
+            kind = BlockedError if 500 <= error.smtp_code < 600 else ServerAwayError
+            raise kind(_describe(error)) from error
         except (smtplib.SMTPException, OSError) as error:
             raise ServerAwayError(_describe(error)) from error
 
     def _open(self) -> smtplib.SMTP:
         if self.encrypted:
             client: smtplib.SMTP = smtplib.SMTP_SSL(
-                self.host, self.port, timeout=TIMEOUT_S, context=ssl.create_default_context()
+                self.host, self.port, timeout=COMMAND_TIMEOUT_S, context=ssl.create_default_context()
             )
         else:
-            client = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT_S)
+            client = smtplib.SMTP(self.host, self.port, timeout=COMMAND_TIMEOUT_S)
         try:
             self._begin_session(client)
         except BaseException:
@@ -87,11 +128,24 @@ class MailServer:
 
     def _begin_session(self, client: smtplib.SMTP) -> None:
         client.ehlo_or_helo_if_needed()
-        offered = client.has_extn("starttls")
-        if not self.encrypted and (self.starttls == "require" or (self.starttls == "auto" and offered)):
+        is_encrypted, is_offered = self.encrypted, client.has_extn("starttls")
+        if not is_encrypted and self.starttls == "require" and not is_offered:
+            raise BlockedError(
+                "The server offers no STARTTLS. Use smtps://, the server's port for it, or starttls=auto."
+            )
+        if not is_encrypted and self.starttls != "never" and is_offered:
             client.starttls(context=ssl.create_default_context())
+            is_encrypted = True
+        if self.user and not is_encrypted and self.starttls == "auto":
+            raise BlockedError(
+                "The server offers no STARTTLS, and a password is not sent in clear. Use smtps:// or the server's port"
+                " with STARTTLS. For a server on a trusted network, set starttls=never."
+            )
         if self.user:
             client.login(self.user, self.password)
+        client.ehlo_or_helo_if_needed()
+        if client.sock is not None:  # the final dot is a small packet, which must not wait for the ack of the mail
+            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Connection:
@@ -99,42 +153,138 @@ class Connection:
 
     def __init__(self, client: smtplib.SMTP) -> None:
         self._client = client
+        self._is_ours = True
 
-    def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        """Return when the server has accepted the mail.
+    def transmit(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
+        """Send a mail without its end: the server has accepted nothing yet.
 
-        Raises `ConnectionLostError`, `MailDeferredError` or `MailRefusedError`.
+        Raises `ConnectionLostError`, `MailDeferredError`, `MailBlockedError` or `MailRefusedError`.
         """
         try:
-            self._client.send_message(message, sender, [recipient])
-        except smtplib.SMTPRecipientsRefused as error:
-            raise _error_for(*error.recipients[recipient]) from error
-        except smtplib.SMTPSenderRefused as error:  # our own address is at fault, not this recipient's
-            raise MailDeferredError(_describe(error)) from error
+            self._transmit(message, sender, recipient)
         except smtplib.SMTPNotSupportedError as error:  # an address that this server cannot handle
             raise MailRefusedError(_describe(error)) from error
-        except smtplib.SMTPResponseException as error:
-            raise _error_for(error.smtp_code, error.smtp_error) from error
         except ValueError as error:  # characters that cannot be sent
             raise MailRefusedError(_describe(error)) from error
         except (smtplib.SMTPException, OSError) as error:
             raise ConnectionLostError(_describe(error)) from error
 
-    def __enter__(self) -> Self:
-        return self
+    def _transmit(self, message: EmailMessage, sender: str, recipient: str) -> None:
+        is_international = not f"{sender}{recipient}".isascii()
+        if is_international and not self._client.has_extn("smtputf8"):
+            raise smtplib.SMTPNotSupportedError("The server does not support addresses with non-ASCII characters.")
+        content = _content(message, is_international)
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if is_international else []
+        if self._client.has_extn("size"):
+            options.append(f"size={len(content)}")
+        self._expect("MAIL", 250, self._client.mail(sender, options))
+        self._expect("RCPT", 250, self._client.rcpt(recipient))
+        self._expect("DATA", 354, self._client.docmd("DATA"))
+        self._client.send(content)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def finish(self, timeout: float) -> None:
+        """Send the final dot, and return when the server has accepted the mail. Wait at most `timeout` seconds.
+
+        Raises `AnswerLostError`, `ConnectionLostError`, `MailDeferredError`, `MailBlockedError` or `MailRefusedError`.
+        """
+        if self._client.sock is None:
+            raise ConnectionLostError("the connection was closed before the end of the mail")
+        try:
+            self._client.sock.settimeout(timeout)
+            self._client.send(b".\r\n")
+            answer = self._client.getreply()
+            self._client.sock.settimeout(COMMAND_TIMEOUT_S)
+        except (smtplib.SMTPException, OSError) as error:
+            self._client.close()
+            raise AnswerLostError(_describe(error)) from error
+        self._expect("end of DATA", 250, answer)
+
+    def finish_in_background(self, timeout: float) -> "Future[None]":
+        """Call `finish` on its own thread, and return its result to come."""
+        answer: Future[None] = Future()
+
+        def finish() -> None:
+            try:
+                self.finish(timeout)
+            except Exception as error:  # noqa: BLE001 - the future passes it on
+                answer.set_exception(error)
+            else:
+                answer.set_result(None)
+
+        threading.Thread(target=finish, name="smtp-answer", daemon=True).start()
+        return answer
+
+    def detach(self) -> None:
+        """Leave the session open at the end of the `with` block: the thread that waits for an answer closes it."""
+        self._is_ours = False
+
+    def close(self) -> None:
+        """End the session."""
         try:
             self._client.quit()
         except (smtplib.SMTPException, OSError):
             self._client.close()
 
+    @contextmanager
+    def aborted_on_error(self) -> Iterator[None]:
+        """Close the connection if the block raises: the server then drops a mail without its end."""
+        try:
+            yield
+        except BaseException:
+            self._client.close()
+            raise
 
-def _error_for(code: int, answer: bytes | str) -> Exception:
-    description = f"{code} {_text(answer)}"
+    def _expect(self, command: str, wanted: int, answer: tuple[int, bytes]) -> None:
+        """Raise the error of an answer with another code, and prepare the session for the next mail."""
+        code, text = answer
+        if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the mail
+            return
+        if code == SHUTTING_DOWN:
+            self._client.close()
+        else:
+            try:
+                self._client.rset()
+            except (smtplib.SMTPException, OSError):
+                self._client.close()
+        raise _error_for(command, code, text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._is_ours:
+            self.close()
+
+
+def _content(message: EmailMessage, is_international: bool) -> bytes:
+    """Return the mail as it follows DATA, up to its last line."""
+    policy: Any = message.policy
+    policy = policy.clone(utf8=True) if is_international else policy
+    buffer = BytesIO()
+    BytesGenerator(buffer, policy=policy).flatten(message, linesep="\r\n")
+    content = re.sub(rb"(?m)^\.", b"..", buffer.getvalue())
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _error_for(command: str, code: int, answer: bytes | str) -> Exception:
+    text = _text(answer)
+    description = f"{code} {text}"
     if code == SHUTTING_DOWN:
         return ConnectionLostError(description)
-    return MailRefusedError(description) if 500 <= code < 600 else MailDeferredError(description)
+    if not 500 <= code < 600:
+        return MailDeferredError(description)
+    return MailRefusedError(description) if _is_about_the_mail(command, code, text) else MailBlockedError(description)
+
+
+def _is_about_the_mail(command: str, code: int, text: str) -> bool:
+    """Return True for a permanent refusal of this mail or recipient, and False if it is probably about us."""
+    enhanced = ENHANCED_CODE.match(text)
+    subject, detail = (int(enhanced[1]), int(enhanced[2])) if enhanced else (0, 0)
+    if (subject, detail) in ABOUT_THE_RECIPIENT:
+        return True
+    if command == "MAIL" or (subject, detail) in ABOUT_THE_SENDER:
+        return code == TOO_BIG
+    return subject in ABOUT_THE_MAIL if subject else code in RECIPIENT_CODES
 
 
 def _describe(error: Exception) -> str:

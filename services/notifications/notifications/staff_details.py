@@ -17,6 +17,7 @@ OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_DISPUTE_OPENED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_UPDATED: "GET /orders/{order_id}",
     Kind.STAFF_DISPUTE_CLOSED: "GET /orders/{order_id}",
+    Kind.STAFF_ORDER_PAID: "POST /orders/{order_id}/shipments",
     Kind.STAFF_STOCK_LOW: "POST /stock/{sku}/movements",
 }
 IDS = {  # field of the event → key of its label
@@ -65,6 +66,8 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "status", translated("status", data["dispute_status"])
         yield "dispute_reason", translated("dispute", data["dispute_reason"])
         yield "funds", language.text(kind, "funds_withdrawn" if data["funds_withdrawn"] else "funds_kept")
+        held = data.get("amount_held")
+        yield "amount_held", held and language.money(held, data.get("dispute_currency") or data["currency"])
         yield "dispute_id", data["dispute_id"]
     if "sku" in data:
         yield "sku", data["sku"]

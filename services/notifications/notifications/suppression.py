@@ -5,7 +5,8 @@ be queued before or after its cause. A resend is an operator's decision and is n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -25,21 +26,33 @@ def suppress_stale(session: Session, checkouts: Sequence[Checkout]) -> None:
 
 
 def _stale(session: Session, outcomes: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
-    columns = (Email.id, Email.kind, Email.checkout_id, Email.subject_key, Email.status, Email.resend_of)
+    columns = (
+        *(Email.id, Email.kind, Email.checkout_id, Email.subject_key, Email.status, Email.resend_of),
+        Email.event_data,
+    )
     rows = session.execute(select(*columns).where(Email.checkout_id.in_(outcomes))).all()
-    causes = {
-        (row.checkout_id, kind, subject_of(row.subject_key)): row.kind
-        for row in rows
-        for kind in STALE_AFTER_MAIL.get(row.kind, ())
-    }
+    causes: dict[tuple[str, str, str], tuple[str, str]] = {}  # the kind of the last cause, after its time
+    for row in rows:
+        for kind in STALE_AFTER_MAIL.get(row.kind, ()):
+            key = (row.checkout_id, kind, subject_of(row.subject_key))
+            causes[key] = max(causes.get(key, ("", "")), (_occurred_at(row.event_data), row.kind))
     for row in rows:
         outcome = outcomes[row.checkout_id]
         if row.status != PENDING or row.resend_of:
             continue
         if row.kind in STALE_AFTER_OUTCOME.get(outcome, ()):
             yield row.id, f"the order is {outcome}"
-        elif cause := causes.get((row.checkout_id, row.kind, subject_of(row.subject_key))):
+            continue
+        occurred_at, cause = causes.get((row.checkout_id, row.kind, subject_of(row.subject_key)), ("", ""))
+        # An appeal is news after the dispute was closed. Other causes are never older than what they replace.
+        if cause and (cause != Kind.STAFF_DISPUTE_CLOSED or occurred_at >= _occurred_at(row.event_data)):
             yield row.id, f"replaced by {cause}"
+
+
+def _occurred_at(event_data: Mapping[str, Any] | None) -> str:
+    """Return the time of a mail's event, as sortable text in UTC; nothing for an erased one."""
+    found = (event_data or {}).get("occurred_at")
+    return datetime.fromisoformat(found).astimezone(UTC).isoformat(timespec="microseconds") if found else ""
 
 
 def newest_refund_amounts(session: Session, email: Email) -> Mapping[str, int | None]:

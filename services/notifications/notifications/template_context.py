@@ -52,6 +52,7 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
         "amounts": amounts,
         "name": greeting_name(data.get("customer_name")),
         "recovery_url": safe_link(data.get("recovery_url")),
+        "unsubscribe_url": safe_link(data.get("unsubscribe_url")),
         "tracking_url": safe_link(data.get("tracking_url")),
         "voucher_url": safe_link(data.get("voucher_url")),
         "why": language.find(kind, f"why_{data.get('review_reason')}") or "",

@@ -10,7 +10,12 @@ DUPLICATE = "duplicate-payment"  # the reason of a review
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
 )
-NEEDS_RESPONSE = ("needs_response", "warning_needs_response")  # dispute statuses: Stripe waits for our evidence
+HELD = ("missing-address", "radar-review", "early-fraud-warning")  # reasons of reviews whose sums are right
+NEEDS_RESPONSE = (  # dispute statuses: Stripe waits for our evidence
+    "needs_response",
+    "warning_needs_response",
+    "appeal_needs_response",
+)
 
 
 def text_variants(kind: str, data: Data) -> Sequence[str]:
@@ -58,6 +63,11 @@ def _parcel(data: Data) -> str:
     return "" if is_single_parcel(data) else "last"
 
 
+def _is_partly_lost(data: Data) -> bool:
+    held = data.get("amount_held")
+    return data["dispute_status"] == "lost" and held is not None and held < data["dispute_amount"]
+
+
 def _is_inquiry(data: Data) -> bool:
     return str(data["dispute_status"]).startswith("warning_")  # the bank asks, and no money has moved yet
 
@@ -70,8 +80,9 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.ORDER_CANCELED: lambda data: [data.get("reason") or ""],
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
+    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in HELD else ""],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [data["decision"]],
     Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if _is_inquiry(data) else ""],
     Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
-    Kind.STAFF_DISPUTE_CLOSED: lambda data: [data["dispute_status"]],
+    Kind.STAFF_DISPUTE_CLOSED: lambda data: ["partly" if _is_partly_lost(data) else "", data["dispute_status"]],
 }

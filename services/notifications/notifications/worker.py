@@ -24,7 +24,12 @@ def create_worker(config: Config, *, database: Database | None = None) -> Worker
     return Worker(
         config,
         database,
-        create_handlers(config.abandoned_cart_delay, config.staff_digest),
+        create_handlers(
+            config.abandoned_cart_delay,
+            config.staff_digest,
+            reminders=config.reminders,
+            staff_new_order=config.staff_new_order,
+        ),
         jobs=[Job("sender", SEND_INTERVAL_S, send, on=CHANNEL)],
         publishes=False,
     )

@@ -1,7 +1,10 @@
 """Fixtures of the notifications' tests. The mail server is a real one in this process, and the clock is the test's."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -24,6 +27,7 @@ from notifications.sender import Sender
 from sqlalchemy import select
 
 OPERATOR_TOKEN = "operator-token-0123"
+UNSUBSCRIBE_SECRET = "unsubscribe-secret-0123"
 REMINDER_DELAY = timedelta(hours=1)
 
 SAMPLE_OF_EVENT = {
@@ -67,12 +71,21 @@ class Clock:
 
 
 class MailCatcher:
-    """A mail server that keeps accepted messages. `answers` has another SMTP answer for some recipients."""
+    """A mail server that keeps the messages that it got whole.
+
+    `answers` has another SMTP answer for some recipients, `refusals` one for all mails by command (MAIL, RCPT, DATA).
+    Mails to `cut` end with a lost connection instead of an answer, and those to `stalling` wait for `go_on`.
+    """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self.contents: list[bytes] = []
         self.sessions = 0
         self.answers: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
+        self.cut: set[str] = set()
+        self.stalling: set[str] = set()
+        self.go_on = threading.Event()
         self.port = 0
 
     async def handle_EHLO(  # noqa: N802
@@ -82,31 +95,46 @@ class MailCatcher:
         session.host_name = hostname
         return responses
 
+    async def handle_MAIL(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if refusal := self.refusals.get("MAIL"):
+            return refusal
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:
-        if address in self.answers:
-            return self.answers[address]
+        if refusal := self.refusals.get("RCPT") or self.answers.get(address):
+            return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.contents.append(envelope.content)
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
+        (recipient,) = envelope.rcpt_tos
+        if recipient in self.cut:
+            server.transport.abort()
+        if recipient in self.stalling:
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, 30)
+        return self.refusals.get("DATA", "250 OK")
 
     @property
     def recipients(self) -> list[str]:
         return [str(message["To"]) for message in self.messages]
 
     @contextmanager
-    def running(self) -> Iterator[Self]:
-        """Run the server: the first time on a free port, later on the same one."""
-        controller = _Controller(self, hostname="127.0.0.1", port=self.port)
+    def running(self, **options: Any) -> Iterator[Self]:
+        """Run the server: the first time on a free port, later on the same one. `options` are aiosmtpd's."""
+        controller = _Controller(self, hostname="127.0.0.1", port=self.port, **options)
         controller.start()
         self.port = controller.port
         try:
             yield self
         finally:
+            self.go_on.set()
             controller.stop()
 
 
@@ -120,9 +148,19 @@ class Service:
     """One notifications service with its database, its mail server and its clock."""
 
     def __init__(self, database: Database, config: Config, server: MailCatcher) -> None:
-        self.database, self.config, self.server = database, config, server
+        self.database, self.server = database, server
         self.clock = Clock()
-        self.handlers: Handlers = create_handlers(REMINDER_DELAY, config.staff_digest)
+        self.use_config(config)
+
+    def use(self, **changes: Any) -> None:
+        """Change settings, as with a restart."""
+        self.use_config(replace(self.config, **changes))
+
+    def use_config(self, config: Config) -> None:
+        self.config = config
+        self.handlers: Handlers = create_handlers(
+            REMINDER_DELAY, config.staff_digest, reminders=config.reminders, staff_new_order=config.staff_new_order
+        )
         self.sender = self.new_sender()
 
     def new_sender(self) -> Sender:
@@ -173,19 +211,44 @@ def make_config() -> Callable[..., Config]:
             mail_from="Clozit <orders@shop.example>",
             staff_email="staff@shop.example",
             shop_url="https://shop.example",
-            **changes,
+            **{"public_url": "https://shop.example", "unsubscribe_secret": UNSUBSCRIBE_SECRET, **changes},
         )
 
     return make
 
 
 @pytest.fixture
-def service(any_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+def service(any_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Iterator[Service]:
     """A service on SQLite, and one on PostgreSQL."""
-    return Service(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    yield Service(any_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    end_answers(server)
 
 
 @pytest.fixture
-def sqlite_service(sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher) -> Service:
+def sqlite_service(
+    sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher
+) -> Iterator[Service]:
     """A service on SQLite, for tests that do not depend on the database's locks."""
-    return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    yield Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+    end_answers(server)
+
+
+def end_answers(server: MailCatcher) -> None:
+    """Let the server answer, and wait for the threads that still use the database."""
+    server.go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "smtp-answer":
+            thread.join(10)
+
+
+@pytest.fixture
+def make_sqlite_service(
+    sqlite_database: MakeDatabase, make_config: Callable[..., Config], server: MailCatcher
+) -> Callable[[], Service]:
+    """Make a new service, for each example of a property."""
+
+    def make() -> Service:
+        server.messages.clear()
+        return Service(sqlite_database(CHAINS), make_config(f"smtp://127.0.0.1:{server.port}"), server)
+
+    return make

@@ -32,7 +32,7 @@ main.add_command(erase_customer)
 @click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
-    """Compare Stripe's sessions, payments and refunds with the orders.
+    """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
     Prints every difference, and exits 1 if one remains. With --repair, the events are sent and the workers handle
     them. Run the command again later to check. Delayed payment methods take up to 14 days, so sometimes use

@@ -1,5 +1,6 @@
 """The routes: the order for the success page, and everything for operators."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,8 @@ from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
 
-from orders import problems, reviews, schemas, search, shipments
+from orders import cancellation, problems, reviews, schemas, search, shipments
+from orders.cancellation import CancelParams
 from orders.errors import OrderNotFoundError
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
@@ -81,7 +83,7 @@ def show_order(order_id: str) -> Order:
 @blueprint.response(201, schemas.RefundRequestItem)
 @blueprint.alt_response(202, schema=schemas.RefundRequestItem, description="Stripe has not answered. We ask it again.")
 def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -> tuple[RefundRequest, int]:
-    """Refund all that is left, an amount or lines, once per Idempotency-Key."""
+    """Refund all that is left, an amount or lines: exactly one of them, once per Idempotency-Key."""
     request = dependencies().refunds.request_refund(order_id, params, require_key(headers["key"]), g.actor)
     if request.is_refused:
         raise problems.refund_refused(request)
@@ -90,18 +92,29 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 
 @blueprint.post("/orders/<order_id>/review")
 @operator_required
+@blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(schemas.ReviewResolution)
 @blueprint.response(200, schemas.OrderDetail)
-def resolve_review(resolution: dict[str, Any], order_id: str) -> Order | None:
+def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
     """Resolve the order's reviews: ship it (accept), refund it (refund), or neither (cancel)."""
     decision = ReviewDecision(resolution["decision"])
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
-        requests = reviews.resolve(session, order, decision, g.actor, resolution["note"])
-    for request in requests:
-        dependencies().refunds.send(request)
-    with dependencies().database.read() as session:
-        return search.find_with_details(session, order_id)
+        requests = reviews.resolve(session, order, decision, g.actor, resolution["note"], key=headers["key"])
+    return _send_and_show(requests, order_id)
+
+
+@blueprint.post("/orders/<order_id>/cancel")
+@operator_required
+@blueprint.arguments(KeyHeader, location="headers")
+@blueprint.arguments(schemas.NewCancellation)
+@blueprint.response(200, schemas.OrderDetail)
+def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -> Order | None:
+    """Cancel a paid order before it ships. Its pieces return to the shelf, and the customer gets an e-mail."""
+    with dependencies().database.begin() as session:
+        order = lock_order(session, order_id)
+        requests = cancellation.cancel(session, order, params, headers["key"], g.actor)
+    return _send_and_show(requests, order_id)
 
 
 @blueprint.post("/orders/<order_id>/shipments")
@@ -110,7 +123,7 @@ def resolve_review(resolution: dict[str, Any], order_id: str) -> Order | None:
 @blueprint.arguments(schemas.NewShipment)
 @blueprint.response(201, schemas.ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
-    """Record a parcel with some or all pieces that are left. The customer gets an e-mail."""
+    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail."""
     with dependencies().database.begin() as session:
         return shipments.ship(session, lock_order(session, order_id), params, headers["key"], g.actor)
 
@@ -127,3 +140,12 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     shown = found[: args["limit"]]
     next_cursor = encode_cursor(*search.dispute_sort_key(shown[-1][0])) if len(found) > len(shown) else None
     return {"items": [schemas.dispute_row(*one) for one in shown], "next_cursor": next_cursor}
+
+
+def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
+    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one."""
+    answers = [dependencies().refunds.send(request, notify_staff=True) for request in requests]
+    if refused := [request for request in answers if request.is_refused]:
+        raise problems.review_refund_refused(refused)
+    with dependencies().database.read() as session:
+        return search.find_with_details(session, order_id)

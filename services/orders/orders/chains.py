@@ -9,10 +9,20 @@ from pathlib import Path
 from events.database.migrations import Chain
 from events.messaging.chains import INBOX, OUTBOX
 
-from orders.models import disputes, orders, payments, refunds, reviews, shipments, timeline, unmatched_events
+from orders.models import (
+    disputes,
+    orders,
+    payments,
+    refund_lookups,
+    refunds,
+    reviews,
+    shipments,
+    timeline,
+    unmatched_events,
+)
 from orders.models.base import Base
 
-MODULES = (disputes, orders, payments, refunds, reviews, shipments, timeline, unmatched_events)
+MODULES = (disputes, orders, payments, refund_lookups, refunds, reviews, shipments, timeline, unmatched_events)
 
 CHAINS: Sequence[Chain] = (
     INBOX,

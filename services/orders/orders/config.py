@@ -39,9 +39,16 @@ class Config(Common):
     )
     review_auto_refund: Sequence[str] = setting(
         "REVIEW_AUTO_REFUND",
-        "Review reasons that are refunded without an operator, separated by commas.",
+        "Review reasons that are refunded without an operator, separated by commas. If an order has several open"
+        " reasons, all of them must be named.",
         default=(),
         checks=[REASONS],
+    )
+    radar_holds: bool = setting(
+        "RADAR_HOLDS",
+        "Hold an order while Stripe Radar reviews its payment, and after an early fraud warning, until an operator"
+        " decides.",
+        default=True,
     )
 
 

@@ -1,8 +1,10 @@
 """Disputes as Stripe's events report them, in any order.
 
-The strongest status counts. When the bank withdrew the money and when it reinstated the money are separate facts.
+The status that Stripe reported last counts, because a lost dispute can be appealed and won. What the bank withdrew and
+reinstated are sums, apart from the status: a partly won dispute is lost, with a part of the money reinstated.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.models.disputes import Dispute, DisputeStatus
+from orders.models.disputes import UNKNOWN, Dispute, DisputeStatus
 from orders.models.orders import Order, OrderDisputeStatus
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
@@ -20,6 +22,7 @@ from orders.stripe_objects import StripeObject, to_datetime
 from orders.timeline import add_entry
 
 WITHDRAWN_EVENT, REINSTATED_EVENT = "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"
+MOVEMENT_FIELDS = ("amount", "created", "currency")  # of a balance transaction
 RESULT_TEXTS = {
     DisputeStatus.WON: "The shop won and keeps the money",
     DisputeStatus.LOST: "The shop lost and the customer keeps the money",
@@ -34,60 +37,130 @@ def record_dispute(session: Session, order: Order, obj: StripeObject, cause: Cau
 
     The order must be locked.
     """
+    status = obj.get("status") or UNKNOWN
     is_new = insert_once(
         session,
         Dispute,
         id=obj["id"],
         order_id=order.id,
         payment_id=obj["payment_intent"],
-        status=obj["status"],
+        status=status,
+        status_at=cause.occurred_at,
         currency=obj["currency"],
         amount=obj["amount"],
-        reason=obj["reason"],
+        reason=obj.get("reason") or "general",
         opened_at=to_datetime(obj["created"]),
     )
     dispute = session.get_one(Dispute, obj["id"])
     was_closed = dispute.is_closed and not is_new
+    has_new_status = dispute.record_status(status, cause.occurred_at) or is_new
     moved = _record_funds(dispute, obj, cause)
     has_new_deadline = _extend_deadline(dispute, obj)
-    has_new_status = dispute.advance_status(obj["status"]) or is_new
     if not (has_new_status or moved or has_new_deadline):
         return
     _update_order(session, order)
     closes = has_new_status and dispute.is_closed
     if closes and not was_closed:
         dispute.closed_at = cause.occurred_at
-    entries = _entries(
+    elif not dispute.is_closed:
+        dispute.closed_at = None  # an appeal opens the dispute again
+    for kind, text in _entries(
         dispute, is_new=is_new, has_new_status=has_new_status, moved=moved, has_new_deadline=has_new_deadline
-    )
-    for kind, text in entries:
+    ):
         add_entry(session, order, cause, kind, text)
     verb = "closed" if closes else "opened" if is_new else "updated"
     publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(dispute))
 
 
-def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[EntryKind]:
-    """Record when the bank withdrew and reinstated the funds; return the movements that are new.
+def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tuple[EntryKind, int | None]]:
+    """Record what the bank withdrew and reinstated; return the movements that are new, with their amounts.
 
-    Stripe reports a movement by the event's type and in the dispute's balance transactions.
+    Stripe reports a movement in the dispute's balance transactions and by the event's type. The sums come from the
+    transactions. An amount is None if only the event's type reports the movement.
     """
-    movements = [(to_datetime(one["created"]), one["amount"]) for one in obj.get("balance_transactions") or []]
-    withdrawn = [at for at, amount in movements if amount < 0]
-    reinstated = [at for at, amount in movements if amount > 0]
+    listed: dict[str, StripeObject] = {
+        _movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)
+    }
+    known = dispute.movements or {}
+    found = {key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known}
+    before = dispute.amount_withdrawn or 0, dispute.amount_reinstated or 0
+    flags = dispute.funds_withdrawn_at is not None, dispute.funds_reinstated_at is not None
+    dispute.movements = known | found
     event_type = cause.event.type if cause.event else None
-    withdrawn += [cause.occurred_at] if event_type == WITHDRAWN_EVENT else []
-    reinstated += [cause.occurred_at] if event_type == REINSTATED_EVENT else []
-    moved = [
-        kind
-        for kind, found, known in (
-            (EntryKind.DISPUTE_FUNDS_WITHDRAWN, withdrawn, dispute.funds_withdrawn_at),
-            (EntryKind.DISPUTE_FUNDS_REINSTATED, reinstated, dispute.funds_reinstated_at),
-        )
-        if found and known is None
-    ]
-    dispute.funds_withdrawn_at = _earliest(dispute.funds_withdrawn_at, *withdrawn)
-    dispute.funds_reinstated_at = _earliest(dispute.funds_reinstated_at, *reinstated)
+    for name, sign, type_ in (
+        ("funds_withdrawn_at", -1, WITHDRAWN_EVENT),
+        ("funds_reinstated_at", 1, REINSTATED_EVENT),
+    ):
+        times = [to_datetime(one["created"]) for one in found.values() if one["amount"] * sign > 0]
+        times += [cause.occurred_at] if event_type == type_ else []
+        setattr(dispute, name, _earliest(getattr(dispute, name), *times))
+    _update_sums(dispute)
+    return _new_movements(dispute, before, flags)
+
+
+def _new_movements(
+    dispute: Dispute, before: tuple[int, int], flags: tuple[bool, bool]
+) -> list[tuple[EntryKind, int | None]]:
+    """Return the kinds of movement that grew since `before` (sums) and `flags`, each with the amount by which."""
+    moved: list[tuple[EntryKind, int | None]] = []
+    for kind, sum_now, sum_before, flag_now, flag_before in (
+        (
+            EntryKind.DISPUTE_FUNDS_WITHDRAWN,
+            dispute.amount_withdrawn or 0,
+            before[0],
+            dispute.funds_withdrawn_at is not None,
+            flags[0],
+        ),
+        (
+            EntryKind.DISPUTE_FUNDS_REINSTATED,
+            dispute.amount_reinstated or 0,
+            before[1],
+            dispute.funds_reinstated_at is not None,
+            flags[1],
+        ),
+    ):
+        if sum_now > sum_before:
+            moved.append((kind, sum_now - sum_before))
+        elif flag_now and not flag_before:
+            moved.append((kind, None))
     return moved
+
+
+def _movement_id(transaction: StripeObject) -> str:
+    return str(transaction.get("id") or f"{transaction['created']}:{transaction['amount']}")
+
+
+def _update_sums(dispute: Dispute) -> None:
+    """Derive the dispute's amounts again from its movements, or from the flags where Stripe listed no movement."""
+    amount, movements = dispute.amount, list((dispute.movements or {}).values())
+    if any(one["amount"] < 0 for one in movements):
+        withdrawn, held = _withdrawn_and_held(amount, movements)
+        is_converted = any(one["currency"] not in (None, dispute.currency) for one in movements)
+        if dispute.status == DisputeStatus.WON and is_converted and held < withdrawn:
+            held = 0  # all came back, and only the exchange rate differs
+    elif dispute.status == DisputeStatus.LOST or dispute.funds_withdrawn_at is not None:
+        withdrawn = amount
+        held = 0 if dispute.funds_reinstated_at is not None and dispute.status != DisputeStatus.LOST else amount
+    else:
+        withdrawn = held = 0
+    dispute.amount_withdrawn, dispute.amount_reinstated, dispute.amount_held = withdrawn, withdrawn - held, held
+
+
+def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return what the bank withdrew in all, and what it still holds, in the dispute's currency.
+
+    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at
+    once is the disputed amount. The part that it still holds is rounded up.
+    """
+    running = most = withdrawn = 0
+    for one in sorted(movements, key=lambda movement: movement["created"]):
+        running -= one["amount"]
+        withdrawn += max(0, -one["amount"])
+        most = max(most, running)
+    if most <= 0:
+        return amount, 0
+    held = min(amount, -(-max(0, running) * amount // most))
+    return max(held, withdrawn * amount // most), held
 
 
 def _extend_deadline(dispute: Dispute, obj: StripeObject) -> bool:
@@ -126,14 +199,21 @@ def _event_fields(dispute: Dispute) -> dict[str, Any]:
         "dispute_id": dispute.id,
         "dispute_status": dispute.status,
         "dispute_amount": dispute.amount,
+        "dispute_currency": dispute.currency,
         "dispute_reason": dispute.reason,
         "evidence_due_by": dispute.evidence_due_by,
         "funds_withdrawn": dispute.funds_withdrawn,
+        "amount_held": dispute.amount_held,
     }
 
 
 def _entries(
-    dispute: Dispute, *, is_new: bool, has_new_status: bool, moved: list[EntryKind], has_new_deadline: bool
+    dispute: Dispute,
+    *,
+    is_new: bool,
+    has_new_status: bool,
+    moved: Sequence[tuple[EntryKind, int | None]],
+    has_new_deadline: bool,
 ) -> list[tuple[EntryKind, str]]:
     """Return the timeline entries for what has changed."""
     amount, reason = format_amount(dispute.amount, dispute.currency), dispute.reason.replace("_", " ")
@@ -148,14 +228,20 @@ def _entries(
     if has_new_deadline and not dispute.is_closed:
         text = f"Please send the evidence for {dispute.id} by {dispute.evidence_due_by:%Y-%m-%d %H:%M} UTC."
         entries.append((EntryKind.DISPUTE_EVIDENCE_DUE, text))
-    if EntryKind.DISPUTE_FUNDS_WITHDRAWN in moved:
-        text = f"The bank withdrew {amount} from the shop for {dispute.id}."
-        entries.append((EntryKind.DISPUTE_FUNDS_WITHDRAWN, text))
-    if EntryKind.DISPUTE_FUNDS_REINSTATED in moved:
-        entries.append(
-            (EntryKind.DISPUTE_FUNDS_REINSTATED, f"The bank returned {amount} to the shop for {dispute.id}.")
-        )
+    for kind, minor in moved:
+        sum_ = format_amount(dispute.amount if minor is None else minor, dispute.currency)
+        if kind == EntryKind.DISPUTE_FUNDS_WITHDRAWN:
+            entries.append((kind, f"The bank withdrew {sum_} from the shop for {dispute.id}."))
+        else:
+            entries.append((kind, f"The bank returned {sum_} to the shop for {dispute.id}."))
     if has_new_status and dispute.is_closed:
-        result = RESULT_TEXTS[DisputeStatus(dispute.status)]
+        result = _result_text(dispute)
         entries.append((EntryKind.DISPUTE_CLOSED, f"The dispute {dispute.id} over {amount} is closed. {result}."))
     return entries
+
+
+def _result_text(dispute: Dispute) -> str:
+    returned = dispute.amount_reinstated or 0
+    if dispute.status == DisputeStatus.LOST and returned:
+        return f"The shop lost a part: {format_amount(returned, dispute.currency)} came back to the shop"
+    return RESULT_TEXTS[DisputeStatus(dispute.status)]

@@ -17,19 +17,26 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
+from orders.goods import load_goods
 from orders.models import disputes
 from orders.models.disputes import Dispute
+from orders.models.operator_acts import OperatorAct
 from orders.models.orders import Order, OrderStatus
-from orders.models.refunds import IN_PROGRESS, Refund, RefundRequest
+from orders.models.refunds import FINAL, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import EntryKind, TimelineEntry
 from orders.repository import lock_order
 from orders.search import FILTERS
-from orders.shipments import pieces_owed, tracking_text
+from orders.shipments import tracking_text
 from orders.timeline import add_entry, quote, without_quote
 
-QUOTING_KINDS = (EntryKind.REFUND_REQUESTED, EntryKind.REVIEW_RESOLVED)  # entries that end with an operator's note
+QUOTING_KINDS = (
+    EntryKind.REFUND_REQUESTED,
+    EntryKind.REVIEW_RESOLVED,
+    EntryKind.CANCELED,
+    EntryKind.SHIPPED,
+)  # entries that end with an operator's note
 RETRIED_NOW = "A worker is retrying one of its events at this moment. Run the command again."
 
 
@@ -75,7 +82,8 @@ def find_by_checkouts(database: Database, checkout_ids: Sequence[str]) -> Sequen
 def preview(database: Database, order: Order, request: ErasureRequest) -> Outcome:
     """Return the outcome that `erase_customer` would have, and change nothing."""
     with database.read() as session:
-        blockers = () if request.even_open else tuple(find_blockers(session, order))
+        current = session.get_one(Order, order.id)
+        blockers = () if request.even_open else tuple(find_blockers(session, current))
     return Outcome(order.id, order.number, order.checkout_id, blockers)
 
 
@@ -104,10 +112,11 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
         yield "The payment is on its way. Wait until it has succeeded or failed."
     if order.needs_review:
         yield f"The order needs a review ({order.review_reason}). Resolve it with POST /orders/{order.id}/review."
-    if left := sum(pieces_owed(session, order).values()):
-        routes = f"POST /orders/{order.id}/shipments, or refund them with POST /orders/{order.id}/refunds"
-        yield f"{left} paid pieces have not shipped. Ship them with {routes}."
-    for refund in session.scalars(select(Refund).where(Refund.order_id == order.id, Refund.status.in_(IN_PROGRESS))):
+    if left := sum(load_goods(session, order).owed.values()):
+        routes = f"POST /orders/{order.id}/shipments, or cancel the order with POST /orders/{order.id}/cancel"
+        yield f"{left} paid pieces have not shipped. Ship them with {routes}, or refund them."
+    under_way = select(Refund).where(Refund.order_id == order.id, Refund.status.not_in(FINAL))
+    for refund in session.scalars(under_way):
         yield f"The refund {refund.id} is {refund.status}. Wait until it has succeeded or failed."
     for request in session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)):
         if request.is_unanswered:
@@ -138,11 +147,13 @@ def _erase_texts(session: Session, order: Order) -> None:
         for entry in entries:
             if entry.cause_id == shipment.id:
                 entry.text = entry.text.replace(f"{tracking_text(shipment.tracking)}.", ".")
-        shipment.tracking, shipment.tracking_url, shipment.fingerprint = None, None, ""
+        shipment.tracking, shipment.tracking_url, shipment.override, shipment.fingerprint = None, None, None, ""
     for entry in entries:
         if entry.kind in QUOTING_KINDS:
             entry.text = without_quote(entry.text)
     for request in session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)):
         request.note, request.fingerprint = None, ""
+    for act in session.scalars(select(OperatorAct).where(OperatorAct.order_id == order.id)):
+        act.fingerprint = ""
     for review in session.scalars(select(Review).where(Review.order_id == order.id)):
         review.note = None

@@ -75,6 +75,42 @@ class OrderRefundedError(DomainError):
         super().__init__(number)
 
 
+class OrderCanceledError(DomainError):
+    """An operator canceled the order, so nothing of it ships."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class OrderAwaitsStockError(DomainError):
+    """A recovered cart is paid, and inventory has not confirmed its pieces yet."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class OrderDisputedError(DomainError):
+    """The order's payment has an open or lost chargeback."""
+
+    def __init__(self, number: str, dispute_status: str) -> None:
+        self.number, self.dispute_status = number, dispute_status
+        super().__init__(number, dispute_status)
+
+
+class OrderShippedError(DomainError):
+    """Pieces of the order have shipped, so it cannot be canceled."""
+
+    def __init__(self, order_id: str, number: str) -> None:
+        self.order_id, self.number = order_id, number
+        super().__init__(number)
+
+
+class LineAmountsUnavailableError(DomainError):
+    """Stripe did not say what it charged for each line, so the amount of a refund of lines is not known."""
+
+
 class NothingToReviewError(DomainError):
     """The order has no review."""
 

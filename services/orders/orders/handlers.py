@@ -9,15 +9,17 @@ from events.messaging.handlers import Handlers
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
-from orders import payments
+from orders import payments, radar
 from orders.causes import Cause
 from orders.disputes import record_dispute
+from orders.goods import update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.timeline import EntryKind
 from orders.payment_checks import find_mismatch
 from orders.publishing import confirm_order, publish, publish_pending_payment
 from orders.refunds.booking import record_refund
+from orders.refunds.lookups import refunds_of, request_lookup
 from orders.repository import (
     create_order,
     get_order_by_checkout,
@@ -26,9 +28,12 @@ from orders.repository import (
     lock_orders,
     record_session,
 )
-from orders.reviews import open_review
+from orders.reviews import STRIPE_ACTOR, open_review, release_review
+from orders.stripe_objects import FULFILLING
 from orders.timeline import add_entry
 from orders.totals import update_totals
+
+MISSING_ADDRESS_TEXT = "Stripe's session has no shipping address. Ask the customer where to send the order."
 
 handlers = Handlers()
 
@@ -59,11 +64,14 @@ def cancel_order(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.completed")
 def complete_session(event: Event, session: Session) -> None:
-    """Record the payment of a completed session, or wait for it: a delayed payment method leaves it unpaid at first."""
-    if event.object["payment_status"] == "unpaid":
-        await_payment(event, session)
-    else:
+    """Record the payment of a completed session, or wait for it: a delayed payment method leaves it unpaid at first.
+
+    An unknown payment status fulfills nothing. It counts as money that is under way.
+    """
+    if event.object.get("payment_status") in FULFILLING:
         record_payment(event, session)
+    else:
+        await_payment(event, session)
 
 
 def await_payment(event: Event, session: Session) -> None:
@@ -82,20 +90,25 @@ def await_payment(event: Event, session: Session) -> None:
 def record_payment(event: Event, session: Session) -> None:
     """Record that the session is paid. Publish the order as paid, or open a review if the payment does not match."""
     order, cause = record_session(session, event), Cause.from_event(event)
-    order.record_customer(event.object)
+    _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
     if not payment.mark_paid(event.occurred_at):
         return
     update_totals(order)
     if not order.mark_paid(event.occurred_at):
+        update_fulfillment(session, order)  # a duplicate payment: refunds may no longer cover all payments
         detail = f"The customer paid again: {_amount(payment)} with {payment.id}."
         open_review(session, order, ReviewReason.DUPLICATE_PAYMENT, detail, cause, subject=payment.id)
         return
     order.session_id = event.object["id"]
     order.payment_intent = event.object.get("payment_intent") or order.payment_intent
     add_entry(session, order, cause, EntryKind.PAID, f"The customer paid {_amount(payment)}.")
+    order.record_address(event.object)  # of several sessions, the goods go where the one that paid says
+    if order.is_address_missing:
+        open_review(session, order, ReviewReason.MISSING_ADDRESS, MISSING_ADDRESS_TEXT, cause)
     if mismatch := find_mismatch(order, event):
         open_review(session, order, mismatch.reason, mismatch.detail, cause)
+    update_fulfillment(session, order)
     confirm_order(session, order, cause)
 
 
@@ -110,7 +123,7 @@ def fail_payment(event: Event, session: Session) -> None:
     if order.mark_payment_failed(event.occurred_at):
         text = f"The payment of {_amount(payment)} failed."
         add_entry(session, order, cause, EntryKind.PAYMENT_FAILED, text)
-        publish(session, order, "orders.payment.failed", cause)
+        publish(session, order, "orders.payment.failed", cause, session_id=event.object["id"])
 
 
 @handlers.on("stripe.checkout.session.expired")
@@ -123,12 +136,21 @@ def expire_order(event: Event, session: Session) -> None:
         order.recovery_url = order.recovery_url or recovery.get("url")
     if order.mark_expired(event.occurred_at):
         add_entry(session, order, cause, EntryKind.EXPIRED, "The payment page expired before the customer paid.")
-        publish(session, order, "orders.order.expired", cause, recovery_url=order.recovery_url)
+        consent = (event.object.get("consent") or {}).get("promotions")
+        publish(
+            session,
+            order,
+            "orders.order.expired",
+            cause,
+            recovery_url=order.recovery_url,
+            promotions_consent=consent,
+        )
 
 
 @handlers.on("stripe.payment_intent.succeeded")
 def record_succeeded_intent(event: Event, session: Session) -> None:
     """Record that Stripe has the money. Only a session pays the order, because only it has the amounts to check."""
+    _check_account(event)
     order = get_order_by_metadata(session, event)
     _record_success(session, order, payments.get_or_create_by_intent(session, order, event), event)
 
@@ -159,11 +181,18 @@ def record_payment_method(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.charge.succeeded", "stripe.charge.refunded")
 def record_succeeded_charge(event: Event, session: Session) -> None:
-    """Record that Stripe has the money. The charge's refunds are a sum, and each refund has its own events."""
+    """Record that Stripe has the money. Book the refunds that the charge lists, and look up those that it only counts.
+
+    API versions before 2022-11-15 list them in `refunds.data`. Those before 2024-10-28 send no event for each refund.
+    """
+    _check_account(event)
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
         raise Ignored("no payment intent: our checkout makes no such payments")
     _record_success(session, order, payments.get_or_create_by_charge(session, order, event), event)
+    for found in refunds_of(event.object):
+        record_refund(session, order, found, Cause.from_event(event))
+    request_lookup(session, order, event.object)
 
 
 @handlers.on("stripe.payment_intent.payment_failed", "stripe.charge.failed")
@@ -215,10 +244,40 @@ def book_dispute(event: Event, session: Session) -> None:
         record_dispute(session, order, event.object, Cause.from_event(event))
 
 
+@handlers.on(*radar.ROUTING_KEYS)
+def hold_for_review(event: Event, session: Session) -> None:
+    """Hold the order of a payment that Stripe Radar or a person placed in review."""
+    if order := get_order_or_park(session, event):
+        radar.record_radar_review(session, order, event.object, Cause.from_event(event))
+
+
+@handlers.on(*radar.WARNING_ROUTING_KEYS)
+def hold_for_warning(event: Event, session: Session) -> None:
+    """Hold the order of a payment that the card's bank reports as probable fraud."""
+    if order := get_order_or_park(session, event):
+        radar.record_fraud_warning(session, order, event.object, Cause.from_event(event))
+
+
+def _check_account(event: Event) -> None:
+    """Raise `Ignored` for money of a connected account: only a session counts it, because it opens a review."""
+    if account := event.headers.get("account"):
+        raise Ignored(f"money of the connected account {account}, which is not the shop's")
+
+
+def _record_customer(session: Session, order: Order, event: Event, cause: Cause) -> None:
+    """Add what the customer entered. An address that comes after a review for its absence resolves that review."""
+    was_missing = order.is_address_missing
+    order.record_customer(event.object)
+    if was_missing and not order.is_address_missing and order.paid_at is not None:
+        add_entry(session, order, cause, EntryKind.ADDRESS_ADDED, "The shipping address has arrived from Stripe.")
+        release_review(session, order, ReviewReason.MISSING_ADDRESS, "", STRIPE_ACTOR, cause)
+
+
 def _record_success(session: Session, order: Order, payment: Payment, event: Event) -> None:
     _add_payment_intent(order, payment.id)
     if payment.mark_succeeded():
         update_totals(order)
+        update_fulfillment(session, order)
         text = f"Stripe received {_amount(payment)} ({payment.id})."
         add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_SUCCEEDED, text)
 

@@ -38,6 +38,8 @@ def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
             format_amount(amount, order.currency) for amount in (order.amount_total, paid["amount_total"])
         )
         yield Mismatch(ReviewReason.AMOUNT_MISMATCH, f"The customer paid {actual} instead of {expected}.")
+    elif wrong := _wrong_destination(order, paid.get("total_details") or {}):
+        yield Mismatch(ReviewReason.AMOUNT_MISMATCH, wrong)
     if bool(paid["livemode"]) != order.livemode:
         detail = f"The customer paid in {_mode(paid['livemode'])} mode instead of {_mode(order.livemode)} mode."
         yield Mismatch(ReviewReason.LIVEMODE_MISMATCH, detail)
@@ -51,11 +53,31 @@ def _is_expected_total(order: Order, amount_total: int, details: Mapping[str, in
 
     Automatic tax adds exclusive taxes to the total, and inclusive taxes are part of it. `amount_tax` is the sum of
     both, and one session may have both kinds. So the total may be higher than the order's by any part of the taxes.
-    It may be lower only by a promotion code's discount, if checkout allowed promotion codes.
+    It may be lower only by a promotion code's discount, if checkout allowed promotion codes. The customer chooses one
+    of the offered shipping options, and the order's total is with the first of them.
     """
+    shipping = details.get("amount_shipping")
+    chosen = shipping if shipping in _offered_amounts(order) else order.amount_shipping
     extra = max(0, (details.get("amount_discount") or 0) - order.amount_discount) if order.promotion_codes else 0
-    expected = order.amount_total - extra
+    expected = order.amount_total - order.amount_shipping + (chosen or 0) - extra
     return expected <= amount_total <= expected + (details.get("amount_tax") or 0)
+
+
+def _offered_amounts(order: Order) -> set[int]:
+    return {offer["amount"] for offer in order.shipping_offers}
+
+
+def _wrong_destination(order: Order, details: Mapping[str, int | None]) -> str | None:
+    """Return a sentence if the chosen shipping option does not go to the customer's country; otherwise None.
+
+    Stripe's page offers all options to every customer, also those for other countries.
+    """
+    country, shipping = (order.shipping_address or {}).get("country"), details.get("amount_shipping")
+    limits = [offer["countries"] for offer in order.shipping_offers if offer["amount"] == shipping]
+    if country is None or not limits or any(not countries or country in countries for countries in limits):
+        return None
+    amount = format_amount(shipping or 0, order.currency)
+    return f"The customer chose shipping for {amount}, which does not go to {country}."
 
 
 def _mode(livemode: bool) -> str:

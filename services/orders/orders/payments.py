@@ -1,5 +1,8 @@
 """Payments of an order and its failed attempts, as Stripe's events report them."""
 
+import hashlib
+
+import orjson
 from events.database.transaction import before_commit
 from events.messaging.event import Event
 from sqlalchemy.orm import Session
@@ -36,6 +39,7 @@ def record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     payment.amount_shipping = details.get("amount_shipping") or 0
     subtotal = checkout_session.get("amount_subtotal")
     payment.amount_subtotal = payment.amount if subtotal is None else subtotal
+    payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
     presentment = checkout_session.get("presentment_details") or {}
@@ -90,7 +94,7 @@ def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttem
     is_charge = obj["object"] == "charge"
     error = _charge_error(obj) if is_charge else obj.get("last_payment_error") or {}
     attempt = PaymentAttempt(
-        id=(obj["id"] if is_charge else error.get("charge")) or event.id,
+        id=obj["id"] if is_charge else error.get("charge") or _attempt_id(obj, error),
         order_id=order.id,
         payment_intent=obj.get("payment_intent") if is_charge else obj["id"],
         code=error.get("decline_code") or error.get("code"),
@@ -101,6 +105,12 @@ def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttem
         return None
     session.add(attempt)
     return attempt
+
+
+def _attempt_id(intent: StripeObject, error: StripeObject) -> str:
+    """Return an id for an attempt without a charge. Two Events about one attempt have the same error."""
+    digest = hashlib.sha256(orjson.dumps([intent["id"], error], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"attempt_{digest[:32]}"
 
 
 def _charge_error(charge: StripeObject) -> StripeObject:

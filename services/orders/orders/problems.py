@@ -1,6 +1,6 @@
 """The problems that the orders service answers, one for each error of errors.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from events.money import format_amount
@@ -39,6 +39,19 @@ def refund_refused(request: RefundRequest) -> Problem:
     return Problem(409, "refund-refused", detail, refund_request_id=request.id)
 
 
+def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
+    """Return the problem for a decision with refunds of which Stripe refused some or all."""
+    refused = " ".join(
+        f"{format_amount(request.amount, request.currency)} of {request.payment_id}: {request.error}"
+        for request in requests
+    )
+    detail = (
+        "The decision about the order is stored, but Stripe refused a refund. The customer's money is still"
+        f" with the shop. Stripe's reason for {refused}"
+    )
+    return Problem(409, "refund-refused", detail, refund_request_id=requests[0].id)
+
+
 def _order_not_found(error: errors.OrderNotFoundError) -> Problem:
     return Problem(404, "order-not-found", f"There is no order {error.order_id}. Check the id.")
 
@@ -75,7 +88,40 @@ def _order_held(error: errors.OrderHeldError) -> Problem:
 
 
 def _order_refunded(error: errors.OrderRefundedError) -> Problem:
-    return Problem(409, "order-refunded", f"Order {error.number} is refunded in full. Nothing is left to ship.")
+    detail = (
+        f"Order {error.number} does not ship: refunds that were made, requested or are under way cover its payments."
+    )
+    return Problem(409, "order-refunded", detail)
+
+
+def _order_canceled(error: errors.OrderCanceledError) -> Problem:
+    return Problem(409, "order-canceled", f"Order {error.number} is canceled. It does not ship.")
+
+
+def _order_awaits_stock(error: errors.OrderAwaitsStockError) -> Problem:
+    detail = f"The stock of order {error.number} is not confirmed yet. Try again in a few seconds."
+    return Problem(409, "order-awaits-stock", detail)
+
+
+def _order_disputed(error: errors.OrderDisputedError) -> Problem:
+    detail = (
+        f"A payment of order {error.number} has a chargeback ({error.dispute_status}): the bank takes the money back."
+        " To ship in spite of it, send a reason in override."
+    )
+    return Problem(409, "order-disputed", detail, dispute_status=error.dispute_status)
+
+
+def _order_shipped(error: errors.OrderShippedError) -> Problem:
+    detail = (
+        f"Pieces of order {error.number} have shipped, so it cannot be canceled."
+        f" Refund lines with POST /orders/{error.order_id}/refunds."
+    )
+    return Problem(409, "order-shipped", detail)
+
+
+def _line_amounts_unavailable(_: errors.LineAmountsUnavailableError) -> Problem:
+    detail = "Stripe did not say what it charged for each line. Nothing was refunded. Try again in a minute."
+    return Problem(503, "stripe-unavailable", detail, headers={"Retry-After": "60"})
 
 
 def _nothing_to_review(error: errors.NothingToReviewError) -> Problem:
@@ -90,13 +136,18 @@ def _review_resolved(error: errors.ReviewResolvedError) -> Problem:
 PROBLEMS: Mapping[type[errors.DomainError], Callable[[Any], Problem]] = {
     errors.InvalidRequestError: lambda error: invalid_request(**error.errors),
     errors.KeyReusedError: lambda _: key_reused(),
+    errors.LineAmountsUnavailableError: _line_amounts_unavailable,
     errors.NothingToReviewError: _nothing_to_review,
     errors.NothingToShipError: _nothing_to_ship,
+    errors.OrderAwaitsStockError: _order_awaits_stock,
+    errors.OrderCanceledError: _order_canceled,
+    errors.OrderDisputedError: _order_disputed,
     errors.OrderHeldError: _order_held,
     errors.OrderNeedsReviewError: _order_needs_review,
     errors.OrderNotFoundError: _order_not_found,
     errors.OrderNotPaidError: _order_not_paid,
     errors.OrderRefundedError: _order_refunded,
+    errors.OrderShippedError: _order_shipped,
     errors.RefundExceedsPaymentError: _refund_exceeds_payment,
     errors.ReviewResolvedError: _review_resolved,
 }

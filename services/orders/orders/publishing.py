@@ -43,7 +43,10 @@ def publish(session: Session, order: Order, event_type: str, cause: Cause, **fie
 
 
 def confirm_order(session: Session, order: Order, cause: Cause) -> None:
-    """Publish the order as paid, so that it is fulfilled. Do nothing if a review is open or it was published before."""
+    """Publish the order as paid, so that it is fulfilled.
+
+    Do nothing if a review is open, if nothing is owed, or if it was published before.
+    """
     if order.mark_confirmed(cause.occurred_at):
         publish(session, order, "orders.order.paid", cause)
 
@@ -55,14 +58,9 @@ def publish_pending_payment(session: Session, order: Order, payment: Payment, ca
         order,
         "orders.payment.pending",
         cause,
+        session_id=payment.session_id or order.session_id,
         payment_method_types=payment.payment_method_types,
         payment_method=payment.payment_method,
         voucher_url=payment.voucher_url,
         voucher_expires_at=payment.voucher_expires_at,
     )
-
-
-def publish_returned_stock(session: Session, order: Order, return_id: str, lines: Any) -> None:
-    """Publish pieces that go back to the shelf. `return_id` identifies the return, so inventory books it once."""
-    data = {"order_id": order.id, "checkout_id": order.checkout_id, "return_id": return_id, "lines": lines}
-    outbox.add(session, "orders.stock.returned", data, correlation_id=order.checkout_id)

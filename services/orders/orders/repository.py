@@ -123,6 +123,8 @@ def create_order(session: Session, event: Event) -> Order | None:
         "customer_email_key": email.lower() if email else None,
         "locale": started["locale"],
         "promotion_codes": started["promotion_codes"],
+        "needs_address": started["needs_address"],
+        "shipping_offers": started["shipping_options"],
         "status": OrderStatus.OPEN,
         "needs_review": False,
         "started_at": event.occurred_at,

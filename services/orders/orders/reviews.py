@@ -11,20 +11,23 @@ from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from orders.acts import Act, record_act
+from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
+from orders.goods import succeeded_payments, update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish, publish_returned_stock
+from orders.publishing import confirm_order, publish
 from orders.refunds.requests import RefundParams, store_request
 from orders.repository import lock_order
-from orders.shipments import pieces_left_to_ship
 from orders.timeline import add_entry, quote
-from orders.totals import refundable_amount, succeeded_payments
+from orders.totals import refundable_amount
 
 POLICY = "policy"  # who resolves a review without a person
+STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
     ReviewDecision.ACCEPT: "accepted the order ({reason}).",
     ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
@@ -63,13 +66,17 @@ def resolve(
     actor: str,
     note: str | None = None,
     *,
+    key: str | None = None,
     due_at: datetime | None = None,
 ) -> Sequence[RefundRequest]:
     """Resolve all open reviews of the order and return the refund requests that follow.
 
     The order must be locked. The worker sends the refund requests at `due_at` if the caller does not send them.
-    Repeating the last decision does nothing. Raises `NothingToReviewError`, `ReviewResolvedError`, `OrderNotPaidError`.
+    Repeating the last decision does nothing, nor does a repeat under the same key. Raises `NothingToReviewError`,
+    `ReviewResolvedError`, `OrderNotPaidError` and `KeyReusedError`.
     """
+    if not record_act(session, order, Act("review", {"decision": decision, "note": note}), key, actor):
+        return ()
     reviews = _reviews(session, order)
     unresolved = [review for review in reviews if review.decision is None]
     if not unresolved:
@@ -85,6 +92,9 @@ def resolve(
     text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
     was_confirmed = order.confirmed_at is not None
+    if any(review.blocks_shipping for review in unresolved):
+        cancel_goods(session, order, cause, RefundParams(note=note), actor)
+    update_fulfillment(session, order)
     resolution = {
         "reason": gravest.reason,
         "decision": decision,
@@ -99,8 +109,39 @@ def resolve(
     return ()
 
 
+def release_review(
+    session: Session, order: Order, reason: ReviewReason, subject: str, actor: str, cause: Cause
+) -> None:
+    """Accept one review whose cause is gone, and confirm the order unless another review is open.
+
+    A review that is not open yet is stored as accepted, so that a late event does not open it.
+    """
+    key = {"order_id": order.id, "reason": reason, "subject": subject}
+    decided = {"decision": ReviewDecision.ACCEPT, "resolved_by": actor, "resolved_at": cause.occurred_at}
+    values = {"detail": "", "missing": {}, "opened_at": cause.occurred_at, **decided}
+    if insert_once(session, Review, **key, **values):
+        return
+    review = session.get_one(Review, (order.id, reason, subject))
+    if review.decision is not None:
+        return
+    review.decision, review.resolved_by, review.resolved_at = ReviewDecision.ACCEPT, actor, cause.occurred_at
+    reviews = _reviews(session, order)
+    _update_order(order, reviews)
+    text = f"{actor} {DECISION_TEXTS[ReviewDecision.ACCEPT].format(reason=reason)}"
+    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
+    resolution = {
+        "reason": reason,
+        "decision": ReviewDecision.ACCEPT,
+        "resolved_by": actor,
+        "was_confirmed": order.confirmed_at is not None,
+    }
+    publish(session, order, "orders.review.resolved", cause, **resolution)
+    if not any(review.blocks_shipping for review in reviews):
+        confirm_order(session, order, cause)
+
+
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
-    """Resolve reviews with one of these reasons by a refund, as the shop configured it."""
+    """Resolve reviews by a refund, as the shop configured it. All open reasons of an order must be named."""
     waiting = select(Order.id).where(
         Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID
     )
@@ -109,7 +150,8 @@ def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
     for order_id in order_ids:
         with database.begin() as session:
             order = lock_order(session, order_id)
-            if order.needs_review and order.review_reason in reasons:
+            unresolved = [review for review in _reviews(session, order) if review.decision is None]
+            if unresolved and all(review.reason in reasons for review in unresolved):
                 resolve(session, order, ReviewDecision.REFUND, POLICY, due_at=utcnow())
 
 
@@ -122,37 +164,19 @@ def _request_refunds(
     cause: Cause,
     due_at: datetime | None,
 ) -> Sequence[RefundRequest]:
-    """Request refunds of all payments, and return the unshipped pieces to the shelf.
-
-    If the reviews are only about duplicate payments, request refunds of only these.
-    """
+    """Request refunds of all payments. If the reviews are only about duplicate payments, refund only these."""
     payments = list(succeeded_payments(order))
-    if _are_duplicates(reviews):
+    only_duplicates = _are_duplicates(reviews)
+    if only_duplicates:
         duplicates = {review.subject for review in reviews}
-        payments, returned = [payment for payment in payments if payment.id in duplicates], []
-    else:
-        returned = _pieces_in_shop(session, order)
-    params = RefundParams(reason="duplicate" if not returned and len(payments) == 1 else None, note=note)
+        payments = [payment for payment in payments if payment.id in duplicates]
+    params = RefundParams(reason="duplicate" if only_duplicates else None, note=note)
     requests: list[RefundRequest] = []
     for payment in payments:
         if amount := refundable_amount(session, payment):
             key = f"{cause.id}-{payment.id}"
-            lines = returned if not requests else []
-            requests.append(store_request(session, order, payment, amount, lines, params, key, actor, due_at=due_at))
-    if returned and not requests:  # the refund was made in Stripe's dashboard before
-        lines = [{"sku": line["sku"], "quantity": line["quantity"]} for line in returned]
-        publish_returned_stock(session, order, cause.id, lines)
+            requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
     return requests
-
-
-def _pieces_in_shop(session: Session, order: Order) -> list[dict[str, object]]:
-    """Return the order's pieces that are in the shop, as lines with restock: without missing and shipped ones."""
-    missing: dict[str, int] = {}
-    for review in _reviews(session, order):
-        missing |= review.missing
-    left = pieces_left_to_ship(session, order)
-    in_shop = {sku: quantity - missing.get(sku, 0) for sku, quantity in left.items()}
-    return [{"sku": sku, "quantity": quantity, "restock": True} for sku, quantity in in_shop.items() if quantity > 0]
 
 
 def _update_order(order: Order, reviews: Sequence[Review]) -> None:

@@ -1,19 +1,39 @@
 """The schemas of requests and responses. Amounts are integers in the currency's minor unit, as Stripe counts it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from events.messaging.contracts import ReviewDecision
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from orders.cancellation import CancelParams
+from orders.goods import count_goods
+from orders.holds import Hold, find_hold
 from orders.models.disputes import Dispute
 from orders.models.orders import FulfillmentStatus, Order, OrderDisputeStatus, OrderRefundStatus, OrderStatus
-from orders.models.refunds import RefundRequestStatus, RefundStatus
 from orders.refunds.requests import RefundParams
 from orders.shipments import ShipmentParams
 
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe's
 MAX_LINES = 500  # lines in a request, more than any cart has
+EXACTLY_ONE = "Send exactly one of {}."
+
+
+class StrictBoolean(fields.Boolean):
+    """A boolean that accepts only JSON's true and false."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+def check_exactly_one(data: Mapping[str, Any], *names: str) -> None:
+    """Raise `ValidationError` unless exactly one of these fields was sent: nothing means "all" by omission."""
+    sent = [name for name in names if name in data]
+    if len(sent) != 1:
+        raise ValidationError(EXACTLY_ONE.format(", ".join(names)), sent[-1] if sent else names[0])
 
 
 class PublicLine(Schema):
@@ -124,8 +144,17 @@ class SearchArgs(PageArgs):
     refund_status = fields.String(validate=validate.OneOf([*OrderRefundStatus]))
     dispute_status = fields.String(validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(validate=validate.OneOf([*FulfillmentStatus]))
+    to_ship = fields.Boolean(metadata={"description": "the pick list: owed pieces, and no hold"})
     created_from = fields.AwareDateTime()
     created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+
+
+class HoldField(fields.String):
+    """The reason why an order does not ship."""
+
+    def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
+        """Return the hold of the order `obj`."""
+        return find_hold(obj)
 
 
 class OrderSummary(Schema):
@@ -150,6 +179,13 @@ class OrderSummary(Schema):
     refund_status = fields.String(required=True, validate=validate.OneOf([*OrderRefundStatus]))
     dispute_status = fields.String(required=True, validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
+    pieces_owed = fields.Integer(required=True, metadata={"description": "paid pieces that still have to ship"})
+    hold = HoldField(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([*Hold]),
+        metadata={"description": "why the order does not ship; null: it may"},
+    )
     customer_email = fields.String(required=True, allow_none=True)
     customer_name = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
@@ -197,23 +233,25 @@ class AttemptItem(Schema):
 
 
 class RefundedLine(Schema):
-    """Refunded pieces of one sku. With `restock` they go back to the shelf."""
+    """Refunded pieces of one sku. With `restock` they go back to the shelf; `unshipped` of them had not shipped."""
 
     sku = fields.String(required=True)
     quantity = fields.Integer(required=True)
     restock = fields.Boolean(required=True)
+    unshipped = fields.Integer(required=True)
 
 
 class RefundRequestItem(Schema):
     """An operator's refund request.
 
-    `refund_id` is Stripe's, once it has answered. `error` says why Stripe has not answered or has refused.
+    `refund_id` is Stripe's, once it has answered. With the amount 0 it only records pieces. `error` says
+    why Stripe has not answered or has refused.
     """
 
     id = fields.String(required=True)
     refund_id = fields.String(required=True, allow_none=True)
     payment_id = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundRequestStatus]))
+    status = fields.String(required=True, metadata={"description": "requested, then the status of Stripe's refund"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -230,7 +268,7 @@ class RefundItem(Schema):
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
     refund_request_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
+    status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -246,6 +284,9 @@ class DisputeItem(Schema):
     status = fields.String(required=True)
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
+    amount_withdrawn = fields.Integer(required=True, allow_none=True, metadata={"description": "by the bank, in all"})
+    amount_reinstated = fields.Integer(required=True, allow_none=True, metadata={"description": "returned to the shop"})
+    amount_held = fields.Integer(required=True, allow_none=True, metadata={"description": "what the bank holds now"})
     reason = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     evidence_due_by = fields.AwareDateTime(required=True, allow_none=True)
@@ -304,6 +345,9 @@ class ShipmentItem(PublicShipment):
 
     id = fields.String(required=True)
     lines = fields.List(fields.Nested(Pieces), required=True)
+    override = fields.String(
+        required=True, allow_none=True, metadata={"description": "why it shipped in spite of a chargeback"}
+    )
     shipped_by = fields.String(required=True)
 
 
@@ -320,6 +364,44 @@ class SessionItem(Schema):
     """A Stripe session of an order."""
 
     session_id = fields.String(required=True)
+
+
+class CurrencySums(Schema):
+    """Sums paid and refunded in one currency."""
+
+    currency = fields.String(required=True)
+    amount_paid = fields.Integer(required=True)
+    amount_refunded = fields.Integer(required=True)
+
+
+class GoodsItem(Schema):
+    """The pieces of one sku: shipped + refunded_unshipped + owed = bought. Nothing is bought before the payment."""
+
+    sku = fields.String(required=True)
+    bought = fields.Integer(required=True)
+    shipped = fields.Integer(required=True)
+    refunded_unshipped = fields.Integer(
+        required=True, metadata={"description": "refunded or canceled before they shipped"}
+    )
+    owed = fields.Integer(required=True)
+
+
+class GoodsField(fields.List[Any]):
+    """The goods of an order."""
+
+    def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
+        """Return the goods of the order `obj`, whose details are loaded."""
+        goods = count_goods(obj, obj.shipments, obj.refund_requests)
+        return [
+            {
+                "sku": sku,
+                "bought": quantity,
+                "shipped": goods.shipped.get(sku, 0),
+                "refunded_unshipped": goods.refunded_unshipped.get(sku, 0),
+                "owed": goods.owed.get(sku, 0),
+            }
+            for sku, quantity in goods.bought.items()
+        ]
 
 
 class OrderDetail(OrderSummary):
@@ -344,8 +426,19 @@ class OrderDetail(OrderSummary):
         required=True, allow_none=True, metadata={"description": "when the customer's personal data was erased"}
     )
     sessions = fields.Pluck(SessionItem, "session_id", many=True, required=True)
+    fulfillment_canceled_at = fields.AwareDateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "when it was decided that the paid order does not ship"},
+    )
     lines = fields.List(fields.Nested(LineItem), required=True)
+    goods = GoodsField(fields.Nested(GoodsItem), required=True)
     payments = fields.List(fields.Nested(PaymentItem), required=True)
+    sums = fields.List(
+        fields.Nested(CurrencySums),
+        required=True,
+        metadata={"description": "by currency: a reviewed payment can be in another one than the order"},
+    )
     attempts = fields.List(fields.Nested(AttemptItem), required=True)
     refunds = fields.List(fields.Nested(RefundItem), required=True)
     refund_requests = fields.List(fields.Nested(RefundRequestItem), required=True)
@@ -358,32 +451,56 @@ class OrderDetail(OrderSummary):
 class PiecesToRefund(Pieces):
     """Pieces of one sku to refund. With `restock` they go back to the shelf."""
 
-    restock = fields.Boolean()
+    restock = StrictBoolean()
+    unshipped = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=0),
+        metadata={"description": "how many of them had not shipped; the default counts the shipped ones first"},
+    )
 
 
 class NewRefund(Schema):
-    """A refund of an amount or of lines. Without both, it is all that is left of the payment.
+    """A refund of `all` that is left of the payment, of an `amount`, or of `lines`: exactly one of them.
 
-    `restock` is for the lines that do not say.
+    `restock` is for the lines that do not say, and for all pieces.
     """
 
-    amount = fields.Integer(strict=True, load_default=None, validate=validate.Range(min=1))
-    lines = fields.List(fields.Nested(PiecesToRefund), load_default=(), validate=validate.Length(max=MAX_LINES))
+    all = StrictBoolean(validate=validate.Equal(True))
+    amount = fields.Integer(strict=True, validate=validate.Range(min=1))
+    lines = fields.List(fields.Nested(PiecesToRefund), validate=validate.Length(min=1, max=MAX_LINES))
+    without_money = StrictBoolean(
+        load_default=False,
+        metadata={"description": "only record the lines: the order is free, or its money is refunded already"},
+    )
     reason = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(REFUND_REASONS))
     note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
-    restock = fields.Boolean(load_default=False)
+    restock = StrictBoolean(load_default=False)
     payment_id = fields.String(
         load_default=None, metadata={"description": "pi_…; the default is the payment that paid the order"}
     )
 
     @validates_schema
-    def _check_amount_or_lines(self, data: dict[str, Any], **_: Any) -> None:
-        if data.get("amount") and data.get("lines"):
-            raise ValidationError("Send either an amount or lines.", "amount")
+    def _check_extent(self, data: dict[str, Any], **_: Any) -> None:
+        check_exactly_one(data, "all", "amount", "lines")
+        if data.get("without_money") and "lines" not in data:
+            raise ValidationError("Send lines.", "without_money")
 
     @post_load
     def _to_params(self, data: dict[str, Any], **_: Any) -> RefundParams:
         return RefundParams(**data)
+
+
+class NewCancellation(Schema):
+    """A cancellation of a paid order that has not shipped. `refund` says if the customer gets the money back."""
+
+    refund = StrictBoolean(required=True)
+    restock = StrictBoolean(load_default=True, metadata={"description": "the pieces go back to the shelf"})
+    reason = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(REFUND_REASONS))
+    note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
+
+    @post_load
+    def _to_params(self, data: dict[str, Any], **_: Any) -> CancelParams:
+        return CancelParams(**data)
 
 
 class ReviewResolution(Schema):
@@ -394,12 +511,23 @@ class ReviewResolution(Schema):
 
 
 class NewShipment(Schema):
-    """A parcel. Without lines, it has all pieces that are left."""
+    """A parcel with `all` that is owed, or with `lines`: exactly one of them."""
 
+    all = StrictBoolean(validate=validate.Equal(True))
     carrier = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=64))
     tracking = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=128))
     tracking_url = fields.Url(load_default=None, allow_none=True, schemes={"http", "https"}, require_tld=False)
-    lines = fields.List(fields.Nested(Pieces), load_default=(), validate=validate.Length(max=MAX_LINES))
+    override = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=[validate.Length(min=1, max=500), validate.Regexp(r".*\S", error="Say why.")],
+        metadata={"description": "the reason to ship in spite of an open or lost chargeback"},
+    )
+    lines = fields.List(fields.Nested(Pieces), validate=validate.Length(min=1, max=MAX_LINES))
+
+    @validates_schema
+    def _check_extent(self, data: dict[str, Any], **_: Any) -> None:
+        check_exactly_one(data, "all", "lines")
 
     @post_load
     def _to_params(self, data: dict[str, Any], **_: Any) -> ShipmentParams:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from events.database.types import UtcDateTime
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select
 from sqlalchemy.orm import Session, selectinload
 
+from orders.holds import may_ship
 from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderSession
@@ -26,6 +27,7 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "refund_status": lambda status: Order.refund_status == status,
     "dispute_status": lambda status: Order.dispute_status == status,
     "fulfillment_status": lambda status: Order.fulfillment_status == status,
+    "to_ship": lambda value: may_ship() if value else not_(may_ship()),
     "created_from": lambda instant: Order.created_at >= instant,
     "created_to": lambda instant: Order.created_at < instant,
 }

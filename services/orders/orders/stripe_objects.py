@@ -5,6 +5,7 @@ from typing import Any
 
 StripeObject = dict[str, Any]
 
+FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session; any other one may still change
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 
@@ -17,3 +18,20 @@ def checkout_id_of(obj: StripeObject) -> str | None:
 def to_datetime(seconds: int) -> datetime:
     """Return one of Stripe's times, which are Unix seconds."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def shipping_of(checkout_session: StripeObject) -> StripeObject | None:
+    """Return the name and address that a Checkout Session collected, or None.
+
+    They are in `collected_information.shipping_details` since API version 2025-03-31, in `shipping_details` since
+    2022-08-01, and in `shipping` before. Any of them can be null, also where another one has the address.
+    """
+    collected = checkout_session.get("collected_information") or {}
+    for found in (
+        collected.get("shipping_details"),
+        checkout_session.get("shipping_details"),
+        checkout_session.get("shipping"),
+    ):
+        if isinstance(found, dict) and any((found.get("address") or {}).values()):
+            return found
+    return None

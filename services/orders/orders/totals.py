@@ -6,6 +6,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from orders.goods import amounts_gone, succeeded_payments
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderRefundStatus
 from orders.models.payments import Payment, PaymentStatus
@@ -16,29 +17,22 @@ Row = TypeVar("Row", Refund, RefundRequest, Dispute)
 
 def update_totals(order: Order) -> None:
     """Derive the order's amounts and refund status again. The order must be locked."""
-    payments = succeeded_payments(order)
     refunds = [refund for refund in order.refunds if refund.status == RefundStatus.SUCCEEDED]
-    order.amount_paid = sum(payment.amount for payment in payments if payment.currency == order.currency)
-    order.amount_refunded = sum(refund.amount for refund in refunds if refund.currency == order.currency)
-    order.refund_status = _refund_status(payments, refunds)
+    own = next((sums for sums in order.sums if sums["currency"] == order.currency), None)
+    order.amount_paid = own["amount_paid"] if own else 0
+    order.amount_refunded = own["amount_refunded"] if own else 0
+    order.refund_status = _refund_status(succeeded_payments(order), refunds)
 
 
 def refundable_amount(session: Session, payment: Payment) -> int:
-    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank withdrew."""
+    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank holds or claims."""
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     session.flush()
-    used = sum(refund.amount for refund in _rows_of(session, payment, Refund) if refund.counts_as_refunded)
-    used += sum(request.amount for request in _rows_of(session, payment, RefundRequest) if request.is_unanswered)
-    used += sum(dispute.amount for dispute in _rows_of(session, payment, Dispute) if dispute.funds_withdrawn)
+    gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
+    used = gone[payment.id]
+    used += sum(dispute.amount_unavailable for dispute in _rows_of(session, payment, Dispute))
     return max(0, payment.amount - used)
-
-
-def succeeded_payments(order: Order) -> Sequence[Payment]:
-    """Return the payments whose money Stripe has; the one that paid the order comes first."""
-    payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
-    own = (order.payment_intent, order.session_id)
-    return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
 
 
 def _rows_of(session: Session, payment: Payment, model: type[Row]) -> list[Row]:

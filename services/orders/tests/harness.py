@@ -1,6 +1,7 @@
 """The orders service under test: it gets events through the real runner. Only Stripe's refunds are faked."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,17 +114,29 @@ class Purchase:
 
     def refund(self, refund_id: str, amount: int, status: str = "succeeded", **more: Any) -> Event:
         """Return a refund event of this payment, made in Stripe's dashboard unless `metadata` says otherwise."""
-        kind, again = more.pop("kind", "created"), more.pop("again", "")
+        kind, again, after = more.pop("kind", "created"), more.pop("again", ""), more.pop("after", 0)
         changes = {"id": refund_id, "amount": amount, "status": status, "payment_intent": self.intent, **more}
-        return self.stripe(f"refund.{kind}", refund(**changes), f"{status}{again}")
+        return self.stripe(f"refund.{kind}", refund(**changes), f"{status}{again}", after)
 
     def dispute(self, kind: str = "created", status: str = "needs_response", again: str = "", **more: Any) -> Event:
+        after = more.pop("after", 0)
         changes = {"id": f"dp_{self.checkout_id}", "status": status, "payment_intent": self.intent, **more}
-        return self.stripe(f"charge.dispute.{kind}", dispute(**changes), f"{status}{again}")
+        return self.stripe(f"charge.dispute.{kind}", dispute(**changes), f"{status}{again}", after)
 
-    def stripe(self, kind: str, obj: StripeObject, again: str = "", **changes: Any) -> Event:
+    def radar_review(self, kind: str = "opened", again: str = "", **changes: Any) -> Event:
+        ids = {"id": f"prv_{self.checkout_id}", "object": "review", "payment_intent": self.intent}
+        state = {"open": kind == "opened", "opened_reason": "rule", "closed_reason": None, "ip_address": "192.0.2.1"}
+        return self.stripe(f"review.{kind}", {**ids, **state, **changes}, again)
+
+    def fraud_warning(self, again: str = "", **changes: Any) -> Event:
+        ids = {"id": f"issfr_{self.checkout_id}", "object": "radar.early_fraud_warning", "payment_intent": self.intent}
+        kind = {"actionable": True, "fraud_type": "made_with_stolen_card"}
+        return self.stripe("radar.early_fraud_warning.created", {**ids, **kind, **changes}, again)
+
+    def stripe(self, kind: str, obj: StripeObject, again: str = "", after: int = 0, **changes: Any) -> Event:
+        """Return an event about an object, `after` so many seconds."""
         event_id = f"evt_{self.checkout_id}_{obj['id']}_{kind}_{again}"
-        created = int(NOW.timestamp())
+        created = int(NOW.timestamp()) + after
         return as_bus_event(stripe_event(kind, obj, event_id=event_id, created=created, **changes))
 
     def named(self, name: str, again: str = "") -> Event:
@@ -189,13 +202,16 @@ class OrdersService:
 class FakeRefundGateway(RefundGateway):
     """A Stripe in memory. The next calls raise `errors`, with `errors_after_effect` after they made the refund."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "re_") -> None:
+        self.prefix = prefix
         self.refunds: dict[str, StripeObject] = {}  # by idempotency key
         self.errors: list[BaseException] = []
         self.errors_after_effect = False
         self.keeps_keys = True
         self.request_ids: list[str] = []  # one for each call to create
         self.status = "succeeded"
+        self.lines_by_session: dict[str, list[StripeObject]] = {}
+        self.line_errors: list[Exception] = []
         self._lock = threading.Lock()
 
     def create(self, request: RefundRequest) -> StripeObject:
@@ -209,9 +225,17 @@ class FakeRefundGateway(RefundGateway):
                 raise self.errors.pop(0)
             return made
 
+    def line_items(self, session_id: str) -> list[StripeObject]:
+        if self.line_errors:
+            raise self.line_errors.pop(0)
+        return self.lines_by_session.get(session_id, [])
+
     def find(self, request: RefundRequest) -> StripeObject | None:
         made = self.refunds.values()
         return next((refund for refund in made if refund["metadata"]["refund_request"] == request.id), None)
+
+    def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
+        return [refund for refund in self.refunds.values() if refund["payment_intent"] == payment_id]
 
     @property
     def last_refund(self) -> StripeObject:
@@ -219,7 +243,7 @@ class FakeRefundGateway(RefundGateway):
 
     def _refund(self, request: RefundRequest) -> StripeObject:
         return refund(
-            id=f"re_{len(self.refunds) + 1}",
+            id=f"{self.prefix}{len(self.refunds) + 1}",
             amount=request.amount,
             currency=request.currency,
             metadata={"checkout_id": request.checkout_id, "refund_request": request.id},
@@ -230,7 +254,9 @@ class FakeRefundGateway(RefundGateway):
 
 
 def post(client: FlaskClient, service: OrdersService, action: str, key: str | None = None, **body: Any) -> Any:
-    """Send an operator's request about checkout chk_1's order and return the response."""
+    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it."""
+    if action in ("shipments", "refunds") and not body.keys() & {"all", "amount", "lines"}:
+        body["all"] = True
     headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/orders/{service.order().id}/{action}", json=body, headers=headers)
 

@@ -19,7 +19,8 @@ for service in checkout orders inventory; do
     --from-file=OPERATOR_TOKENS=operator_tokens $more
 done
 secret notifications --from-file=DATABASE_URL=notifications_database_url \
-  --from-file=BROKER_URL=notifications_broker_url --from-file=OPERATOR_TOKENS=operator_tokens --from-file=SMTP_URL=smtp_url
+  --from-file=BROKER_URL=notifications_broker_url --from-file=OPERATOR_TOKENS=operator_tokens \
+  --from-file=SMTP_URL=smtp_url --from-file=UNSUBSCRIBE_SECRET=unsubscribe_secret
 secret webhooks --from-file=BROKER_URL=webhooks_broker_url --from-file=STRIPE_WEBHOOK_SECRETS=stripe_webhook_secrets
 secret webhooks-declare --from-file=BROKER_URL=admin_broker_url
 secret webhooks-backfill --from-file=STRIPE_API_KEY=stripe_api_key

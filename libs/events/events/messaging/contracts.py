@@ -25,6 +25,9 @@ class ReviewReason(StrEnum):
     ACCOUNT_MISMATCH = "account-mismatch"
     OVERSOLD = "oversold"
     DUPLICATE_PAYMENT = "duplicate-payment"
+    MISSING_ADDRESS = "missing-address"
+    RADAR_REVIEW = "radar-review"
+    EARLY_FRAUD_WARNING = "early-fraud-warning"
 
 
 class ReviewDecision(StrEnum):
@@ -69,6 +72,15 @@ class CheckoutRef(Contract):
     session_id = fields.String(required=True)
 
 
+class ShippingOffer(Contract):
+    """A shipping option that Stripe's page offered; `countries` limits where to, and is empty without a limit."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    amount = fields.Integer(required=True, strict=True)
+    countries = fields.List(fields.String(), required=True)
+
+
 class CheckoutStarted(CheckoutRef, Amounts):
     """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
 
@@ -77,10 +89,19 @@ class CheckoutStarted(CheckoutRef, Amounts):
         load_default=False,
         metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
     )
+    needs_address = fields.Boolean(
+        load_default=False,
+        metadata={"description": "it was sold with a shipping option or asks for an address: it cannot ship without"},
+    )
     customer_email = fields.String(allow_none=True, load_default=None)
     locale = fields.String(allow_none=True, load_default=None)
     discount_code = fields.String(allow_none=True, load_default=None)
     expires_at = fields.AwareDateTime(required=True)
+    shipping_options = fields.List(
+        fields.Nested(ShippingOffer),
+        load_default=list,
+        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts are with the first"},
+    )
     lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
 
 
@@ -177,6 +198,27 @@ class OrderExpired(OrderSnapshot):
     """The session ended unpaid; `recovery_url` is Stripe's link to the same cart, if there is one."""
 
     recovery_url = fields.Url(require_tld=False, allow_none=True, load_default=None)
+    promotions_consent = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Stripe's `consent.promotions` of the session, opt_in or opt_out; null: not asked"},
+    )
+
+
+class OrderCanceled(OrderSnapshot):
+    """The customer canceled the checkout, or an operator canceled a paid order before it shipped."""
+
+    reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "`operator`: a paid order was canceled; null: the customer canceled the checkout"},
+    )
+    refund_requested = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the sum that was requested back with the cancellation; null: nothing was paid"},
+    )
 
 
 class ReviewOpened(OrderSnapshot):
@@ -213,6 +255,10 @@ class StockReturned(Contract):
     lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 
+class StockTaken(StockReturned):
+    """Pieces of an earlier return leave the shelf again: their refund failed, so they are owed again."""
+
+
 class OrderShipped(OrderSnapshot):
     """A parcel was shipped with all or some of the order's pieces."""
 
@@ -238,10 +284,12 @@ class RefundChanged(OrderSnapshot):
     refund_id = fields.String(required=True)
     refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
     refund_amount = fields.Integer(required=True, strict=True)
-    amount_refunded = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(
-        allow_none=True, load_default=None, metadata={"description": "null: the order's currency"}
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of `refund_amount`; null: the order's. It differs only after a payment in another"},
     )
+    amount_refunded = fields.Integer(required=True, strict=True)
     review_reason = fields.String(
         allow_none=True,
         load_default=None,
@@ -258,7 +306,18 @@ class DisputeChanged(OrderSnapshot):
     dispute_amount = fields.Integer(required=True, strict=True)
     dispute_reason = fields.String(required=True)
     evidence_due_by = fields.AwareDateTime(allow_none=True, load_default=None)
-    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "and not reinstated since"})
+    dispute_currency = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
+    )
+    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "the bank holds all or a part of it now"})
+    amount_held = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+    )
 
 
 class CustomerErased(Contract):
@@ -286,10 +345,18 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had ended and its stock was sold to another customer."""
+    """A checkout was paid after its reservation had ended, or its pieces were lost: its stock is gone."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+
+
+class ReservationExpiring(Contract):
+    """A delayed payment is still under way, and its pieces are for sale again at `expires_at`."""
+
+    checkout_id = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 
 class ReservationCommitted(Contract):
@@ -305,10 +372,11 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.payment.pending", 1): PaymentPending(),
     ("orders.payment.failed", 1): OrderSnapshot(),
     ("orders.order.expired", 1): OrderExpired(),
-    ("orders.order.canceled", 1): OrderSnapshot(),
+    ("orders.order.canceled", 1): OrderCanceled(),
     ("orders.review.opened", 1): ReviewOpened(),
     ("orders.review.resolved", 1): ReviewResolved(),
     ("orders.stock.returned", 1): StockReturned(),
+    ("orders.stock.taken", 1): StockTaken(),
     ("orders.order.shipped", 1): OrderShipped(),
     ("orders.refund.succeeded", 1): RefundChanged(),
     ("orders.refund.failed", 1): RefundChanged(),
@@ -316,6 +384,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.updated", 1): DisputeChanged(),
     ("orders.dispute.closed", 1): DisputeChanged(),
     ("orders.customer.erased", 1): CustomerErased(),
+    ("inventory.reservation.expiring", 1): ReservationExpiring(),
     ("inventory.reservation.committed", 1): ReservationCommitted(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),

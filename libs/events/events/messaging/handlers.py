@@ -36,6 +36,14 @@ class Handlers:
 
         return register
 
+    def without(self, *routing_keys: str) -> "Handlers":
+        """Return these handlers without those of the routing keys: such events are recorded as ignored."""
+        kept = Handlers()
+        kept._by_key = {key: found for key, found in self._by_key.items() if key not in routing_keys}
+        kept._unblocking = self._unblocking - {*routing_keys}
+        kept._preparations = list(self._preparations)
+        return kept
+
     def prepare(self, preparation: Preparation) -> Preparation:
         """Register a function that runs before the handlers of a transaction's events, with all of these events.
 

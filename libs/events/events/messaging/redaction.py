@@ -22,10 +22,11 @@ OWN_FIELDS = frozenset(
 # refunds, disputes). Webhooks contain no product names, so `name` is always a person's.
 STRIPE_FIELDS = frozenset(
     {
-        "address", "bank_account", "billing_address", "billing_details", "business_name", "cancel_url",
+        "address", "bank_account", "billing_address", "billing_details", "billing_zip", "business_name", "cancel_url",
         "collected_information", "custom_fields", "customer_details", "customer_email", "customer_email_address",
         "customer_name", "description", "destination_details", "email", "evidence", "individual_name",
-        "instructions_email", "ip", "name", "next_action", "owner", "payment_method", "payment_method_details", "phone",
+        "instructions_email", "ip", "ip_address", "ip_address_location",
+        "name", "next_action", "owner", "payment_method", "payment_method_details", "phone",
         "receipt_email", "receipt_url", "recovery", "return_url", "shipping", "shipping_address", "shipping_details",
         "source", "success_url", "tax_ids", "url",
     }

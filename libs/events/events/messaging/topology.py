@@ -24,11 +24,14 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.payment_intent.#",
         "stripe.charge.#",
         "stripe.refund.#",
+        "stripe.review.#",
+        "stripe.radar.#",
         "checkout.checkout.#",
-        "inventory.reservation.#",
+        "inventory.reservation.committed",
+        "inventory.reservation.oversold",
     ),
-    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#"),
-    "notifications": ("orders.#", "inventory.stock.#"),
+    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#", "orders.order.shipped"),
+    "notifications": ("orders.#", "inventory.stock.#", "inventory.reservation.expiring"),
 }
 
 

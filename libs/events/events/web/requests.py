@@ -5,10 +5,10 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask import Request as FlaskRequest
 from prometheus_client import Histogram
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -29,6 +29,8 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 log = get_logger(__name__)
 
@@ -68,9 +70,20 @@ def _begin() -> None:
     elif length > MAX_BODY:
         raise RequestEntityTooLarge
     has_body = length or "HTTP_TRANSFER_ENCODING" in current.environ
-    if has_body and current.environ.get("CONTENT_TYPE") not in USUAL_CONTENT_TYPES and not current.is_json:
+    is_usual = current.environ.get("CONTENT_TYPE") in USUAL_CONTENT_TYPES or current.is_json
+    if has_body and not is_usual and not _accepts_forms(current.endpoint):
         # Flask would read it as no body at all, and the request as one without fields.
         raise Problem(415, "unsupported-media-type", "Send the body as Content-Type: application/json.")
+
+
+def accepts_forms(view: View) -> View:
+    """Mark a view that takes form bodies, too. It must not read them as JSON."""
+    view.__dict__["accepts_forms"] = True
+    return view
+
+
+def _accepts_forms(endpoint: str | None) -> bool:
+    return hasattr(current_app.view_functions.get(endpoint or ""), "accepts_forms")
 
 
 def _end(response: Response) -> Response:

@@ -69,7 +69,26 @@ def test_operator_creates_and_replaces_a_product(client: Any) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"prices": {"isk": 150}}, {"prices": {"eur": 0}}, {"prices": {"eur": 1.5}}, {"prices": {"xyz": 1}}, {"x": 1}],
+    [
+        {"prices": {"isk": 150}},
+        {"prices": {"eur": 0}},
+        {"prices": {"eur": 1.5}},
+        {"prices": {"xyz": 1}},
+        {"prices": {"eur": 100_000_000}},
+        {"prices": {"idr": 1_000_000_000_000}},
+        {"x": 1},
+        {"name": "  "},
+        {"description": " \n "},
+        {"group": " "},
+        {"tax_code": "txcd_123"},
+        {"tax_code": "99999999"},
+        {"image": "http://elsewhere.test/tee.jpg"},
+        {"image": "javascript:alert(1)"},
+        {"image": "//elsewhere.test/tee.jpg"},
+        {"image": "https:///tee.jpg"},
+        {"image": " "},
+        {"image": "https://images.test/" + "\N{LATIN SMALL LETTER E WITH ACUTE}" * 400},
+    ],
 )
 def test_invalid_product_is_refused(client: Any, change: dict[str, Any]) -> None:
     assert client.put("/catalog/products/TEE-L", json=TEE | change, headers=OPERATOR).status_code == 422
@@ -185,7 +204,17 @@ def test_shipping_option_of_an_operator_is_listed(client: Any) -> None:
     assert client.get("/shipping-options?currency=jpy").json == {"items": []}
 
 
-@pytest.mark.parametrize("change", [{"max_days": 3}, {"countries": ["us"]}, {"amounts": {"isk": 150}}, {"name": ""}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_days": 3},
+        {"countries": ["us"]},
+        {"countries": ["UK"]},
+        {"name": "  "},
+        {"amounts": {"isk": 150}},
+        {"name": ""},
+    ],
+)
 def test_invalid_shipping_option_is_refused(client: Any, change: dict[str, Any]) -> None:
     assert client.put("/catalog/shipping-options/slow", json=SLOW | change, headers=OPERATOR).status_code == 422
 
@@ -207,7 +236,11 @@ def test_default_shipping_is_the_cheapest_for_the_cart(client: Any, system: Any)
     )
     body = client.post("/checkout/sessions", json={"items": [{"sku": "TEE-M", "quantity": 1}]}).json
     assert body["amount_shipping"] == 0
-    assert system.stripe.params[-1]["shipping_address_collection"] == {"allowed_countries": {"0": "DE"}}
+    offered = [rate["shipping_rate_data"] for rate in system.stripe.params[-1]["shipping_options"].values()]
+    assert [(rate["metadata"]["shipping_option"], rate["fixed_amount"]["amount"]) for rate in offered] == [
+        ("dear", "0"),  # free from 20.00
+        ("standard", "490"),
+    ]
 
 
 def test_promotion_codes_are_allowed_without_a_discount(client: Any, system: Any) -> None:

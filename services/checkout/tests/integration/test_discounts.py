@@ -91,7 +91,12 @@ def test_percentage_is_rounded_to_amounts_of_stripe(
 ) -> None:
     catalog.seed(
         system.database,
-        {"products": [{"sku": sku, "group": "G", "name": sku, "prices": prices} for sku in ("CAP", "TEE-M")]},
+        {
+            "products": [{"sku": sku, "group": "G", "name": sku, "prices": prices} for sku in ("CAP", "TEE-M")],
+            "shipping_options": [
+                {"id": "standard", "name": "Standard", "amounts": {currency: 0}, "min_days": 2, "max_days": 4}
+            ],
+        },
     )
     put(system, percent_off=10)
     items = [Item("CAP", 1), Item("TEE-M", 2)]

@@ -8,12 +8,9 @@ import httpx
 import pytest
 from checkout import creation, models
 from checkout.errors import (
-    AmountTooSmallError,
     CheckoutExpiredError,
     InventoryUnavailableError,
     KeyReusedError,
-    OutOfStockError,
-    StripeRejectedError,
     StripeUnavailableError,
 )
 from checkout.problems import to_problem
@@ -50,6 +47,7 @@ def test_start_reserves_opens_and_publishes(any_system: Any) -> None:
         "locale": "de",
         "discount_code": None,
         "expires_at": checkout.expires_at,
+        "shipping_options": [{"id": "standard", "name": "Standard", "amount": 490, "countries": []}],
         "lines": [{"sku": "TEE-M", "name": "T-shirt, M", "quantity": 2, "unit_amount": 2499, "amount_total": 4998}],
     }
 
@@ -160,17 +158,6 @@ def test_key_stored_by_a_concurrent_request_returns_its_checkout(
     assert_started_once(any_system)
 
 
-def test_out_of_stock_names_the_lines_and_can_be_repeated(system: Any) -> None:
-    system.inventory.stock["TEE-M"] = 1
-    with pytest.raises(OutOfStockError) as raised:
-        system.start()
-    assert raised.value.lines == [{"sku": "TEE-M", "requested": 2, "available": 1}]
-    assert system.stripe.sessions == {}
-    system.inventory.stock["TEE-M"] = 2
-    system.start()
-    assert_started_once(system)
-
-
 @pytest.mark.parametrize("status", [500, 503])
 def test_inventory_outage_is_reported_and_can_be_repeated(system: Any, status: int) -> None:
     system.inventory.before = lambda _: httpx.Response(status)
@@ -192,20 +179,6 @@ def test_stripe_outage_is_reported_and_can_be_repeated(system: Any, status: int)
     system.stripe.before = lambda _: None
     system.start()
     assert_started_once(system)
-
-
-def test_rejection_by_stripe_is_reported(system: Any) -> None:
-    system.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "parameter_invalid"}})
-    with pytest.raises(StripeRejectedError) as raised:
-        system.start()
-    assert to_problem(raised.value).status == 502
-
-
-def test_minimum_known_only_to_stripe_is_reported(system: Any) -> None:
-    system.stripe.before = lambda _: (400, {"error": {"type": "invalid_request_error", "code": "amount_too_small"}})
-    with pytest.raises(AmountTooSmallError) as raised:
-        system.start()
-    assert "The total of 54.88 EUR is below the minimum charge." in to_problem(raised.value).detail
 
 
 def test_checkout_after_the_resume_window_is_not_resumed(system: Any, crash: Any) -> None:

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_stock_is_paginated(client: Any, stock: Any) -> None:
     second = client.get(f"/stock?limit=2&cursor={first['next_cursor']}", headers=OPERATOR).json
     assert [item["sku"] for item in first["items"] + second["items"]] == ["HAT", "SOCK", "TEE"]
     assert second == {
-        "items": [{"sku": "TEE", "on_hand": 5, "reserved": 3, "available": 2}],
+        "items": [{"sku": "TEE", "on_hand": 5, "reserved": 3, "available": 2, "deficit": 0, "sold_unshipped": 0}],
         "next_cursor": None,
     }
     assert client.get("/stock/TEE", headers=OPERATOR).json == second["items"][0]
@@ -74,7 +75,8 @@ def test_unknown_sku_is_not_found(client: Any) -> None:
 
 
 def test_operators_changes_are_listed_as_movements(client: Any, stock: Any) -> None:
-    for change, on_hand in (({"on_hand": 8}, 8), ({"adjust": -3}, 5), ({"on_hand": 5}, 5)):
+    counts = [({"on_hand": 8, "expected": 0}, 8), ({"adjust": -3}, 5), ({"on_hand": 5, "expected": 5}, 5)]
+    for change, on_hand in counts:
         answer = client.post("/stock/TEE/movements", json={**change, "reason": f"{change}"}, headers=OPERATOR)
         assert (answer.status_code, answer.json["on_hand"]) == (201, on_hand)
     first = client.get("/stock/TEE/movements?limit=1", headers=OPERATOR).json
@@ -84,13 +86,134 @@ def test_operators_changes_are_listed_as_movements(client: Any, stock: Any) -> N
     assert stock.pieces() == {"TEE": (5, 0)}
 
 
-@pytest.mark.parametrize("change", [{"on_hand": 2}, {"adjust": -3}])
-def test_change_below_the_reserved_pieces_is_refused(client: Any, stock: Any, change: Any) -> None:
+def move(client: Any, change: dict[str, Any], **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/stock/TEE/movements", json={"reason": "moths", **change}, headers=OPERATOR | named)
+
+
+@pytest.mark.parametrize("change", [{"on_hand": 2, "expected": 5}, {"adjust": -3}])
+def test_change_below_the_reserved_pieces_shows_the_deficit(client: Any, stock: Any, change: Any) -> None:
     stock.fill(TEE=5).reserve("chk_1", TEE=3)
-    answer = client.post("/stock/TEE/movements", json={**change, "reason": "moths"}, headers=OPERATOR)
-    assert problem(answer) == (409, "below-reserved")
-    assert (answer.json["reserved"], answer.json["on_hand"]) == (3, 2)
+    answer = move(client, change)
+    assert (answer.status_code, answer.json["deficit"], answer.json["available"]) == (201, 1, 0)
+    assert stock.pieces() == {"TEE": (2, 3)}
+
+
+def test_change_below_zero_is_refused(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
+    answer = move(client, {"adjust": -6})
+    assert (problem(answer), answer.json["on_hand"]) == ((409, "below-zero"), 5)
+    assert stock.pieces() == {"TEE": (5, 0)}
+
+
+@pytest.mark.parametrize("change", [{"adjust": -2}, {"on_hand": 3, "expected": 5}])
+def test_repeated_key_changes_the_stock_once(client: Any, stock: Any, change: Any) -> None:
+    stock.fill(TEE=5)
+    first, second = (move(client, change, Idempotency_Key="count-1") for _ in range(2))
+    assert (first.status_code, second.status_code, second.json) == (201, 201, first.json)
+    assert stock.pieces() == {"TEE": (3, 0)}
+    other = move(client, {"adjust": -1}, Idempotency_Key="count-1")
+    assert problem(other) == (409, "idempotency-key-reused")
+
+
+def test_key_of_a_refused_change_can_be_used_again(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
+    assert problem(move(client, {"adjust": -6}, Idempotency_Key="count-1")) == (409, "below-zero")
+    stock.fill(SOCK=1)
+    move(client, {"adjust": 1})
+    assert move(client, {"adjust": -6}, Idempotency_Key="count-1").json["on_hand"] == 0
+
+
+def sell(database: Database, checkout_id: str, at: str) -> None:
+    created = int(datetime.fromisoformat(at).timestamp())
+    paid = stripe_event("checkout.session.completed", checkout_session(checkout_id), created=created)
+    deliver(database, handlers, as_bus_event(paid))
+
+
+def test_count_does_not_overwrite_sales_made_meanwhile(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=2)
+    sell(database, "chk_1", "2026-11-02T10:30:00+00:00")
+    seen = move(client, {"on_hand": 5, "expected": 5})
+    assert (problem(seen), seen.json["on_hand"], seen.json["expected"]) == ((409, "stock-changed"), 3, 5)
+    assert stock.pieces() == {"TEE": (3, 0)}
+
+
+def test_count_applies_to_the_ledger_as_of_its_instant(client: Any, stock: Any, database: Database) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    stock.fill(TEE=5).reserve("chk_1", TEE=2)
+    counted_at = now + timedelta(seconds=2)
+    sell(database, "chk_1", (now + timedelta(seconds=3)).isoformat())
+    answer = move(client, {"on_hand": 6, "counted_at": counted_at.isoformat()})
+    assert answer.json["on_hand"] == 4
+    assert stock.pieces() == {"TEE": (4, 0)}
+    again = move(client, {"on_hand": 6, "counted_at": counted_at.isoformat()})
+    assert again.json["on_hand"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"on_hand": 5}, "expected"),
+        ({"on_hand": 5, "expected": None}, "expected"),
+        ({"on_hand": 5, "expected": 5, "counted_at": "2026-11-02T10:00:00Z"}, "expected"),
+        ({"on_hand": 5, "counted_at": "2999-01-01T00:00:00Z"}, "counted_at"),
+        ({"adjust": 1, "counted_at": "2026-11-02T10:00:00Z"}, "counted_at"),
+        ({"adjust": 1, "reason": "  "}, "reason"),
+        ({"adjust": None}, "adjust"),
+        ({}, "on_hand"),
+    ],
+)
+def test_unclear_change_is_refused(client: Any, stock: Any, change: Any, field: str) -> None:
+    stock.fill(TEE=5)
+    answer = move(client, change)
+    assert (problem(answer), list(answer.json["errors"])) == ((422, "invalid-request"), [field])
+    assert stock.pieces() == {"TEE": (5, 0)}
+
+
+def test_operators_see_who_holds_what(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5, SOCK=2).reserve("chk_1", TEE=3)
+    stock.reserve("chk_2", SOCK=1)
+    stock.reserve("chk_3", TEE=1, SOCK=1)
+    stock.release("chk_3")
+    pending = checkout_session("chk_1", id="cs_1", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", pending)))
+
+    def listed(query: str) -> list[str]:
+        items = client.get(f"/reservations?{query}", headers=OPERATOR).json["items"]
+        return [item["checkout_id"] for item in items]
+
+    assert listed("") == ["chk_3", "chk_2", "chk_1"]
+    assert listed("status=held") == ["chk_2", "chk_1"]
+    assert listed("sku=TEE&status=held") == listed("pending=true") == ["chk_1"]
+    assert listed("pending=false") == ["chk_3", "chk_2"]
+    assert listed("expires_before=2026-11-02T12:00:01Z") == ["chk_3", "chk_2"]
+    first = client.get("/reservations?limit=2", headers=OPERATOR).json
+    assert listed(f"limit=2&cursor={first['next_cursor']}") == ["chk_1"]
+    [entry] = client.get("/reservations?pending=true", headers=OPERATOR).json["items"]
+    assert entry["lines"] == [{"sku": "TEE", "quantity": 3, "missing": 0}]
+    assert [(each["session_id"], each["payment_status"]) for each in entry["sessions"]] == [("cs_1", "unpaid")]
+    assert problem(client.get("/reservations?state=held", headers=OPERATOR)) == (422, "invalid-request")
+
+
+def test_operator_releases_a_reservation(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+
+    def release(checkout_id: str, **body: Any) -> Any:
+        return client.post(
+            f"/reservations/{checkout_id}/release", json={"reason": "wrong cart", **body}, headers=OPERATOR
+        )
+
+    pending = checkout_session("chk_1", id="cs_1", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", pending)))
+    assert problem(release("chk_1")) == (409, "payment-pending")
+    assert problem(client.delete("/reservations/chk_1", headers=SERVICE)) == (409, "payment-pending")
     assert stock.pieces() == {"TEE": (5, 3)}
+    for _ in range(2):
+        answer = release("chk_1", override=True)
+        assert (answer.status_code, answer.json["status"]) == (200, "released")
+    assert stock.pieces() == {"TEE": (5, 0)}
+    assert problem(release("chk_2")) == (404, "reservation-not-found")
+    assert problem(release("chk_1", reason="")) == (422, "invalid-request")
 
 
 def test_stock_is_changed_only_by_movements(client: Any) -> None:
@@ -152,6 +275,8 @@ def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
         ("GET", "/stock/TEE", SERVICE),
         ("POST", "/stock/TEE/movements", SERVICE),
         ("GET", "/stock/TEE/movements", SERVICE),
+        ("GET", "/reservations", SERVICE),
+        ("POST", "/reservations/chk_1/release", SERVICE),
         ("POST", "/reservations", OPERATOR),
         ("DELETE", "/reservations/chk_1", OPERATOR),
         ("PATCH", "/reservations/chk_1", OPERATOR),

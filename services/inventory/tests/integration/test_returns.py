@@ -1,20 +1,26 @@
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from events.database.engine import Database
+from events.messaging import contracts
 from events.messaging.event import Event, own_event
 from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory import ledger
 from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import Movement
+from inventory.models import Movement, StockItem
 from inventory.reservations import expire_due
 from sqlalchemy import select
+
+CONTRACTS = Path(__file__).parents[4] / "libs/events/tests/contracts"
 
 
 @pytest.fixture
@@ -107,3 +113,50 @@ def test_returns_at_once_add_the_sold_pieces_once(stock_in: Any, postgres_databa
     assert set(outcomes) == {"done"}
     pieces: Mapping[str, tuple[int, int]] = stock.pieces()
     assert pieces == {"TEE": (5, 0)}
+
+
+def shipped(shipment_id: str, **pieces: int) -> Event:
+    golden = json.loads((CONTRACTS / "orders.order.shipped.v1.json").read_text("utf-8"))
+    data = contracts.load("orders.order.shipped", 1, golden) | {
+        "checkout_id": "chk_1",
+        "shipment_id": shipment_id,
+        "shipped": [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()],
+    }
+    return own_event("orders.order.shipped", data, correlation_id="chk_1")
+
+
+def waiting_pieces(database: Database) -> dict[str, int]:
+    with database.read() as session:
+        items = ledger.describe(session, session.scalars(select(StockItem)).all())
+    return {item["sku"]: item["sold_unshipped"] for item in items}
+
+
+def test_sold_pieces_wait_on_the_shelf_until_they_ship(sold: Any, database: Database) -> None:
+    assert waiting_pieces(database) == {"TEE": 3, "SOCK": 1}
+    for _ in range(2):
+        assert deliver(database, handlers, shipped("shp_1", TEE=1)) == "done"
+    assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}
+    deliver(database, handlers, returned("ret_1", TEE=1))
+    assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}
+    deliver(database, handlers, shipped("shp_2", TEE=2, SOCK=1))
+    assert waiting_pieces(database) == {"TEE": 0, "SOCK": 0}
+    assert sold.pieces() == {"TEE": (3, 0), "SOCK": (1, 0)}
+
+
+def test_parcel_waits_for_the_sale(stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+    assert deliver(database, handlers, shipped("shp_1", TEE=3)) == "waiting"
+
+
+def test_missing_piece_that_ships_after_all_leaves_the_stock(stock: Any, database: Database, now: datetime) -> None:
+    stock.fill(TEE=2).reserve("chk_1", now, TEE=2)
+    expire_due(database, now)
+    stock.reserve("chk_2", TEE=1)
+    deliver(database, handlers, paid("chk_1"))
+    with database.begin() as session:
+        request = ledger.StockRequest(sku="TEE", adjust=4, reason="delivery")
+        ledger.change_stock(session, request, None, actor="ana", now=now)
+    assert stock.pieces() == {"TEE": (5, 1)}
+    deliver(database, handlers, shipped("shp_1", TEE=2))
+    assert stock.pieces() == {"TEE": (4, 1)}
+    assert waiting_pieces(database) == {"TEE": 0}

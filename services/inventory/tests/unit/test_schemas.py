@@ -7,7 +7,7 @@ from inventory.schemas import Catalog, NewMovement, NewReservation
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
-        ({"on_hand": 3, "reason": "counted"}, set()),
+        ({"on_hand": 3, "expected": 2, "reason": "counted"}, set()),
         ({"adjust": -3, "reason": "moths"}, set()),
         ({"on_hand": 3, "adjust": 1, "reason": "both"}, {"on_hand"}),
         ({"reason": "neither"}, {"on_hand"}),

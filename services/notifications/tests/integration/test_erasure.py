@@ -96,13 +96,13 @@ def test_claimed_mail_that_fails_after_the_erasure_is_suppressed(service: Any) -
     service.deliver(personal_event(service, "orders.order.paid"))
     service.server.answers["zoe@example.org"] = "451 later"
     sender = service.sender
-    deliver_mail = sender._deliver
+    hand_over = sender._hand_over
 
-    def erase_meanwhile(email: Any, connection: Any) -> None:
+    def erase_meanwhile(email: Any, connection: Any) -> Any:
         service.deliver(erasure())
-        deliver_mail(email, connection)
+        return hand_over(email, connection)
 
-    sender._deliver = erase_meanwhile
+    sender._hand_over = erase_meanwhile
     sender.run()
     service.clock.advance(days=1)
     service.new_sender().run()

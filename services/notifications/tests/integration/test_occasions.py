@@ -30,8 +30,7 @@ KIND_OF_EVENT = {
 def test_duplicated_event_queues_one_mail(sqlite_service: Any, event_type: str, kind: str) -> None:
     event = sqlite_service.event(event_type)
     assert sqlite_service.deliver(event, event) == ["done", "duplicate"]
-    if event_type != "inventory.stock.low":  # each of these events is an occasion
-        assert sqlite_service.receive(event_type) == "done"  # a second event about the same occasion
+    assert sqlite_service.receive(event_type) == "done"  # a second event about the same occasion
     emails = sqlite_service.emails()
     assert sorted((email.kind, email.status) for email in emails) == [(one, "pending") for one in kind.split(" and ")]
     assert all((email.recipient is None) == email.kind.startswith("staff_") for email in emails)
@@ -43,7 +42,9 @@ def test_table_in_the_docstring_lists_each_event_and_its_mail() -> None:
     for event_type, kind, _ in table:
         kinds.setdefault(event_type, set()).add(kind)
     assert kinds == {event_type: {*kind.split(" and ")} for event_type, kind in KIND_OF_EVENT.items()} | {
-        "orders.review.resolved": {"staff_review_resolved", "order_canceled"}
+        "orders.review.resolved": {"staff_review_resolved", "order_canceled"},
+        "orders.order.canceled": {"order_canceled"},
+        "orders.order.paid": {"order_confirmed", "staff_order_paid"},  # with STAFF_NEW_ORDER
     }
     assert all(kind.startswith("staff_") == (to == "staff") for _, kind, to in table)
 
@@ -94,6 +95,13 @@ def test_customer_learns_what_a_review_decided(
         sqlite_service.receive("orders.review.resolved", **resolution, **ids)
     kinds = [email.kind for email in sqlite_service.emails() if email.recipient]
     assert kinds == ([kind] * 2 if kind else [])
+
+
+@pytest.mark.parametrize(("reason", "kinds"), [(None, []), ("operator", ["order_canceled"])])
+def test_customer_learns_that_an_operator_canceled(sqlite_service: Any, reason: str | None, kinds: list[str]) -> None:
+    for _ in range(2):
+        sqlite_service.receive("orders.order.canceled", reason=reason)
+    assert [email.kind for email in sqlite_service.emails()] == kinds
 
 
 def test_reminder_waits_for_its_delay(sqlite_service: Any) -> None:

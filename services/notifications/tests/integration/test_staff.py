@@ -1,16 +1,27 @@
 """Mails to staff: one by one or in a digest, also about no checkout."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from events.messaging.event import own_event
 from notifications.app import create_app
 from notifications.digest import DigestSchedule
 from notifications.sender import Sender
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
+
+
+skus = itertools.count()
+
+
+def receive_low_stock(service: Any) -> None:
+    """Deliver low stock of a new sku."""
+    service.receive("inventory.stock.low", sku=f"SKU-{next(skus)}")
 
 
 def use_digest(service: Any) -> Any:
@@ -20,14 +31,28 @@ def use_digest(service: Any) -> Any:
     return service
 
 
-def test_each_low_stock_event_sends_one_mail(service: Any) -> None:
-    event = service.event("inventory.stock.low")
-    assert service.deliver(event, event) == ["done", "duplicate"]
-    service.receive("inventory.stock.low")
-    assert [(email.kind, email.checkout_id) for email in service.emails()] == [("staff_stock_low", None)] * 2
-    assert service.sender.run() == 2
-    assert service.server.recipients == ["staff@shop.example"] * 2
-    assert len({mail["Message-ID"] for mail in service.server.messages}) == 2
+def test_low_stock_sends_one_mail_for_a_sku_and_day(service: Any) -> None:
+    today = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+    for sku, at in (("A", today), ("A", today + timedelta(hours=14)), ("B", today), ("A", today + timedelta(days=1))):
+        data = {"sku": sku, "available": 2, "threshold": 3}
+        assert service.deliver(own_event("inventory.stock.low", data, occurred_at=at)) == ["done"]
+    assert [(email.kind, email.checkout_id) for email in service.emails()] == [("staff_stock_low", None)] * 3
+    assert service.sender.run() == 3
+    assert sorted(mail["Subject"] for mail in service.server.messages) == [f"Low stock: {sku}" for sku in "AAB"]
+    assert len({mail["Message-ID"] for mail in service.server.messages}) == 3
+
+
+@pytest.mark.parametrize("email", ["ada@example.org", None])
+def test_new_order_is_mailed_to_staff_if_they_want_it(sqlite_service: Any, email: str | None) -> None:
+    sqlite_service.use(staff_new_order=True)
+    assert sqlite_service.receive("orders.order.paid", customer_email=email) == "done"
+    sqlite_service.sender.run()
+    (mail,) = (mail for mail in sqlite_service.server.messages if mail["To"] == "staff@shop.example")
+    assert mail["Subject"] == "New order CLZ-10482: €120.52"
+    text = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert "Organic T-shirt, white, M" in text
+    assert "POST /orders/ord_0199f3a2c4d57e8a9b0c1d2e3f405162/shipments" in text
+    assert len(sqlite_service.server.messages) == (2 if email else 1)
 
 
 def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) -> None:
@@ -78,8 +103,8 @@ def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -
     sqlite_service.sender.run()
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
     client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=AUTHORIZED)
-    sqlite_service.receive("inventory.stock.low")
-    sqlite_service.receive("inventory.stock.low")
+    receive_low_stock(sqlite_service)
+    receive_low_stock(sqlite_service)
     sqlite_service.sender.run()
     subjects = [mail["Subject"] for mail in sqlite_service.server.messages]
     assert sorted(subjects) == [
@@ -92,7 +117,7 @@ def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -
 def test_two_senders_at_once_collect_each_mail_once(service: Any) -> None:
     use_digest(service)
     for _ in range(6):
-        service.receive("inventory.stock.low")
+        receive_low_stock(service)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda sender: sender.run(), [service.sender, service.new_sender()]))
     collected = [email for email in service.emails() if email.kind == "staff_stock_low"]

@@ -68,6 +68,29 @@ def test_each_new_state_of_a_dispute_is_an_occasion(sqlite_service: Any) -> None
     assert len(sqlite_service.emails()) == 3
 
 
+def test_appeal_is_news_after_the_dispute_was_closed(sqlite_service: Any) -> None:
+    days = itertools.count(1)
+    steps = [
+        ("opened", "needs_response"),
+        ("closed", "lost"),
+        ("updated", "appeal_needs_response"),
+        ("closed", "won"),
+    ]
+    events = [
+        sqlite_service.event(
+            f"orders.dispute.{verb}", dispute_status=status, occurred_at=f"2026-05-{next(days):02}T10:00:00+00:00"
+        )
+        for verb, status in steps
+    ]
+    sqlite_service.deliver(*events[:3])
+    statuses = [(email.kind, email.status) for email in sqlite_service.emails()]
+    assert ("staff_dispute_updated", "pending") in statuses
+    sqlite_service.deliver(events[3])
+    statuses = [(email.kind, email.status) for email in sqlite_service.emails()]
+    assert statuses.count(("staff_dispute_closed", "pending")) == 2, "staff hear both decisions"
+    assert ("staff_dispute_updated", "suppressed") in statuses
+
+
 def receive_refund(service: Any, number: int, at: int, so_far: int) -> Any:
     service.receive(
         "orders.refund.succeeded",

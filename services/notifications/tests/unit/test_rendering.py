@@ -96,7 +96,9 @@ def test_abandoned_cart_links_to_stripes_recovery_or_the_shop() -> None:
     assert Reader(with_link.html).found("a")[0]["href"] == recovery
     assert recovery in with_link.text
     assert Reader(without.html).found("a")[0]["href"] == SHOP.url
-    assert Reader(mail("abandoned_cart", recovery_url=None, shop=Shop("Clozit")).html).found("a") == []
+    assert (
+        Reader(mail("abandoned_cart", recovery_url=None, unsubscribe_url="", shop=Shop("Clozit")).html).found("a") == []
+    )
 
 
 def test_markup_in_data_is_escaped() -> None:

@@ -51,7 +51,7 @@ def test_new_language_is_one_complete_file(folder: Callable[..., Path]) -> None:
     templates = Templates.load(folder(translations__it__toml=whole.replace("Kind regards", "Cordiali saluti")))
     check_templates(templates)
     assert "Cordiali saluti" in mail(templates, locale="it").text
-    with pytest.raises(ValueError, match=r"it.toml: \[staff_digest\] has no .*subject"):
+    with pytest.raises(ValueError, match=r"it.toml: \[unsubscribe\] has no .*lead"):
         Templates.load(folder(translations__it__toml="".join(lines[:-1])))
 
 

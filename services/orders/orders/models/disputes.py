@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from events.database.types import UtcDateTime
+from events.database.types import Json, UtcDateTime
 from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -11,9 +12,11 @@ from orders.models.base import Base
 
 
 class DisputeStatus(StrEnum):
-    """Stripe's statuses of a dispute, weakest first. Stripe may add others, so no constraint lists them.
+    """Stripe's statuses of a dispute. Stripe may add others, so no constraint lists them.
 
-    An inquiry (`warning_…`) moves no money and may become a dispute. A `prevented` one was refunded before that.
+    An inquiry (`warning_…`) moves no money and may become a dispute. A `prevented` one was refunded before that. A lost
+    dispute can be appealed and then be won, and a cardholder can withdraw it. Of two statuses that Stripe reported in
+    the same second, the later one in this list counts.
     """
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
@@ -23,10 +26,13 @@ class DisputeStatus(StrEnum):
     UNDER_REVIEW = "under_review"
     PREVENTED = "prevented"
     CHARGE_REFUNDED = "charge_refunded"
-    WON = "won"
     LOST = "lost"
+    APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
+    APPEAL_UNDER_REVIEW = "appeal_under_review"
+    WON = "won"
 
 
+UNKNOWN = "unknown"  # a status that Stripe left empty
 CLOSED = (
     DisputeStatus.WARNING_CLOSED,
     DisputeStatus.PREVENTED,
@@ -37,16 +43,26 @@ CLOSED = (
 
 
 class Dispute(Base):
-    """A dispute or an inquiry by the customer's bank, by Stripe's id."""
+    """A dispute or an inquiry by the customer's bank, by Stripe's id.
+
+    `status` is the one that Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
+    `{amount, created, currency}` in the currency of the payout. The amounts derive from them, in minor units of the
+    dispute's currency: `amount_withdrawn` and `amount_reinstated` by the bank, and `amount_held` by it now.
+    """
 
     __tablename__ = "disputes"
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
     payment_id: Mapped[str] = mapped_column(String(255))
-    status: Mapped[str] = mapped_column(String(32), index=True)
+    status: Mapped[str] = mapped_column(String(64), index=True)
+    status_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger())
+    amount_withdrawn: Mapped[int | None] = mapped_column(BigInteger())
+    amount_reinstated: Mapped[int | None] = mapped_column(BigInteger())
+    amount_held: Mapped[int | None] = mapped_column(BigInteger())
+    movements: Mapped[dict[str, Any] | None] = mapped_column(Json())
     reason: Mapped[str] = mapped_column(String(64))
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime())
     evidence_due_by: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -54,16 +70,18 @@ class Dispute(Base):
     funds_reinstated_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
-    def advance_status(self, status: str) -> bool:
-        """Record Stripe's status; return False if it is stale, that is, the known one is as strong or stronger."""
-        if _strength(status) <= _strength(self.status):
+    def record_status(self, status: str, at: datetime) -> bool:
+        """Record the status that Stripe reported at an instant; return False if it is known or stale."""
+        known = self.status_at or self.opened_at, _rank(self.status)
+        if (at, _rank(status)) <= known:
             return False
-        self.status = status
-        return True
+        is_new = status != self.status
+        self.status, self.status_at = status, at
+        return is_new
 
     @property
     def is_closed(self) -> bool:
-        """True once the bank has decided, or the inquiry has ended."""
+        """True once the bank has decided, or the inquiry has ended. An appeal opens a decided dispute again."""
         return self.status in CLOSED
 
     @property
@@ -73,11 +91,18 @@ class Dispute(Base):
 
     @property
     def funds_withdrawn(self) -> bool:
-        """True while the bank has the money."""
-        return self.funds_withdrawn_at is not None and self.funds_reinstated_at is None
+        """True while the bank has the money or a part of it."""
+        return bool(self.amount_held)
+
+    @property
+    def amount_unavailable(self) -> int:
+        """The part of the payment that cannot be refunded: what the bank holds, or claims without having moved it."""
+        if self.movements or self.funds_withdrawn_at or self.is_closed or self.is_inquiry:
+            return self.amount_held or 0
+        return self.amount
 
 
-def _strength(status: str) -> int:
-    """Return a status's rank. An unknown status ranks as an open dispute, so that an operator looks at it."""
+def _rank(status: str) -> int:
+    """Return a status's place among those of one second. An unknown one ranks as an open dispute."""
     known = list(DisputeStatus)
     return known.index(DisputeStatus(status) if status in known else DisputeStatus.UNDER_REVIEW)

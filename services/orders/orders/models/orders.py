@@ -5,10 +5,14 @@ the status. A repeated fact changes nothing. A weaker fact that arrives late is 
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
+A payment that failed is a fact about that payment. An order with several sessions reads `payment_pending` while the
+money of any of them is under way.
+
 Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
 tables (totals.py, disputes.py, reviews.py, shipments.py).
 """
 
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,16 +20,17 @@ from typing import Any
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, one_of
 from events.messaging.contracts import ReviewReason
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, Text, false
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
 from orders.models.disputes import Dispute
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest
+from orders.models.refunds import Refund, RefundRequest, RefundStatus
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import TimelineEntry
+from orders.stripe_objects import shipping_of
 
 
 class OrderStatus(StrEnum):
@@ -58,11 +63,12 @@ class OrderDisputeStatus(StrEnum):
 
 
 class FulfillmentStatus(StrEnum):
-    """The part of an order's pieces that has shipped."""
+    """The part of an order's pieces that has shipped. A paid order can be canceled before it ships."""
 
     UNFULFILLED = "unfulfilled"
     PARTIAL = "partial"
     FULFILLED = "fulfilled"
+    CANCELED = "canceled"
 
 
 STRONGEST_FIRST = (
@@ -90,7 +96,8 @@ class Order(Base):
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
     lower case, for searches. `confirmed_at` is when the order was published as paid, `stock_checked_at` when inventory
-    had taken the stock of a recovered cart or had found it missing.
+    had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces that
+    still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
     """
 
     __tablename__ = "orders"
@@ -101,6 +108,12 @@ class Order(Base):
         one_of("fulfillment_status", FulfillmentStatus),
         one_of("review_reason", ReviewReason),
         CheckConstraint("needs_review = (review_reason IS NOT NULL)", name="review"),
+        Index(
+            "ix_orders_owed",
+            "id",
+            postgresql_where=text("pieces_owed > 0"),
+            sqlite_where=text("pieces_owed > 0"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -117,6 +130,9 @@ class Order(Base):
     amount_paid: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     promotion_codes: Mapped[bool] = mapped_column(server_default=false())
+    needs_address: Mapped[bool] = mapped_column(server_default=false())
+    # The shipping options of Stripe's page; the amounts are with the first of them.
+    shipping_offers: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
     customer_email: Mapped[str | None] = mapped_column(String(320))
     customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
     customer_name: Mapped[str | None] = mapped_column(Text())
@@ -130,6 +146,7 @@ class Order(Base):
     refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
     dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
     fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
+    pieces_owed: Mapped[int] = mapped_column(server_default="0")
     needs_review: Mapped[bool]
     review_reason: Mapped[str | None] = mapped_column(String(32))
     review_detail: Mapped[str | None] = mapped_column(Text())
@@ -141,6 +158,7 @@ class Order(Base):
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
@@ -155,6 +173,29 @@ class Order(Base):
     reviews: Mapped[list[Review]] = relationship(order_by=(Review.opened_at, Review.reason, Review.subject))
     shipments: Mapped[list[Shipment]] = relationship(order_by=Shipment.id)
     timeline: Mapped[list[TimelineEntry]] = relationship(order_by=(TimelineEntry.happened_at, TimelineEntry.id))
+
+    @property
+    def sums(self) -> list[dict[str, Any]]:
+        """Sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
+        paid, refunded = Counter[str](), Counter[str]()
+        for payment in self.payments:
+            paid[payment.currency] += payment.amount if payment.status == PaymentStatus.SUCCEEDED else 0
+        for refund in self.refunds:
+            refunded[refund.currency] += refund.amount if refund.status == RefundStatus.SUCCEEDED else 0
+        currencies = sorted(paid.keys() | refunded.keys(), key=lambda currency: (currency != self.currency, currency))
+        return [
+            {"currency": currency, "amount_paid": paid[currency], "amount_refunded": refunded[currency]}
+            for currency in currencies
+        ]
+
+    def amount_refunded_in(self, currency: str) -> int:
+        """Return the sum of succeeded refunds in a currency, in minor units."""
+        return sum(one["amount_refunded"] for one in self.sums if one["currency"] == currency)
+
+    @property
+    def is_address_missing(self) -> bool:
+        """True if the order cannot ship because the customer entered no address. An erased customer has none."""
+        return self.needs_address and self.erased_at is None and not self.shipping_address
 
     @property
     def charged_payment(self) -> Payment | None:
@@ -201,9 +242,12 @@ class Order(Base):
     def mark_confirmed(self, at: datetime) -> bool:
         """Record that the order may be published as paid; return False if it already was or has to wait.
 
-        It waits for the decision of an open review, and for the stock of a recovered cart.
+        It waits for the decision of an open review, and for the stock of a recovered cart. Without owed pieces there
+        is nothing to fulfill: the order is canceled, or refunds cover its payments.
         """
         if self.paid_at is None or self.needs_review or self.awaits_stock or self.confirmed_at is not None:
+            return False
+        if not self.pieces_owed:
             return False
         self.confirmed_at = at
         return True
@@ -223,10 +267,14 @@ class Order(Base):
         self.customer_country = self.customer_country or (details.get("address") or {}).get("country")
         if (locale := session.get("locale")) and locale != "auto":
             self.locale = self.locale or locale
-        collected = session.get("collected_information") or session  # API versions before 2025-03: on the session
-        shipping = collected.get("shipping_details") or {}
-        self.shipping_name = self.shipping_name or shipping.get("name")
-        self.shipping_address = self.shipping_address or shipping.get("address")
+        if not self.shipping_address:
+            self.record_address(session)
+
+    def record_address(self, session: dict[str, Any]) -> None:
+        """Replace the address by the one of a Checkout Session, if it has one and the customer is not erased."""
+        shipping = shipping_of(session)
+        if shipping and self.erased_at is None:
+            self.shipping_name, self.shipping_address = shipping.get("name"), shipping["address"]
 
     def erase_customer(self, at: datetime) -> None:
         """Remove the customer's personal data. Lines, amounts, dates and the address parts for taxes stay."""
@@ -239,19 +287,24 @@ class Order(Base):
             self.shipping_address = {part: self.shipping_address.get(part) for part in TAX_ADDRESS_PARTS}
 
     def _record_fact(self, fact: str, at: datetime) -> bool:
-        """Store a fact unless it is known; return True if the status changed."""
-        if getattr(self, fact) is not None:
-            return False
-        setattr(self, fact, at)
+        """Store a fact unless it is known, and derive the status again; return True if the status changed."""
+        if getattr(self, fact) is None:
+            setattr(self, fact, at)
         before, self.status = self.status, self._strongest_status()
         return self.status != before
 
     def _strongest_status(self) -> OrderStatus:
+        if self.paid_at is None and any(payment.is_under_way for payment in self.payments):
+            return OrderStatus.PAYMENT_PENDING  # one attempt of several failed, and the money of another is under way
         return next((status for fact, status in STRONGEST_FIRST if getattr(self, fact) is not None), OrderStatus.OPEN)
 
 
 class OrderLine(Base):
-    """One line of the cart, at `position`."""
+    """One line of the cart, at `position`.
+
+    `amount_total` is what was agreed. `charged_total` is what Stripe charged for the line with its taxes and promotion
+    codes. It is fetched when a refund of lines needs it.
+    """
 
     __tablename__ = "order_lines"
 
@@ -262,6 +315,7 @@ class OrderLine(Base):
     quantity: Mapped[int]
     unit_amount: Mapped[int] = mapped_column(BigInteger())
     amount_total: Mapped[int] = mapped_column(BigInteger())
+    charged_total: Mapped[int | None] = mapped_column(BigInteger())
 
 
 class OrderSession(Base):

@@ -26,9 +26,9 @@ class Payment(Base):
     Only that fulfills the order, because only the session has the amounts that the order is checked against.
 
     `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
-    The presentment amount is what the customer's statement shows, if that is another currency. `recovered_from` is
-    the expired session of a recovered cart. `payment_method` is known from the charge of a debit, or once Stripe asks
-    the customer to pay a voucher or to send a bank transfer.
+    `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
+    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` is known
+    from the charge of a debit, or once Stripe asks the customer to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"
@@ -44,6 +44,7 @@ class Payment(Base):
     amount_subtotal: Mapped[int | None] = mapped_column(BigInteger())
     amount_discount: Mapped[int | None] = mapped_column(BigInteger())
     amount_shipping: Mapped[int | None] = mapped_column(BigInteger())
+    shipping_total: Mapped[int | None] = mapped_column(BigInteger())
     tax_included: Mapped[bool | None]
     presentment_currency: Mapped[str | None] = mapped_column(String(3))
     presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
@@ -71,6 +72,11 @@ class Payment(Base):
             "presentment_currency": self.presentment_currency,
             "presentment_amount": self.presentment_amount,
         }
+
+    @property
+    def is_under_way(self) -> bool:
+        """True if a session is completed with this payment, and it has neither failed nor paid the order yet."""
+        return self.session_id is not None and self.status != PaymentStatus.FAILED and self.paid_at is None
 
     def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
         """Record how the customer has to pay: a voucher or a bank transfer. Return False if that is known already."""

@@ -1,12 +1,10 @@
 """Refund requests of operators, and the refunds that exist at Stripe."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.clock import utcnow
-from events.database.types import Json, UtcDateTime, one_of
+from events.database.types import Json, UtcDateTime
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,7 +12,10 @@ from orders.models.base import Base
 
 
 class RefundStatus(StrEnum):
-    """Stripe's statuses of a refund, weakest first. A refund that succeeded can still fail."""
+    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
+
+    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
+    """
 
     REQUIRES_ACTION = "requires_action"
     PENDING = "pending"
@@ -34,7 +35,8 @@ class RefundRequestStatus(StrEnum):
     FAILED = RefundStatus.FAILED.value
 
 
-IN_PROGRESS = (RefundStatus.REQUIRES_ACTION, RefundStatus.PENDING)
+UNKNOWN = "unknown"  # a status that Stripe left empty
+FINAL = (RefundStatus.SUCCEEDED, RefundStatus.CANCELED, RefundStatus.FAILED)  # weakest first
 NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the money again
 
 
@@ -42,26 +44,27 @@ class Refund(Base):
     """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
 
     __tablename__ = "refunds"
-    __table_args__ = (one_of("status", RefundStatus),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
     payment_id: Mapped[str] = mapped_column(String(255))
     refund_request_id: Mapped[str | None] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(64))
+    status_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(String(64))
     failure_reason: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
 
-    def advance_status(self, status: str, failure_reason: str | None) -> bool:
-        """Record Stripe's status; return False if it is stale, that is, the known one is as strong or stronger."""
+    def record_status(self, status: str, failure_reason: str | None, at: datetime) -> bool:
+        """Record the status that Stripe reported at an instant; return False if it is known or stale."""
         self.failure_reason = self.failure_reason or failure_reason
-        if refund_strength(status) <= refund_strength(self.status):
+        if _sort_key(status, at) <= _sort_key(self.status, self.status_at or self.created_at):
             return False
-        self.status = status
-        return True
+        is_new = status != self.status
+        self.status, self.status_at = status, at
+        return is_new
 
     @property
     def counts_as_refunded(self) -> bool:
@@ -72,12 +75,14 @@ class Refund(Base):
 class RefundRequest(Base):
     """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
-    `lines` are `{sku, quantity, restock}`. The worker sends the request at `next_attempt_at`, which is None once
-    Stripe has answered.
+    `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
+    all of them go to the shelf. The worker sends the request at `next_attempt_at`, which is None once Stripe has
+    answered.
+    A request without money has the amount 0: it only records pieces, and Stripe never gets it.
     """
 
     __tablename__ = "refund_requests"
-    __table_args__ = (UniqueConstraint("order_id", "idempotency_key"), one_of("status", RefundRequestStatus))
+    __table_args__ = (UniqueConstraint("order_id", "idempotency_key"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
@@ -86,7 +91,7 @@ class RefundRequest(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     payment_id: Mapped[str] = mapped_column(String(255))
     refund_id: Mapped[str | None] = mapped_column(String(255), unique=True)
-    status: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(64))
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(String(64))
@@ -125,14 +130,18 @@ class RefundRequest(Base):
         """Record that Stripe refused the request: no refund will be made."""
         self.status, self.next_attempt_at, self.error = RefundRequestStatus.FAILED, None, error
 
-    def mark_stock_returned(self) -> Sequence[Mapping[str, Any]]:
-        """Return the pieces that go back to the shelf, as `{sku, quantity}`. A repeat returns none."""
-        if self.stock_returned_at is not None:
-            return ()
-        self.stock_returned_at = utcnow()
-        return [{"sku": line["sku"], "quantity": line["quantity"]} for line in self.lines if line["restock"]]
+
+def can_follow(status: str, earlier: str) -> bool:
+    """Return True if a refund with the status `earlier` can have `status` later."""
+    return _phase(status) > _phase(earlier) or _phase(status) == _phase(earlier) == 0
 
 
-def refund_strength(status: str) -> int:
-    """Return the rank of a refund's status. Raises `ValueError` for an unknown one."""
-    return list(RefundStatus).index(RefundStatus(status))
+def _phase(status: str) -> int:
+    """Return 0 for a refund that is under way, as one with an unknown status is, and more for each final status."""
+    return FINAL.index(RefundStatus(status)) + 1 if status in FINAL else 0
+
+
+def _sort_key(status: str, at: datetime) -> tuple[int, datetime, int]:
+    """Return the key whose greatest value is the refund's status. Time decides only between statuses under way."""
+    known = list(RefundStatus)
+    return _phase(status), at, known.index(RefundStatus(status)) if status in known else -1

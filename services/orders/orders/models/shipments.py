@@ -11,7 +11,7 @@ from orders.models.base import Base
 
 
 class Shipment(Base):
-    """One parcel. `lines` are `{sku, quantity}`."""
+    """One parcel. `lines` are `{sku, quantity}`. `override` is the reason why it shipped in spite of a chargeback."""
 
     __tablename__ = "shipments"
     __table_args__ = (UniqueConstraint("order_id", "idempotency_key"),)
@@ -23,6 +23,7 @@ class Shipment(Base):
     carrier: Mapped[str | None] = mapped_column(String(64))
     tracking: Mapped[str | None] = mapped_column(String(128))
     tracking_url: Mapped[str | None] = mapped_column(Text())
+    override: Mapped[str | None] = mapped_column(Text())
     lines: Mapped[list[dict[str, Any]]] = mapped_column(Json())
     shipped_by: Mapped[str] = mapped_column(String(128))
     shipped_at: Mapped[datetime] = mapped_column(UtcDateTime())

@@ -39,6 +39,9 @@ class EntryKind(StrEnum):
     DISPUTE_CLOSED = "dispute-closed"
     SHIPPED = "shipped"
     CUSTOMER_ERASED = "customer-erased"
+    REFUND_STATUS = "refund-status"  # a status of Stripe's that this release does not know
+    RADAR = "radar"
+    ADDRESS_ADDED = "address-added"
 
 
 class TimelineEntry(Base):

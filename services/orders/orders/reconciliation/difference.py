@@ -7,8 +7,9 @@ from dataclasses import dataclass
 class Difference:
     """One difference. `kind` is for programs, `text` for operators.
 
-    `missing_event` is the event that would repair it: a session's, such as `completed`, or `refund.updated`. It is
-    None if no event can. `repaired_by` is the id of the event that was added to the outbox.
+    `missing_event` is the event that would repair it: a session's, such as `completed`, `refund.updated` or
+    `charge.dispute.updated`. It is None if no event can. `repaired_by` is the id of the event that was added to
+    the outbox.
     """
 
     kind: str
@@ -18,6 +19,7 @@ class Difference:
     session_id: str | None = None
     payment_intent: str | None = None
     refund_id: str | None = None
+    dispute_id: str | None = None
     missing_event: str | None = None
     repaired_by: str | None = None
 

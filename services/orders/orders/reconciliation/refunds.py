@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from events.money import format_amount
 
 from orders.models.orders import Order
-from orders.models.refunds import Refund, refund_strength
+from orders.models.refunds import UNKNOWN, Refund, can_follow
 from orders.reconciliation.difference import Difference, minor_units
 from orders.stripe_objects import StripeObject
 
@@ -18,7 +18,7 @@ def compare_refund(order: Order, booked: Refund | None, found: StripeObject | No
             text = f"{amount} is booked as {booked.id}, which Stripe does not know."
             yield _difference(order, "refund-not-at-stripe", text, booked.id)
         return
-    amount, status = _describe(found["amount"], found["currency"]), found["status"]
+    amount, status = _describe(found["amount"], found["currency"]), found.get("status") or UNKNOWN
     if booked is None:
         text = f"Stripe refunded {amount} with {found['id']} ({status}), which is not booked."
         yield _difference(order, "refund-missing", text, found["id"], is_repairable=True)
@@ -28,7 +28,7 @@ def compare_refund(order: Order, booked: Refund | None, found: StripeObject | No
         yield _difference(order, "refund-differs", text, booked.id)
     if booked.status != status:
         text = f"{found['id']} of {amount} is {status} at Stripe, but {booked.status} here."
-        is_repairable = refund_strength(status) > refund_strength(booked.status)
+        is_repairable = can_follow(status, booked.status)
         yield _difference(order, "refund-status", text, booked.id, is_repairable=is_repairable)
 
 

@@ -4,8 +4,8 @@ To repair, the run makes the missing event from the object at Stripe and adds it
 the event over the bus and handles it as any other. Checkout's sweeper derives the same event id. If both find the same
 change, it is one event.
 
-Refunds are compared one by one: those since the instant, and all that are in progress. A refund that failed long after
-it was created needs an earlier instant.
+Refunds and disputes are compared one by one: those since the instant, and all that are under way. A refund that failed
+long after it was created, or an old dispute that was appealed, needs an earlier instant.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,15 +21,18 @@ from events.messaging.outbox import OutboxEvent
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import selectinload
 
+from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
 from orders.models.payments import Payment
-from orders.models.refunds import IN_PROGRESS, Refund
+from orders.models.refunds import FINAL, UNKNOWN, Refund
 from orders.reconciliation.difference import Difference, minor_units
+from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import SUCCEEDED, compare_session, describe, difference
+from orders.reconciliation.sessions import ADDRESS, ADDRESS_MISSING, SUCCEEDED, compare_session, describe, difference
 from orders.reconciliation.stripe import Intent, StripeRecords
 from orders.stripe_objects import StripeObject, checkout_id_of
 
+COMPARED = (selectinload(Order.payments), selectinload(Order.reviews))  # what comparisons read beside the order
 MIN_AGE = timedelta(minutes=2)  # events of younger changes may still be on their way
 
 
@@ -56,21 +59,27 @@ class Reconciliation:
         listed = {found["id"]: found for found in self._stripe.refunds(self._since)}
         for refund_id in listed.keys() | self._booked_refund_ids():
             yield from self._compare_refund(refund_id, listed.get(refund_id))
+        disputes = {found["id"]: found for found in self._stripe.disputes(self._since)}
+        for dispute_id in disputes.keys() | self._booked_dispute_ids():
+            yield from self._compare_dispute(dispute_id, disputes.get(dispute_id))
 
     def repair(self, found: Difference) -> Difference:
         """Add the missing event to the outbox and return the difference with `repaired_by`.
 
         Return it without `repaired_by` if no event can repair it, or if the event was sent before.
         """
-        about = found.refund_id or found.session_id
+        about = found.refund_id or found.dispute_id or found.session_id
         if found.missing_event is None or about is None:
             return found
         obj = self._objects[about]
         if found.refund_id:
-            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj['status']}"
+            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj.get('status') or UNKNOWN}"
+        elif found.dispute_id:
+            stripe_type, event_id = found.missing_event, recovered_dispute_event_id(obj)
         else:
             stripe_type = f"checkout.session.{found.missing_event}"
             event_id = outbox.recovered_event_id(obj, found.missing_event)
+            event_id += f"_{ADDRESS}" if found.kind == ADDRESS_MISSING else ""
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
@@ -137,10 +146,34 @@ class Reconciliation:
                 self._objects[refund_id] = found
             yield from self._refund_differences(refund_id, found)
 
+    def _compare_dispute(self, dispute_id: str, found: StripeObject | None) -> Iterator[Difference]:
+        """Yield the differences of a dispute. A difference is checked again: a webhook may have arrived since."""
+        if found and found["created"] > self._until.timestamp():
+            return
+        if found is None or self._dispute_differences(dispute_id, found):
+            found = self._stripe.dispute(dispute_id)
+            if found is not None:
+                self._objects[dispute_id] = found
+            yield from self._dispute_differences(dispute_id, found)
+
+    def _dispute_differences(self, dispute_id: str, found: StripeObject | None) -> Sequence[Difference]:
+        with self._database.read() as session:
+            booked = session.get(Dispute, dispute_id)
+            order = session.scalar(select(Order).where(self._order_condition(booked, found or {})))
+        return list(compare_dispute(order, booked, found)) if order else []
+
+    def _booked_dispute_ids(self) -> set[str]:
+        """Return the ids of disputes opened or changed since the instant, and of all that are not closed."""
+        recent = or_(Dispute.opened_at >= self._since, Dispute.status_at >= self._since)
+        old_enough = Dispute.opened_at <= self._until
+        with self._database.read() as session:
+            wanted = select(Dispute.id).where(old_enough, or_(recent, Dispute.status.not_in(CLOSED)))
+            return set(session.scalars(wanted))
+
     def _session_differences(
         self, checkout_id: str, found: StripeObject, intent: Intent | None
     ) -> Sequence[Difference]:
-        statement = select(Order).where(Order.checkout_id == checkout_id).options(selectinload(Order.payments))
+        statement = select(Order).where(Order.checkout_id == checkout_id).options(*COMPARED)
         with self._database.read() as session:
             order = session.scalar(statement)
         if order is not None:
@@ -155,8 +188,8 @@ class Reconciliation:
             order = session.scalar(select(Order).where(self._order_condition(booked, found or {})))
         return list(compare_refund(order, booked, found)) if order else []
 
-    def _order_condition(self, booked: Refund | None, found: StripeObject) -> ColumnElement[bool]:
-        """Return the condition for the refund's order. A refund from the dashboard has a payment but no metadata."""
+    def _order_condition(self, booked: Refund | Dispute | None, found: StripeObject) -> ColumnElement[bool]:
+        """Return the condition for the order of a refund or dispute. One without metadata has a payment."""
         if booked is not None:
             return Order.id == booked.order_id
         paid_with = select(Payment.order_id).where(Payment.id == found.get("payment_intent"))
@@ -166,7 +199,7 @@ class Reconciliation:
         """Return the ids of refunds created since the instant, and of all that are in progress."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
         with self._database.read() as session:
-            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.in_(IN_PROGRESS)))))
+            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.not_in(FINAL)))))
 
     def _paid_orders(self) -> Sequence[Order]:
         paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)

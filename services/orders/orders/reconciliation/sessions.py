@@ -7,22 +7,19 @@ from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
 
 from orders.models.orders import Order, OrderStatus
-from orders.models.payments import Payment
+from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.stripe import Intent
-from orders.stripe_objects import StripeObject
+from orders.stripe_objects import FULFILLING, StripeObject, shipping_of
 
-FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session
 UNPAID_INTENT = ("requires_payment_method", "canceled")  # a complete session's intent after a delayed payment failed
 SUCCEEDED = "succeeded"  # a payment intent with the money
 
 COMPLETED, EXPIRED = "completed", "expired"
 ASYNC_SUCCEEDED, ASYNC_FAILED = "async_payment_succeeded", "async_payment_failed"
-STATUSES_AFTER = {  # an order with one of these statuses has handled the event or a stronger one
-    COMPLETED: (OrderStatus.PAYMENT_PENDING, OrderStatus.PAYMENT_FAILED, OrderStatus.PAID),
-    ASYNC_FAILED: (OrderStatus.PAYMENT_FAILED, OrderStatus.PAID),
-}
+ADDRESS = "address"
+ADDRESS_MISSING = "address-missing"  # the kind of difference that `completed` repairs although the order is paid
 
 
 def compare_session(order: Order, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
@@ -30,7 +27,8 @@ def compare_session(order: Order, found: StripeObject, intent: Intent | None) ->
     payment = _payment_of_session(order, found)
     if found["status"] == "complete" and found["payment_status"] in FULFILLING:
         if payment is None or payment.paid_at is None:
-            missing = COMPLETED if order.pending_at is None else ASYNC_SUCCEEDED  # a pending order handled `completed`
+            # A pending order handled `completed`, unless that was of another session.
+            missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
             amount = minor_units(found["amount_total"], found["currency"])
             text = f"{found['id']} is paid at Stripe with {amount}, but the order is {order.status}."
             yield difference(order, "not-paid", text, found, missing)
@@ -80,8 +78,12 @@ def _compare_paid(order: Order, payment: Payment, found: StripeObject, intent: I
         text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
         yield difference(order, "charge-differs", text, found)
     mismatch = find_mismatch(order, _completed_event(found))
-    if mismatch and mismatch.reason != order.review_reason:  # an operator knows the mismatch that has a review
+    reviewed = {review.reason for review in order.reviews}  # operators know these mismatches, also resolved ones
+    if mismatch and mismatch.reason not in reviewed:
         yield difference(order, mismatch.reason, f"{found['id']}: {mismatch.detail}", found)
+    if not order.shipping_address and order.erased_at is None and shipping_of(found):
+        text = f"{found['id']} has a shipping address at Stripe, but the order has none."
+        yield difference(order, ADDRESS_MISSING, text, found, COMPLETED)
     if order.status != OrderStatus.PAID:
         text = f"{payment.id} is booked as paid, but the order is {order.status}."
         yield difference(order, "not-paid", text, found)
@@ -93,8 +95,15 @@ def _missing_end(order: Order, found: StripeObject, intent: Intent | None) -> st
         return EXPIRED if order.status == OrderStatus.OPEN else None
     if found["status"] != "complete":
         return None
-    event = ASYNC_FAILED if intent is not None and intent.status in UNPAID_INTENT else COMPLETED
-    return None if order.status in STATUSES_AFTER[event] else event
+    payment = _payment_of_session(order, found)
+    if intent is not None and intent.status in UNPAID_INTENT:
+        return None if payment is not None and payment.status == PaymentStatus.FAILED else ASYNC_FAILED
+    return None if _is_completed(payment) else COMPLETED
+
+
+def _is_completed(payment: Payment | None) -> bool:
+    """Return True if the order has handled `completed` of the payment's session."""
+    return payment is not None and payment.session_id is not None
 
 
 def _completed_event(found: StripeObject) -> Event:

@@ -1,4 +1,4 @@
-"""Stripe's sessions, payment intents and refunds, as reconciliation reads them."""
+"""Stripe's sessions, payment intents, refunds and disputes, as reconciliation reads them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class StripeRecords:
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._disputes = client.v1.disputes
 
     def sessions(self, since: datetime) -> Iterator[StripeObject]:
         """Yield the sessions created since an instant, newest first."""
@@ -73,6 +74,21 @@ class StripeRecords:
         """Return a refund, or None if Stripe does not know it."""
         try:
             return self._refunds.retrieve(refund_id).to_dict(for_json=True)
+        except stripe.InvalidRequestError as error:
+            if error.code != MISSING:
+                raise
+            return None
+
+    def disputes(self, since: datetime) -> Iterator[StripeObject]:
+        """Yield the disputes opened since an instant, newest first."""
+        page = self._disputes.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+        for dispute in page.auto_paging_iter():
+            yield dispute.to_dict(for_json=True)
+
+    def dispute(self, dispute_id: str) -> StripeObject | None:
+        """Return a dispute, or None if Stripe does not know it."""
+        try:
+            return self._disputes.retrieve(dispute_id).to_dict(for_json=True)
         except stripe.InvalidRequestError as error:
             if error.code != MISSING:
                 raise

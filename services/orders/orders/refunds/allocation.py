@@ -4,21 +4,66 @@ The amount includes discounts, promotion codes and taxes, and excludes shipping.
 proportion to their lines' totals. The amounts of pieces that are refunded one by one add up to the whole amount.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 from events.money import step as step_of
 
 from orders.models.orders import Order, OrderLine
 from orders.models.payments import Payment
-from orders.models.refunds import RefundRequest
+from orders.stripe_objects import StripeObject
 
 
 def goods_amount(order: Order, payment: Payment) -> int:
-    """Return the part of a payment that is for the goods and their taxes, without shipping, in minor units."""
-    return max(0, payment.amount - order.amount_shipping)
+    """Return the part of a payment that is for the goods and their taxes, without shipping, in minor units.
+
+    The shipping's taxes are part of `shipping_total`, which Stripe's session has.
+    """
+    known = (payment.shipping_total, payment.amount_shipping, order.amount_shipping)
+    shipping = next(amount for amount in known if amount is not None)
+    return max(0, payment.amount - shipping)
+
+
+def needs_charged_lines(order: Order, payment: Payment) -> bool:
+    """Return True if the agreed totals of the lines do not say in which proportion Stripe charged the lines.
+
+    Tax rates can differ by product, and a promotion code can be for some products only.
+    """
+    if len(order.lines) == 1 or all(line.charged_total is not None for line in order.lines):
+        return False
+    has_promotion = payment.amount_discount is not None and payment.amount_discount != order.amount_discount
+    return payment.amount_tax > 0 or has_promotion
+
+
+def record_charged_lines(order: Order, payment: Payment, items: Sequence[StripeObject]) -> bool:
+    """Store what Stripe charged for each line, from the session's line items; return False if they do not fit.
+
+    A line item has the sku in its product's metadata. Without it, the position counts.
+    """
+    left = list(items)
+    found: list[tuple[OrderLine, int]] = []
+    for line in order.lines:
+        item = next((item for item in left if _sku(item) in (None, line.sku)), None)
+        if item is None:
+            return False
+        left.remove(item)
+        found.append((line, item["amount_total"]))
+    if left or sum(amount for _, amount in found) != goods_amount(order, payment):
+        return False
+    for line, amount in found:
+        line.charged_total = amount
+    return True
+
+
+def _sku(item: StripeObject) -> str | None:
+    product = (item.get("price") or {}).get("product")
+    sku = (product.get("metadata") or {}).get("sku") if isinstance(product, dict) else None
+    return str(sku) if sku else None
+
+
+def line_total(line: OrderLine, *, charged: bool) -> int:
+    """Return a line's weight: what Stripe charged for the line, or what was agreed."""
+    return line.charged_total or 0 if charged else line.amount_total
 
 
 def amount_of_pieces(
@@ -29,33 +74,15 @@ def amount_of_pieces(
     `goods` is the amount paid for all goods. `refunded` are the pieces that were refunded before, by sku.
     """
     step = step_of(currency)
-    total = sum(line.amount_total for line in lines)
+    charged = all(line.charged_total is not None for line in lines)
+    total = sum(line_total(line, charged=charged) for line in lines)
     if not total:
         return 0
     amount, before = 0, 0
     for line in lines:
+        own = line_total(line, charged=charged)
         first, last = refunded.get(line.sku, 0), refunded.get(line.sku, 0) + pieces.get(line.sku, 0)
-        start, end = (before + Fraction(line.amount_total * at, line.quantity) for at in (first, last))
+        start, end = (before + Fraction(own * at, line.quantity) for at in (first, last))
         amount += int(goods // step * end / total) - int(goods // step * start / total)
-        before += line.amount_total
+        before += own
     return amount * step
-
-
-def count_pieces(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """Return the number of pieces in `{sku, quantity}` lines, by sku."""
-    pieces: Counter[str] = Counter()
-    for line in lines:
-        pieces[line["sku"]] += line["quantity"]
-    return pieces
-
-
-def refunded_pieces(requests: Iterable[RefundRequest]) -> Counter[str]:
-    """Return the pieces that are refunded or may be, by sku."""
-    return count_pieces(line for request in requests if request.counts_as_refunded for line in request.lines)
-
-
-def restocked_pieces(requests: Iterable[RefundRequest]) -> Counter[str]:
-    """Return the refunded pieces that are on the shelf again or never left it, by sku."""
-    return count_pieces(
-        line for request in requests if request.counts_as_refunded for line in request.lines if line["restock"]
-    )

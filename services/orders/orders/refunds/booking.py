@@ -4,6 +4,8 @@ A refund is booked once, by its id. Repeats change nothing. `charge.refunded` is
 all refunds.
 """
 
+from collections.abc import Mapping
+
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
 from events.messaging.contracts import ReviewDecision
@@ -15,23 +17,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
+from orders.goods import update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import NOT_REFUNDED, Refund, RefundRequest, RefundStatus
+from orders.models.refunds import UNKNOWN, Refund, RefundRequest, RefundStatus
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import publish, publish_returned_stock
+from orders.publishing import confirm_order, publish
 from orders.refunds.gateway import REQUEST_ID
-from orders.shipments import update_fulfillment
+from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
-EVENT_TYPES = {
+EVENT_TYPES: Mapping[RefundStatus | None, str] = {
     RefundStatus.SUCCEEDED: "orders.refund.succeeded",
     RefundStatus.FAILED: "orders.refund.failed",
     RefundStatus.CANCELED: "orders.refund.failed",
 }
-ENTRY_KINDS = {
+ENTRY_KINDS: Mapping[RefundStatus | None, EntryKind] = {
     RefundStatus.REQUIRES_ACTION: EntryKind.REFUND_REQUIRES_ACTION,
     RefundStatus.PENDING: EntryKind.REFUND_PENDING,
     RefundStatus.SUCCEEDED: EntryKind.REFUND_SUCCEEDED,
@@ -42,7 +45,7 @@ ENTRY_KINDS = {
 REVIEW_KEY_PREFIX = "rev_"  # a review's id begins the idempotency keys of its refund requests
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
-from_zero(REFUNDS, [*RefundStatus])
+from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
 
 log = get_logger(__name__)
 
@@ -52,7 +55,9 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
 
     The order must be locked.
     """
-    request = _request_of(session, order, obj)
+    request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
+    # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
+    status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
     is_new = insert_once(
         session,
         Refund,
@@ -60,7 +65,8 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
         order_id=order.id,
         payment_id=obj["payment_intent"],
         refund_request_id=request.id if request else None,
-        status=obj["status"],
+        status=status,
+        status_at=status_at,
         currency=obj["currency"],
         amount=obj["amount"],
         reason=obj.get("reason"),
@@ -70,17 +76,18 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
     if is_new:
         session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
-    changed = refund.advance_status(obj["status"], obj.get("failure_reason")) or is_new
+    changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
-        _link(session, order, request, refund, reported_status=obj["status"])
+        _link(session, order, request, refund)
     if changed:
-        status = RefundStatus(refund.status)
-        increment_after_commit(session, REFUNDS.labels(status))
+        increment_after_commit(session, REFUNDS.labels(_known(refund.status) or UNKNOWN))
         update_totals(order)
         update_fulfillment(session, order)
-        add_entry(session, order, cause, ENTRY_KINDS[status], _entry_text(order, refund, request))
-        if status in EVENT_TYPES:
-            _publish_refund(session, order, refund, cause)
+        kind = ENTRY_KINDS.get(_known(refund.status), EntryKind.REFUND_STATUS)
+        add_entry(session, order, cause, kind, _entry_text(order, refund, request))
+        if event_type := EVENT_TYPES.get(_known(refund.status)):
+            _publish_refund(session, order, refund, event_type, cause)
+        confirm_order(session, order, cause)  # a failed refund frees the order
     return refund
 
 
@@ -91,22 +98,24 @@ def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequ
     return found if found is not None and found.order_id == order.id else None
 
 
-def _link(session: Session, order: Order, request: RefundRequest, refund: Refund, reported_status: str) -> None:
-    """Record Stripe's answer to the request. Return its pieces to the shelf, unless the refund failed at once."""
+def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
+    """Record Stripe's answer to the request, and publish the pieces that go to the shelf or leave it again."""
     if not request.link_refund(refund):
         log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
         return
-    if reported_status in NOT_REFUNDED:
-        return
-    if lines := request.mark_stock_returned():
-        publish_returned_stock(session, order, request.id, lines)
+    publish_returns(session, order, request)
 
 
-def _publish_refund(session: Session, order: Order, refund: Refund, cause: Cause) -> None:
+def _known(status: str) -> RefundStatus | None:
+    """Return a status of Stripe's as the enumeration has it; None for one that this release does not know."""
+    return RefundStatus(status) if status in [*RefundStatus] else None
+
+
+def _publish_refund(session: Session, order: Order, refund: Refund, event_type: str, cause: Cause) -> None:
     publish(
         session,
         order,
-        EVENT_TYPES[RefundStatus(refund.status)],
+        event_type,
         cause,
         refund_id=refund.id,
         refund_status=refund.status,
@@ -133,9 +142,9 @@ def _review_reason(session: Session, refund: Refund) -> str | None:
 def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> str:
     amount = format_amount(refund.amount, refund.currency)
     origin = f"{refund.id}, " + (f"requested by {request.requested_by}" if request else "made in Stripe's dashboard")
-    match RefundStatus(refund.status):
+    match _known(refund.status):
         case RefundStatus.SUCCEEDED:
-            total = format_amount(order.amount_refunded, order.currency)
+            total = format_amount(order.amount_refunded_in(refund.currency), refund.currency)
             return f"{amount} was refunded to the customer ({origin}). Refunded so far: {total}."
         case RefundStatus.REQUIRES_ACTION:
             return f"The refund of {amount} waits for the customer: Stripe asked them where to send it ({origin})."
@@ -147,3 +156,7 @@ def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> 
             why = f": {refund.failure_reason}" if refund.failure_reason else ""
             back = "The shop has the money again. Please pay the customer another way"
             return f"The refund of {amount} failed{why}. {back} ({origin})."
+        case None:
+            return (
+                f"Stripe reports the status “{refund.status}” for the refund of {amount}. It counts as made ({origin})."
+            )

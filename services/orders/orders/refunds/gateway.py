@@ -1,6 +1,6 @@
 """The gateway to Stripe's refunds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ class RefundGateway:
     """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeUnavailableError`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        self._refunds = client.v1.refunds
+        self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
 
     def create(self, request: RefundRequest) -> StripeObject:
         """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
@@ -43,6 +43,18 @@ class RefundGateway:
                 if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
                     return found
         return None
+
+    def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
+        """Return all refunds of a payment."""
+        with _translate_errors():
+            page = self._refunds.list({"payment_intent": payment_id, "limit": PAGE_SIZE})
+            return [refund.to_dict(for_json=True) for refund in page.auto_paging_iter()]
+
+    def line_items(self, session_id: str) -> list[StripeObject]:
+        """Return the line items of a Checkout Session with their products, as Stripe charged them."""
+        with _translate_errors():
+            page = self._sessions.line_items.list(session_id, {"limit": PAGE_SIZE, "expand": ["data.price.product"]})
+            return [item.to_dict(for_json=True) for item in page.auto_paging_iter()]
 
 
 def _params(request: RefundRequest) -> "RefundCreateParams":

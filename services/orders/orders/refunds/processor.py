@@ -15,15 +15,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
+from orders.errors import LineAmountsUnavailableError
+from orders.goods import succeeded_payments, update_fulfillment
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest, RefundStatus
 from orders.models.timeline import EntryKind
-from orders.publishing import publish
+from orders.publishing import confirm_order, publish
+from orders.refunds.allocation import needs_charged_lines, record_charged_lines
 from orders.refunds.booking import record_refund
 from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeUnavailableError
 from orders.refunds.requests import LEASE, RefundParams, create_request, find_request
 from orders.repository import lock_order
-from orders.shipments import update_fulfillment
+from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject
 from orders.timeline import add_entry
 
@@ -42,17 +45,22 @@ class RefundProcessor:
     def request_refund(self, order_id: str, params: RefundParams, key: str, actor: str) -> RefundRequest:
         """Store a refund request and send it to Stripe, once per key. Return the request with Stripe's answer.
 
-        Raises the errors of `find_request`, `create_request` and `lock_order`.
+        Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnavailableError`.
         """
+        if params.lines and not params.without_money:
+            self._fetch_charged_lines(order_id)
         with self._database.begin() as session:
             order = lock_order(session, order_id)
             known = find_request(session, order, params, key)
             request = known or create_request(session, order, params, key, actor)
-        return request if known else self.send(request)
+        return request if known or not request.is_unanswered else self.send(request)
 
-    def send(self, request: RefundRequest) -> RefundRequest:
-        """Send a new request to Stripe and return it with Stripe's answer."""
-        self._send(request, utcnow(), first=True)
+    def send(self, request: RefundRequest, *, notify_staff: bool = False) -> RefundRequest:
+        """Send a new request to Stripe and return it with Stripe's answer.
+
+        With `notify_staff`, staff learn of a refusal too: a decision was made that does not happen by itself.
+        """
+        self._send(request, utcnow(), first=True, notify_staff=notify_staff)
         with self._database.read() as session:
             return session.get_one(RefundRequest, request.id)
 
@@ -73,17 +81,46 @@ class RefundProcessor:
                 request.next_attempt_at = now + LEASE
             return request
 
-    def _send(self, request: RefundRequest, now: datetime, *, first: bool) -> None:
+    def _send(self, request: RefundRequest, now: datetime, *, first: bool, notify_staff: bool = True) -> None:
         """Find or create the refund at Stripe, then record the answer. A `first` attempt has nothing to find."""
         try:
             found = None if first else self._gateway.find(request)
             refund = found or self._gateway.create(request)
         except RefundRefusedError as reason:
-            self._record_refusal(request.id, str(reason), notify_staff=not first)
+            self._record_refusal(request.id, str(reason), notify_staff=notify_staff)
         except StripeUnavailableError as error:
             self._schedule_retry(request.id, str(error), now)
         else:
             self._record_answer(request.id, refund)
+
+    def _fetch_charged_lines(self, order_id: str) -> None:
+        """Store what Stripe charged for each line, if the agreed totals do not say so.
+
+        Raises `LineAmountsUnavailableError` if Stripe does not answer. If it answers without fitting lines, the agreed
+        totals count.
+        """
+        with self._database.read() as session:
+            order = session.get(Order, order_id)
+            payments = succeeded_payments(order) if order else []
+            payment = payments[0] if payments else None
+            if (
+                order is None
+                or payment is None
+                or payment.session_id is None
+                or not needs_charged_lines(order, payment)
+            ):
+                return
+        try:
+            items = self._gateway.line_items(payment.session_id)
+        except StripeUnavailableError as error:
+            raise LineAmountsUnavailableError from error
+        except RefundRefusedError as reason:
+            log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
+            return
+        with self._database.begin() as session:
+            order = lock_order(session, order_id)
+            if not record_charged_lines(order, succeeded_payments(order)[0], items):
+                log.warning("stripe's lines of a session do not fit the order", order_id=order_id)
 
     def _record_answer(self, request_id: str, refund: StripeObject) -> None:
         with self._database.begin() as session:
@@ -110,6 +147,7 @@ class RefundProcessor:
                 return
             request.mark_refused(reason)
             update_fulfillment(session, order)
+            publish_returns(session, order, request)
             cause = Cause.now(request.id)
             text = f"Stripe refused {_description(request)}: {reason}"
             add_entry(session, order, cause, EntryKind.REFUND_REFUSED, text)
@@ -122,9 +160,11 @@ class RefundProcessor:
                     refund_id=request.id,
                     refund_status=RefundStatus.FAILED.value,
                     refund_amount=request.amount,
+                    refund_currency=request.currency,
                     amount_refunded=order.amount_refunded,
                     failure_reason=reason,
                 )
+            confirm_order(session, order, cause)
         log.warning("stripe refused a refund request", refund_request_id=request_id, reason=reason)
 
 

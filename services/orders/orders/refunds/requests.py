@@ -15,24 +15,30 @@ from sqlalchemy.orm import Session
 
 from orders.causes import Cause
 from orders.errors import InvalidRequestError, KeyReusedError, OrderNotPaidError, RefundExceedsPaymentError
-from orders.models.orders import Order
+from orders.goods import Goods, count_pieces, load_goods, succeeded_payments, update_fulfillment
+from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.refunds import RefundRequest, RefundRequestStatus
 from orders.models.timeline import EntryKind
-from orders.refunds.allocation import amount_of_pieces, count_pieces, goods_amount, refunded_pieces
-from orders.shipments import update_fulfillment
+from orders.refunds.allocation import amount_of_pieces, goods_amount
+from orders.returns import publish_returns
 from orders.timeline import add_entry, quote
-from orders.totals import refundable_amount, succeeded_payments
+from orders.totals import refundable_amount
 
 LEASE = timedelta(minutes=1)  # a call to Stripe takes at most ten seconds; after the lease its process must be dead
 
 
 @dataclass(frozen=True)
 class RefundParams:
-    """The parameters of a refund request, amounts in minor units. No amount and no lines: all that is left."""
+    """The parameters of a refund request: `all` that is left, an `amount` in minor units, or `lines`.
 
+    Lines `without_money` only record the pieces, for a free order or for money that was refunded in the dashboard.
+    """
+
+    all: bool = False
     amount: int | None = None
     lines: Sequence[Mapping[str, Any]] = ()
+    without_money: bool = False
     reason: str | None = None
     note: str | None = None
     restock: bool = False
@@ -51,27 +57,27 @@ def find_request(session: Session, order: Order, params: RefundParams, key: str)
 def create_request(session: Session, order: Order, params: RefundParams, key: str, actor: str) -> RefundRequest:
     """Check and store a refund request. The order must be locked.
 
-    Raises `OrderNotPaidError`, `InvalidRequestError` and `RefundExceedsPaymentError`.
+    Lines belong to the payment that paid the order. Raises `OrderNotPaidError`, `InvalidRequestError` and
+    `RefundExceedsPaymentError`.
     """
-    payment = _payment(session, order, params)
-    refundable = refundable_amount(session, payment)
-    refunded = refunded_pieces(session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)))
+    payments = succeeded_payments(order)
+    if not payments or (params.lines and order.status != OrderStatus.PAID):
+        raise OrderNotPaidError(order.number, order.status)
+    payment, owner = _named_payment(payments, params), payments[0]
+    if payment is not owner and (params.lines or params.restock):
+        field = "lines" if params.lines else "restock"
+        raise InvalidRequestError(**{field: [f"The order's pieces belong to the payment {owner.id}."]})
+    refundable, goods = refundable_amount(session, payment), load_goods(session, order)
+    lines: list[dict[str, Any]] = []
     if params.lines:
-        lines = _checked_lines(order, params, refunded)
-        goods = goods_amount(order, payment)
-        amount = amount_of_pieces(order.lines, goods, payment.currency, refunded, count_pieces(lines))
-        if amount == 0:
-            raise InvalidRequestError(lines=["These pieces were free. There is nothing to refund."])
-    elif params.amount is None:
-        lines, amount = _remaining_lines(order, refunded, restock=params.restock), refundable
+        lines = _checked_lines(goods, params)
+        amount = 0 if params.without_money else _amount_of_lines(order, payment, goods, lines)
+    elif params.all:
+        lines = remaining_lines(goods, restock=params.restock) if payment is owner else []
+        amount = refundable
     else:
-        lines, amount = [], params.amount
-        if not is_valid_amount(amount, payment.currency):
-            rule = "In some currencies amounts must be multiples of 10 or 100."
-            raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency}. {rule}"])
-        if params.restock:
-            raise InvalidRequestError(restock=["List in lines the pieces that go back to the shelf."])
-    if not 0 < amount <= refundable:
+        amount = _checked_amount(params, payment)
+    if not params.without_money and not 0 < amount <= refundable:
         raise RefundExceedsPaymentError(payment.id, refundable, payment.currency)
     return store_request(session, order, payment, amount, lines, params, key, actor)
 
@@ -90,7 +96,8 @@ def store_request(
 ) -> RefundRequest:
     """Add a refund request of a checked amount, in minor units, to the order and its timeline.
 
-    The worker sends the request at `due_at`. The default is the end of a lease, because the caller sends it now.
+    A request of the amount 0 only records pieces, and is done at once. The worker sends another one at
+    `due_at`. The default is the end of a lease, because the caller sends it now.
     """
     request = RefundRequest(
         id=new_id("rfr"),
@@ -99,7 +106,7 @@ def store_request(
         idempotency_key=key,
         fingerprint=fingerprint(params),
         payment_id=payment.id,
-        status=RefundRequestStatus.REQUESTED,
+        status=RefundRequestStatus.REQUESTED if amount else RefundRequestStatus.SUCCEEDED,
         currency=payment.currency,
         amount=amount,
         reason=params.reason,
@@ -107,24 +114,40 @@ def store_request(
         lines=list(lines),
         requested_by=actor,
         attempts=0,
-        next_attempt_at=due_at or utcnow() + LEASE,
+        next_attempt_at=(due_at or utcnow() + LEASE) if amount else None,
         created_at=utcnow(),
     )
     session.add(request)
     update_fulfillment(session, order)
-    pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in lines)
-    refund = f"a refund of {format_amount(amount, payment.currency)}" + (f" for {pieces}" if pieces else "")
-    text = f"{actor} requested {refund}.{quote(params.note)}"
-    add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, text)
+    add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request))
+    if not amount:
+        publish_returns(session, order, request)
     return request
 
 
-def _payment(session: Session, order: Order, params: RefundParams) -> Payment:
-    payments = succeeded_payments(order)
-    if not payments:
-        raise OrderNotPaidError(order.number, order.status)
+def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
+    """Return refund lines of all pieces that no refund line has yet."""
+    shipped, unshipped = goods.refundable_shipped, goods.refundable_unshipped
+    left = {sku: (shipped.get(sku, 0), unshipped[sku]) for sku in goods.bought}
+    return [
+        {"sku": sku, "quantity": sum(pieces), "restock": restock, "unshipped": pieces[1]}
+        for sku, pieces in left.items()
+        if any(pieces)
+    ]
+
+
+def _entry_text(request: RefundRequest) -> str:
+    pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in request.lines)
+    if not request.amount:
+        return f"{request.requested_by} recorded {pieces} without a refund of money.{quote(request.note)}"
+    refund = f"a refund of {format_amount(request.amount, request.currency)}" + (f" for {pieces}" if pieces else "")
+    return f"{request.requested_by} requested {refund}.{quote(request.note)}"
+
+
+def _named_payment(payments: Sequence[Payment], params: RefundParams) -> Payment:
+    """Return the payment that the request names. The default is the payment that paid the order."""
     if params.payment_id is None:
-        return next((payment for payment in payments if refundable_amount(session, payment)), payments[0])
+        return payments[0]
     named = next((payment for payment in payments if payment.id == params.payment_id), None)
     if named is None:
         known = ", ".join(payment.id for payment in payments)
@@ -132,26 +155,48 @@ def _payment(session: Session, order: Order, params: RefundParams) -> Payment:
     return named
 
 
-def _checked_lines(order: Order, params: RefundParams, refunded: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the lines to store. Raises `InvalidRequestError` for pieces that the order does not have left."""
-    bought = {line.sku: line.quantity for line in order.lines}
+def _checked_amount(params: RefundParams, payment: Payment) -> int:
+    amount = params.amount or 0
+    if not is_valid_amount(amount, payment.currency):
+        rule = "In some currencies amounts must be multiples of 10 or 100."
+        raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency}. {rule}"])
+    if params.restock:
+        raise InvalidRequestError(restock=["List in lines the pieces that go back to the shelf."])
+    return amount
+
+
+def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequence[Mapping[str, Any]]) -> int:
+    paid = goods_amount(order, payment)
+    amount = amount_of_pieces(order.lines, paid, payment.currency, goods.refunded, count_pieces(lines))
+    if amount == 0:
+        text = "These pieces were free. To record them without money, send without_money: true."
+        raise InvalidRequestError(lines=[text])
+    return amount
+
+
+def _checked_lines(goods: Goods, params: RefundParams) -> list[dict[str, Any]]:
+    """Return the lines to store. Raises `InvalidRequestError` for pieces that the order does not have left.
+
+    Where a line does not say how many of its pieces are `unshipped`, the shipped ones count first.
+    """
+    shipped, unshipped = Counter(goods.refundable_shipped), Counter(goods.refundable_unshipped)
     errors: dict[int, Any] = {}
-    requested: Counter[str] = Counter()
+    lines: list[dict[str, Any]] = []
     for number, line in enumerate(params.lines):
-        requested[line["sku"]] += line["quantity"]
-        left = bought.get(line["sku"], 0) - refunded.get(line["sku"], 0)
-        if line["sku"] not in bought:
+        sku, quantity = line["sku"], line["quantity"]
+        left = shipped[sku] + unshipped[sku]
+        own = line.get("unshipped", max(0, quantity - shipped[sku]))
+        if sku not in goods.bought:
             errors[number] = {"sku": ["This order has no such item."]}
-        elif requested[line["sku"]] > left:
-            errors[number] = {"quantity": [f"Only {left} of {bought[line['sku']]} can still be refunded."]}
+        elif quantity > left:
+            errors[number] = {"quantity": [f"Only {left} of {goods.bought[sku]} can still be refunded."]}
+        elif own > min(quantity, unshipped[sku]) or quantity - own > shipped[sku]:
+            known = f"{unshipped[sku]} unshipped and {shipped[sku]} shipped"
+            errors[number] = {"unshipped": [f"Of these pieces, {known} can still be refunded."]}
+        shipped[sku] -= quantity - own
+        unshipped[sku] -= own
+        restock = line.get("restock", params.restock)
+        lines.append({"sku": sku, "quantity": quantity, "restock": restock, "unshipped": own})
     if errors:
         raise InvalidRequestError(lines=errors)
-    return [
-        {"sku": line["sku"], "quantity": line["quantity"], "restock": line.get("restock", params.restock)}
-        for line in params.lines
-    ]
-
-
-def _remaining_lines(order: Order, refunded: Mapping[str, int], *, restock: bool) -> list[dict[str, Any]]:
-    left = {line.sku: line.quantity - refunded.get(line.sku, 0) for line in order.lines}
-    return [{"sku": sku, "quantity": quantity, "restock": restock} for sku, quantity in left.items() if quantity > 0]
+    return lines

@@ -68,7 +68,7 @@ def personal_columns(service: OrdersService) -> Sequence[str]:
 def ship(service: OrdersService, **params: Any) -> None:
     with service.database.begin() as session:
         order = lock_order(session, service.order().id)
-        shipments.ship(session, order, ShipmentParams(carrier="DHL", **params), None, "ana")
+        shipments.ship(session, order, ShipmentParams(all=True, carrier="DHL", **params), None, "ana")
 
 
 def request_refund(service: OrdersService, note: str) -> str:

@@ -30,6 +30,23 @@ def test_expired_order_has_the_recovery_link(service: OrdersService, purchase: P
     assert event.data["recovery_url"] == "https://buy.stripe.com/r/test_1"
 
 
+@pytest.mark.parametrize(
+    ("consent", "published"),
+    [
+        (None, None),
+        ({"promotions": None, "terms_of_service": "accepted"}, None),
+        ({"promotions": "opt_out", "terms_of_service": None}, "opt_out"),
+        ({"promotions": "opt_in", "terms_of_service": None}, "opt_in"),
+    ],
+)
+def test_expired_order_has_the_sessions_consent_to_promotions(
+    service: OrdersService, purchase: Purchase, consent: Any, published: str | None
+) -> None:
+    service.deliver(purchase.started(), purchase.expired(consent=consent))
+    [event] = service.published()
+    assert event.data["promotions_consent"] == published
+
+
 def test_recovered_cart_is_a_new_session_of_its_order(
     service: OrdersService, purchase: Purchase, client: FlaskClient
 ) -> None:
@@ -113,6 +130,33 @@ def test_promotion_code_lowers_the_total_as_stripe_says(
     details = {"amount_discount": 5738 - max(paid, 5238), "amount_shipping": 490, "amount_tax": 0}
     service.deliver(purchase.completed(amount_total=paid, total_details=details))
     assert (service.order().needs_review, service.order().amount_paid) == (not matches, paid)
+
+
+OFFERS = [
+    {"id": "home", "name": "Home", "amount": 490, "countries": ["DE"]},
+    {"id": "world", "name": "World", "amount": 1900, "countries": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("shipping", "paid", "country", "reason"),
+    [
+        (490, 5738, "DE", None),
+        (1900, 7148, "US", None),
+        (1900, 7148, None, None),
+        (490, 5738, "US", "amount-mismatch"),  # Stripe's page offers every option to every customer
+        (0, 5248, "DE", "amount-mismatch"),
+        (1900, 5738, "US", "amount-mismatch"),
+    ],
+)
+def test_customer_may_choose_any_offered_shipping_option(
+    service: OrdersService, purchase: Purchase, shipping: int, paid: int, country: str | None, reason: str | None
+) -> None:
+    service.deliver(purchase.started(shipping_options=OFFERS))
+    details = {"amount_discount": 0, "amount_shipping": shipping, "amount_tax": 0}
+    address = {"shipping_details": {"name": "Zoe", "address": {"country": country}}} if country else None
+    service.deliver(purchase.completed(amount_total=paid, total_details=details, collected_information=address))
+    assert (service.order().review_reason, service.order().amount_paid) == (reason, paid)
 
 
 def test_discount_without_promotion_codes_opens_a_review(service: OrdersService, purchase: Purchase) -> None:

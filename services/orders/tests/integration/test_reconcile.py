@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from events import stripe_api
 from events.database.engine import Database
 from events.messaging import outbox
+from events.messaging.contracts import ReviewDecision
 from events.messaging.event import own_event
 from events.testing.bus import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
@@ -24,6 +25,7 @@ from orders.models.orders import Order
 from orders.models.payments import Payment
 from orders.models.refunds import Refund
 from orders.reconciliation import stripe as stripe_records
+from orders.reviews import resolve
 from sqlalchemy import select, update
 
 from demo.fake_stripe.server import FakeStripe
@@ -484,3 +486,63 @@ def test_failing_stripe_ends_the_run_with_an_error(shop: Shop, run: Reconcile) -
 @pytest.mark.parametrize("age", ["", "h", "-1h", "24", "1w", "99999999999d"])
 def test_invalid_since_is_refused(run: Reconcile, age: str) -> None:
     assert run("--since", age).exit_code == 2
+
+
+def test_lost_dispute_events_are_printed_and_repaired(shop: Shop, run: Reconcile) -> None:
+    session_id = shop.buy("chk_1")
+    shop.deliver_webhooks()
+    shop.fake.open_dispute(session_id)
+    assert kinds(run("--json")) == ["dispute-missing"]
+    run("--repair")
+    shop.run_workers()
+    assert (shop.order("chk_1").dispute_status, run().exit_code) == ("open", 0)
+    shop.fake.advance_dispute(session_id, "lost", reinstated=500)
+    assert kinds(run("--json")) == ["dispute-status", "dispute-funds"]
+    run("--repair")
+    shop.run_workers()
+    assert (shop.order("chk_1").dispute_status, run().exit_code) == ("lost", 0)
+    shop.fake.advance_dispute(session_id, "appeal_needs_response")
+    assert "dispute-status" in kinds(run("--json"))
+    run("--repair")
+    shop.run_workers()
+    assert (shop.order("chk_1").dispute_status, run().exit_code) == ("open", 0)
+
+
+def test_missing_address_is_printed_and_filled(shop: Shop, run: Reconcile) -> None:
+    session_id = shop.buy("chk_1")
+    shop.deliver_webhooks()
+    assert run().exit_code == 0
+    address = {"line1": "Alte Allee 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}
+    shop.fake.session(session_id)["collected_information"] = {"shipping_details": {"name": "Z", "address": address}}
+    assert kinds(run("--json")) == ["address-missing"]
+    run("--repair")
+    shop.run_workers()
+    assert (shop.order("chk_1").shipping_address, run().exit_code) == (address, 0)
+
+
+def test_accepted_mismatch_is_no_difference(shop: Shop, run: Reconcile) -> None:
+    session_id = shop.start("chk_1")
+    shop.change(Order, amount_total=1998)
+    shop.fake.pay(session_id)
+    shop.deliver_webhooks()
+    with shop.database.begin() as session:
+        order = session.scalars(select(Order)).one()
+        resolve(session, order, ReviewDecision.ACCEPT, "ana")
+    assert not shop.order("chk_1").needs_review
+    assert run().exit_code == 0
+
+
+@pytest.mark.parametrize("status", ["", "in_transit"])
+def test_refund_with_an_unknown_status_does_not_end_the_run(shop: Shop, run: Reconcile, status: str) -> None:
+    from demo.fake_stripe.refunds import queue_first_status
+
+    session_id = shop.buy("chk_1")
+    shop.deliver_webhooks()
+    queue_first_status(shop.fake.account, status)
+    refund(shop, session_id, 1000)
+    assert kinds(run("--json")) == ["refund-missing"]
+    run("--repair")
+    shop.run_workers()
+    assert run().exit_code == 0
+    shop.deliver_webhooks()
+    assert run().exit_code == 0

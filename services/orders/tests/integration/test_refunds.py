@@ -36,7 +36,9 @@ class RefundCase:
         self.processor = RefundProcessor(service.database, gateway)
 
     def request(self, key: str = "key-1", **params: Any) -> Any:
-        """Request a refund and return the response."""
+        """Request a refund and return the response. Without an extent, it is all that is left."""
+        if not params.keys() & {"all", "amount", "lines"}:
+            params["all"] = True
         headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
         return self.client.post(f"/orders/{self.service.order().id}/refunds", json=params, headers=headers)
 
@@ -149,7 +151,7 @@ def test_unpaid_or_unknown_order_cannot_be_refunded(
     assert problem_of(answer) == (409, "order-not-paid")
     assert "Its status is open." in answer.get_json()["detail"]
     headers = OPERATOR | {"Idempotency-Key": "k"}
-    assert client.post("/orders/ord_unknown/refunds", json={}, headers=headers).status_code == 404
+    assert client.post("/orders/ord_unknown/refunds", json={"all": True}, headers=headers).status_code == 404
     assert client.post("/orders/ord_unknown/refunds", json={}).status_code == 401
 
 
@@ -157,7 +159,21 @@ def test_unpaid_or_unknown_order_cannot_be_refunded(
     ("params", "field"),
     [
         ({"amount": 0}, "amount"),
-        ({"amount": 100, "lines": [{"sku": "SOCK", "quantity": 1}]}, "amount"),
+        ({"amount": 100, "lines": [{"sku": "SOCK", "quantity": 1}]}, "lines"),
+        ({"all": True, "amount": 100}, "amount"),
+        ({"all": False}, "all"),
+        ({"all": None}, "all"),
+        ({"all": 1}, "all"),
+        ({"all": "true"}, "all"),
+        ({"amount": None}, "amount"),
+        ({"amount": 10.5}, "amount"),
+        ({"amount": "1000"}, "amount"),
+        ({"amount": True}, "amount"),
+        ({"lines": []}, "lines"),
+        ({"lines": None}, "lines"),
+        ({"all": True, "without_money": True}, "without_money"),
+        ({"all": True, "restock": "yes"}, "restock"),
+        ({"lines": [{"sku": "SOCK", "quantity": 1, "unshipped": 2}]}, "lines"),
         ({"amount": 100, "restock": True}, "restock"),
         ({"lines": [{"sku": "HAT", "quantity": 1}]}, "lines"),
         ({"lines": [{"sku": "SOCK", "quantity": 2}]}, "lines"),
@@ -180,7 +196,8 @@ def test_lines_return_to_the_shelf_once(case: RefundCase) -> None:
     [returned] = case.service.data_of("orders.stock.returned")
     assert (returned["return_id"], returned["lines"]) == (request["id"], [{"sku": "TEE-M", "quantity": 1}])
     assert case.request("key-2", lines=[{"sku": "SOCK", "quantity": 1}]).status_code == 422
-    assert case.request("key-3", restock=True).get_json()["lines"] == [{"sku": "TEE-M", "quantity": 1, "restock": True}]
+    rest = [{"sku": "TEE-M", "quantity": 1, "restock": True, "unshipped": 1}]
+    assert case.request("key-3", restock=True).get_json()["lines"] == rest
 
 
 def test_unanswered_request_is_retried_under_the_same_key(case: RefundCase) -> None:
@@ -331,7 +348,7 @@ def test_one_key_at_once_is_one_refund(case_on_postgresql: RefundCase) -> None:
     def request(_: int) -> int:
         headers = OPERATOR | {"Idempotency-Key": "key"}
         client = case.client.application.test_client()
-        return client.post(f"/orders/{order_id}/refunds", json={}, headers=headers).status_code
+        return client.post(f"/orders/{order_id}/refunds", json={"all": True}, headers=headers).status_code
 
     with ThreadPoolExecutor(6) as pool:
         answers = set(pool.map(request, range(6)))

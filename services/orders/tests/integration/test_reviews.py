@@ -49,8 +49,12 @@ def test_canceled_review_neither_ships_nor_refunds(
 ) -> None:
     service.deliver(purchase.started(), purchase.completed(currency="usd"))
     post(client, service, "review", decision="cancel")
-    assert service.order().refund_requests == []
-    assert service.published_types() == ["orders.review.opened", "orders.review.resolved"]
+    assert [request.amount for request in service.order().refund_requests] == [0], "only the pieces are recorded"
+    assert service.returned_lines() == [[{"sku": "TEE-M", "quantity": 2}, {"sku": "SOCK", "quantity": 1}]]
+    order = service.order()
+    assert (order.fulfillment_status, order.pieces_owed) == ("canceled", 0)
+    types = ["orders.review.opened", "orders.stock.returned", "orders.review.resolved"]
+    assert sorted(service.published_types()) == sorted(types)
     assert problem_of(post(client, service, "shipments")) == (409, "order-held")
 
 

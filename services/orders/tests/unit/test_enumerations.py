@@ -1,7 +1,7 @@
 """Statuses that several modules share have the same values everywhere."""
 
 from events.messaging.contracts import REFUND_STATUSES
-from orders.models.refunds import NOT_REFUNDED, RefundRequestStatus, RefundStatus, refund_strength
+from orders.models.refunds import FINAL, NOT_REFUNDED, RefundRequestStatus, RefundStatus, can_follow
 from orders.refunds.booking import ENTRY_KINDS
 
 
@@ -17,5 +17,12 @@ def test_every_refund_status_has_a_timeline_entry() -> None:
     assert ENTRY_KINDS.keys() == {*RefundStatus}
 
 
-def test_failed_refund_is_stronger_than_a_succeeded_one() -> None:
-    assert all(refund_strength("succeeded") < refund_strength(status) for status in NOT_REFUNDED)
+def test_failed_refund_is_final_and_can_follow_a_succeeded_one() -> None:
+    assert all(can_follow(status, "succeeded") for status in NOT_REFUNDED)
+    assert not any(can_follow("succeeded", status) for status in NOT_REFUNDED)
+
+
+def test_statuses_under_way_can_follow_each_other() -> None:
+    under_way = ["pending", "requires_action", "invented_by_stripe"]
+    assert all(can_follow(one, other) for one in under_way for other in under_way)
+    assert all(can_follow(final, one) for final in FINAL for one in under_way)

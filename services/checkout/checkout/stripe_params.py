@@ -1,0 +1,24 @@
+"""The fields of a request that Stripe's parameters are made from: a refusal by Stripe names the caller's field."""
+
+import re
+from typing import Any
+
+REFUSED = "The payment provider refuses this value. Correct it."
+# The product's own fields are the shop's, and the customer can only remove the line.
+REFUSED_PRODUCT = "The payment provider refuses this product. Remove it from the cart, and contact the shop."
+FIELDS = ("customer_email", "success_url", "cancel_url", "locale", "currency")  # named like Stripe's parameters
+OTHER_NAMES = {"discounts": "discount_code", "shipping_options": "shipping_option"}
+LINE = re.compile(r"line_items\[(\d+)\]")
+
+
+def fields_of_param(param: str | None) -> dict[str, Any]:
+    """Return the errors by field of the request for a parameter that Stripe refused.
+
+    They are empty for a parameter that no field determines, such as a setting.
+    """
+    name, *_ = (param or "").partition("[")
+    if line := LINE.match(param or ""):
+        field, message = ("quantity", REFUSED) if (param or "").endswith("[quantity]") else ("sku", REFUSED_PRODUCT)
+        return {"items": {line[1]: {field: [message]}}}
+    field = OTHER_NAMES.get(name, name)
+    return {field: [REFUSED]} if field in (*FIELDS, *OTHER_NAMES.values()) else {}

@@ -1,0 +1,40 @@
+"""Idempotency of operators' acts that leave no row with the key: reviews and cancellations."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from events.clock import utcnow
+from events.web.idempotency import fingerprint
+from sqlalchemy.orm import Session
+
+from orders.errors import KeyReusedError
+from orders.models.operator_acts import OperatorAct
+from orders.models.orders import Order
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act by its name and its parameters."""
+
+    name: str
+    params: Any
+
+
+def record_act(session: Session, order: Order, act: Act, key: str | None, actor: str) -> bool:
+    """Store the act under its key; return False if it was done under this key before. Without a key it is new.
+
+    The order must be locked. Raises `KeyReusedError` if the key was used for another act.
+    """
+    if key is None:
+        return True
+    known = session.get(OperatorAct, (order.id, key))
+    if known is None:
+        session.add(
+            OperatorAct(
+                order_id=order.id, idempotency_key=key, fingerprint=fingerprint(act), actor=actor, acted_at=utcnow()
+            )
+        )
+        return True
+    if known.fingerprint != fingerprint(act):
+        raise KeyReusedError
+    return False

@@ -1,0 +1,97 @@
+"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the shelf."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from events.messaging.event import new_id
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from orders.acts import Act, record_act
+from orders.causes import Cause
+from orders.errors import OrderCanceledError, OrderNeedsReviewError, OrderNotPaidError, OrderShippedError
+from orders.goods import load_goods, succeeded_payments, update_fulfillment
+from orders.models.orders import Order, OrderStatus
+from orders.models.refunds import RefundRequest
+from orders.models.reviews import Review
+from orders.models.timeline import EntryKind
+from orders.publishing import publish
+from orders.refunds.requests import RefundParams, store_request
+from orders.timeline import add_entry, quote
+from orders.totals import refundable_amount
+
+OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
+
+
+@dataclass(frozen=True)
+class CancelParams:
+    """The parameters of a cancellation. `refund` says if the customer gets back what is left of the payments."""
+
+    refund: bool
+    restock: bool = True
+    reason: str | None = None
+    note: str | None = None
+
+
+def cancel(session: Session, order: Order, params: CancelParams, key: str | None, actor: str) -> list[RefundRequest]:
+    """Cancel a paid order that has not shipped, and return the refund requests to send. A repeat returns none.
+
+    The order must be locked. Raises `OrderNotPaidError`, `OrderCanceledError`, `OrderNeedsReviewError`,
+    `OrderShippedError` and `KeyReusedError`.
+    """
+    if not record_act(session, order, Act("cancel", params), key, actor):
+        return []
+    if order.status != OrderStatus.PAID:
+        raise OrderNotPaidError(order.number, order.status)
+    if order.fulfillment_canceled_at is not None:
+        raise OrderCanceledError(order.number)
+    if order.needs_review:
+        raise OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
+    if any(load_goods(session, order).shipped.values()):
+        raise OrderShippedError(order.id, order.number)
+    cause = Cause.now(new_id("cnl"))
+    refund = RefundParams(reason=params.reason, note=params.note)
+    cancel_goods(session, order, cause, refund, actor, restock=params.restock)
+    requests = request_refunds(session, order, cause, refund, actor) if params.refund else []
+    money = "and requested the refund of the rest" if requests else "without a refund"
+    add_entry(session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{quote(params.note)}")
+    amount = sum(request.amount for request in requests if request.currency == order.currency)
+    publish(session, order, "orders.order.canceled", cause, reason=OPERATOR, refund_requested=amount)
+    return requests
+
+
+def cancel_goods(
+    session: Session, order: Order, cause: Cause, params: RefundParams, actor: str, *, restock: bool = True
+) -> None:
+    """End the fulfillment of an order. Its unshipped pieces return to the shelf, without those that were missing.
+
+    The pieces are recorded apart from the money, so they are on the shelf even if a refund fails.
+    """
+    if order.fulfillment_canceled_at is not None:
+        return
+    goods = load_goods(session, order)
+    unshipped = Counter(goods.refundable_unshipped)
+    order.fulfillment_canceled_at = cause.occurred_at
+    for review in session.scalars(select(Review).where(Review.order_id == order.id)):
+        unshipped.subtract(review.missing)
+    lines = [
+        {"sku": sku, "quantity": quantity, "restock": restock, "unshipped": quantity}
+        for sku, quantity in unshipped.items()
+        if quantity > 0
+    ]
+    payments = succeeded_payments(order)
+    if lines and payments:
+        store_request(session, order, payments[0], 0, lines, replace(params, reason=None), f"{cause.id}-goods", actor)
+    update_fulfillment(session, order)
+
+
+def request_refunds(
+    session: Session, order: Order, cause: Cause, params: RefundParams, actor: str
+) -> list[RefundRequest]:
+    """Request refunds of what is left of all payments, without lines."""
+    requests = []
+    for payment in succeeded_payments(order):
+        if amount := refundable_amount(session, payment):
+            key = f"{cause.id}-{payment.id}"
+            requests.append(store_request(session, order, payment, amount, [], params, key, actor))
+    return requests

@@ -1,0 +1,148 @@
+"""Goods of an order: the pieces of each sku that were bought, have shipped, do not ship any more, or are still owed.
+
+    shipped + refunded_unshipped + owed = bought
+
+Refunds that are asked for or under way count as refunded, and a failed refund frees its pieces again. If refunds cover
+all payments, or the fulfillment is canceled, nothing is owed. Before the order is paid, nothing is bought.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from orders.models.orders import FulfillmentStatus, Order, OrderStatus
+from orders.models.payments import Payment, PaymentStatus
+from orders.models.refunds import Refund, RefundRequest
+from orders.models.shipments import Shipment
+
+
+@dataclass(frozen=True)
+class Goods:
+    """Numbers of pieces by sku, in the order of the cart.
+
+    `refunded` are the pieces of refund lines, `refunded_before_shipment` those of them that had not shipped.
+    `refunded_unshipped` are all pieces that do not ship any more, also by refunds without lines and by cancellation.
+    """
+
+    bought: Mapping[str, int]
+    shipped: Mapping[str, int]
+    refunded: Mapping[str, int]
+    refunded_before_shipment: Mapping[str, int]
+    refunded_unshipped: Mapping[str, int]
+
+    @property
+    def owed(self) -> dict[str, int]:
+        """The paid pieces that still have to ship."""
+        left = {
+            sku: quantity - self.shipped.get(sku, 0) - self.refunded_unshipped.get(sku, 0)
+            for sku, quantity in self.bought.items()
+        }
+        return {sku: quantity for sku, quantity in left.items() if quantity > 0}
+
+    @property
+    def refundable_unshipped(self) -> dict[str, int]:
+        """The pieces that have not shipped and that no refund line has yet."""
+        known = self.refunded_before_shipment
+        return {
+            sku: max(0, quantity - self.shipped.get(sku, 0) - known.get(sku, 0))
+            for sku, quantity in self.bought.items()
+        }
+
+    @property
+    def refundable_shipped(self) -> dict[str, int]:
+        """The pieces that have shipped and that no refund line has yet."""
+        return {
+            sku: max(0, quantity - self.refunded.get(sku, 0) + self.refunded_before_shipment.get(sku, 0))
+            for sku, quantity in self.shipped.items()
+        }
+
+
+def load_goods(session: Session, order: Order) -> Goods:
+    """Return the order's goods as the database has them."""
+    session.flush()
+    shipments = session.scalars(select(Shipment).where(Shipment.order_id == order.id)).all()
+    return count_goods(order, shipments, load_requests(session, order))
+
+
+def load_requests(session: Session, order: Order) -> Collection[RefundRequest]:
+    """Return the order's refund requests as the database has them, oldest first."""
+    session.flush()
+    return session.scalars(
+        select(RefundRequest).where(RefundRequest.order_id == order.id).order_by(RefundRequest.id)
+    ).all()
+
+
+def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collection[RefundRequest]) -> Goods:
+    """Return the order's goods from its rows."""
+    bought: Counter[str] = Counter()
+    if order.status == OrderStatus.PAID:
+        for line in order.lines:
+            bought[line.sku] += line.quantity
+    shipped = count_pieces(line for shipment in shipments for line in shipment.lines)
+    counted = [line for request in requests if request.counts_as_refunded for line in request.lines]
+    by_lines: Counter[str] = Counter()
+    for refunded in counted:
+        by_lines[refunded["sku"]] += refunded["unshipped"]
+    if order.fulfillment_canceled_at is not None or refunds_cover_payments(order, requests):
+        unshipped = {sku: quantity - shipped[sku] for sku, quantity in bought.items()}
+    else:
+        unshipped = {sku: min(by_lines[sku], quantity - shipped[sku]) for sku, quantity in bought.items()}
+    return Goods(bought, shipped, count_pieces(counted), by_lines, unshipped)
+
+
+def refunds_cover_payments(order: Order, requests: Iterable[RefundRequest]) -> bool:
+    """Return True if refunds that were made, are asked for or are under way leave nothing of any payment."""
+    payments = [payment for payment in succeeded_payments(order) if payment.amount]
+    gone = amounts_gone(order.refunds, requests)
+    return bool(payments) and all(gone[payment.id] >= payment.amount for payment in payments)
+
+
+def amounts_gone(refunds: Iterable[Refund], requests: Iterable[RefundRequest]) -> Counter[str]:
+    """Return the amounts by payment that are refunded, asked for or under way, in minor units."""
+    gone: Counter[str] = Counter()
+    for refund in refunds:
+        gone[refund.payment_id] += refund.amount if refund.counts_as_refunded else 0
+    for request in requests:
+        gone[request.payment_id] += request.amount if request.is_unanswered else 0
+    return gone
+
+
+def succeeded_payments(order: Order) -> list[Payment]:
+    """Return the payments whose money Stripe has. The one that paid the order comes first: the lines belong to it."""
+    payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
+    own = (order.payment_intent, order.session_id)
+    return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
+
+
+def count_pieces(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Return the number of pieces in `{sku, quantity}` lines, by sku."""
+    pieces: Counter[str] = Counter()
+    for line in lines:
+        pieces[line["sku"]] += line["quantity"]
+    return pieces
+
+
+def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return numbers of pieces by sku as `{sku, quantity}` lines."""
+    return [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items() if quantity > 0]
+
+
+def update_fulfillment(session: Session, order: Order) -> None:
+    """Derive the order's owed pieces and fulfillment status again. Call it after each change of pieces or money.
+
+    The order is fulfilled once something has shipped and nothing is owed.
+    """
+    goods = load_goods(session, order)
+    order.pieces_owed = sum(goods.owed.values())
+    if order.fulfillment_canceled_at is not None and not any(goods.shipped.values()):
+        order.fulfillment_status = FulfillmentStatus.CANCELED
+    elif not any(goods.shipped.values()):
+        order.fulfillment_status = FulfillmentStatus.UNFULFILLED
+    elif order.pieces_owed:
+        order.fulfillment_status = FulfillmentStatus.PARTIAL
+    else:
+        order.fulfillment_status = FulfillmentStatus.FULFILLED

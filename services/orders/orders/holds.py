@@ -1,0 +1,50 @@
+"""Holds: the one rule that says if an order may ship, and if not, why. In Python for one order, in SQL for the list."""
+
+from collections.abc import Collection
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, not_
+
+from orders.models.orders import Order, OrderDisputeStatus, OrderStatus
+
+CHARGEBACKS = (OrderDisputeStatus.OPEN, OrderDisputeStatus.LOST)  # the bank takes the money back; an inquiry does not
+
+
+class Hold(StrEnum):
+    """The reasons why an order does not ship, the first that applies."""
+
+    UNPAID = "unpaid"
+    CANCELED = "canceled"
+    REVIEW = "review"
+    NOTHING_OWED = "nothing-owed"
+    STOCK = "stock"
+    CHARGEBACK = "chargeback"
+
+
+def find_hold(order: Order) -> Hold | None:
+    """Return why the order does not ship, or None if it may. Its derived columns must be up to date.
+
+    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a recovered cart has to be
+    confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
+    """
+    rules = (
+        (Hold.UNPAID, order.status != OrderStatus.PAID),
+        (Hold.CANCELED, order.fulfillment_canceled_at is not None),
+        (Hold.REVIEW, order.needs_review),
+        (Hold.NOTHING_OWED, order.pieces_owed == 0),
+        (Hold.STOCK, order.confirmed_at is None),
+        (Hold.CHARGEBACK, order.dispute_status in CHARGEBACKS),
+    )
+    return next((hold for hold, applies in rules if applies), None)
+
+
+def may_ship(statuses: Collection[str] = CHARGEBACKS) -> ColumnElement[bool]:
+    """Return the condition that no hold applies, for a query of orders: together they are the pick list."""
+    return and_(
+        Order.status == OrderStatus.PAID,
+        Order.fulfillment_canceled_at.is_(None),
+        not_(Order.needs_review),
+        Order.pieces_owed > 0,
+        Order.confirmed_at.is_not(None),
+        Order.dispute_status.not_in(statuses),
+    )

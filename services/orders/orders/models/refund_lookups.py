@@ -1,0 +1,21 @@
+"""Refund lookups: payments whose refunds at Stripe may not all be booked."""
+
+from datetime import datetime
+
+from events.database.types import UtcDateTime
+from sqlalchemy import BigInteger, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orders.models.base import Base
+
+
+class RefundLookup(Base):
+    """A payment of which Stripe has refunded `amount_refunded`, in minor units of the payment's currency."""
+
+    __tablename__ = "refund_lookups"
+
+    payment_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
+    amount_refunded: Mapped[int] = mapped_column(BigInteger())
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)

@@ -1,0 +1,182 @@
+"""Goods, money and what people read, from the customer's or the operator's act to the stock, the order and the mails.
+
+The tests act through the fake Stripe and the services' HTTP, on the embedded system.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from events.testing.waiting import wait_until
+
+from demo.embedded import embedded_system
+from demo.ports import Ports
+from demo.scenarios.run import ScenarioRun
+from demo.system import System
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with embedded_system(tmp_path_factory.mktemp("system"), Ports.find_free()) as running:
+        yield running
+
+
+class Shop:
+    """One customer, and operators with a new product of their own."""
+
+    def __init__(self, system: System, sku: str, stock: int) -> None:
+        self.system, self.sku = system, sku
+        self.run = ScenarioRun(system, sku.lower())
+        product = {"group": sku, "name": f"Product {sku}", "prices": {"eur": 2000, "chf": 2100}}
+        self.operate("PUT", "checkout", f"/catalog/products/{sku}", product)
+        self.move(on_hand=stock, expected=0, reason="a delivery")
+
+    def operate(self, method: str, service: str, path: str, body: Any = None, **headers: str) -> Any:
+        return self.system.operate(method, service, path, body, **headers).raise_for_status().json()
+
+    def move(self, **change: Any) -> Any:
+        return self.operate("POST", "inventory", f"/stock/{self.sku}/movements", change)
+
+    def stock(self, *names: str) -> tuple[int, ...]:
+        found = self.system.get("inventory", f"/stock/{self.sku}", operator=True).raise_for_status().json()
+        return tuple(found[name] for name in names or ("on_hand", "reserved"))
+
+    def start(self, pieces: int = 1, **options: Any) -> dict[str, Any]:
+        return self.run.start_checkout({self.sku: pieces}, **options)
+
+    def ask(self, pieces: int = 1, **options: Any) -> httpx.Response:
+        return self.run.request_checkout({self.sku: pieces}, **options)
+
+    def wait(self, what: str, expected: Any, look: Any) -> None:
+        try:
+            wait_until(lambda: look() == expected, within=30, what=what)
+        except TimeoutError:
+            assert look() == expected, what
+
+
+@pytest.fixture
+def shop(system: System, request: pytest.FixtureRequest) -> Shop:
+    number = abs(hash(request.node.name)) % 10**8
+    return Shop(system, f"SKU-{number}", 2)
+
+
+def test_recovered_cart_paid_late_keeps_its_stock(shop: Shop) -> None:
+    """The first session expires, the customer comes back, and pays by a debit that takes days."""
+    started = shop.start(2)
+    shop.wait("the stock is reserved", (2, 2), shop.stock)
+    shop.system.stripe.expire(started["session_id"])
+    shop.wait("the stock is free", (2, 0), shop.stock)
+    recovered = shop.system.stripe.recover(started["session_id"])
+    shop.system.stripe.pay(recovered["id"], "sepa_success", shop.run.email)
+    shop.wait("the stock is reserved again", (2, 2), shop.stock)
+    assert shop.ask().status_code == 409
+    held = shop.operate("GET", "inventory", f"/reservations?sku={shop.sku}&pending=true")["items"]
+    assert [item["checkout_id"] for item in held] == [started["checkout_id"]]
+    shop.system.stripe.settle(recovered["id"])
+    shop.wait("the stock is sold", (0, 0), shop.stock)
+    shop.wait("the order is paid", "paid", lambda: shop.run.status(started))
+    shop.wait("nothing to review", False, lambda: shop.run.order_field(started, "needs_review"))
+
+
+def test_refused_checkout_leaves_nothing_behind(shop: Shop) -> None:
+    """The customer asks for too many, reduces the cart, and uses the same key and the same code."""
+    code = f"CODE-{shop.sku}"
+    shop.operate("PUT", "checkout", f"/catalog/discounts/{code}", {"percent_off": 10, "limit_per_email": 1})
+    key = {"Idempotency-Key": f"key-{shop.sku}"}
+
+    def ask(pieces: int) -> httpx.Response:
+        body = {
+            "items": [{"sku": shop.sku, "quantity": pieces}],
+            "customer_email": shop.run.email,
+            "discount_code": code,
+        }
+        return shop.system.post("checkout", "/checkout/sessions", body, **key)
+
+    refused = ask(3)
+    assert (refused.status_code, refused.json()["lines"][0]["available"]) == (409, 2)
+    started = ask(2)
+    assert started.status_code == 201, started.json()
+    assert shop.stock() == (2, 2)
+    shop.run.pay(started.json())
+    shop.wait("the stock is sold", (0, 0), shop.stock)
+    shop.wait("the code is used once", 1, lambda: shop.operate("GET", "checkout", f"/catalog/discounts/{code}")["used"])
+
+
+def test_broken_reserved_piece_leads_to_a_review(shop: Shop) -> None:
+    started = [shop.start(), shop.start()]
+    shop.wait("both are reserved", (2, 2), shop.stock)
+    assert shop.move(adjust=-1, reason="moths")["deficit"] == 1
+    for checkout in started:
+        shop.run.pay(checkout)
+    shop.wait("one is sold, and waits for its parcel", (0, 0, 0, 1), lambda: shop.stock(
+        "on_hand", "reserved", "deficit", "sold_unshipped"
+    ))  # fmt: skip
+    shop.wait(
+        "one order needs a review",
+        ["oversold"],
+        lambda: [found for each in started if (found := shop.run.order_field(each, "review_reason"))],
+    )
+    good = next(each for each in started if not shop.run.order_field(each, "needs_review"))
+    key = {"Idempotency-Key": f"parcel-{shop.sku}"}
+    lines = {"lines": [{"sku": shop.sku, "quantity": 1}]}
+    order_id = shop.run.order_field(good, "id")
+    shop.operate("POST", "orders", f"/orders/{order_id}/shipments", lines, **key)
+    shop.wait("nothing waits for a parcel", (0, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+
+
+def test_repeated_count_is_made_once(shop: Shop) -> None:
+    """A proxy repeats the request, and a customer buys meanwhile."""
+    key = {"Idempotency-Key": f"count-{shop.sku}"}
+    path = f"/stock/{shop.sku}/movements"
+    change = {"adjust": 3, "reason": "a delivery"}
+    for _ in range(2):
+        assert shop.operate("POST", "inventory", path, change, **key)["on_hand"] == 5
+    shop.run.pay(shop.start())
+    shop.wait("one is sold", (4, 0), shop.stock)
+    stale = {"on_hand": 5, "expected": 5, "reason": "counted"}
+    assert shop.system.operate("POST", "inventory", path, stale).status_code == 409
+    assert shop.stock() == (4, 0)
+
+
+def test_customer_chooses_an_offered_shipping_option(shop: Shop) -> None:
+    started = shop.start(shipping_option=None)
+    assert (started["amount_shipping"], started["amount_total"]) == (490, 2490)
+    offered = shop.system.stripe.session(started["session_id"])["shipping_options"]
+    assert [each["shipping_amount"] for each in offered] == [490, 1290]
+    chosen = offered[1]["shipping_rate"]
+    shop.system.stripe.pay(started["session_id"], "card", shop.run.email, shipping_rate=chosen, country="US")
+    shop.wait("the order is paid", "paid", lambda: shop.run.status(started))
+    shop.wait("the order needs no review", None, lambda: shop.run.order_field(started, "review_reason"))
+    shop.run.check_email_says("The customer reads what was charged", "order_confirmed", "€32.90")
+    assert all(result.ok for result in shop.run.results), shop.run.results
+
+
+def test_cart_in_a_currency_without_shipping_is_refused(shop: Shop) -> None:
+    answer = shop.ask(currency="chf", shipping_option=None)
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, ["currency"])
+    assert shop.stock() == (2, 0)
+
+
+def test_open_checkouts_of_a_withdrawn_product_are_canceled(shop: Shop) -> None:
+    started = shop.start()
+    listed = shop.operate("GET", "checkout", f"/checkouts?sku={shop.sku}")["items"]
+    assert [item["checkout_id"] for item in listed] == [started["checkout_id"]]
+    shop.operate("POST", "checkout", f"/checkouts/{started['checkout_id']}/cancel")
+    shop.wait("the stock is free", (2, 0), shop.stock)
+    shop.wait("the order is canceled", "canceled", lambda: shop.run.status(started))
+    assert shop.system.stripe.session(started["session_id"])["status"] == "expired"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"customer_email": "zoe@-example.com"}, "customer_email"),
+        ({"customer_email": "zoë@example.com"}, "customer_email"),
+        ({"locale": "tlh"}, "locale"),
+    ],
+)
+def test_value_that_stripe_refuses_is_refused_by_field(shop: Shop, change: dict[str, Any], field: str) -> None:
+    answer = shop.ask(**change)
+    assert (answer.status_code, list(answer.json()["errors"])) == (422, [field])
+    assert shop.stock() == (2, 0)
