@@ -18,7 +18,7 @@ SUBJECTS = {  # words of each kind of e-mail's subject, in English
     "order_confirmed": "is confirmed",
     "payment_instructions": "Please pay for your order",
     "order_in_review": "We are checking your order",
-    "order_canceled": "We had to cancel your order",
+    "order_canceled": "is canceled",  # by an operator; after a review: "We had to cancel your order"
     "order_shipped": "on its way",
     "refund_succeeded": "Your refund",
 }

@@ -82,7 +82,9 @@ def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tup
         _movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)
     }
     known = dispute.movements or {}
-    found = {key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known}
+    found: dict[str, StripeObject] = {
+        key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known
+    }
     before = dispute.amount_withdrawn or 0, dispute.amount_reinstated or 0
     flags = dispute.funds_withdrawn_at is not None, dispute.funds_reinstated_at is not None
     dispute.movements = known | found

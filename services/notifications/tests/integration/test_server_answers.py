@@ -74,7 +74,7 @@ def test_connection_cut_after_the_mail_sends_at_most_two_copies(service: Any, is
     assert len(set(copies(service))) == 1
 
 
-def test_process_that_dies_while_it_waits_sends_at_most_two_copies(service: Any) -> None:
+def test_process_that_dies_while_waiting_sends_at_most_two_copies(service: Any) -> None:
     service.server.stalling.add(SLOW)
     service.receive_paid(1)
     for _ in range(3):
