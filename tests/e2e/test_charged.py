@@ -322,6 +322,8 @@ def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[Sy
     shopper.check("It expires", "expired", lambda: shopper.status(twice))
     for _ in range(2):
         system.stripe.pay(system.stripe.recover(twice["session_id"])["id"], "card", shopper.email)
+        shopper.mail("order_confirmed")
+        shopper.check("It is confirmed", True, lambda: "order_confirmed" in shopper.emails_about(twice))
     shopper.check("It is paid twice", "duplicate-payment", lambda: shopper.order_field(twice, "review_reason"))
     shopper.operate(twice, "review", decision="refund").raise_for_status()
     parcel: dict[str, Any] = {"carrier": "DHL", "tracking": "1", "tracking_url": "https://track.example/1"}

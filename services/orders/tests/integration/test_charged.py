@@ -158,3 +158,30 @@ def test_refund_of_a_review_says_why(
     (data,) = service.data_of("orders.refund.succeeded")
     assert data["review_reason"] == why
     assert (data["amount_paid"], data["amount_refunded"]) == (11476 if subject == "duplicate" else 5738, 5738)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_recovered_order_is_confirmed_after_a_duplicate_is_refunded(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, is_late: bool
+) -> None:
+    recovered = {"recovered_from": purchase.session_id}
+    service.deliver(purchase.started(), purchase.completed("2", id="cs_2", payment_intent="pi_2", **recovered))
+    service.deliver(purchase.completed("3", id="cs_3", payment_intent="pi_3", **recovered))
+    if not is_late:
+        service.deliver(purchase.committed())
+    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    assert answer.status_code == 200
+    if is_late:
+        service.deliver(purchase.committed())
+    assert service.published_types().count("orders.order.paid") == 1
+
+
+def test_recovered_order_that_a_review_refunded_is_not_confirmed(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    ids = {"id": "cs_2", "payment_intent": "pi_2", "recovered_from": purchase.session_id}
+    service.deliver(purchase.started(), purchase.completed(amount_total=1000, **ids))
+    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    assert answer.status_code == 200
+    service.deliver(purchase.committed())
+    assert "orders.order.paid" not in service.published_types()
