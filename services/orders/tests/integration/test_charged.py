@@ -161,7 +161,7 @@ def test_refund_of_a_review_says_why(
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_recovered_order_is_confirmed_after_a_duplicate_is_refunded(
+def test_refunded_duplicate_confirms_a_recovered_order(
     service: OrdersService, purchase: Purchase, client: FlaskClient, is_late: bool
 ) -> None:
     recovered = {"recovered_from": purchase.session_id}
