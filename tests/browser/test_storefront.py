@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
+from demo.scenarios import payments
 from demo.scenarios.run import ScenarioRun
 from demo.shop.mailbox import Mailbox
 from demo.system import System
@@ -90,9 +91,37 @@ def test_bank_debit_is_pending_until_the_bank_answers(page: Page, shop: tuple[Sy
     page.get_by_label("SEPA Direct Debit (succeeds later)").check()
     page.get_by_role("button", name=re.compile("^Pay")).click()
     page.wait_for_url(re.compile(r"/success"))
-    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "payment_pending", timeout=TIMEOUT_MS)
+    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "payment_debit", timeout=TIMEOUT_MS)
     system.stripe.settle(session_id)
     expect(page.get_by_test_id("order")).to_have_attribute("data-status", "paid", timeout=TIMEOUT_MS)
+
+
+def test_voucher_is_pending_and_not_called_a_bank_debit(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    fill_bag(page, url, "voucher@example.com")
+    check_out(page)
+    session_id = page.url.rsplit("/", 1)[-1].split("?")[0]
+    page.get_by_label("Voucher (paid later)").check()
+    page.get_by_role("button", name=re.compile("^Pay")).click()
+    page.wait_for_url(re.compile(r"/success"))
+    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "payment_voucher", timeout=TIMEOUT_MS)
+    expect(page.get_by_test_id("order")).to_contain_text("Please pay your voucher")
+    system.stripe.settle(session_id)
+    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "paid", timeout=TIMEOUT_MS)
+
+
+def test_success_page_shows_what_stripe_charged(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    run = ScenarioRun(system, "success page")
+    payments.tax(run)
+    session_id = next(
+        session["id"] for session in system.stripe.ledger["sessions"] if session["customer_email"] == run.email
+    )
+    page.goto(f"{url}/success?session_id={session_id}")
+    sums = page.get_by_test_id("sums")
+    expect(sums).to_contain_text("Tax€11.21", timeout=TIMEOUT_MS)
+    expect(sums).to_contain_text("Total€75.11")
+    check_fits_width(page)
 
 
 def test_cancel_releases_the_stock_and_keeps_the_bag(page: Page, shop: tuple[System, str]) -> None:

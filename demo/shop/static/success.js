@@ -75,8 +75,9 @@ function stateOf(order) {
 
 /** Returns what a customer with a delayed payment has to do: pay a voucher or transfer, nothing, or it is not known. */
 function pendingState({ payment_method, payment_method_types }) {
-  if (payment_method) return "payment_voucher";
-  const isDebit = payment_method_types.length && payment_method_types.every((type) => WITHOUT_ACTION.has(type));
+  const methods = payment_method ? [payment_method] : payment_method_types;
+  const isDebit = methods.length && methods.every((type) => WITHOUT_ACTION.has(type));
+  if (payment_method && !isDebit) return "payment_voucher";
   return isDebit ? "payment_debit" : "payment_pending";
 }
 

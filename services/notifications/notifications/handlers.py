@@ -92,7 +92,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.payment.pending")
     def announce_pending_payment(event: Event, session: Session) -> None:
         _record_purchase(event, session)
-        kind = Kind.PAYMENT_INSTRUCTIONS if event.data["payment_method"] else Kind.PAYMENT_PENDING
+        kind = Kind.PAYMENT_INSTRUCTIONS if event.data["voucher_url"] else Kind.PAYMENT_PENDING
         notify_customer(event, session, kind, event.data["session_id"])
 
     @handlers.on("orders.payment.failed")

@@ -45,8 +45,9 @@ def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _pays_by_debit(data: Data) -> bool:
-    """Return True if every payment method that the page offered needs nothing more from the customer."""
-    offered = data.get("payment_method_types")
+    """Return True if the payment method, or each that the page offered, needs nothing more from the customer."""
+    method = data.get("payment_method")
+    offered = [method] if method else data.get("payment_method_types")
     return bool(offered) and WITHOUT_ACTION.issuperset(offered or ())
 
 

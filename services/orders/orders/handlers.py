@@ -168,6 +168,17 @@ def record_payment_instructions(event: Event, session: Session) -> None:
         publish_pending_payment(session, order, payment, cause)
 
 
+@handlers.on("stripe.charge.pending")
+def record_payment_method(event: Event, session: Session) -> None:
+    """Record the method of a delayed payment, such as a bank debit: e-mails say what the customer has to do."""
+    order = get_order_by_metadata(session, event)
+    if not event.object.get("payment_intent"):
+        raise Ignored("no payment intent: our checkout makes no such payments")
+    payment = payments.get_or_create_by_charge(session, order, event)
+    details = event.object.get("payment_method_details") or {}
+    payment.payment_method = payment.payment_method or details.get("type")
+
+
 @handlers.on("stripe.charge.succeeded", "stripe.charge.refunded")
 def record_succeeded_charge(event: Event, session: Session) -> None:
     """Record that Stripe has the money. Book the refunds that the charge lists, and look up those that it only counts.

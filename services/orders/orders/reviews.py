@@ -102,7 +102,7 @@ def resolve(
         "was_confirmed": was_confirmed,
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
-    if decision == ReviewDecision.ACCEPT and not any(review.blocks_shipping for review in reviews):
+    if decision == ReviewDecision.ACCEPT or refunds_duplicate:
         confirm_order(session, order, cause)
     if decision == ReviewDecision.REFUND:
         return _request_refunds(session, order, unresolved, actor, note, cause, due_at)

@@ -98,7 +98,7 @@ class PublicOrder(Schema):
     payment_method = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "a voucher or a bank transfer that the customer has to pay, if Stripe has said so"},
+        metadata={"description": "the method of a delayed payment, such as sepa_debit or oxxo, if it is known"},
     )
     voucher_expires_at = fields.AwareDateTime(required=True, allow_none=True)
     review_decision = fields.String(

@@ -104,6 +104,10 @@ class Purchase:
         obj = charge(self.checkout_id, id=self.charge, payment_intent=self.intent)
         return self.stripe("charge.succeeded", obj, again)
 
+    def charge_pending(self, method: str) -> Event:
+        ids = {"id": self.charge, "payment_intent": self.intent, "status": "pending", "paid": False}
+        return self.stripe("charge.pending", charge(self.checkout_id, payment_method_details={"type": method}, **ids))
+
     def charge_refunded(self, again: str = "", **changes: Any) -> Event:
         ids = {"id": self.charge, "payment_intent": self.intent}
         return self.stripe("charge.refunded", charge(self.checkout_id, **ids | changes), again)

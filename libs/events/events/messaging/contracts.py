@@ -183,7 +183,7 @@ class PaymentPending(OrderSnapshot):
     payment_method = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "oxxo, boleto, konbini, multibanco, bank_transfer, …; null: no instructions known"},
+        metadata={"description": "sepa_debit, oxxo, boleto, konbini, multibanco, bank_transfer, …; null: unknown"},
     )
     voucher_url = fields.Url(
         require_tld=False,

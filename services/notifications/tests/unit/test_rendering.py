@@ -182,6 +182,7 @@ def test_voucher_that_must_be_paid_never_needs_nothing() -> None:
         assert "nothing" not in mail("payment_pending", payment_method_types=types).text
         assert "You need not" not in mail("payment_pending", payment_method_types=types).text
     assert "You need not do anything now" in mail("payment_pending", case="debit").text
+    assert "You need not do anything now" in mail("payment_pending", payment_method="sepa_debit").text
 
 
 def test_instructions_have_the_voucher_and_its_date() -> None:

@@ -27,8 +27,8 @@ class Payment(Base):
 
     `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
     `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
-    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` and the
-    voucher are known once Stripe asks the customer to pay a voucher or to send a bank transfer.
+    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` is known
+    from the charge of a debit, or once Stripe asks the customer to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"
@@ -80,7 +80,7 @@ class Payment(Base):
 
     def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
         """Record how the customer has to pay: a voucher or a bank transfer. Return False if that is known already."""
-        if self.payment_method is not None:
+        if self.voucher_url is not None:
             return False
         self.payment_method, self.voucher_url, self.voucher_expires_at = method, url, expires_at
         return True

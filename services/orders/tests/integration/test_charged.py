@@ -15,7 +15,11 @@ from orders.payments import record_charged
 
 from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
 
-TAXED = {"amount_subtotal": 5248, "amount_total": 6828, "total_details": {"amount_tax": 1090, "amount_shipping": 490}}
+TAXED: dict[str, Any] = {
+    "amount_subtotal": 5248,
+    "amount_total": 6828,
+    "total_details": {"amount_tax": 1090, "amount_shipping": 490},
+}
 CHARGED = {
     "currency": "eur",
     "amount_subtotal": 5248,
@@ -103,6 +107,16 @@ def test_voucher_is_published_whenever_stripe_reports_it(
     assert (published[-1]["voucher_expires_at"] is not None) == (method == "oxxo")
 
 
+@pytest.mark.parametrize("is_early", [False, True])
+def test_bank_debit_is_known_from_its_charge(service: OrdersService, purchase: Purchase, is_early: bool) -> None:
+    events = [purchase.charge_pending("sepa_debit"), purchase.unpaid()]
+    service.deliver(purchase.started(), *(events if is_early else events[::-1]))
+    (payment,) = service.order().payments
+    assert (payment.payment_method, payment.status) == ("sepa_debit", "pending")
+    (data,) = service.data_of("orders.payment.pending")
+    assert (data["payment_method"], data["voucher_url"]) == ("sepa_debit" if is_early else None, None)
+
+
 def test_card_authentication_is_no_instruction(service: OrdersService, purchase: Purchase) -> None:
     challenge = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/1"}}
     assert service.deliver(purchase.started(), purchase.requires_action(challenge)) == ["done", "ignored"]
@@ -144,3 +158,30 @@ def test_refund_of_a_review_says_why(
     (data,) = service.data_of("orders.refund.succeeded")
     assert data["review_reason"] == why
     assert (data["amount_paid"], data["amount_refunded"]) == (11476 if subject == "duplicate" else 5738, 5738)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_refunded_duplicate_confirms_a_recovered_order(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, is_late: bool
+) -> None:
+    recovered = {"recovered_from": purchase.session_id}
+    service.deliver(purchase.started(), purchase.completed("2", id="cs_2", payment_intent="pi_2", **recovered))
+    service.deliver(purchase.completed("3", id="cs_3", payment_intent="pi_3", **recovered))
+    if not is_late:
+        service.deliver(purchase.committed())
+    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    assert answer.status_code == 200
+    if is_late:
+        service.deliver(purchase.committed())
+    assert service.published_types().count("orders.order.paid") == 1
+
+
+def test_recovered_order_that_a_review_refunded_is_not_confirmed(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    ids = {"id": "cs_2", "payment_intent": "pi_2", "recovered_from": purchase.session_id}
+    service.deliver(purchase.started(), purchase.completed(amount_total=1000, **ids))
+    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    assert answer.status_code == 200
+    service.deliver(purchase.committed())
+    assert "orders.order.paid" not in service.published_types()
