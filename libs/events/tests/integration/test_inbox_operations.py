@@ -177,7 +177,9 @@ def test_bulk_action_uses_small_transactions(any_database: MakeDatabase, monkeyp
     for number in range(5):
         store(database, number, "failed")
     chunks = list(
-        inbox_operations.apply_action_to_all(database, "retry", {"status": "failed"}, limit=None, actor="ana", reason=None)
+        inbox_operations.apply_action_to_all(
+            database, "retry", {"status": "failed"}, limit=None, actor="ana", reason=None
+        )
     )
     assert chunks == [["evt_0", "evt_1"], ["evt_2", "evt_3"], ["evt_4"]]
 

@@ -38,7 +38,7 @@ def test_start_reserves_opens_and_publishes(any_system: Any) -> None:
         "session_id": "cs_test_1",
         "livemode": False,
         "promotion_codes": False,
-        "needs_address": True,
+        "needs_shipping": True,
         "currency": "eur",
         "amount_subtotal": 4998,
         "amount_discount": 0,
