@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.messaging.payment_status import is_paid
 from events.observability import tracing
-from events.payment_status import is_paid
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
