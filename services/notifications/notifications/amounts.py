@@ -18,7 +18,7 @@ def format_amounts(data: Data, language: Language) -> dict[str, str]:
     """Return the amounts of an event by the names that texts and templates use. The optional ones may be empty."""
     currency = data.get("currency", "")
     found: dict[str, tuple[int | None, str]] = {}
-    if "lines" in data:
+    if "currency" in data:  # the event of an order
         found |= _order_amounts(data)
     found["paid"] = data.get("amount_paid"), currency
     found["refunded"] = data.get("amount_refunded"), currency

@@ -19,6 +19,7 @@
 | `orders.dispute.updated` | `staff_dispute_updated` | staff |
 | `orders.dispute.closed` | `staff_dispute_closed` | staff |
 | `inventory.stock.low` | `staff_stock_low`, once for a sku and day (UTC) | staff |
+| `inventory.reservation.expiring` | `staff_reservation_expiring` | staff |
 
 Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
 `orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one
@@ -158,6 +159,11 @@ def create_handlers(  # noqa: C901 - one handler after the other
         # Sales and returns around the threshold cross it many times a day.
         subject = f"{event.data['sku']}@{event.occurred_at.astimezone(UTC).date()}"
         notify_staff(event, session, Kind.STAFF_STOCK_LOW, subject, due_at=staff_due_at())
+
+    @handlers.on("inventory.reservation.expiring")
+    def report_expiring_reservation(event: Event, session: Session) -> None:
+        subject = f"{event.data['checkout_id']}@{event.data['expires_at'].isoformat()}"
+        notify_staff(event, session, Kind.STAFF_RESERVATION_EXPIRING, subject, due_at=staff_due_at())
 
     @handlers.on(CUSTOMER_ERASED)
     def erase_customer(event: Event, session: Session) -> None:

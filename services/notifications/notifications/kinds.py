@@ -23,6 +23,7 @@ class Kind(StrEnum):
     STAFF_DISPUTE_UPDATED = "staff_dispute_updated"
     STAFF_DISPUTE_CLOSED = "staff_dispute_closed"
     STAFF_STOCK_LOW = "staff_stock_low"
+    STAFF_RESERVATION_EXPIRING = "staff_reservation_expiring"
     STAFF_ORDER_PAID = "staff_order_paid"
     STAFF_DIGEST = "staff_digest"  # several of the other mails to staff in one
 
@@ -47,6 +48,7 @@ STAFF_KINDS = (
     Kind.STAFF_DISPUTE_UPDATED,
     Kind.STAFF_DISPUTE_CLOSED,
     Kind.STAFF_STOCK_LOW,
+    Kind.STAFF_RESERVATION_EXPIRING,
     Kind.STAFF_ORDER_PAID,
 )
 
@@ -69,6 +71,7 @@ STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
         Kind.PAYMENT_PENDING,
         Kind.PAYMENT_INSTRUCTIONS,
         Kind.PAYMENT_FAILED,
+        Kind.STAFF_RESERVATION_EXPIRING,
     ),
     Outcome.CANCELED: (Kind.ABANDONED_CART,),
 }

@@ -83,6 +83,12 @@ STOCK: Mapping[str, Any] = {
     "threshold": 3,
     "occurred_at": "2026-05-04T10:12:00+00:00",
 }
+EXPIRING: Mapping[str, Any] = {
+    "checkout_id": "chk_01",
+    "expires_at": "2026-11-20T10:00:00+00:00",
+    "lines": [{"sku": "TEE-ORG-WHT-M", "quantity": 2}],
+    "occurred_at": "2026-11-18T10:00:00+00:00",
+}
 REVIEW: Mapping[str, Any] = {
     "reason": "amount-mismatch",
     "detail": "Paid 100.52 eur; the checkout says 120.52 eur.",
@@ -197,11 +203,19 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
+# The event data of the kinds that are not about an order.
+BASES: Mapping[str, Mapping[str, Any]] = {
+    Kind.STAFF_STOCK_LOW: STOCK,
+    Kind.STAFF_RESERVATION_EXPIRING: EXPIRING,
+    Kind.STAFF_DIGEST: {},
+}
+
+
 def sample(kind: str, case: str = "", **changes: Any) -> dict[str, Any]:
     """Return the event data of a mail. Raises `ValueError` for an unknown kind or case."""
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
-    base = STOCK if kind == Kind.STAFF_STOCK_LOW else {} if kind == Kind.STAFF_DIGEST else ORDER
+    base = BASES.get(kind, ORDER)
     if case not in cases(kind):
         raise ValueError(f"{kind} has the cases {', '.join(filter(None, cases(kind))) or 'none'}, not {case!r}")
     return {**base, **EXTRAS.get(kind, {}), **CASES.get(kind, {}).get(case, {}), **changes}

@@ -19,6 +19,7 @@ OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_DISPUTE_CLOSED: "GET /orders/{order_id}",
     Kind.STAFF_ORDER_PAID: "POST /orders/{order_id}/shipments",
     Kind.STAFF_STOCK_LOW: "POST /stock/{sku}/movements",
+    Kind.STAFF_RESERVATION_EXPIRING: "GET /orders?checkout_id={checkout_id}",
 }
 IDS = {  # field of the event → key of its label
     "customer_email": "customer",
@@ -73,6 +74,9 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "sku", data["sku"]
         yield "available", values["available"]
         yield "threshold", values["threshold"]
+    if kind == Kind.STAFF_RESERVATION_EXPIRING:
+        yield "held_until", values["until"]
+        yield "pieces_held", ", ".join(f"{line['quantity']} × {line['sku']}" for line in data["lines"])  # noqa: RUF001
     yield "order", data.get("number")
     yield "date", language.moment(datetime.fromisoformat(data["occurred_at"]))
     for name, label in IDS.items():

@@ -23,7 +23,7 @@ NAME_LENGTH = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
 AFTER_EVERY_DATE = "9"  # as ISO dates sort
 
-PLAIN_FIELDS = ("number", "sku", "available", "threshold", "resolved_by")
+PLAIN_FIELDS = ("number", "sku", "available", "threshold", "resolved_by", "checkout_id")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
         "voucher_url": safe_link(data.get("voucher_url")),
         "why": language.find(kind, f"why_{data.get('review_reason')}") or "",
     }
-    if "lines" in data:
+    if "currency" in data:  # the event of an order
         context["money"] = partial(language.money, currency=data["currency"])
         context["parcel"] = named_pieces(data.get("shipped"), data)
         context["remaining"] = named_pieces(data.get("remaining"), data)
@@ -97,8 +97,9 @@ def _texts(language: Language, kind: str, variants: Sequence[str], values: Mappi
 def text_values(data: Data, language: Language, amounts: Mapping[str, str]) -> dict[str, str]:
     """Return the values of the texts' placeholders, as the reader writes them."""
     plain = {name: str(data[name]) for name in PLAIN_FIELDS if name in data}
-    due = data.get("evidence_due_by")
-    return {**amounts, **plain, **({"due": language.moment(datetime.fromisoformat(due))} if due else {})}
+    times = {"due": data.get("evidence_due_by"), "until": data.get("expires_at")}
+    moments = {name: language.moment(datetime.fromisoformat(time)) for name, time in times.items() if time}
+    return {**amounts, **plain, **moments}
 
 
 def named_pieces(lines: Sequence[Mapping[str, Any]] | None, data: Data) -> list[tuple[str, int]]:

@@ -45,6 +45,7 @@ SAMPLE_OF_EVENT = {
     "orders.dispute.updated": "staff_dispute_updated",
     "orders.dispute.closed": "staff_dispute_closed",
     "inventory.stock.low": "staff_stock_low",
+    "inventory.reservation.expiring": "staff_reservation_expiring",
 }
 
 

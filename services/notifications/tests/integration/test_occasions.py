@@ -23,6 +23,7 @@ KIND_OF_EVENT = {
     "orders.dispute.updated": "staff_dispute_updated",
     "orders.dispute.closed": "staff_dispute_closed",
     "inventory.stock.low": "staff_stock_low",
+    "inventory.reservation.expiring": "staff_reservation_expiring",
 }
 
 

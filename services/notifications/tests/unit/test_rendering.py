@@ -229,6 +229,10 @@ def test_mail_to_staff_has_the_next_step_and_its_route(kind: str) -> None:
     if kind == Kind.STAFF_STOCK_LOW:
         assert "Route for operators: POST /stock/TEE-M/movements" in text
         assert "Open the order" not in text
+    elif kind == Kind.STAFF_RESERVATION_EXPIRING:
+        assert "Route for operators: GET /orders?checkout_id=chk_01" in text
+        assert "Pieces: 2 × TEE-ORG-WHT-M" in text  # noqa: RUF001
+        assert "Reserved until: November 20, 2026, 10:00 AM UTC" in text
     else:
         assert re.search(r"Route for operators: (GET|POST) /orders/ord_0199f3a2c4d57e8a9b0c1d2e3f405162", text)
         assert "https://staff.shop.example/orders/ord_0199f3a2c4d57e8a9b0c1d2e3f405162 " in text
@@ -290,7 +294,12 @@ def test_refund_of_a_duplicate_payment_is_partial() -> None:
     assert "everything back" in " ".join(mail("refund_succeeded", case="whole", amount_paid=None).text.split())
 
 
-@pytest.mark.parametrize("kind", sorted({*CUSTOMER_KINDS, *STAFF_KINDS} - {Kind.ORDER_SHIPPED, Kind.STAFF_STOCK_LOW}))
+@pytest.mark.parametrize(
+    "kind",
+    sorted(
+        {*CUSTOMER_KINDS, *STAFF_KINDS} - {Kind.ORDER_SHIPPED, Kind.STAFF_STOCK_LOW, Kind.STAFF_RESERVATION_EXPIRING}
+    ),
+)
 @pytest.mark.parametrize(
     ("currency", "locale", "total"),
     [
