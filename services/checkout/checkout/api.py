@@ -42,7 +42,7 @@ def dependencies() -> Dependencies:
 
 
 @blueprint.get("/products")
-@blueprint.arguments(schemas.ProductArgs, location="query")
+@blueprint.arguments(schemas.ProductArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.ProductPage)
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
     """List the products for sale in a currency, by sku."""
@@ -131,7 +131,7 @@ def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
 
 
 @blueprint.get("/shipping-options")
-@blueprint.arguments(schemas.ShippingArgs, location="query")
+@blueprint.arguments(schemas.ShippingArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.OfferedShippingList)
 def list_shipping(args: dict[str, Any]) -> dict[str, Any]:
     """List the shipping options with their price in a currency, the cheapest first."""
@@ -165,7 +165,7 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
 
 @blueprint.get("/catalog/discounts")
 @operator_required
-@blueprint.arguments(PageArgs, location="query")
+@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.DiscountPage)
 def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
     """List all discounts by code, with the number of their uses."""

@@ -140,13 +140,15 @@ def _session_options(config: Config, quote: Quote) -> dict[str, Any]:
 
 
 def _shipping_countries(config: Config, options: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the countries that any of the offered options goes to; an empty list if the page asks for no address."""
+    """Return the countries that any of the offered options goes to; an empty list if the page asks for no address.
+
+    A cart with a shipping option always needs an address: without one it could not ship.
+    """
     limited = {country for option in options for country in option["countries"]}
-    if not limited:
-        return list(config.shipping_countries)
-    if all(option["countries"] for option in options):
+    if limited and all(option["countries"] for option in options):
         return sorted(limited)
-    return sorted(limited | (set(config.shipping_countries) or SHIPPING_COUNTRIES))
+    everywhere = set(config.shipping_countries) or (SHIPPING_COUNTRIES if options else set())
+    return sorted(limited | everywhere)
 
 
 def _coupon_end(config: Config, session_end: datetime) -> datetime:

@@ -192,10 +192,10 @@ def _decision_mail(event: Event) -> Kind | None:
     A refund has a mail of its own. An accepted order gets its confirmation, unless it got one before the review.
     """
     data = event.data
+    if data["decision"] == ReviewDecision.CANCEL:
+        return Kind.ORDER_CANCELED  # for every reason: the customer waits for a parcel
     if data["reason"] not in CUSTOMER_REASONS:
         return None
-    if data["decision"] == ReviewDecision.CANCEL:
-        return Kind.ORDER_CANCELED
     accepted = data["decision"] == ReviewDecision.ACCEPT and data["reason"] != ReviewReason.DUPLICATE_PAYMENT
     return Kind.ORDER_CONFIRMED if accepted and data["was_confirmed"] else None
 

@@ -25,8 +25,13 @@ def text_variants(kind: str, data: Data) -> Sequence[str]:
 
 
 def is_fully_refunded(data: Data) -> bool:
-    """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid."""
+    """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid.
+
+    The sums are in the order's currency. A payment in another one, which a review accepted, is in neither of them.
+    """
     paid = data.get("amount_paid")
+    if paid == 0 or (data.get("refund_currency") or data["currency"]) != data["currency"]:
+        return False
     whole: bool = data["amount_refunded"] >= (charged_amounts(data)["amount_total"] if paid is None else paid)
     return whole
 

@@ -12,6 +12,7 @@ from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from orders import cancellation, problems, reviews, schemas, search, shipments
 from orders.cancellation import CancelParams
@@ -54,7 +55,7 @@ def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, st
 
 @blueprint.get("/orders")
 @operator_required
-@blueprint.arguments(schemas.SearchArgs, location="query")
+@blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
 @blueprint.response(200, schemas.OrderPage)
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
@@ -130,7 +131,7 @@ def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -
 
 @blueprint.get("/disputes")
 @operator_required
-@blueprint.arguments(schemas.DisputeArgs, location="query")
+@blueprint.arguments(schemas.DisputeArgs, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     """Return disputes and inquiries by their deadline for evidence, earliest first."""
