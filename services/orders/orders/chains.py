@@ -11,18 +11,32 @@ from events.messaging.chains import INBOX, OUTBOX
 
 from orders.models import (
     disputes,
+    operator_acts,
     orders,
     payments,
     refund_lookups,
     refunds,
     reviews,
     shipments,
+    stock_returns,
     timeline,
     unmatched_events,
 )
 from orders.models.base import Base
 
-MODULES = (disputes, orders, payments, refund_lookups, refunds, reviews, shipments, timeline, unmatched_events)
+MODULES = (
+    disputes,
+    operator_acts,
+    orders,
+    payments,
+    refund_lookups,
+    refunds,
+    reviews,
+    shipments,
+    stock_returns,
+    timeline,
+    unmatched_events,
+)
 
 CHAINS: Sequence[Chain] = (
     INBOX,
