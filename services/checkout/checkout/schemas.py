@@ -121,7 +121,7 @@ class NewCheckout(Schema):
         """Return the loaded fields as a request."""
         code = data.pop("discount_code")
         items = tuple(Item(**item) for item in data.pop("items"))
-        return CheckoutRequest(items=items, discount_code=normalize_code(code) if code else None, **data)
+        return CheckoutRequest(items=items, discount_code=normalize_code(code) or None if code else None, **data)
 
 
 def normalize_code(code: str) -> str:

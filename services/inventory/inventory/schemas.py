@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from events.clock import utcnow
+from events.web.fields import StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
 
@@ -189,7 +190,7 @@ class ReservationRelease(Schema):
     """An operator's release, with its reason. `override` also releases while a delayed payment is under way."""
 
     reason = fields.String(required=True, validate=validate.And(validate.Length(1, 500), NOT_BLANK))
-    override = fields.Boolean(load_default=False)
+    override = StrictBoolean(load_default=False)
 
 
 class OpeningStock(Schema):

@@ -126,6 +126,7 @@ def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:
         Email.status.in_(RESENT_IN_BULK),
         or_(Email.recipient.is_not(None), Email.kind.not_in(CUSTOMER_KINDS)),  # an erased customer has no address
         ~select(later.id).where(later.resend_of == Email.id).exists(),
+        or_(Email.resend_of.is_(None), Email.status != SENT),  # a copy that was sent is done
     ]
 
 

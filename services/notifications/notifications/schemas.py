@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from events.web.fields import StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -52,11 +53,11 @@ class BulkResendArgs(Filters):
     status = fields.String(
         validate=validate.OneOf(RESENT_IN_BULK, error="{input} e-mails are not resent. Use one of: {choices}.")
     )
-    all = fields.Boolean(
+    all = StrictBoolean(
         load_default=False, metadata={"description": "all e-mails that were sent, failed or are unknown"}
     )
     limit = fields.Integer(load_default=100, strict=True, validate=validate.Range(min=1, max=1000))
-    dry_run = fields.Boolean(load_default=False)
+    dry_run = StrictBoolean(load_default=False)
 
     @validates_schema
     def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
@@ -70,7 +71,7 @@ class BulkResend(Schema):
     notification_ids = fields.List(fields.String(), metadata={"description": "the e-mails that are resent"})
     resend_ids = fields.List(fields.String(), metadata={"description": "their resends; none in a dry run"})
     matching = fields.Integer(metadata={"description": "all e-mails that match, without the limit"})
-    dry_run = fields.Boolean()
+    dry_run = StrictBoolean()
 
 
 class Notification(Schema):

@@ -9,9 +9,15 @@ from sqlalchemy.orm import Session
 
 from orders.acts import Act, record_act
 from orders.causes import Cause
-from orders.errors import OrderCanceledError, OrderNeedsReviewError, OrderNotPaidError, OrderShippedError
+from orders.errors import (
+    DisputedRefundError,
+    OrderCanceledError,
+    OrderNeedsReviewError,
+    OrderNotPaidError,
+    OrderShippedError,
+)
 from orders.goods import load_goods, succeeded_payments, update_fulfillment
-from orders.models.orders import Order, OrderStatus
+from orders.models.orders import Order, OrderDisputeStatus, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
@@ -37,7 +43,7 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
     """Cancel a paid order that has not shipped, and return the refund requests to send. A repeat returns none.
 
     The order must be locked. Raises `OrderNotPaidError`, `OrderCanceledError`, `OrderNeedsReviewError`,
-    `OrderShippedError` and `KeyReusedError`.
+    `OrderShippedError`, `DisputedRefundError` and `KeyReusedError`.
     """
     if not record_act(session, order, Act("cancel", params), key, actor):
         return []
@@ -52,6 +58,8 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
     cause = Cause.now(new_id("cnl"))
     refund = RefundParams(reason=params.reason, note=params.note)
     cancel_goods(session, order, cause, refund, actor, restock=params.restock)
+    if params.refund and order.dispute_status == OrderDisputeStatus.OPEN:
+        raise DisputedRefundError(order.number)  # the bank holds the money, and the request must not end as no refund
     requests = request_refunds(session, order, cause, refund, actor) if params.refund else []
     money = "and requested the refund of the rest" if requests else "without a refund"
     add_entry(session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{quote(params.note)}")

@@ -99,6 +99,14 @@ class OrderDisputedError(DomainError):
         super().__init__(number, dispute_status)
 
 
+class DisputedRefundError(DomainError):
+    """The money that a cancellation has to refund is with the customer's bank."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
 class OrderShippedError(DomainError):
     """Pieces of the order have shipped, so it cannot be canceled."""
 

@@ -111,6 +111,14 @@ def _order_disputed(error: errors.OrderDisputedError) -> Problem:
     return Problem(409, "order-disputed", detail, dispute_status=error.dispute_status)
 
 
+def _disputed_refund(error: errors.DisputedRefundError) -> Problem:
+    detail = (
+        f"The customer's bank holds the money of order {error.number}, so it cannot be refunded now."
+        ' Cancel with {"refund": false}, and refund after the dispute if the bank returns the money.'
+    )
+    return Problem(409, "order-disputed", detail)
+
+
 def _order_shipped(error: errors.OrderShippedError) -> Problem:
     detail = (
         f"Pieces of order {error.number} have shipped, so it cannot be canceled."
@@ -148,6 +156,7 @@ PROBLEMS: Mapping[type[errors.DomainError], Callable[[Any], Problem]] = {
     errors.OrderNotPaidError: _order_not_paid,
     errors.OrderRefundedError: _order_refunded,
     errors.OrderShippedError: _order_shipped,
+    errors.DisputedRefundError: _disputed_refund,
     errors.RefundExceedsPaymentError: _refund_exceeds_payment,
     errors.ReviewResolvedError: _review_resolved,
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.messaging.contracts import ReviewDecision
+from events.web.fields import StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -18,15 +19,6 @@ from orders.shipments import ShipmentParams
 REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe's
 MAX_LINES = 500  # lines in a request, more than any cart has
 EXACTLY_ONE = "Send exactly one of {}."
-
-
-class StrictBoolean(fields.Boolean):
-    """A boolean that accepts only JSON's true and false."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, *args, **kwargs)
 
 
 def check_exactly_one(data: Mapping[str, Any], *names: str) -> None:

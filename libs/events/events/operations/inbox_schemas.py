@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from events.messaging.inbox_models import UNFINISHED, Status
 from events.operations.inbox import FILTERS
+from events.web.fields import StrictBoolean
 from events.web.pagination import PageArgs
 
 
@@ -37,9 +38,9 @@ class BulkArgs(Filters):
     status = fields.String(
         validate=validate.OneOf(UNFINISHED, error="{input} events are finished. Use one of: {choices}.")
     )
-    all = fields.Boolean(load_default=False, metadata={"description": "all unfinished events"})
+    all = StrictBoolean(load_default=False, metadata={"description": "all unfinished events"})
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=1000))
-    dry_run = fields.Boolean(load_default=False)
+    dry_run = StrictBoolean(load_default=False)
     reason = fields.String(load_default=None)
 
     @validates_schema

@@ -262,9 +262,9 @@ def test_idle_consumer_of_an_empty_queue_stays_connected(
         monkeypatch.setattr(Consumer, name, counted)
 
     count_calls("get_consumers")
-    count_calls("_other_node_has_messages")
+    count_calls("_ask_next_node_for_messages")
     start()
-    wait_until(lambda: calls["_other_node_has_messages"] >= 3, 30)
+    wait_until(lambda: calls["_ask_next_node_for_messages"] >= 3, 30)
     publish(canceled(1))
     wait_until(lambda: effects(database) == ["chk_1"], 30)
     assert calls["get_consumers"] == 1

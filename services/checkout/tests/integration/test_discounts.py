@@ -305,3 +305,8 @@ def test_concurrent_repeats_on_the_last_use_start_one_checkout(
         bought = list(pool.map(lambda _: buy(system).id, range(CONCURRENT_CUSTOMERS)))
     assert len(set(bought)) == 1
     assert uses(system) == {USED: 0, HELD: 1}
+
+
+def test_blank_discount_code_is_no_discount(client: Any) -> None:
+    cart = {"items": [{"sku": "TEE-M", "quantity": 1}], "discount_code": "   "}
+    assert client.post("/checkout/sessions", json=cart).status_code == 201

@@ -65,7 +65,7 @@ def test_at_most_five_options_are_offered(system: Any, ship: Any) -> None:
     ship([], **{f"option{number}": {"amounts": {"eur": 100 * (9 - number)}} for number in range(9)})
     system.start()
     assert [amount for _, amount in offered(system)] == ["100", "200", "300", "400", "500"]
-    assert countries(system) == []
+    assert countries(system) == sorted(SHIPPING_COUNTRIES)
 
 
 def test_limited_option_asks_for_an_address(system: Any, ship: Any) -> None:

@@ -171,6 +171,19 @@ def test_bulk_resend_takes_the_mails_that_match_all_filters(
     assert sorted(service.server.recipients) == [f"c{number}@example.org" for number in found]
 
 
+def test_sent_copies_are_not_resent_in_bulk(service: Any, client: Any) -> None:
+    service.receive_paid(1)
+    service.sender.run()
+    assert len(post(client, "/notifications/resend", {"all": True}, "key-1").json["resend_ids"]) == 1
+    service.sender.run()
+    assert post(client, "/notifications/resend", {"all": True}, "key-2").json["resend_ids"] == []
+
+
+@pytest.mark.parametrize("value", ["true", 1, None])
+def test_bulk_resend_accepts_only_true_as_all(client: Any, value: object) -> None:
+    assert post(client, "/notifications/resend", {"all": value}, "key-1").status_code == 422
+
+
 def test_bulk_resend_by_time(service: Any, client: Any) -> None:
     fail(service, 1)
     created = service.emails()[0].created_at

@@ -234,6 +234,12 @@ def test_cancel_says_explicitly_if_money_goes_back(shop: Shop) -> None:
     assert problem_of(shop.do("cancel", refund=True)) == (409, "order-shipped")
 
 
+def test_cancel_with_a_refund_waits_for_an_open_chargeback(shop: Shop) -> None:
+    shop.service.deliver(shop.purchase.dispute(reason="fraudulent"), shop.purchase.dispute("funds_withdrawn"))
+    assert problem_of(shop.do("cancel", refund=True)) == (409, "order-disputed")
+    assert shop.do("cancel", refund=False).status_code == 200
+
+
 def test_order_refunded_in_the_dashboard_can_be_canceled(shop: Shop) -> None:
     shop.service.deliver(shop.purchase.refund("re_dashboard", 5738))
     assert shop.do("cancel", refund=True).status_code == 200
