@@ -155,7 +155,8 @@ def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> 
     once is the disputed amount. The part that it still holds is rounded up.
     """
     running = most = withdrawn = 0
-    for one in sorted(movements, key=lambda movement: movement["created"]):
+    # Stripe's times have a resolution of one second: within it, the bank withdraws before it returns.
+    for one in sorted(movements, key=lambda movement: (movement["created"], movement["amount"])):
         running -= one["amount"]
         withdrawn += max(0, -one["amount"])
         most = max(most, running)
