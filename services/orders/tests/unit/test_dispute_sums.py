@@ -10,11 +10,11 @@ PART_BACK = {"created": 1_700_000_000, "amount": 1000, "currency": "eur"}
 APPEAL_WON = {"created": 1_700_000_001, "amount": 6390, "currency": "eur"}
 
 
-@pytest.mark.parametrize("movements", itertools.permutations([WITHDRAWN, PART_BACK]))
+@pytest.mark.parametrize("movements", [*itertools.permutations([WITHDRAWN, PART_BACK])])
 def test_movements_of_one_second_add_up_in_any_order(movements: tuple[dict[str, object], ...]) -> None:
     assert _withdrawn_and_held(7390, movements) == (7390, 6390)
 
 
-@pytest.mark.parametrize("movements", itertools.permutations([WITHDRAWN, PART_BACK, APPEAL_WON]))
+@pytest.mark.parametrize("movements", [*itertools.permutations([WITHDRAWN, PART_BACK, APPEAL_WON])])
 def test_won_appeal_leaves_nothing_held(movements: tuple[dict[str, object], ...]) -> None:
     assert _withdrawn_and_held(7390, movements) == (7390, 0)
