@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from events.clock import utcnow
-from events.web.fields import StrictBoolean
+from events.web.fields import LimitedList, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
 
@@ -123,7 +123,7 @@ class NewReservation(Schema):
 
     checkout_id = fields.String(required=True, validate=CHECKOUT_ID)
     expires_at = fields.AwareDateTime(required=True)
-    lines = fields.List(fields.Nested(ReservationLine), required=True, validate=validate.Length(1, 100))
+    lines = LimitedList(fields.Nested(ReservationLine), validate.Length(1, 100), required=True)
 
 
 class ReservationExtension(Schema):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.messaging.contracts import ReviewDecision
-from events.web.fields import StrictBoolean
+from events.web.fields import LimitedList, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -459,7 +459,7 @@ class NewRefund(Schema):
 
     all = StrictBoolean(validate=validate.Equal(True))
     amount = fields.Integer(strict=True, validate=validate.Range(min=1))
-    lines = fields.List(fields.Nested(PiecesToRefund), validate=validate.Length(min=1, max=MAX_LINES))
+    lines = LimitedList(fields.Nested(PiecesToRefund), validate.Length(min=1, max=MAX_LINES))
     without_money = StrictBoolean(
         load_default=False,
         metadata={"description": "only record the lines: the order is free, or its money is refunded already"},
@@ -515,7 +515,7 @@ class NewShipment(Schema):
         validate=[validate.Length(min=1, max=500), validate.Regexp(r".*\S", error="Say why.")],
         metadata={"description": "the reason to ship in spite of an open or lost chargeback"},
     )
-    lines = fields.List(fields.Nested(Pieces), validate=validate.Length(min=1, max=MAX_LINES))
+    lines = LimitedList(fields.Nested(Pieces), validate.Length(min=1, max=MAX_LINES))
 
     @validates_schema
     def _check_extent(self, data: dict[str, Any], **_: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from events.database.engine import Database
 from events.testing.bus import deliver
+from events.testing.openapi import unlimited_lists
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import handlers
 
@@ -292,3 +293,14 @@ def test_openapi_lists_the_routes(client: Any) -> None:
     assert client.get("/readyz").status_code == 200
     paths = client.get("/openapi.json").json["paths"]
     assert {"/availability", "/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []
+
+
+def test_reservation_with_too_many_lines_is_refused_unread(client: Any) -> None:
+    body = {"checkout_id": "chk_1", "expires_at": UNTIL, "lines": [{}] * 34_000}
+    answer = client.post("/reservations", json=body, headers=SERVICE)
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {"lines": ["Length must be between 1 and 100."]}
