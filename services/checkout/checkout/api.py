@@ -51,7 +51,7 @@ def list_products(args: dict[str, Any]) -> dict[str, Any]:
     with dependencies().database.read() as session:
         products = catalog.list_products(session, currency, after, args["limit"] + 1)
     listed = page(products, args["limit"], "sku")
-    available = dependencies().stock.available()
+    available = dependencies().stock.available([product.sku for product in listed["items"]])
     items = [
         _product_for_sale(product, currency) | {"available": available.get(product.sku)} for product in listed["items"]
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.web.fields import LimitedList, StrictBoolean
-from events.web.pagination import PageArgs
+from events.web.pagination import MAX_LIMIT, PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
 
 from inventory.models import ReservationStatus
@@ -22,7 +22,7 @@ CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="This is not a che
 class AvailabilityArgs(PageArgs):
     """The query of the availability: one `sku` parameter for each sku, or none for all."""
 
-    skus = fields.List(fields.String(validate=SKU), data_key="sku", load_default=[], validate=validate.Length(max=100))
+    skus = LimitedList(fields.String(validate=SKU), validate.Length(max=MAX_LIMIT), data_key="sku", load_default=[])
 
 
 class Availability(Schema):

@@ -304,3 +304,11 @@ def test_reservation_with_too_many_lines_is_refused_unread(client: Any) -> None:
     answer = client.post("/reservations", json=body, headers=SERVICE)
     assert answer.status_code == 422
     assert answer.json["errors"] == {"lines": ["Length must be between 1 and 100."]}
+
+
+def test_availability_of_a_full_page_is_one_answer(client: Any, stock: Any) -> None:
+    skus = [f"SKU-{number:03}" for number in range(200)]
+    stock.fill(**dict.fromkeys(skus, 1))
+    query = "&".join(f"sku={sku}" for sku in skus)
+    answer = client.get(f"/availability?limit=200&{query}").json
+    assert ([item["sku"] for item in answer["items"]], answer["next_cursor"]) == (skus, None)
