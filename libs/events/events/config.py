@@ -15,6 +15,7 @@ from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
 
 from events.errors import ConfigError
+from events.origins import parse_origins
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset variable as ""
@@ -158,6 +159,13 @@ def service_token_setting() -> Any:
         f"The token that checkout sends to inventory. At least {MIN_SECRET_LENGTH} characters, the same in both.",
         secret=True,
         checks=[validate.Length(min=MIN_SECRET_LENGTH)],
+    )
+
+
+def allowed_origins_setting(description: str) -> Any:
+    """Declare `allowed_origins`, for a service that browsers call."""
+    return setting(
+        "ALLOWED_ORIGINS", f"{description} `https://a.example,https://b.example`.", default="", parse=parse_origins
     )
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from environs import validate
 from events import stripe_api
 from events.config import (
     Common,
+    accepted_by,
+    allowed_origins_setting,
     database_url_setting,
     load_settings,
     operator_tokens_setting,
@@ -16,6 +17,7 @@ from events.config import (
     setting,
 )
 from events.money import SUPPORTED
+from events.origins import url_origin
 from marshmallow import ValidationError
 
 from checkout.countries import SHIPPING_COUNTRIES
@@ -33,15 +35,7 @@ def _validate_countries(values: Sequence[str]) -> None:
         )
 
 
-def _validate_url(value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValidationError("Use a URL such as https://shop.example.")
-
-
-def _validate_urls(values: Sequence[str]) -> None:
-    for value in values:
-        _validate_url(value)
+_validate_url = accepted_by(url_origin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +62,8 @@ class Config(Common):
         "The shop's frontend. Browsers may call from its origin, and Stripe's page may redirect to it.",
         checks=[_validate_url],
     )
-    allowed_origins: Sequence[str] = setting(
-        "ALLOWED_ORIGINS",
-        "More origins, separated by commas, that browsers may call from and Stripe's page may redirect to.",
-        default=(),
-        checks=[_validate_urls],
+    allowed_origins: Sequence[str] = allowed_origins_setting(
+        "More origins that browsers may call from and Stripe's page may redirect to, separated by commas:"
     )
     automatic_tax: bool = setting(
         "AUTOMATIC_TAX",
@@ -148,14 +139,8 @@ class Config(Common):
 
     @property
     def origins(self) -> frozenset[str]:
-        """The origins of the shop's own sites, as `scheme://host[:port]` in lower case."""
-        return frozenset(origin(url) for url in (self.shop_url, *self.allowed_origins))
-
-
-def origin(url: str) -> str:
-    """Return the origin of a URL, in lower case."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+        """The origins of the shop's own sites."""
+        return frozenset((url_origin(self.shop_url), *self.allowed_origins))
 
 
 def load() -> Config:

@@ -7,6 +7,7 @@ from environs import validate
 from events import stripe_api
 from events.config import (
     Common,
+    allowed_origins_setting,
     database_url_setting,
     load_settings,
     operator_tokens_setting,
@@ -32,10 +33,8 @@ class Config(Common):
         "The base URL of Stripe's API. Set it to use the fake Stripe.",
         default=stripe_api.API,
     )
-    allowed_origins: Sequence[str] = setting(
-        "ALLOWED_ORIGINS",
-        "Origins, separated by commas, from which browsers may read an order by its session.",
-        default=(),
+    allowed_origins: Sequence[str] = allowed_origins_setting(
+        "Origins from which browsers may read an order by its session, separated by commas:"
     )
     review_auto_refund: Sequence[str] = setting(
         "REVIEW_AUTO_REFUND",

@@ -6,6 +6,8 @@ from events.database.engine import Database
 from events.testing.bus import deliver
 from events.testing.openapi import unlimited_lists
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory.app import create_app
+from inventory.config import load
 from inventory.handlers import handlers
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
@@ -312,3 +314,18 @@ def test_availability_of_a_full_page_is_one_answer(client: Any, stock: Any) -> N
     query = "&".join(f"sku={sku}" for sku in skus)
     answer = client.get(f"/availability?limit=200&{query}").json
     assert ([item["sku"] for item in answer["items"]], answer["next_cursor"]) == (skus, None)
+
+
+def test_pages_of_an_origin_with_a_slash_may_read(monkeypatch: Any, database: Database) -> None:
+    settings = {
+        "BROKER_URL": "memory://",
+        "DATABASE_URL": "sqlite:///x.db",
+        "OPERATOR_TOKENS": "ana:operator-token-of-ana",
+        "SERVICE_TOKEN": "service-token-of-tests",
+        "ALLOWED_ORIGINS": "https://other.example, https://shop.example/",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = create_app(load(), database=database).test_client()
+    answer = client.get("/availability", headers={"Origin": "https://shop.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
