@@ -94,6 +94,7 @@ class Shop:
             operator_tokens={"zoe": "operator-token-0123"}, service_token=SERVICE_TOKEN,
         )  # fmt: skip
         app = inventory.app.create_app(config, database=self.databases["inventory"])
+        self.inventory_api = app.test_client()
         return InventoryClient("http://inventory.test", SERVICE_TOKEN, httpx.WSGITransport(app))
 
     def now(self) -> datetime:
@@ -247,6 +248,27 @@ def test_delayed_payment_outlives_the_session(
     shop.advance(timedelta(days=2))
     assert shop.statuses(started) == end
     assert (shop.stock(), shop.discount_uses()) == (stock, [use])
+
+
+def test_operators_release_outlives_the_sweeps(shop: Shop) -> None:
+    started = shop.start()
+    shop.at_stripe("pay", started, method="sepa_success")
+    shop.deliver_events()
+    shop.advance(timedelta(days=2))
+    assert shop.statuses(started) == ("complete", "held", "payment_pending")
+    release = {"reason": "never paid", "override": True}
+    operator = {"Authorization": "Bearer operator-token-0123"}
+    answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=operator)
+    assert answer.json["operator_released_at"]
+    for _ in range(3):
+        shop.advance(timedelta(days=1))
+    shop.deliver_events()
+    assert shop.statuses(started) == ("complete", "released", "payment_pending")
+    assert shop.stock() == (3, 0)
+    shop.start("sells the last", 3)
+    shop.at_stripe("settle", started)
+    shop.deliver_events()
+    assert shop.statuses(started) == ("complete", "committed", "paid!")
 
 
 def test_customer_with_two_sessions_pays_one_or_both(shop: Shop) -> None:

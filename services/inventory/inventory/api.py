@@ -148,14 +148,14 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
 def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservation:
     """Release a checkout's pieces, although its customer may still pay: the order is then oversold, if they are sold.
 
-    A repeated request changes nothing.
+    The pieces stay released: a payment under way does not hold them again. A repeated request changes nothing.
     """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
         if reservation is None:
             raise ReservationNotFoundError(checkout_id)
-        reservations.release(session, reservation, is_forced=release["override"])
+        reservations.release_for_operator(session, reservation, utcnow(), is_forced=release["override"])
         return reservation
 
     reservation = _write(write)

@@ -6,7 +6,7 @@
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
 line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
-available.
+available and no operator has released them.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
 session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
@@ -95,7 +95,8 @@ class StockItem(Base):
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
-    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
+    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
+    `operator_released_at` the pieces are never held again: an operator has released them.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
     """
@@ -116,6 +117,7 @@ class Reservation(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    operator_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
         order_by="ReservationSession.session_id", lazy="selectin"
@@ -161,7 +163,12 @@ class Reservation(Base):
         return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """Set an expired reservation to `held` again, and a released one if a payment is under way."""
+        """Set an expired reservation to `held` again, and a released one if a payment is under way.
+
+        What an operator released stays released.
+        """
+        if self.operator_released_at is not None:
+            return False
         return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:

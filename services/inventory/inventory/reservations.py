@@ -161,11 +161,21 @@ def release(session: Session, reservation: Reservation, *, is_forced: bool = Fal
     return was_held
 
 
+def release_for_operator(session: Session, reservation: Reservation, now: datetime, *, is_forced: bool) -> None:
+    """Release the pieces for good: neither a payment under way nor its extension holds them again.
+
+    Raises the errors of `release`.
+    """
+    release(session, reservation, is_forced=is_forced)
+    reservation.operator_released_at = reservation.operator_released_at or now
+
+
 def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
     """Keep the pieces until a later time; return True if this changed the end.
 
     The pieces of an expired reservation are reserved again if all of them are available. So are those of a released
-    one, if a payment is under way: the customer pays after all, with the session of a recovery link.
+    one, if a payment is under way: the customer pays after all, with the session of a recovery link. What an operator
+    released stays released.
     """
     ended = reservation.status
     if reservation.hold_again() and not _reserve_again(session, reservation.lines):

@@ -175,6 +175,9 @@ class ReservationEntry(Schema):
     is_pending = fields.Boolean(required=True, metadata={"description": "A delayed payment is under way."})
     expires_at = fields.AwareDateTime(required=True)
     created_at = fields.AwareDateTime(required=True)
+    operator_released_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "An operator released the pieces: they stay released."}
+    )
     lines = fields.List(fields.Nested(HeldLine), required=True)
     sessions = fields.List(fields.Nested(ReservationSession), required=True)
 

@@ -329,3 +329,18 @@ def test_pages_of_an_origin_with_a_slash_may_read(monkeypatch: Any, database: Da
     client = create_app(load(), database=database).test_client()
     answer = client.get("/availability", headers={"Origin": "https://shop.example"})
     assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_operators_release_is_not_undone_by_an_extension(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+    pending = checkout_session("chk_1", id="cs_1", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", pending)))
+    body = {"reason": "never paid", "override": True}
+    released = client.post("/reservations/chk_1/release", json=body, headers=OPERATOR).json
+    answer = client.patch("/reservations/chk_1", json={"expires_at": LATER}, headers=SERVICE)
+    assert problem(answer) == (409, "reservation-conflict")
+    recovered = checkout_session("chk_1", id="cs_2", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", recovered)))
+    assert stock.pieces() == {"TEE": (5, 0)}
+    [entry] = client.get("/reservations", headers=OPERATOR).json["items"]
+    assert (entry["status"], entry["operator_released_at"]) == ("released", released["operator_released_at"])
