@@ -15,9 +15,12 @@ from events.config import (
     port_setting,
     service_token_setting,
     setting,
+    trusted_proxies_setting,
 )
+from events.errors import ConfigError
 from events.money import SUPPORTED
 from events.origins import url_origin
+from events.web.client_address import Network
 from marshmallow import ValidationError
 
 from checkout.countries import SHIPPING_COUNTRIES
@@ -36,6 +39,11 @@ def _validate_countries(values: Sequence[str]) -> None:
 
 
 _validate_url = accepted_by(url_origin)
+
+
+def _check_optional_url(value: str) -> None:
+    if value:
+        url_origin(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +105,40 @@ class Config(Common):
         default=STRIPE_MAX_LINES,
         checks=[validate.Range(min=1, max=STRIPE_MAX_LINES)],
     )
+    max_open_checkouts_per_address: int = setting(
+        "MAX_OPEN_CHECKOUTS_PER_ADDRESS",
+        "Unpaid checkouts that one client address can have at a time. An IPv6 network of 64 bits is one address. 0: no"
+        " limit.",
+        default=20,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_pieces_per_address: int = setting(
+        "MAX_OPEN_PIECES_PER_ADDRESS",
+        "Pieces in the unpaid checkouts of one client address. 0: no limit.",
+        default=100,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_checkouts_per_email: int = setting(
+        "MAX_OPEN_CHECKOUTS_PER_EMAIL",
+        "Unpaid checkouts that one e-mail address can have at a time. 0: no limit.",
+        default=5,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_pieces_per_email: int = setting(
+        "MAX_OPEN_PIECES_PER_EMAIL",
+        "Pieces in the unpaid checkouts of one e-mail address. 0: no limit.",
+        default=50,
+        checks=[validate.Range(min=0)],
+    )
+    trusted_proxies: Sequence[Network] = trusted_proxies_setting()
+    bot_check_url: str = setting(
+        "BOT_CHECK_URL",
+        "Where to verify the token in the header `X-Bot-Check` of a new checkout: `siteverify` of Turnstile, hCaptcha or"
+        " reCAPTCHA. Empty: no bot check.",
+        default="",
+        checks=[accepted_by(_check_optional_url)],
+    )
+    bot_check_secret: str = setting("BOT_CHECK_SECRET", "The provider's secret.", default="", secret=True)
     allow_promotion_codes: bool = setting(
         "ALLOW_PROMOTION_CODES",
         "Let customers enter Stripe's promotion codes. Not for carts with a discount of the shop.",
@@ -145,4 +187,7 @@ class Config(Common):
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    if bool(config.bot_check_url) != bool(config.bot_check_secret):
+        raise ConfigError({"BOT_CHECK_SECRET": ["Set both BOT_CHECK_URL and BOT_CHECK_SECRET, or neither."]})
+    return config

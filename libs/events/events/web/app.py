@@ -52,7 +52,7 @@ def create_app(
         CORS(
             app,
             origins=list(allowed_origins),
-            allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
+            allow_headers=["Content-Type", "Idempotency-Key", "X-Bot-Check", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     return app
