@@ -133,8 +133,8 @@ class Config(Common):
     trusted_proxies: Sequence[Network] = trusted_proxies_setting()
     bot_check_url: str = setting(
         "BOT_CHECK_URL",
-        "Where to verify the token in the header `X-Bot-Check` of a new checkout: `siteverify` of Turnstile, hCaptcha or"
-        " reCAPTCHA. Empty: no bot check.",
+        "Where to verify the token in the header `X-Bot-Check` of a new checkout: `siteverify` of Turnstile, hCaptcha"
+        " or reCAPTCHA. Empty: no bot check.",
         default="",
         checks=[accepted_by(_check_optional_url)],
     )
