@@ -28,6 +28,13 @@ class Config(Common):
     allowed_origins: Sequence[str] = allowed_origins_setting(
         "Origins from which browsers may read the availability, separated by commas:"
     )
+    max_reserved_percent: int = setting(
+        "MAX_RESERVED_PERCENT",
+        "Percent of a sku's stock that unpaid checkouts can hold, rounded up: one piece is always possible. The rest"
+        " serves payments that arrive late.",
+        default=90,
+        checks=[validate.Range(1, 100)],
+    )
     low_stock_threshold: int = setting(
         "LOW_STOCK_THRESHOLD",
         "Notify staff when no more than this many of a sku are available. 0 turns it off.",

@@ -86,6 +86,10 @@ class StockItem(Base):
         """The pieces that can still be reserved."""
         return max(0, self.on_hand - self.reserved)
 
+    def reservable(self, max_percent: int) -> int:
+        """Return the pieces that a new checkout can reserve, if unpaid checkouts can hold so much of the stock."""
+        return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
+
     @property
     def deficit(self) -> int:
         """The pieces that are reserved and no longer there."""

@@ -26,10 +26,10 @@ class AvailabilityArgs(PageArgs):
 
 
 class Availability(Schema):
-    """The available pieces of one sku, at most `MAX_SHOWN_AVAILABLE`."""
+    """The pieces of one sku that a cart can reserve, at most `MAX_SHOWN_AVAILABLE`."""
 
     sku = fields.String(required=True)
-    available = fields.Function(lambda item: min(item.available, MAX_SHOWN_AVAILABLE), metadata={"type": "integer"})
+    available = fields.Integer(required=True)
 
 
 class AvailabilityPage(Schema):

@@ -7,8 +7,11 @@ from events.testing.bus import deliver
 from events.testing.openapi import unlimited_lists
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.app import create_app
+from inventory.chains import CHAINS
 from inventory.config import load
 from inventory.handlers import handlers
+
+from services.inventory.tests.conftest import Stock
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
 SERVICE = {"Authorization": "Bearer service-token-of-tests"}
@@ -30,7 +33,7 @@ def problem(answer: Any) -> tuple[int, str]:
 
 
 def test_availability_is_public_capped_and_paginated(client: Any, stock: Any) -> None:
-    stock.fill(TEE=5, SOCK=101, HAT=100).reserve("chk_1", TEE=3)
+    stock.fill(TEE=5, SOCK=120, HAT=112).reserve("chk_1", TEE=3)
     first = client.get("/availability?limit=2").json
     second = client.get(f"/availability?limit=2&cursor={first['next_cursor']}").json
     assert first["items"] == [{"sku": "HAT", "available": 100}, {"sku": "SOCK", "available": 100}]
@@ -344,3 +347,37 @@ def test_operators_release_is_not_undone_by_an_extension(client: Any, stock: Any
     assert stock.pieces() == {"TEE": (5, 0)}
     [entry] = client.get("/reservations", headers=OPERATOR).json["items"]
     assert (entry["status"], entry["operator_released_at"]) == ("released", released["operator_released_at"])
+
+
+def test_unpaid_checkouts_cannot_hold_all_of_a_sku(any_client: Any) -> None:
+    client, stock = any_client
+    stock.fill(TEE=20, SOCK=1)
+    assert reserve(client, TEE=17, SOCK=1).status_code == 201
+    assert client.get("/availability?sku=TEE").json["items"] == [{"sku": "TEE", "available": 1}]
+    second = wanted(TEE=2) | {"checkout_id": "chk_2"}
+    answer = client.post("/reservations", json=second, headers=SERVICE)
+    assert problem(answer) == (409, "out-of-stock")
+    assert answer.json["lines"] == [{"sku": "TEE", "requested": 2, "available": 1}]
+    third = wanted(TEE=1) | {"checkout_id": "chk_3"}
+    assert client.post("/reservations", json=third, headers=SERVICE).status_code == 201
+    shown = client.get("/stock/TEE", headers=OPERATOR).json
+    assert (shown["on_hand"], shown["reserved"], shown["available"]) == (20, 18, 2)
+
+
+def test_paid_pieces_make_room_for_the_last_ones(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=20)
+    assert reserve(client, TEE=18).status_code == 201
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1"))))
+    for number in (2, 3):
+        body = wanted(TEE=1) | {"checkout_id": f"chk_{number}"}
+        assert client.post("/reservations", json=body, headers=SERVICE).status_code == 201
+        paid = checkout_session(f"chk_{number}", id=f"cs_{number}")
+        deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", paid)))
+    assert stock.pieces() == {"TEE": (0, 0)}
+
+
+@pytest.fixture
+def any_client(config: Any, any_database: Any) -> Any:
+    """A client and the stock, once on SQLite and once on PostgreSQL."""
+    database = any_database(CHAINS)
+    return create_app(config, database=database).test_client(), Stock(database)
