@@ -1,8 +1,8 @@
 """Tracing: one trace from the checkout request through Stripe and the broker to the e-mail.
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT nothing here has an effect. The context travels as W3C's `traceparent`: in HTTP
-headers between services, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so it travels
-in the metadata of Stripe's objects, too. https://www.w3.org/TR/trace-context/
+headers between services, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so it
+travels in the metadata of Stripe's objects, too. https://www.w3.org/TR/trace-context/
 """
 
 import os
