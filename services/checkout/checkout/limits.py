@@ -47,7 +47,8 @@ class Limit:
 
 def client_limits(config: Config, network: str | None, email: str | None) -> Sequence[Limit]:
     """Return the limits of a client, with the keys under which its checkouts are stored."""
-    return [*_limits(config, network, normalize_email(email))]
+    limits = _limits(config, network, normalize_email(email))
+    return [limit for limit in limits if limit.max_checkouts or limit.max_pieces]
 
 
 def lock(session: Session, limits: Sequence[Limit]) -> None:

@@ -1,4 +1,4 @@
-"""What one client can hold without paying: the caps by address and e-mail address, and the bot check."""
+"""The limits of unpaid checkouts by address and e-mail address, and the bot check."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the limits of unpaid checkouts count by: hashes of the client, and the number of pieces."""
+"""Columns for the limits of unpaid checkouts: hashes of the client, and the number of pieces."""
 
 import sqlalchemy as sa
 from alembic import op
