@@ -36,7 +36,7 @@ from events.database.engine import Database
 from events.database.migrations import Chain, migrate
 from events.messaging.worker import Worker
 from events.observability.logging import configure_logging
-from events.origins import parse_origins
+from events.web.origins import parse_origins
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 

@@ -19,8 +19,8 @@ from events.config import (
 )
 from events.errors import ConfigError
 from events.money import SUPPORTED
-from events.origins import url_origin
 from events.web.client_address import Network
+from events.web.origins import url_origin
 from marshmallow import ValidationError
 
 from checkout.countries import SHIPPING_COUNTRIES

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from events.observability.logging import get_logger
 
-from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
+from checkout.errors import CheckoutExpiredError, InventoryAwayError, OutOfStockError
 
 TIMEOUT_S = 3  # the customer is waiting, and a slow inventory must not occupy all of our threads
-STOCK_CACHE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
+STOCK_CACHE_AGE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
 STOCK_WAIT_S = 0.5  # for another thread that is asking; the list is then shown without stock
 MAX_KNOWN_SKUS = 2_000  # ten of the largest pages; the stock of others is asked for again
 
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 class InventoryClient:
     """Calls inventory over HTTP. Every call can be repeated, because a reservation belongs to a checkout id.
 
-    All methods raise `InventoryUnavailableError`.
+    All methods raise `InventoryAwayError`.
     """
 
     def __init__(self, base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
@@ -88,18 +88,18 @@ class InventoryClient:
                 return self._http.request(method, path, **content)
         except httpx.HTTPError as error:
             log.warning("inventory is unreachable", method=method, path=path, error=repr(error))
-            raise InventoryUnavailableError from error
+            raise InventoryAwayError from error
 
     def _expect_success(self, answer: httpx.Response) -> None:
         if not answer.is_success:
             log.error("inventory answered with an error", path=answer.url.path, status=answer.status_code)
-            raise InventoryUnavailableError
+            raise InventoryAwayError
 
 
 class StockCache:
-    """The available pieces by sku, at most `STOCK_CACHE_S` old. One thread at a time asks inventory.
+    """The available pieces by sku, at most `STOCK_CACHE_AGE_S` old. One thread at a time asks inventory.
 
-    While inventory is away, it is asked once in `STOCK_CACHE_S`.
+    While inventory is away, it is asked once in `STOCK_CACHE_AGE_S`.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class StockCache:
             return
         try:
             found = self._fetch(skus)
-        except InventoryUnavailableError:  # the client has logged it; the list is shown without stock
-            self._away_until = self._clock() + STOCK_CACHE_S
+        except InventoryAwayError:  # the client has logged it; the list is shown without stock
+            self._away_until = self._clock() + STOCK_CACHE_AGE_S
             return
-        until = self._clock() + STOCK_CACHE_S
+        until = self._clock() + STOCK_CACHE_AGE_S
         kept = self._known if len(self._known) + len(skus) <= MAX_KNOWN_SKUS else {}
         self._known = {**kept, **{sku: (until, found.get(sku)) for sku in skus}}

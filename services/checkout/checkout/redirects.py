@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from events.origins import url_origin
+from events.web.origins import url_origin
 
 CHECKOUT_ID = "{CHECKOUT_ID}"
 AMBIGUOUS = re.compile(r"[\\\s\x00-\x20\x7f]")  # browsers and urlsplit read these in different ways

@@ -1,7 +1,7 @@
 """The one reader of ALLOWED_ORIGINS, and the origin of a URL."""
 
 import pytest
-from events.origins import parse_origins, url_origin
+from events.web.origins import parse_origins, url_origin
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
+from checkout.errors import CheckoutExpiredError, InventoryAwayError, OutOfStockError
 from checkout.inventory_client import InventoryClient, StockCache
 
 UNTIL = datetime(2026, 5, 4, 11, 33, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_released_reservation_expires_the_checkout() -> None:
 
 @pytest.mark.parametrize("status", [401, 404, 422, 500, 503])
 def test_unexpected_status_counts_as_unavailable(status: int) -> None:
-    with pytest.raises(InventoryUnavailableError):
+    with pytest.raises(InventoryAwayError):
         inventory(lambda _: httpx.Response(status)).reserve("chk_1", UNTIL, LINES)
 
 
@@ -43,7 +43,7 @@ def test_timeout_counts_as_unavailable() -> None:
     def stuck(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("", request=request)
 
-    with pytest.raises(InventoryUnavailableError):
+    with pytest.raises(InventoryAwayError):
         inventory(stuck).release("chk_1")
 
 
@@ -97,7 +97,7 @@ def test_unavailable_inventory_is_asked_once_a_second() -> None:
 
     def unavailable(skus: Sequence[str]) -> dict[str, int]:
         asked.append(skus)
-        raise InventoryUnavailableError
+        raise InventoryAwayError
 
     cache = StockCache(unavailable, clock=lambda: seconds[0])
     assert cache.available(["A"]) == cache.available(["B"]) == {}
