@@ -174,6 +174,7 @@ class CheckoutArgs(PageArgs):
     customer_email = EmailAddress(load_default=None)
     discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE])
     sku = fields.String(load_default=None, validate=[validate.Length(1, 64), PRINTABLE])
+    client_key = fields.String(load_default=None, validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
 
 
 class CheckoutLine(Schema):
@@ -196,6 +197,9 @@ class CheckoutEntry(CheckoutDetails):
     payment_status = fields.String(allow_none=True)
     customer_email = fields.String(allow_none=True)
     discount_code = fields.String(allow_none=True)
+    client_key = fields.String(
+        allow_none=True, metadata={"description": "A hash of the client's address, while the checkout is unpaid."}
+    )
     lines = fields.List(fields.Nested(CheckoutLine))
 
 

@@ -158,6 +158,21 @@ def test_concurrent_checkouts_do_not_exceed_the_limit(make_system: Any, any_data
     assert sorted(statuses) == [201] * 3 + [429] * 5
 
 
+def test_operators_find_and_cancel_the_checkouts_of_a_client(client: Any) -> None:
+    for address in (CLIENT, CLIENT, OTHER):
+        start(client, address)
+    operator = {"Authorization": "Bearer operator-token-0123"}
+    newest, *_, oldest = client.get("/checkouts", headers=operator).json["items"]
+    assert newest["client_key"] != oldest["client_key"]
+    query = {"client_key": oldest["client_key"]}
+    found = client.get("/checkouts", query_string=query, headers=operator).json["items"]
+    assert len(found) == 2
+    for each in found:
+        client.post(f"/checkouts/{each['checkout_id']}/cancel", headers=operator)
+    assert client.get("/checkouts", query_string=query, headers=operator).json["items"] == []
+    assert len(client.get("/checkouts", headers=operator).json["items"]) == 1
+
+
 def test_refusals_are_counted_by_reason(client: Any) -> None:
     before = REFUSED.labels("address")._value.get()
     for _ in range(21):
