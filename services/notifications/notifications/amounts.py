@@ -1,4 +1,4 @@
-"""The amounts of a mail, written as money in the reader's language.
+"""The amounts of an e-mail, written as money in the reader's language.
 
 The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
 has completed are as agreed. Payments and refunds are sums in the order's currency.

@@ -1,4 +1,4 @@
-"""Samples: invented events for each kind of mail, for previews, checks of templates, and tests."""
+"""Samples: invented events for each kind of e-mail, for previews, checks of templates, and tests."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -212,7 +212,7 @@ BASES: Mapping[str, Mapping[str, Any]] = {
 
 
 def sample(kind: str, case: str = "", **changes: Any) -> dict[str, Any]:
-    """Return the event data of a mail. Raises `ValueError` for an unknown kind or case."""
+    """Return the event data of an e-mail. Raises `ValueError` for an unknown kind or case."""
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
     base = BASES.get(kind, ORDER)
@@ -232,7 +232,7 @@ def all_cases() -> Iterator[tuple[str, str]]:
 
 
 def check_templates(templates: Templates) -> None:
-    """Render each mail in each language. Raises `ValueError` with the first one that fails."""
+    """Render each e-mail in each language. Raises `ValueError` with the first one that fails."""
     for language in sorted(templates.translations):
         for kind, case in all_cases():
             try:
