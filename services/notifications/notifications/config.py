@@ -23,8 +23,8 @@ from marshmallow import ValidationError
 from notifications.digest import DigestSchedule
 from notifications.message import address, sender_address
 from notifications.reminders import ReminderMode, ReminderPolicy
-from notifications.samples import check_templates
 from notifications.smtp import MailServer
+from notifications.template_check import check_templates
 from notifications.template_context import Shop
 from notifications.template_loader import FALLBACK_LANGUAGE, Templates
 from notifications.unsubscribing import UnsubscribeLinks

@@ -54,6 +54,7 @@ from notifications.models import (
     claim_due,
     lock_or_insert_checkout,
 )
+from notifications.refund_amounts import newest_refund_amounts
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
 from notifications.smtp import (
@@ -68,7 +69,7 @@ from notifications.smtp import (
     MailServer,
     ServerAwayError,
 )
-from notifications.suppression import newest_refund_amounts, suppress_stale
+from notifications.suppression import suppress_stale
 from notifications.template_loader import Templates
 
 CLAIM_BATCH_SIZE = 20  # e-mails for one connection; after a crash, so many wait for the end of their lease

@@ -53,17 +53,3 @@ def _occurred_at(event_data: Mapping[str, Any] | None) -> str:
     """Return the time of an e-mail's event, as sortable text in UTC; nothing for an erased one."""
     found = (event_data or {}).get("occurred_at")
     return datetime.fromisoformat(found).astimezone(UTC).isoformat(timespec="microseconds") if found else ""
-
-
-def newest_refund_amounts(session: Session, email: Email) -> Mapping[str, int | None]:
-    """Return the order's refunded and paid amounts from the newest event that has them.
-
-    Refund e-mails can be sent out of order. With these amounts, all of them show the same sums.
-    """
-    found = session.scalars(
-        select(Email.event_data).where(
-            Email.checkout_id == email.checkout_id, Email.kind.in_((Kind.REFUND_SUCCEEDED, Kind.STAFF_REFUND_FAILED))
-        )
-    )
-    newest = max(found, key=lambda data: (datetime.fromisoformat(data["occurred_at"]), data["amount_refunded"]))
-    return {name: newest.get(name) for name in ("amount_refunded", "amount_paid")}

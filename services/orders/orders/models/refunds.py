@@ -5,23 +5,11 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime
+from events.messaging.contracts import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.models.base import Base
-
-
-class RefundStatus(StrEnum):
-    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
-
-    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
-    """
-
-    REQUIRES_ACTION = "requires_action"
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-    CANCELED = "canceled"
-    FAILED = "failed"
 
 
 class RefundRequestStatus(StrEnum):
