@@ -48,7 +48,7 @@ def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
 
 
 def charged_amounts(data: Data) -> Data:
-    """Return what Stripe charges; what was agreed if no customer has completed the checkout."""
+    """Return the amounts that Stripe charges, or the order's own until the customer has completed the checkout."""
     return data.get("charged") or data
 
 

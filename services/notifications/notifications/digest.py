@@ -21,7 +21,10 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DigestSchedule:
-    """The times of digests: one each `interval`, counted from midnight UTC plus `offset`. False without an interval."""
+    """The times of digests: one every `interval`, counted from midnight UTC plus `offset`.
+
+    Without an interval there are no digests, and the schedule is false as a condition.
+    """
 
     interval: timedelta = timedelta()
     offset: timedelta = timedelta()

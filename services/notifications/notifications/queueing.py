@@ -45,7 +45,7 @@ def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *,
 
 
 def record_suppressed(event: Event, session: Session, kind: str, subject_key: str, *, reason: str) -> None:
-    """Add the row of an e-mail that is not sent. It still makes other e-mails stale."""
+    """Store an e-mail as suppressed, so that it is never sent. Like a sent one, it makes other e-mails stale."""
     queue_email(event, session, kind, subject_key, due_at=None, status=SUPPRESSED, error=reason)
 
 

@@ -210,7 +210,10 @@ BASES: Mapping[str, Mapping[str, Any]] = {
 
 
 def sample(kind: str, case: str = "", **changes: Any) -> dict[str, Any]:
-    """Return the event data of an e-mail. Raises `ValueError` for an unknown kind or case."""
+    """Return sample event data for an e-mail of `kind`, with the fields in `changes` replaced.
+
+    Raises `ValueError` for an unknown kind or case.
+    """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
     base = BASES.get(kind, ORDER)

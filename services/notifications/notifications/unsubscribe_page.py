@@ -42,7 +42,7 @@ class UnsubscribePage:
 
 @blueprint.get("/unsubscribe/<token>")
 def ask(token: str) -> Response:
-    """Ask whether to unsubscribe."""
+    """Show the page that asks if the customer wants to unsubscribe. It changes nothing."""
     return _answer(ASK) if _page().links.verified_key(token) else _answer(INVALID)
 
 

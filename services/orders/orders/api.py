@@ -118,7 +118,7 @@ def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id
 @blueprint.arguments(NewCancellation)
 @blueprint.response(200, OrderDetail)
 def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -> Order | None:
-    """Cancel a paid order before it ships. Its pieces return to the shelf, and the customer gets an e-mail."""
+    """Cancel a paid order before it ships. Its pieces return to the stock, and the customer gets an e-mail."""
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
         requests = cancellation.cancel(session, order, params, headers["key"], g.actor)

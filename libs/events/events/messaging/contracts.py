@@ -258,7 +258,7 @@ class Pieces(Contract):
 
 
 class StockReturned(Contract):
-    """Sold pieces are back on the shelf: by a refund with restock, or a review that ended in one."""
+    """Sold pieces are back in stock: by a refund with restock, or a review that ended in one."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)
@@ -267,7 +267,7 @@ class StockReturned(Contract):
 
 
 class StockTaken(StockReturned):
-    """Pieces of an earlier return leave the shelf again: their refund failed, so they are owed again."""
+    """Pieces of an earlier return leave the stock again: their refund failed, so they are owed again."""
 
 
 class OrderShipped(OrderSnapshot):

@@ -64,7 +64,7 @@ class RefundRequest(Base):
     """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
-    all of them go to the shelf. The worker sends the request at `next_attempt_at`, which is None once Stripe has
+    all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
     answered.
     A request without money has the amount 0: it only records pieces, and Stripe never gets it.
     """

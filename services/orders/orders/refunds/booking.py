@@ -99,7 +99,7 @@ def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequ
 
 
 def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
-    """Record Stripe's answer to the request, and publish the pieces that go to the shelf or leave it again."""
+    """Record Stripe's answer to the request, and publish the pieces that go to the stock or leave it again."""
     if not request.link_refund(refund):
         log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
         return

@@ -13,7 +13,7 @@ class NewCancellation(Schema):
     """A cancellation of a paid order that has not shipped. `refund` says if the customer gets the money back."""
 
     refund = StrictBoolean(required=True)
-    restock = StrictBoolean(load_default=True, metadata={"description": "the pieces go back to the shelf"})
+    restock = StrictBoolean(load_default=True, metadata={"description": "the pieces go back to the stock"})
     reason = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(REFUND_REASONS))
     note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
 

@@ -64,7 +64,10 @@ class OrderSummary(Schema):
     refund_status = fields.String(required=True, validate=validate.OneOf([*OrderRefundStatus]))
     dispute_status = fields.String(required=True, validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
-    pieces_owed = fields.Integer(required=True, metadata={"description": "paid pieces that still have to ship"})
+    pieces_owed = fields.Integer(
+        required=True,
+        metadata={"description": "paid pieces that must still ship: not shipped, refunded or canceled"},
+    )
     hold = HoldField(
         required=True,
         allow_none=True,

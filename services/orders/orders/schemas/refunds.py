@@ -12,7 +12,7 @@ REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe'
 
 
 class RefundedLine(Schema):
-    """Refunded pieces of one sku. With `restock` they go back to the shelf; `unshipped` of them had not shipped."""
+    """Refunded pieces of one sku. With `restock` they go back to the stock; `unshipped` of them had not shipped."""
 
     sku = fields.String(required=True)
     quantity = fields.Integer(required=True)
@@ -56,7 +56,7 @@ class RefundItem(Schema):
 
 
 class PiecesToRefund(Pieces):
-    """Pieces of one sku to refund. With `restock` they go back to the shelf."""
+    """Pieces of one sku to refund. With `restock` they go back to the stock."""
 
     restock = StrictBoolean()
     unshipped = fields.Integer(
