@@ -86,7 +86,7 @@ def test_limit_known_only_to_stripe_is_named(once: Any, code: str, error: type[E
     refuse(once, 400, code=code)
     with pytest.raises(error) as raised:
         once.start(discount_code="ONCE")
-    problem = PROBLEMS[type(raised.value)](raised.value)  # type: ignore[arg-type]
+    problem = PROBLEMS[type(raised.value)](raised.value)  # type: ignore[index]
     assert (problem.status, problem.kind) == (422, code.replace("_", "-"))
     assert_given_back(once)
 
