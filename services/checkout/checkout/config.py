@@ -16,6 +16,7 @@ from events.config import (
     service_token_setting,
     setting,
     trusted_proxies_setting,
+    validate_url,
 )
 from events.errors import ConfigError
 from events.money import SUPPORTED
@@ -38,12 +39,9 @@ def _validate_countries(values: Sequence[str]) -> None:
         )
 
 
-_validate_url = accepted_by(url_origin)
-
-
-def _check_optional_url(value: str) -> None:
+def _validate_optional_url(value: str) -> None:
     if value:
-        url_origin(value)
+        validate_url(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +54,14 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     service_token: str = service_token_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
-    stripe_api_base: str = setting(
-        "STRIPE_API_BASE",
-        "The base URL of Stripe's API. Set it to use the fake Stripe.",
-        default=stripe_api.API,
-        checks=[_validate_url],
-    )
+    stripe_api_base: str = stripe_api.api_base_setting()
     inventory_url: str = setting(
-        "INVENTORY_URL", "The inventory service, as checkout reaches it.", checks=[_validate_url]
+        "INVENTORY_URL", "The inventory service, as checkout reaches it.", checks=[validate_url]
     )
     shop_url: str = setting(
         "SHOP_URL",
         "The shop's frontend. Browsers may call from its origin, and Stripe's page may redirect to it.",
-        checks=[_validate_url],
+        checks=[accepted_by(url_origin)],
     )
     allowed_origins: Sequence[str] = allowed_origins_setting(
         "More origins that browsers may call from and Stripe's page may redirect to, separated by commas:"
@@ -136,7 +129,7 @@ class Config(Common):
         "Where to verify the token in the header `X-Bot-Check` of a new checkout: `siteverify` of Turnstile, hCaptcha"
         " or reCAPTCHA. Empty: no bot check.",
         default="",
-        checks=[accepted_by(_check_optional_url)],
+        checks=[_validate_optional_url],
     )
     bot_check_secret: str = setting("BOT_CHECK_SECRET", "The provider's secret.", default="", secret=True)
     allow_promotion_codes: bool = setting(

@@ -1,4 +1,4 @@
-"""Goods against money: what ships, what is owed and what is on the shelf, after refunds, parcels and cancellations."""
+"""Goods against money: what ships, what is owed and what is in stock, after refunds, parcels and cancellations."""
 
 from typing import Any
 
