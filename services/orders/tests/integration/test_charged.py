@@ -1,6 +1,8 @@
 """The charged amounts of an order, the voucher of a delayed payment, and the stock of a recovered cart."""
 
 import itertools
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentStatus
 from orders.payments import record_charged
 
-from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
+from services.orders.tests.harness import NOW, OPERATOR, OrdersService, Purchase
 
 TAXED: dict[str, Any] = {
     "amount_subtotal": 5248,
@@ -144,6 +146,25 @@ def test_recovered_order_waits_for_its_stock_in_any_order(sqlite_database: MakeD
         assert order.status == "paid"
         is_confirmed = "orders.order.paid" in service.published_types(purchase.checkout_id)
         assert (is_confirmed, order.needs_review) == ((True, False) if stock == "committed" else (False, True))
+
+
+@pytest.mark.parametrize("fact", ["completed", "async_succeeded"])
+@pytest.mark.parametrize("stock", ["committed", "oversold"])
+def test_late_payment_of_an_ordinary_cart_waits_for_its_stock(service: OrdersService, fact: str, stock: str) -> None:
+    """Its event comes after the session's end, when the pieces may be for sale again."""
+    for number, is_first in enumerate((True, False)):
+        purchase = Purchase(f"chk_{number}")
+        received_at = (NOW + timedelta(minutes=31)).isoformat()
+        paid = purchase.named(fact)
+        late = replace(paid, headers={**paid.headers, "received_at": received_at})
+        facts = [late, purchase.named(stock)]
+        service.deliver(purchase.started(), *(facts if is_first else facts[::-1])[:1])
+        assert "orders.order.paid" not in service.published_types(purchase.checkout_id)
+        service.deliver(*facts)
+        confirmed = "orders.order.paid" in service.published_types(purchase.checkout_id)
+        assert (confirmed, service.order(purchase.checkout_id).needs_review) == (
+            (True, False) if stock == "committed" else (False, True)
+        )
 
 
 @pytest.mark.parametrize(("subject", "why"), [("duplicate", "duplicate-payment"), ("oversold", "oversold")])
