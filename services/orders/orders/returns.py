@@ -2,7 +2,7 @@
 
 Pieces that came back from the customer stay on the shelf, even if their refund fails. A later refund of them returns
 nothing again. Pieces that never shipped leave the shelf again if their refund fails, because they are owed again.
-Pieces that were missing when the order was paid never return: whatever is there goes to the owed pieces first.
+Pieces that were missing when the order was paid never return: the pieces that are there go to the owed ones first.
 Inventory books each return once, by its id.
 """
 

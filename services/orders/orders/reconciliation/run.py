@@ -28,7 +28,7 @@ from orders.models.refunds import FINAL, UNKNOWN, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import ADDRESS, ADDRESS_MISSING, SUCCEEDED, compare_session, describe, difference
+from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, describe, difference
 from orders.reconciliation.stripe import Intent, StripeRecords
 from orders.stripe_objects import StripeObject, checkout_id_of
 
@@ -79,7 +79,7 @@ class Reconciliation:
         else:
             stripe_type = f"checkout.session.{found.missing_event}"
             event_id = outbox.recovered_event_id(obj, found.missing_event)
-            event_id += f"_{ADDRESS}" if found.kind == ADDRESS_MISSING else ""
+            event_id += SUFFIXES.get(found.kind, "")
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):

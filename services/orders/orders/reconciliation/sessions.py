@@ -6,6 +6,7 @@ import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
 
+from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
@@ -18,8 +19,10 @@ SUCCEEDED = "succeeded"  # a payment intent with the money
 
 COMPLETED, EXPIRED = "completed", "expired"
 ASYNC_SUCCEEDED, ASYNC_FAILED = "async_payment_succeeded", "async_payment_failed"
-ADDRESS = "address"
-ADDRESS_MISSING = "address-missing"  # the kind of difference that `completed` repairs although the order is paid
+ADDRESS_MISSING = "address-missing"
+STOCK_UNKNOWN = "stock-unknown"
+# Kinds of difference that `completed` repairs although the order is paid: the event's id gets the suffix.
+SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
 def compare_session(order: Order, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
@@ -84,6 +87,9 @@ def _compare_paid(order: Order, payment: Payment, found: StripeObject, intent: I
     if not order.shipping_address and order.erased_at is None and shipping_of(found):
         text = f"{found['id']} has a shipping address at Stripe, but the order has none."
         yield difference(order, ADDRESS_MISSING, text, found, COMPLETED)
+    if find_hold(order) == Hold.STOCK and order.awaits_stock:
+        text = f"{found['id']} was paid late, and inventory has not published yet if it took the stock."
+        yield difference(order, STOCK_UNKNOWN, text, found, COMPLETED)
     if order.status != OrderStatus.PAID:
         text = f"{payment.id} is booked as paid, but the order is {order.status}."
         yield difference(order, "not-paid", text, found)

@@ -14,6 +14,7 @@ from orders.chains import CHAINS
 from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentStatus
 from orders.payments import record_charged
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.orders.tests.harness import NOW, OPERATOR, OrdersService, Purchase
 
@@ -206,3 +207,25 @@ def test_recovered_order_that_a_review_refunded_is_not_confirmed(
     assert answer.status_code == 200
     service.deliver(purchase.committed())
     assert "orders.order.paid" not in service.published_types()
+
+
+def waiting_orders(client: FlaskClient) -> tuple[float, float]:
+    """Return how many orders wait for their stock, and since when the oldest does, as Prometheus reads it."""
+    families = text_string_to_metric_families(client.get("/metrics").get_data(as_text=True))
+    values = {sample.name: sample.value for family in families for sample in family.samples}
+    return (
+        values["clozit_orders_awaiting_stock"],
+        values["clozit_orders_awaiting_stock_oldest_age_seconds"],
+    )
+
+
+def test_order_that_waits_for_its_stock_is_a_metric(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    assert waiting_orders(client) == (0, 0)
+    other = Purchase("chk_2")
+    service.deliver(purchase.started(), purchase.completed(recovered_from="cs_0"), other.started(), other.completed())
+    count, age = waiting_orders(client)
+    assert (count, age > 900) == (1, True)
+    service.deliver(purchase.committed())
+    assert waiting_orders(client) == (0, 0)
