@@ -20,7 +20,7 @@ from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
 from orders.refunds.requests import RefundParams, request_rest, store_request
-from orders.timeline import add_entry, quote
+from orders.timeline import add_entry, format_note
 
 OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
 
@@ -58,7 +58,8 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
         raise DisputedRefundError(order.number)  # the bank holds the money, and the request must not end as no refund
     requests = request_rest(session, order, cause, refund, actor) if params.refund else []
     money = "and requested the refund of the rest" if requests else "without a refund"
-    add_entry(session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{quote(params.note)}")
+    text = f"{actor} canceled the order {money}.{format_note(params.note)}"
+    add_entry(session, order, cause, EntryKind.CANCELED, text)
     publish(session, order, "orders.order.canceled", cause, reason=OPERATOR)
     return requests
 

@@ -18,7 +18,7 @@ class StockBacklog(Backlog):
         """Return the query of the waiting orders. Every other paid order is confirmed, in review, or owes nothing."""
         return select(func.count(), func.min(Order.paid_at)).where(
             Order.status == OrderStatus.PAID,
-            Order.confirmed_at.is_(None),
+            Order.paid_published_at.is_(None),
             Order.stock_checked_at.is_(None),
             Order.fulfillment_canceled_at.is_(None),
             not_(Order.needs_review),

@@ -17,7 +17,7 @@ REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "cancele
 
 
 class ReviewReason(StrEnum):
-    """The reasons for which a paid order needs a review, gravest first."""
+    """The reasons for which a paid order needs a review, most severe first."""
 
     AMOUNT_MISMATCH = "amount-mismatch"
     CURRENCY_MISMATCH = "currency-mismatch"

@@ -22,7 +22,7 @@ from orders.models.orders import Order
 from orders.models.refunds import UNKNOWN, Refund, RefundRequest, RefundStatus
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish
+from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID
 from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
@@ -50,7 +50,7 @@ from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
 log = get_logger(__name__)
 
 
-def record_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
+def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
     """Book Stripe's refund `obj`: its status, the order's totals, the timeline, the events.
 
     The order must be locked.
@@ -91,7 +91,7 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
         add_entry(session, order, cause, kind, _entry_text(order, refund, request))
         if event_type := EVENT_TYPES.get(_known(refund.status)):
             _publish_refund(session, order, refund, event_type, cause)
-        confirm_order(session, order, cause)  # a failed refund frees the order
+        publish_paid_order(session, order, cause)  # a failed refund frees the order
     return refund
 
 

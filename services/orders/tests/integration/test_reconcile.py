@@ -114,7 +114,7 @@ def database(sqlite_database: MakeDatabase) -> Database:
 
 @pytest.fixture
 def clock() -> dict[str, float]:
-    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_AGE`."""
+    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_CHANGE_AGE`."""
     return {"behind": HOUR}
 
 
@@ -127,7 +127,7 @@ def shop(clock: dict[str, float], database: Database) -> Iterator[Shop]:
 
 @pytest.fixture
 def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconcile:
-    monkeypatch.setattr(stripe_api, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "MAX_RETRIES", 0)
     environment = {
         "DATABASE_URL": str(shop.database.engine.url),
         "BROKER_URL": "memory://",
@@ -442,12 +442,12 @@ def test_payment_that_waits_for_its_stock_is_sent_again(shop: Shop, run: Reconci
     event = as_bus_event(completed)
     deliver(shop.database, handlers, replace(event, headers={**event.headers, **late}))
     shop.deliver_webhooks("charge.succeeded")
-    assert (shop.status("chk_1"), shop.order("chk_1").confirmed_at) == ("paid", None)
+    assert (shop.status("chk_1"), shop.order("chk_1").paid_published_at) == ("paid", None)
     assert kinds(run("--json")) == ["stock-unknown"]
     assert f"evt_recovered_{session_id}_completed_paid_stock" in run("--repair").stdout
     shop.run_workers()
     shop.confirm_stock("chk_1")
-    assert (shop.order("chk_1").confirmed_at is not None, run().exit_code) == (True, 0)
+    assert (shop.order("chk_1").paid_published_at is not None, run().exit_code) == (True, 0)
 
 
 def refund(shop: Shop, session_id: str, amount: int) -> str:
