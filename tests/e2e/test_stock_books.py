@@ -1,4 +1,4 @@
-"""The shelf and the books: any sequence of refunds, failures, parcels, returns and other customers keeps them equal.
+"""The stock and the books: any sequence of refunds, failures, parcels, returns and other customers keeps them equal.
 
 Operators act through the HTTP of orders, and refunds are made at the fake Stripe. The events of Stripe arrive twice,
 the newest first.
@@ -98,7 +98,7 @@ class Purchase:
         with self.shop.databases["inventory"].read() as session:
             moved = select(func.coalesce(func.sum(Movement.delta), 0)).where(Movement.sku == self.sku)
             left = -(session.scalar(moved.where(Movement.checkout_id == self.started.id)) or 0)
-            assert session.scalar(moved) == self.on_hand(), "the shelf is what the books say"
+            assert session.scalar(moved) == self.on_hand(), "the stock is what the books say"
         assert left == shipped - back + self.held()
         assert self.held() <= owed
 
@@ -137,7 +137,7 @@ class Purchase:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lost=st.integers(0, 2), steps=st.lists(STEPS, min_size=1, max_size=8))
-def test_shelf_and_books_agree_after_any_steps(
+def test_stock_and_books_agree_after_any_steps(
     lost: int, steps: list[tuple[Any, ...]], shop: Shop, keys: Iterator[str]
 ) -> None:
     purchase = Purchase(shop, keys, lost)
