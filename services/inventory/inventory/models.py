@@ -6,7 +6,7 @@
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
 line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
-available.
+available and no operator has released them.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
 session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
@@ -89,6 +89,10 @@ class StockItem(Base):
         """The pieces that can still be reserved."""
         return max(0, self.on_hand - self.reserved)
 
+    def reservable(self, max_percent: int) -> int:
+        """Return the pieces that a new checkout can reserve, if unpaid checkouts can hold so much of the stock."""
+        return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
+
     @property
     def deficit(self) -> int:
         """The pieces that are reserved and no longer there."""
@@ -99,7 +103,8 @@ class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
     `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
-    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
+    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
+    `operator_released_at` the pieces are never held again: an operator has released them.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
     """
@@ -121,6 +126,7 @@ class Reservation(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     goods_revision: Mapped[int] = mapped_column(server_default="0", default=0)
+    operator_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
         order_by="ReservationSession.session_id", lazy="selectin"
@@ -166,7 +172,12 @@ class Reservation(Base):
         return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """Set an expired reservation to `held` again, and a released one if a payment is under way."""
+        """Set an expired reservation to `held` again, and a released one if a payment is under way.
+
+        What an operator released stays released.
+        """
+        if self.operator_released_at is not None:
+            return False
         return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from events.messaging.event import own_event
+from events.testing.openapi import unlimited_lists
 from notifications.app import create_app
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
@@ -146,3 +147,7 @@ def test_unknown_notification_is_not_found(client: Any) -> None:
 def test_openapi_lists_the_routes_and_service_is_ready(client: Any) -> None:
     assert {"/notifications", "/notifications/{email_id}/resend"} <= client.get("/openapi.json").json["paths"].keys()
     assert client.get("/readyz").json["checks"] == {"database": "ok"}
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []
