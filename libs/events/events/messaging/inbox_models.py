@@ -61,7 +61,23 @@ class InboxEvent(Base):
     __table_args__ = (
         one_of("status", Status),
         Index("ix_inbox_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
-        Index("ix_inbox_status_received_at", "status", "received_at"),
+        Index("ix_inbox_received_at_event_id", "received_at", "event_id"),
+        Index("ix_inbox_routing_key_received_at", "routing_key", "received_at", "event_id"),
+        Index(  # most rows are done, and only a few others have to be found among them
+            "ix_inbox_not_done",
+            "status",
+            "received_at",
+            "event_id",
+            postgresql_where=text("status <> 'done'"),
+            sqlite_where=text("status <> 'done'"),
+        ),
+        Index(
+            "ix_inbox_error",
+            "received_at",
+            "event_id",
+            postgresql_where=text("error IS NOT NULL"),
+            sqlite_where=text("error IS NOT NULL"),
+        ),
         Index("ix_inbox_correlation_id", "correlation_id"),
     )
 
@@ -147,6 +163,7 @@ class InboxAuditEntry(Base):
     """One act of an operator on the inbox, and its reason."""
 
     __tablename__ = "inbox_audit_entries"
+    __table_args__ = (Index("ix_inbox_audit_entries_event_id_id", "event_id", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     acted_at: Mapped[datetime] = mapped_column(UtcDateTime())
