@@ -19,7 +19,7 @@ from sqlalchemy import Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from events.clock import utcnow
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.messaging.event import Event
 from events.messaging.redaction import redacted
 
@@ -63,21 +63,8 @@ class InboxEvent(Base):
         Index("ix_inbox_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("ix_inbox_received_at_event_id", "received_at", "event_id"),
         Index("ix_inbox_routing_key_received_at", "routing_key", "received_at", "event_id"),
-        Index(  # most rows are done, and only a few others have to be found among them
-            "ix_inbox_not_done",
-            "status",
-            "received_at",
-            "event_id",
-            postgresql_where=text("status <> 'done'"),
-            sqlite_where=text("status <> 'done'"),
-        ),
-        Index(
-            "ix_inbox_error",
-            "received_at",
-            "event_id",
-            postgresql_where=text("error IS NOT NULL"),
-            sqlite_where=text("error IS NOT NULL"),
-        ),
+        partial_index("ix_inbox_not_done", "status <> 'done'", "status", "received_at", "event_id"),
+        partial_index("ix_inbox_error", "error IS NOT NULL", "received_at", "event_id"),
         Index("ix_inbox_correlation_id", "correlation_id"),
     )
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Index, LargeBinary, Select, String, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Index, LargeBinary, Select, String, delete, func, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from events.clock import utcnow
@@ -13,7 +13,7 @@ from events.database.chunks import change_in_chunks
 from events.database.engine import Database
 from events.database.notify import notify_after_commit
 from events.database.transaction import defer_insert, for_update, skip_locked
-from events.database.types import Json, UtcDateTime, metadata
+from events.database.types import Json, UtcDateTime, metadata, partial_index
 from events.messaging.erased_checkouts import is_erased
 from events.messaging.event import STRIPE, Event, own_event
 from events.messaging.redaction import redacted
@@ -35,19 +35,9 @@ class OutboxEvent(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index(
-            "ix_outbox_unpublished",
-            "event_id",
-            postgresql_where=text("published_at IS NULL"),
-            sqlite_where=text("published_at IS NULL"),
-        ),
+        partial_index("ix_outbox_unpublished", "published_at IS NULL", "event_id"),
         Index("ix_outbox_correlation_id", "correlation_id"),  # erasure reads one checkout's rows
-        Index(  # rows to prune or to publish again
-            "ix_outbox_published_at",
-            "published_at",
-            postgresql_where=text("published_at IS NOT NULL"),
-            sqlite_where=text("published_at IS NOT NULL"),
-        ),
+        partial_index("ix_outbox_published_at", "published_at IS NOT NULL", "published_at"),  # to prune or republish
     )
 
     event_id: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime, partial_index, quoted
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -44,6 +44,7 @@ class Refund(Base):
     """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
 
     __tablename__ = "refunds"
+    __table_args__ = (partial_index("ix_refunds_under_way", f"status NOT IN ({quoted(FINAL)})", "id"),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
