@@ -112,7 +112,8 @@ def count_matching(session: Session, request: ResendMany) -> int:
 
 def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
     """Return the mails that would be resent now."""
-    return session.scalars(select(Email).where(*_conditions(request)).order_by(Email.id).limit(request.limit)).all()
+    oldest_first = select(Email).where(*_conditions(request)).order_by(Email.created_at, Email.id)
+    return session.scalars(oldest_first.limit(request.limit)).all()
 
 
 def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:

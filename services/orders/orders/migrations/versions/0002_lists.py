@@ -3,7 +3,6 @@
 Lists are sorted by `created_at` and `id`, so each index of a filter has both. An index without them is replaced.
 """
 
-from alembic import op
 from events.database.indexes import create_index, drop_index
 
 revision = "0002"
