@@ -187,9 +187,7 @@ class Checkout(Base):
         partial_index("ix_checkouts_payment_status", "payment_status IS NOT NULL", "payment_status", "status", "id"),
         partial_index("ix_checkouts_customer_email", "customer_email IS NOT NULL", "customer_email", "id"),
         partial_index("ix_checkouts_discount_code", "discount_code IS NOT NULL", "discount_code", "id"),
-        Index("ix_checkouts_lines", "lines", postgresql_using="gin", postgresql_ops={"lines": "jsonb_path_ops"}).ddl_if(
-            dialect="postgresql"
-        ),
+        Index("ix_checkouts_lines", "lines", postgresql_using="gin", postgresql_ops={"lines": "jsonb_path_ops"}),
         Index("ix_checkouts_coupon_ends_at", "coupon_ends_at", postgresql_where=text("coupon_ends_at IS NOT NULL")),
     )
 
