@@ -13,7 +13,7 @@ from events.messaging import outbox
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from orders.goods import load_requests, to_lines
+from orders.goods import to_lines
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
 from orders.models.stock_returns import StockReturn
@@ -24,7 +24,7 @@ def publish_returns(session: Session, order: Order, request: RefundRequest) -> N
 
     The order must be locked. A repeat publishes nothing.
     """
-    wanted, done = _wanted(load_requests(session, order)), _done(session, order)
+    wanted, done = _wanted(order.refund_requests), _done(session, order)
     change = {
         sku: (
             max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays on the shelf

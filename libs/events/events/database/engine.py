@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Executable, create_engine, event, mak
 from sqlalchemy.orm import Session, sessionmaker
 
 from events.database.notify import Notifier, Signal, run_after_commit
+from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
@@ -93,7 +94,7 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
@@ -107,6 +108,8 @@ def _engine(url: str) -> Engine:
             "keepalives_count": 3,
         },
     )
+    refuse_poolers(engine)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
