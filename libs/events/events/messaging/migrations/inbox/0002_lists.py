@@ -8,8 +8,8 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    create_index("ix_inbox_received_at_event_id", "inbox", ["received_at", "event_id"])
-    create_index("ix_inbox_routing_key_received_at", "inbox", ["routing_key", "received_at", "event_id"])
+    create_index("ix_inbox_received_at", "inbox", ["received_at"])
+    create_index("ix_inbox_routing_key", "inbox", ["routing_key"])
     create_index("ix_inbox_not_done", "inbox", ["status", "received_at", "event_id"], where="status <> 'done'")
     create_index("ix_inbox_error", "inbox", ["received_at", "event_id"], where="error IS NOT NULL")
     create_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries", ["event_id", "id"])
@@ -21,5 +21,5 @@ def downgrade() -> None:
     op.drop_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries")
     op.drop_index("ix_inbox_error", "inbox")
     op.drop_index("ix_inbox_not_done", "inbox")
-    op.drop_index("ix_inbox_routing_key_received_at", "inbox")
-    op.drop_index("ix_inbox_received_at_event_id", "inbox")
+    op.drop_index("ix_inbox_routing_key", "inbox")
+    op.drop_index("ix_inbox_received_at", "inbox")
