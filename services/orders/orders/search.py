@@ -20,7 +20,7 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "email": lambda email: Order.customer_email_key == email.lower(),
     "session_id": lambda session_id: Order.id.in_(_order_ids_by_session(session_id)),
     "payment_intent": lambda intent: Order.id.in_(_order_ids_by_intent(intent)),
-    "needs_review": lambda value: Order.needs_review if value else not_(Order.needs_review),
+    "needs_review": lambda value: and_(Order.needs_review) if value else not_(Order.needs_review),
     "refund_status": lambda status: Order.refund_status == status,
     "dispute_status": lambda status: Order.dispute_status == status,
     "fulfillment_status": lambda status: Order.fulfillment_status == status,
