@@ -167,10 +167,10 @@ SERVICES: Mapping[str, Values] = {
             "recipient": "'c' || n % ({rows} / 10) || '@shop.example'",
             "status": (
                 "CASE WHEN n <= 4 THEN 'pending' WHEN n <= 8 THEN 'failed' WHEN n <= 12 THEN 'unknown'"
-                " WHEN n <= 16 THEN 'suppressed' WHEN n <= 20 THEN 'collected' ELSE 'sent' END"
+                " WHEN n <= 20 THEN 'collected' WHEN n % 5 = 0 THEN 'suppressed' ELSE 'sent' END"
             ),
             "next_attempt_at": DUE,
-            "error": "CASE WHEN n <= 16 THEN '550 no such user' END",
+            "error": "CASE WHEN n <= 12 THEN '550 no such user' WHEN n % 5 = 0 THEN 'the order is paid' END",
             "digest_id": "CASE WHEN n BETWEEN 17 AND 20 THEN 'eml_' || lpad('21', 12, '0') END",
             "event_data": """'{{"occurred_at": "2026-01-01T00:00:00+00:00", "amount_refunded": 1}}'::jsonb""",
         },

@@ -24,7 +24,7 @@ from tests.plans.tables import fill
 
 ROWS = int(os.environ.get("PLANS_ROWS", "10000"))  # in the biggest tables
 BIG = ROWS // 20  # a table with as many rows is never read as a whole
-MAX_READ = max(2000, ROWS // 50)  # rows that one part of a statement may read: a page or a chunk, far from all
+MAX_READ = max(2000, ROWS // 40)  # rows that one part of a statement may read: a page or a chunk, far from all
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 OWN_LOOPS = ("listen",)  # reads no table
 ALLOWED = {  # cases that read a whole table on purpose

@@ -110,7 +110,7 @@ class Email(Base):
         Index("ix_emails_kind_created_at", "kind", "created_at", "id"),
         Index("ix_emails_recipient_created_at", "recipient", "created_at", "id"),
         partial_index("ix_emails_digest_id", "digest_id IS NOT NULL", "digest_id", "created_at", "id"),
-        partial_index("ix_emails_error", "error IS NOT NULL", "created_at", "id"),
+        partial_index("ix_emails_error", "error IS NOT NULL AND status <> 'suppressed'", "created_at", "id"),
         Index("ix_emails_resend_of", "resend_of"),
     )
 

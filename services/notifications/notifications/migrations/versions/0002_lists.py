@@ -12,7 +12,7 @@ INDEXES = {
     "ix_emails_kind_created_at": (("kind", *NEWEST_FIRST), None),
     "ix_emails_recipient_created_at": (("recipient", *NEWEST_FIRST), None),
     "ix_emails_digest_id": (("digest_id", *NEWEST_FIRST), "digest_id IS NOT NULL"),
-    "ix_emails_error": (NEWEST_FIRST, "error IS NOT NULL"),
+    "ix_emails_error": (NEWEST_FIRST, "error IS NOT NULL AND status <> 'suppressed'"),
 }
 REPLACED = {"ix_emails_status_id": ("status", "id"), "ix_emails_recipient": ("recipient",)}
 

@@ -11,7 +11,8 @@ def upgrade() -> None:
     create_index("ix_inbox_received_at", "inbox", ["received_at"])
     create_index("ix_inbox_routing_key", "inbox", ["routing_key"])
     create_index("ix_inbox_not_done", "inbox", ["status", "received_at", "event_id"], where="status <> 'done'")
-    create_index("ix_inbox_error", "inbox", ["received_at", "event_id"], where="error IS NOT NULL")
+    failed = "error IS NOT NULL AND status <> 'ignored'"
+    create_index("ix_inbox_error", "inbox", ["received_at", "event_id"], where=failed)
     create_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries", ["event_id", "id"])
     drop_index("ix_inbox_status_received_at", "inbox")
 
