@@ -12,6 +12,7 @@ from events.database.engine import Database
 from events.database.notify import NOTIFY_PAUSE_S, Notifier
 from events.messaging import outbox
 from events.messaging.chains import OUTBOX
+from events.observability.logging import configure_logging
 from events.testing.fixtures import MakeDatabase
 from sqlalchemy import create_engine, event
 
@@ -93,8 +94,15 @@ def test_command_notifies_before_it_ends(database: Database, listening: "psycopg
     assert [found.channel for found in listening.notifies(timeout=10, stop_after=1)] == [outbox.CHANNEL]
 
 
-def test_notification_without_a_server_is_only_logged(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def logging_of_a_process() -> None:
+    configure_logging("orders", "INFO")
+
+
+def test_notification_without_a_server_is_only_logged(
+    logging_of_a_process: None, caplog: pytest.LogCaptureFixture
+) -> None:
     notifier = Notifier(create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"))
     notifier.notify("outbox")
     notifier.close()
-    assert "notification not sent, other processes poll" in "".join(capfd.readouterr())
+    assert "notification not sent, other processes poll" in caplog.text
