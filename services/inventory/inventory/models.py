@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -76,6 +76,7 @@ class StockItem(Base):
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        partial_index("ix_stock_items_low", "is_low", "sku"),
     )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -112,12 +113,9 @@ class Reservation(Base):
     __tablename__ = "reservations"
     __table_args__ = (
         one_of("status", ReservationStatus),
-        Index(
-            "ix_reservations_held_expires_at",
-            "expires_at",
-            postgresql_where=text("status = 'held'"),
-            sqlite_where=text("status = 'held'"),
-        ),
+        partial_index("ix_reservations_held_expires_at", "status = 'held'", "expires_at"),
+        Index("ix_reservations_expires_at", "expires_at"),
+        Index("ix_reservations_status_checkout_id", "status", "checkout_id"),
     )
 
     checkout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -196,7 +194,10 @@ class ReservationSession(Base):
     """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
 
     __tablename__ = "reservation_sessions"
-    __table_args__ = (one_of("status", SessionStatus),)
+    __table_args__ = (
+        one_of("status", SessionStatus),
+        partial_index("ix_reservation_sessions_pending", "status = 'pending'", "checkout_id"),
+    )
 
     checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
     session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -214,12 +215,8 @@ class ReservationLine(Base):
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
-        Index(
-            "ix_reservation_lines_unshipped",
-            "sku",
-            postgresql_where=text("unshipped > 0"),
-            sqlite_where=text("unshipped > 0"),
-        ),
+        partial_index("ix_reservation_lines_unshipped", "unshipped > 0", "sku"),
+        Index("ix_reservation_lines_sku_checkout_id", "sku", "checkout_id"),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("missing >= 0 AND missing <= quantity", name="missing"),
     )
