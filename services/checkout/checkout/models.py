@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.messaging.payment_status import is_paid
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
@@ -198,6 +198,10 @@ class Checkout(Base):
             postgresql_where=text("email_key IS NOT NULL"),
             sqlite_where=text("email_key IS NOT NULL"),
         ),
+        partial_index("ix_checkouts_payment_status", "payment_status IS NOT NULL", "payment_status", "status", "id"),
+        partial_index("ix_checkouts_customer_email", "customer_email IS NOT NULL", "customer_email", "id"),
+        partial_index("ix_checkouts_discount_code", "discount_code IS NOT NULL", "discount_code", "id"),
+        Index("ix_checkouts_lines", "lines", postgresql_using="gin", postgresql_ops={"lines": "jsonb_path_ops"}),
         Index("ix_checkouts_coupon_ends_at", "coupon_ends_at", postgresql_where=text("coupon_ends_at IS NOT NULL")),
     )
 

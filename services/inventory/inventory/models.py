@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -67,6 +67,8 @@ class StockItem(Base):
     Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After the loss of pieces,
     more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
 
+    `counted_at` is when the pieces were last counted, or opened: an older count changes nothing.
+
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
 
@@ -74,12 +76,14 @@ class StockItem(Base):
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        partial_index("ix_stock_items_low", "is_low", "sku"),
     )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
     on_hand: Mapped[int]
     reserved: Mapped[int]
     is_low: Mapped[bool] = mapped_column(server_default=false())
+    counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     @property
     def available(self) -> int:
@@ -99,6 +103,7 @@ class StockItem(Base):
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
+    `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
     `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
     `operator_released_at` the pieces are never held again: an operator has released them.
 
@@ -108,12 +113,9 @@ class Reservation(Base):
     __tablename__ = "reservations"
     __table_args__ = (
         one_of("status", ReservationStatus),
-        Index(
-            "ix_reservations_held_expires_at",
-            "expires_at",
-            postgresql_where=text("status = 'held'"),
-            sqlite_where=text("status = 'held'"),
-        ),
+        partial_index("ix_reservations_held_expires_at", "status = 'held'", "expires_at"),
+        Index("ix_reservations_expires_at", "expires_at"),
+        Index("ix_reservations_status_checkout_id", "status", "checkout_id"),
     )
 
     checkout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -121,6 +123,7 @@ class Reservation(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    goods_revision: Mapped[int] = mapped_column(server_default="0", default=0)
     operator_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
@@ -191,7 +194,10 @@ class ReservationSession(Base):
     """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
 
     __tablename__ = "reservation_sessions"
-    __table_args__ = (one_of("status", SessionStatus),)
+    __table_args__ = (
+        one_of("status", SessionStatus),
+        partial_index("ix_reservation_sessions_pending", "status = 'pending'", "checkout_id"),
+    )
 
     checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
     session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -203,17 +209,14 @@ class ReservationSession(Base):
 class ReservationLine(Base):
     """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
 
-    Of the sold pieces, `shipped` are in parcels. `unshipped` are sold, not shipped and not returned.
+    `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
+    `unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is canceled.
     """
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
-        Index(
-            "ix_reservation_lines_unshipped",
-            "sku",
-            postgresql_where=text("unshipped > 0"),
-            sqlite_where=text("unshipped > 0"),
-        ),
+        partial_index("ix_reservation_lines_unshipped", "unshipped > 0", "sku"),
+        Index("ix_reservation_lines_sku_checkout_id", "sku", "checkout_id"),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("missing >= 0 AND missing <= quantity", name="missing"),
     )
@@ -223,12 +226,17 @@ class ReservationLine(Base):
     quantity: Mapped[int]
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    canceled: Mapped[int] = mapped_column(server_default="0", default=0)
     unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
 
     @property
     def sold(self) -> int:
         """The pieces that left the stock, if the reservation is committed."""
         return self.quantity - self.missing
+
+    def update_unshipped(self) -> None:
+        """Derive `unshipped` again. Call it after each change of the other numbers of a committed reservation."""
+        self.unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
 
 
 class Movement(Base):

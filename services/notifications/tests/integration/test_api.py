@@ -66,6 +66,15 @@ def test_invalid_filters_are_listed(client: Any, filters: dict[str, Any]) -> Non
     assert answer.json["errors"].keys() == filters.keys()
 
 
+def test_error_is_searched_in_suppressed_mails_only_by_status(sqlite_service: Any, client: Any) -> None:
+    sqlite_service.receive("orders.payment.pending", checkout_id="chk_1")
+    sqlite_service.receive_paid(1)
+    assert [item["error"] for item in listed(client, status="suppressed", error="is paid")["items"]] == [
+        "the order is paid"
+    ]
+    assert listed(client, error="is paid")["items"] == []
+
+
 def test_pages_have_each_mail_once_newest_first(sqlite_service: Any, client: Any) -> None:
     for number in range(5):
         sqlite_service.receive_paid(number)
