@@ -3,12 +3,12 @@
 Anyone can post here. So every invalid input raises `RejectedEventError`, and never another error.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
 from events.observability import tracing
 from stripe import SignatureVerificationError, WebhookSignature
@@ -41,7 +41,7 @@ def parse_event(body: bytes) -> Event:
         "livemode": document["livemode"],
         "api_version": document.get("api_version"),
         "account": document.get("account"),
-        "received_at": datetime.now(UTC).isoformat(),
+        "received_at": utcnow().isoformat(),
         tracing.HEADER: _metadata(stripe_object).get(tracing.HEADER),  # checkout puts its trace into the metadata
     }
     return Event(
@@ -63,7 +63,7 @@ def _check_signature(body: bytes, signature: str, secrets: Sequence[str]) -> Non
         timestamp = int(dict(part.partition("=")[::2] for part in signature.split(","))["t"])
     except (UnicodeError, KeyError, ValueError) as error:
         raise _bad_signature("The body is not UTF-8, or the Stripe-Signature header is malformed.") from error
-    if timestamp > time.time() + SIGNATURE_TOLERANCE_S:  # the SDK accepts any timestamp in the future
+    if timestamp > utcnow().timestamp() + SIGNATURE_TOLERANCE_S:  # the SDK accepts any timestamp in the future
         raise _bad_signature("The signature's timestamp is in the future. Check the clocks of both hosts.")
     reason = ""
     for secret in secrets:

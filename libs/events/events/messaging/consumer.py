@@ -10,7 +10,7 @@ redelivered. Redelivered messages are handled one by one, after the others are a
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,7 +105,9 @@ class Consumer(ConsumerMixin):
                     elif time.monotonic() - self._last_message_at > SILENCE_LIMIT_S:
                         self._probe_other_node(connection)
                     redelivered = [_is_redelivered(message) for message in self._unacked]
-                    self._process_batch(connection)
+                    batch = self._unacked[:]
+                    self._unacked.clear()  # it collects the messages that arrive while the batch is held
+                    self.process(batch, connection)
                     if self._prefetch_one and redelivered and not any(redelivered):
                         self._raise_prefetch(consumers)
                     if self._is_paused():
@@ -147,9 +149,8 @@ class Consumer(ConsumerMixin):
             log.warning("cannot ask another node for waiting messages", error=str(error))
             return False
 
-    def _process_batch(self, connection: Connection) -> None:
-        batch = self._unacked[:]
-        self._unacked.clear()  # it collects the messages that arrive while the batch is held
+    def process(self, batch: Sequence[Message], connection: Connection) -> None:
+        """Have delivered messages handled, then acknowledge them. `connection` stays alive while they are held."""
         readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
         fresh = [pair for pair in readable if not _is_redelivered(pair[0])]
         for together in [fresh, *([pair] for pair in readable if _is_redelivered(pair[0]))]:

@@ -13,6 +13,7 @@ from events.messaging import inbox, outbox, publisher
 from events.messaging.consumer import Consumer
 from events.messaging.handlers import Handlers
 from events.messaging.loops import FAILURE_PAUSE_S, Job, Loop, Loops
+from events.messaging.publisher import Publisher
 from events.messaging.relay import Relay
 from events.messaging.runner import Runner
 from events.observability import tracing
@@ -31,7 +32,11 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one."""
+    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one.
+
+    `loops` and `consumer` are for a caller that takes each step itself, without threads. A `broker` that is not given
+    is connected.
+    """
 
     def __init__(
         self,
@@ -41,12 +46,13 @@ class Worker:
         *,
         jobs: Sequence[Job] = (),
         publishes: bool = True,
+        broker: Publisher | None = None,
     ) -> None:
         self._config = config
         self._database = database
         self._paused = False
         self._runner = Runner(database, handlers)
-        self._consumer = Consumer(
+        self.consumer = Consumer(
             config.broker_url,
             config.service,
             database,
@@ -54,20 +60,20 @@ class Worker:
             is_paused=lambda: self._paused,
             declare=config.declare_topology,
         )
-        self._publisher = publisher.connect(config.broker_url, declare=config.declare_topology) if publishes else None
+        self._publisher = _publisher(config, broker) if publishes else None
         self._relay = Relay(database, self._publisher) if self._publisher else None
         self._channels = [inbox.CHANNEL, *(job.on for job in jobs if job.on)]
-        loops = [
+        self.loops = [
             Loop("retries", self._retry_due, database.signal(inbox.CHANNEL)),
             *(self._loop(job) for job in [Job("prune", PRUNE_INTERVAL_S, self._prune), *jobs]),
         ]
         if self._relay:
             self._channels.append(outbox.CHANNEL)
             outbox_signal = database.signal(outbox.CHANNEL)
-            loops.append(Loop("relay", self._drain, outbox_signal, failure_pause=RELAY_FAILURE_PAUSE_S))
+            self.loops.append(Loop("relay", self._drain, outbox_signal, failure_pause=RELAY_FAILURE_PAUSE_S))
         if database.is_postgresql:
-            loops.append(Loop("listen", self._listen, Signal()))
-        self._loops = Loops(config.service, loops)
+            self.loops.append(Loop("listen", self._listen, Signal()))
+        self._loops = Loops(config.service, self.loops)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish the current messages and return."""
@@ -79,7 +85,7 @@ class Worker:
         self._loops.start()
         log.info("worker ready", queue=self._config.service)
         try:
-            self._consumer.run()
+            self.consumer.run()
         finally:
             self.stop()
             if health:
@@ -89,7 +95,7 @@ class Worker:
     def start(self) -> None:
         """Work on threads of this process until `stop`."""
         self._loops.start()
-        self._loops.spawn("consumer", self._consumer.run)
+        self._loops.spawn("consumer", self.consumer.run)
 
     def stop(self) -> None:
         """Finish the current messages, stop all threads within `STOP_TIMEOUT_S`, and disconnect from the broker."""
@@ -100,8 +106,13 @@ class Worker:
         if self._publisher:
             self._publisher.close()
 
+    @property
+    def is_paused(self) -> bool:
+        """True while an operator has paused the consumer."""
+        return self._paused
+
     def _request_stop(self) -> None:
-        self._consumer.stop()
+        self.consumer.stop()
         self._loops.request_stop()
 
     def _loop(self, job: Job) -> Loop:
@@ -142,9 +153,13 @@ class Worker:
 
     def _check(self) -> None:
         self._database.ping()
-        if not self._consumer.consuming.is_set():
+        if not self.consumer.consuming.is_set():
             raise RuntimeError("not consuming")
 
     def _serve_health(self) -> WSGIServer:
         collectors = [InboxBacklog(self._database), *([OutboxBacklog(self._database)] if self._relay else [])]
         return serve_health(self._config.health_port, {"worker": self._check}, collectors)
+
+
+def _publisher(config: Common, given: Publisher | None) -> Publisher:
+    return given or publisher.connect(config.broker_url, declare=config.declare_topology)
