@@ -35,7 +35,8 @@ KINDS = {
     "mail connection lost": 20,
     "mail answer lost": 20,
     "clock jumps": 600,
-    "second stripe event": 40,
+    "stripe makes a second event": 60,
+    "stripe forgets an event": 60,
 }
 
 
@@ -84,3 +85,7 @@ class Adversary:
             return False
         self.hits[kind, place] += 1
         return True
+
+    def count(self, kind: str) -> int:
+        """Return how often a kind of fault has happened."""
+        return sum(count for (hit, _), count in self.hits.items() if hit == kind)

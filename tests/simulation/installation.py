@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import checkout.app
@@ -25,13 +26,22 @@ import orders.worker
 import webhooks.app
 import webhooks.config
 from checkout.inventory_client import InventoryClient
+from checkout.models import Checkout, DiscountUse
 from checkout.stripe_sessions import StripeSessions
 from events import stripe_api
 from events.database.engine import Database
 from events.database.migrations import migrate
+from events.messaging.inbox_models import InboxEvent
 from events.messaging.worker import Worker
-from flask import Flask
+from flask import Flask, request
+from inventory.models import Reservation
+from notifications.models import Email
+from orders.models.disputes import Dispute
+from orders.models.orders import Order
+from orders.models.payments import Payment
+from orders.models.refunds import Refund, RefundRequest
 from orders.refunds.gateway import RefundGateway
+from sqlalchemy.event import listen
 
 from tests.simulation.outside import (
     STRIPE_URL,
@@ -54,6 +64,22 @@ CHAINS = {
     "inventory": inventory.chains.CHAINS,
     "notifications": notifications.chains.CHAINS,
 }
+STATUSES: tuple[tuple[Any, str], ...] = (
+    (Checkout, "status"),
+    (Checkout, "payment_status"),
+    (DiscountUse, "status"),
+    (Reservation, "status"),
+    (Order, "status"),
+    (Order, "refund_status"),
+    (Order, "dispute_status"),
+    (Order, "fulfillment_status"),
+    (Payment, "status"),
+    (Refund, "status"),
+    (RefundRequest, "status"),
+    (Dispute, "status"),
+    (InboxEvent, "status"),
+    (Email, "status"),
+)
 STOCK = {"TEE": 12, "MUG": 5, "COAT": 2, "LAST": 1}
 CATALOG: dict[str, Any] = {
     "products": [
@@ -108,6 +134,18 @@ class Installation:
         self.webhook_transport = ServiceTransport(
             self.seat, "webhooks web", self.apps["webhooks"], "webhook answer lost"
         )
+
+        for service, app in self.apps.items():
+            app.before_request(partial(self._count_route, service))
+        for model, column in STATUSES:
+            listen(getattr(model, column), "set", partial(self._count_change, f"{model.__tablename__}.{column}"))
+
+    def _count_route(self, service: str) -> None:
+        self.seat.world.visits[f"route {service} {request.method} {request.url_rule}"] += 1
+
+    def _count_change(self, name: str, _row: object, value: object, before: object, _initiator: object) -> None:
+        if isinstance(before, str) and before != value:
+            self.seat.world.visits[f"status {name} {before} → {value}"] += 1
 
     def reset(self) -> None:
         """Give every service a new database."""

@@ -1,0 +1,2 @@
+def run(most, processes):
+    return 0
