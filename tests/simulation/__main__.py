@@ -1,4 +1,4 @@
-"""The command: `python -m tests.simulation` plays seeds, replays one, or breaks guards (see docs/simulation.md)."""
+"""The command: `python -m tests.simulation` plays seeds or replays one (see docs/simulation.md)."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.simulation import mutations, report
+from tests.simulation import report
 from tests.simulation.installation import Installation
 from tests.simulation.report import Result
 from tests.simulation.shrink import shrink
@@ -25,10 +25,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of the seeds")
     parser.add_argument("--processes", type=int, default=2, help="play so many seeds at a time")
     parser.add_argument("--report", type=Path, help="write the counts to this file; a count of zero fails the run")
-    parser.add_argument("--mutations", type=int, help="break each guard, and look for it in at most so many seeds")
     options = parser.parse_args()
-    if options.mutations:
-        return mutations.run(options.mutations, options.processes)
     if options.seed is not None:
         return _replay(options.seed)
     return _play_all(options)
