@@ -114,16 +114,17 @@ class People:
             self.world.say(f"  Stripe refuses: {error}")
 
     def end_exceptions(self) -> None:
-        """Resume what operators have paused."""
+        """Resume what operators have paused, and requeue the dead letters, of which operators have an alert."""
         for service in self.world.workers:
             self.world.call(service, "POST", "/ops/resume", {"reason": "the end"}, operator="zoe")
+        self.world.bus.requeue_dead()
 
     # customers
 
     def start_a_checkout(self, chance: Random, act: Act) -> None:
         skus = chance.sample([*STOCK], chance.choice((1, 1, 1, 2)))
         repeated = chance.random() < 0.2 and self.purchases
-        email = chance.choice(self.purchases).email if repeated else f"customer-{act.number}@example.com"
+        email = chance.choice(self.purchases).email if repeated else f"zoe.{act.number}.n@example.com"
         body: dict[str, Any] = {
             "items": [{"sku": sku, "quantity": chance.choice((1, 1, 2, 3))} for sku in skus],
             "currency": "eur",
@@ -141,7 +142,7 @@ class People:
                 continue
             started = answer.get_json()
             if all(known.checkout_id != started["checkout_id"] for known in self.purchases):
-                words = f"Zoë Number{act.number}", f"Lindenweg {act.number}a"
+                words = f"Zoë N{act.number}N", f"Lindenweg {act.number}a"
                 self.purchases.append(Purchase(started["checkout_id"], started["session_id"], email, *words))
 
     def pay(self, chance: Random, act: Act) -> None:

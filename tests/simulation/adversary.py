@@ -38,7 +38,7 @@ KINDS = {
     "mail answer lost": 12,
     "clock jumps": 400,
 }
-RATES = (0.01, 0.05, 0.2)  # of the opportunities; a world without faults is the simplest one
+RATES = (0.01, 0.03, 0.1)  # of the opportunities; a world without faults is the simplest one
 
 
 class Crash(BaseException):

@@ -107,6 +107,14 @@ class Bus:
         self.queues[service][:0] = [message for message in lost if message.deliveries < topology.DELIVERY_LIMIT]
 
 
+    def requeue_dead(self) -> None:
+        """Put every dead letter back into its queue, as an operator does with `dead-letters requeue`."""
+        dead, self.dead = self.dead, []
+        for message in dead:
+            self.world.say(f"  requeued: {message.event.routing_key} {message.event.id}")
+            self.route_copy(message)
+
+
 class Broker:
     """The publisher of each process."""
 

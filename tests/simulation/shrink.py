@@ -8,16 +8,21 @@ from typing import TypeVar
 from tests.simulation.installation import Installation
 from tests.simulation.world import Plan, World, play
 
+MAX_PLAYS = 200  # worlds that one failure may cost
+
 Item = TypeVar("Item")
 
 
 def shrink(installation: Installation, failed: World) -> World:
     """Return the world of the shortest plan that was found with the failure of this one."""
     wanted = signature(failed)
-    best = failed
+    best, left = failed, MAX_PLAYS
 
     def still_fails(plan: Plan) -> bool:
-        nonlocal best
+        nonlocal best, left
+        left -= 1
+        if left < 0:
+            return False
         world = play(installation, plan)
         if signature(world) != wanted:
             return False

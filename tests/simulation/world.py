@@ -70,6 +70,7 @@ class World:
         self.visits: Counter[str] = Counter()  # loops, routes, handlers and acts
         self._stack: list[str] = []
         self._dead: set[str] = set()
+        self._careful: set[str] = set()  # services whose consumer takes one message at a time, after a death
         self._due: dict[tuple[str, str], float] = {}
         self._acts = list(plan.acts)
         self.workers: dict[str, Worker] = {}
@@ -164,6 +165,7 @@ class World:
         if service in self.workers:
             self.bus.return_unacked(service)
             self._start(service, RESTART_S)
+            self._careful.add(service)
         self.say(f"  {process} has died and starts again")
 
     def run_as(self, process: str, do: Callable[[], object]) -> bool:
@@ -236,7 +238,7 @@ class World:
         queue = self.bus.queues[service]
         if self.strikes("message delayed"):
             queue.append(queue.pop(0))
-        count = min(len(queue), self.chance.randint(1, MAX_BATCH))
+        count = 1 if service in self._careful else min(len(queue), self.chance.randint(1, MAX_BATCH))
         positions = list(range(count))
         if self.strikes("messages reordered"):
             positions = self.chance.sample(range(len(queue)), count)
@@ -248,7 +250,11 @@ class World:
         self.say(f"{service} receives {', '.join(f'{m.event.routing_key} {m.event.id}' for m in batch)}")
         worker: Any = self.workers[service]
         connection: Any = NoConnection(self.installation.seat)
+        before = self.workers[service]
         self._guard(f"{service} consumer", f"{service} worker", lambda: worker.consumer.process(batch, connection))
+        died = self.workers[service] is not before
+        if not died and batch[0].deliveries == 1:
+            self._careful.discard(service)
 
     def _post_webhook(self) -> None:
         task = self.tasks.waiting.pop(self.chance.randrange(len(self.tasks.waiting)))
@@ -295,8 +301,8 @@ class World:
     def _come_to_rest(self) -> None:
         self.adversary.rests = True
         self.account.faults.clear()
-        self.people.end_exceptions()
         self.say("the adversary rests")
+        self.people.end_exceptions()
         for number, jump in enumerate((0, *LADDER_S)):
             self.nature.advance(jump)
             is_last = number == len(LADDER_S)
