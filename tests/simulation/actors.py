@@ -326,7 +326,11 @@ class People:
             self.world.call("orders", "POST", f"/orders/{order.id}/{action}", sent, operator=operator, key=key)
 
     def _session(self, chance: Random, status: str) -> Object | None:
-        found = [one for one in self.world.account.store.all("checkout.session") if one["status"] == status]
+        """Return a session that a customer knows: the URL of a request without an answer reached nobody."""
+        known = {purchase.session_id for purchase in self.purchases}
+        sessions_of_ours = self.world.account.store.all("checkout.session")
+        known |= {one["id"] for one in sessions_of_ours if one["recovered_from"]}
+        found = [one for one in sessions_of_ours if one["status"] == status and one["id"] in known]
         return chance.choice(found) if found else None
 
     def _charge(self, chance: Random) -> Object | None:
