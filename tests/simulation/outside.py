@@ -106,7 +106,6 @@ class Bus:
         self.dead += [message for message in lost if message.deliveries >= topology.DELIVERY_LIMIT]
         self.queues[service][:0] = [message for message in lost if message.deliveries < topology.DELIVERY_LIMIT]
 
-
     def requeue_dead(self) -> None:
         """Put every dead letter back into its queue, as an operator does with `dead-letters requeue`."""
         dead, self.dead = self.dead, []

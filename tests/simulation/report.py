@@ -33,9 +33,7 @@ class Result:
     @classmethod
     def of(cls, world: World) -> "Result":
         """Return the counts of a world that has been played."""
-        return cls(
-            world.plan.seed, world.digest, world.delivered, world.adversary.hits, world.visits, world.violations
-        )
+        return cls(world.plan.seed, world.digest, world.delivered, world.adversary.hits, world.visits, world.violations)
 
 
 class Total:

@@ -216,7 +216,9 @@ class World:
                 if woken := loop.signal.wait(0):
                     self._due[service, loop.name] = min(self.nature.now, self._due[service, loop.name])
                 if self._due[service, loop.name] <= self.nature.now:
-                    options.append((3 if woken else 0.3, lambda service=service, loop=loop: self._run_loop(service, loop)))  # type: ignore[misc]
+                    options.append(
+                        (3 if woken else 0.3, lambda service=service, loop=loop: self._run_loop(service, loop))
+                    )  # type: ignore[misc]
         return options
 
     def _tempt_stripe(self) -> None:
