@@ -4,7 +4,6 @@ A mutation replaces text in a module's source before it is imported, in a proces
 keeps the guarantee is missing, and nothing else changes.
 """
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import multiprocessing
@@ -177,14 +176,15 @@ MUTATIONS = (
 )
 
 
-class _Breaker(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
+class _Breaker(importlib.machinery.SourceFileLoader):
     """Imports one module with other source."""
 
     def __init__(self, mutation: Mutation, path: str) -> None:
         super().__init__(mutation.module, path)
         self._mutation = mutation
 
-    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> Any:
+    def find_spec(self, name: str, _path: Any, _target: ModuleType | None = None) -> Any:
+        """Find the broken module. It is called as a finder of `sys.meta_path`."""
         if name != self._mutation.module:
             return None
         return importlib.util.spec_from_file_location(name, self.path, loader=self)
@@ -201,7 +201,8 @@ def find(number: int, most: int) -> tuple[str, int | None, str]:
     mutation = MUTATIONS[number]
     spec = importlib.util.find_spec(mutation.module)
     assert mutation.module not in sys.modules
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     sys.meta_path.insert(0, _Breaker(mutation, spec.origin))
     from tests.simulation.installation import Installation
     from tests.simulation.world import Plan, play

@@ -4,7 +4,7 @@ The checks compare the tables with Stripe's own objects. A reason to wait, such 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
 from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
 from notifications.models import Checkout as NotifiedCheckout
-from notifications.models import Email
+from notifications.models import Email, subject_of
 from orders.goods import load_goods
 from orders.models.disputes import Dispute
 from orders.models.orders import Order
@@ -93,11 +93,9 @@ def _check_messages(world: "World") -> Iterator[str]:
     expected: dict[str, set[str]] = defaultdict(set)
     kept_since = world.nature.now - RETENTION.total_seconds()
     for event in world.account.store.all("event"):
-        if event["created"] < kept_since:
-            continue
         if event["pending_webhooks"]:
             yield f"{event['id']} ({event['type']}) was never delivered to the ingest"
-        for service in topology.queues_for(STRIPE + event["type"]):
+        for service in topology.queues_for(STRIPE + event["type"]) if event["created"] >= kept_since else ():
             expected[service].add(event["id"])
     for service in PUBLISHING:
         for row in _rows(world, service, OutboxEvent):
@@ -105,6 +103,13 @@ def _check_messages(world: "World") -> Iterator[str]:
                 yield f"{service} has not published {row.event_id} ({row.routing_key})"
             for receiver in topology.queues_for(row.routing_key):
                 expected[receiver].add(row.event_id)
+    yield from _check_inboxes(world, expected)
+    waiting = {service: len(queue) for service, queue in world.bus.queues.items() if queue}
+    if waiting or world.bus.dead or world.bus.unacked:
+        yield f"in queues: {waiting}, {len(world.bus.dead)} dead letters, {len(world.bus.unacked)} unacknowledged messages"
+
+
+def _check_inboxes(world: "World", expected: Mapping[str, set[str]]) -> Iterator[str]:
     for service, event_ids in expected.items():
         rows = {row.event_id: row for row in _rows(world, service, InboxEvent)}
         for event_id in sorted(event_ids - rows.keys()):
@@ -112,52 +117,48 @@ def _check_messages(world: "World") -> Iterator[str]:
         for row in rows.values():
             if row.status not in (DONE, IGNORED):
                 yield f"{service}: {row.routing_key} {row.event_id} is {row.status}: {row.error}"
-    for service, queue in world.bus.queues.items():
-        if queue:
-            yield f"{len(queue)} messages wait for {service}"
-    if world.bus.dead or world.bus.unacked:
-        yield f"{len(world.bus.dead)} dead letters, {len(world.bus.unacked)} unacknowledged messages"
+            elif row.body is not None:
+                yield f"{service}: {row.routing_key} {row.event_id} is {row.status} and keeps its payload"
 
 
 def _check_sessions(world: "World") -> Iterator[str]:
     """Stripe's sessions and the orders' payments are the same money."""
     payments = {row.id: row for row in _rows(world, "orders", Payment)}
     orders = {row.checkout_id: row for row in _rows(world, "orders", Order)}
-    paid_at_stripe = set()
-    taken: Counter[str] = Counter()
+    taken: dict[str, int] = {}  # by checkout, of those that are paid at Stripe
     for session in world.account.store.all("checkout.session"):
-        checkout_id = session["metadata"]["checkout_id"]
-        order = orders.get(checkout_id)
-        if order is None and session["status"] == "expired" and not session["payment_intent"]:
-            continue  # its request died, and nobody got its URL
-        if order is None:
+        checkout_id, is_free = session["metadata"]["checkout_id"], session["payment_status"] == "no_payment_required"
+        # Nobody got the URL of a session whose request died.
+        if checkout_id not in orders and (session["status"] != "expired" or session["payment_intent"]):
             yield f"the session {session['id']} of {checkout_id} has no order"
-            continue
-        if session["payment_status"] not in ("paid", "no_payment_required"):
-            continue
-        paid_at_stripe.add(checkout_id)
-        is_free = session["payment_status"] == "no_payment_required"
-        if session["status"] != "complete":
+        if session["status"] != "complete" or session["payment_status"] == "unpaid":
             continue
         payment = payments.pop(session["id"] if is_free else session["payment_intent"], None)
         if payment is None or payment.paid_at is None or payment.status != "succeeded":
             yield f"{checkout_id} is paid at Stripe with {session['id']}, but has no such payment"
         elif payment.amount != session["amount_total"]:
             yield f"{checkout_id}: Stripe took {session['amount_total']}, the payment says {payment.amount}"
-        taken[checkout_id] += session["amount_total"]
+        taken[checkout_id] = taken.get(checkout_id, 0) + session["amount_total"]
     for payment in payments.values():
         if payment.status == "succeeded":
             yield f"the payment {payment.id} succeeded, but not at Stripe"
     for order in orders.values():
-        if (order.paid_at is not None) != (order.checkout_id in paid_at_stripe):
-            yield f"{order.checkout_id} is {order.status}, at Stripe {order.checkout_id in paid_at_stripe=}"
-        if order.amount_paid != taken[order.checkout_id]:
-            yield f"{order.checkout_id} says {order.amount_paid} were paid, Stripe took {taken[order.checkout_id]}"
-        if order.status in ("open", "payment_pending"):
-            yield f"{order.checkout_id} is still {order.status}"
-        waits = order.needs_review or order.pieces_owed == 0
-        if order.paid_at and order.paid_published_at is None and not waits:
-            yield f"{order.checkout_id} is paid and not published, without a cause to wait"
+        yield from _check_order(order, taken)
+
+
+def _check_order(order: Order, taken: Mapping[str, int]) -> Iterator[str]:
+    if (order.paid_at is not None) != (order.checkout_id in taken):
+        word = "paid" if order.checkout_id in taken else "not paid"
+        yield f"{order.checkout_id} is {order.status}, at Stripe it is {word}"
+    if (order.status == "paid") != (order.paid_at is not None):
+        yield f"{order.checkout_id} is {order.status}, and was paid at {order.paid_at}"
+    if order.amount_paid != taken.get(order.checkout_id, 0):
+        yield f"{order.checkout_id} says {order.amount_paid} were paid, Stripe took {taken.get(order.checkout_id, 0)}"
+    if order.status in ("open", "payment_pending"):
+        yield f"{order.checkout_id} is still {order.status}"
+    waits = order.needs_review or order.pieces_owed == 0
+    if order.paid_at and order.paid_published_at is None and not waits:
+        yield f"{order.checkout_id} is paid and not published, without a cause to wait"
 
 
 def _check_refunds(world: "World") -> Iterator[str]:
@@ -272,29 +273,34 @@ def _check_mails(world: "World") -> Iterator[str]:
     can_copy = any(kind in COPYING for kind, _ in world.adversary.hits)
     written: dict[tuple[str | None, str], set[str]] = defaultdict(set)
     for email in emails:
-        written[email.checkout_id, email.kind].add(email.subject_key)
+        subjects = written[email.checkout_id, email.kind]
+        if (
+            email.resend_of is None
+            and subject_of(email.subject_key) in map(subject_of, subjects)
+            and "#" not in email.subject_key
+        ):
+            yield f"{email.kind} of {email.checkout_id} is written twice about {email.subject_key}"
+        subjects.add(email.subject_key)
         if email.status not in FINAL_MAILS:
             yield f"{email.kind} of {email.checkout_id} is {email.status}: {email.error}"
         if email.status == "sent" and not arrived[email.message_id]:
             yield f"{email.kind} of {email.checkout_id} is sent, but never arrived"
         if arrived[email.message_id] > 1 and not can_copy:
             yield f"{email.kind} of {email.checkout_id} arrived {arrived[email.message_id]} times"
-    orders = {row.id: row for row in _rows(world, "orders", Order)}
+    yield from _check_occasions(world, written)
+
+
+def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], set[str]]) -> Iterator[str]:
+    orders = {row.id: row for row in _rows(world, "orders", Order) if row.customer_email}  # an erased one has none
     for order in orders.values():
-        if order.erased_at or not order.customer_email:
-            continue
-        if order.paid_published_at and not written[order.checkout_id, Kind.ORDER_CONFIRMED]:
+        if order.paid_published_at and not written.get((order.checkout_id, Kind.ORDER_CONFIRMED)):
             yield f"{order.checkout_id} is published as paid, and its customer has no confirmation"
-    for shipment in _rows(world, "orders", Shipment):
-        order = orders[shipment.order_id]
-        if not order.erased_at and order.customer_email:
-            if shipment.id not in written[order.checkout_id, Kind.ORDER_SHIPPED]:
-                yield f"the parcel {shipment.id} of {order.checkout_id} has no e-mail"
-    for refund in _rows(world, "orders", Refund):
-        order = orders[refund.order_id]
-        if refund.status == "succeeded" and not order.erased_at and order.customer_email:
-            if refund.id not in written[order.checkout_id, Kind.REFUND_SUCCEEDED]:
-                yield f"the refund {refund.id} of {order.checkout_id} has no e-mail"
+    occasions = [(Kind.ORDER_SHIPPED, row) for row in _rows(world, "orders", Shipment)]
+    occasions += [(Kind.REFUND_SUCCEEDED, row) for row in _rows(world, "orders", Refund) if row.status == "succeeded"]
+    for kind, row in occasions:
+        known = orders.get(row.order_id)
+        if known and row.id not in written.get((known.checkout_id, kind), ()):
+            yield f"{row.id} of {known.checkout_id} has no e-mail {kind}"
 
 
 def _check_erasure(world: "World") -> Iterator[str]:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,8 @@ SEEDS = range(1, 6)
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
-    yield Installation()
+def installation() -> Installation:
+    return Installation()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -67,7 +66,7 @@ def test_second_world_of_an_installation_has_the_same_trace(installation: Instal
 
 
 def test_lost_event_is_a_violation(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.simulation.outside.Bus.route", lambda bus, event: None)
+    monkeypatch.setattr("tests.simulation.outside.Bus.route", lambda *_: None)
     assert "has no row of" in play(installation, Plan(1, Plan.of(1).acts, ())).violations[0]
 
 

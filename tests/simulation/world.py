@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -205,7 +206,7 @@ class World:
         options: list[tuple[float, Callable[[], None]]] = []
         for service, queue in self.bus.queues.items():
             if queue and not self.workers[service].is_paused:
-                options.append((4, lambda service=service: self._deliver(service)))  # type: ignore[misc]
+                options.append((4, partial(self._deliver, service)))
         if self.tasks.waiting:
             options.append((4, self._post_webhook))
         next_timer = self.account.timers.next_at
@@ -216,9 +217,7 @@ class World:
                 if woken := loop.signal.wait(0):
                     self._due[service, loop.name] = min(self.nature.now, self._due[service, loop.name])
                 if self._due[service, loop.name] <= self.nature.now:
-                    options.append(
-                        (3 if woken else 0.3, lambda service=service, loop=loop: self._run_loop(service, loop))
-                    )  # type: ignore[misc]
+                    options.append((3 if woken else 0.3, partial(self._run_loop, service, loop)))
         return options
 
     def _tempt_stripe(self) -> None:
@@ -292,7 +291,7 @@ class World:
             self.run_as(process, do)
         except PublishUnconfirmedError:
             self.say(f"  {what} of {process} could not publish")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what a loop would log
             if not is_away(error):
                 self.violate(f"{what} of {process} failed: {type(error).__name__}: {error}")
             elif what.endswith("consumer"):
