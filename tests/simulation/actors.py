@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 ACTS = {
     "start a checkout": 9,
     "pay": 12,
-    "give up": 1,
+    "cancel the checkout": 1,
     "let the session expire": 2,
     "recover a cart": 2,
-    "settle a delayed payment": 2,
+    "let the bank answer": 2,
     "ship": 4,
     "ship lines": 2,
     "refund all": 1,
@@ -156,7 +156,7 @@ class People:
             self.world.say(f"  {found['id'][-8:]} with {method}")
             control.pay_session(self.world.account, found, method, email, 0.0, typed)
 
-    def give_up(self, chance: Random, act: Act) -> None:
+    def cancel_the_checkout(self, chance: Random, act: Act) -> None:
         if self.purchases:
             purchase = chance.choice(self.purchases)
             self.world.call("checkout", "POST", f"/checkout/sessions/{purchase.checkout_id}/cancel")
@@ -169,7 +169,7 @@ class People:
         if found := self._session(chance, "expired"):
             sessions.recover(self.world.account, found)
 
-    def settle_a_delayed_payment(self, chance: Random, act: Act) -> None:
+    def let_the_bank_answer(self, chance: Random, act: Act) -> None:
         if found := self._session(chance, "complete"):
             session_payments.settle(self.world.account, found)
 
@@ -326,7 +326,7 @@ class People:
             self.world.call("orders", "POST", f"/orders/{order.id}/{action}", sent, operator=operator, key=key)
 
     def _session(self, chance: Random, status: str) -> Object | None:
-        """Return a session that a customer knows: the URL of a request without an answer reached nobody."""
+        """Return a session that a customer knows: no customer has the URL of a request without an answer."""
         known = {purchase.session_id for purchase in self.purchases}
         sessions_of_ours = self.world.account.store.all("checkout.session")
         known |= {one["id"] for one in sessions_of_ours if one["recovered_from"]}

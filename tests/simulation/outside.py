@@ -1,4 +1,4 @@
-"""What surrounds the services: the broker, the mail server, and the ways to Stripe and between the services."""
+"""The surroundings of the services: the broker, the mail server, and the ways to Stripe and between the services."""
 
 import smtplib
 import sqlite3

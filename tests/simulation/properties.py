@@ -1,4 +1,4 @@
-"""What must hold in every world: of each e-mail at the moment it is sent, and of everything once the world is at rest.
+"""The properties of every world: of each e-mail at the moment it is sent, and of everything once the world is at rest.
 
 The checks compare the tables with Stripe's own objects. A reason to wait, such as an open review, is part of a check.
 """
@@ -89,7 +89,7 @@ def _rows(world: "World", service: str, model: Any) -> list[Any]:
 
 
 def _check_messages(world: "World") -> Iterator[str]:
-    """Every event is settled at every receiver, and nothing is left in a queue, an inbox or an outbox."""
+    """Every receiver has handled every event, and nothing is left in a queue, an inbox or an outbox."""
     expected: dict[str, set[str]] = defaultdict(set)
     kept_since = world.nature.now - RETENTION.total_seconds()
     for event in world.account.store.all("event"):
@@ -106,7 +106,7 @@ def _check_messages(world: "World") -> Iterator[str]:
     yield from _check_inboxes(world, expected)
     waiting = {service: len(queue) for service, queue in world.bus.queues.items() if queue}
     if waiting or world.bus.dead or world.bus.unacked:
-        yield f"in queues: {waiting}, {len(world.bus.dead)} dead letters, {len(world.bus.unacked)} unacknowledged messages"
+        yield f"in queues: {waiting}, dead letters: {len(world.bus.dead)}, unacknowledged: {len(world.bus.unacked)}"
 
 
 def _check_inboxes(world: "World", expected: Mapping[str, set[str]]) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _check_sessions(world: "World") -> Iterator[str]:
     taken: dict[str, int] = {}  # by checkout, of those that are paid at Stripe
     for session in world.account.store.all("checkout.session"):
         checkout_id, is_free = session["metadata"]["checkout_id"], session["payment_status"] == "no_payment_required"
-        # Nobody got the URL of a session whose request died.
+        # No customer got the URL of a session whose request died.
         if checkout_id not in orders and (session["status"] != "expired" or session["payment_intent"]):
             yield f"the session {session['id']} of {checkout_id} has no order"
         if session["status"] != "complete" or session["payment_status"] == "unpaid":
@@ -190,7 +190,7 @@ def _check_disputes(world: "World") -> Iterator[str]:
 
 
 def _check_stock(world: "World") -> Iterator[str]:
-    """The shelf is what the movements say, and nothing is held for nobody."""
+    """The shelf is what the movements say, and no piece is held at rest."""
     moved: Counter[str] = Counter()
     for movement in _rows(world, "inventory", Movement):
         moved[movement.sku] += movement.delta
@@ -241,7 +241,7 @@ def _check_goods(world: "World") -> Iterator[str]:
                     yield f"{order.checkout_id} {sku}: {line.unshipped} wait for a parcel, only {owed} are owed"
                 reasons = {review.reason for review in order.reviews}
                 if line.missing and owed and "oversold" not in reasons:
-                    yield f"{order.checkout_id} {sku}: {line.missing} are missing, and nobody is asked"
+                    yield f"{order.checkout_id} {sku}: {line.missing} are missing, and no review was opened"
 
 
 def _check_checkouts(world: "World") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A world: all services, their surroundings and their people, in one thread and on one clock.
 
-A scheduler with a seed chooses what happens next: a message arrives, a loop runs, Stripe posts an event, somebody acts.
+A scheduler with a seed chooses what happens next: a message arrives, a loop runs, Stripe posts an event, an actor acts.
 After the last act the world comes to rest: the adversary stops, and time passes until nothing is left to do.
 """
 
@@ -42,7 +42,7 @@ MAX_STEPS = 5000  # a world that does not come to rest by then never does
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a world: who acts, and what goes wrong. The order follows from the seed."""
+    """The plan of a world: the acts and the faults. Their order follows from the seed."""
 
     seed: int
     acts: tuple[actors.Act, ...]
@@ -221,11 +221,12 @@ class World:
         return options
 
     def _tempt_stripe(self) -> None:
-        """Let Stripe report the next change twice, or forget the next event of a session."""
+        """Let Stripe report the next change twice, or forget the next events of a session, refund or dispute."""
         if self.strikes("stripe makes a second event"):
             self.account.faults.add(kind="second_event")
         if self.strikes("stripe forgets an event"):
-            self.account.faults.add(kind="not_created", type="checkout.session.*")
+            about = self.chance.choice(("checkout.session.*", "*refund*", "charge.dispute.*"))
+            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4)))
 
     def _act(self) -> None:
         self._tempt_stripe()
