@@ -57,6 +57,7 @@ SERVICES: Mapping[str, Values] = {
             "payment_intent": f"'pi_' || {ID}",
             "payment_id": f"'pi_' || {ID}",
             "currency": "'eur'",
+            "sku": "'SKU-' || n % 1000",
         },
         "orders": {
             "id": f"'ord_' || {ID}",
@@ -83,7 +84,7 @@ SERVICES: Mapping[str, Values] = {
             "paid_at": f"CASE WHEN n % 10 > 0 THEN {TIME} END",
             "confirmed_at": f"CASE WHEN n % 10 > 0 THEN {TIME} END",
         },
-        "order_lines": {"sku": "'SKU-' || n % 1000", "quantity": "1"},
+        "order_lines": {"quantity": "1"},
         "payments": {"id": f"'pi_' || {ID}", "status": "'succeeded'", "amount": "1000", "paid_at": TIME},
         "refunds": {
             "id": f"'re_' || {ID}",
