@@ -99,10 +99,8 @@ class ScenarioRun:
 
     def operate(self, checkout: Checkout, action: str, **body: Any) -> httpx.Response:
         """Send an operator's action on the order (refunds, shipments, review) with its own idempotency key."""
-        key = {"Idempotency-Key": f"demo-{time.monotonic_ns()}"}
-        return self.system.operate(
-            "POST", "orders", f"/orders/{self.order_field(checkout, 'id')}/{action}", body, **key
-        )
+        path = f"/orders/{self.order_field(checkout, 'id')}/{action}"
+        return self.system.operate("POST", "orders", path, body, **new_key())
 
     def operate_and_check(self, effect: str, status: int, checkout: Checkout, action: str, **body: Any) -> None:
         """Send an operator's action once, and check the HTTP status of its answer."""
@@ -178,6 +176,11 @@ class ScenarioRun:
             "The order has one payment of the total", [total], lambda: [format_amount(*paid) for paid in payments]
         )
         self.check("Stripe's session has the same total", total, lambda: amount(session["amount_total"]))
+
+
+def new_key() -> dict[str, str]:
+    """Return the header with a new idempotency key."""
+    return {"Idempotency-Key": f"demo-{time.monotonic_ns()}"}
 
 
 def amount(minor: int) -> str:
