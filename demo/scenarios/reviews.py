@@ -63,7 +63,12 @@ def paid_twice(run: ScenarioRun) -> None:
     run.check("It is paid twice", both, lambda: amount(run.order_field(checkout, "amount_paid")))
     run.operate_and_check("The operator's refund is accepted", 200, checkout, "review", decision="refund")
     run.check("The order has a partial refund", "partial", lambda: run.order_field(checkout, "refund_status"))
-    words = f"refunded {total} of what you paid", f"Refunded so far: {total}", f"You paid: {both}", "paid twice"
+    words = (
+        f"refunded {total} of what you paid",
+        f"Refunded so far: {total}",
+        f"You paid: {both}",
+        "paid more than once",
+    )
     run.check_email_says("The customer reads both sums", "refund_succeeded", *words)
     run.operate_and_check("The order itself can ship", 201, checkout, "shipments", all=True)
 

@@ -3,8 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from json import loads
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,20 @@ from events.messaging.contracts import SCHEMAS, Contract
 from events.messaging.outbox import OutboxEvent
 from events.testing.waiting import wait_until
 from marshmallow import fields
-from notifications.localization import choose_language, format_money
 from notifications.template_loader import built_in_translations, placeholders
 from sqlalchemy import select
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
 from demo.scenarios.run import ScenarioRun
-from demo.shop.mailbox import Mail
 from demo.system import System
+from tests.e2e.shopper import CATALOG, ROOT, TEE, TIMEOUT_S, Shopper, at_stripe, money
 
-ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "services" / "notifications" / "notifications" / "templates"
-CATALOG = {
-    product["sku"]: product for product in loads((ROOT / "deploy" / "catalog.json").read_text("utf-8"))["products"]
-}
 LOCALES = sorted(built_in_translations())
-TEE = "TEE-ORG-WHT-M"
 SHOWN_ELSEWHERE = {  # (class, field) whose producers need settings that this system does not have
     ("OrderExpired", "promotions_consent"),  # CONSENT_PROMOTIONS; services/orders/tests/integration/test_facts.py
 }
-TIMEOUT_S = 30.0  # most effects show within a second
 
 # Every sum in a template or text, and where Stripe says it. A line's price is the one that the session was made with.
 SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
@@ -54,73 +46,6 @@ SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
 }
 
 
-class Shopper(ScenarioRun):
-    """A customer with a language, who reads mails of any kind and language."""
-
-    def __init__(self, system: System, name: str, locale: str | None = "en") -> None:
-        super().__init__(system, name)
-        self.locale = locale
-
-    def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: Any) -> dict[str, Any]:
-        """Buy two T-shirts with a tax (added or included) and a promotion code of 8.00, and return the session."""
-        with self._tax(tax):
-            checkout = self.start_checkout({TEE: 2}, locale=self.locale)
-        if code:
-            typed["promotion_code"] = self._promotion_code()
-        self.system.stripe.pay(checkout["session_id"], method, self.email, **typed)
-        return self.system.stripe.session(checkout["session_id"])
-
-    def _promotion_code(self) -> str:
-        coupon = self.system.stripe.create("coupons", {"amount_off": "800", "currency": "eur", "duration": "once"})
-        name = f"LESS{time.monotonic_ns()}"
-        params = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": name}
-        self.system.stripe.create("promotion_codes", params)
-        return name
-
-    def _tax(self, kind: str | None) -> Any:
-        @contextmanager
-        def taxed() -> Iterator[None]:
-            product = {name: value for name, value in CATALOG[TEE].items() if name not in ("sku", "stock")}
-            if kind:
-                inclusive = str(kind == "included").lower()
-                params = {"display_name": "VAT", "percentage": "19", "inclusive": inclusive}
-                rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
-                self._put(product | rates)
-            yield
-            self._put(product)
-
-        return taxed()
-
-    def _put(self, product: dict[str, Any]) -> None:
-        self.system.operate("PUT", "checkout", f"/catalog/products/{TEE}", product).raise_for_status()
-
-    def mail(self, kind: str) -> Mail:
-        """Return the customer's (or for staff kinds the staff's) last mail of a kind, waiting for it."""
-        staff = kind.startswith("staff_")
-        found: list[Mail] = []
-
-        def look() -> bool:
-            found[:] = [
-                mail
-                for mail in self.system.mailbox.messages
-                if str(mail.message["Message-ID"]).strip().startswith(f"<{kind}.")
-                and (self.email in mail.text if staff else self.email in mail.to)
-            ]
-            return bool(found)
-
-        wait_until(look, TIMEOUT_S, f"a mail {kind}")
-        return found[-1]
-
-    def text(self, kind: str) -> str:
-        return " ".join(self.mail(kind).text.split())
-
-    def page(self, session: dict[str, Any], status: str) -> dict[str, Any]:
-        """Return what the success page shows once the order has this status."""
-        path = f"/orders/by-session/{session['id']}"
-        wait_until(lambda: self.system.get("orders", path).json().get("status") == status, TIMEOUT_S, status)
-        return self.system.get("orders", path).json()  # type: ignore[no-any-return]
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Path]]:
     folder = tmp_path_factory.mktemp("system")
@@ -134,20 +59,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, 
 @pytest.fixture
 def system(running: tuple[System, Path]) -> System:
     return running[0]
-
-
-def at_stripe(system: System, session: dict[str, Any]) -> dict[str, Any]:
-    """Return everything that Stripe has about a session's payment."""
-    ledger = system.stripe.ledger
-    of_payment = {
-        name: [one for one in ledger[name] if one["payment_intent"] == session["payment_intent"]]
-        for name in ("charges", "refunds", "disputes")
-    }
-    return {"session": session, "lines": system.stripe.line_items(session["id"]), **of_payment}
-
-
-def money(minor: int, locale: str, currency: str = "eur") -> str:
-    return " ".join(format_money(minor, currency, choose_language(locale).locale).split())
 
 
 def test_every_sum_of_every_template_has_its_source_at_stripe() -> None:
@@ -308,7 +219,13 @@ def test_partial_shipment_lists_what_is_still_to_come(system: System) -> None:
     assert f"1 × {CATALOG[socks]['name']}" in still_to_come  # noqa: RUF001
 
 
-def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[System, Path]) -> None:
+def discount_code(system: System) -> str:
+    code = f"AUTUMN{time.monotonic_ns()}"
+    system.operate("PUT", "checkout", f"/catalog/discounts/{code}", {"percent_off": 15}).raise_for_status()
+    return code
+
+
+def test_every_optional_field_of_an_event_has_a_producer(running: tuple[System, Path]) -> None:
     """Look at what the services have published in this module's purchases, and in those below."""
     system, folder = running
     shopper = Shopper(system, "producers")
@@ -330,9 +247,16 @@ def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[Sy
     parcel: dict[str, Any] = {"carrier": "DHL", "tracking": "1", "tracking_url": "https://track.example/1"}
     parcel["lines"] = [{"sku": TEE, "quantity": 1}]
     shopper.check("It ships", 201, lambda: shopper.operate(twice, "shipments", **parcel).status_code)
-    canceled = shopper.start_checkout({TEE: 1})
+    shopper.check("The rest ships", 201, lambda: shopper.operate(twice, "shipments", all=True).status_code)
+    canceled = shopper.start_checkout({TEE: 1}, discount_code=discount_code(system))
     shopper.pay(canceled)
     assert shopper.operate(canceled, "cancel", refund=True).is_success
+    kept = shopper.start_checkout({TEE: 1})
+    shopper.pay(kept)
+    system.stripe.open_dispute(kept["session_id"])
+    shopper.check("It is disputed", "open", lambda: shopper.order_field(kept, "dispute_status"))
+    assert shopper.operate(kept, "cancel", refund=False).is_success
+    system.stripe.advance_dispute(kept["session_id"], "under_review")
     disputed = shopper.buy()
     shopper.page(disputed, "paid")
     system.stripe.open_dispute(disputed["id"])
@@ -340,7 +264,6 @@ def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[Sy
     wanted = {
         (declared_by(type(schema), name), name)
         for (event_type, _), schema in SCHEMAS.items()
-        if event_type.startswith("orders.")
         for name, field in schema.fields.items()
         if not field.required
     }
@@ -360,8 +283,12 @@ def declared_by(schema: type, name: str) -> str:
 
 
 def filled_fields(folder: Path) -> set[tuple[str, str]]:
-    """Return (class, field) of each field that a published order event has filled."""
-    database = Database(f"sqlite:///{folder / 'orders'}.db")
+    """Return (class, field) of each field that a published event has filled."""
+    return set().union(*(filled_fields_of(folder / f"{name}.db") for name in ("checkout", "orders", "inventory")))
+
+
+def filled_fields_of(path: Path) -> set[tuple[str, str]]:
+    database = Database(f"sqlite:///{path}")
     filled: set[tuple[str, str]] = set()
     with database.read() as session:
         for row in session.scalars(select(OutboxEvent)):

@@ -56,7 +56,7 @@ def open_review(
         return
     _update_order(order, _reviews(session, order))
     add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
-    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail)
+    publish(session, order, "orders.review.opened", cause, reason=reason, subject=subject or None, detail=detail)
 
 
 def resolve(
@@ -97,6 +97,7 @@ def resolve(
     update_fulfillment(session, order)
     resolution = {
         "reason": gravest.reason,
+        "subject": gravest.subject or None,
         "decision": decision,
         "resolved_by": actor,
         "was_confirmed": was_confirmed,
@@ -131,6 +132,7 @@ def release_review(
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
     resolution = {
         "reason": reason,
+        "subject": subject or None,
         "decision": ReviewDecision.ACCEPT,
         "resolved_by": actor,
         "was_confirmed": order.confirmed_at is not None,

@@ -225,6 +225,11 @@ class ReviewOpened(OrderSnapshot):
     """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the payment, Radar review or warning that it is about; null: the whole order"},
+    )
     detail = fields.String(required=True)
 
 
@@ -232,6 +237,11 @@ class ReviewResolved(OrderSnapshot):
     """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the payment, Radar review or warning that it is about; null: the whole order"},
+    )
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
     was_confirmed = fields.Boolean(
@@ -276,6 +286,12 @@ class OrderShipped(OrderSnapshot):
         load_default=None,
         metadata={"description": "pieces left to ship after this parcel, without refunded ones; null: unknown"},
     )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's earlier parcels; null: unknown"},
+    )
 
 
 class RefundChanged(OrderSnapshot):
@@ -317,6 +333,9 @@ class DisputeChanged(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+    )
+    order_is_canceled = fields.Boolean(
+        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
     )
 
 
