@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from json import loads
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Shopper(ScenarioRun):
 
     def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: Any) -> dict[str, Any]:
         """Buy two T-shirts with a tax (added or included) and a promotion code of 8.00, and return the session."""
-        with self._tax(tax):
+        with self.taxed(TEE, "19", inclusive=tax == "included") if tax else nullcontext():
             checkout = self.start_checkout({TEE: 2}, locale=self.locale)
         if code:
             typed["promotion_code"] = self._promotion_code()
@@ -45,22 +45,18 @@ class Shopper(ScenarioRun):
         self.system.stripe.create("promotion_codes", params)
         return name
 
-    def _tax(self, kind: str | None) -> Any:
-        @contextmanager
-        def taxed() -> Iterator[None]:
-            product = {name: value for name, value in CATALOG[TEE].items() if name not in ("sku", "stock")}
-            if kind:
-                inclusive = str(kind == "included").lower()
-                params = {"display_name": "VAT", "percentage": "19", "inclusive": inclusive}
-                rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
-                self._put(product | rates)
-            yield
-            self._put(product)
+    @contextmanager
+    def taxed(self, sku: str, percentage: str, *, inclusive: bool) -> Iterator[None]:
+        """Give the product a fixed tax rate within the block."""
+        product = {name: value for name, value in CATALOG[sku].items() if name not in ("sku", "stock")}
+        params = {"display_name": "VAT", "percentage": percentage, "inclusive": str(inclusive).lower()}
+        rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
+        self._put(sku, product | rates)
+        yield
+        self._put(sku, product)
 
-        return taxed()
-
-    def _put(self, product: dict[str, Any]) -> None:
-        self.system.operate("PUT", "checkout", f"/catalog/products/{TEE}", product).raise_for_status()
+    def _put(self, sku: str, product: dict[str, Any]) -> None:
+        self.system.operate("PUT", "checkout", f"/catalog/products/{sku}", product).raise_for_status()
 
     def mail(self, kind: str) -> Mail:
         """Return the customer's (or for staff kinds the staff's) last mail of a kind, waiting for it."""

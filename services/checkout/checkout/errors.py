@@ -63,15 +63,15 @@ class DiscountNotFoundError(DomainError):
     """A code that no discount has."""
 
 
-class InventoryUnavailableError(DomainError):
+class InventoryAwayError(DomainError):
     """A call to inventory that failed. Inventory may have carried it out; it can be repeated."""
 
 
-class StripeUnavailableError(DomainError):
+class StripeAwayError(DomainError):
     """A call to Stripe that failed. Stripe may have carried it out; it can be repeated."""
 
 
-class StripeUnauthorizedError(StripeUnavailableError):
+class StripeUnauthorizedError(StripeAwayError):
     """A call that Stripe refused because of our API key (401, 403): nothing was done, until an operator corrects it."""
 
 

@@ -17,12 +17,12 @@ from checkout.errors import (
     DiscountNotFoundError,
     DomainError,
     InvalidCartError,
-    InventoryUnavailableError,
+    InventoryAwayError,
     KeyReusedError,
     OutOfStockError,
+    StripeAwayError,
     StripeRejectedError,
     StripeUnauthorizedError,
-    StripeUnavailableError,
 )
 
 RETRY_AFTER = {"Retry-After": "5"}  # seconds; inventory and Stripe are usually back by then
@@ -91,13 +91,13 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     ),
     CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id."),
     DiscountNotFoundError: lambda _: Problem(404, "discount-not-found", "No discount has this code."),
-    InventoryUnavailableError: lambda _: Problem(
+    InventoryAwayError: lambda _: Problem(
         503,
         "inventory-unavailable",
         "The stock could not be reserved. Repeat the same request in a few seconds.",
         headers=RETRY_AFTER,
     ),
-    StripeUnavailableError: lambda _: Problem(
+    StripeAwayError: lambda _: Problem(
         503,
         "stripe-unavailable",
         "The payment provider did not answer as expected. Repeat the same request in a few seconds.",

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from inventory.models import StockItem
 
-BATCH_SIZE = 100  # skus that one transaction locks; checkouts wait for it
+SKU_BATCH_SIZE = 100  # skus that one transaction locks; checkouts wait for it
 available = StockItem.on_hand - StockItem.reserved
 
 
@@ -19,7 +19,10 @@ def publish_low_stock(database: Database, threshold: int) -> int:
 
 def _mark(database: Database, condition: ColumnElement[bool], threshold: int, *, is_low: bool) -> int:
     changed = (
-        select(StockItem).where(condition, StockItem.is_low.is_not(is_low)).order_by(StockItem.sku).limit(BATCH_SIZE)
+        select(StockItem)
+        .where(condition, StockItem.is_low.is_not(is_low))
+        .order_by(StockItem.sku)
+        .limit(SKU_BATCH_SIZE)
     )
     marked = 0
     while True:
@@ -31,5 +34,5 @@ def _mark(database: Database, condition: ColumnElement[bool], threshold: int, *,
                     data = {"sku": item.sku, "available": item.available, "threshold": threshold}
                     outbox.add(session, "inventory.stock.low", data, correlation_id=item.sku)
         marked += len(items)
-        if len(items) < BATCH_SIZE:
+        if len(items) < SKU_BATCH_SIZE:
             return marked

@@ -67,6 +67,8 @@ class StockItem(Base):
     Sold pieces have left `on_hand`, also while they wait on the shelf for their parcel. After the loss of pieces,
     more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
 
+    `counted_at` is when the pieces were last counted, or opened: an older count changes nothing.
+
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
 
@@ -80,6 +82,7 @@ class StockItem(Base):
     on_hand: Mapped[int]
     reserved: Mapped[int]
     is_low: Mapped[bool] = mapped_column(server_default=false())
+    counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     @property
     def available(self) -> int:
@@ -95,6 +98,7 @@ class StockItem(Base):
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
+    `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
     `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
@@ -116,6 +120,7 @@ class Reservation(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    goods_revision: Mapped[int] = mapped_column(server_default="0", default=0)
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
         order_by="ReservationSession.session_id", lazy="selectin"
@@ -192,7 +197,8 @@ class ReservationSession(Base):
 class ReservationLine(Base):
     """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
 
-    Of the sold pieces, `shipped` are in parcels. `unshipped` are sold, not shipped and not returned.
+    `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
+    `unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is canceled.
     """
 
     __tablename__ = "reservation_lines"
@@ -212,12 +218,17 @@ class ReservationLine(Base):
     quantity: Mapped[int]
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    canceled: Mapped[int] = mapped_column(server_default="0", default=0)
     unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
 
     @property
     def sold(self) -> int:
         """The pieces that left the stock, if the reservation is committed."""
         return self.quantity - self.missing
+
+    def update_unshipped(self) -> None:
+        """Derive `unshipped` again. Call it after each change of the other numbers of a committed reservation."""
+        self.unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
 
 
 class Movement(Base):

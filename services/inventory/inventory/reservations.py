@@ -7,10 +7,12 @@ deadlock.
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from events.database.engine import Database
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once, lock_rows, skip_locked
+from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
 from events.observability.metrics import from_zero
@@ -77,6 +79,14 @@ def lock_reservation(session: Session, checkout_id: str) -> Reservation | None:
     return lock_rows(session, Reservation, [checkout_id]).get(checkout_id)
 
 
+def lock_sold(session: Session, checkout_id: str) -> Reservation:
+    """Lock the committed reservation of a paid checkout and return it. Raises `NotYet` until the sale is recorded."""
+    reservation = lock_reservation(session, checkout_id)
+    if reservation is None or reservation.status != COMMITTED:
+        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
+    return reservation
+
+
 def lock_stock(session: Session, skus: Iterable[str]) -> dict[str, StockItem]:
     """Lock the stock items of these skus in the order of the skus, and return their current rows by sku."""
     return lock_rows(session, StockItem, skus)
@@ -97,19 +107,25 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
         if was_held:
             item.reserved -= line.quantity
         sold = min(line.quantity, item.on_hand if was_held else item.available)
-        line.missing, line.unshipped = line.quantity - sold, sold
+        line.missing = line.quantity - sold
+        line.update_unshipped()
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,
                 reason="paid", actor="stripe", occurred_at=paid_at, checkout_id=line.checkout_id,
             )  # fmt: skip
     increment_after_commit(session, RESERVATIONS.labels("committed"))
-    publish_oversold(session, reservation, causation)
+    missing = [
+        {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
+        for line in reservation.lines
+        if line.missing
+    ]
+    publish_oversold(session, reservation.checkout_id, missing, causation)
     return True
 
 
 def publish_committed(session: Session, reservation: Reservation, causation: Event) -> None:
-    """Publish that the stock of a recovered cart was taken, unless pieces are missing: these are oversold."""
+    """Publish that the stock of a paid checkout was taken, unless pieces are missing: these are oversold."""
     if any(line.missing for line in reservation.lines):
         return
     data = {"checkout_id": reservation.checkout_id}
@@ -288,19 +304,25 @@ def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 
 
-def publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
-    """Publish the pieces of a paid checkout that are missing in the stock, if there are any."""
-    missing = [
-        {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
-        for line in reservation.lines
-        if line.missing
-    ]
-    if missing:
-        increment_after_commit(session, RESERVATIONS.labels("oversold"))
-        outbox.add(
-            session,
-            "inventory.reservation.oversold",
-            {"checkout_id": reservation.checkout_id, "lines": missing},
-            correlation_id=reservation.checkout_id,
-            causation=causation,
-        )
+def publish_oversold(
+    session: Session,
+    checkout_id: str,
+    missing: Sequence[Mapping[str, Any]],
+    causation: Event,
+    *,
+    return_id: str | None = None,
+) -> None:
+    """Publish the pieces of a paid checkout that are missing in the stock, if there are any.
+
+    `return_id` is the return that could not be taken back; without one, they were missing when the checkout was paid.
+    """
+    if not missing:
+        return
+    increment_after_commit(session, RESERVATIONS.labels("oversold"))
+    outbox.add(
+        session,
+        "inventory.reservation.oversold",
+        {"checkout_id": checkout_id, "lines": missing, "return_id": return_id},
+        correlation_id=checkout_id,
+        causation=causation,
+    )

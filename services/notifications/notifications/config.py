@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from environs import validate
 from events.config import (
-    MIN_SECRET_LENGTH,
+    MIN_SECRET_CHARACTERS,
     Common,
     accepted_by,
     database_url_setting,
@@ -47,8 +47,8 @@ def _check_order_url(value: str) -> None:
 
 
 def _check_secret(value: str) -> None:
-    if value and len(value) < MIN_SECRET_LENGTH:
-        raise ValidationError(f"Use at least {MIN_SECRET_LENGTH} characters.")
+    if value and len(value) < MIN_SECRET_CHARACTERS:
+        raise ValidationError(f"Use at least {MIN_SECRET_CHARACTERS} characters.")
 
 
 def _checked_folder(value: str) -> Path | None:
@@ -132,8 +132,8 @@ class Config(Common):
     )
     unsubscribe_secret: str = setting(
         "UNSUBSCRIBE_SECRET",
-        f"Signs the unsubscribe links and hashes the unsubscribed addresses. At least {MIN_SECRET_LENGTH} characters. "
-        "Keep it: with another one, the list is empty.",
+        f"Signs the unsubscribe links and hashes the unsubscribed addresses."
+        f" At least {MIN_SECRET_CHARACTERS} characters. Keep it: with another one, the list is empty.",
         default="",
         secret=True,
         checks=[_check_secret],

@@ -60,7 +60,7 @@ CUSTOMER_REASONS = (
         }
     )
 )
-POLICY = "policy"  # `resolved_by` of a review that no person resolved
+RESOLVED_BY_POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -82,7 +82,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         lock_or_insert_checkouts(session, ids)
 
     @handlers.on("orders.order.paid")
-    def confirm_order(event: Event, session: Session) -> None:
+    def send_order_confirmation(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.PAID)
         _record_purchase(event, session)
         if staff_new_order:
@@ -102,7 +102,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.PAYMENT_FAILED, event.data["session_id"])
 
     @handlers.on("orders.order.expired")
-    def remind_of_cart(event: Event, session: Session) -> None:
+    def send_cart_reminder(event: Event, session: Session) -> None:
         if refusal := reminders.refusal(event.data["promotions_consent"]):
             raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} mail")
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
@@ -118,7 +118,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.ORDER_SHIPPED, event.data["shipment_id"])
 
     @handlers.on("orders.refund.succeeded")
-    def confirm_refund(event: Event, session: Session) -> None:
+    def announce_refund(event: Event, session: Session) -> None:
         notify_customer(event, session, Kind.REFUND_SUCCEEDED, event.data["refund_id"])
 
     @handlers.on("orders.review.opened")
@@ -131,12 +131,12 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
         resolved_by = event.data["resolved_by"]
-        if resolved_by == POLICY:
+        if resolved_by == RESOLVED_BY_POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
-        if kind := _decision_mail(event):
+        if kind := _kind_of_decision(event):
             notify_customer_if_known(event, session, kind, _review_key(event))
 
     @handlers.on("orders.refund.failed")
@@ -188,7 +188,7 @@ def _record_purchase(event: Event, session: Session) -> None:
     checkout.record_purchase(event.data["customer_email"], event.data["occurred_at"])
 
 
-def _decision_mail(event: Event) -> Kind | None:
+def _kind_of_decision(event: Event) -> Kind | None:
     """Return the mail with which the customer learns the decision, if no other event sends one.
 
     A refund has a mail of its own. An order that was not confirmed before the review gets its confirmation by another
@@ -213,6 +213,6 @@ def _dispute_state_key(event: Event) -> str:
     """Return the dispute's id and state: each new state is an occasion for a mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    held = data.get("amount_held")
-    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
+    withheld = data.get("amount_held")
+    funds = str(withheld) if withheld is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

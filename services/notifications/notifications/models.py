@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from notifications.kinds import Outcome
 
 
-class Status(StrEnum):
+class EmailStatus(StrEnum):
     """The statuses of an e-mail."""
 
     PENDING = "pending"
@@ -35,7 +35,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED, UNKNOWN = (status.value for status in Status)
+PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED, UNKNOWN = (status.value for status in EmailStatus)
 
 # A mail server is away for seconds (restart) or hours (outage); an attempt each hour costs it nothing.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
@@ -93,7 +93,7 @@ class Email(Base):
 
     __tablename__ = "emails"
     __table_args__ = (
-        one_of("status", Status),
+        one_of("status", EmailStatus),
         UniqueConstraint("checkout_id", "kind", "subject_key"),
         Index(  # the constraint above treats nulls as different
             "uq_emails_kind_subject_key",

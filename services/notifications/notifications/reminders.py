@@ -17,7 +17,7 @@ from notifications.models import Checkout, Email, Reminder, normalized
 from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
-PAUSE = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
+REMINDER_INTERVAL = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
 UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the mail has no unsubscribe link"
 
 
@@ -57,10 +57,10 @@ def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: date
         return UNCONFIGURED
     if is_unsubscribed(session, links.address_key(recipient)):
         return "the address is unsubscribed"
-    if _has_bought(session, recipient, since=email.created_at - PAUSE):
+    if _has_bought(session, recipient, since=email.created_at - REMINDER_INTERVAL):
         return "the customer has bought"
     if not _is_turn(session, email, links.address_key(recipient), now):
-        return f"the address had a reminder within {PAUSE.days} days"
+        return f"the address had a reminder within {REMINDER_INTERVAL.days} days"
     return None
 
 
@@ -76,6 +76,6 @@ def _is_turn(session: Session, email: Email, address_key: str, now: datetime) ->
     record = record.on_conflict_do_update(
         index_elements=[Reminder.address_key],
         set_={"email_id": email.id, "reminded_at": now},
-        where=or_(Reminder.reminded_at <= now - PAUSE, same_reminder),
+        where=or_(Reminder.reminded_at <= now - REMINDER_INTERVAL, same_reminder),
     )
     return session.scalar(record.returning(Reminder.address_key)) is not None

@@ -174,8 +174,8 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CANCELED: {
         "mismatch": {"reason": "amount-mismatch"},
         "refunded": {"amount_refunded": 12052},
-        "free": {**FREE, "reason": "operator", "refund_requested": 0, "amount_paid": 0},
-        "operator": {"reason": "operator", "refund_requested": 12052},
+        "free": {**FREE, "reason": "operator", "amount_paid": 0},
+        "operator": {"reason": "operator"},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {
@@ -187,6 +187,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.REFUND_SUCCEEDED: {
         "first": {"amount_refunded": 2499},
         "whole": {"refund_amount": 12052, "amount_refunded": 12052},
+        "statement": {"presentment_currency": "jpy", "presentment_amount": 4085},
         "duplicate": {
             "refund_amount": 12052,
             "amount_refunded": 12052,

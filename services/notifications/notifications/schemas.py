@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from notifications.kinds import KINDS
 from notifications.message import address
-from notifications.models import Status
+from notifications.models import EmailStatus
 from notifications.resending import RESENT_IN_BULK
 
 
@@ -22,7 +22,7 @@ def _check_address(text: str) -> None:
 class Filters(Schema):
     """The filters of searches and bulk resends, all optional."""
 
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*EmailStatus]))
     kind = fields.String(validate=validate.OneOf(KINDS))
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
@@ -85,7 +85,7 @@ class Notification(Schema):
     )
     recipient = fields.String(allow_none=True, metadata={"description": "null: the staff's address"})
     locale = fields.String(allow_none=True)
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*EmailStatus]))
     attempts = fields.Integer()
     next_attempt_at = fields.AwareDateTime(allow_none=True)
     message_id = fields.String(allow_none=True)

@@ -11,7 +11,7 @@
 Each mail is sent at least once. It is committed as `sending` before the server gets it, and its handover is counted
 right before the final dot. Only a mail that was handed over can arrive twice: after a crash or without an answer it is
 sent once more, with the same Message-ID, so that servers and mail programs can drop the copy. After that, it is
-`unknown` and waits for an operator. An answer that takes longer than `PATIENCE_S` is awaited on another thread.
+`unknown` and waits for an operator. An answer that takes longer than `ANSWER_WAIT_S` is awaited on another thread.
 
 While the server is away or refuses us, all mails wait and none fails. A problem of one mail is recorded on that mail
 only. A refusal that is probably about us delays one mail; the second one in a row, for another recipient, all mails.
@@ -71,10 +71,10 @@ from notifications.suppression import is_announced, refund_sums, suppress_stale
 from notifications.template_loader import Templates
 
 CLAIM_BATCH_SIZE = 20  # mails for one connection; after a crash, so many wait for the end of their lease
-RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
-PATIENCE_S = 2.0  # for the answer to a mail; then other mails are sent meanwhile, over another connection
-MAX_WAITING = 8  # answers that are awaited at once; a server that needs longer for more is overloaded
-MAX_BLOCKED = 2  # recipients in a row, refused for a reason that is probably ours: it is no accident
+MAX_RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
+ANSWER_WAIT_S = 2.0  # for the answer to a mail; then other mails are sent meanwhile, over another connection
+MAX_AWAITED_ANSWERS = 8  # answers that are awaited at once; a server that needs longer for more is overloaded
+MAX_BLOCKED_RECIPIENTS = 2  # recipients in a row, refused for a reason that is probably ours: it is no accident
 AWAY = "mail server away: "  # prefix of the error of mails that wait for the server
 BLOCKED = "mail server refuses us: "  # prefix of the error of mails that wait for an operator
 
@@ -103,11 +103,11 @@ class Sender:
         self._was_away = False
         self._was_blocked = False
         self._blocked_recipients: set[str] = set()  # since the server accepted a mail
-        self._waiting = threading.Semaphore(MAX_WAITING)
+        self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due mails for `RUN_TIME` at most, and return how many the server accepted."""
-        until, accepted = self._clock() + RUN_TIME, 0
+        """Send due mails for `MAX_RUN_TIME` at most, and return how many the server accepted."""
+        until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
                 break  # another sender has claimed them
@@ -176,7 +176,7 @@ class Sender:
                 email = remaining[0]
                 try:
                     answer = self._hand_over(email, connection)
-                    answer.result(PATIENCE_S)
+                    answer.result(ANSWER_WAIT_S)
                 except TimeoutError:
                     remaining.pop(0)
                     connection.detach()
@@ -274,7 +274,7 @@ class Sender:
     def _check_blocked(self, email: Email, error: MailBlockedError) -> None:
         """Raise `BlockedError` if the server has refused several recipients in a row for a reason that is ours."""
         self._blocked_recipients.add(email.recipient or self._config.staff_email)
-        if len(self._blocked_recipients) >= MAX_BLOCKED:
+        if len(self._blocked_recipients) >= MAX_BLOCKED_RECIPIENTS:
             raise BlockedError(str(error)) from error
 
     def _compose(self, email: Email, recipient: str) -> EmailMessage:

@@ -58,6 +58,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "resolved_by", data["resolved_by"]
     if "refund_id" in data:
         yield "refund_amount", values["refund"]
+        yield "statement", values["refund_statement"]
         yield "refunded_so_far", values["refunded"]
         yield "failure", data.get("failure_reason") and translated("failure", data["failure_reason"])
         yield "refund_id", data["refund_id"]
@@ -67,8 +68,8 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "status", translated("status", data["dispute_status"])
         yield "dispute_reason", translated("dispute", data["dispute_reason"])
         yield "funds", language.text(kind, "funds_withdrawn" if data["funds_withdrawn"] else "funds_kept")
-        held = data.get("amount_held")
-        yield "amount_held", held and language.money(held, data.get("dispute_currency") or data["currency"])
+        withheld = data.get("amount_held")
+        yield "amount_held", withheld and language.money(withheld, data.get("dispute_currency") or data["currency"])
         yield "dispute_id", data["dispute_id"]
     if "sku" in data:
         yield "sku", data["sku"]

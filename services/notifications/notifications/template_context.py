@@ -19,7 +19,7 @@ from notifications.localization import Language
 from notifications.staff_details import staff_details
 from notifications.wording import count_by_sku, pieces_left_out, text_variants
 
-NAME_LENGTH = 60  # a longer "name" is a message to another person
+MAX_NAME_CHARACTERS = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
 AFTER_EVERY_DATE = "9"  # as ISO dates sort
 
@@ -111,7 +111,7 @@ def named_pieces(pieces: Mapping[str, int], data: Data) -> list[tuple[str, int]]
 
 def greeting_name(name: str | None) -> str:
     """Return the name for the greeting. It is empty if the "name" looks like an advertisement with a link."""
-    if not name or len(name) > NAME_LENGTH or LINK_LIKE.search(name):
+    if not name or len(name) > MAX_NAME_CHARACTERS or LINK_LIKE.search(name):
         return ""
     return name
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from notifications.models import UnsubscribedAddress, normalized
 
-SIGNATURE_LENGTH = 16  # bytes: 128 bits
-KEY_LENGTH = sha256().digest_size
+SIGNATURE_BYTES = 16  # bytes: 128 bits
+KEY_BYTES = sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class UnsubscribeLinks:
             decoded = base64.urlsafe_b64decode(token.encode("ascii"))
         except (UnicodeEncodeError, binascii.Error):
             return None
-        key, signature = decoded[:KEY_LENGTH], decoded[KEY_LENGTH:]
+        key, signature = decoded[:KEY_BYTES], decoded[KEY_BYTES:]
         return key.hex() if self and hmac.compare_digest(signature, self._signature(key)) else None
 
     def _signature(self, key: bytes) -> bytes:
-        return self._mac(b"unsubscribe", key)[:SIGNATURE_LENGTH]
+        return self._mac(b"unsubscribe", key)[:SIGNATURE_BYTES]
 
     def _mac(self, purpose: bytes, value: bytes) -> bytes:
         return hmac.digest(self.secret.encode(), purpose + b":" + value, "sha256")

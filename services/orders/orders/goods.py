@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from events.messaging import outbox
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -134,10 +135,12 @@ def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
 def update_fulfillment(session: Session, order: Order) -> None:
     """Derive the order's owed pieces and fulfillment status again. Call it after each change of pieces or money.
 
-    The order is fulfilled once something has shipped and nothing is owed.
+    The order is fulfilled once something has shipped and nothing is owed. Publish the pieces that do not ship any more,
+    if they have changed: inventory shows the sold pieces that wait for their parcel.
     """
     goods = load_goods(session, order)
     order.pieces_owed = sum(goods.owed.values())
+    _publish_canceled(session, order, goods)
     if order.fulfillment_canceled_at is not None and not any(goods.shipped.values()):
         order.fulfillment_status = FulfillmentStatus.CANCELED
     elif not any(goods.shipped.values()):
@@ -146,3 +149,18 @@ def update_fulfillment(session: Session, order: Order) -> None:
         order.fulfillment_status = FulfillmentStatus.PARTIAL
     else:
         order.fulfillment_status = FulfillmentStatus.FULFILLED
+
+
+def _publish_canceled(session: Session, order: Order, goods: Goods) -> None:
+    canceled = {sku: quantity for sku, quantity in goods.refunded_unshipped.items() if quantity}
+    if canceled == order.pieces_canceled:
+        return
+    order.pieces_canceled = canceled
+    order.goods_revision += 1
+    data = {
+        "order_id": order.id,
+        "checkout_id": order.checkout_id,
+        "revision": order.goods_revision,
+        "canceled": to_lines(canceled),
+    }
+    outbox.add(session, "orders.goods.changed", data, correlation_id=order.checkout_id)

@@ -263,6 +263,10 @@ class RefundItem(Schema):
     status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
+    presentment_currency = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the customer's statement, if it is another one."}
+    )
+    presentment_amount = fields.Integer(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True)
     failure_reason = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
@@ -317,6 +321,10 @@ class ReviewItem(Schema):
     """A review, and its decision once it is resolved."""
 
     reason = fields.String(required=True)
+    subject = fields.String(
+        required=True,
+        metadata={"description": "The payment, warning, Radar review or return that it is about; empty: the order."},
+    )
     detail = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     decision = fields.String(required=True, allow_none=True, validate=validate.OneOf([*ReviewDecision]))

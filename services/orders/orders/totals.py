@@ -31,7 +31,7 @@ def refundable_amount(session: Session, payment: Payment) -> int:
     session.flush()
     gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
     used = gone[payment.id]
-    used += sum(dispute.amount_unavailable for dispute in _rows_of(session, payment, Dispute))
+    used += sum(dispute.amount_not_refundable for dispute in _rows_of(session, payment, Dispute))
     return max(0, payment.amount - used)
 
 

@@ -147,6 +147,21 @@ def test_count_does_not_overwrite_sales_made_meanwhile(client: Any, stock: Any, 
     assert stock.pieces() == {"TEE": (3, 0)}
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_count_older_than_the_newest_is_refused(client: Any, stock: Any, *, is_first: bool) -> None:
+    """Two people counted four of six pieces, and their counts arrive out of order; or both before the opening stock."""
+    stock.fill(TEE=6)
+    now = datetime.now(UTC)
+    if not is_first:
+        newer = {"on_hand": 4, "counted_at": (now + timedelta(seconds=5)).isoformat()}
+        assert move(client, newer).json["on_hand"] == 4
+    older = {"on_hand": 4, "counted_at": (now - timedelta(minutes=is_first)).isoformat()}
+    assert problem(move(client, older)) == (409, "stale-count")
+    assert stock.pieces() == {"TEE": (6 if is_first else 4, 0)}
+    right = {"on_hand": 4, "expected": 6 if is_first else 4}
+    assert move(client, right).json["on_hand"] == 4
+
+
 def test_count_applies_to_the_ledger_as_of_its_instant(client: Any, stock: Any, database: Database) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     stock.fill(TEE=5).reserve("chk_1", TEE=2)

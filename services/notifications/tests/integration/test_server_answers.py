@@ -24,7 +24,7 @@ def copies(service: Any, recipient: str = SLOW) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(sending, "ANSWER_WAIT_S", 0.2)
 
 
 def test_slow_answer_delays_no_other_mail_and_is_awaited(service: Any) -> None:
@@ -86,7 +86,7 @@ def test_process_that_dies_while_waiting_sends_two_copies(service: Any) -> None:
 
 def test_answers_are_awaited_up_to_a_limit(sqlite_service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service = sqlite_service
-    monkeypatch.setattr(sending, "MAX_WAITING", 2)
+    monkeypatch.setattr(sending, "MAX_AWAITED_ANSWERS", 2)
     one = service.new_sender()
     for number in range(5):
         service.server.stalling.add(f"c{number}@example.org")

@@ -95,9 +95,10 @@ class Order(Base):
     """One checkout and its facts. Amounts are the checkout's, without taxes that Stripe added.
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
-    lower case, for searches. `confirmed_at` is when the order was published as paid, `stock_checked_at` when inventory
-    had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces that
-    still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
+    lower case, for searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when
+    inventory had taken the stock of a late payment or had found it missing. `pieces_owed` is derived: the paid pieces
+    that still have to ship (goods.py). `pieces_canceled` are those that do not ship any more, by sku, as published
+    under `goods_revision`. `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
     """
 
     __tablename__ = "orders"
@@ -147,6 +148,8 @@ class Order(Base):
     dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
     fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
     pieces_owed: Mapped[int] = mapped_column(server_default="0")
+    pieces_canceled: Mapped[dict[str, int]] = mapped_column(Json(), server_default="{}")
+    goods_revision: Mapped[int] = mapped_column(server_default="0")
     needs_review: Mapped[bool]
     review_reason: Mapped[str | None] = mapped_column(String(32))
     review_detail: Mapped[str | None] = mapped_column(Text())
@@ -156,7 +159,7 @@ class Order(Base):
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    paid_published_at: Mapped[datetime | None] = mapped_column("confirmed_at", UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -211,9 +214,10 @@ class Order(Base):
 
     @property
     def awaits_stock(self) -> bool:
-        """Return True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
+        """Return True if the payment was late and inventory has not said yet if the pieces are still there."""
         payment = self.charged_payment
-        return payment is not None and payment.recovered_from is not None and self.stock_checked_at is None
+        is_late = payment is not None and (payment.is_late or payment.recovered_from is not None)
+        return is_late and self.stock_checked_at is None
 
     def _fulfillment_rank(self, payment: Payment) -> tuple[Any, ...]:
         fulfills = payment.paid_at is not None and payment.session_id == self.session_id
@@ -239,17 +243,17 @@ class Order(Base):
         """Record that the customer canceled; return True if the status changed."""
         return self._record_fact("canceled_at", at)
 
-    def mark_confirmed(self, at: datetime) -> bool:
+    def mark_paid_published(self, at: datetime) -> bool:
         """Record that the order may be published as paid; return False if it already was or has to wait.
 
-        It waits for the decision of an open review, and for the stock of a recovered cart. Without owed pieces there
-        is nothing to fulfill: the order is canceled, or refunds cover its payments.
+        It waits for the decision of an open review, and for the stock if the payment was late. Without owed pieces
+        there is nothing to fulfill: the order is canceled, or refunds cover its payments.
         """
-        if self.paid_at is None or self.needs_review or self.awaits_stock or self.confirmed_at is not None:
+        if self.paid_at is None or self.needs_review or self.awaits_stock or self.paid_published_at is not None:
             return False
         if not self.pieces_owed:
             return False
-        self.confirmed_at = at
+        self.paid_published_at = at
         return True
 
     def record_customer(self, session: dict[str, Any]) -> None:

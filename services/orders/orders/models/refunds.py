@@ -41,7 +41,10 @@ NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the 
 
 
 class Refund(Base):
-    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
+    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard.
+
+    The presentment amount is what the customer's statement shows, if that is another currency.
+    """
 
     __tablename__ = "refunds"
 
@@ -55,6 +58,8 @@ class Refund(Base):
     amount: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(String(64))
     failure_reason: Mapped[str | None] = mapped_column(String(64))
+    presentment_currency: Mapped[str | None] = mapped_column(String(3))
+    presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
 
     def record_status(self, status: str, failure_reason: str | None, at: datetime) -> bool:
