@@ -48,10 +48,10 @@ def act(shopper: Shopper, checkout: Checkout, action: str, **body: Any) -> None:
     assert answer.is_success, answer.text
 
 
-def fail_refund(shopper: Shopper, checkout: Checkout) -> None:
-    """Have the bank send the order's last refund back to the shop."""
+def fail_refund(shopper: Shopper, checkout: Checkout, amount: int) -> None:
+    """Have the bank send the order's refund of this amount back to the shop."""
     assert isinstance(shopper.system.stripe, FakeStripe)
-    refund = shopper.order_field(checkout, "refunds")[-1]["id"]
+    [refund] = [each["id"] for each in shopper.order_field(checkout, "refunds") if each["amount"] == amount]
     url = f"{shopper.system.stripe.url}/_control/refund"
     httpx.post(url, json={"refund_id": refund, "status": "failed"}).raise_for_status()
 
@@ -149,7 +149,7 @@ def test_customer_learns_that_an_announced_refund_failed(system: System, locale:
     act(shopper, checkout, "refunds", amount=700)
     act(shopper, checkout, "refunds", amount=1000)
     mails(shopper, "refund_succeeded", 2)
-    fail_refund(shopper, checkout)
+    fail_refund(shopper, checkout, 1000)
     failed = "".join(shopper.mail("refund_failed").text.split())  # Japanese lines break anywhere
     texts = built_in_translations()[locale]
     assert "".join(texts["refund_failed"]["note"].split()) in failed
@@ -166,7 +166,7 @@ def test_unannounced_refund_fails_without_a_mail(system: System) -> None:
     assert isinstance(system.stripe, FakeStripe)
     httpx.post(f"{system.stripe.url}/_control/next-refund", json={"status": "pending"}).raise_for_status()
     act(shopper, checkout, "refunds", amount=1000)
-    fail_refund(shopper, checkout)
+    fail_refund(shopper, checkout, 1000)
     shopper.mail("staff_refund_failed")
     path = f"/notifications?checkout_id={checkout['checkout_id']}&kind=refund_failed"
     rows = lambda: system.get("notifications", path, operator=True).json()["items"]  # noqa: E731 - a look

@@ -219,11 +219,6 @@ class ReviewOpened(OrderSnapshot):
     """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
-    subject = fields.String(
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "the payment, Radar review or warning that it is about; null: the whole order"},
-    )
     detail = fields.String(required=True)
     subject = fields.String(
         allow_none=True,
@@ -239,11 +234,6 @@ class ReviewResolved(OrderSnapshot):
     """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
-    subject = fields.String(
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "the payment, Radar review or warning that it is about; null: the whole order"},
-    )
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
     subject = fields.String(
