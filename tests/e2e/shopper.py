@@ -23,7 +23,7 @@ TIMEOUT_S = 30.0  # most effects show within a second
 
 
 class Shopper(ScenarioRun):
-    """A customer with a language, who reads mails of any kind and language."""
+    """A customer with a language, who reads e-mails of any kind and language."""
 
     def __init__(self, system: System, name: str, locale: str | None = "en") -> None:
         super().__init__(system, name)
@@ -59,12 +59,12 @@ class Shopper(ScenarioRun):
         self.system.operate("PUT", "checkout", f"/catalog/products/{sku}", product).raise_for_status()
 
     def mail(self, kind: str) -> Mail:
-        """Return the customer's (or for staff kinds the staff's) last mail of a kind, waiting for it."""
-        wait_until(lambda: bool(self.mails(kind)), TIMEOUT_S, f"a mail {kind}")
+        """Return the customer's (or for staff kinds the staff's) last e-mail of a kind, waiting for it."""
+        wait_until(lambda: bool(self.mails(kind)), TIMEOUT_S, f"an e-mail {kind}")
         return self.mails(kind)[-1]
 
     def mails(self, kind: str) -> list[Mail]:
-        """Return the customer's (or for staff kinds the staff's) mails of a kind so far, oldest first."""
+        """Return the customer's (or for staff kinds the staff's) e-mails of a kind so far, oldest first."""
         staff = kind.startswith("staff_")
         return [
             mail

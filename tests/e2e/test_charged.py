@@ -1,4 +1,4 @@
-"""Sums that people read are what Stripe charged: from a purchase at the fake Stripe to mails and the success page."""
+"""Sums that people read are what Stripe charged: from a purchase at the fake Stripe to e-mails and the success page."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

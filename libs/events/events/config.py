@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
@@ -78,6 +79,13 @@ def setting(
     declared = Setting(variable, description, default, secret, checks, parse)
     value = default if parse is None or default is MISSING else parse(default)
     return field(default=value, repr=not secret, metadata={"setting": declared})
+
+
+def validate_url(value: str) -> None:
+    """Raise `ValidationError` unless the text is an http or https URL without credentials."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValidationError("Use a URL such as https://shop.example.")
 
 
 def accepted_by(parse: Callable[[str], object]) -> Check:

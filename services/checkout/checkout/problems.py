@@ -5,8 +5,8 @@ from typing import Any
 
 from events.money import format_amount
 from events.web.idempotency import key_reused
-from events.web.problems import Problem, invalid_request
-from flask import Flask, Response
+from events.web.problems import Problem, invalid_request, register_errors
+from flask import Flask
 
 from checkout.errors import (
     AlreadyPaidError,
@@ -29,17 +29,8 @@ RETRY_AFTER = {"Retry-After": "5"}  # seconds; inventory and Stripe are usually 
 
 
 def register(app: Flask) -> None:
-    """Make the app answer domain errors with problems."""
-    app.register_error_handler(DomainError, _response)
-
-
-def to_problem(error: DomainError) -> Problem:
-    """Return the problem for a domain error."""
-    return PROBLEMS[type(error)](error)
-
-
-def _response(error: DomainError) -> Response:
-    return to_problem(error).response()
+    """Make the app answer each domain error with its problem."""
+    register_errors(app, PROBLEMS)
 
 
 def _amount_too_small(error: AmountTooSmallError) -> Problem:

@@ -1,4 +1,7 @@
-"""Low stock: `inventory.stock.low` is published once when a sku falls to the threshold, and again after a recovery."""
+"""Low stock: one `inventory.stock.low` event each time a sku falls to the threshold.
+
+`StockItem.is_low` remembers the event. It is reset once more pieces than the threshold are available.
+"""
 
 from events.database.engine import Database
 from events.database.transaction import skip_locked
@@ -12,7 +15,7 @@ available = StockItem.on_hand - StockItem.reserved
 
 
 def publish_low_stock(database: Database, threshold: int) -> int:
-    """Publish each sku that fell to the threshold or below since the last call, and return their number."""
+    """Publish each sku that has fallen to `threshold` pieces or fewer since the last call. Return their number."""
     _mark(database, available > threshold, threshold, is_low=False)
     return _mark(database, available <= threshold, threshold, is_low=True)
 

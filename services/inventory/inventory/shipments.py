@@ -1,4 +1,4 @@
-"""Shipments: which sold pieces have left in a parcel, which do not ship any more, and which wait on the shelf."""
+"""Shipments: which sold pieces have left in a parcel, which do not ship any more, and which wait in the warehouse."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -23,8 +23,8 @@ from marshmallow import ValidationError
 from notifications.digest import DigestSchedule
 from notifications.message import address, sender_address
 from notifications.reminders import ReminderMode, ReminderPolicy
-from notifications.samples import check_templates
 from notifications.smtp import MailServer
+from notifications.template_check import check_templates
 from notifications.template_context import Shop
 from notifications.template_loader import FALLBACK_LANGUAGE, Templates
 from notifications.unsubscribing import UnsubscribeLinks
@@ -52,7 +52,7 @@ def _check_secret(value: str) -> None:
 
 
 def _checked_folder(value: str) -> Path | None:
-    """Render every mail once, so that a broken template stops the start and not a customer's mail."""
+    """Render every e-mail once, so that a broken template stops the start and not a customer's e-mail."""
     if not value:
         return None
     check_templates(Templates.load(Path(value)))
@@ -61,7 +61,7 @@ def _checked_folder(value: str) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings of mails: server, sender, staff, shop and templates."""
+    """The settings of e-mails: server, sender, staff, shop and templates."""
 
     service: str = "notifications"
     port: int = port_setting(8005)
@@ -75,7 +75,7 @@ class Config(Common):
     )
     smtp_answer_timeout: timedelta = setting(
         "SMTP_ANSWER_TIMEOUT",
-        "Seconds to wait for the mail server's answer after the whole mail, 10 to 600. Other mails do not wait.",
+        "Seconds to wait for the mail server's answer after the whole e-mail, 10 to 600. Other e-mails do not wait.",
         default=MAX_ANSWER_TIMEOUT,
         checks=[validate.Range(MIN_ANSWER_TIMEOUT, MAX_ANSWER_TIMEOUT)],
     )
@@ -159,7 +159,7 @@ class Config(Common):
 
     @property
     def unsubscribe_links(self) -> UnsubscribeLinks:
-        """The links in promotional mails."""
+        """The links in promotional e-mails."""
         return UnsubscribeLinks(self.public_url, self.unsubscribe_secret)
 
     @property

@@ -1,6 +1,6 @@
-"""Handlers: the events that send mails. A mail is queued here and sent after the commit (sender.py).
+"""Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-| event | mail | to |
+| event | e-mail | to |
 |---|---|---|
 | `orders.order.paid` | `order_confirmed` | customer |
 | `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
@@ -23,8 +23,8 @@
 | `inventory.reservation.expiring` | `staff_reservation_expiring` | staff |
 
 Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
-`orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one
-`staff_digest`.
+`orders.customer.erased` erases the customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become
+one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
-    """Return the service's handlers. Reminders wait for the delay, and mails to staff for the next digest."""
+    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest."""
     handlers = Handlers()
 
     def staff_due_at() -> datetime:
@@ -88,7 +88,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
             if not event.data["customer_email"]:
-                return  # an ignored event would undo the mail to staff
+                return  # an ignored event would undo the e-mail to staff
         notify_customer(event, session, Kind.ORDER_CONFIRMED, event.data["order_id"])
 
     @handlers.on("orders.payment.pending")
@@ -104,7 +104,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.order.expired")
     def send_cart_reminder(event: Event, session: Session) -> None:
         if refusal := reminders.refusal(event.data["promotions_consent"]):
-            raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} mail")
+            raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} e-mail")
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
 
     @handlers.on("orders.order.canceled")
@@ -134,7 +134,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         if resolved_by == RESOLVED_BY_POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
-            reason = f"resolved by {resolved_by}: no mail needed"
+            reason = f"resolved by {resolved_by}: no e-mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
         if kind := _kind_of_decision(event):
             notify_customer_if_known(event, session, kind, _review_key(event))
@@ -189,9 +189,9 @@ def _record_purchase(event: Event, session: Session) -> None:
 
 
 def _kind_of_decision(event: Event) -> Kind | None:
-    """Return the mail with which the customer learns the decision, if no other event sends one.
+    """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has a mail of its own. An order that was not confirmed before the review gets its confirmation by another
+    A refund has its own e-mail. An order that was not confirmed before the review gets its confirmation by another
     event. The acceptance of a duplicate payment is news beside the confirmation.
     """
     data = event.data
@@ -210,7 +210,7 @@ def _review_key(event: Event) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return the dispute's id and state: each new state is an occasion for a mail."""
+    """Return the dispute's id and state: each new state is an occasion for an e-mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
     withheld = data.get("amount_held")

@@ -63,7 +63,7 @@ def compose(
 
 
 def address(text: str, name: str = "") -> Address:
-    """Return one mail address, with its domain in ASCII. Raises `ValueError` for anything else, also for a list."""
+    """Return one e-mail address, with its domain in ASCII. Raises `ValueError` for anything else, also for a list."""
     local, _, domain = text.rpartition("@")
     if not (local and domain and text.isprintable()) or FORBIDDEN.search(text):
         raise ValueError(NOT_AN_ADDRESS)
@@ -81,7 +81,7 @@ def sender_address(text: str) -> Address:
 
 
 def message_id(kind: str, checkout_id: str | None, subject_key: str, sender: str) -> str:
-    """Return the Message-ID of an occasion: always the same one, so that a copy of the mail can be recognized."""
+    """Return the Message-ID of an occasion: always the same one, so that a copy of the e-mail can be recognized."""
     readable = ".".join((kind, checkout_id, subject_key) if checkout_id else (kind, subject_key))
     if len(readable) > MAX_ID_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
         readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_DIGITS]}"

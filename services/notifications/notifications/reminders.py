@@ -2,7 +2,7 @@
 
 A reminder advertises, so it needs the customer's consent, or the shop's decision that it needs none. An explicit no is
 always respected. The event's consent decides whether a reminder is queued. Whether the address has bought, has had a
-reminder, or has unsubscribed is decided right before the sending, because all of it can happen while the mail waits.
+reminder, or has unsubscribed is decided right before the sending, because all of it can happen while the e-mail waits.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
 REMINDER_INTERVAL = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
-UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the mail has no unsubscribe link"
+UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the e-mail has no unsubscribe link"
 
 
 class ReminderMode(StrEnum):
@@ -41,9 +41,9 @@ class ReminderPolicy:
         if self.mode == ReminderMode.OFF:
             return "ABANDONED_CART_EMAILS is off"
         if consent == OPT_OUT:
-            return "the customer did not consent to promotional mails"
+            return "the customer did not consent to promotional e-mails"
         if self.mode != ReminderMode.ALL and consent != OPT_IN:
-            return "the customer was not asked for consent to promotional mails"
+            return "the customer was not asked for consent to promotional e-mails"
         return None if self.links else UNCONFIGURED
 
 

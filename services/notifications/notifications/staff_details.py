@@ -1,4 +1,4 @@
-"""The details in a mail to staff: labeled values of the event, the operators' route, and the order's page."""
+"""The details in an e-mail to staff: labeled values of the event, the operators' route, and the order's page."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

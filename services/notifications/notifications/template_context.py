@@ -1,6 +1,6 @@
-"""The template context: everything that a mail's templates can use, from the data of its event.
+"""The template context: everything that an e-mail's templates can use, from the data of its event.
 
-`t(key)` is a text of the mail's kind and language with its placeholders filled in. `order` is the event's data,
+`t(key)` is a text of the e-mail's kind and language with its placeholders filled in. `order` is the event's data,
 `amounts` has its sums (amounts.py), `money` and `moment` format the prices of lines and times, and `details` has what
 staff need. Only http and https links become links.
 """
@@ -40,7 +40,7 @@ class Shop:
 
 
 def template_context(kind: str, data: Data, language: Language, shop: Shop) -> dict[str, Any]:
-    """Return the context of a mail. Raises `KeyError` if the data has no value for a placeholder."""
+    """Return the context of an e-mail. Raises `KeyError` if the data has no value for a placeholder."""
     if kind == Kind.STAFF_DIGEST:
         return _digest_context(data, language, shop)
     amounts = format_amounts(data, language)
@@ -68,7 +68,7 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
 
 
 def _digest_context(data: Data, language: Language, shop: Shop) -> dict[str, Any]:
-    """Return the context of a digest: its mails, those with a deadline first, then in the order of their events."""
+    """Return the context of a digest: its e-mails, those with a deadline first, then in the order of their events."""
     items = sorted(
         (template_context(item["kind"], item["event_data"], language, shop) for item in data["items"]),
         key=lambda item: (item["order"].get("evidence_due_by") or AFTER_EVERY_DATE, item["order"]["occurred_at"]),

@@ -1,7 +1,7 @@
-"""Unsubscribing from promotional mails: keyed hashes of addresses, signed links, and the unsubscribed addresses.
+"""Unsubscribing from promotional e-mails: keyed hashes of addresses, signed links, and the unsubscribed addresses.
 
 The list has keyed hashes and no addresses. So it is of no use to a person who copies it, and it outlives the erasure of
-a customer: they stay unsubscribed. A new UNSUBSCRIBE_SECRET makes the links of sent mails invalid and the list empty.
+a customer: they stay unsubscribed. A new UNSUBSCRIBE_SECRET makes the links of sent e-mails invalid and the list empty.
 """
 
 import base64
@@ -62,5 +62,5 @@ def unsubscribe(session: Session, address_key: str, now: datetime) -> bool:
 
 
 def is_unsubscribed(session: Session, address_key: str) -> bool:
-    """Return True if the address gets no promotional mails."""
+    """Return True if the address gets no promotional e-mails."""
     return session.get(UnsubscribedAddress, address_key) is not None

@@ -1,4 +1,4 @@
-"""The wording of a mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
+"""The wording of an e-mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

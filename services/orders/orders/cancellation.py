@@ -1,4 +1,4 @@
-"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the shelf."""
+"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the stock."""
 
 from dataclasses import dataclass, replace
 
@@ -67,9 +67,11 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
 def cancel_goods(
     session: Session, order: Order, cause: Cause, params: RefundParams, actor: str, *, restock: bool = True
 ) -> None:
-    """End the fulfillment of an order. Its unshipped pieces return to the shelf, as returns.py says.
+    """End the fulfillment of an order, and publish the return of its unshipped pieces to the stock.
 
-    The pieces are recorded apart from the money, so they are on the shelf even if a refund fails.
+    Pieces that were never in stock do not return.
+
+    The return does not depend on a refund: the pieces are in stock again even if the refund fails.
     """
     if order.fulfillment_canceled_at is not None:
         return

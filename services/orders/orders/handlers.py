@@ -77,7 +77,7 @@ def complete_session(event: Event, session: Session) -> None:
 
 
 def await_payment(event: Event, session: Session) -> None:
-    """Record that a delayed payment has started."""
+    """Record that the customer chose a delayed payment, whose money arrives later."""
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     payment = payments.record_session_payment(session, order, event)
@@ -90,7 +90,11 @@ def await_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.async_payment_succeeded")
 def record_payment(event: Event, session: Session) -> None:
-    """Record that the session is paid. Publish the order as paid, or open a review if the payment does not match."""
+    """Record a paid session: the payment, the customer's data and the order's totals.
+
+    Publish the order as paid if everything matches. Open a review if the amount, currency, account or address does
+    not, or if another session of the order is paid already.
+    """
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
@@ -117,7 +121,7 @@ def record_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.async_payment_failed")
 def fail_payment(event: Event, session: Session) -> None:
-    """Record that a delayed payment failed."""
+    """Record that a delayed payment failed, and publish it. The customer can start a new checkout."""
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     payment = payments.record_session_payment(session, order, event)

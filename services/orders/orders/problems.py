@@ -5,8 +5,8 @@ from typing import Any
 
 from events.money import format_amount
 from events.web.idempotency import key_reused
-from events.web.problems import Problem, invalid_request
-from flask import Flask, Response
+from events.web.problems import Problem, invalid_request, register_errors
+from flask import Flask
 
 from orders import errors
 from orders.models.refunds import RefundRequest
@@ -15,17 +15,8 @@ RETRY_AFTER = {"Retry-After": "1"}  # seconds; the customer may be back before c
 
 
 def register(app: Flask) -> None:
-    """Make the app answer domain errors with problems."""
-    app.register_error_handler(errors.DomainError, _response)
-
-
-def to_problem(error: errors.DomainError) -> Problem:
-    """Return the problem for a domain error."""
-    return PROBLEMS[type(error)](error)
-
-
-def _response(error: errors.DomainError) -> Response:
-    return to_problem(error).response()
+    """Make the app answer each domain error with its problem."""
+    register_errors(app, PROBLEMS)
 
 
 def no_order_yet() -> Problem:

@@ -1,7 +1,7 @@
-"""Returns to the shelf: each piece goes back once, however many refunds it takes.
+"""Returns to the stock: each piece goes back once, however many refunds it takes.
 
-Pieces that came back from the customer stay on the shelf, even if their refund fails. A later refund of them returns
-nothing again. Pieces that never shipped leave the shelf again if their refund fails, because they are owed again.
+Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of them returns
+nothing again. Pieces that never shipped leave the stock again if their refund fails, because they are owed again.
 Pieces that were missing when the order was paid never return: the pieces that are there go to the owed ones first.
 Inventory books each return once, by its id.
 """
@@ -23,7 +23,7 @@ from orders.models.stock_returns import StockReturn
 
 
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
-    """Publish the pieces that go to the shelf or leave it because of this refund request's current status.
+    """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
     Pieces leave it only because of a request that failed: its own ones, once. The order must be locked. A repeat
     publishes nothing.
@@ -35,7 +35,7 @@ def publish_returns(session: Session, order: Order, request: RefundRequest) -> N
             freed[line["sku"]] += line["unshipped"] if line["restock"] else 0
     change = {
         sku: (
-            max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays on the shelf
+            max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays in stock
             max(-freed[sku], wanted[sku, False] - done[sku, False]),
         )
         for sku in dict.fromkeys(sku for sku, _ in [*wanted, *done])
@@ -45,7 +45,7 @@ def publish_returns(session: Session, order: Order, request: RefundRequest) -> N
 
 
 def correct_taken(session: Session, return_id: str, missing: Mapping[str, int]) -> None:
-    """Record that pieces of a return did not leave the shelf again, because they were sold meanwhile."""
+    """Record that pieces of a return did not leave the stock again, because they were sold meanwhile."""
     for sku, quantity in missing.items():
         if (row := session.get(StockReturn, (return_id, sku))) is not None:
             row.unshipped += quantity
@@ -56,7 +56,7 @@ def _taken_id(request: RefundRequest) -> str:
 
 
 def _is_taken(session: Session, request: RefundRequest) -> bool:
-    """Return True if pieces of the request have left the shelf again."""
+    """Return True if pieces of the request have left the stock again."""
     session.flush()
     taken = select(StockReturn.sku).where(StockReturn.return_id == _taken_id(request))
     return session.scalars(taken.limit(1)).first() is not None
@@ -89,7 +89,7 @@ def _select(change: Mapping[str, tuple[int, int]], part: Callable[[int], int]) -
 
 
 def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
-    """Return the pieces that belong on the shelf, by sku and shipped.
+    """Return the pieces that belong in the stock, by sku and shipped.
 
     These are the restocked pieces of all refunds that Stripe has made and that have not failed. Of the unshipped ones,
     only those are there that are not owed: missing pieces never were.
@@ -111,7 +111,7 @@ def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
 
 
 def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
-    """Return the pieces that are on the shelf by earlier returns, by sku and shipped.
+    """Return the pieces that are in stock by earlier returns, by sku and shipped.
 
     A return before orders knew that pieces are missing can be for more pieces than there were. Inventory counts only
     those that were there.

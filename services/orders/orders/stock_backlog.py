@@ -1,6 +1,6 @@
 """Metrics of paid orders that wait for inventory: it has not published yet if it took the stock of a late payment."""
 
-from datetime import datetime
+from typing import Any
 
 from events.observability.backlog_metrics import Backlog
 from sqlalchemy import Select, func, not_, select
@@ -14,7 +14,7 @@ class StockBacklog(Backlog):
     rows = ("clozit_orders_awaiting_stock", "Paid orders that wait for inventory to confirm their stock")
     age = ("clozit_orders_awaiting_stock_oldest_age_seconds", "Age of the oldest order that waits for its stock")
 
-    def select(self) -> Select[tuple[int, datetime | None]]:
+    def select(self) -> Select[int, Any]:
         """Return the query of the waiting orders. Every other paid order is confirmed, in review, or owes nothing."""
         return select(func.count(), func.min(Order.paid_at)).where(
             Order.status == OrderStatus.PAID,

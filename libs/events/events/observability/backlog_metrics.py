@@ -6,6 +6,7 @@ are counted when they finish (`clozit_events_handled_total`).
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -69,7 +70,7 @@ class Backlog(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def select(self) -> Select[tuple[int, datetime | None]]:
+    def select(self) -> Select[int, Any]:
         """Return the query of the number of rows and the time since which the oldest waits."""
         raise NotImplementedError
 
@@ -96,7 +97,7 @@ class OutboxBacklog(Backlog):
     rows = ("clozit_outbox_unpublished_events", "Outbox events that are not confirmed yet")
     age = ("clozit_outbox_oldest_age_seconds", "Age of the oldest unpublished outbox event")
 
-    def select(self) -> Select[tuple[int, datetime | None]]:
+    def select(self) -> Select[int, Any]:
         """Return the query of the unpublished events."""
         return select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
 

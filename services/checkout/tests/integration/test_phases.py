@@ -13,7 +13,7 @@ from checkout.errors import (
     KeyReusedError,
     StripeAwayError,
 )
-from checkout.problems import to_problem
+from checkout.problems import PROBLEMS
 from checkout.publishing import attach_session_and_publish
 from events.testing.bus import outbox_events
 
@@ -164,7 +164,7 @@ def test_inventory_outage_is_reported_and_can_be_repeated(system: Any, status: i
     system.inventory.before = lambda _: httpx.Response(status)
     with pytest.raises(InventoryAwayError) as raised:
         system.start()
-    problem = to_problem(raised.value)
+    problem = PROBLEMS[type(raised.value)](raised.value)
     assert (problem.status, problem.headers) == (503, {"Retry-After": "5"})
     system.inventory.before = lambda _: None
     system.start()
@@ -176,7 +176,7 @@ def test_stripe_outage_is_reported_and_can_be_repeated(system: Any, status: int)
     system.stripe.before = lambda _: (status, {"error": {"type": "api_error", "message": "no"}})
     with pytest.raises(StripeAwayError) as raised:
         system.start()
-    assert to_problem(raised.value).status == 503
+    assert PROBLEMS[type(raised.value)](raised.value).status == 503
     system.stripe.before = lambda _: None
     system.start()
     assert_started_once(system)

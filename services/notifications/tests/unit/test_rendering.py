@@ -44,7 +44,7 @@ def mail(
 
 
 def mails(kind: str, locale: str, **changes: Any) -> list[RenderedMail]:
-    """Return a kind's mail in all its cases."""
+    """Return a kind's e-mail in all its cases."""
     return [mail(kind, locale, case=case, **changes) for case in cases(kind)]
 
 

@@ -19,14 +19,14 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, one_of
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts import RefundStatus, ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
 from orders.models.disputes import Dispute
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest, RefundStatus
+from orders.models.refunds import Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import TimelineEntry

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts import RefundStatus, ReviewDecision
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from orders.causes import Cause
 from orders.goods import update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import UNKNOWN, Refund, RefundRequest, RefundStatus
+from orders.models.refunds import UNKNOWN, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
@@ -103,7 +103,7 @@ def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequ
 
 
 def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
-    """Record Stripe's answer to the request, and publish the pieces that go to the shelf or leave it again."""
+    """Record Stripe's answer to the request, and publish the pieces that go to the stock or leave it again."""
     if not request.link_refund(refund):
         log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
         return

@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 
 def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
-    """Return the refunds that a charge lists, with the payment intent that old ones do not name."""
+    """Return the refunds that a charge lists, each with the charge's payment intent: old ones do not name it."""
     listed = (charge.get("refunds") or {}).get("data") or []
     return [{**one, "payment_intent": one.get("payment_intent") or charge["payment_intent"]} for one in listed]
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
+from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from orders.causes import Cause
 from orders.errors import LineAmountsUnknownError
 from orders.goods import succeeded_payments, update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import RefundRequest, RefundStatus
+from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.allocation import needs_charged_lines, record_charged_lines

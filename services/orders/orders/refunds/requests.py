@@ -182,7 +182,7 @@ def _checked_amount(params: RefundParams, payment: Payment) -> int:
         rule = "In some currencies amounts must be multiples of 10 or 100."
         raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency}. {rule}"])
     if params.restock:
-        raise InvalidRequestError(restock=["List in lines the pieces that go back to the shelf."])
+        raise InvalidRequestError(restock=["List in lines the pieces that go back to the stock."])
     return amount
 
 

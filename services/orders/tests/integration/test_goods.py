@@ -1,4 +1,4 @@
-"""Goods against money: what ships, what is owed and what is on the shelf, after refunds, parcels and cancellations."""
+"""Goods against money: what ships, what is owed and what is in stock, after refunds, parcels and cancellations."""
 
 from typing import Any
 
@@ -226,7 +226,7 @@ def short(service: OrdersService, client: FlaskClient, gateway: FakeRefundGatewa
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_missing_piece_never_goes_to_the_shelf(short: Shop, way: str) -> None:
+def test_missing_piece_never_returns_to_the_stock(short: Shop, way: str) -> None:
     if way != "review":
         short.do("review", decision="accept")
     lines = [TEE | {"quantity": 2}, SOCK]
