@@ -20,7 +20,8 @@ SUBJECTS = {  # words of each kind of e-mail's subject, in English
     "order_in_review": "We are checking your order",
     "order_canceled": "is canceled",  # by an operator; after a review: "We had to cancel your order"
     "order_shipped": "on its way",
-    "refund_succeeded": "Your refund",
+    "refund_succeeded": "Your refund for",
+    "refund_failed": "did not go through",
 }
 
 Checkout = dict[str, Any]  # the answer of POST /checkout/sessions

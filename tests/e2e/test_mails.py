@@ -4,13 +4,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from events.testing.waiting import wait_until
 from notifications.template_loader import built_in_translations
 
 from demo.embedded import embedded_system
-from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.scenarios.run import Checkout
 from demo.shop.mailbox import Mail
@@ -50,10 +48,8 @@ def act(shopper: Shopper, checkout: Checkout, action: str, **body: Any) -> None:
 
 def fail_refund(shopper: Shopper, checkout: Checkout, amount: int) -> None:
     """Have the bank send the order's refund of this amount back to the shop."""
-    assert isinstance(shopper.system.stripe, FakeStripe)
     [refund] = [each["id"] for each in shopper.order_field(checkout, "refunds") if each["amount"] == amount]
-    url = f"{shopper.system.stripe.url}/_control/refund"
-    httpx.post(url, json={"refund_id": refund, "status": "failed"}).raise_for_status()
+    shopper.system.stripe.advance_refund(refund, "failed")
 
 
 def test_refunds_within_one_second_add_up(system: System) -> None:
@@ -163,8 +159,7 @@ def test_customer_learns_that_an_announced_refund_failed(system: System, locale:
 def test_unannounced_refund_fails_without_a_mail(system: System) -> None:
     shopper = Shopper(system, "silent refund")
     checkout = bought(shopper)
-    assert isinstance(system.stripe, FakeStripe)
-    httpx.post(f"{system.stripe.url}/_control/next-refund", json={"status": "pending"}).raise_for_status()
+    system.stripe.queue_refund_status("pending")
     act(shopper, checkout, "refunds", amount=1000)
     fail_refund(shopper, checkout, 1000)
     shopper.mail("staff_refund_failed")
