@@ -91,6 +91,7 @@ class Shop:
             operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN,
         )  # fmt: skip
         app = inventory.app.create_app(config, database=self.databases["inventory"])
+        self.inventory_api = app.test_client()
         return InventoryClient("http://inventory.test", SERVICE_TOKEN, httpx.WSGITransport(app))
 
     def now(self) -> datetime:

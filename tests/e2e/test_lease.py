@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from inventory import ledger, reservations
 from orders.models.orders import Order
 
-from tests.e2e.in_process import Shop
+from tests.e2e.in_process import OPERATOR_TOKEN, Shop
 
 PRICES = {"eur": [1, 999, 1999], "jpy": [50, 3200], "isk": [10000, 99500], "kwd": [10, 12340], "usd": [2199]}
 RESERVATION_ENDED = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
@@ -140,6 +140,27 @@ def test_delayed_payment_outlives_the_session(
     shop.advance(timedelta(days=2))
     assert shop.statuses(started) == end
     assert (shop.stock(), shop.discount_uses()) == (stock, [use])
+
+
+def test_operators_release_outlives_the_sweeps(shop: Shop) -> None:
+    started = shop.start()
+    shop.at_stripe("pay", started, method="sepa_success")
+    shop.deliver_events()
+    shop.advance(timedelta(days=2))
+    assert shop.statuses(started) == ("complete", "held", "payment_pending")
+    release = {"reason": "never paid", "override": True}
+    operator = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=operator)
+    assert answer.json["operator_released_at"]
+    for _ in range(3):
+        shop.advance(timedelta(days=1))
+    shop.deliver_events()
+    assert shop.statuses(started) == ("complete", "released", "payment_pending")
+    assert shop.stock() == (3, 0)
+    shop.start("sells the last", 3)
+    shop.at_stripe("settle", started)
+    shop.deliver_events()
+    assert shop.statuses(started) == ("complete", "committed", "paid!")
 
 
 def test_customer_with_two_sessions_pays_one_or_both(shop: Shop) -> None:

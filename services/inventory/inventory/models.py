@@ -6,7 +6,7 @@
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
 line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
-available.
+available and no operator has released them.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
 session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -76,6 +76,7 @@ class StockItem(Base):
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        partial_index("ix_stock_items_low", "is_low", "sku"),
     )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -89,6 +90,10 @@ class StockItem(Base):
         """The pieces that can still be reserved."""
         return max(0, self.on_hand - self.reserved)
 
+    def reservable(self, max_percent: int) -> int:
+        """Return the pieces that a new checkout can reserve, if unpaid checkouts can hold so much of the stock."""
+        return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
+
     @property
     def deficit(self) -> int:
         """The pieces that are reserved and no longer there."""
@@ -99,7 +104,8 @@ class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
     `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
-    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
+    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
+    `operator_released_at` the pieces are never held again: an operator has released them.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
     """
@@ -107,12 +113,9 @@ class Reservation(Base):
     __tablename__ = "reservations"
     __table_args__ = (
         one_of("status", ReservationStatus),
-        Index(
-            "ix_reservations_held_expires_at",
-            "expires_at",
-            postgresql_where=text("status = 'held'"),
-            sqlite_where=text("status = 'held'"),
-        ),
+        partial_index("ix_reservations_held_expires_at", "status = 'held'", "expires_at"),
+        Index("ix_reservations_expires_at", "expires_at"),
+        Index("ix_reservations_status_checkout_id", "status", "checkout_id"),
     )
 
     checkout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -121,6 +124,7 @@ class Reservation(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     goods_revision: Mapped[int] = mapped_column(server_default="0", default=0)
+    operator_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
         order_by="ReservationSession.session_id", lazy="selectin"
@@ -166,7 +170,12 @@ class Reservation(Base):
         return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """Set an expired reservation to `held` again, and a released one if a payment is under way."""
+        """Set an expired reservation to `held` again, and a released one if a payment is under way.
+
+        What an operator released stays released.
+        """
+        if self.operator_released_at is not None:
+            return False
         return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:
@@ -185,7 +194,10 @@ class ReservationSession(Base):
     """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
 
     __tablename__ = "reservation_sessions"
-    __table_args__ = (one_of("status", SessionStatus),)
+    __table_args__ = (
+        one_of("status", SessionStatus),
+        partial_index("ix_reservation_sessions_pending", "status = 'pending'", "checkout_id"),
+    )
 
     checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
     session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -203,12 +215,8 @@ class ReservationLine(Base):
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
-        Index(
-            "ix_reservation_lines_unshipped",
-            "sku",
-            postgresql_where=text("unshipped > 0"),
-            sqlite_where=text("unshipped > 0"),
-        ),
+        partial_index("ix_reservation_lines_unshipped", "unshipped > 0", "sku"),
+        Index("ix_reservation_lines_sku_checkout_id", "sku", "checkout_id"),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("missing >= 0 AND missing <= quantity", name="missing"),
     )

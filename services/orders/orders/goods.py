@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.messaging import outbox
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.models.orders import FulfillmentStatus, Order, OrderStatus
@@ -62,19 +61,15 @@ class Goods:
         }
 
 
+NO_GOODS = Goods({}, {}, {}, {}, {})
+
+
 def load_goods(session: Session, order: Order) -> Goods:
-    """Return the order's goods as the database has them."""
+    """Return the order's goods. Only a paid order has any, so others cost no query."""
     session.flush()
-    shipments = session.scalars(select(Shipment).where(Shipment.order_id == order.id)).all()
-    return count_goods(order, shipments, load_requests(session, order))
-
-
-def load_requests(session: Session, order: Order) -> Collection[RefundRequest]:
-    """Return the order's refund requests as the database has them, oldest first."""
-    session.flush()
-    return session.scalars(
-        select(RefundRequest).where(RefundRequest.order_id == order.id).order_by(RefundRequest.id)
-    ).all()
+    if order.status != OrderStatus.PAID:
+        return NO_GOODS
+    return count_goods(order, order.shipments, order.refund_requests)
 
 
 def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collection[RefundRequest]) -> Goods:

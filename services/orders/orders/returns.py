@@ -15,10 +15,9 @@ from events.messaging.contracts import ReviewReason
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from orders.goods import Goods, load_goods, load_requests, to_lines
+from orders.goods import Goods, load_goods, to_lines
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
-from orders.models.reviews import Review
 from orders.models.stock_returns import StockReturn
 
 
@@ -95,14 +94,14 @@ def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
     only those are there that are not owed: missing pieces never were.
     """
     goods, pieces = load_goods(session, order), Counter[tuple[str, bool]]()
-    for request in load_requests(session, order):
+    for request in order.refund_requests:
         if request.is_unanswered or not request.counts_as_refunded:
             continue
         for line in request.lines:
             if line["restock"]:
                 pieces[line["sku"], True] += line["quantity"] - line["unshipped"]
                 pieces[line["sku"], False] += line["unshipped"]
-    present = _present_pieces(session, order, goods)
+    present = _present_pieces(order, goods)
     for sku, is_shipped in list(pieces):
         if not is_shipped:
             spare = max(0, present[sku] - goods.owed.get(sku, 0))
@@ -120,15 +119,16 @@ def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
     for row in session.scalars(select(StockReturn).where(StockReturn.order_id == order.id)):
         pieces[row.sku, True] += row.shipped
         pieces[row.sku, False] += row.unshipped
-    present = _present_pieces(session, order, load_goods(session, order))
+    present = _present_pieces(order, load_goods(session, order))
     for sku in [sku for sku, is_shipped in pieces if not is_shipped]:
         pieces[sku, False] = min(pieces[sku, False], present[sku])
     return pieces
 
 
-def _present_pieces(session: Session, order: Order, goods: Goods) -> Mapping[str, int]:
+def _present_pieces(order: Order, goods: Goods) -> Mapping[str, int]:
     """Return the pieces by sku that were in stock when the order was paid and have not shipped."""
-    paid = (Review.order_id == order.id, Review.reason == ReviewReason.OVERSOLD, Review.subject == "")
-    review = session.scalars(select(Review).where(*paid)).one_or_none()
-    missing = Counter[str](review.missing if review else {})
+    missing = Counter[str]()
+    for review in order.reviews:
+        if review.reason == ReviewReason.OVERSOLD and not review.subject:
+            missing.update(review.missing)
     return {sku: max(0, quantity - missing[sku] - goods.shipped.get(sku, 0)) for sku, quantity in goods.bought.items()}

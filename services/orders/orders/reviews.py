@@ -54,6 +54,7 @@ def open_review(
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
     if not insert_once(session, Review, **key, **values):
         return False
+    session.expire(order, ["reviews"])
     _update_order(order, _reviews(session, order))
     add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
     publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail, subject=subject or None)

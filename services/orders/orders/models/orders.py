@@ -18,9 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 from events.clock import utcnow
-from events.database.types import Json, UtcDateTime, one_of
+from events.database.types import Json, UtcDateTime, one_of, partial_index
 from events.messaging.contracts import RefundStatus, ReviewReason
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
@@ -109,12 +109,16 @@ class Order(Base):
         one_of("fulfillment_status", FulfillmentStatus),
         one_of("review_reason", ReviewReason),
         CheckConstraint("needs_review = (review_reason IS NOT NULL)", name="review"),
-        Index(
-            "ix_orders_owed",
-            "id",
-            postgresql_where=text("pieces_owed > 0"),
-            sqlite_where=text("pieces_owed > 0"),
-        ),
+        # Every list is sorted by `created_at` and `id`. An index for a filter that finds few orders has only these.
+        Index("ix_orders_created_at_id", "created_at", "id"),
+        Index("ix_orders_status_created_at", "status", "created_at", "id"),
+        Index("ix_orders_fulfillment_status_created_at", "fulfillment_status", "created_at", "id"),
+        Index("ix_orders_customer_created_at", "customer_email_key", "created_at", "id"),
+        partial_index("ix_orders_refunded", "refund_status <> 'none'", "refund_status", "created_at", "id"),
+        partial_index("ix_orders_disputed", "dispute_status <> 'none'", "dispute_status", "created_at", "id"),
+        partial_index("ix_orders_review", "needs_review", "created_at", "id"),
+        partial_index("ix_orders_to_ship", "pieces_owed > 0", "created_at", "id"),
+        partial_index("ix_orders_paid_at", "paid_at IS NOT NULL", "paid_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -135,7 +139,7 @@ class Order(Base):
     # The shipping options of Stripe's page; the amounts are with the first of them.
     shipping_offers: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
     customer_email: Mapped[str | None] = mapped_column(String(320))
-    customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
+    customer_email_key: Mapped[str | None] = mapped_column(String(320))
     customer_name: Mapped[str | None] = mapped_column(Text())
     customer_phone: Mapped[str | None] = mapped_column(Text())
     shipping_name: Mapped[str | None] = mapped_column(Text())
@@ -143,9 +147,9 @@ class Order(Base):
     locale: Mapped[str | None] = mapped_column(String(16))
     recovery_url: Mapped[str | None] = mapped_column(Text())
     customer_country: Mapped[str | None] = mapped_column(String(2))
-    status: Mapped[str] = mapped_column(String(16), index=True)
-    refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
-    dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE)
+    dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE)
     fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
     pieces_owed: Mapped[int] = mapped_column(server_default="0")
     pieces_canceled: Mapped[dict[str, int]] = mapped_column(Json(), server_default="{}")
@@ -163,7 +167,7 @@ class Order(Base):
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.position", lazy="selectin")

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime, partial_index, quoted
 from events.messaging.contracts import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -35,6 +35,7 @@ class Refund(Base):
     """
 
     __tablename__ = "refunds"
+    __table_args__ = (partial_index("ix_refunds_under_way", f"status NOT IN ({quoted(FINAL)})", "id"),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)

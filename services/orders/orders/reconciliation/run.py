@@ -18,8 +18,8 @@ from events.database.transaction import for_update
 from events.messaging import outbox
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
-from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import ColumnElement, and_, select, union
+from sqlalchemy.orm import aliased, selectinload
 
 from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
@@ -167,11 +167,10 @@ class Reconciliation:
 
     def _booked_dispute_ids(self) -> set[str]:
         """Return the ids of disputes opened or changed since the instant, and of all that are not closed."""
-        recent = or_(Dispute.opened_at >= self._since, Dispute.status_at >= self._since)
-        old_enough = Dispute.opened_at <= self._until
+        conditions = (Dispute.opened_at >= self._since, Dispute.status_at >= self._since, Dispute.status.not_in(CLOSED))
+        found = (select(Dispute.id).where(condition, Dispute.opened_at <= self._until) for condition in conditions)
         with self._database.read() as session:
-            wanted = select(Dispute.id).where(old_enough, or_(recent, Dispute.status.not_in(CLOSED)))
-            return set(session.scalars(wanted))
+            return set(session.scalars(union(*found)))
 
     def _session_differences(
         self, checkout_id: str, stripe_session: StripeObject, intent: Intent | None
@@ -197,14 +196,18 @@ class Reconciliation:
         """Return the condition for the order of a refund or dispute. One without metadata has a payment."""
         if booked is not None:
             return Order.id == booked.order_id
+        order = aliased(Order)
         paid_with = select(Payment.order_id).where(Payment.id == stripe_object.get("payment_intent"))
-        return or_(Order.checkout_id == checkout_id_of(stripe_object), Order.id.in_(paid_with))
+        return Order.id.in_(
+            union(select(order.id).where(order.checkout_id == checkout_id_of(stripe_object)), paid_with)
+        )
 
     def _booked_refund_ids(self) -> set[str]:
         """Return the ids of refunds created since the instant, and of all that are in progress."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
+        found = (select(Refund.id).where(condition) for condition in (recent, Refund.status.not_in(FINAL)))
         with self._database.read() as session:
-            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.not_in(FINAL)))))
+            return set(session.scalars(union(*found)))
 
     def _paid_orders(self) -> Sequence[Order]:
         paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)

@@ -117,7 +117,7 @@ def store_request(
         next_attempt_at=(due_at or utcnow() + SENDING_LEASE) if amount else None,
         created_at=utcnow(),
     )
-    session.add(request)
+    order.refund_requests.append(request)
     update_fulfillment(session, order)
     add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request))
     if not amount:

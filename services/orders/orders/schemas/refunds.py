@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import StrictBoolean
+from events.web.fields import LimitedList, StrictBoolean
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from orders.refunds.requests import RefundParams
@@ -78,7 +78,7 @@ class NewRefund(Schema):
 
     all = StrictBoolean(validate=validate.Equal(True))
     amount = fields.Integer(strict=True, validate=validate.Range(min=1))
-    lines = fields.List(fields.Nested(PiecesToRefund), validate=validate.Length(min=1, max=MAX_LINES))
+    lines = LimitedList(fields.Nested(PiecesToRefund), validate.Length(min=1, max=MAX_LINES))
     without_money = StrictBoolean(
         load_default=False,
         metadata={"description": "only record the lines: the order is free, or its money is refunded already"},
