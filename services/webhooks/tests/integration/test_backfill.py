@@ -49,7 +49,7 @@ class RecordingPublisher:
             future.set_result(None)
         return future
 
-    def wait(self, future: "Future[None]") -> None:
+    def wait(self, *futures: "Future[None]") -> None:
         future.result()
 
     def check(self) -> None: ...

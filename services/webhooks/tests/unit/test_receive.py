@@ -27,7 +27,7 @@ class RecordingPublisher:
         self.events.append(event)
         return Future()
 
-    def wait(self, future: "Future[None]") -> None:
+    def wait(self, *futures: "Future[None]") -> None:
         if self.error:
             raise self.error
 
