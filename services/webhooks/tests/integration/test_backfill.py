@@ -50,7 +50,8 @@ class RecordingPublisher:
         return future
 
     def wait(self, *futures: "Future[None]") -> None:
-        future.result()
+        for future in futures:
+            future.result()
 
     def check(self) -> None: ...
 
