@@ -67,7 +67,7 @@ def encode(event: Event) -> bytes:
         properties = pika.BasicProperties(**event.properties())
         header = frame.Header(CHANNEL, len(event.body), properties).marshal()
         envelope: bytes = frame.Method(CHANNEL, method).marshal() + header
-    except Exception as error:
+    except Exception as error:  # of any class: only this publish may fail
         raise UnpublishableError(f"{event.id}: AMQP cannot carry the envelope: {error!r}") from error
     if len(envelope) > MAX_ENVELOPE:
         raise UnpublishableError(f"{event.id}: the envelope has {len(envelope)} bytes, more than {MAX_ENVELOPE}")

@@ -223,7 +223,7 @@ def test_stuck_io_thread_makes_the_process_unready(broker_url: str) -> None:
     publisher, release = publishers.PikaPublisher(broker_url), threading.Event()
     publisher.wait(publisher.publish(canceled(1)))
     publisher.check()
-    publisher._loop.add_callback_threadsafe(lambda: release.wait(30))  # type: ignore[arg-type]
+    publisher._loop.add_callback_threadsafe(lambda: release.wait(30))
     wait_until(lambda: "not responded" in unready_reason(publisher), 10, "the publisher reports its stuck thread")
     release.set()
     wait_until(lambda: not unready_reason(publisher), 10, "the publisher is ready again")

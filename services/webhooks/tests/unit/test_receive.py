@@ -196,7 +196,7 @@ def test_impossible_time_is_clamped_and_its_event_published(
 
 
 def test_odd_events_of_other_integrations_can_be_encoded(client: FlaskClient, publisher: RecordingPublisher) -> None:
-    """Whatever a signed event has, it is published: Stripe would stop sending it after three days."""
+    """A signed event is published with any content: Stripe would stop sending it after three days."""
     long = "ü" * 5000
     odd = {"metadata": {"checkout_id": long, "traceparent": long}}
     assert post(client, to_bytes(stripe_event("charge.succeeded", odd, created=-1, account=long))).status_code == 200
