@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from events import stripe_api
+from events.testing.waiting import wait_until
 
 from .processes import installation
 
@@ -36,6 +37,11 @@ def silent_server() -> Iterator[str]:
             thread.join()
 
 
+def well_stocked(url: str) -> list[str]:
+    """Return the products of which each customer of the test can have one."""
+    return [each["sku"] for each in httpx.get(f"{url}/products").json()["items"] if (each["available"] or 0) >= 8]
+
+
 def test_hanging_stripe_leaves_threads_for_other_requests(
     tmp_path: Path, new_postgres_url: Callable[[], str], broker_url: str
 ) -> None:
@@ -43,7 +49,8 @@ def test_hanging_stripe_leaves_threads_for_other_requests(
         settings = {"STRIPE_API_BASE": stripe}
         with installation(tmp_path, new_postgres_url, broker_url, settings=settings) as installed:
             url = installed.system.urls["checkout"]
-            skus = [product["sku"] for product in httpx.get(f"{url}/products").json()["items"]]
+            wait_until(lambda: len(well_stocked(url)) > 5, 30, "the stock of the catalog")
+            skus = well_stocked(url)
 
             def buy(number: int) -> httpx.Response:
                 body = {"items": [{"sku": skus[number % len(skus)], "quantity": 1}]}
