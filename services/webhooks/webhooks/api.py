@@ -9,7 +9,7 @@ from events.observability import tracing
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
 from events.web.problems import Problem
-from events.web.requests import MAX_BODY
+from events.web.requests import MAX_BODY_BYTES
 from flask import Response, request
 from flask_smorest import Blueprint
 from opentelemetry.trace import SpanKind
@@ -38,7 +38,7 @@ def create_blueprint(config: Config, broker: Publisher) -> Blueprint:
         try:
             check_header(signature)  # before the body is read: strangers may send it slowly, or never
             body = request.get_data(cache=False)
-            if len(body) >= MAX_BODY:  # a chunked body does not state its length: it was cut off here
+            if len(body) >= MAX_BODY_BYTES:  # a chunked body does not state its length: it was cut off here
                 detail = "The body is larger than 1 MiB. Send only Stripe's events."
                 raise Problem(413, "request-entity-too-large", detail)
             event = verify_event(body, signature, config.webhook_secrets, livemode=config.livemode)
