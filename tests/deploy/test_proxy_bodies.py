@@ -42,11 +42,16 @@ def port(tmp_path: Path, ingest: socket.socket) -> Iterator[int]:
     command = [nginx, "-e", f"{tmp_path}/error.log", "-p", str(tmp_path), "-c", f"{tmp_path}/nginx.conf"]
     process = subprocess.Popen([*command, "-g", "daemon off;"])
     try:
-        wait_until(lambda: connect(public).close() is None, 30, "the proxy")
+        wait_until(lambda: is_listening(public), 30, "the proxy")
         yield public
     finally:
         process.terminate()
         process.wait(10)
+
+
+def is_listening(port: int) -> bool:
+    with connect(port):
+        return True
 
 
 def connect(port: int) -> socket.socket:

@@ -8,7 +8,6 @@ from events.config import Common, load_settings, port_setting, setting
 from events.web import server
 from events.web.app import create_app
 from flask import Flask, request
-from flask_smorest import Blueprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,21 +18,21 @@ class Config(Common):
 
 
 def create() -> Flask:
-    blueprint = Blueprint("served", __name__)
+    app = create_app(load_settings(Config), title="Served", checks={}, blueprints=[])
 
-    @blueprint.route("/environ")
+    @app.get("/environ")
     def environ() -> dict[str, str]:
         return {name: repr(value) for name, value in request.environ.items()}
 
-    @blueprint.route("/process")
+    @app.get("/process")
     def process() -> dict[str, int]:
         return {"pid": os.getpid()}
 
-    @blueprint.route("/body", methods=["POST"])
+    @app.post("/body")
     def body() -> dict[str, int]:
         return {"bytes": len(request.get_data())}
 
-    return create_app(load_settings(Config), title="Served", checks={}, blueprints=[blueprint])
+    return app
 
 
 if __name__ == "__main__":

@@ -187,3 +187,35 @@ def test_processes_share_the_health_port(start_web: StartWeb) -> None:
 def served_by(url: str) -> set[int]:
     """Return the ids of the processes that answer, each over a new connection."""
     return {httpx.get(f"{url}/process").json()["pid"] for _ in range(16)}
+
+
+WORKER = """
+import sys
+from events.config import Common
+from events.database.engine import Database
+from events.messaging.handlers import Handlers
+from events.messaging.worker import Worker
+config = Common(service="orders", port=0, broker_url=sys.argv[1], health_port=int(sys.argv[2]))
+Worker(config, Database(sys.argv[3]), Handlers()).run()
+"""
+
+
+def test_worker_with_a_hanging_database_is_alive_but_unready(broker_url: str) -> None:
+    """A database that accepts connections and never answers, and probes by silent clients."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+        database_url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/orders"
+        command = [sys.executable, "-c", WORKER, broker_url, str(port), database_url]
+        process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        stack.callback(process.kill)
+        wait_until(lambda: is_alive(url), 30, "the worker")
+        for _ in range(10):
+            stack.enter_context(connect(url))
+        for _ in range(3):
+            answer = httpx.get(f"{url}/readyz", timeout=DEADLINE_S + 1)
+            assert answer.status_code == 503
+            assert answer.json()["checks"].keys() == {"worker", "publisher"}
+            assert httpx.get(f"{url}/metrics", timeout=DEADLINE_S + 1).status_code == 200
+            assert httpx.get(f"{url}/healthz", timeout=1).status_code == 200

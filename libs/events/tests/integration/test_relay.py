@@ -84,7 +84,7 @@ def test_stuck_publisher_holds_a_transaction_for_seconds(any_database: MakeDatab
         add_to_outbox(database, number)
     publisher, release = PikaPublisher(broker_url), threading.Event()
     wait_until(lambda: publisher._state == "ready", 10, "the publisher")
-    publisher._loop.add_callback_threadsafe(lambda: release.wait(60))  # type: ignore[arg-type]
+    publisher._loop.add_callback_threadsafe(lambda: release.wait(60))
     started = time.monotonic()
     with pytest.raises(PublishUnconfirmedError, match="no confirm"):
         Relay(database, publisher).run_once()

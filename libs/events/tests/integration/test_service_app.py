@@ -11,7 +11,6 @@ from events.testing.fixtures import MakeDatabase
 from events.testing.ports import free_port
 from events.testing.waiting import wait_until
 from events.web.service import create_service_app
-from flask import Flask
 from flask.testing import FlaskClient
 from flask_smorest import Blueprint
 from sqlalchemy import text
@@ -22,19 +21,21 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 def client_of(database: Database) -> FlaskClient:
     config = Common(service="orders", port=0, broker_url="memory://", operator_tokens={"zoe": TOKEN})
-    blueprint = Blueprint("service", __name__)
+    app = create_service_app(
+        config,
+        database,
+        [INBOX],
+        Blueprint("service", __name__),
+        dependencies=None,
+        register_problems=lambda _app: None,
+    )
 
-    @blueprint.route("/wrong")
+    @app.get("/wrong")
     def wrong() -> dict[str, str]:
         with database.read() as session:
             session.execute(text("SELECT nothing"))
         return {}
 
-    def register_problems(_app: Flask) -> None: ...
-
-    app = create_service_app(
-        config, database, [INBOX], blueprint, dependencies=None, register_problems=register_problems
-    )
     return app.test_client()
 
 
