@@ -13,6 +13,7 @@ from events.testing.waiting import wait_until
 
 from .processes import installation
 
+SERVICES = ("checkout", "inventory")
 CUSTOMERS = 40  # more than a web process has threads
 
 
@@ -47,7 +48,7 @@ def test_hanging_stripe_leaves_threads_for_other_requests(
 ) -> None:
     with silent_server() as stripe, ThreadPoolExecutor(CUSTOMERS) as customers:
         settings = {"STRIPE_API_BASE": stripe}
-        with installation(tmp_path, new_postgres_url, broker_url, settings=settings) as installed:
+        with installation(tmp_path, new_postgres_url, broker_url, settings=settings, only_web=SERVICES) as installed:
             url = installed.system.urls["checkout"]
             wait_until(lambda: len(well_stocked(url)) > 5, 30, "the stock of the catalog")
             skus = well_stocked(url)
