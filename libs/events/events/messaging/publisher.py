@@ -104,6 +104,7 @@ class PikaPublisher:
         self._away_since: float | None = time.monotonic()  # None while the broker confirms
         self._attempt = 0
         self._loop = IOLoop()
+        self._failure = ""  # of the loop, which is then replaced
         self._ticked_at = time.monotonic()
         self._connection: Any = None
         self._channel: Channel | None = None  # None while nothing can be published
@@ -179,35 +180,35 @@ class PikaPublisher:
     # On the I/O thread from here.
 
     def _run(self) -> None:
-        """Run the I/O loop until it is stopped. After an unexpected exception, start over with a new connection."""
-        delay = 0.0
-        while True:
-            self._loop.call_later(delay, self._on_connect)
-            self._loop.call_later(0, self._on_tick)
-            try:
-                self._loop.start()
-            except Exception as error:
-                log.exception("the publisher's I/O thread failed and starts over")
-                self._fail_in_flight(f"the I/O thread failed: {error!r}")
-                self._replace_loop()
-                delay = self._next_delay()
-                continue
-            self._loop.close()
-            return
+        while not self._serve():
+            time.sleep(self._next_delay())
 
-    def _replace_loop(self) -> None:
+    def _serve(self) -> bool:
+        """Run the I/O loop until it is stopped; return False after an unexpected exception."""
+        try:
+            if self._failure:
+                self._start_over(self._failure)
+            self._loop.call_later(0, self._on_connect)
+            self._loop.call_later(0, self._on_tick)
+            self._loop.start()
+            self._loop.close()
+        except Exception as error:
+            log.exception("the publisher's I/O thread failed and starts over")
+            self._failure = f"the I/O thread failed: {error!r}"
+            return False
+        return True
+
+    def _start_over(self, why: str) -> None:
         """Leave the failed loop with its connection, timers and callbacks: none of them can be trusted."""
-        failed, connection = self._loop, self._connection
-        self._connection = None  # first, so that its end is not taken for a lost connection
-        self._loop = IOLoop()
+        self._fail_in_flight(why)
+        failed, self._loop = self._loop, IOLoop()
+        connection, self._connection = self._connection, None
+        self._failure = ""
+        if connection is not None:
+            connection.discard()
+        failed.close()
         if self._closing:  # the request to stop may have gone to the failed loop
             self._loop.call_later(0, self._on_stop)
-        try:
-            if connection is not None:
-                connection.discard()
-            failed.close()
-        except Exception:
-            log.exception("the publisher's failed connection did not close")
 
     def _on_connect(self) -> None:
         if self._stopping:

@@ -30,6 +30,8 @@ class Relay:
         """
         with self._database.begin() as session:
             rows = outbox.claim(session)
+            if not rows:
+                return 0
             futures = [self._publisher.publish(row.event()) for row in rows]
             failure: PublishUnconfirmedError | None = None
             try:
