@@ -15,7 +15,8 @@ from events.errors import UnpublishableError
 from events.messaging import topology
 from events.messaging.event import Event
 
-CHANNEL = 1  # the only channel of a publisher's connection: frames name their channel, and are encoded before it opens
+CHANNEL = 64  # on which publishers publish: frames name their channel, and are encoded before it opens. Channels
+# without a number of their own get the lowest free one, so they do not come as far as this
 MAX_ENVELOPE = spec.FRAME_MIN_SIZE  # bytes: a header frame cannot be split, and every broker accepts this size
 
 
