@@ -6,7 +6,7 @@ from .manifests import Manifest, containers, matches, pods
 
 VERSION = "1.32"
 OPERATOR_KINDS = {  # only their operators have their schemas
-    *("ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "ExternalSecret"),
+    *("PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "ExternalSecret"),
     *("RabbitmqCluster", "Cluster", "Database"),
 }
 SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
