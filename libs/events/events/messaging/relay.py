@@ -55,8 +55,7 @@ class Relay:
 
     def prune(self, now: datetime) -> int:
         """Delete published rows older than the retention and return their number."""
-        with self._database.begin() as session:
-            return outbox.prune(session, now - outbox.RETENTION)
+        return outbox.prune(self._database, now - outbox.RETENTION)
 
 
 def _is_confirmed(future: "Future[None]") -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from flask import Flask, Response
 from flask_smorest import Blueprint
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -32,6 +33,7 @@ def create_service_app(
     dependencies: object,
     register_problems: Callable[[Flask], None],
     allowed_origins: Sequence[str] = (),
+    collectors: Sequence[Collector] = (),
 ) -> Flask:
     """Return the application with the service's routes, and what every such service has.
 
@@ -43,7 +45,7 @@ def create_service_app(
         title=f"Clozit {config.service}",
         checks={"database": lambda: check(database, chains)},
         blueprints=[blueprint, inbox_blueprint(database)],
-        collectors=[InboxBacklog(database), *([OutboxBacklog(database)] if OUTBOX in chains else [])],
+        collectors=[InboxBacklog(database), *([OutboxBacklog(database)] if OUTBOX in chains else []), *collectors],
         allowed_origins=allowed_origins,
     )
     app.register_error_handler(DBAPIError, _from_database)
