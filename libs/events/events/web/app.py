@@ -13,7 +13,7 @@ from events.observability import tracing
 from events.observability.logging import configure_logging
 from events.web import problems, requests
 from events.web.auth import is_service
-from events.web.health import Check, health_blueprint
+from events.web.health import Check, Health, health_blueprint
 
 
 def create_app(
@@ -45,7 +45,8 @@ def create_app(
     api = _ProblemApi(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    app.register_blueprint(health_blueprint(checks, collectors))
+    app.extensions["clozit.health"] = health = Health(checks, collectors)
+    app.register_blueprint(health_blueprint(health))
     problems.register(app)
     requests.register(app)
     tracing.instrument(app, is_service(config.service_token))

@@ -51,7 +51,7 @@ def register(app: Flask) -> None:
     """Make the app answer every error with a problem."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _from_http)
-    app.register_error_handler(Exception, _from_defect)
+    app.register_error_handler(Exception, from_defect)
 
 
 def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
@@ -79,7 +79,8 @@ def _fields(data: Mapping[str, Any]) -> Any:
     return next(iter(messages.values())) if len(messages) == 1 else messages
 
 
-def _from_defect(error: Exception) -> Response:
+def from_defect(error: Exception) -> Response:
+    """Log an error that no caller can act on, and answer 500 without its details."""
     log.error("request failed", exc_info=error)
     return Problem(
         500,

@@ -11,7 +11,6 @@ from events.config import Common
 from events.web import auth
 from events.web.app import create_app
 from events.web.auth import operator_required, service_required
-from events.web.health import create_health_app
 from events.web.pagination import PageArgs, decode_cursor, encode_cursor
 from events.web.problems import Problem
 from flask import g
@@ -313,16 +312,6 @@ def test_failing_check_makes_the_service_unready_but_alive(make_client: MakeClie
 def test_service_is_ready_when_all_checks_pass(make_client: MakeClient) -> None:
     ready = make_client(checks={"database": lambda: None}).get("/readyz")
     assert (ready.status_code, ready.get_json()) == (200, {"status": "ready", "checks": {"database": "ok"}})
-
-
-def test_worker_serves_only_health_routes() -> None:
-    client = create_health_app({"worker": fail_check}).test_client()
-    assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/carts")] == [
-        200,
-        503,
-        200,
-        404,
-    ]
 
 
 def test_requests_are_counted_by_route(client: FlaskClient) -> None:
