@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import stripe
 from prometheus_client import Counter
 
+from events.database.storable import without_unstorable
+
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
 RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
@@ -28,15 +30,19 @@ class CountingClient(stripe.RequestsClient):
         super().__init__(timeout=TIMEOUT_S)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send one attempt and count its outcome under its operation, a path without ids."""
+        """Send one attempt and count its outcome under its operation, a path without ids.
+
+        The returned answer has no text that the databases cannot store.
+        """
         operation = f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
         try:
             answer = super().request(method, url, *args, **kwargs)
         except stripe.APIConnectionError:
             CALLS.labels(operation, "unreachable").inc()
             raise
-        CALLS.labels(operation, _outcome(answer[1])).inc()
-        return answer
+        content, status, *rest = answer
+        CALLS.labels(operation, _outcome(status)).inc()
+        return (without_unstorable(content), status, *rest)
 
 
 def _outcome(status: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -28,8 +28,8 @@ class Filters(Schema):
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
     digest_id = fields.String(metadata={"description": "the mails that were sent within this digest"})
     error = fields.String(validate=validate.Length(min=1), metadata={"description": "a part of the error"})
-    created_from = fields.AwareDateTime()
-    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+    created_from = Instant()
+    created_to = Instant(metadata={"description": "exclusive"})
 
 
 class SearchArgs(PageArgs, Filters):

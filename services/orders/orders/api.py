@@ -1,5 +1,6 @@
 """The routes: the order for the success page, and everything for operators."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,10 @@ from typing import Any
 from events.database.engine import Database
 from events.messaging.contracts import ReviewDecision
 from events.web.auth import operator_required
+from events.web.blueprint import Blueprint
 from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
-from flask_smorest import Blueprint
-from marshmallow import RAISE
 
 from orders import cancellation, problems, reviews, schemas, search, shipments
 from orders.cancellation import CancelParams
@@ -24,6 +24,8 @@ from orders.refunds.processor import RefundProcessor
 from orders.refunds.requests import RefundParams
 from orders.repository import lock_order
 from orders.shipments import ShipmentParams
+
+SESSION_ID = re.compile(r"cs_\w{1,252}", re.ASCII)  # Stripe's ids of Checkout Sessions
 
 blueprint = Blueprint("orders", __name__)
 
@@ -46,6 +48,8 @@ def dependencies() -> Dependencies:
 @blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
 def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return the order of a Stripe session, for the success page."""
+    if not SESSION_ID.fullmatch(session_id):
+        raise problems.not_a_session(session_id)
     with dependencies().database.read() as session:
         order = search.find_by_session(session, session_id)
     if order is None:
@@ -55,7 +59,7 @@ def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, st
 
 @blueprint.get("/orders")
 @operator_required
-@blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.arguments(schemas.SearchArgs, location="query")
 @blueprint.response(200, schemas.OrderPage)
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
@@ -69,7 +73,7 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, schemas.OrderDetail)
 def show_order(order_id: str) -> Order:
-    """Return one order with everything that belongs to it."""
+    """Return one order with everything that belongs to it, by its id or its number (CL-…)."""
     with dependencies().database.read() as session:
         order = search.find_with_details(session, order_id)
     if order is None:
@@ -131,7 +135,7 @@ def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -
 
 @blueprint.get("/disputes")
 @operator_required
-@blueprint.arguments(schemas.DisputeArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.DisputeArgs, location="query")
 @blueprint.response(200, schemas.DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     """Return disputes and inquiries by their deadline for evidence, earliest first."""

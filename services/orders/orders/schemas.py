@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.messaging.contracts import ReviewDecision
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -137,8 +137,8 @@ class SearchArgs(PageArgs):
     dispute_status = fields.String(validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(validate=validate.OneOf([*FulfillmentStatus]))
     to_ship = fields.Boolean(metadata={"description": "the pick list: owed pieces, and no hold"})
-    created_from = fields.AwareDateTime()
-    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+    created_from = Instant()
+    created_to = Instant(metadata={"description": "exclusive"})
 
 
 class HoldField(fields.String):

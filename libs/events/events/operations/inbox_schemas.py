@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from events.messaging.inbox_models import UNFINISHED, Status
 from events.operations.inbox import FILTERS
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 
 
@@ -16,8 +16,8 @@ class Filters(Schema):
     type = fields.String(metadata={"description": "Stripe's type or a routing key"})
     correlation_id = fields.String(metadata={"description": "the checkout id"})
     error = fields.String(metadata={"description": "part of the error text"})
-    received_from = fields.AwareDateTime()
-    received_to = fields.AwareDateTime()
+    received_from = Instant()
+    received_to = Instant()
 
 
 class SearchArgs(PageArgs, Filters):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from flask import Flask
-from flask_smorest import Blueprint
 
 from events.config import Common
 from events.database.engine import Database
@@ -12,6 +11,7 @@ from events.messaging.chains import OUTBOX
 from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
 from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app
+from events.web.blueprint import Blueprint
 
 
 def create_service_app(
