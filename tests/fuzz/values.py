@@ -1,4 +1,4 @@
-"""Values for requests: some fit a JSON schema, and the others are what nobody expects."""
+"""Values for requests: some fit a JSON schema, and the others are hostile."""
 
 import base64
 import json

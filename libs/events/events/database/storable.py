@@ -1,7 +1,7 @@
 r"""Text that PostgreSQL cannot store: NUL, and halves of surrogate pairs.
 
 JSON can spell both as escapes (`\u0000`, `\ud800`). Requests with them are refused. Stripe's JSON is read without
-them, because a payment must be booked with whatever text it has.
+them, because a payment must be booked in spite of its text.
 """
 
 import re
