@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from flask import current_app, g, request
 
+from events.config import Common
 from events.web.problems import Problem
 
 OPERATOR, SERVICE = "an operator's token", "the service token"
@@ -37,7 +38,7 @@ def _required(view: Callable[P, R], kind: str) -> Callable[P, R]:
 
 def _holder(kind: str) -> str:
     """Return the name of the request's token. Every token is compared, each in constant time."""
-    config = current_app.extensions["clozit.config"]
+    config: Common = current_app.extensions["clozit.config"]
     tokens = [(OPERATOR, name, token) for name, token in config.operator_tokens.items()]
     tokens.append((SERVICE, "service", config.service_token))
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")

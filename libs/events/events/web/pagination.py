@@ -69,6 +69,8 @@ def _convert(value: Any, kind: type) -> Any:
         return to_utc(instant)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(value)
-    if (kind is int and abs(value) > MAX_INTEGER) or (kind is str and NUL in value):
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ValueError(value)
+    if isinstance(value, str) and NUL in value:
         raise ValueError(value)
     return value
