@@ -12,6 +12,7 @@ from webargs.flaskparser import FlaskParser, is_json_request
 from events.database.storable import find_nul, has_nul, is_deeper
 from events.web.problems import NUL_ERROR, Problem, invalid_request
 
+MAX_CONTAINERS = 5000  # lists and objects in a body, also in its texts; the largest request has 500 lines
 MAX_DEPTH = 32  # no request of these services has more than five; Python's own limit is near 1,000
 
 
@@ -23,13 +24,16 @@ class _StrictParser(FlaskParser):
         body = req.get_data(cache=True)
         if not body or not is_json_request(req):
             return core.missing
+        containers = body.count(b"{") + body.count(b"[")
+        if containers > MAX_CONTAINERS:  # counted before any work with them
+            raise invalid_request(_schema=[f"Send at most {MAX_CONTAINERS} lists and objects."])
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             detail = f"The body is not valid JSON in UTF-8: {error}. Correct it and send it again."
             raise Problem(400, "bad-request", detail) from error
-        if body.count(b"{") + body.count(b"[") > MAX_DEPTH and is_deeper(document, MAX_DEPTH):
-            raise invalid_request(_schema=[f"Send at most {MAX_DEPTH} lists and objects in each other."])
+        if containers > MAX_DEPTH and is_deeper(document, MAX_DEPTH):
+            raise invalid_request(_schema=[f"Send at most {MAX_DEPTH} levels of lists and objects."])
         if has_nul(body):
             raise _refused(find_nul(document) or [])
         return document
