@@ -1,4 +1,4 @@
-"""Sums that people read are what Stripe charged: from a purchase at the fake Stripe to mails and the success page."""
+"""Sums that people read are what Stripe charged: from a purchase at the fake Stripe to e-mails and the success page."""
 
 import re
 import time
@@ -55,7 +55,7 @@ SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
 
 
 class Shopper(ScenarioRun):
-    """A customer with a language, who reads mails of any kind and language."""
+    """A customer with a language, who reads e-mails of any kind and language."""
 
     def __init__(self, system: System, name: str, locale: str | None = "en") -> None:
         super().__init__(system, name)
@@ -95,7 +95,7 @@ class Shopper(ScenarioRun):
         self.system.operate("PUT", "checkout", f"/catalog/products/{TEE}", product).raise_for_status()
 
     def mail(self, kind: str) -> Mail:
-        """Return the customer's (or for staff kinds the staff's) last mail of a kind, waiting for it."""
+        """Return the customer's (or for staff kinds the staff's) last e-mail of a kind, waiting for it."""
         staff = kind.startswith("staff_")
         found: list[Mail] = []
 
@@ -108,7 +108,7 @@ class Shopper(ScenarioRun):
             ]
             return bool(found)
 
-        wait_until(look, TIMEOUT_S, f"a mail {kind}")
+        wait_until(look, TIMEOUT_S, f"an e-mail {kind}")
         return found[-1]
 
     def text(self, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Goods, money and what people read, from the customer's or the operator's act to the stock, the order and the mails.
+"""Goods, money and what people read, from the customer's or the operator's act to the stock, the order and the e-mails.
 
 The tests act through the fake Stripe and the services' HTTP, on the embedded system.
 """

@@ -27,7 +27,7 @@ from checkout.errors import (
     CheckoutExpiredError,
     DomainError,
     InvalidCartError,
-    InventoryUnavailableError,
+    InventoryAwayError,
     OutOfStockError,
     StripeRejectedError,
     StripeUnauthorizedError,
@@ -182,7 +182,7 @@ class Checkouts:
     def _release(self, checkout_id: str) -> None:
         try:
             self._inventory.release(checkout_id)
-        except InventoryUnavailableError:
+        except InventoryAwayError:
             log.info("stock not released: it is released when the session expires", checkout_id=checkout_id)
 
 

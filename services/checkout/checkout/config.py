@@ -14,6 +14,7 @@ from events.config import (
     port_setting,
     service_token_setting,
     setting,
+    validate_url,
 )
 from events.money import SUPPORTED
 from marshmallow import ValidationError
@@ -33,15 +34,9 @@ def _validate_countries(values: Sequence[str]) -> None:
         )
 
 
-def _validate_url(value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValidationError("Use a URL such as https://shop.example.")
-
-
 def _validate_urls(values: Sequence[str]) -> None:
     for value in values:
-        _validate_url(value)
+        validate_url(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +49,14 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     service_token: str = service_token_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
-    stripe_api_base: str = setting(
-        "STRIPE_API_BASE",
-        "The base URL of Stripe's API. Set it to use the fake Stripe.",
-        default=stripe_api.API,
-        checks=[_validate_url],
-    )
+    stripe_api_base: str = stripe_api.api_base_setting()
     inventory_url: str = setting(
-        "INVENTORY_URL", "The inventory service, as checkout reaches it.", checks=[_validate_url]
+        "INVENTORY_URL", "The inventory service, as checkout reaches it.", checks=[validate_url]
     )
     shop_url: str = setting(
         "SHOP_URL",
         "The shop's frontend. Browsers may call from its origin, and Stripe's page may redirect to it.",
-        checks=[_validate_url],
+        checks=[validate_url],
     )
     allowed_origins: Sequence[str] = setting(
         "ALLOWED_ORIGINS",

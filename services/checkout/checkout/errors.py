@@ -28,7 +28,7 @@ class AmountTooSmallError(DomainError):
 
 
 class AmountTooLargeError(DomainError):
-    """A total above the maximum charge, in minor units; `maximum` is None where only Stripe knows it."""
+    """The total is above the maximum charge. Amounts are in minor units; `maximum` is None if only Stripe knows it."""
 
     def __init__(self, amount_total: int, currency: str, maximum: int | None = None) -> None:
         super().__init__(amount_total, currency, maximum)
@@ -48,7 +48,7 @@ class KeyReusedError(DomainError):
 
 
 class CheckoutExpiredError(DomainError):
-    """A checkout that ended unpaid, or whose request can no longer be finished."""
+    """The checkout ended unpaid, or its first request was interrupted too long ago to continue."""
 
 
 class AlreadyPaidError(DomainError):
@@ -63,15 +63,15 @@ class DiscountNotFoundError(DomainError):
     """A code that no discount has."""
 
 
-class InventoryUnavailableError(DomainError):
+class InventoryAwayError(DomainError):
     """A call to inventory that failed. Inventory may have carried it out; it can be repeated."""
 
 
-class StripeUnavailableError(DomainError):
+class StripeAwayError(DomainError):
     """A call to Stripe that failed. Stripe may have carried it out; it can be repeated."""
 
 
-class StripeUnauthorizedError(StripeUnavailableError):
+class StripeUnauthorizedError(StripeAwayError):
     """A call that Stripe refused because of our API key (401, 403): nothing was done, until an operator corrects it."""
 
 

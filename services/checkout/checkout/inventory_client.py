@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from events.observability.logging import get_logger
 
-from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
+from checkout.errors import CheckoutExpiredError, InventoryAwayError, OutOfStockError
 
 TIMEOUT_S = 3  # the customer is waiting, and a slow inventory must not occupy all of our threads
-STOCK_CACHE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
+STOCK_CACHE_AGE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
 PAGE_SIZE = 200  # inventory's maximum
 
 log = get_logger(__name__)
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 class InventoryClient:
     """Calls inventory over HTTP. Every call can be repeated, because a reservation belongs to a checkout id.
 
-    All methods raise `InventoryUnavailableError`.
+    All methods raise `InventoryAwayError`.
     """
 
     def __init__(self, base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
@@ -94,16 +94,16 @@ class InventoryClient:
                 return self._http.request(method, path, **content)
         except httpx.HTTPError as error:
             log.warning("inventory is unreachable", method=method, path=path, error=repr(error))
-            raise InventoryUnavailableError from error
+            raise InventoryAwayError from error
 
     def _expect_success(self, answer: httpx.Response) -> None:
         if not answer.is_success:
             log.error("inventory answered with an error", path=answer.url.path, status=answer.status_code)
-            raise InventoryUnavailableError
+            raise InventoryAwayError
 
 
 class StockCache:
-    """The available stock, at most `STOCK_CACHE_S` old. One thread asks inventory; the others use the known stock."""
+    """The available stock, at most `STOCK_CACHE_AGE_S` old. One thread asks inventory; others use the known stock."""
 
     def __init__(self, fetch: Callable[[], dict[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch, self._clock = fetch, clock
@@ -116,9 +116,9 @@ class StockCache:
         if self._clock() >= self._fresh_until and self._fetching.acquire(blocking=False):
             try:
                 self._known = self._fetch()
-            except InventoryUnavailableError:
+            except InventoryAwayError:
                 self._known = {}
             finally:
-                self._fresh_until = self._clock() + STOCK_CACHE_S
+                self._fresh_until = self._clock() + STOCK_CACHE_AGE_S
                 self._fetching.release()
         return self._known

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, T
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
-class Status(StrEnum):
+class CheckoutStatus(StrEnum):
     """The statuses of a checkout."""
 
     NEW = "new"
@@ -29,7 +29,7 @@ class Status(StrEnum):
     ABANDONED = "abandoned"
 
 
-class PaymentStatus(StrEnum):
+class CheckoutPaymentStatus(StrEnum):
     """The statuses of a complete checkout's payment. Pending: the customer used a delayed payment method."""
 
     PENDING = "pending"
@@ -44,7 +44,7 @@ class TaxBehavior(StrEnum):
     EXCLUSIVE = "exclusive"
 
 
-class UseStatus(StrEnum):
+class DiscountUseStatus(StrEnum):
     """The statuses of a discount's use."""
 
     HELD = "held"
@@ -52,10 +52,10 @@ class UseStatus(StrEnum):
     RELEASED = "released"
 
 
-NEW, OPEN, COMPLETE, EXPIRED, CANCELED, ABANDONED = (status.value for status in Status)
-PENDING, FAILED, PAID = (status.value for status in PaymentStatus)
+NEW, OPEN, COMPLETE, EXPIRED, CANCELED, ABANDONED = (status.value for status in CheckoutStatus)
+PENDING, FAILED, PAID = (status.value for status in CheckoutPaymentStatus)
 INCLUSIVE, EXCLUSIVE = (behavior.value for behavior in TaxBehavior)
-HELD, USED, RELEASED = (status.value for status in UseStatus)
+HELD, USED, RELEASED = (status.value for status in DiscountUseStatus)
 
 ENDED_UNPAID = (EXPIRED, CANCELED, ABANDONED)
 PAYMENT_PRECEDENCE = (None, PENDING, FAILED, PAID)  # later ones replace earlier ones: events come in any order
@@ -133,7 +133,7 @@ class DiscountUse(Base):
 
     __tablename__ = "discount_uses"
     __table_args__ = (
-        one_of("status", UseStatus),
+        one_of("status", DiscountUseStatus),
         Index("ix_discount_uses_code_status", "code", "status"),
         Index("ix_discount_uses_code_email", "code", "email"),
     )
@@ -178,10 +178,10 @@ class Checkout(Base):
 
     __tablename__ = "checkouts"
     __table_args__ = (
-        one_of("status", Status),
+        one_of("status", CheckoutStatus),
         CheckConstraint("amount_total = amount_subtotal - amount_discount + amount_shipping", name="sum"),
         CheckConstraint("amount_total >= 0", name="amount_total"),
-        one_of("payment_status", PaymentStatus),
+        one_of("payment_status", CheckoutPaymentStatus),
         Index("ix_checkouts_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_checkouts_status_id", "status", "id"),
         Index("ix_checkouts_coupon_ends_at", "coupon_ends_at", postgresql_where=text("coupon_ends_at IS NOT NULL")),

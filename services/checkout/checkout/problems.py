@@ -5,8 +5,8 @@ from typing import Any
 
 from events.money import format_amount
 from events.web.idempotency import key_reused
-from events.web.problems import Problem, invalid_request
-from flask import Flask, Response
+from events.web.problems import Problem, invalid_request, register_errors
+from flask import Flask
 
 from checkout.errors import (
     AlreadyPaidError,
@@ -17,29 +17,20 @@ from checkout.errors import (
     DiscountNotFoundError,
     DomainError,
     InvalidCartError,
-    InventoryUnavailableError,
+    InventoryAwayError,
     KeyReusedError,
     OutOfStockError,
+    StripeAwayError,
     StripeRejectedError,
     StripeUnauthorizedError,
-    StripeUnavailableError,
 )
 
 RETRY_AFTER = {"Retry-After": "5"}  # seconds; inventory and Stripe are usually back by then
 
 
 def register(app: Flask) -> None:
-    """Make the app answer domain errors with problems."""
-    app.register_error_handler(DomainError, _response)
-
-
-def to_problem(error: DomainError) -> Problem:
-    """Return the problem for a domain error."""
-    return PROBLEMS[type(error)](error)
-
-
-def _response(error: DomainError) -> Response:
-    return to_problem(error).response()
+    """Make the app answer each domain error with its problem."""
+    register_errors(app, PROBLEMS)
 
 
 def _amount_too_small(error: AmountTooSmallError) -> Problem:
@@ -91,13 +82,13 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     ),
     CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id."),
     DiscountNotFoundError: lambda _: Problem(404, "discount-not-found", "No discount has this code."),
-    InventoryUnavailableError: lambda _: Problem(
+    InventoryAwayError: lambda _: Problem(
         503,
         "inventory-unavailable",
         "The stock could not be reserved. Repeat the same request in a few seconds.",
         headers=RETRY_AFTER,
     ),
-    StripeUnavailableError: lambda _: Problem(
+    StripeAwayError: lambda _: Problem(
         503,
         "stripe-unavailable",
         "The payment provider did not answer as expected. Repeat the same request in a few seconds.",

@@ -11,13 +11,13 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, val
 
 from checkout.countries import SHIPPING_COUNTRIES
 from checkout.creation import CheckoutRequest
-from checkout.images import MAX_LENGTH as MAX_IMAGE_LENGTH
+from checkout.images import MAX_URL_CHARACTERS as MAX_IMAGE_URL_CHARACTERS
 from checkout.images import encode_image, is_allowed_image
-from checkout.models import PaymentStatus, Status, TaxBehavior
+from checkout.models import CheckoutPaymentStatus, CheckoutStatus, TaxBehavior
 from checkout.pricing import Item
 
 MAX_USES = 1_000_000_000  # of a discount: fits into the integer column
-MAX_CODE_LENGTH = 40  # characters of a discount code: the limit of a coupon's name at Stripe
+MAX_CODE_CHARACTERS = 40  # characters of a discount code: the limit of a coupon's name at Stripe
 # The languages of Stripe's page: https://docs.stripe.com/api/checkout/sessions/create, `locale`
 # fmt: off
 LOCALES = (
@@ -101,7 +101,7 @@ class NewCheckout(Schema):
     currency = Currency(load_default=None, allow_none=True)
     customer_email = EmailAddress(load_default=None, allow_none=True, validate=validate.Length(max=320))
     discount_code = fields.String(
-        load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE]
+        load_default=None, allow_none=True, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE]
     )
     shipping_option = fields.String(load_default=None, allow_none=True, validate=[validate.Length(1, 64), PRINTABLE])
     success_url = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 2000))
@@ -157,12 +157,14 @@ class CheckoutDetails(StartedCheckout):
 class CheckoutArgs(PageArgs):
     """The query of the checkouts; each filter is optional. Without a status, the open ones are listed."""
 
-    status = fields.String(load_default=Status.OPEN.value, validate=validate.OneOf([status.value for status in Status]))
+    status = fields.String(
+        load_default=CheckoutStatus.OPEN.value, validate=validate.OneOf([status.value for status in CheckoutStatus])
+    )
     payment_status = fields.String(
-        load_default=None, validate=validate.OneOf([status.value for status in PaymentStatus])
+        load_default=None, validate=validate.OneOf([status.value for status in CheckoutPaymentStatus])
     )
     customer_email = EmailAddress(load_default=None)
-    discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE])
+    discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE])
     sku = fields.String(load_default=None, validate=[validate.Length(1, 64), PRINTABLE])
 
 
@@ -230,8 +232,8 @@ class ProductFields(Schema):
             return
         if not is_allowed_image(image):
             raise ValidationError("Use an https URL, or a path below the shop's URL: /img/shirt.jpg.")
-        if len(encode_image(image)) > MAX_IMAGE_LENGTH:
-            raise ValidationError(f"Use a URL of at most {MAX_IMAGE_LENGTH} characters.")
+        if len(encode_image(image)) > MAX_IMAGE_URL_CHARACTERS:
+            raise ValidationError(f"Use a URL of at most {MAX_IMAGE_URL_CHARACTERS} characters.")
 
 
 class ProductEntry(ProductFields):
@@ -300,7 +302,7 @@ class DiscountFields(Schema):
 class DiscountCode(Schema):
     """The code of a discount, from the path."""
 
-    code = fields.String(required=True, validate=[validate.Length(1, MAX_CODE_LENGTH), PRINTABLE])
+    code = fields.String(required=True, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE])
 
 
 class DiscountEntry(DiscountCode, DiscountFields):

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from events.clock import utcnow
 from events.database.engine import Database
+from events.database.errors import is_conflict
 from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
 from events.web.blueprint import Blueprint
@@ -31,8 +32,7 @@ from inventory.models import (
     StockItem,
 )
 
-DEADLOCK = "40P01"  # SQLSTATE: PostgreSQL aborted our transaction in favor of another one; ours can be repeated
-DEADLOCK_ATTEMPTS = 3  # a second deadlock of the same request is rare
+CONFLICT_ATTEMPTS = 3  # a second deadlock of the same request is rare
 
 log = get_logger(__name__)
 Result = TypeVar("Result")
@@ -217,12 +217,12 @@ def _write(work: Callable[[Session], Result]) -> Result:
 
     One reservation locks its rows in order. A deadlock is still possible with a worker that locks several at once.
     """
-    for attempt in range(1, DEADLOCK_ATTEMPTS + 1):
+    for attempt in range(1, CONFLICT_ATTEMPTS + 1):
         try:
             with database().begin() as session:
                 return work(session)
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == DEADLOCK_ATTEMPTS:
+            if not is_conflict(error) or attempt == CONFLICT_ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
 

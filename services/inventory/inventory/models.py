@@ -64,7 +64,7 @@ class Base(DeclarativeBase):
 class StockItem(Base):
     """The stock of one sku: pieces on hand, and how many of these are reserved for open checkouts.
 
-    Sold pieces have left `on_hand`, also while they wait on the shelf for their parcel. After the loss of pieces,
+    Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After the loss of pieces,
     more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
 
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
@@ -138,7 +138,7 @@ class Reservation(Base):
         return any(session.status == PAID for session in self.sessions)
 
     def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
-        """Record a session's fact; return False if a fact that takes precedence is recorded already."""
+        """Record the status of a Stripe session. Return False if a stronger status is known already."""
         known = next((each for each in self.sessions if each.session_id == session_id), None)
         if known is None:
             known = ReservationSession(checkout_id=self.checkout_id, session_id=session_id)

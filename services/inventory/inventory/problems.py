@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.web.idempotency import key_reused
-from events.web.problems import Problem
-from flask import Flask, Response
+from events.web.problems import Problem, register_errors
+from flask import Flask
 
 from inventory.errors import (
     BelowZeroError,
@@ -22,12 +22,7 @@ from inventory.errors import (
 
 def register(app: Flask) -> None:
     """Make the app answer each domain error with its problem."""
-    for error in PROBLEMS:
-        app.register_error_handler(error, _response)
-
-
-def _response(error: Exception) -> Response:
-    return PROBLEMS[type(error)](error).response()
+    register_errors(app, PROBLEMS)
 
 
 PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {

@@ -289,7 +289,7 @@ def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
 
 
 def publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
-    """Publish the pieces of a paid checkout that are missing in the stock, if there are any."""
+    """Publish `inventory.reservation.oversold` if pieces of a paid checkout were not in stock."""
     missing = [
         {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
         for line in reservation.lines

@@ -43,7 +43,7 @@ class StockItem(Schema):
     """The stock of one sku. `available` pieces can still be reserved.
 
     `deficit` pieces are reserved and no longer there: the orders that meet it are oversold. `sold_unshipped` pieces are
-    paid and wait for their parcel: they lie on the shelf and are not part of `on_hand`.
+    paid and wait for their parcel: they are in the warehouse and not part of `on_hand`.
     """
 
     sku = fields.String(required=True)

@@ -1,4 +1,4 @@
-"""Shipments: which sold pieces have left in a parcel, and which still wait on the shelf."""
+"""Shipments: which sold pieces have left in a parcel, and which still wait in the warehouse."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

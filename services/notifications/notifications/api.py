@@ -1,4 +1,4 @@
-"""The operators' routes: list the mails with their recipient, time and status, and resend one."""
+"""The operators' routes: list the e-mails with their recipient, time and status, and resend one."""
 
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ def database() -> Database:
 @blueprint.arguments(schemas.SearchArgs, location="query")
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
-    """List the mails that match all filters, newest first."""
+    """List the e-mails that match all filters, newest first."""
     with database().read() as session:
         return page(_search(session, args, args["limit"] + 1), args["limit"], "id")
 
@@ -56,7 +56,7 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send a mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
+    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
     with database().begin() as session:
         return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
 
@@ -67,9 +67,11 @@ def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id:
 @blueprint.arguments(schemas.BulkResendArgs)
 @blueprint.response(200, schemas.BulkResend)
 def resend_notifications(headers: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
-    """Send the mails again that match all filters, the oldest first, once per Idempotency-Key. A dry run needs no key.
+    """Send the e-mails again that match all filters, the oldest first, once per Idempotency-Key.
 
-    Mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
+    A dry run needs no key.
+
+    E-mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
     """
     given = {name: args[name] for name in schemas.Filters().fields if name in args}
     filters = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

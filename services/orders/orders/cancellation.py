@@ -1,4 +1,4 @@
-"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the shelf."""
+"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the stock."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
 from orders.refunds.requests import RefundParams, store_request
-from orders.timeline import add_entry, quote
+from orders.timeline import add_entry, format_note
 from orders.totals import refundable_amount
 
 OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
@@ -62,7 +62,9 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
         raise DisputedRefundError(order.number)  # the bank holds the money, and the request must not end as no refund
     requests = request_refunds(session, order, cause, refund, actor) if params.refund else []
     money = "and requested the refund of the rest" if requests else "without a refund"
-    add_entry(session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{quote(params.note)}")
+    add_entry(
+        session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{format_note(params.note)}"
+    )
     amount = sum(request.amount for request in requests if request.currency == order.currency)
     publish(session, order, "orders.order.canceled", cause, reason=OPERATOR, refund_requested=amount)
     return requests
@@ -71,9 +73,11 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
 def cancel_goods(
     session: Session, order: Order, cause: Cause, params: RefundParams, actor: str, *, restock: bool = True
 ) -> None:
-    """End the fulfillment of an order. Its unshipped pieces return to the shelf, without those that were missing.
+    """End the fulfillment of an order, and publish the return of its unshipped pieces to the stock.
 
-    The pieces are recorded apart from the money, so they are on the shelf even if a refund fails.
+    Pieces that were never in stock do not return.
+
+    The return does not depend on a refund: the pieces are in stock again even if the refund fails.
     """
     if order.fulfillment_canceled_at is not None:
         return

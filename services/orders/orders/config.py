@@ -27,11 +27,7 @@ class Config(Common):
     database_url: str = database_url_setting()
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
-    stripe_api_base: str = setting(
-        "STRIPE_API_BASE",
-        "The base URL of Stripe's API. Set it to use the fake Stripe.",
-        default=stripe_api.API,
-    )
+    stripe_api_base: str = stripe_api.api_base_setting()
     allowed_origins: Sequence[str] = setting(
         "ALLOWED_ORIGINS",
         "Origins, separated by commas, from which browsers may read an order by its session.",

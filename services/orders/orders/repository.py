@@ -23,7 +23,7 @@ NUMBER_ALPHABET = (
     "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, without I, L, O, U: numbers are read out on the phone
 )
 NUMBER_PREFIX = "CL-"
-NUMBER_LENGTH = 8  # characters of 5 bits each: 40 bits of a hash
+NUMBER_CHARACTERS = 8  # characters of 5 bits each: 40 bits of a hash
 NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
 AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
 
@@ -145,7 +145,9 @@ def _numbers(checkout_id: str) -> Iterator[str]:
     """Yield the order numbers to try, because another order may have the first one."""
     for salt in range(NUMBER_ATTEMPTS):
         digest = hashlib.sha256(f"{checkout_id}/{salt}".encode()).digest()
-        yield NUMBER_PREFIX + "".join(NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_LENGTH])
+        yield NUMBER_PREFIX + "".join(
+            NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_CHARACTERS]
+        )
 
 
 def _lock_order_by_payment(session: Session, payment_id: str) -> Order | None:

@@ -1,7 +1,7 @@
-"""Returns to the shelf: each piece goes back once, however many refunds it takes.
+"""Returns to the stock: each piece goes back once, however many refunds it takes.
 
-Pieces that came back from the customer stay on the shelf, even if their refund fails. A later refund of them returns
-nothing again. Pieces that never shipped leave the shelf again if their refund fails, because they are owed again.
+Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of them returns
+nothing again. Pieces that never shipped leave the stock again if their refund fails, because they are owed again.
 Inventory books each return once, by its id.
 """
 
@@ -20,14 +20,14 @@ from orders.models.stock_returns import StockReturn
 
 
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
-    """Publish the pieces that go to the shelf or leave it because of this refund request's current status.
+    """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
     The order must be locked. A repeat publishes nothing.
     """
     wanted, done = _wanted(load_requests(session, order)), _done(session, order)
     change = {
         sku: (
-            max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays on the shelf
+            max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays in stock
             wanted[sku, False] - done[sku, False],
         )
         for sku in dict.fromkeys(sku for sku, _ in [*wanted, *done])
@@ -80,7 +80,7 @@ def _wanted(requests: Collection[RefundRequest]) -> Counter[tuple[str, bool]]:
 
 
 def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
-    """Return the pieces that are on the shelf by earlier returns, by sku and shipped."""
+    """Return the pieces that are in stock by earlier returns, by sku and shipped."""
     pieces: Counter[tuple[str, bool]] = Counter()
     for row in session.scalars(select(StockReturn).where(StockReturn.order_id == order.id)):
         pieces[row.sku, True] += row.shipped

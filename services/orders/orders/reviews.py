@@ -20,10 +20,10 @@ from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish
+from orders.publishing import publish, publish_paid_order
 from orders.refunds.requests import RefundParams, store_request
 from orders.repository import lock_order
-from orders.timeline import add_entry, quote
+from orders.timeline import add_entry, format_note
 from orders.totals import refundable_amount
 
 POLICY = "policy"  # who resolves a review without a person
@@ -48,7 +48,7 @@ def open_review(
 ) -> None:
     """Open a review unless it exists, on the order, its timeline and the outbox.
 
-    The order shows the gravest of several reasons, the timeline shows all.
+    The order shows the most severe of several reasons, the timeline shows all.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
@@ -84,26 +84,26 @@ def resolve(
         return ()
     if order.status != OrderStatus.PAID:
         raise OrderNotPaidError(order.number, order.status)
-    gravest, cause = _gravest(unresolved), Cause.now(new_id("rev"))
+    most_severe, cause = _most_severe(unresolved), Cause.now(new_id("rev"))
     for review in unresolved:
         review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.occurred_at, note
     _update_order(order, reviews)
     refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
-    text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
-    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
-    was_confirmed = order.confirmed_at is not None
+    text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=most_severe.reason)
+    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{format_note(note)}")
+    was_published = order.paid_published_at is not None
     if any(review.blocks_shipping for review in unresolved):
         cancel_goods(session, order, cause, RefundParams(note=note), actor)
     update_fulfillment(session, order)
     resolution = {
-        "reason": gravest.reason,
+        "reason": most_severe.reason,
         "decision": decision,
         "resolved_by": actor,
-        "was_confirmed": was_confirmed,
+        "was_confirmed": was_published,
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:
-        confirm_order(session, order, cause)
+        publish_paid_order(session, order, cause)
     if decision == ReviewDecision.REFUND:
         return _request_refunds(session, order, unresolved, actor, note, cause, due_at)
     return ()
@@ -133,11 +133,11 @@ def release_review(
         "reason": reason,
         "decision": ReviewDecision.ACCEPT,
         "resolved_by": actor,
-        "was_confirmed": order.confirmed_at is not None,
+        "was_confirmed": order.paid_published_at is not None,
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if not any(review.blocks_shipping for review in reviews):
-        confirm_order(session, order, cause)
+        publish_paid_order(session, order, cause)
 
 
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
@@ -182,13 +182,13 @@ def _request_refunds(
 def _update_order(order: Order, reviews: Sequence[Review]) -> None:
     """Derive the order's review columns again."""
     unresolved = [review for review in reviews if review.decision is None]
-    gravest = _gravest(unresolved) if unresolved else None
-    order.needs_review = gravest is not None
-    order.review_reason = gravest.reason if gravest else None
-    order.review_detail = gravest.detail if gravest else None
+    most_severe = _most_severe(unresolved) if unresolved else None
+    order.needs_review = most_severe is not None
+    order.review_reason = most_severe.reason if most_severe else None
+    order.review_detail = most_severe.detail if most_severe else None
 
 
-def _gravest(reviews: Sequence[Review]) -> Review:
+def _most_severe(reviews: Sequence[Review]) -> Review:
     return min(reviews, key=lambda review: list(ReviewReason).index(ReviewReason(review.reason)))
 
 

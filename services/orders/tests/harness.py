@@ -183,7 +183,7 @@ class OrdersService:
         return [event.data for event in self.published() if event.type == event_type]
 
     def returned_lines(self) -> list[Any]:
-        """Return the lines of each return to the shelf."""
+        """Return the lines of each return to the stock."""
         return [data["lines"] for data in self.data_of("orders.stock.returned")]
 
     def entry_kinds(self, checkout_id: str = "chk_1") -> list[str]:

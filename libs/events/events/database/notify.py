@@ -30,7 +30,7 @@ class Signal:
 
 
 def wake_after_commit(session: Session, channel: str) -> None:
-    """Wake this process's waiters on a channel once the transaction has committed."""
+    """Wake the loops of this process that wait on a channel, once the transaction has committed."""
     session.info.setdefault("wake_channels", set()).add(channel)
 
 

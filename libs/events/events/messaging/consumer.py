@@ -167,7 +167,7 @@ class Consumer(ConsumerMixin):
                 if not is_away(error):
                     raise
                 log.error("database away, holding messages", held=len(readable), error=str(error))
-                self._hold(connection)
+                self._wait_for_database(connection)
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
                 continue
@@ -210,7 +210,7 @@ class Consumer(ConsumerMixin):
             _reject(message, error)
             return None
 
-    def _hold(self, connection: Connection) -> None:
+    def _wait_for_database(self, connection: Connection) -> None:
         """Keep the connection alive until the database answers or the process stops."""
         while not self.should_stop:
             try:

@@ -13,11 +13,22 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from events.errors import DecodeError
 
-REFUND_STATUSES = ("pending", "requires_action", "succeeded", "failed", "canceled")  # Stripe's
+
+class RefundStatus(StrEnum):
+    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
+
+    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
+    """
+
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    FAILED = "failed"
 
 
 class ReviewReason(StrEnum):
-    """The reasons for which a paid order needs a review, gravest first."""
+    """The reasons for which a paid order needs a review, most severe first."""
 
     AMOUNT_MISMATCH = "amount-mismatch"
     CURRENCY_MISMATCH = "currency-mismatch"
@@ -247,7 +258,7 @@ class Pieces(Contract):
 
 
 class StockReturned(Contract):
-    """Sold pieces are back on the shelf: by a refund with restock, or a review that ended in one."""
+    """Sold pieces are back in stock: by a refund with restock, or a review that ended in one."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)
@@ -256,7 +267,7 @@ class StockReturned(Contract):
 
 
 class StockTaken(StockReturned):
-    """Pieces of an earlier return leave the shelf again: their refund failed, so they are owed again."""
+    """Pieces of an earlier return leave the stock again: their refund failed, so they are owed again."""
 
 
 class OrderShipped(OrderSnapshot):
@@ -282,7 +293,7 @@ class RefundChanged(OrderSnapshot):
     """One refund of an order, by its id at Stripe; `amount_refunded` is the order's sum of succeeded refunds."""
 
     refund_id = fields.String(required=True)
-    refund_status = fields.String(required=True, validate=validate.OneOf(REFUND_STATUSES))
+    refund_status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
     refund_amount = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(
         allow_none=True,

@@ -24,7 +24,7 @@ from events.messaging.event import Event
 from events.messaging.redaction import redacted
 
 
-class Status(StrEnum):
+class InboxStatus(StrEnum):
     """The statuses of an inbox row."""
 
     DONE = "done"
@@ -35,7 +35,7 @@ class Status(StrEnum):
     DISCARDED = "discarded"
 
 
-DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in Status)
+DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in InboxStatus)
 PENDING = (WAITING, RETRYING)
 UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they can be retried
 
@@ -43,7 +43,7 @@ UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they 
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
 # A missing cause is most often milliseconds late. Stripe's own retries end after three days.
 WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
-JITTER = 0.2  # events that failed together must not be retried together
+JITTER_SHARE = 0.2  # events that failed together must not be retried together
 CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
 INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
 
@@ -59,7 +59,7 @@ class InboxEvent(Base):
 
     __tablename__ = "inbox"
     __table_args__ = (
-        one_of("status", Status),
+        one_of("status", InboxStatus),
         Index("ix_inbox_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("ix_inbox_status_received_at", "status", "received_at"),
         Index("ix_inbox_correlation_id", "correlation_id"),
@@ -139,7 +139,7 @@ class InboxEvent(Base):
         if self.attempts > len(schedule):
             self.status, self.next_attempt_at, self.finished_at = FAILED, None, utcnow()
         else:
-            spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, protects nothing
+            spread = 1 + random.uniform(-JITTER_SHARE, JITTER_SHARE)  # noqa: S311 - spreads load, protects nothing
             self.status, self.next_attempt_at = status, utcnow() + schedule[self.attempts - 1] * spread
 
 

@@ -22,7 +22,7 @@ from events.messaging.inbox_models import (
 )
 
 RETRY, DISCARD = ACTIONS = ("retry", "discard")
-CHUNK_SIZE = 500  # events per transaction: short locks that delay no worker
+EVENTS_PER_TRANSACTION = 500  # events per transaction: short locks that delay no worker
 
 FILTERS: Mapping[str, Any] = {
     "status": lambda value: InboxEvent.status == value,
@@ -103,7 +103,7 @@ def apply_action_to_all(
     With a `rate` in events per second, each transaction covers at most one second, and retries become due at that
     rate. The schedule is in the database, so the command may end.
     """
-    chunk = CHUNK_SIZE if rate is None else min(CHUNK_SIZE, max(1, int(rate)))
+    chunk = EVENTS_PER_TRANSACTION if rate is None else min(EVENTS_PER_TRANSACTION, max(1, int(rate)))
     start, found_count, after = utcnow(), 0, None
     while limit is None or found_count < limit:
         with database.begin() as session:

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from events.messaging.inbox_models import UNFINISHED, Status
+from events.messaging.inbox_models import UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
 from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
@@ -23,7 +23,7 @@ class Filters(Schema):
 class SearchArgs(PageArgs, Filters):
     """The query of a search."""
 
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*InboxStatus]))
 
 
 class ReasonArgs(Schema):

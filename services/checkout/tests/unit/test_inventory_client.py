@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, OutOfStockError
+from checkout.errors import CheckoutExpiredError, InventoryAwayError, OutOfStockError
 from checkout.inventory_client import InventoryClient, StockCache
 
 UNTIL = datetime(2026, 5, 4, 11, 33, tzinfo=UTC)
@@ -34,7 +34,7 @@ def test_released_reservation_expires_the_checkout() -> None:
 
 @pytest.mark.parametrize("status", [401, 404, 422, 500, 503])
 def test_unexpected_status_counts_as_unavailable(status: int) -> None:
-    with pytest.raises(InventoryUnavailableError):
+    with pytest.raises(InventoryAwayError):
         inventory(lambda _: httpx.Response(status)).reserve("chk_1", UNTIL, LINES)
 
 
@@ -42,7 +42,7 @@ def test_timeout_counts_as_unavailable() -> None:
     def stuck(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("", request=request)
 
-    with pytest.raises(InventoryUnavailableError):
+    with pytest.raises(InventoryAwayError):
         inventory(stuck).release("chk_1")
 
 
@@ -88,6 +88,6 @@ def test_stock_is_fetched_once_a_second() -> None:
 
 def test_stock_is_empty_while_inventory_is_unavailable() -> None:
     def unavailable() -> dict[str, int]:
-        raise InventoryUnavailableError
+        raise InventoryAwayError
 
     assert StockCache(unavailable).available() == {}

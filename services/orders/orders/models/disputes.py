@@ -95,7 +95,7 @@ class Dispute(Base):
         return bool(self.amount_held)
 
     @property
-    def amount_unavailable(self) -> int:
+    def amount_not_refundable(self) -> int:
         """The part of the payment that cannot be refunded: what the bank holds, or claims without having moved it."""
         if self.movements or self.funds_withdrawn_at or self.is_closed or self.is_inquiry:
             return self.amount_held or 0

@@ -19,14 +19,14 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, one_of
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts import RefundStatus, ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
 from orders.models.disputes import Dispute
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest, RefundStatus
+from orders.models.refunds import Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import TimelineEntry
@@ -95,9 +95,10 @@ class Order(Base):
     """One checkout and its facts. Amounts are the checkout's, without taxes that Stripe added.
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
-    lower case, for searches. `confirmed_at` is when the order was published as paid, `stock_checked_at` when inventory
-    had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces that
-    still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
+    lower case, for searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when
+    inventory had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces
+    that still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not
+    ship.
     """
 
     __tablename__ = "orders"
@@ -156,7 +157,7 @@ class Order(Base):
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    paid_published_at: Mapped[datetime | None] = mapped_column("confirmed_at", UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -239,17 +240,17 @@ class Order(Base):
         """Record that the customer canceled; return True if the status changed."""
         return self._record_fact("canceled_at", at)
 
-    def mark_confirmed(self, at: datetime) -> bool:
+    def mark_paid_published(self, at: datetime) -> bool:
         """Record that the order may be published as paid; return False if it already was or has to wait.
 
         It waits for the decision of an open review, and for the stock of a recovered cart. Without owed pieces there
         is nothing to fulfill: the order is canceled, or refunds cover its payments.
         """
-        if self.paid_at is None or self.needs_review or self.awaits_stock or self.confirmed_at is not None:
+        if self.paid_at is None or self.needs_review or self.awaits_stock or self.paid_published_at is not None:
             return False
         if not self.pieces_owed:
             return False
-        self.confirmed_at = at
+        self.paid_published_at = at
         return True
 
     def record_customer(self, session: dict[str, Any]) -> None:

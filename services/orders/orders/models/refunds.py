@@ -5,23 +5,11 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime
+from events.messaging.contracts import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.models.base import Base
-
-
-class RefundStatus(StrEnum):
-    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
-
-    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
-    """
-
-    REQUIRES_ACTION = "requires_action"
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-    CANCELED = "canceled"
-    FAILED = "failed"
 
 
 class RefundRequestStatus(StrEnum):
@@ -76,7 +64,7 @@ class RefundRequest(Base):
     """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
-    all of them go to the shelf. The worker sends the request at `next_attempt_at`, which is None once Stripe has
+    all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
     answered.
     A request without money has the amount 0: it only records pieces, and Stripe never gets it.
     """

@@ -1,13 +1,13 @@
-"""Goods against money: what ships, what is owed and what is on the shelf, after refunds, parcels and cancellations."""
+"""Goods against money: what ships, what is owed and what is in stock, after refunds, parcels and cancellations."""
 
 from typing import Any
 
 import pytest
 from events.clock import utcnow
 from flask.testing import FlaskClient
-from orders.refunds.gateway import StripeUnavailableError
+from orders.refunds.gateway import StripeAwayError
 from orders.refunds.processor import RefundProcessor
-from orders.refunds.requests import LEASE
+from orders.refunds.requests import SENDING_LEASE
 
 from services.orders.tests.harness import (
     AMOUNTS,
@@ -93,10 +93,10 @@ def test_pending_refund_of_all_holds_the_parcel_until_it_fails(shop: Shop) -> No
 
 
 def test_unanswered_refund_of_the_whole_amount_holds_the_parcel(shop: Shop) -> None:
-    shop.gateway.errors = [StripeUnavailableError("timed out")]
+    shop.gateway.errors = [StripeAwayError("timed out")]
     assert shop.do("refunds", amount=AMOUNTS["amount_total"]).status_code == 202
     assert problem_of(shop.do("shipments", all=True)) == (409, "order-refunded")
-    assert RefundProcessor(shop.service.database, shop.gateway).resume_due(utcnow() + 100 * LEASE) == 1
+    assert RefundProcessor(shop.service.database, shop.gateway).resume_due(utcnow() + 100 * SENDING_LEASE) == 1
     assert shop.goods() == {"TEE-M": (0, 2, 0), "SOCK": (0, 1, 0)}
 
 
@@ -196,7 +196,7 @@ def test_lines_with_different_tax_rates_are_refunded_as_charged(
     service: OrdersService, client: FlaskClient, purchase: Purchase, gateway: FakeRefundGateway
 ) -> None:
     service.deliver(*taxed_purchase(purchase, gateway))
-    gateway.line_errors = [StripeUnavailableError("timed out")]
+    gateway.line_errors = [StripeAwayError("timed out")]
     assert problem_of(post(client, service, "refunds", "k0", lines=[SOCK])) == (503, "stripe-unavailable")
     assert gateway.refunds == {}
     assert post(client, service, "refunds", "k1", lines=[SOCK]).get_json()["amount"] == 1250 + 88

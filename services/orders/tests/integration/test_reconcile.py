@@ -108,7 +108,7 @@ def database(sqlite_database: MakeDatabase) -> Database:
 
 @pytest.fixture
 def clock() -> dict[str, float]:
-    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_AGE`."""
+    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_CHANGE_AGE`."""
     return {"behind": HOUR}
 
 
@@ -121,7 +121,7 @@ def shop(clock: dict[str, float], database: Database) -> Iterator[Shop]:
 
 @pytest.fixture
 def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconcile:
-    monkeypatch.setattr(stripe_api, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "MAX_RETRIES", 0)
     environment = {
         "DATABASE_URL": str(shop.database.engine.url),
         "BROKER_URL": "memory://",
