@@ -15,7 +15,7 @@ from events.web.problems import invalid_request
 Row = TypeVar("Row")
 
 DEFAULT_LIMIT = 50  # rows: a screenful
-MAX_INTEGER = 2**63 - 1  # of PostgreSQL's bigint
+MAX_INTEGER = 2**31 - 1  # of PostgreSQL's integer, the type of the ids in cursors
 MAX_LIMIT = 200  # rows: one query stays quick and one answer small
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from events.testing.fixtures import MakeDatabase
+from events.web.pagination import encode_cursor
 from flask.testing import FlaskClient
 from orders.app import create_app
 from orders.chains import CHAINS
@@ -111,6 +112,7 @@ def test_unstorable_text_does_not_stop_a_paid_order(any_database: MakeDatabase, 
         "/orders/ord_1?needs_review=true",
         "/ops/inbox/%00",
         "/ops/inbox/audit?cursor=W3RydWVd",
+        f"/ops/inbox/audit?cursor={encode_cursor(2**31)}",
         "/ops/inbox/audit?event_id=%00",
         "/ops/inbox?received_to=9999-12-31T23:59:59-14:00",
     ],
@@ -121,3 +123,9 @@ def test_hostile_text_is_refused_by_field(any_database: MakeDatabase, config: Co
     body: Any = answer.get_json()
     assert (answer.status_code, body["type"]) == (422, "urn:clozit:problem:invalid-request")
     assert body["errors"]
+
+
+def test_largest_integer_of_a_cursor_is_accepted(any_database: MakeDatabase, config: Config) -> None:
+    client = create_app(config, database=any_database(CHAINS), gateway=FakeRefundGateway()).test_client()
+    answer = client.get(f"/ops/inbox/audit?cursor={encode_cursor(2**31 - 1)}", headers=OPERATOR)
+    assert answer.status_code == 200
