@@ -10,7 +10,7 @@ from events.database.errors import is_conflict
 from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
 from events.web.blueprint import Blueprint
-from events.web.idempotency import KeyHeader
+from events.web.idempotency import KeyHeader, require_key_unless
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations, schemas
+from inventory.config import Config
 from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
@@ -45,18 +46,30 @@ def database() -> Database:
     return found
 
 
+def config() -> Config:
+    """Return the service's settings."""
+    found: Config = current_app.extensions["clozit.config"]
+    return found
+
+
 @blueprint.get("/availability")
 @blueprint.arguments(schemas.AvailabilityArgs, location="query")
 @blueprint.response(200, schemas.AvailabilityPage)
 def list_availability(args: dict[str, Any]) -> dict[str, Any]:
-    """List the available pieces of all skus, or of those in the query. Unknown skus are left out."""
+    """List the pieces that a cart can reserve, of all skus or of those in the query. Unknown skus are left out."""
     statement = select(StockItem).order_by(StockItem.sku).limit(args["limit"] + 1)
     if args["skus"]:
         statement = statement.where(StockItem.sku.in_(args["skus"]))
     if after := decode_cursor(args["cursor"], str):
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
-        return page(session.scalars(statement).all(), args["limit"], "sku")
+        listed = page(session.scalars(statement).all(), args["limit"], "sku")
+    percent = config().max_reserved_percent
+    items = [
+        {"sku": item.sku, "available": min(item.reservable(percent), schemas.MAX_SHOWN_AVAILABLE)}
+        for item in listed["items"]
+    ]
+    return listed | {"items": items}
 
 
 @blueprint.get("/stock")
@@ -107,14 +120,15 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
     """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
 
-    A repeated Idempotency-Key changes nothing and returns the first answer.
+    A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
     """
     _check_sku(sku)
+    key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
     request = ledger.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, headers["key"], actor=actor, now=utcnow()))
+    return _write(lambda session: ledger.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")
@@ -148,14 +162,14 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
 def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservation:
     """Release a checkout's pieces, although its customer may still pay: the order is then oversold, if they are sold.
 
-    A repeated request changes nothing.
+    The pieces stay released: a payment under way does not hold them again. A repeated request changes nothing.
     """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
         if reservation is None:
             raise ReservationNotFoundError(checkout_id)
-        reservations.release(session, reservation, is_forced=release["override"])
+        reservations.release_for_operator(session, reservation, utcnow(), is_forced=release["override"])
         return reservation
 
     reservation = _write(write)
@@ -173,7 +187,9 @@ def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
     reservation, is_new = _write(
-        lambda session: reservations.reserve(session, checkout_id, expires_at, lines, utcnow())
+        lambda session: reservations.reserve(
+            session, checkout_id, expires_at, lines, utcnow(), max_percent=config().max_reserved_percent
+        )
     )
     return reservation, 201 if is_new else 200
 

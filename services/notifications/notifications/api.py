@@ -9,7 +9,7 @@ from events.web.blueprint import Blueprint
 from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, page
 from flask import current_app, g
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from notifications import schemas
@@ -40,13 +40,13 @@ def database() -> Database:
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
     """List the e-mails that match all filters, newest first."""
     with database().read() as session:
-        return page(_search(session, args, args["limit"] + 1), args["limit"], "id")
+        return page(_search(session, args, args["limit"] + 1), args["limit"], "created_at", "id")
 
 
 def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
-    statement = select(Email).where(*matches(args)).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
-    if before := decode_cursor(args["cursor"], str):
-        statement = statement.where(Email.id < before[0])
+    statement = select(Email).where(*matches(args)).order_by(Email.created_at.desc(), Email.id.desc()).limit(limit)
+    if before := decode_cursor(args["cursor"], datetime, str):
+        statement = statement.where(tuple_(Email.created_at, Email.id) < before)
     return list(session.scalars(statement))
 
 
@@ -56,9 +56,10 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
+    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key."""
+    key = require_key(headers["key"])
     with database().begin() as session:
-        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
+        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, key)
 
 
 @blueprint.post("/notifications/resend")

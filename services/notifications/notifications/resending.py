@@ -1,6 +1,6 @@
 """Resends: an operator has e-mails sent once more. Each resend is a new row, and the original stays unchanged.
 
-A request with an idempotency key has its effect once: a repeat returns the e-mails that the first one added.
+A request has its effect once for its idempotency key: a repeat returns the e-mails that the first one added.
 Promotional e-mails stay subject to the rules of reminders.py.
 """
 
@@ -31,6 +31,7 @@ from notifications.models import (
     PENDING,
     SENDING,
     SENT,
+    SUPPRESSED,
     UNKNOWN,
     Checkout,
     Email,
@@ -61,11 +62,16 @@ class ResendMany:
 
 
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of filters, whose times are aware datetimes."""
+    """Return the conditions of filters, whose times are aware datetimes.
+
+    An error is searched in suppressed e-mails only if the status says so: they are many, and theirs is only a reason.
+    """
     by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
     conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]
     if "error" in filters:
         conditions.append(Email.error.contains(filters["error"], autoescape=True))
+        if "status" not in filters:
+            conditions.append(Email.status != SUPPRESSED)
     if "created_from" in filters:
         conditions.append(Email.created_at >= filters["created_from"])
     if "created_to" in filters:
@@ -73,7 +79,7 @@ def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
     return conditions
 
 
-def resend(session: Session, request: ResendOne, actor: str, key: str | None = None) -> Email:
+def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
     """Add a copy of an e-mail, due at once, and return it.
 
     Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
@@ -112,7 +118,8 @@ def count_matching(session: Session, request: ResendMany) -> int:
 
 def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
     """Return the e-mails that would be resent now."""
-    return session.scalars(select(Email).where(*_conditions(request)).order_by(Email.id).limit(request.limit)).all()
+    oldest_first = select(Email).where(*_conditions(request)).order_by(Email.created_at, Email.id)
+    return session.scalars(oldest_first.limit(request.limit)).all()
 
 
 def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:
@@ -164,12 +171,8 @@ def _resend_one(session: Session, request: ResendOne, actor: str) -> Email:
     return copy
 
 
-def _once(
-    session: Session, key: str | None, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]
-) -> Result:
+def _once(session: Session, key: str, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]) -> Result:
     """Return the result of the first request under this key; act only for the first one."""
-    if key is None:
-        return act()
     request_hash = fingerprint(request)
     values = {"fingerprint": request_hash, "result": {}, "requested_by": actor, "created_at": utcnow()}
     is_new = insert_once(session, ResendRequest, idempotency_key=key, **values)

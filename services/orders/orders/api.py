@@ -10,7 +10,7 @@ from events.database.engine import Database
 from events.messaging.contracts import ReviewDecision
 from events.web.auth import operator_required
 from events.web.blueprint import Blueprint
-from events.web.idempotency import KeyHeader, require_key
+from events.web.idempotency import KeyHeader, require_key, require_key_unless
 from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
 
@@ -72,8 +72,8 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
     with dependencies().database.read() as session:
-        (before,) = decode_cursor(cursor, str) or (None,)
-        return page(search.search(session, args, before=before, limit=limit + 1), limit, "id")
+        before = decode_cursor(cursor, datetime, str)
+        return page(search.search(session, args, before=before, limit=limit + 1), limit, "created_at", "id")
 
 
 @blueprint.get("/orders/<order_id>")
@@ -135,9 +135,13 @@ def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -
 @blueprint.arguments(NewShipment)
 @blueprint.response(201, ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
-    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail."""
+    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail.
+
+    Lines need an Idempotency-Key. Without one, a repeat with `all` finds nothing to ship.
+    """
+    key = require_key_unless(params.all, headers["key"])
     with dependencies().database.begin() as session:
-        return shipments.ship(session, lock_order(session, order_id), params, headers["key"], g.actor)
+        return shipments.ship(session, lock_order(session, order_id), params, key, g.actor)
 
 
 @blueprint.get("/disputes")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from events.database.engine import Database
 from events.messaging.event import Event, own_event
@@ -57,9 +58,10 @@ class Purchase:
         data = {"checkout_id": self.checkout_id, "session_id": self.session_id}
         return self._own("checkout.checkout.canceled", data, again)
 
-    def oversold(self, again: str = "") -> Event:
-        lines = [{"sku": "TEE-M", "quantity": 2, "missing": 1}]
-        return self._own("inventory.reservation.oversold", {"checkout_id": self.checkout_id, "lines": lines}, again)
+    def oversold(self, again: str = "", *, missing: int = 1, return_id: str | None = None) -> Event:
+        lines = [{"sku": "TEE-M", "quantity": 2, "missing": missing}]
+        data = {"checkout_id": self.checkout_id, "lines": lines, "return_id": return_id}
+        return self._own("inventory.reservation.oversold", data, again)
 
     def completed(self, again: str = "", **changes: Any) -> Event:
         return self.session("completed", again, **changes)
@@ -79,7 +81,7 @@ class Purchase:
         return self.session("expired", again, after_expiration=recovery, **{**ended, **changes})
 
     def session(self, kind: str, again: str = "", **changes: Any) -> Event:
-        ids = {"id": self.session_id, "payment_intent": self.intent, "expires_at": 0}
+        ids = {"id": self.session_id, "payment_intent": self.intent, "expires_at": int(NOW.timestamp()) + 1800}
         return self.stripe(f"checkout.session.{kind}", checkout_session(self.checkout_id, **ids | changes), again)
 
     def intent_succeeded(self, again: str = "") -> Event:
@@ -254,9 +256,13 @@ class FakeRefundGateway(RefundGateway):
 
 
 def post(client: FlaskClient, service: OrdersService, action: str, key: str | None = None, **body: Any) -> Any:
-    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it."""
+    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it.
+
+    Without a key, the request has a new one. An empty key is none.
+    """
     if action in ("shipments", "refunds") and not body.keys() & {"all", "amount", "lines"}:
         body["all"] = True
+    key = f"key-{uuid4()}" if key is None else key
     headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/orders/{service.order().id}/{action}", json=body, headers=headers)
 

@@ -224,12 +224,6 @@ class OrderCanceled(OrderSnapshot):
         load_default=None,
         metadata={"description": "`operator`: a paid order was canceled; null: the customer canceled the checkout"},
     )
-    refund_requested = fields.Integer(
-        strict=True,
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "the sum that was requested back with the cancellation; null: nothing was paid"},
-    )
 
 
 class ReviewOpened(OrderSnapshot):
@@ -237,6 +231,14 @@ class ReviewOpened(OrderSnapshot):
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "the payment, warning, Radar review or return that it is about; null: the order itself."
+            " An order can have several reviews of one reason"
+        },
+    )
 
 
 class ReviewResolved(OrderSnapshot):
@@ -245,6 +247,11 @@ class ReviewResolved(OrderSnapshot):
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of the review that `reason` names, as in `orders.review.opened`"},
+    )
     was_confirmed = fields.Boolean(
         load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
     )
@@ -270,6 +277,22 @@ class StockTaken(StockReturned):
     """Pieces of an earlier return leave the stock again: their refund failed, so they are owed again."""
 
 
+class GoodsChanged(Contract):
+    """The pieces of a paid order that do not ship any more have changed: a refund, a failed refund, a cancellation.
+
+    The numbers are totals. Of several events about one order, the one with the highest revision counts.
+    """
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    revision = fields.Integer(required=True, strict=True)
+    canceled = fields.List(
+        fields.Nested(Pieces),
+        required=True,
+        metadata={"description": "unshipped pieces that are refunded or canceled; empty if refunds of them failed"},
+    )
+
+
 class OrderShipped(OrderSnapshot):
     """A parcel was shipped with all or some of the order's pieces."""
 
@@ -287,6 +310,12 @@ class OrderShipped(OrderSnapshot):
         load_default=None,
         metadata={"description": "pieces left to ship after this parcel, without refunded ones; null: unknown"},
     )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's earlier parcels; null: unknown"},
+    )
 
 
 class RefundChanged(OrderSnapshot):
@@ -299,6 +328,17 @@ class RefundChanged(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={"description": "of `refund_amount`; null: the order's. It differs only after a payment in another"},
+    )
+    presentment_currency = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of the customer's bank statement; null: the refund's own currency"},
+    )
+    presentment_amount = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what the customer's bank statement shows for this refund"},
     )
     amount_refunded = fields.Integer(required=True, strict=True)
     review_reason = fields.String(
@@ -329,6 +369,9 @@ class DisputeChanged(OrderSnapshot):
         load_default=None,
         metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
     )
+    order_is_canceled = fields.Boolean(
+        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
+    )
 
 
 class CustomerErased(Contract):
@@ -356,10 +399,18 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had ended, or its pieces were lost: its stock is gone."""
+    """A checkout was paid after its reservation had ended, or its pieces were lost or sold again: they are gone."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+    return_id = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "a return whose refund failed: its pieces are owed again, but were sold meanwhile;"
+            " the lines are the return's. null: the pieces were missing when the checkout was paid"
+        },
+    )
 
 
 class ReservationExpiring(Contract):
@@ -371,7 +422,7 @@ class ReservationExpiring(Contract):
 
 
 class ReservationCommitted(Contract):
-    """The stock of a recovered cart was taken: its reservation had ended, and all its pieces were still there."""
+    """The stock of a checkout that was paid after its session's end was taken: all its pieces were still there."""
 
     checkout_id = fields.String(required=True)
 
@@ -388,6 +439,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.review.resolved", 1): ReviewResolved(),
     ("orders.stock.returned", 1): StockReturned(),
     ("orders.stock.taken", 1): StockTaken(),
+    ("orders.goods.changed", 1): GoodsChanged(),
     ("orders.order.shipped", 1): OrderShipped(),
     ("orders.refund.succeeded", 1): RefundChanged(),
     ("orders.refund.failed", 1): RefundChanged(),

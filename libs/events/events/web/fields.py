@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 
 class StrictBoolean(fields.Boolean):
@@ -31,3 +31,32 @@ def to_utc(instant: datetime) -> datetime:
     if not 1 < instant.year < 9999:  # MINYEAR and MAXYEAR of datetime
         raise ValueError(f"{instant} is at the edge of the calendar")
     return instant.astimezone(UTC)
+
+
+class LimitedList(fields.List[Any]):
+    """A list whose length is checked before its items are read: each item costs time, and each bad one an error.
+
+    Every list of a request body is one of these.
+    """
+
+    def __init__(self, item: Any, length: validate.Length, **kwargs: Any) -> None:
+        super().__init__(item, validate=length, **kwargs)
+        self._check_length = length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list):
+            self._check_length(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class LimitedDict(fields.Dict):
+    """An object whose number of members is checked before they are read, like a `LimitedList`."""
+
+    def __init__(self, length: validate.Length, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check_length = length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, dict):
+            self._check_length(value)
+        return super()._deserialize(value, *args, **kwargs)

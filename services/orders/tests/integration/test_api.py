@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from events.testing.fixtures import MakeDatabase
+from events.testing.openapi import unlimited_lists
 from events.web.pagination import encode_cursor
 from flask.testing import FlaskClient
 from orders.app import create_app
@@ -66,6 +67,10 @@ def test_operators_see_what_the_customer_entered(
     shown: Any = client.get(f"/orders/{service.order().id}", headers=OPERATOR).get_json()
     assert (shown["shipping_name"], shown["shipping_address"]) == ("Zoë Müller", address)
     assert shown["customer_phone"] == "+33100000000"
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []
 
 
 def test_order_is_found_by_its_number(service: OrdersService, purchase: Purchase, client: FlaskClient) -> None:
