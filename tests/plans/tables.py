@@ -124,7 +124,6 @@ SERVICES: Mapping[str, Values] = {
             "payment_status": (
                 "CASE WHEN n <= 30 THEN 'pending' WHEN n <= 40 THEN 'failed' WHEN n % 2 = 1 THEN 'paid' END"
             ),
-            "client_key": "CASE WHEN n <= 8 THEN repeat('a', 64) END",
             "email_key": "CASE WHEN n <= 8 THEN repeat('b', 64) END",
             "check_at": DUE,
             "coupon_ends_at": "CASE WHEN n BETWEEN 5 AND 6 THEN now() - interval '1 minute' END",

@@ -15,6 +15,7 @@ import stripe
 from prometheus_client import Counter
 
 from events.config import setting, validate_url
+from events.database.storable import without_unstorable
 
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
@@ -46,15 +47,19 @@ class CountingClient(stripe.RequestsClient):
             self._free.release()
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send one attempt and count its outcome under its operation, a path without ids."""
+        """Send one attempt and count its outcome under its operation, a path without ids.
+
+        The returned answer has no text that the databases cannot store.
+        """
         operation = _operation(method, url)
         try:
             answer = super().request(method, url, *args, **kwargs)
         except stripe.APIConnectionError:
             CALLS.labels(operation, "unreachable").inc()
             raise
-        CALLS.labels(operation, _outcome(answer[1])).inc()
-        return answer
+        content, status, *rest = answer
+        CALLS.labels(operation, _outcome(status)).inc()
+        return (without_unstorable(content), status, *rest)
 
 
 def _operation(method: str, url: str) -> str:

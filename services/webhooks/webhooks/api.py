@@ -8,10 +8,10 @@ from events.messaging.publisher import Publisher
 from events.observability import tracing
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
+from events.web.blueprint import Blueprint
 from events.web.problems import Problem
 from events.web.requests import MAX_BODY_BYTES
 from flask import Response, request
-from flask_smorest import Blueprint
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from events.database.storable import without_unstorable
 from events.messaging.event import STRIPE, Event
 from events.observability import tracing
 from stripe import SignatureVerificationError, WebhookSignature
@@ -106,7 +107,7 @@ def _bad_event(detail: str) -> RejectedEventError:
 def _parse(body: bytes) -> dict[str, Any]:
     """Return the document, whose fields for the envelope exist and have the right types."""
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(without_unstorable(body))
     except orjson.JSONDecodeError as error:
         raise _bad_event(f"The body is not JSON: {error}") from error
     if not isinstance(document, dict):

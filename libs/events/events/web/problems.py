@@ -9,12 +9,13 @@ from werkzeug.exceptions import HTTPException
 from events.observability.logging import get_logger
 
 DETAILS = {  # for API callers; werkzeug's own texts are for people with a browser
-    400: "The body is not valid JSON in UTF-8. Correct it and send it again.",
+    400: "The request is malformed. Correct it and send it again.",
     404: "This route does not exist. /openapi.json lists the routes of this service.",
     405: "This route does not support the method. The Allow header lists the supported ones.",
 }
 
 INVALID = "Some fields are invalid. Correct the fields in errors and send the request again."
+NUL_ERROR = "Remove the NUL character."  # PostgreSQL cannot store it
 
 log = get_logger(__name__)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from flask import Flask, Response
-from flask_smorest import Blueprint
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -17,6 +16,7 @@ from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
 from events.observability.logging import get_logger
 from events.operations.inbox_api import inbox_blueprint
 from events.web.app import create_app
+from events.web.blueprint import Blueprint
 from events.web.problems import Problem, from_defect
 
 RETRY_AFTER = {"Retry-After": "5"}  # seconds: a restart or a failover of PostgreSQL takes that long

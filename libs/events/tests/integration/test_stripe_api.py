@@ -1,9 +1,11 @@
 """Stripe clients count each attempt by operation and outcome."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from wsgiref.simple_server import make_server
 
 import pytest
 import stripe
@@ -82,3 +84,16 @@ def test_operation_contains_no_object_id(path: str, operation: str) -> None:
 )
 def test_answer_is_counted_by_its_meaning(status: int, outcome: str) -> None:
     assert stripe_api._outcome(status) == outcome
+
+
+def test_answer_has_no_text_that_databases_cannot_store() -> None:
+    def answer(environ: object, start_response: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [rb'{"id": "pi_1", "object": "payment_intent", "description": "Zo\u0000\ud800e"}']
+
+    with make_server("127.0.0.1", 0, answer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with stripe_api.closing_client("sk_test_1", f"http://127.0.0.1:{server.server_port}") as client:
+            assert client.v1.payment_intents.retrieve("pi_1").description == "Zoe"
+        thread.join()

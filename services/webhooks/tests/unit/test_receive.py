@@ -271,3 +271,13 @@ def test_metrics_and_openapi_are_served(client: FlaskClient) -> None:
 def test_request_id_is_kept_or_generated(client: FlaskClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "evil id"}).headers["X-Request-ID"].startswith("req_")
+
+
+@pytest.mark.parametrize("text", [rb"\u0000", rb"\ud800", rb"\udfff\ud800"])
+def test_unstorable_text_is_published_exactly(client: FlaskClient, publisher: RecordingPublisher, text: bytes) -> None:
+    session = checkout_session("chk_@", customer_details={"name": "Zo@e"})
+    body = to_bytes(stripe_event("checkout.session.completed", session)).replace(b"@", text)
+    assert post(client, body).status_code == 200
+    (event,) = publisher.events
+    assert (event.body, event.correlation_id) == (body, "chk_")
+    assert event.object["customer_details"]["name"] == "Zoe"
