@@ -47,8 +47,8 @@ class Stripe(Protocol):
     def refund(self, session_id: str, **params: Any) -> Object:
         """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
 
-    def queue_refund_status(self, status: str) -> None:
-        """Set the first status of the next refund. Several calls queue several statuses."""
+    def queue_refund_status(self, status: str) -> object:
+        """Set the first status of the next refund: pending or requires_action."""
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
         """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
@@ -116,9 +116,9 @@ class FakeStripeClient:
         """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
         return self._control("refund", session_id=session_id, **params)
 
-    def queue_refund_status(self, status: str) -> None:
-        """Set the first status of the next refund. Several calls queue several statuses."""
-        self._control("next-refund", status=status)
+    def queue_refund_status(self, status: str) -> object:
+        """Set the first status of the next refund: pending or requires_action."""
+        return self._control("next-refund", status=status)
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
         """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""

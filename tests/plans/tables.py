@@ -129,6 +129,7 @@ SERVICES: Mapping[str, Values] = {
             "customer_email": "'c' || n % ({rows} / 10) || '@shop.example'",
             "discount_code": f"CASE WHEN {RARE} THEN 'CODE-1' WHEN n % 10 = 0 THEN 'CODE-' || n % 1000 END",
             "lines": "jsonb_build_array(jsonb_build_object('sku', 'SKU-' || n % ({rows} / 10)))",
+            "client_key": "CASE WHEN n <= 30 THEN repeat('a', 64) END",
             "session_options": "'{{}}'::jsonb",
             "session_payments": "'{{}}'::jsonb",
         },

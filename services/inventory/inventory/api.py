@@ -9,7 +9,7 @@ from events.database.engine import Database
 from events.database.errors import is_conflict
 from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
-from events.web.idempotency import KeyHeader
+from events.web.idempotency import KeyHeader, require_key_unless
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
@@ -120,14 +120,15 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
     """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
 
-    A repeated Idempotency-Key changes nothing and returns the first answer.
+    A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
     """
     _check_sku(sku)
+    key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
     request = ledger.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, headers["key"], actor=actor, now=utcnow()))
+    return _write(lambda session: ledger.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")

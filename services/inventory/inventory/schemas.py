@@ -66,7 +66,8 @@ class NewMovement(Schema):
 
     A count says what it was made against, so that it does not overwrite sales: `expected` is the `on_hand` that the
     operator saw, and must still be right; `counted_at` is the instant of the count, and later movements stay. Sold
-    pieces that wait for their parcel are not part of the count. Send an Idempotency-Key to repeat a request safely.
+    pieces that wait for their parcel are not part of the count. An `adjust` needs `expected` or an Idempotency-Key, so
+    that a repeated request is not applied twice.
     """
 
     on_hand = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))

@@ -57,9 +57,10 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
+    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key."""
+    key = require_key(headers["key"])
     with database().begin() as session:
-        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
+        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, key)
 
 
 @blueprint.post("/notifications/resend")

@@ -8,7 +8,7 @@ from typing import Any
 from events.database.engine import Database
 from events.messaging.contracts import ReviewDecision
 from events.web.auth import operator_required
-from events.web.idempotency import KeyHeader, require_key
+from events.web.idempotency import KeyHeader, require_key, require_key_unless
 from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
@@ -131,9 +131,13 @@ def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -
 @blueprint.arguments(NewShipment)
 @blueprint.response(201, ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
-    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail."""
+    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail.
+
+    Lines need an Idempotency-Key. Without one, a repeat with `all` finds nothing to ship.
+    """
+    key = require_key_unless(params.all, headers["key"])
     with dependencies().database.begin() as session:
-        return shipments.ship(session, lock_order(session, order_id), params, headers["key"], g.actor)
+        return shipments.ship(session, lock_order(session, order_id), params, key, g.actor)
 
 
 @blueprint.get("/disputes")
