@@ -4,20 +4,20 @@ SQLite runs in WAL mode and begins write transactions with BEGIN IMMEDIATE: a ro
 before the commit. FOR UPDATE gives the same on PostgreSQL.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, Executable, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from events.database.connection import CONNECT_OPTIONS, BoundedConnection
+from events.database.errors import READ_ONLY
 from events.database.notify import Signal, run_after_commit
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
 SQLITE_BUSY_TIMEOUT_S = 30  # an SQLite writer waits this long for another one
-STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one must not block a consumer
-LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
 
 Execute = Callable[[Executable, Mapping[str, Any]], object]
 
@@ -86,20 +86,27 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         pool_pre_ping=True,
         hide_parameters=True,  # error texts are logged, and values are personal data
-        connect_args={
-            "connect_timeout": 5,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        },
+        connect_args=dict(CONNECT_OPTIONS),
     )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "handle_error", _drop_read_only)
+    return engine
+
+
+def _connect(_dialect: Dialect, _record: object, args: Sequence[Any], options: Mapping[str, Any]) -> BoundedConnection:
+    return BoundedConnection.connect(*args, **options)
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Drop the connections to a server that has become read-only in a failover: new ones may reach its successor."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature

@@ -1,15 +1,18 @@
 """Wake-ups: a committed change wakes the threads and, on PostgreSQL, the processes that wait for its channel."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
-import psycopg
 from prometheus_client import Counter
 from psycopg import sql
 from sqlalchemy import URL, func, select
 from sqlalchemy.orm import Session
 
+from events.database.connection import connect
+
 LISTEN_CHECK_S = 2.0  # between a listener's checks whether to stop
+LISTEN_PING_S = 10.0  # between its statements: a server that is gone sends nothing either
 
 
 class Signal:
@@ -59,14 +62,17 @@ def run_after_commit(session: Session, signal: Callable[[str], Signal]) -> None:
 def listen(url: URL, channels: Sequence[str], signal: Callable[[str], Signal], should_stop: Callable[[], bool]) -> None:
     """Pass PostgreSQL's notifications on to this process's signals until `should_stop`.
 
-    Raises psycopg's errors when the connection breaks. Every channel is signaled once at the start, because
-    notifications that came before LISTEN are lost.
+    Raises psycopg's errors when the connection breaks or the server does not answer. Every channel is signaled once at
+    the start, because notifications that came before LISTEN are lost.
     """
-    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with connect(url) as connection:
         for channel in channels:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             signal(channel).set()
+        pinged_at = time.monotonic()
         while not should_stop():
             for notification in connection.notifies(timeout=LISTEN_CHECK_S, stop_after=1):
                 signal(notification.channel).set()
+            if time.monotonic() - pinged_at > LISTEN_PING_S:
+                connection.execute("SELECT 1")
+                pinged_at = time.monotonic()

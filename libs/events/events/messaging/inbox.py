@@ -152,6 +152,11 @@ def next_due(session: Session) -> tuple[bool, datetime | None]:
     return bool(is_paused), due_at
 
 
+def is_paused(session: Session) -> bool:
+    """Return whether an operator has paused the consumers."""
+    return bool(session.scalar(select(ConsumerControl.paused).where(ConsumerControl.id == 1)))
+
+
 def prune(session: Session, before: datetime) -> int:
     """Delete finished rows received before an instant and return their number; failed and pending rows stay."""
     finished = (DONE, IGNORED, DISCARDED)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from events.clock import utcnow
 from events.database.engine import Database
-from events.database.errors import is_away, is_conflict
+from events.database.errors import is_away, is_conflict, is_unavailable
 from events.database.transaction import before_commit, savepoint
 from events.errors import DecodeError, Ignored, NotYet
 from events.messaging import inbox
@@ -47,7 +47,11 @@ log = get_logger(__name__)
 
 
 class Runner:
-    """Runs a service's handlers on its database. Raises `DecodeError`, and the driver's error for a database away."""
+    """Runs a service's handlers on its database.
+
+    Raises `DecodeError`, and the driver's error while the database is away or another session holds a row. A retry that
+    waits too long for a row has failed like any other: its schedule gives the row time.
+    """
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
         self._database = database
@@ -73,7 +77,7 @@ class Runner:
             reason = str(ignored)
             outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if not isinstance(error, NotYet):
                 log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
@@ -119,7 +123,7 @@ class Runner:
                 self._handlers.run_preparations(known, session)
                 outcomes = run(session, known)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if is_conflict(error):
                 log.warning("batch rolled back after a conflict", events=len(events), error=str(error))
@@ -149,7 +153,7 @@ class Runner:
             with savepoint(session):
                 self._run(event, session)
         except Exception as error:
-            if is_away(error) or is_conflict(error):
+            if is_unavailable(error) or is_conflict(error):
                 raise
             return error
         return None
