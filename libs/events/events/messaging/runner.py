@@ -22,10 +22,10 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.errors import is_away, is_conflict, is_unavailable
 from events.database.transaction import before_commit, savepoint
-from events.errors import DecodeError, Ignored, NotYet
+from events.errors import DecodeError, Ignored, NoHandler, NotYet
 from events.messaging import inbox
 from events.messaging.event import Event
-from events.messaging.handlers import NO_HANDLER, Handlers
+from events.messaging.handlers import NO_HANDLER, NOT_NEEDED, Handlers
 from events.messaging.inbox import DUPLICATE
 from events.messaging.inbox_models import DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
 from events.observability import tracing
@@ -74,7 +74,7 @@ class Runner:
         except DecodeError:
             raise
         except Ignored as ignored:
-            reason = str(ignored)
+            reason = ignored
             outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
         except Exception as error:
             if is_unavailable(error):
@@ -96,10 +96,13 @@ class Runner:
             self._run(event, session)
         return DONE
 
-    def _claim_as_ignored(self, session: Session, event: Event, reason: str) -> str:
+    def _claim_as_ignored(self, session: Session, event: Event, reason: Ignored) -> str:
         if not inbox.claim_new(session, [event]):
             return DUPLICATE
-        inbox.mark_ignored(session, [event.id], reason)
+        if isinstance(reason, NoHandler):
+            inbox.keep_unhandled(session, event, str(reason))
+        else:
+            inbox.mark_ignored(session, [event.id], str(reason))
         return IGNORED
 
     def _write(self, write: Callable[[Session], str]) -> str:
@@ -116,12 +119,10 @@ class Runner:
                 once = {event.id: event for event in events if event.id in fresh}
                 # By checkout, so that transactions with the same checkouts lock their rows in the same order.
                 new = sorted(once.values(), key=lambda event: event.correlation_id or "")
-                unknown = [event for event in new if not self._handlers.has_handler(event)]
-                if unknown:
-                    inbox.mark_ignored(session, [event.id for event in unknown], NO_HANDLER)
                 known = [event for event in new if self._handlers.has_handler(event)]
                 self._handlers.run_preparations(known, session)
                 outcomes = run(session, known)
+                self._ignore(session, [event for event in new if not self._handlers.has_handler(event)])
         except Exception as error:
             if is_unavailable(error):
                 raise
@@ -131,6 +132,14 @@ class Runner:
         for event in events:
             self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
         return True
+
+    def _ignore(self, session: Session, events: Sequence[Event]) -> None:
+        """Set claimed events without a handler to ignored."""
+        if not_needed := [event.id for event in events if not self._handlers.is_needed(event)]:
+            inbox.mark_ignored(session, not_needed, NOT_NEEDED)
+        for event in events:
+            if self._handlers.is_needed(event):
+                inbox.keep_unhandled(session, event, NO_HANDLER)
 
     def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
         """Run all events with nothing between them; raise if one does not simply succeed."""
@@ -225,7 +234,7 @@ class Runner:
         if error is None:
             return DONE
         if isinstance(error, Ignored):
-            row.finish(IGNORED, str(error))
+            row.finish(IGNORED, str(error), keep_payload=isinstance(error, NoHandler))
             return row.status
         if not isinstance(error, NotYet):
             log.error("handler failed again", event_id=event.id, attempts=row.attempts, exc_info=error)
