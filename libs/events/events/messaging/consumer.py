@@ -56,8 +56,8 @@ class _HeldTooLongError(Exception):
     """The hold limit has passed: release the messages."""
 
 
-class _StopOverdueError(Exception):
-    """A stop was requested, and the current messages are not handled in time."""
+class _StoppingError(Exception):
+    """A stop was requested while there is no broker, nothing to take, or no end of the current messages in sight."""
 
 
 class Consumer(ConsumerMixin):
@@ -113,7 +113,7 @@ class Consumer(ConsumerMixin):
 
         def check() -> None:
             if self.should_stop:
-                raise ConnectionAbortedError("stopping while the broker is away")
+                raise _StoppingError("no messages are being taken")
 
         with self.create_connection() as connection:
             connection.ensure_connection(
@@ -156,8 +156,8 @@ class Consumer(ConsumerMixin):
                 while not self.should_stop:
                     self._take(connection, consumers)
                     yield
-        except _StopOverdueError:
-            log.warning("stopping before the current messages are handled")
+        except _StoppingError as stopping:
+            log.info("consumer stops", reason=str(stopping))
         except self.connection.channel_errors:
             self._must_declare = self._declares  # the queue may be missing, as on a new broker
             raise
@@ -254,7 +254,7 @@ class Consumer(ConsumerMixin):
     def _run_aside(self, call: Callable[[], Result], connection: Connection) -> Result:
         """Run a call that may block on the background thread, and keep the connection alive meanwhile.
 
-        Raises the call's error, the connection's, and `_StopOverdueError`.
+        Raises the call's error, the connection's, and `_StoppingError`.
         """
         future = self._background.submit(call)
         try:
@@ -268,7 +268,7 @@ class Consumer(ConsumerMixin):
 
     def _check_stop(self) -> None:
         if self._stop_by is not None and time.monotonic() > self._stop_by:
-            raise _StopOverdueError
+            raise _StoppingError("the current messages take too long; the broker redelivers them")
 
     def _raise_prefetch(self, consumers: list[Any]) -> None:
         """Take up to `PREFETCH_COUNT` messages. The consumers start again, because a new count needs new ones."""
