@@ -463,7 +463,7 @@ def test_stop_does_not_wait_for_the_outbox(
 
     def claim(session: Session) -> Any:
         claims.append(1)
-        worker._loops.request_stop()
+        running._loops.request_stop()
         stopping.set()
         return original(session)
 
@@ -472,10 +472,10 @@ def test_stop_does_not_wait_for_the_outbox(
             data = {"checkout_id": f"chk_{number}", "session_id": f"cs_{number}"}
             outbox.add(session, "checkout.checkout.canceled", data, correlation_id=f"chk_{number}")
     monkeypatch.setattr(outbox, "claim", claim)
-    worker = Worker(Common(service="orders", port=0, broker_url=broker_url), database, Handlers())
-    worker.start()
+    running = Worker(Common(service="orders", port=0, broker_url=broker_url), database, Handlers())
+    running.start()
     assert stopping.wait(30)
-    worker.stop()
+    running.stop()
     assert len(claims) == 1
 
 
