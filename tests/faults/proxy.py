@@ -32,7 +32,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._is_forwarding.clear)
 
     def swallow_ends(self) -> None:
-        """Tell neither side that the other one closed its connection, until `restore`: as if its host was lost."""
+        """Pass on no end of a connection until `restore`: each closing side looks as if its host was lost."""
         self._loop.call_soon_threadsafe(self._passes_ends.clear)
 
     def restore(self) -> None:

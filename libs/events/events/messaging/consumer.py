@@ -370,7 +370,7 @@ class Consumer(ConsumerMixin):
 
 def _log_abandoned(future: "Future[Any]") -> None:
     if error := future.exception():
-        log.error("messages that nobody waits for any more failed; the broker redelivers them", error=str(error))
+        log.error("abandoned messages failed; the broker redelivers them", error=str(error))
 
 
 def _is_redelivered(message: Message) -> bool:

@@ -63,7 +63,7 @@ class Loops:
         while not self._stop.is_set():
             try:
                 self._check_ready()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the loops cannot work yet
+            except Exception as error:  # noqa: BLE001 - after any error, the loops cannot work yet
                 reason = str(error).partition("\n")[0]
                 if reason != self.waits_for:
                     log.error("worker cannot start yet", error=reason)

@@ -34,7 +34,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def broker(server: Server) -> Iterator[Server]:
-    """Yield the server with the whole bus and no message, and mend the bus afterwards."""
+    """Yield the server with the whole bus and no message, and delete its queues afterwards."""
     empty_queues(server.url)
     yield server
     with Connection(server.url) as connection:
