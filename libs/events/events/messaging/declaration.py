@@ -74,7 +74,7 @@ class Declaration:
     def _declare(
         self, connection: Any, name: str, declare: Callable[[Channel], None], forget: Then, then: Then
     ) -> None:
-        """Declare one part on a channel of its own. The end of the channel, also after a failure, starts the next part."""
+        """Declare one part on a channel of its own. The channel's end, also after a failure, starts the next part."""
 
         def on_closed(_channel: Channel, reason: Any) -> None:
             connection.ioloop.remove_timeout(timer)

@@ -172,7 +172,16 @@ def depth(broker_url: str) -> int:
 
 
 def test_server_and_client_bound_every_session(database: Database) -> None:
-    expected = {name: str(value) for name, value in SESSION_SETTINGS.items() if name != "timezone"}
+    """In PostgreSQL's units, which are milliseconds for all but the keepalives."""
+    expected = {
+        "statement_timeout": "15000",
+        "lock_timeout": "10000",
+        "idle_in_transaction_session_timeout": "20000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "2",
+        "tcp_user_timeout": "20000",
+    }
     with database.engine.connect() as connected:
         query = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)")
         found = {row.name: row.setting for row in connected.execute(query, {"names": list(expected)})}
@@ -180,10 +189,8 @@ def test_server_and_client_bound_every_session(database: Database) -> None:
         assert isinstance(raw, BoundedConnection)
         parameters = raw.info.get_parameters()
     assert found == expected
-    assert {name: parameters[name] for name in ("tcp_user_timeout", "keepalives_idle")} == {
-        "tcp_user_timeout": str(connection.UNACKNOWLEDGED_TIMEOUT_MS),
-        "keepalives_idle": str(connection.KEEPALIVE_IDLE_S),
-    }
+    for name in ("tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"):
+        assert parameters[name] == str(CONNECT_OPTIONS[name])
 
 
 @pytest.mark.usefixtures("short_answers")
