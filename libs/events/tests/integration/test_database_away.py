@@ -255,8 +255,8 @@ def test_frozen_database_holds_messages_with_heartbeats(
     redeliveries: list[bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The broker drops a consumer after two to four seconds without a heartbeat; the first hold comes after six."""
-    monkeypatch.setattr(BoundedConnection, "answer_timeout_s", 6.0)
+    """The broker drops a consumer after four to six seconds without a heartbeat; the first hold comes after twelve."""
+    monkeypatch.setattr(BoundedConnection, "answer_timeout_s", 12.0)
     monkeypatch.setattr(kombu_connection, "HEARTBEAT_S", 2)
     start()
     publish(1)
