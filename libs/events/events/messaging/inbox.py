@@ -144,6 +144,12 @@ def lock_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[In
     return sorted(unchanged, key=lambda row: (row.occurred_at, row.event_id))
 
 
+def give_back(session: Session, claimed: Sequence[InboxEvent]) -> None:
+    """Make claimed rows due now and take back the attempt: the database went away before it ended."""
+    for row in lock_claimed(session, claimed):
+        row.give_back()
+
+
 def _still_pending(claimed: Sequence[InboxEvent]) -> Select[Any]:
     """Return a query in the order of the ids: the lock order of the inbox."""
     ids = [row.event_id for row in claimed]

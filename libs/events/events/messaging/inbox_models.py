@@ -46,6 +46,7 @@ RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3
 WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
 JITTER = 0.2  # events that failed together must not be retried together
 CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
+GIVEN_BACK = "the database was away during an attempt, which does not count"
 INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
 
 
@@ -110,6 +111,11 @@ class InboxEvent(Base):
         self.next_attempt_at = utcnow() + (schedule[self.attempts] if on_schedule else CLAIM_LEASE)
         self.attempts += 1
         self.error = INTERRUPTED
+
+    def give_back(self) -> None:
+        """Undo `begin_attempt`: the attempt ended with the database, not with the process."""
+        self.attempts -= 1
+        self.error, self.next_attempt_at = GIVEN_BACK, utcnow()
 
     @property
     def is_interrupted(self) -> bool:

@@ -56,6 +56,7 @@ class Runner:
     def __init__(self, database: Database, handlers: Handlers) -> None:
         self._database = database
         self._handlers = handlers
+        self._cut_short: list[InboxEvent] = []  # claimed, then the database went away
 
     def handle(self, events: Sequence[Event]) -> None:
         """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged."""
@@ -201,8 +202,20 @@ class Runner:
         for row in claimed:
             if row.status == FAILED:
                 log.error("event failed: it killed its worker in every attempt", event_id=row.event_id)
-        self._retry_claimed(claimed)
+        try:
+            self._retry_claimed(claimed)
+        except Exception:
+            self._cut_short += claimed
+            raise
         return len(claimed)
+
+    def give_back(self) -> None:
+        """Make the events due again whose retry the database cut short. Raises while the database is still away."""
+        if not self._cut_short:
+            return
+        with self._database.begin() as session:
+            inbox.give_back(session, self._cut_short)
+        self._cut_short = []
 
     def _retry_claimed(self, claimed: Sequence[InboxEvent]) -> None:
         try:

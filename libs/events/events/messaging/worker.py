@@ -153,6 +153,7 @@ class Worker:
         return Loop(job.name, run, job_signal, failure_pause=max(job.every, FAILURE_PAUSE_S))
 
     def _retry_due(self) -> float:
+        self._runner.give_back()
         with self._database.read() as session:
             self._paused, due_at = inbox.next_due(session)
         if self._paused or due_at is None:
