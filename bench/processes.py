@@ -16,7 +16,7 @@ from events.testing.waiting import wait_until
 ROOT = Path(__file__).parents[1]
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 STOP_TIMEOUT_S = 15.0
-LOG_TAIL_LENGTH = 2000  # characters of the log in an error message
+LOG_TAIL_CHARACTERS = 2000  # characters of the log in an error message
 
 
 class MeasuredProcess:
@@ -97,7 +97,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str], output: IO[by
 
 def _check_running(process: MeasuredProcess, log: Path) -> bool:
     if not process.is_running():
-        raise SystemExit(f"a measured process has ended: {log.read_text(errors='replace')[-LOG_TAIL_LENGTH:]}")
+        raise SystemExit(f"a measured process has ended: {log.read_text(errors='replace')[-LOG_TAIL_CHARACTERS:]}")
     return True
 
 

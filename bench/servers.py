@@ -68,7 +68,7 @@ class Databases:
 
 @contextmanager
 def servers() -> Iterator[tuple[Broker, Databases]]:
-    """Start both servers. Raises `ServerUnavailableError` if the machine does not have their programs."""
+    """Start both servers. Raises `ServerStartError` if the machine does not have their programs."""
     with local.postgres(POSTGRES_SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
         broker = Broker(rabbitmq.url)
         try:

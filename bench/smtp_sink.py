@@ -1,17 +1,17 @@
-"""An SMTP server that accepts and counts every mail and keeps none: `python -m bench.smtp_sink PORT`.
+"""An SMTP server that accepts and counts every e-mail and keeps none: `python -m bench.smtp_sink PORT`.
 
-The demo's mailbox parses and keeps each mail, which would be part of the measurement.
+The demo's mailbox parses and keeps each e-mail, which would be part of the measurement.
 """
 
 import asyncio
 import sys
 
 ANSWERS = {b"EHLO": b"250 sink\r\n", b"HELO": b"250 sink\r\n", b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}
-COUNT_COMMAND = b"VRFY"  # its answer is the number of accepted mails
+COUNT_COMMAND = b"VRFY"  # its answer is the number of accepted e-mails
 
 
 class Sink(asyncio.Protocol):
-    """One connection. `accepted` counts the mails of all connections."""
+    """One connection. `accepted` counts the e-mails of all connections."""
 
     accepted = 0
 
@@ -22,7 +22,7 @@ class Sink(asyncio.Protocol):
         transport.write(b"220 sink\r\n")
 
     def data_received(self, data: bytes) -> None:
-        """Answer the commands and mails that are complete."""
+        """Answer the commands and e-mails that are complete."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n.\r\n" if self._in_mail else b"\r\n")) >= 0:
             if self._in_mail:

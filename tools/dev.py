@@ -20,7 +20,7 @@ import click
 import httpx
 from events.testing.ports import free_port
 from events.testing.servers.choice import private_postgres, private_rabbitmq
-from events.testing.servers.server import Server, ServerUnavailableError
+from events.testing.servers.server import Server, ServerStartError
 from events.testing.servers.watchdog import watch as kill_if_orphaned
 from events.testing.waiting import wait_until
 from watchfiles import watch
@@ -206,7 +206,7 @@ def _server(stack: ExitStack, private: Callable[[], AbstractContextManager[Serve
     """Return the URL of a private server that runs until the stack closes, or `otherwise` without such a server."""
     try:
         return stack.enter_context(private()).url
-    except ServerUnavailableError as reason:
+    except ServerStartError as reason:
         click.echo(f"Using {otherwise} instead of a server: {reason}", err=True)
         return otherwise
 

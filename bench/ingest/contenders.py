@@ -103,7 +103,7 @@ def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[C
             count_queued,
             may_repeat=True,
         ),
-        Contender("direct", "(b) no broker: order, stock and mail in the request", without_broker, count_written),
+        Contender("direct", "(b) no broker: order, stock and e-mail in the request", without_broker, count_written),
         Contender("bare", "(c) limit: granian and Flask, nothing published", bare, dict),
     )
 

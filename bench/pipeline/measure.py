@@ -83,8 +83,8 @@ class Pipeline:
     def check(self) -> None:
         """Raise `MeasurementError` unless every purchase has had every effect once."""
         system = self._system
-        with system.working(["notifications"], 1):  # the events are handled sooner than their mails are sent
-            wait_until(lambda: system.mails() >= self.purchases, DRAIN_TIMEOUT_S, "the last mail")
+        with system.working(["notifications"], 1):  # the events are handled sooner than their e-mails are sent
+            wait_until(lambda: system.mails() >= self.purchases, DRAIN_TIMEOUT_S, "the last e-mail")
         wrong = {what: count for what, count in commits.count_effects(system).items() if count != self.purchases}
         if wrong or commits.count_unhandled(system):
             unhandled = commits.count_unhandled(system)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from events.testing.fixtures import skip_or_fail
-from events.testing.servers.server import ServerUnavailableError
+from events.testing.servers.server import ServerStartError
 
 from bench.ingest.contenders import Contender, contenders
 from bench.ingest.measure import MeasurementError, NumberedLoad, count_accepted
@@ -24,7 +24,7 @@ def started() -> Iterator[tuple[Broker, Databases, Path]]:
     try:
         with servers() as (broker, databases), tempfile.TemporaryDirectory() as folder:
             yield broker, databases, Path(folder)
-    except ServerUnavailableError as reason:
+    except ServerStartError as reason:
         skip_or_fail(reason)
 
 

@@ -21,7 +21,7 @@ from .objects.dispute import dispute as dispute_object
 from .store import Object
 from .updates import apply_changes
 
-FEE = 2000  # minor units; a chargeback costs the shop this fee, and a win returns it
+CHARGEBACK_FEE = 2000  # minor units; a chargeback costs the shop this fee, and a win returns it
 NEXT_STATUSES = {
     "warning_needs_response": {"warning_under_review", "warning_closed", "needs_response"},
     "warning_under_review": {"warning_closed", "needs_response"},
@@ -96,7 +96,7 @@ def advance(
     else:
         returned = _held(dispute) if status == "won" else reinstated or 0
         if returned:
-            fee = -FEE if status == "won" else 0
+            fee = -CHARGEBACK_FEE if status == "won" else 0
             _book(account, dispute, returned, fee, f"Chargeback reversal for {dispute['charge']}")
             account.emit("charge.dispute.funds_reinstated", dispute)
         account.emit("charge.dispute.closed", dispute, before, cause)
@@ -164,7 +164,7 @@ def _held(dispute: Object) -> int:
 
 
 def _withdraw(account: Account, dispute: Object) -> None:
-    _book(account, dispute, -dispute["amount"], FEE, f"Chargeback withdrawal for {dispute['charge']}")
+    _book(account, dispute, -dispute["amount"], CHARGEBACK_FEE, f"Chargeback withdrawal for {dispute['charge']}")
     dispute["balance_transaction"] = dispute["balance_transactions"][0]["id"]
 
 

@@ -35,7 +35,7 @@ MINIMUM_CHARGE = {
     "thb": 1000,
 }
 MAXIMUM_CHARGE = {"idr": 999_999_999_999}  # twelve digits
-OTHER_MAXIMUM_CHARGE = 99_999_999  # eight digits
+DEFAULT_MAXIMUM_CHARGE = 99_999_999  # eight digits
 SYMBOLS = {"eur": "€", "usd": "$", "gbp": "£", "jpy": "¥"}
 
 

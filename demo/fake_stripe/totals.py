@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from .errors import StripeError
-from .money import MAXIMUM_CHARGE, MINIMUM_CHARGE, OTHER_MAXIMUM_CHARGE, format_amount, step
+from .money import DEFAULT_MAXIMUM_CHARGE, MAXIMUM_CHARGE, MINIMUM_CHARGE, format_amount, step
 from .store import Object
 from .taxes import Rate, Tax, tax
 
@@ -90,7 +90,7 @@ def check_step(amount: int, currency: str, param: str) -> None:
 
 def check_maximum(amount: int, currency: str, param: str) -> None:
     """Raise `StripeError` if the amount is above the maximum charge."""
-    maximum = MAXIMUM_CHARGE.get(currency, OTHER_MAXIMUM_CHARGE)
+    maximum = MAXIMUM_CHARGE.get(currency, DEFAULT_MAXIMUM_CHARGE)
     if amount > maximum:
         message = f"Amount must be no more than {format_amount(maximum, currency)}."
         raise StripeError(message, code="amount_too_large", param=param)

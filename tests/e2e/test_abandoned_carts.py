@@ -1,4 +1,4 @@
-"""Reminders of abandoned carts: from the consent on Stripe's page to the mail, and its link back to the service."""
+"""Reminders of abandoned carts: from the consent on Stripe's page to the e-mail, and its link back to the service."""
 
 import re
 from collections.abc import Iterator

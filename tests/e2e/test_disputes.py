@@ -1,4 +1,4 @@
-"""Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's mails."""
+"""Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's e-mails."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 class Case(ScenarioRun):
-    """A paid order with its staff, who read their mails."""
+    """A paid order with its staff, who read their e-mails."""
 
     def buy(self) -> dict[str, Any]:
         checkout = self.start_checkout({"TEE-ORG-WHT-M": 1})
@@ -29,7 +29,7 @@ class Case(ScenarioRun):
         return checkout
 
     def staff_reads(self, checkout: dict[str, Any], subject: str) -> str:
-        """Wait for a mail to staff about the order with these words in its subject, and return its text."""
+        """Wait for an e-mail to staff about the order with these words in its subject, and return its text."""
         number = self.order_field(checkout, "number")
 
         def found() -> list[str]:

@@ -1,4 +1,4 @@
-"""Goods against money in the whole system: what ships, what is owed and what is on the shelf after refunds."""
+"""Goods against money in the whole system: what ships, what is owed and what is in stock after refunds."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -82,11 +82,11 @@ def test_piece_returns_to_the_shelf_once_in_two_refunds(run: ScenarioRun) -> Non
     run.check("Two are sold", Stock(before.on_hand - 2, before.reserved), lambda: run.stock(SKU))
     control(run, "next-refund", status="pending")
     run.operate_and_check("One is refunded", 201, checkout, "refunds", lines=ONE, restock=True)
-    run.check("It is on the shelf", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
+    run.check("It is in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
     end_last_refund(run, checkout, "failed")
     run.check("It is owed again", Stock(before.on_hand - 2, before.reserved), lambda: run.stock(SKU))
     run.operate_and_check("It is refunded again", 201, checkout, "refunds", lines=ONE, restock=True)
-    run.check("It is on the shelf once", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
+    run.check("It is in stock once", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
     run.operate_and_check("The rest ships", 201, checkout, "shipments", all=True)
     shipped = [*ONE, {"sku": OTHER, "quantity": 1}]
     run.check("Two pieces are in it", shipped, lambda: run.order_field(checkout, "shipments")[0]["lines"])
@@ -97,7 +97,7 @@ def test_other_tee_is_owed_when_the_shipped_one_comes_back(run: ScenarioRun) -> 
     checkout = bought(run)
     run.operate_and_check("One tee ships", 201, checkout, "shipments", lines=ONE)
     run.operate_and_check("It comes back", 201, checkout, "refunds", lines=ONE, restock=True)
-    run.check("It is on the shelf", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
+    run.check("It is in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(SKU))
     run.check("Two pieces are owed", 2, lambda: run.order_field(checkout, "pieces_owed"))
     run.operate_and_check("They ship", 201, checkout, "shipments", all=True)
 
@@ -119,7 +119,7 @@ def test_order_refunded_in_the_dashboard_is_canceled(run: ScenarioRun) -> None:
     run.check("It is refunded", "full", lambda: run.order_field(checkout, "refund_status"))
     run.operate_and_check("Money without an extent is refused", 422, checkout, "cancel")
     run.operate_and_check("The order is canceled", 200, checkout, "cancel", refund=True)
-    run.check("The pieces are on the shelf again", before, lambda: run.stock(SKU))
+    run.check("The pieces are in stock again", before, lambda: run.stock(SKU))
     run.check("It reads canceled", "canceled", lambda: run.order_field(checkout, "fulfillment_status"))
     run.check("There is one refund", 1, lambda: len(run.order_field(checkout, "refunds")))
 

@@ -9,7 +9,7 @@ import pika
 import psycopg
 import pytest
 from events.testing.fixtures import skip_or_fail
-from events.testing.servers.server import ServerUnavailableError
+from events.testing.servers.server import ServerStartError
 
 from tests.faults.report import Report
 from tests.faults.rig import SEED, Rig, running_rig
@@ -47,7 +47,7 @@ def rigs(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator["
 def rig(request: pytest.FixtureRequest, rigs: "Rigs") -> Iterator[Rig]:
     try:
         yield rigs.current()
-    except ServerUnavailableError as reason:
+    except ServerStartError as reason:
         skip_or_fail(reason)
     if request.node.stash.get(HAS_FAILED, True):
         rigs.discard()

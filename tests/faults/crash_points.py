@@ -124,9 +124,9 @@ def log_reached(point: CrashPoint, log: Path, process: str) -> None:
 def shorten_mail_lease(lease: timedelta) -> None:
     """Set the lease of e-mails, and the time of one run of the sender, which must end before the lease."""
     assert lease < mail_models.CLAIM_LEASE
-    assert mail_sender.RUN_TIME < mail_models.CLAIM_LEASE
+    assert mail_sender.MAX_RUN_TIME < mail_models.CLAIM_LEASE
     mail_models.CLAIM_LEASE = lease
-    mail_sender.RUN_TIME = lease / 4
+    mail_sender.MAX_RUN_TIME = lease / 4
 
 
 def prepare_process(process: str) -> None:

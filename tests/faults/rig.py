@@ -188,7 +188,7 @@ class Rig:
 
 @contextmanager
 def running_rig(folder: Path) -> Iterator[Rig]:
-    """Start everything, with stock for all loads. Raises `ServerUnavailableError` without private servers."""
+    """Start everything, with stock for all loads. Raises `ServerStartError` without private servers."""
     with ExitStack() as stack:
         postgres = stack.enter_context(private_postgres())
         broker = stack.enter_context(private_rabbitmq())

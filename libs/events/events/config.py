@@ -10,11 +10,14 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
 
 from events.errors import ConfigError
+from events.web.client_address import parse_networks
+from events.web.origins import parse_origins
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset variable as ""
@@ -26,7 +29,7 @@ DATABASE = validate.Regexp(
     r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Use postgresql://user:password@host/name."
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-MIN_SECRET_LENGTH = 16  # characters; a shorter token can be guessed over the network
+MIN_SECRET_CHARACTERS = 16  # characters; a shorter token can be guessed over the network
 
 Check = Callable[[Any], Any]
 ConfigT = TypeVar("ConfigT", bound="Common")
@@ -78,6 +81,13 @@ def setting(
     declared = Setting(variable, description, default, secret, checks, parse)
     value = default if parse is None or default is MISSING else parse(default)
     return field(default=value, repr=not secret, metadata={"setting": declared})
+
+
+def validate_url(value: str) -> None:
+    """Raise `ValidationError` unless the text is an http or https URL without credentials."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValidationError("Use a URL such as https://shop.example.")
 
 
 def accepted_by(parse: Callable[[str], object]) -> Check:
@@ -145,7 +155,7 @@ def operator_tokens_setting() -> Any:
     """Declare `operator_tokens`, for a service with operator routes. It maps each token's name to the token."""
     return setting(
         "OPERATOR_TOKENS",
-        f"The tokens for operator routes: `name:token,name:token`. Each has at least {MIN_SECRET_LENGTH} characters.",
+        f"Tokens for operator routes: `name:token,name:token`. Each has at least {MIN_SECRET_CHARACTERS} characters.",
         secret=True,
         parse=_parse_tokens,
     )
@@ -155,18 +165,36 @@ def service_token_setting() -> Any:
     """Declare `service_token`, for a service that calls another one or that another one calls."""
     return setting(
         "SERVICE_TOKEN",
-        f"The token that checkout sends to inventory. At least {MIN_SECRET_LENGTH} characters, the same in both.",
+        f"The token that checkout sends to inventory. At least {MIN_SECRET_CHARACTERS} characters, the same in both.",
         secret=True,
-        checks=[validate.Length(min=MIN_SECRET_LENGTH)],
+        checks=[validate.Length(min=MIN_SECRET_CHARACTERS)],
+    )
+
+
+def allowed_origins_setting(description: str) -> Any:
+    """Declare `allowed_origins`, for a service that browsers call."""
+    return setting(
+        "ALLOWED_ORIGINS", f"{description} `https://a.example,https://b.example`.", default="", parse=parse_origins
+    )
+
+
+def trusted_proxies_setting() -> Any:
+    """Declare `trusted_proxies`, for a service with limits by client address."""
+    return setting(
+        "TRUSTED_PROXIES",
+        "Networks of the proxies in front of the service. Only they can name the client's address, by"
+        " `X-Forwarded-For`. Empty: the address of the connection counts.",
+        default="127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7",
+        parse=parse_networks,
     )
 
 
 def _parse_tokens(text: str) -> dict[str, str]:
     pairs = [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in text.split(","))]
-    if any(not name or len(token) < MIN_SECRET_LENGTH for name, token in pairs) or len(dict(pairs)) < len(pairs):
+    if any(not name or len(token) < MIN_SECRET_CHARACTERS for name, token in pairs) or len(dict(pairs)) < len(pairs):
         raise ValueError(
             "Use name:token pairs separated by commas. Each name must be unique,"
-            f" each token at least {MIN_SECRET_LENGTH} characters long."
+            f" each token at least {MIN_SECRET_CHARACTERS} characters long."
         )
     return dict(pairs)
 

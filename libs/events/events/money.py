@@ -18,14 +18,14 @@ TWO_DECIMAL_WHOLE = frozenset(["isk", "ugx"])
 # Minimum charges in currencies in which accounts can be paid out. In other currencies the minimum applies to the amount
 # converted to the account's payout currency, which only Stripe knows.
 # fmt: off
-MINIMUMS = {
+MINIMUM_CHARGES = {
     "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
     "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
 }
 # fmt: on
-MAXIMUMS = {"idr": 999_999_999_999}  # twelve digits
-MAXIMUM = 99_999_999  # eight digits, in all other currencies
+MAXIMUM_CHARGES = {"idr": 999_999_999_999}  # twelve digits
+DEFAULT_MAXIMUM_CHARGE = 99_999_999  # eight digits, in all other currencies
 
 # fmt: off
 SUPPORTED = frozenset([
@@ -60,12 +60,12 @@ def step(currency: str) -> int:
 
 def minimum(currency: str) -> int:
     """Return the minimum charge, or the smallest amount where only Stripe knows it; 0 is always possible."""
-    return MINIMUMS.get(currency, step(currency))
+    return MINIMUM_CHARGES.get(currency, step(currency))
 
 
 def maximum(currency: str) -> int:
     """Return the maximum charge."""
-    return MAXIMUMS.get(currency, MAXIMUM)
+    return MAXIMUM_CHARGES.get(currency, DEFAULT_MAXIMUM_CHARGE)
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:

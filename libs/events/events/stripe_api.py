@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import stripe
 from prometheus_client import Counter
 
+from events.config import setting, validate_url
+
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
-RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
+MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
@@ -52,8 +54,18 @@ def client(
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},
-        max_network_retries=RETRIES if retries is None else retries,
+        max_network_retries=MAX_RETRIES if retries is None else retries,
         http_client=http_client or CountingClient(),
+    )
+
+
+def api_base_setting() -> Any:
+    """Declare the setting STRIPE_API_BASE."""
+    return setting(
+        "STRIPE_API_BASE",
+        "The base URL of Stripe's API. Set it to use the fake Stripe.",
+        default=API,
+        checks=[validate_url],
     )
 
 

@@ -1,6 +1,7 @@
 """Errors that a caller of the checkout service can act on. problems.py maps each of them to a problem."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -28,7 +29,7 @@ class AmountTooSmallError(DomainError):
 
 
 class AmountTooLargeError(DomainError):
-    """A total above the maximum charge, in minor units; `maximum` is None where only Stripe knows it."""
+    """The total is above the maximum charge. Amounts are in minor units; `maximum` is None if only Stripe knows it."""
 
     def __init__(self, amount_total: int, currency: str, maximum: int | None = None) -> None:
         super().__init__(amount_total, currency, maximum)
@@ -48,7 +49,22 @@ class KeyReusedError(DomainError):
 
 
 class CheckoutExpiredError(DomainError):
-    """A checkout that ended unpaid, or whose request can no longer be finished."""
+    """The checkout ended unpaid, or its first request was interrupted too long ago to continue."""
+
+
+class TooManyOpenCheckoutsError(DomainError):
+    """Too many unpaid checkouts, or pieces in them, of one client; `kind` is `address` or `email`.
+
+    The first of its checkouts ends at `ends_at`. It can be in the past: delayed payments are unpaid, too.
+    """
+
+    def __init__(self, kind: str, checkouts: int, pieces: int, ends_at: datetime | None) -> None:
+        super().__init__(kind, checkouts, pieces, ends_at)
+        self.kind, self.checkouts, self.pieces, self.ends_at = kind, checkouts, pieces, ends_at
+
+
+class BotCheckFailedError(DomainError):
+    """A new checkout without a token that the bot check has confirmed."""
 
 
 class AlreadyPaidError(DomainError):
@@ -63,15 +79,15 @@ class DiscountNotFoundError(DomainError):
     """A code that no discount has."""
 
 
-class InventoryUnavailableError(DomainError):
+class InventoryAwayError(DomainError):
     """A call to inventory that failed. Inventory may have carried it out; it can be repeated."""
 
 
-class StripeUnavailableError(DomainError):
+class StripeAwayError(DomainError):
     """A call to Stripe that failed. Stripe may have carried it out; it can be repeated."""
 
 
-class StripeUnauthorizedError(StripeUnavailableError):
+class StripeUnauthorizedError(StripeAwayError):
     """A call that Stripe refused because of our API key (401, 403): nothing was done, until an operator corrects it."""
 
 

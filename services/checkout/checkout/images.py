@@ -4,7 +4,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import idna
 
-MAX_LENGTH = 2048  # characters, Stripe's limit
+MAX_URL_CHARACTERS = 2048  # characters, Stripe's limit
 SAFE = "!#$%&'()*+,/:;=?@~"  # characters that keep their meaning; `%` because parts may be encoded already
 
 
@@ -33,4 +33,4 @@ def image_url(shop_url: str, image: str | None) -> str | None:
     if not image:
         return None
     url = urljoin(f"{shop_url}/", encode_image(image))
-    return url if len(url) <= MAX_LENGTH else None
+    return url if len(url) <= MAX_URL_CHARACTERS else None

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from checkout.errors import InvalidCartError
 from checkout.models import ShippingOption
 
-MAX_OFFERED = 5  # shipping options of one session, Stripe's limit
+MAX_OFFERED_OPTIONS = 5  # shipping options of one session, Stripe's limit
 
 
 def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
@@ -35,7 +35,7 @@ def offer_options(session: Session, option_id: str | None, goods: int, currency:
             message = f"No shipping option has a price in {currency.upper()}. Choose another currency."
             raise InvalidCartError(currency=[message])
         priced = [_priced(option, goods, currency) for option in options]
-        return sorted(priced, key=lambda each: (each["amount"], each["id"]))[:MAX_OFFERED]
+        return sorted(priced, key=lambda each: (each["amount"], each["id"]))[:MAX_OFFERED_OPTIONS]
     for option in options:
         if option.id == option_id:
             return [_priced(option, goods, currency)]

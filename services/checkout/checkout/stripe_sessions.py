@@ -10,7 +10,7 @@ from events import stripe_api
 from events.observability import tracing
 from events.observability.logging import get_logger
 
-from checkout.errors import StripeRejectedError, StripeUnauthorizedError, StripeUnavailableError
+from checkout.errors import StripeAwayError, StripeRejectedError, StripeUnauthorizedError
 from checkout.models import INCLUSIVE, Checkout
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class StripeSessions:
     """Creates, reads and expires sessions at Stripe, and returns Stripe's objects as plain JSON values.
 
     All methods raise `StripeRejectedError` if Stripe rejects the parameters: then nothing was done. They raise
-    `StripeUnavailableError` if Stripe may or may not have carried the call out, and its `StripeUnauthorizedError` if
+    `StripeAwayError` if Stripe may or may not have carried the call out, and its `StripeUnauthorizedError` if
     Stripe refuses our key.
     """
 
@@ -36,7 +36,7 @@ class StripeSessions:
         api_base: str,
         *,
         http_client: stripe.HTTPClient | None = None,
-        retries: int = stripe_api.RETRIES,
+        retries: int = stripe_api.MAX_RETRIES,
     ) -> None:
         client = stripe_api.client(api_key, api_base, retries=retries, http_client=http_client)
         self._sessions = client.v1.checkout.sessions
@@ -56,7 +56,7 @@ class StripeSessions:
         with _raising_domain_errors("retrieve session", session_id):
             return self._sessions.retrieve(session_id).to_dict(for_json=True)
 
-    def is_payment_failed(self, stripe_session: Mapping[str, Any]) -> bool:
+    def fetch_payment_failed(self, stripe_session: Mapping[str, Any]) -> bool:
         """Return True if a complete session's delayed payment has failed. Only its payment intent shows it."""
         intent_id = stripe_session["payment_intent"]
         if stripe_session["payment_status"] != "unpaid" or not intent_id:
@@ -201,7 +201,7 @@ def _raising_domain_errors(action: str, about: str) -> Iterator[None]:
         raise StripeUnauthorizedError from error
     except stripe.StripeError as error:
         _log(action, about, error)
-        raise StripeUnavailableError from error
+        raise StripeAwayError from error
 
 
 def _log(action: str, about: str, error: stripe.StripeError, *, is_ours: bool = False) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from checkout import discounts, models
 from checkout.checkouts import WEBHOOK_DELAY
-from checkout.errors import DomainError, StripeRejectedError, StripeUnavailableError
+from checkout.errors import DomainError, StripeAwayError, StripeRejectedError
 from checkout.inventory_client import InventoryClient
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
@@ -134,7 +134,7 @@ class Sweeper:
             return self._stripe.create(checkout)
         except StripeRejectedError:
             return None
-        except StripeUnavailableError:
+        except StripeAwayError:
             if now < checkout.expires_at + WEBHOOK_DELAY:
                 raise
             return None  # a session of this checkout has expired by now
@@ -161,7 +161,7 @@ class Sweeper:
     def _record_session_from_stripe(self, checkout: Checkout, session_id: str, now: datetime) -> None:
         stripe_session = self._stripe.retrieve(session_id)
         is_pending = checkout.payment_status == models.PENDING
-        payment_failed = is_pending and self._stripe.is_payment_failed(stripe_session)
+        payment_failed = is_pending and self._stripe.fetch_payment_failed(stripe_session)
         with self._database.begin() as session:
             current = lock_checkout(session, checkout.id)
             if checkout.payment_status:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.web.idempotency import key_reused
-from events.web.problems import Problem
-from flask import Flask, Response
+from events.web.problems import Problem, register_errors
+from flask import Flask
 
 from inventory.errors import (
     BelowZeroError,
@@ -15,6 +15,7 @@ from inventory.errors import (
     ReservationCommittedError,
     ReservationConflictError,
     ReservationNotFoundError,
+    StaleCountError,
     StockChangedError,
     UnknownSkuError,
 )
@@ -22,12 +23,7 @@ from inventory.errors import (
 
 def register(app: Flask) -> None:
     """Make the app answer each domain error with its problem."""
-    for error in PROBLEMS:
-        app.register_error_handler(error, _response)
-
-
-def _response(error: Exception) -> Response:
-    return PROBLEMS[type(error)](error).response()
+    register_errors(app, PROBLEMS)
 
 
 PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
@@ -50,6 +46,14 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         " Count again, or send counted_at.",
         on_hand=error.on_hand,
         expected=error.expected,
+    ),
+    StaleCountError: lambda error: Problem(
+        409,
+        "stale-count",
+        f"{error.sku} was counted at {error.counted_at.isoformat()}, but the count or opening stock of"
+        f" {error.newest.isoformat()} is newer. Nothing was changed. Count again.",
+        counted_at=error.counted_at.isoformat(),
+        newest=error.newest.isoformat(),
     ),
     KeyReusedError: lambda _: key_reused(),
     OutOfStockError: lambda error: Problem(

@@ -23,7 +23,7 @@ main = service_cli(
 )
 
 
-@main.command(help="Write a mail of this KIND, with sample data, to standard output or a file.")
+@main.command(help="Write an e-mail of this KIND, with sample data, to standard output or a file.")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option("--locale", default="en", show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True)

@@ -1,4 +1,4 @@
-"""The amounts of a mail, written as money in the reader's language.
+"""The amounts of an e-mail, written as money in the reader's language.
 
 The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
 has completed are as agreed. Payments and refunds are sums in the order's currency.
@@ -48,7 +48,7 @@ def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
 
 
 def charged_amounts(data: Data) -> Data:
-    """Return what Stripe charges; what was agreed if no customer has completed the checkout."""
+    """Return the amounts that Stripe charges, or the order's own until the customer has completed the checkout."""
     return data.get("charged") or data
 
 

@@ -1,4 +1,4 @@
-"""The operators' routes: list the mails with their recipient, time and status, and resend one."""
+"""The operators' routes: list the e-mails with their recipient, time and status, and resend one."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from events.web.pagination import decode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import RAISE
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from notifications import schemas
@@ -39,15 +39,15 @@ def database() -> Database:
 @blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
-    """List the mails that match all filters, newest first."""
+    """List the e-mails that match all filters, newest first."""
     with database().read() as session:
-        return page(_search(session, args, args["limit"] + 1), args["limit"], "id")
+        return page(_search(session, args, args["limit"] + 1), args["limit"], "created_at", "id")
 
 
 def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
-    statement = select(Email).where(*matches(args)).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
-    if before := decode_cursor(args["cursor"], str):
-        statement = statement.where(Email.id < before[0])
+    statement = select(Email).where(*matches(args)).order_by(Email.created_at.desc(), Email.id.desc()).limit(limit)
+    if before := decode_cursor(args["cursor"], datetime, str):
+        statement = statement.where(tuple_(Email.created_at, Email.id) < before)
     return list(session.scalars(statement))
 
 
@@ -57,7 +57,7 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send a mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
+    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
     with database().begin() as session:
         return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
 
@@ -68,9 +68,11 @@ def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id:
 @blueprint.arguments(schemas.BulkResendArgs)
 @blueprint.response(200, schemas.BulkResend)
 def resend_notifications(headers: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
-    """Send the mails again that match all filters, the oldest first, once per Idempotency-Key. A dry run needs no key.
+    """Send the e-mails again that match all filters, the oldest first, once per Idempotency-Key.
 
-    Mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
+    A dry run needs no key.
+
+    E-mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
     """
     given = {name: args[name] for name in schemas.Filters().fields if name in args}
     filters = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

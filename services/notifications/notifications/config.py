@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from environs import validate
 from events.config import (
-    MIN_SECRET_LENGTH,
+    MIN_SECRET_CHARACTERS,
     Common,
     accepted_by,
     database_url_setting,
@@ -23,8 +23,8 @@ from marshmallow import ValidationError
 from notifications.digest import DigestSchedule
 from notifications.message import address, sender_address
 from notifications.reminders import ReminderMode, ReminderPolicy
-from notifications.samples import check_templates
 from notifications.smtp import MailServer
+from notifications.template_check import check_templates
 from notifications.template_context import Shop
 from notifications.template_loader import FALLBACK_LANGUAGE, Templates
 from notifications.unsubscribing import UnsubscribeLinks
@@ -47,12 +47,12 @@ def _check_order_url(value: str) -> None:
 
 
 def _check_secret(value: str) -> None:
-    if value and len(value) < MIN_SECRET_LENGTH:
-        raise ValidationError(f"Use at least {MIN_SECRET_LENGTH} characters.")
+    if value and len(value) < MIN_SECRET_CHARACTERS:
+        raise ValidationError(f"Use at least {MIN_SECRET_CHARACTERS} characters.")
 
 
 def _checked_folder(value: str) -> Path | None:
-    """Render every mail once, so that a broken template stops the start and not a customer's mail."""
+    """Render every e-mail once, so that a broken template stops the start and not a customer's e-mail."""
     if not value:
         return None
     check_templates(Templates.load(Path(value)))
@@ -61,7 +61,7 @@ def _checked_folder(value: str) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings of mails: server, sender, staff, shop and templates."""
+    """The settings of e-mails: server, sender, staff, shop and templates."""
 
     service: str = "notifications"
     port: int = port_setting(8005)
@@ -75,7 +75,7 @@ class Config(Common):
     )
     smtp_answer_timeout: timedelta = setting(
         "SMTP_ANSWER_TIMEOUT",
-        "Seconds to wait for the mail server's answer after the whole mail, 10 to 600. Other mails do not wait.",
+        "Seconds to wait for the mail server's answer after the whole e-mail, 10 to 600. Other e-mails do not wait.",
         default=MAX_ANSWER_TIMEOUT,
         checks=[validate.Range(MIN_ANSWER_TIMEOUT, MAX_ANSWER_TIMEOUT)],
     )
@@ -132,8 +132,8 @@ class Config(Common):
     )
     unsubscribe_secret: str = setting(
         "UNSUBSCRIBE_SECRET",
-        f"Signs the unsubscribe links and hashes the unsubscribed addresses. At least {MIN_SECRET_LENGTH} characters. "
-        "Keep it: with another one, the list is empty.",
+        f"Signs the unsubscribe links and hashes the unsubscribed addresses."
+        f" At least {MIN_SECRET_CHARACTERS} characters. Keep it: with another one, the list is empty.",
         default="",
         secret=True,
         checks=[_check_secret],
@@ -159,7 +159,7 @@ class Config(Common):
 
     @property
     def unsubscribe_links(self) -> UnsubscribeLinks:
-        """The links in promotional mails."""
+        """The links in promotional e-mails."""
         return UnsubscribeLinks(self.public_url, self.unsubscribe_secret)
 
     @property

@@ -1,4 +1,4 @@
-"""Digests: mails to staff that are collected into one, if the shop wants that (STAFF_DIGEST)."""
+"""Digests: e-mails to staff that are collected into one, if the shop wants that (STAFF_DIGEST)."""
 
 import re
 from collections.abc import Sequence
@@ -15,13 +15,16 @@ from notifications.kinds import STAFF_KINDS, Kind
 from notifications.models import COLLECTED, PENDING, Email
 
 INTERVALS_H = (1, 2, 3, 4, 6, 8, 12, 24)  # hours that divide a day, so that digests have the same times every day
-MAX_ITEMS = 100  # mails in one digest: more than a person reads at once; the next digest has the rest
+MAX_ITEMS = 100  # e-mails in one digest: more than a person reads at once; the next digest has the rest
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class DigestSchedule:
-    """The times of digests: one each `interval`, counted from midnight UTC plus `offset`. False without an interval."""
+    """The times of digests: one every `interval`, counted from midnight UTC plus `offset`.
+
+    Without an interval there are no digests, and the schedule is false as a condition.
+    """
 
     interval: timedelta = timedelta()
     offset: timedelta = timedelta()
@@ -41,7 +44,7 @@ class DigestSchedule:
         return bool(self.interval)
 
     def next_due(self, now: datetime) -> datetime:
-        """Return when a mail that is queued now is due: at the next digest, or at once without digests."""
+        """Return when an e-mail that is queued now is due: at the next digest, or at once without digests."""
         if not self:
             return now
         first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + self.offset
@@ -52,7 +55,7 @@ NO_DIGEST = DigestSchedule()
 
 
 def collect_due(session: Session, now: datetime) -> None:
-    """Collect the due mails to staff into digests, which are due at once. A single mail stays as it is."""
+    """Collect the due e-mails to staff into digests, which are due at once. A single e-mail stays as it is."""
     due = (
         select(Email)
         .where(Email.next_attempt_at <= now, Email.kind.in_(STAFF_KINDS), Email.status == PENDING)

@@ -1,4 +1,4 @@
-"""Erasure of a customer: addresses and personal data are removed from the mails, and the mails' rows are kept.
+"""Erasure of a customer: addresses and personal data are removed from the e-mails, and the e-mails' rows are kept.
 
 The list of unsubscribed addresses stays: it has only keyed hashes, and an erased customer must stay unsubscribed.
 """
@@ -18,7 +18,7 @@ REASON = "the customer is erased"
 
 
 def erase_customer(session: Session, checkout: Checkout, erased_at: datetime) -> None:
-    """Erase the customer of a checkout, whose row must be locked. Mails to staff are still sent, redacted."""
+    """Erase the customer of a checkout, whose row must be locked. E-mails to staff are still sent, redacted."""
     checkout.erased_at = checkout.erased_at or erased_at
     checkout.purchaser = None
     emails = session.scalars(for_update(session, select(Email).where(Email.checkout_id == checkout.checkout_id))).all()
@@ -40,10 +40,10 @@ def _redact_digest(session: Session, digest_id: str, checkout_id: str) -> None:
 
 
 def _erase_recipient(email: Email) -> None:
-    """Remove the recipient and suppress the mail if it is not sent yet.
+    """Remove the recipient and suppress the e-mail if it is not sent yet.
 
-    It must not stay due, because a mail without a recipient goes to the staff. A mail in flight may still arrive. If it
-    fails, its sender finds that the claim has ended.
+    It must not stay due, because an e-mail without a recipient goes to the staff. An e-mail in flight may still
+    arrive. If it fails, its sender finds that the claim has ended.
     """
     if email.status in (PENDING, SENDING):
         email.finish(SUPPRESSED, error=REASON)

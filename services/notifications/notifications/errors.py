@@ -2,7 +2,7 @@
 
 
 class NotificationNotFoundError(Exception):
-    """No mail has this id."""
+    """No e-mail has this id."""
 
     def __init__(self, email_id: str) -> None:
         self.email_id = email_id
@@ -10,7 +10,7 @@ class NotificationNotFoundError(Exception):
 
 
 class NotificationUnsentError(Exception):
-    """The mail, or a resend of it, is not sent yet: `email_id`."""
+    """The e-mail, or a resend of it, is not sent yet: `email_id`."""
 
     def __init__(self, email_id: str) -> None:
         self.email_id = email_id
@@ -18,7 +18,7 @@ class NotificationUnsentError(Exception):
 
 
 class CustomerErasedError(Exception):
-    """The customer's address is erased, so a mail to them cannot be sent again."""
+    """The customer's address is erased, so an e-mail to them cannot be sent again."""
 
 
 class StaffRecipientError(Exception):

@@ -1,6 +1,6 @@
-"""Handlers: the events that send mails. A mail is queued here and sent after the commit (sender.py).
+"""Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-| event | mail | to |
+| event | e-mail | to |
 |---|---|---|
 | `orders.order.paid` | `order_confirmed` | customer |
 | `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
@@ -22,8 +22,8 @@
 | `inventory.reservation.expiring` | `staff_reservation_expiring` | staff |
 
 Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
-`orders.customer.erased` erases the customer. With STAFF_DIGEST, the mails to staff that are due at one time become one
-`staff_digest`.
+`orders.customer.erased` erases the customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become
+one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ CUSTOMER_REASONS = (
         }
     )
 )
-POLICY = "policy"  # `resolved_by` of a review that no person resolved
+RESOLVED_BY_POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -69,7 +69,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
-    """Return the service's handlers. Reminders wait for the delay, and mails to staff for the next digest."""
+    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest."""
     handlers = Handlers()
 
     def staff_due_at() -> datetime:
@@ -81,13 +81,13 @@ def create_handlers(  # noqa: C901 - one handler after the other
         lock_or_insert_checkouts(session, ids)
 
     @handlers.on("orders.order.paid")
-    def confirm_order(event: Event, session: Session) -> None:
+    def send_order_confirmation(event: Event, session: Session) -> None:
         _record_outcome(event, session, Outcome.PAID)
         _record_purchase(event, session)
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
             if not event.data["customer_email"]:
-                return  # an ignored event would undo the mail to staff
+                return  # an ignored event would undo the e-mail to staff
         notify_customer(event, session, Kind.ORDER_CONFIRMED, event.data["order_id"])
 
     @handlers.on("orders.payment.pending")
@@ -101,9 +101,9 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.PAYMENT_FAILED, event.data["session_id"])
 
     @handlers.on("orders.order.expired")
-    def remind_of_cart(event: Event, session: Session) -> None:
+    def send_cart_reminder(event: Event, session: Session) -> None:
         if refusal := reminders.refusal(event.data["promotions_consent"]):
-            raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} mail")
+            raise Ignored(f"{refusal}, so no {Kind.ABANDONED_CART} e-mail")
         notify_customer(event, session, Kind.ABANDONED_CART, event.data["order_id"], delay=abandoned_cart_delay)
 
     @handlers.on("orders.order.canceled")
@@ -117,7 +117,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         notify_customer(event, session, Kind.ORDER_SHIPPED, event.data["shipment_id"])
 
     @handlers.on("orders.refund.succeeded")
-    def confirm_refund(event: Event, session: Session) -> None:
+    def announce_refund(event: Event, session: Session) -> None:
         notify_customer(event, session, Kind.REFUND_SUCCEEDED, event.data["refund_id"])
 
     @handlers.on("orders.review.opened")
@@ -130,12 +130,12 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
         resolved_by = event.data["resolved_by"]
-        if resolved_by == POLICY:
+        if resolved_by == RESOLVED_BY_POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
-            reason = f"resolved by {resolved_by}: no mail needed"
+            reason = f"resolved by {resolved_by}: no e-mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
-        if kind := _decision_mail(event):
+        if kind := _kind_of_decision(event):
             notify_customer_if_known(event, session, kind, _review_key(event))
 
     @handlers.on("orders.refund.failed")
@@ -186,10 +186,10 @@ def _record_purchase(event: Event, session: Session) -> None:
     checkout.record_purchase(event.data["customer_email"], event.data["occurred_at"])
 
 
-def _decision_mail(event: Event) -> Kind | None:
-    """Return the mail with which the customer learns the decision, if no other event sends one.
+def _kind_of_decision(event: Event) -> Kind | None:
+    """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has a mail of its own. An accepted order gets its confirmation, unless it got one before the review.
+    A refund has an e-mail of its own. An accepted order gets its confirmation, unless it got one before the review.
     """
     data = event.data
     if data["decision"] == ReviewDecision.CANCEL:
@@ -205,9 +205,9 @@ def _review_key(event: Event) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return the dispute's id and state: each new state is an occasion for a mail."""
+    """Return the dispute's id and state: each new state is an occasion for an e-mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
-    held = data.get("amount_held")
-    funds = str(held) if held is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
+    withheld = data.get("amount_held")
+    funds = str(withheld) if withheld is not None else "withdrawn" if data["funds_withdrawn"] else "kept"
     return f"{data['dispute_id']}#{data['dispute_status']}:{funds}:{due}"

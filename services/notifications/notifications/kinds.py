@@ -1,11 +1,11 @@
-"""The kinds of mail, and which of them become stale. handlers.py lists the event that sends each kind."""
+"""The kinds of e-mail, and which of them become stale. handlers.py lists the event that sends each kind."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The kinds of mail. Each has a section in translations/*.toml."""
+    """The kinds of e-mail. Each has a section in translations/*.toml."""
 
     ORDER_CONFIRMED = "order_confirmed"
     PAYMENT_PENDING = "payment_pending"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     STAFF_STOCK_LOW = "staff_stock_low"
     STAFF_RESERVATION_EXPIRING = "staff_reservation_expiring"
     STAFF_ORDER_PAID = "staff_order_paid"
-    STAFF_DIGEST = "staff_digest"  # several of the other mails to staff in one
+    STAFF_DIGEST = "staff_digest"  # several of the other e-mails to staff in one
 
 
 KINDS = tuple(kind.value for kind in Kind)
@@ -58,7 +58,7 @@ PROMOTIONAL_KINDS = (Kind.ABANDONED_CART,)
 
 
 class Outcome(StrEnum):
-    """The ends of a checkout that make mails stale."""
+    """The ends of a checkout that make e-mails stale."""
 
     PAID = "paid"
     CANCELED = "canceled"
@@ -76,7 +76,7 @@ STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
     Outcome.CANCELED: (Kind.ABANDONED_CART,),
 }
 
-# The kinds that are stale once a mail of this kind exists about the same payment, refund, dispute or
+# The kinds that are stale once an e-mail of this kind exists about the same payment, refund, dispute or
 # review.
 STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
     Kind.PAYMENT_INSTRUCTIONS: (Kind.PAYMENT_PENDING,),

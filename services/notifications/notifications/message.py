@@ -26,9 +26,9 @@ class _Policy(EmailPolicy):
 
 
 # Every mail server can forward 7-bit text. The policy refuses line breaks in headers.
-POLICY = _Policy(linesep=SMTP.linesep, cte_type="7bit")
-ID_LENGTH = 100  # characters left of the @ that stay readable; a longer id is shortened to a hash
-HASH_LENGTH = 32  # hexadecimal digits: 128 bits
+EMAIL_POLICY = _Policy(linesep=SMTP.linesep, cte_type="7bit")
+MAX_ID_CHARACTERS = 100  # characters left of the @ that stay readable; a longer id is shortened to a hash
+HASH_DIGITS = 32  # hexadecimal digits: 128 bits
 FORBIDDEN = re.compile(r'[\s,;:<>()"\[\]\\]')  # valid only within quotes or lists, which no customer's address needs
 NOT_AN_ADDRESS = "This is not one plain e-mail address."
 
@@ -46,7 +46,7 @@ def compose(
 
     With an `unsubscribe_url`, mail programs show a button that unsubscribes with one click (RFC 8058).
     """
-    message = EmailMessage(POLICY)
+    message = EmailMessage(EMAIL_POLICY)
     message["From"] = sender_address(sender)
     message["To"] = address(recipient)
     message["Subject"] = rendered.subject
@@ -63,7 +63,7 @@ def compose(
 
 
 def address(text: str, name: str = "") -> Address:
-    """Return one mail address, with its domain in ASCII. Raises `ValueError` for anything else, also for a list."""
+    """Return one e-mail address, with its domain in ASCII. Raises `ValueError` for anything else, also for a list."""
     local, _, domain = text.rpartition("@")
     if not (local and domain and text.isprintable()) or FORBIDDEN.search(text):
         raise ValueError(NOT_AN_ADDRESS)
@@ -81,8 +81,8 @@ def sender_address(text: str) -> Address:
 
 
 def message_id(kind: str, checkout_id: str | None, subject_key: str, sender: str) -> str:
-    """Return the Message-ID of an occasion: always the same one, so that a copy of the mail can be recognized."""
+    """Return the Message-ID of an occasion: always the same one, so that a copy of the e-mail can be recognized."""
     readable = ".".join((kind, checkout_id, subject_key) if checkout_id else (kind, subject_key))
-    if len(readable) > ID_LENGTH or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
-        readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_LENGTH]}"
+    if len(readable) > MAX_ID_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
+        readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_DIGITS]}"
     return f"<{readable}@{sender_address(sender).domain}>"

@@ -1,8 +1,8 @@
 """The tables: the e-mails, one row for each checkout, addresses that unsubscribed, reminders, and requests to resend.
 
 pending ──▶ sending ──▶ sent
-   │  ◀────────┤                  the server is away or deferred the mail: the next attempt is scheduled
-   │           ├──────▶ failed    the server refused the mail, or the mail cannot be written
+   │  ◀────────┤                  the server is away or deferred the e-mail: the next attempt is scheduled
+   │           ├──────▶ failed    the server refused the e-mail, or the e-mail cannot be written
    │           └──────▶ unknown   handed over twice without an answer: it may have arrived. An operator decides
    ├──▶ suppressed                stale before it was sent; `error` says why (suppression.py, reminders.py)
    └──▶ collected                 sent within a digest: `digest_id` (digest.py)
@@ -15,7 +15,7 @@ from typing import Any
 
 from events.database import transaction
 from events.database.transaction import skip_locked
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from notifications.kinds import Outcome
 
 
-class Status(StrEnum):
+class EmailStatus(StrEnum):
     """The statuses of an e-mail."""
 
     PENDING = "pending"
@@ -35,15 +35,15 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED, UNKNOWN = (status.value for status in Status)
+PENDING, SENDING, SENT, FAILED, SUPPRESSED, COLLECTED, UNKNOWN = (status.value for status in EmailStatus)
 
 # A mail server is away for seconds (restart) or hours (outage); an attempt each hour costs it nothing.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))
 MAX_ATTEMPTS = len(RETRY_DELAYS) + 72  # each hour for three more days; then a person has to look
-CHANNEL = "emails"  # notified when a mail is due
+CHANNEL = "emails"  # notified when an e-mail is due
 MAX_HANDOVERS = 2  # without an answer; each one may have reached the customer, so a third copy needs a person
 UNKNOWN_RETRY_DELAY = timedelta(minutes=10)  # a server that lost the answer can be back, and its queue is sent
-CLAIM_LEASE = timedelta(minutes=2)  # longer than a run with its last mail; after it, its sender is taken for dead
+CLAIM_LEASE = timedelta(minutes=2)  # longer than a run with its last e-mail; after it, its sender is taken for dead
 
 
 class Base(DeclarativeBase):
@@ -53,7 +53,7 @@ class Base(DeclarativeBase):
 
 
 class Checkout(Base):
-    """One checkout: the outcome that can make its mails stale. Its row is the lock of all handlers of the checkout.
+    """One checkout: the outcome that can make its e-mails stale. Its row is the lock of all handlers of the checkout.
 
     `purchased_at` is when money for it was first reported, also money that is still on its way, and `purchaser` the
     normalized address of its customer then.
@@ -83,17 +83,17 @@ class Checkout(Base):
 
 
 class Email(Base):
-    """One mail for one occasion. `subject_key` is what it is about: an order, a Stripe session, a refund.
+    """One e-mail for one occasion. `subject_key` is what it is about: an order, a Stripe session, a refund.
 
-    `checkout_id` is null for mails about no checkout: low stock and digests. A null `recipient` is the staff, whose
-    address and language are configured. `next_attempt_at` is when the mail is due; while it is `sending`, when its
-    sender's lease ends. `handovers` counts the attempts that gave the whole mail to the server and have no answer.
+    `checkout_id` is null for e-mails about no checkout: low stock and digests. A null `recipient` is the staff, whose
+    address and language are configured. `next_attempt_at` is when the e-mail is due; while it is `sending`, when its
+    sender's lease ends. `handovers` counts the attempts that gave the whole e-mail to the server and have no answer.
     `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
     """
 
     __tablename__ = "emails"
     __table_args__ = (
-        one_of("status", Status),
+        one_of("status", EmailStatus),
         UniqueConstraint("checkout_id", "kind", "subject_key"),
         Index(  # the constraint above treats nulls as different
             "uq_emails_kind_subject_key",
@@ -104,8 +104,13 @@ class Email(Base):
             sqlite_where=text("checkout_id IS NULL"),
         ),
         Index("ix_emails_next_attempt_at", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
-        Index("ix_emails_status_id", "status", "id"),
-        Index("ix_emails_recipient", "recipient"),
+        # Every list is sorted by `created_at` and `id`, and so is every index of a filter.
+        Index("ix_emails_created_at_id", "created_at", "id"),
+        Index("ix_emails_status_created_at", "status", "created_at", "id"),
+        Index("ix_emails_kind_created_at", "kind", "created_at", "id"),
+        Index("ix_emails_recipient_created_at", "recipient", "created_at", "id"),
+        partial_index("ix_emails_digest_id", "digest_id IS NOT NULL", "digest_id", "created_at", "id"),
+        partial_index("ix_emails_error", "error IS NOT NULL AND status <> 'suppressed'", "created_at", "id"),
         Index("ix_emails_resend_of", "resend_of"),
     )
 
@@ -131,11 +136,11 @@ class Email(Base):
 
     @property
     def may_be_handed_over(self) -> bool:
-        """False if the mail may already have arrived `MAX_HANDOVERS` times."""
+        """False if the e-mail may already have arrived `MAX_HANDOVERS` times."""
         return (self.handovers or 0) < MAX_HANDOVERS
 
     def begin_attempt(self, now: datetime) -> None:
-        """Count an attempt and set `sending`. If the sender dies, the mail is due again at the end of the lease."""
+        """Count an attempt and set `sending`. If the sender dies, the e-mail is due again at the end of the lease."""
         self.status, self.next_attempt_at = SENDING, now + CLAIM_LEASE
         self.attempts += 1
 
@@ -145,14 +150,14 @@ class Email(Base):
         self.next_attempt_at = now + RETRY_DELAYS[min(self.attempts, len(RETRY_DELAYS)) - 1]
 
     def record_unknown_outcome(self, now: datetime, reason: str) -> None:
-        """Schedule one more attempt after a handover without an answer, or leave the mail to an operator."""
+        """Schedule one more attempt after a handover without an answer, or leave the e-mail to an operator."""
         if self.may_be_handed_over:
             self.status, self.error, self.next_attempt_at = PENDING, reason, now + UNKNOWN_RETRY_DELAY
         else:
             self.finish(UNKNOWN, error=reason)
 
     def release_claim(self, now: datetime) -> None:
-        """Make a claimed mail due again and take back its counted attempt: it was not tried."""
+        """Make a claimed e-mail due again and take back its counted attempt: it was not tried."""
         self.status, self.next_attempt_at = PENDING, now
         self.attempts -= 1
 
@@ -162,7 +167,7 @@ class Email(Base):
 
 
 class UnsubscribedAddress(Base):
-    """One address that gets no promotional mails. The row outlives an erasure, because it has only a keyed hash."""
+    """One address that gets no promotional e-mails. The row outlives an erasure, because it has only a keyed hash."""
 
     __tablename__ = "unsubscribed_addresses"
 
@@ -171,7 +176,7 @@ class UnsubscribedAddress(Base):
 
 
 class Reminder(Base):
-    """The last reminder to one address: its mail and time. The address is a keyed hash (unsubscribing.py)."""
+    """The last reminder to one address: its e-mail and time. The address is a keyed hash (unsubscribing.py)."""
 
     __tablename__ = "reminders"
 
@@ -181,7 +186,7 @@ class Reminder(Base):
 
 
 class ResendRequest(Base):
-    """One request to resend, under its idempotency key: a repeat finds the mails that the first one added."""
+    """One request to resend, under its idempotency key: a repeat finds the e-mails that the first one added."""
 
     __tablename__ = "resend_requests"
 
@@ -217,7 +222,7 @@ def subject_of(subject_key: str) -> str:
 
 
 def claim_due(session: Session, now: datetime, limit: int) -> Sequence[Email]:
-    """Claim the mails that have been due longest, and leave out those that another sender has claimed."""
+    """Claim the e-mails that have been due longest, and leave out those that another sender has claimed."""
     due = select(Email).where(Email.next_attempt_at <= now).order_by(Email.next_attempt_at).limit(limit)
     emails = session.scalars(skip_locked(session, due)).all()
     for email in emails:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.web.idempotency import key_reused
-from events.web.problems import Problem, invalid_request
-from flask import Flask, Response
+from events.web.problems import Problem, invalid_request, register_errors
+from flask import Flask
 
 from notifications.errors import (
     CustomerErasedError,
@@ -18,12 +18,7 @@ from notifications.errors import (
 
 def register(app: Flask) -> None:
     """Make the app answer each domain error with its problem."""
-    for error in PROBLEMS:
-        app.register_error_handler(error, _response)
-
-
-def _response(error: Exception) -> Response:
-    return PROBLEMS[type(error)](error).response()
+    register_errors(app, PROBLEMS)
 
 
 PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {

@@ -25,27 +25,27 @@ log = get_logger(__name__)
 def notify_customer(
     event: Event, session: Session, kind: str, subject_key: str, *, delay: timedelta = timedelta()
 ) -> None:
-    """Queue a mail to the customer, due after the delay. Raises `Ignored` if no address is known."""
+    """Queue an e-mail to the customer, due after the delay. Raises `Ignored` if no address is known."""
     recipient, locale = event.data["customer_email"], event.data["locale"]
     if not recipient:
         log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
-        raise Ignored(f"no e-mail address is known, so no {kind} mail")
+        raise Ignored(f"no e-mail address is known, so no {kind} e-mail")
     queue_email(event, session, kind, subject_key, due_at=utcnow() + delay, recipient=recipient, locale=locale)
 
 
 def notify_customer_if_known(event: Event, session: Session, kind: str, subject_key: str) -> None:
-    """Queue a mail to the customer beside other mails of the event. Do nothing without an address."""
+    """Queue an e-mail to the customer beside other e-mails of the event. Do nothing without an address."""
     with suppress(Ignored):
         notify_customer(event, session, kind, subject_key)
 
 
 def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *, due_at: datetime) -> None:
-    """Queue a mail to the staff."""
+    """Queue an e-mail to the staff."""
     queue_email(event, session, kind, subject_key, due_at=due_at)
 
 
 def record_suppressed(event: Event, session: Session, kind: str, subject_key: str, *, reason: str) -> None:
-    """Add the row of a mail that is not sent. It still makes other mails stale."""
+    """Store an e-mail as suppressed, so that it is never sent. Like a sent one, it makes other e-mails stale."""
     queue_email(event, session, kind, subject_key, due_at=None, status=SUPPRESSED, error=reason)
 
 
@@ -59,15 +59,15 @@ def queue_email(
     status: str = PENDING,
     **values: str | None,
 ) -> None:
-    """Add the row of a mail unless this occasion has one, and suppress it if it is stale already.
+    """Add the row of an e-mail unless this occasion has one, and suppress it if it is stale already.
 
-    Raises `Ignored` for a mail to an erased customer.
+    Raises `Ignored` for an e-mail to an erased customer.
     """
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
     data = _json_data(event)
     if checkout and checkout.erased_at:
         if kind in CUSTOMER_KINDS:
-            raise Ignored(f"the customer is erased, so no {kind} mail")
+            raise Ignored(f"the customer is erased, so no {kind} e-mail")
         data = redacted_data(data)
     defer_insert(
         session,

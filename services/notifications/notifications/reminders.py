@@ -2,7 +2,7 @@
 
 A reminder advertises, so it needs the customer's consent, or the shop's decision that it needs none. An explicit no is
 always respected. The event's consent decides whether a reminder is queued. Whether the address has bought, has had a
-reminder, or has unsubscribed is decided right before the sending, because all of it can happen while the mail waits.
+reminder, or has unsubscribed is decided right before the sending, because all of it can happen while the e-mail waits.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from notifications.models import Checkout, Email, Reminder, normalized
 from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
-PAUSE = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
-UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the mail has no unsubscribe link"
+REMINDER_INTERVAL = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
+UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the e-mail has no unsubscribe link"
 
 
 class ReminderMode(StrEnum):
@@ -41,9 +41,9 @@ class ReminderPolicy:
         if self.mode == ReminderMode.OFF:
             return "ABANDONED_CART_EMAILS is off"
         if consent == OPT_OUT:
-            return "the customer did not consent to promotional mails"
+            return "the customer did not consent to promotional e-mails"
         if self.mode != ReminderMode.ALL and consent != OPT_IN:
-            return "the customer was not asked for consent to promotional mails"
+            return "the customer was not asked for consent to promotional e-mails"
         return None if self.links else UNCONFIGURED
 
 
@@ -57,10 +57,10 @@ def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: date
         return UNCONFIGURED
     if is_unsubscribed(session, links.address_key(recipient)):
         return "the address is unsubscribed"
-    if _has_bought(session, recipient, since=email.created_at - PAUSE):
+    if _has_bought(session, recipient, since=email.created_at - REMINDER_INTERVAL):
         return "the customer has bought"
     if not _is_turn(session, email, links.address_key(recipient), now):
-        return f"the address had a reminder within {PAUSE.days} days"
+        return f"the address had a reminder within {REMINDER_INTERVAL.days} days"
     return None
 
 
@@ -76,6 +76,6 @@ def _is_turn(session: Session, email: Email, address_key: str, now: datetime) ->
     record = record.on_conflict_do_update(
         index_elements=[Reminder.address_key],
         set_={"email_id": email.id, "reminded_at": now},
-        where=or_(Reminder.reminded_at <= now - PAUSE, same_reminder),
+        where=or_(Reminder.reminded_at <= now - REMINDER_INTERVAL, same_reminder),
     )
     return session.scalar(record.returning(Reminder.address_key)) is not None

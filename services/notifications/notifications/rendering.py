@@ -1,6 +1,6 @@
-"""Rendering: subject, text and HTML of a mail from its kind, its language and the data of its event.
+"""Rendering: subject, text and HTML of an e-mail from its kind, its language and the data of its event.
 
-There is one template for each kind and form, for all languages; mails to staff share one. Data from outside is put on
+There is one template for each kind and form, for all languages; e-mails to staff share one. Data from outside is put on
 one line and without control characters before a template gets it. HTML is escaped.
 """
 
@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class RenderedMail:
-    """A mail's content; `text` and `html` say the same. `language` is the tag of its language."""
+    """An e-mail's content; `text` and `html` say the same. `language` is the tag of its language."""
 
     subject: str
     text: str
@@ -41,7 +41,7 @@ class RenderedMail:
 def render_with_fallback(
     kind: str, locale: str | None, event_data: Mapping[str, Any], shop: Shop, templates: Templates
 ) -> RenderedMail:
-    """Render with the shop's own templates and texts, or with the package's if those fail: a plain mail is better
+    """Render with the shop's own templates and texts, or with the package's if those fail: a plain e-mail is better
     than none. Raises if the package's fail, too.
     """
     if templates.overrides is None:
@@ -57,7 +57,7 @@ def render_with_fallback(
 def render(
     kind: str, locale: str | None, event_data: Mapping[str, Any], shop: Shop, templates: Templates | None = None
 ) -> RenderedMail:
-    """Render a mail. `event_data` has JSON values. Raises any error of a template, also for a missing value."""
+    """Render an e-mail. `event_data` has JSON values. Raises any error of a template, also for a missing value."""
     templates = templates or built_in_templates()
     language = choose_language(locale, templates.translations)
     context = template_context(kind, _single_lines(event_data), language, shop)

@@ -1,7 +1,7 @@
-"""Resends: an operator has mails sent once more. Each resend is a new row, and the original stays unchanged.
+"""Resends: an operator has e-mails sent once more. Each resend is a new row, and the original stays unchanged.
 
-A request with an idempotency key has its effect once: a repeat returns the mails that the first one added. Promotional
-mails stay subject to the rules of reminders.py.
+A request with an idempotency key has its effect once: a repeat returns the e-mails that the first one added.
+Promotional e-mails stay subject to the rules of reminders.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ from notifications.models import (
     PENDING,
     SENDING,
     SENT,
+    SUPPRESSED,
     UNKNOWN,
     Checkout,
     Email,
@@ -40,13 +41,13 @@ from notifications.models import (
 )
 
 UNSENT = (PENDING, SENDING)
-RESENT_IN_BULK = (SENT, FAILED, UNKNOWN)  # suppressed and collected mails were not to be sent by themselves
+RESENT_IN_BULK = (SENT, FAILED, UNKNOWN)  # suppressed and collected e-mails were not to be sent by themselves
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ResendOne:
-    """A request to resend one mail, also to a corrected address."""
+    """A request to resend one e-mail, also to a corrected address."""
 
     email_id: str
     recipient: str | None = None
@@ -54,18 +55,23 @@ class ResendOne:
 
 @dataclass(frozen=True)
 class ResendMany:
-    """A request to resend the mails that match all filters: at most `limit`, the oldest first."""
+    """A request to resend the e-mails that match all filters: at most `limit`, the oldest first."""
 
     limit: int
     filters: dict[str, str] = field(default_factory=dict)  # times are ISO 8601 text
 
 
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of filters, whose times are aware datetimes."""
+    """Return the conditions of filters, whose times are aware datetimes.
+
+    An error is searched in suppressed e-mails only if the status says so: they are many, and theirs is only a reason.
+    """
     by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
     conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]
     if "error" in filters:
         conditions.append(Email.error.contains(filters["error"], autoescape=True))
+        if "status" not in filters:
+            conditions.append(Email.status != SUPPRESSED)
     if "created_from" in filters:
         conditions.append(Email.created_at >= filters["created_from"])
     if "created_to" in filters:
@@ -74,7 +80,7 @@ def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
 
 
 def resend(session: Session, request: ResendOne, actor: str, key: str | None = None) -> Email:
-    """Add a copy of a mail, due at once, and return it.
+    """Add a copy of an e-mail, due at once, and return it.
 
     Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
     `KeyReusedError` if the key belongs to another request.
@@ -84,9 +90,9 @@ def resend(session: Session, request: ResendOne, actor: str, key: str | None = N
 
 
 def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
-    """Add copies of the matching mails, due at once. Return the ids of the mails and of their copies.
+    """Add copies of the matching e-mails, due at once. Return the ids of the e-mails and of their copies.
 
-    Mails that were resent before are left out: their last resend counts. Raises `KeyReusedError`.
+    E-mails that were resent before are left out: their last resend counts. Raises `KeyReusedError`.
     """
 
     def act() -> Result:
@@ -106,13 +112,14 @@ def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> 
 
 
 def count_matching(session: Session, request: ResendMany) -> int:
-    """Return the number of mails that match, without the limit."""
+    """Return the number of e-mails that match, without the limit."""
     return session.scalar(select(func.count()).select_from(Email).where(*_conditions(request))) or 0
 
 
 def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
-    """Return the mails that would be resent now."""
-    return session.scalars(select(Email).where(*_conditions(request)).order_by(Email.id).limit(request.limit)).all()
+    """Return the e-mails that would be resent now."""
+    oldest_first = select(Email).where(*_conditions(request)).order_by(Email.created_at, Email.id)
+    return session.scalars(oldest_first.limit(request.limit)).all()
 
 
 def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:
@@ -131,7 +138,7 @@ def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:
 
 
 def _lock(session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-    """Lock mails, and return those that still have an address and no resend."""
+    """Lock e-mails, and return those that still have an address and no resend."""
     ids = [email.id for email in emails]
     checkouts = lock_or_insert_checkouts(session, {email.checkout_id for email in emails if email.checkout_id})
     locked = select(Email).where(Email.id.in_(ids)).order_by(Email.id).execution_options(populate_existing=True)

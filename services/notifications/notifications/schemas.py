@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from notifications.kinds import KINDS
 from notifications.message import address
-from notifications.models import Status
+from notifications.models import EmailStatus
 from notifications.resending import RESENT_IN_BULK
 
 
@@ -22,12 +22,15 @@ def _check_address(text: str) -> None:
 class Filters(Schema):
     """The filters of searches and bulk resends, all optional."""
 
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*EmailStatus]))
     kind = fields.String(validate=validate.OneOf(KINDS))
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
-    digest_id = fields.String(metadata={"description": "the mails that were sent within this digest"})
-    error = fields.String(validate=validate.Length(min=1), metadata={"description": "a part of the error"})
+    digest_id = fields.String(metadata={"description": "the e-mails that were sent within this digest"})
+    error = fields.String(
+        validate=validate.Length(min=1),
+        metadata={"description": "a part of the error; not of suppressed e-mails, unless `status` is `suppressed`"},
+    )
     created_from = fields.AwareDateTime()
     created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
 
@@ -75,17 +78,17 @@ class BulkResend(Schema):
 
 
 class Notification(Schema):
-    """One mail."""
+    """One e-mail."""
 
     id = fields.String()
     kind = fields.String()
-    checkout_id = fields.String(allow_none=True, metadata={"description": "null: the mail is about no checkout"})
+    checkout_id = fields.String(allow_none=True, metadata={"description": "null: the e-mail is about no checkout"})
     subject_key = fields.String(
-        metadata={"description": "the order, Stripe session, refund, dispute, … that the mail is about"}
+        metadata={"description": "the order, Stripe session, refund, dispute, … that the e-mail is about"}
     )
     recipient = fields.String(allow_none=True, metadata={"description": "null: the staff's address"})
     locale = fields.String(allow_none=True)
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*EmailStatus]))
     attempts = fields.Integer()
     next_attempt_at = fields.AwareDateTime(allow_none=True)
     message_id = fields.String(allow_none=True)
@@ -96,13 +99,13 @@ class Notification(Schema):
     )
     resend_of = fields.String(allow_none=True)
     digest_id = fields.String(
-        allow_none=True, metadata={"description": "with status collected: the digest that contained the mail"}
+        allow_none=True, metadata={"description": "with status collected: the digest that contained the e-mail"}
     )
     requested_by = fields.String(allow_none=True, metadata={"description": "for a resend: the token's name"})
 
 
 class NotificationPage(Schema):
-    """A page of mails."""
+    """A page of e-mails."""
 
     items = fields.List(fields.Nested(Notification))
     next_cursor = fields.String(allow_none=True)

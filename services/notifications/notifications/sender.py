@@ -1,4 +1,4 @@
-"""The sender: sends the due mails, after the commit that queued them.
+"""The sender: sends the due e-mails, after the commit that queued them.
 
     claimed (sending) ─▶ written ─▶ transmitted ─▶ handed over ─▶ accepted by the server ─▶ sent
                          │          │              ├─ refused             ─▶ failed
@@ -8,13 +8,14 @@
                          │          └─ connection lost                    ─▶ pending; the rest of the batch is released
                          └─ cannot be written                             ─▶ failed
 
-Each mail is sent at least once. It is committed as `sending` before the server gets it, and its handover is counted
-right before the final dot. Only a mail that was handed over can arrive twice: after a crash or without an answer it is
-sent once more, with the same Message-ID, so that servers and mail programs can drop the copy. After that, it is
-`unknown` and waits for an operator. An answer that takes longer than `PATIENCE_S` is awaited on another thread.
+Each e-mail is sent at least once. It is committed as `sending` before the server gets it, and its handover is counted
+right before the final dot. Only an e-mail that was handed over can arrive twice: after a crash or without an answer it
+is sent once more, with the same Message-ID, so that servers and mail programs can drop the copy. After that, it is
+`unknown` and waits for an operator. An answer that takes longer than `ANSWER_WAIT_S` is awaited on another thread.
 
-While the server is away or refuses us, all mails wait and none fails. A problem of one mail is recorded on that mail
-only. A refusal that is probably about us delays one mail; the second one in a row, for another recipient, all mails.
+While the server is away or refuses us, all e-mails wait and none fails. A problem of one e-mail is recorded on that
+e-mail only. A refusal that is probably about us delays that e-mail. The second one in a row, for another recipient,
+delays all e-mails.
 """
 
 import threading
@@ -53,6 +54,7 @@ from notifications.models import (
     claim_due,
     lock_or_insert_checkout,
 )
+from notifications.refund_amounts import newest_refund_amounts
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
 from notifications.smtp import (
@@ -67,21 +69,21 @@ from notifications.smtp import (
     MailServer,
     ServerAwayError,
 )
-from notifications.suppression import newest_refund_amounts, suppress_stale
+from notifications.suppression import suppress_stale
 from notifications.template_loader import Templates
 
-CLAIM_BATCH_SIZE = 20  # mails for one connection; after a crash, so many wait for the end of their lease
-RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
-PATIENCE_S = 2.0  # for the answer to a mail; then other mails are sent meanwhile, over another connection
-MAX_WAITING = 8  # answers that are awaited at once; a server that needs longer for more is overloaded
-MAX_BLOCKED = 2  # recipients in a row, refused for a reason that is probably ours: it is no accident
-AWAY = "mail server away: "  # prefix of the error of mails that wait for the server
-BLOCKED = "mail server refuses us: "  # prefix of the error of mails that wait for an operator
+CLAIM_BATCH_SIZE = 20  # e-mails for one connection; after a crash, so many wait for the end of their lease
+MAX_RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
+ANSWER_WAIT_S = 2.0  # for the answer to an e-mail; then other e-mails are sent meanwhile, over another connection
+MAX_AWAITED_ANSWERS = 8  # answers that are awaited at once; a server that needs longer for more is overloaded
+MAX_BLOCKED_RECIPIENTS = 2  # recipients in a row, refused for a reason that is probably ours: it is no accident
+AWAY = "mail server away: "  # prefix of the error of e-mails that wait for the server
+BLOCKED = "mail server refuses us: "  # prefix of the error of e-mails that wait for an operator
 
 EMAILS = Counter("clozit_emails_total", "Attempts to send e-mails by outcome", ["kind", "outcome"])
 from_zero(EMAILS, KINDS, ["sent", "deferred", "blocked", "failed", "unknown"])
 
-MARK_SENT = (  # built once, because it runs for each mail
+MARK_SENT = (  # built once, because it runs for each e-mail
     update(Email)
     .where(Email.id == bindparam("email"))
     .values(status=SENT, sent_at=bindparam("at"), next_attempt_at=None, error=None)
@@ -91,7 +93,7 @@ log = get_logger(__name__)
 
 
 class Sender:
-    """Sends due mails. Several senders may run at once: each mail is claimed by one of them."""
+    """Sends due e-mails. Several senders may run at once: each e-mail is claimed by one of them."""
 
     def __init__(self, config: Config, database: Database, *, clock: Callable[[], datetime] = utcnow) -> None:
         self._config = config
@@ -102,12 +104,12 @@ class Sender:
         self._clock = clock
         self._was_away = False
         self._was_blocked = False
-        self._blocked_recipients: set[str] = set()  # since the server accepted a mail
-        self._waiting = threading.Semaphore(MAX_WAITING)
+        self._blocked_recipients: set[str] = set()  # since the server accepted an e-mail
+        self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due mails for `RUN_TIME` at most, and return how many the server accepted."""
-        until, accepted = self._clock() + RUN_TIME, 0
+        """Send due e-mails for `MAX_RUN_TIME` at most, and return how many the server accepted."""
+        until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
                 break  # another sender has claimed them
@@ -128,7 +130,7 @@ class Sender:
             return session.scalar(select(Email.id).where(Email.next_attempt_at <= self._clock()).limit(1)) is not None
 
     def _claim(self) -> Sequence[Email]:
-        """Claim a batch of due mails, after collecting digests, and complete what is known only at their sending."""
+        """Claim a batch of due e-mails, after collecting digests, and complete what is known only at their sending."""
         with self._database.begin() as session:
             if self._config.staff_digest:
                 collect_due(session, self._clock())
@@ -140,7 +142,7 @@ class Sender:
         return emails
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-        """Suppress the claimed reminders that must not be sent any more, and return the other mails."""
+        """Suppress the claimed reminders that must not be sent any more, and return the other e-mails."""
         reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS and email.may_be_handed_over]
         stopped = set()
         for email in emails:
@@ -159,9 +161,9 @@ class Sender:
         return message_id(email.kind, email.checkout_id, email.subject_key, self._config.mail_from)
 
     def _send_all(self, remaining: list[Email], until: datetime) -> int:
-        """Send mails over one connection until it breaks, waits for an answer, or the time is over.
+        """Send e-mails over one connection until it breaks, waits for an answer, or the time is over.
 
-        Removes the mails with an outcome from `remaining`. Raises `ServerAwayError` if the server accepts no mails now.
+        Removes the e-mails with an outcome from `remaining`. Raises `ServerAwayError` if the server accepts none now.
         """
         accepted = 0
         with self._server.connect() as connection, self._database.autocommit() as execute:
@@ -170,7 +172,7 @@ class Sender:
                 email = remaining[0]
                 try:
                     answer = self._hand_over(email, connection)
-                    answer.result(PATIENCE_S)
+                    answer.result(ANSWER_WAIT_S)
                 except TimeoutError:
                     remaining.pop(0)
                     connection.detach()
@@ -190,14 +192,14 @@ class Sender:
         return accepted
 
     def _hand_over(self, email: Email, connection: Connection) -> "Future[None]":
-        """Write a mail and hand it over to the server. Return the server's answer to come.
+        """Write an e-mail and hand it over to the server. Return the server's answer to come.
 
-        Raises the errors of `Connection.transmit`. If our claim has ended, the mail is dropped before its end.
+        Raises the errors of `Connection.transmit`. If our claim has ended, the e-mail is dropped before its end.
         """
         try:
             recipient = address(email.recipient or self._config.staff_email).addr_spec
             message = self._compose(email, recipient)
-        except Exception as error:  # a defect of this mail must not delay the others
+        except Exception as error:  # a defect of this e-mail must not delay the others
             log.exception("mail cannot be written", email_id=email.id, kind=email.kind)
             raise MailRefusedError(f"cannot be written: {type(error).__name__}: {error}") from error
         attributes = {"clozit.email_id": email.id, "clozit.checkout_id": email.checkout_id}
@@ -218,9 +220,9 @@ class Sender:
         return answer
 
     def _count_handover(self, email: Email) -> None:
-        """Count that the server gets the whole mail now, and extend the claim.
+        """Count that the server gets the whole e-mail now, and extend the claim.
 
-        Raises `ConnectionLostError` if the claim has ended: another sender has the mail.
+        Raises `ConnectionLostError` if the claim has ended: another sender has the e-mail.
         """
         lease = self._config.smtp_answer_timeout + CLAIM_LEASE
         count = (
@@ -231,7 +233,7 @@ class Sender:
         )
         with self._database.begin() as session:
             if session.execute(count).first() is None:
-                raise ConnectionLostError("the claim ended before the mail")
+                raise ConnectionLostError("the claim ended before the e-mail")
 
     def _await_answer(self, email: Email, connection: Connection, answer: "Future[None]") -> None:
         """Record the answer when it comes, on the thread that waits for it."""
@@ -241,8 +243,8 @@ class Sender:
             try:
                 self._record(email, done.exception())
             except Exception:
-                log.exception("the outcome of a mail is not recorded, its claim will end", email_id=email.id)
-            self._database.signal(CHANNEL).set()  # more mails may be due, and one more answer can be awaited
+                log.exception("the outcome of an e-mail is not recorded, its claim will end", email_id=email.id)
+            self._database.signal(CHANNEL).set()  # more e-mails may be due, and one more answer can be awaited
 
         log.info("mail server needs long for its answer", email_id=email.id, kind=email.kind)
         answer.add_done_callback(record)
@@ -261,14 +263,14 @@ class Sender:
                 log.error("mail server refuses us", email_id=email.id, answer=str(error))
                 self._schedule_retry(email, f"{BLOCKED}{error}", "blocked")
             case AnswerLostError():
-                self._record_unknown(email, f"no answer after the whole mail: {error}")
+                self._record_unknown(email, f"no answer after the whole e-mail: {error}")
             case _:
                 raise error
 
     def _check_blocked(self, email: Email, error: MailBlockedError) -> None:
         """Raise `BlockedError` if the server has refused several recipients in a row for a reason that is ours."""
         self._blocked_recipients.add(email.recipient or self._config.staff_email)
-        if len(self._blocked_recipients) >= MAX_BLOCKED:
+        if len(self._blocked_recipients) >= MAX_BLOCKED_RECIPIENTS:
             raise BlockedError(str(error)) from error
 
     def _compose(self, email: Email, recipient: str) -> EmailMessage:
@@ -307,11 +309,11 @@ class Sender:
         self._count(email, outcome)
 
     def _schedule_retries(self, emails: list[Email], error: ServerAwayError) -> None:
-        """Schedule a later attempt for all these mails. None fails, however long the server is away or refuses us."""
+        """Schedule a later attempt for all these e-mails. None fails, however long the server is away or refuses us."""
         is_blocked = isinstance(error, BlockedError)
         self._was_blocked, self._was_away = self._was_blocked or is_blocked, self._was_away or not is_blocked
         if is_blocked:
-            log.error("mail server refuses us, all mails wait", answer=str(error))
+            log.error("mail server refuses us, all e-mails wait", answer=str(error))
         reason = f"{BLOCKED if is_blocked else AWAY}{error}"
         while emails:
             email = emails.pop(0)
@@ -331,7 +333,7 @@ class Sender:
             self._update_claimed(email, lambda claimed: claimed.release_claim(self._clock()))
 
     def _update_claimed(self, email: Email, change: Callable[[Email], None]) -> None:
-        """Change the mail unless the claim has ended: another sender can claim it after our lease."""
+        """Change the e-mail unless the claim has ended: another sender can claim it after our lease."""
         with self._database.begin() as session:
             checkout = lock_or_insert_checkout(session, email.checkout_id) if email.checkout_id else None
             claimed = session.get(Email, email.id, with_for_update=True)
@@ -343,7 +345,7 @@ class Sender:
                     suppress_stale(session, [checkout])
 
     def _retry_now(self, prefix: str) -> bool:
-        """Make the mails that waited for the server due at once, when it works again. Return True."""
+        """Make the e-mails that waited for the server due at once, when it works again. Return True."""
         waiting = update(Email).where(Email.status == PENDING, Email.error.startswith(prefix))
         with self._database.begin() as session:
             session.execute(waiting.values(next_attempt_at=self._clock()))
@@ -355,4 +357,4 @@ class Sender:
 
 
 class _TooManyWaitingError(Exception):
-    """As many answers as allowed are awaited. The next mail is sent when one of them has come."""
+    """As many answers as allowed are awaited. The next e-mail is sent when one of them has come."""

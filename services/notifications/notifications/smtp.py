@@ -1,8 +1,8 @@
-"""SMTP: one connection to the mail server, and the meaning of its answers for a mail.
+"""SMTP: one connection to the mail server, and the meaning of its answers for an e-mail.
 
-A mail is sent in two steps. `transmit` sends everything but the final dot: until then, the server has accepted nothing.
-`finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6). If the connection breaks
-in between, the outcome is unknown, and a copy may reach the customer.
+An e-mail is sent in two steps. `transmit` sends everything but the final dot: until then, the server has accepted
+nothing. `finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6).
+If the connection breaks in between, the outcome is unknown, and a copy may reach the customer.
 """
 
 import re
@@ -36,7 +36,7 @@ TOO_BIG = 552
 
 
 class ServerAwayError(Exception):
-    """No session began: the server is away, or TLS failed. Nothing is wrong with any mail."""
+    """No session began: the server is away, or TLS failed. Nothing is wrong with any e-mail."""
 
 
 class BlockedError(ServerAwayError):
@@ -44,27 +44,27 @@ class BlockedError(ServerAwayError):
 
 
 class MailNotSentError(Exception):
-    """One of the outcomes of a mail that the server has not accepted, as far as we know."""
+    """One of the outcomes of an e-mail that the server has not accepted, as far as we know."""
 
 
 class ConnectionLostError(MailNotSentError):
-    """The connection broke before the end of a mail, or the server closed it. The server did not accept the mail."""
+    """The connection broke, or the server closed it, before the end of an e-mail. The server did not accept it."""
 
 
 class AnswerLostError(MailNotSentError):
-    """The connection broke, or the time ended, after the whole mail. The server may or may not have accepted it."""
+    """The connection broke, or the time ended, after the whole e-mail. The server may or may not have accepted it."""
 
 
 class MailDeferredError(MailNotSentError):
-    """The server does not accept this mail now: try again later."""
+    """The server does not accept this e-mail now: try again later."""
 
 
 class MailBlockedError(MailNotSentError):
-    """The server refuses this mail for a reason that is probably ours, such as relay or quota."""
+    """The server refuses this e-mail for a reason that is probably ours, such as relay or quota."""
 
 
 class MailRefusedError(MailNotSentError):
-    """The server will never accept this mail for this recipient."""
+    """The server will never accept this e-mail for this recipient."""
 
 
 @dataclass(frozen=True)
@@ -144,19 +144,19 @@ class MailServer:
         if self.user:
             client.login(self.user, self.password)
         client.ehlo_or_helo_if_needed()
-        if client.sock is not None:  # the final dot is a small packet, which must not wait for the ack of the mail
+        if client.sock is not None:  # the final dot is a small packet, which must not wait for the ack of the e-mail
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Connection:
-    """An open session, over which mails are sent one after the other."""
+    """An open session, over which e-mails are sent one after the other."""
 
     def __init__(self, client: smtplib.SMTP) -> None:
         self._client = client
         self._is_ours = True
 
     def transmit(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        """Send a mail without its end: the server has accepted nothing yet.
+        """Send an e-mail without its end: the server has accepted nothing yet.
 
         Raises `ConnectionLostError`, `MailDeferredError`, `MailBlockedError` or `MailRefusedError`.
         """
@@ -183,12 +183,12 @@ class Connection:
         self._client.send(content)
 
     def finish(self, timeout: float) -> None:
-        """Send the final dot, and return when the server has accepted the mail. Wait at most `timeout` seconds.
+        """Send the final dot, and return when the server has accepted the e-mail. Wait at most `timeout` seconds.
 
         Raises `AnswerLostError`, `ConnectionLostError`, `MailDeferredError`, `MailBlockedError` or `MailRefusedError`.
         """
         if self._client.sock is None:
-            raise ConnectionLostError("the connection was closed before the end of the mail")
+            raise ConnectionLostError("the connection was closed before the end of the e-mail")
         try:
             self._client.sock.settimeout(timeout)
             self._client.send(b".\r\n")
@@ -227,7 +227,7 @@ class Connection:
 
     @contextmanager
     def aborted_on_error(self) -> Iterator[None]:
-        """Close the connection if the block raises: the server then drops a mail without its end."""
+        """Close the connection if the block raises: the server then drops an e-mail without its end."""
         try:
             yield
         except BaseException:
@@ -235,9 +235,9 @@ class Connection:
             raise
 
     def _expect(self, command: str, wanted: int, answer: tuple[int, bytes]) -> None:
-        """Raise the error of an answer with another code, and prepare the session for the next mail."""
+        """Raise the error of an answer with another code, and prepare the session for the next e-mail."""
         code, text = answer
-        if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the mail
+        if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the e-mail
             return
         if code == SHUTTING_DOWN:
             self._client.close()
@@ -257,7 +257,7 @@ class Connection:
 
 
 def _content(message: EmailMessage, is_international: bool) -> bytes:
-    """Return the mail as it follows DATA, up to its last line."""
+    """Return the e-mail as it follows DATA, up to its last line."""
     policy: Any = message.policy
     policy = policy.clone(utf8=True) if is_international else policy
     buffer = BytesIO()
@@ -277,7 +277,7 @@ def _error_for(command: str, code: int, answer: bytes | str) -> Exception:
 
 
 def _is_about_the_mail(command: str, code: int, text: str) -> bool:
-    """Return True for a permanent refusal of this mail or recipient, and False if it is probably about us."""
+    """Return True for a permanent refusal of this e-mail or recipient, and False if it is probably about us."""
     enhanced = ENHANCED_CODE.match(text)
     subject, detail = (int(enhanced[1]), int(enhanced[2])) if enhanced else (0, 0)
     if (subject, detail) in ABOUT_THE_RECIPIENT:

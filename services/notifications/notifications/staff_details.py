@@ -1,4 +1,4 @@
-"""The details in a mail to staff: labeled values of the event, the operators' route, and the order's page."""
+"""The details in an e-mail to staff: labeled values of the event, the operators' route, and the order's page."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,8 +67,8 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "status", translated("status", data["dispute_status"])
         yield "dispute_reason", translated("dispute", data["dispute_reason"])
         yield "funds", language.text(kind, "funds_withdrawn" if data["funds_withdrawn"] else "funds_kept")
-        held = data.get("amount_held")
-        yield "amount_held", held and language.money(held, data.get("dispute_currency") or data["currency"])
+        withheld = data.get("amount_held")
+        yield "amount_held", withheld and language.money(withheld, data.get("dispute_currency") or data["currency"])
         yield "dispute_id", data["dispute_id"]
     if "sku" in data:
         yield "sku", data["sku"]

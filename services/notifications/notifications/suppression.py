@@ -1,7 +1,7 @@
-"""Suppression: a mail that became stale before it was sent is not sent.
+"""Suppression: an e-mail that became stale before it was sent is not sent.
 
-The checkout's outcome or another mail can make a mail stale (kinds.py). Events come out of order, so the stale mail may
-be queued before or after its cause. A resend is an operator's decision and is never suppressed.
+The checkout's outcome or another e-mail can make an e-mail stale (kinds.py). Events come out of order, so the stale
+e-mail may be queued before or after its cause. A resend is an operator's decision and is never suppressed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from notifications.models import PENDING, SUPPRESSED, Checkout, Email, subject_o
 
 
 def suppress_stale(session: Session, checkouts: Sequence[Checkout]) -> None:
-    """Suppress the stale pending mails of these checkouts. The checkouts' rows must be locked."""
+    """Suppress the stale pending e-mails of these checkouts. The checkouts' rows must be locked."""
     for email_id, reason in _stale(session, {checkout.checkout_id: checkout.outcome for checkout in checkouts}):
         session.execute(
             update(Email)
@@ -50,20 +50,6 @@ def _stale(session: Session, outcomes: Mapping[str, str | None]) -> Iterator[tup
 
 
 def _occurred_at(event_data: Mapping[str, Any] | None) -> str:
-    """Return the time of a mail's event, as sortable text in UTC; nothing for an erased one."""
+    """Return the time of an e-mail's event, as sortable text in UTC; nothing for an erased one."""
     found = (event_data or {}).get("occurred_at")
     return datetime.fromisoformat(found).astimezone(UTC).isoformat(timespec="microseconds") if found else ""
-
-
-def newest_refund_amounts(session: Session, email: Email) -> Mapping[str, int | None]:
-    """Return the order's refunded and paid amounts from the newest event that has them.
-
-    Refund mails can be sent out of order. With these amounts, all of them show the same sums.
-    """
-    found = session.scalars(
-        select(Email.event_data).where(
-            Email.checkout_id == email.checkout_id, Email.kind.in_((Kind.REFUND_SUCCEEDED, Kind.STAFF_REFUND_FAILED))
-        )
-    )
-    newest = max(found, key=lambda data: (datetime.fromisoformat(data["occurred_at"]), data["amount_refunded"]))
-    return {name: newest.get(name) for name in ("amount_refunded", "amount_paid")}

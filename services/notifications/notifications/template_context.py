@@ -1,6 +1,6 @@
-"""The template context: everything that a mail's templates can use, from the data of its event.
+"""The template context: everything that an e-mail's templates can use, from the data of its event.
 
-`t(key)` is a text of the mail's kind and language with its placeholders filled in. `order` is the event's data,
+`t(key)` is a text of the e-mail's kind and language with its placeholders filled in. `order` is the event's data,
 `amounts` has its sums (amounts.py), `money` and `moment` format the prices of lines and times, and `details` has what
 staff need. Only http and https links become links.
 """
@@ -19,7 +19,7 @@ from notifications.localization import Language
 from notifications.staff_details import staff_details
 from notifications.wording import count_by_sku, text_variants
 
-NAME_LENGTH = 60  # a longer "name" is a message to another person
+MAX_NAME_CHARACTERS = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
 AFTER_EVERY_DATE = "9"  # as ISO dates sort
 
@@ -40,7 +40,7 @@ class Shop:
 
 
 def template_context(kind: str, data: Data, language: Language, shop: Shop) -> dict[str, Any]:
-    """Return the context of a mail. Raises `KeyError` if the data has no value for a placeholder."""
+    """Return the context of an e-mail. Raises `KeyError` if the data has no value for a placeholder."""
     if kind == Kind.STAFF_DIGEST:
         return _digest_context(data, language, shop)
     amounts = format_amounts(data, language)
@@ -67,7 +67,7 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
 
 
 def _digest_context(data: Data, language: Language, shop: Shop) -> dict[str, Any]:
-    """Return the context of a digest: its mails, those with a deadline first, then in the order of their events."""
+    """Return the context of a digest: its e-mails, those with a deadline first, then in the order of their events."""
     items = sorted(
         (template_context(item["kind"], item["event_data"], language, shop) for item in data["items"]),
         key=lambda item: (item["order"].get("evidence_due_by") or AFTER_EVERY_DATE, item["order"]["occurred_at"]),
@@ -110,7 +110,7 @@ def named_pieces(lines: Sequence[Mapping[str, Any]] | None, data: Data) -> list[
 
 def greeting_name(name: str | None) -> str:
     """Return the name for the greeting. It is empty if the "name" looks like an advertisement with a link."""
-    if not name or len(name) > NAME_LENGTH or LINK_LIKE.search(name):
+    if not name or len(name) > MAX_NAME_CHARACTERS or LINK_LIKE.search(name):
         return ""
     return name
 

@@ -4,7 +4,7 @@
     TEMPLATES_DIR/translations/de.toml    replaces ours key by key; a new language has all keys
 
 Files and keys that the folder does not have come from the package. The service checks the folder when it starts and
-stops with the name of a broken file. A template that fails only with some mail's data does not cost that mail: the
+stops with the name of a broken file. A template that fails only with some e-mail's data does not cost that e-mail: the
 package's own template is used (`rendering.render_with_fallback`).
 """
 
@@ -85,7 +85,7 @@ def _overridden(folder: Path) -> Iterator[tuple[str, Texts]]:
 
 
 def _read(file: Path) -> Texts:
-    """Read one of the shop's files. Raises `ValueError` for a text that no mail uses."""
+    """Read one of the shop's files. Raises `ValueError` for a text that no e-mail uses."""
     try:
         texts: Texts = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,6 +1,6 @@
-"""The public route of the links in promotional mails: a page that asks, and the one click that unsubscribes (RFC 8058).
+"""The public route of the links in promotional e-mails: a page that asks, and a click that unsubscribes (RFC 8058).
 
-GET changes nothing, because mail scanners open every link. POST unsubscribes: mail programs send it with a form as
+GET changes nothing, because e-mail scanners open every link. POST unsubscribes: mail programs send it with a form as
 body, and the page's button sends it, too.
 """
 
@@ -42,21 +42,21 @@ class UnsubscribePage:
 
 @blueprint.get("/unsubscribe/<token>")
 def ask(token: str) -> Response:
-    """Ask whether to unsubscribe."""
+    """Show the page that asks if the customer wants to unsubscribe. It changes nothing."""
     return _answer(ASK) if _page().links.verified_key(token) else _answer(INVALID)
 
 
 @blueprint.post("/unsubscribe/<token>")
 @accepts_forms
 def confirm(token: str) -> Response:
-    """Unsubscribe the address of the link from promotional mails. A repeat changes nothing."""
+    """Unsubscribe the address of the link from promotional e-mails. A repeat changes nothing."""
     page = _page()
     address_key = page.links.verified_key(token)
     if address_key is None:
         return _answer(INVALID)
     with page.database.begin() as session:
         if unsubscribe(session, address_key, utcnow()):
-            log.info("address unsubscribed from promotional mails")
+            log.info("address unsubscribed from promotional e-mails")
     return _answer(DONE)
 
 

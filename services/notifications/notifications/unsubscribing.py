@@ -1,7 +1,7 @@
-"""Unsubscribing from promotional mails: keyed hashes of addresses, signed links, and the unsubscribed addresses.
+"""Unsubscribing from promotional e-mails: keyed hashes of addresses, signed links, and the unsubscribed addresses.
 
 The list has keyed hashes and no addresses. So it is of no use to a person who copies it, and it outlives the erasure of
-a customer: they stay unsubscribed. A new UNSUBSCRIBE_SECRET makes the links of sent mails invalid and the list empty.
+a customer: they stay unsubscribed. A new UNSUBSCRIBE_SECRET makes the links of sent e-mails invalid and the list empty.
 """
 
 import base64
@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from notifications.models import UnsubscribedAddress, normalized
 
-SIGNATURE_LENGTH = 16  # bytes: 128 bits
-KEY_LENGTH = sha256().digest_size
+SIGNATURE_BYTES = 16  # bytes: 128 bits
+KEY_BYTES = sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class UnsubscribeLinks:
             decoded = base64.urlsafe_b64decode(token.encode("ascii"))
         except (UnicodeEncodeError, binascii.Error):
             return None
-        key, signature = decoded[:KEY_LENGTH], decoded[KEY_LENGTH:]
+        key, signature = decoded[:KEY_BYTES], decoded[KEY_BYTES:]
         return key.hex() if self and hmac.compare_digest(signature, self._signature(key)) else None
 
     def _signature(self, key: bytes) -> bytes:
-        return self._mac(b"unsubscribe", key)[:SIGNATURE_LENGTH]
+        return self._mac(b"unsubscribe", key)[:SIGNATURE_BYTES]
 
     def _mac(self, purpose: bytes, value: bytes) -> bytes:
         return hmac.digest(self.secret.encode(), purpose + b":" + value, "sha256")
@@ -62,5 +62,5 @@ def unsubscribe(session: Session, address_key: str, now: datetime) -> bool:
 
 
 def is_unsubscribed(session: Session, address_key: str) -> bool:
-    """Return True if the address gets no promotional mails."""
+    """Return True if the address gets no promotional e-mails."""
     return session.get(UnsubscribedAddress, address_key) is not None

@@ -1,4 +1,4 @@
-"""The wording of a mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
+"""The wording of an e-mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,11 @@ DUPLICATE = "duplicate-payment"  # the reason of a review
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
 )
-HELD = ("missing-address", "radar-review", "early-fraud-warning")  # reasons of reviews whose sums are right
+CORRECT_SUM_REASONS = (  # of reviews: what was paid is what was agreed
+    "missing-address",
+    "radar-review",
+    "early-fraud-warning",
+)
 NEEDS_RESPONSE = (  # dispute statuses: Stripe waits for our evidence
     "needs_response",
     "warning_needs_response",
@@ -69,8 +73,8 @@ def _parcel(data: Data) -> str:
 
 
 def _is_partly_lost(data: Data) -> bool:
-    held = data.get("amount_held")
-    return data["dispute_status"] == "lost" and held is not None and held < data["dispute_amount"]
+    withheld = data.get("amount_held")
+    return data["dispute_status"] == "lost" and withheld is not None and withheld < data["dispute_amount"]
 
 
 def _is_inquiry(data: Data) -> bool:
@@ -85,7 +89,7 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.ORDER_CANCELED: lambda data: [data.get("reason") or ""],
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
-    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in HELD else ""],
+    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [data["decision"]],
     Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if _is_inquiry(data) else ""],
     Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],

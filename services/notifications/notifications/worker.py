@@ -10,7 +10,7 @@ from notifications.handlers import create_handlers
 from notifications.models import CHANNEL
 from notifications.sender import Sender
 
-SEND_INTERVAL_S = 5  # for mails that become due with time; a new mail wakes the sender at once
+SEND_INTERVAL_S = 5  # for e-mails that become due with time; a new e-mail wakes the sender at once
 
 
 def create_worker(config: Config, *, database: Database | None = None) -> Worker:
@@ -19,7 +19,7 @@ def create_worker(config: Config, *, database: Database | None = None) -> Worker
     sender = Sender(config, database)
 
     def send() -> None:
-        if sender.run():  # more mails may be due than one run has time for
+        if sender.run():  # more e-mails may be due than one run has time for
             database.signal(CHANNEL).set()
 
     return Worker(

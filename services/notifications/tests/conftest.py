@@ -58,7 +58,7 @@ def new_event(event_type: str, **changes: Any) -> Event:
 
 
 class Clock:
-    """The test's clock, far enough ahead that a mail which was just queued is due."""
+    """The test's clock, far enough ahead that an e-mail which was just queued is due."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC) + timedelta(minutes=1)
@@ -74,8 +74,8 @@ class Clock:
 class MailCatcher:
     """A mail server that keeps the messages that it got whole.
 
-    `answers` has another SMTP answer for some recipients, `refusals` one for all mails by command (MAIL, RCPT, DATA).
-    Mails to `cut` end with a lost connection instead of an answer, and those to `stalling` wait for `go_on`.
+    `answers` has another SMTP answer for some recipients, `refusals` one for all e-mails by command (MAIL, RCPT, DATA).
+    E-mails to `cut` end with a lost connection instead of an answer, and those to `stalling` wait for `go_on`.
     """
 
     def __init__(self) -> None:
@@ -184,12 +184,12 @@ class Service:
         return self.receive("orders.order.paid", **{**ids, **changes})
 
     def emails(self) -> list[Email]:
-        """Return all mails, oldest first."""
+        """Return all e-mails, oldest first."""
         with self.database.read() as session:
             return list(session.scalars(select(Email).order_by(Email.id)))
 
     def statuses(self) -> dict[str, str]:
-        """Return kind → status, for tests with one mail of each kind."""
+        """Return kind → status, for tests with one e-mail of each kind."""
         return {email.kind: email.status for email in self.emails()}
 
 

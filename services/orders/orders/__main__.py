@@ -39,42 +39,42 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     --since 14d.
     """
     config: Config = configuration(load)
-    found: list[Difference] = []
+    differences: list[Difference] = []
     with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
         run = Reconciliation(Database(config.database_url), StripeRecords(client), since)
-        error = _collect(run, found, repair=repair)
-    (_print_json if as_json else _print)(since, run.compared, found)
+        error = _collect(run, differences, repair=repair)
+    (_print_json if as_json else _print)(since, run.compared, differences)
     if error:
         raise click.ClickException(f"Stripe failed before everything was compared: {error}. Run the command again.")
-    if not all(difference.repaired_by for difference in found):
+    if not all(difference.repaired_by for difference in differences):
         sys.exit(1)
 
 
-def _collect(run: Reconciliation, found: list[Difference], *, repair: bool) -> str | None:
-    """Add the differences to `found`. Return Stripe's error, if it ended the run early."""
+def _collect(run: Reconciliation, differences: list[Difference], *, repair: bool) -> str | None:
+    """Add the differences to `differences`. Return Stripe's error, if it ended the run early."""
     try:
         for difference in run.differences():
             result = run.repair(difference) if repair else difference
-            found.append(result)
+            differences.append(result)
     except stripe.StripeError as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _print(since: datetime, compared: int, found: Sequence[Difference]) -> None:
-    for one in found:
-        click.echo(f"{one.order_number or 'no order'} {one.checkout_id}: {one.text}")
-        if one.repaired_by:
-            click.echo(f"  repaired: {one.repaired_by} is on its way to the services.")
-    repaired = sum(one.repaired_by is not None for one in found)
+def _print(since: datetime, compared: int, differences: Sequence[Difference]) -> None:
+    for difference in differences:
+        click.echo(f"{difference.order_number or 'no order'} {difference.checkout_id}: {difference.text}")
+        if difference.repaired_by:
+            click.echo(f"  repaired: {difference.repaired_by} is on its way to the services.")
+    repaired = sum(difference.repaired_by is not None for difference in differences)
     click.echo(
-        f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(found)}, repaired: {repaired}."
+        f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(differences)}, repaired: {repaired}."
     )
 
 
-def _print_json(since: datetime, compared: int, found: Sequence[Difference]) -> None:
-    differences = [asdict(one) for one in found]
-    click.echo(json.dumps({"since": since.isoformat(), "compared": compared, "differences": differences}, indent=2))
+def _print_json(since: datetime, compared: int, differences: Sequence[Difference]) -> None:
+    rows = [asdict(difference) for difference in differences]
+    click.echo(json.dumps({"since": since.isoformat(), "compared": compared, "differences": rows}, indent=2))
 
 
 if __name__ == "__main__":

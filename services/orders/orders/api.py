@@ -14,7 +14,7 @@ from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from orders import cancellation, problems, reviews, schemas, search, shipments
+from orders import cancellation, problems, reviews, search, shipments
 from orders.cancellation import CancelParams
 from orders.errors import OrderNotFoundError
 from orders.models.orders import Order
@@ -23,6 +23,13 @@ from orders.models.shipments import Shipment
 from orders.refunds.processor import RefundProcessor
 from orders.refunds.requests import RefundParams
 from orders.repository import lock_order
+from orders.schemas.cancellations import NewCancellation
+from orders.schemas.disputes import DisputeArgs, DisputePage, dispute_row
+from orders.schemas.orders import OrderDetail, OrderPage, SearchArgs
+from orders.schemas.public_orders import PublicOrder, public_order
+from orders.schemas.refunds import NewRefund, RefundRequestItem
+from orders.schemas.reviews import ReviewResolution
+from orders.schemas.shipments import NewShipment, ShipmentItem
 from orders.shipments import ShipmentParams
 
 blueprint = Blueprint("orders", __name__)
@@ -43,31 +50,31 @@ def dependencies() -> Dependencies:
 
 
 @blueprint.get("/orders/by-session/<session_id>")
-@blueprint.response(200, schemas.PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
+@blueprint.response(200, PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
 def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return the order of a Stripe session, for the success page."""
     with dependencies().database.read() as session:
         order = search.find_by_session(session, session_id)
     if order is None:
         raise problems.no_order_yet()
-    return schemas.public_order(order), 200, {"Cache-Control": "no-store"}
+    return public_order(order), 200, {"Cache-Control": "no-store"}
 
 
 @blueprint.get("/orders")
 @operator_required
-@blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
-@blueprint.response(200, schemas.OrderPage)
+@blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.response(200, OrderPage)
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
     with dependencies().database.read() as session:
-        (before,) = decode_cursor(cursor, str) or (None,)
-        return page(search.search(session, args, before=before, limit=limit + 1), limit, "id")
+        before = decode_cursor(cursor, datetime, str)
+        return page(search.search(session, args, before=before, limit=limit + 1), limit, "created_at", "id")
 
 
 @blueprint.get("/orders/<order_id>")
 @operator_required
-@blueprint.response(200, schemas.OrderDetail)
+@blueprint.response(200, OrderDetail)
 def show_order(order_id: str) -> Order:
     """Return one order with everything that belongs to it."""
     with dependencies().database.read() as session:
@@ -80,9 +87,9 @@ def show_order(order_id: str) -> Order:
 @blueprint.post("/orders/<order_id>/refunds")
 @operator_required
 @blueprint.arguments(KeyHeader, location="headers")
-@blueprint.arguments(schemas.NewRefund)
-@blueprint.response(201, schemas.RefundRequestItem)
-@blueprint.alt_response(202, schema=schemas.RefundRequestItem, description="Stripe has not answered. We ask it again.")
+@blueprint.arguments(NewRefund)
+@blueprint.response(201, RefundRequestItem)
+@blueprint.alt_response(202, schema=RefundRequestItem, description="Stripe has not answered. We ask it again.")
 def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -> tuple[RefundRequest, int]:
     """Refund all that is left, an amount or lines: exactly one of them, once per Idempotency-Key."""
     request = dependencies().refunds.request_refund(order_id, params, require_key(headers["key"]), g.actor)
@@ -94,8 +101,8 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 @blueprint.post("/orders/<order_id>/review")
 @operator_required
 @blueprint.arguments(KeyHeader, location="headers")
-@blueprint.arguments(schemas.ReviewResolution)
-@blueprint.response(200, schemas.OrderDetail)
+@blueprint.arguments(ReviewResolution)
+@blueprint.response(200, OrderDetail)
 def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
     """Resolve the order's reviews: ship it (accept), refund it (refund), or neither (cancel)."""
     decision = ReviewDecision(resolution["decision"])
@@ -108,10 +115,10 @@ def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id
 @blueprint.post("/orders/<order_id>/cancel")
 @operator_required
 @blueprint.arguments(KeyHeader, location="headers")
-@blueprint.arguments(schemas.NewCancellation)
-@blueprint.response(200, schemas.OrderDetail)
+@blueprint.arguments(NewCancellation)
+@blueprint.response(200, OrderDetail)
 def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -> Order | None:
-    """Cancel a paid order before it ships. Its pieces return to the shelf, and the customer gets an e-mail."""
+    """Cancel a paid order before it ships. Its pieces return to the stock, and the customer gets an e-mail."""
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
         requests = cancellation.cancel(session, order, params, headers["key"], g.actor)
@@ -121,8 +128,8 @@ def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -
 @blueprint.post("/orders/<order_id>/shipments")
 @operator_required
 @blueprint.arguments(KeyHeader, location="headers")
-@blueprint.arguments(schemas.NewShipment)
-@blueprint.response(201, schemas.ShipmentItem)
+@blueprint.arguments(NewShipment)
+@blueprint.response(201, ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
     """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail."""
     with dependencies().database.begin() as session:
@@ -131,8 +138,8 @@ def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -
 
 @blueprint.get("/disputes")
 @operator_required
-@blueprint.arguments(schemas.DisputeArgs, location="query", unknown=RAISE)
-@blueprint.response(200, schemas.DisputePage)
+@blueprint.arguments(DisputeArgs, location="query", unknown=RAISE)
+@blueprint.response(200, DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     """Return disputes and inquiries by their deadline for evidence, earliest first."""
     after = decode_cursor(args["cursor"], datetime, str)
@@ -140,7 +147,7 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
         found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
     shown = found[: args["limit"]]
     next_cursor = encode_cursor(*search.dispute_sort_key(shown[-1][0])) if len(found) > len(shown) else None
-    return {"items": [schemas.dispute_row(*one) for one in shown], "next_cursor": next_cursor}
+    return {"items": [dispute_row(*one) for one in shown], "next_cursor": next_cursor}
 
 
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:

@@ -9,7 +9,10 @@ from events.messaging.event import Event
 
 @dataclass(frozen=True)
 class Cause:
-    """The cause of a change: an event, an operator's act, or Stripe's answer to a call. Only an event has `event`."""
+    """The cause of a change: an event, an operator's act, or Stripe's answer to a call.
+
+    `event` is None unless an event is the cause.
+    """
 
     id: str
     occurred_at: datetime

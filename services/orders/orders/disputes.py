@@ -32,7 +32,7 @@ RESULT_TEXTS = {
 }
 
 
-def record_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause) -> None:
+def book_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause) -> None:
     """Record Stripe's dispute `obj`: its status, deadline and funds, the timeline, the events.
 
     The order must be locked.
@@ -136,23 +136,23 @@ def _update_sums(dispute: Dispute) -> None:
     """Derive the dispute's amounts again from its movements, or from the flags where Stripe listed no movement."""
     amount, movements = dispute.amount, list((dispute.movements or {}).values())
     if any(one["amount"] < 0 for one in movements):
-        withdrawn, held = _withdrawn_and_held(amount, movements)
+        withdrawn, withheld = _withdrawn_and_withheld(amount, movements)
         is_converted = any(one["currency"] not in (None, dispute.currency) for one in movements)
-        if dispute.status == DisputeStatus.WON and is_converted and held < withdrawn:
-            held = 0  # all came back, and only the exchange rate differs
+        if dispute.status == DisputeStatus.WON and is_converted and withheld < withdrawn:
+            withheld = 0  # all came back, and only the exchange rate differs
     elif dispute.status == DisputeStatus.LOST or dispute.funds_withdrawn_at is not None:
         withdrawn = amount
-        held = 0 if dispute.funds_reinstated_at is not None and dispute.status != DisputeStatus.LOST else amount
+        withheld = 0 if dispute.funds_reinstated_at is not None and dispute.status != DisputeStatus.LOST else amount
     else:
-        withdrawn = held = 0
-    dispute.amount_withdrawn, dispute.amount_reinstated, dispute.amount_held = withdrawn, withdrawn - held, held
+        withdrawn = withheld = 0
+    dispute.amount_withdrawn, dispute.amount_reinstated, dispute.amount_held = withdrawn, withdrawn - withheld, withheld
 
 
-def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return what the bank withdrew in all, and what it still holds, in the dispute's currency.
+def _withdrawn_and_withheld(amount: int, movements: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return what the bank withdrew in all, and what it still withholds, in the dispute's currency.
 
-    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever held at
-    once is the disputed amount. The part that it still holds is rounded up.
+    The movements are in the currency of the payout, so only their ratio counts: the most that the bank ever withheld at
+    once is the disputed amount. The part that it still withholds is rounded up.
     """
     running = most = withdrawn = 0
     # Stripe's times have a resolution of one second: within it, the bank withdraws before it returns.
@@ -162,8 +162,8 @@ def _withdrawn_and_held(amount: int, movements: Sequence[Mapping[str, Any]]) -> 
         most = max(most, running)
     if most <= 0:
         return amount, 0
-    held = min(amount, -(-max(0, running) * amount // most))
-    return max(held, withdrawn * amount // most), held
+    withheld = min(amount, -(-max(0, running) * amount // most))
+    return max(withheld, withdrawn * amount // most), withheld
 
 
 def _extend_deadline(dispute: Dispute, obj: StripeObject) -> bool:

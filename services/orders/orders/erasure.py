@@ -29,7 +29,7 @@ from orders.models.timeline import EntryKind, TimelineEntry
 from orders.repository import lock_order
 from orders.search import FILTERS
 from orders.shipments import tracking_text
-from orders.timeline import add_entry, quote, without_quote
+from orders.timeline import add_entry, format_note, without_note
 
 QUOTING_KINDS = (
     EntryKind.REFUND_REQUESTED,
@@ -134,7 +134,7 @@ def _erase(session: Session, order: Order, request: ErasureRequest) -> None:
     _erase_texts(session, order)
     session.flush()
     erase_outbox(session, order.checkout_id)
-    text = f"{request.by} erased the customer's personal data.{quote(request.reason)}"
+    text = f"{request.by} erased the customer's personal data.{format_note(request.reason)}"
     add_entry(session, order, cause, EntryKind.CUSTOMER_ERASED, text)
     erased = {"order_id": order.id, "checkout_id": order.checkout_id, "erased_at": order.erased_at}
     outbox.add(session, CUSTOMER_ERASED, erased, correlation_id=order.checkout_id)
@@ -150,7 +150,7 @@ def _erase_texts(session: Session, order: Order) -> None:
         shipment.tracking, shipment.tracking_url, shipment.override, shipment.fingerprint = None, None, None, ""
     for entry in entries:
         if entry.kind in QUOTING_KINDS:
-            entry.text = without_quote(entry.text)
+            entry.text = without_note(entry.text)
     for request in session.scalars(select(RefundRequest).where(RefundRequest.order_id == order.id)):
         request.note, request.fingerprint = None, ""
     for act in session.scalars(select(OperatorAct).where(OperatorAct.order_id == order.id)):

@@ -36,7 +36,7 @@ def erase_customer(
     """Erase a customer's personal data, here and in all services.
 
     Amounts, lines, dates, ids and the country stay. An unfinished order is refused, with the reasons. The command then
-    exits 1. It is safe to repeat. docs/security.md lists the places that it cannot reach: Stripe, backups, sent mails.
+    exits 1. It is safe to repeat. docs/security.md lists what it cannot reach: Stripe, backups, sent e-mails.
     """
     if email and checkout_ids:
         raise click.UsageError("Give either --email or --checkout-id.")

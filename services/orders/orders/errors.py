@@ -59,7 +59,7 @@ class OrderNeedsReviewError(DomainError):
         super().__init__(number, reason)
 
 
-class OrderHeldError(DomainError):
+class ShippingCanceledError(DomainError):
     """An operator or the policy decided that the order does not ship."""
 
     def __init__(self, number: str, resolved_by: str | None, decision: str | None, reason: str) -> None:
@@ -84,7 +84,7 @@ class OrderCanceledError(DomainError):
 
 
 class OrderAwaitsStockError(DomainError):
-    """A recovered cart is paid, and inventory has not confirmed its pieces yet."""
+    """The payment was late, and inventory has not confirmed its pieces yet."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -115,7 +115,7 @@ class OrderShippedError(DomainError):
         super().__init__(number)
 
 
-class LineAmountsUnavailableError(DomainError):
+class LineAmountsUnknownError(DomainError):
     """Stripe did not say what it charged for each line, so the amount of a refund of lines is not known."""
 
 

@@ -6,19 +6,20 @@ from events.errors import Ignored
 from events.messaging.contracts import ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
+from events.messaging.payment_status import is_late
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
 from orders import payments, radar
 from orders.causes import Cause
-from orders.disputes import record_dispute
+from orders.disputes import book_dispute
 from orders.goods import update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.timeline import EntryKind
 from orders.payment_checks import find_mismatch
-from orders.publishing import confirm_order, publish, publish_pending_payment
-from orders.refunds.booking import record_refund
+from orders.publishing import publish, publish_paid_order, publish_pending_payment
+from orders.refunds.booking import book_refund
 from orders.refunds.lookups import refunds_of, request_lookup
 from orders.repository import (
     create_order,
@@ -28,6 +29,7 @@ from orders.repository import (
     lock_orders,
     record_session,
 )
+from orders.returns import correct_taken
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
 from orders.stripe_objects import FULFILLING
 from orders.timeline import add_entry
@@ -83,7 +85,7 @@ def complete_session(event: Event, session: Session) -> None:
 
 
 def await_payment(event: Event, session: Session) -> None:
-    """Record that a delayed payment has started."""
+    """Record that the customer chose a delayed payment, whose money arrives later."""
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     payment = payments.record_session_payment(session, order, event)
@@ -96,12 +98,17 @@ def await_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.async_payment_succeeded")
 def record_payment(event: Event, session: Session) -> None:
-    """Record that the session is paid. Publish the order as paid, or open a review if the payment does not match."""
+    """Record a paid session: the payment, the customer's data and the order's totals.
+
+    Publish the order as paid if everything matches. Open a review if the amount, currency, account or address does
+    not, or if another session of the order is paid already.
+    """
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
     if not payment.mark_paid(event.occurred_at):
         return
+    payment.is_late = is_late(event)
     update_totals(order)
     if not order.mark_paid(event.occurred_at):
         update_fulfillment(session, order)  # a duplicate payment: refunds may no longer cover all payments
@@ -117,12 +124,12 @@ def record_payment(event: Event, session: Session) -> None:
     if mismatch := find_mismatch(order, event):
         open_review(session, order, mismatch.reason, mismatch.detail, cause)
     update_fulfillment(session, order)
-    confirm_order(session, order, cause)
+    publish_paid_order(session, order, cause)
 
 
 @handlers.on("stripe.checkout.session.async_payment_failed")
 def fail_payment(event: Event, session: Session) -> None:
-    """Record that a delayed payment failed."""
+    """Record that a delayed payment failed, and publish it. The customer can start a new checkout."""
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     payment = payments.record_session_payment(session, order, event)
@@ -199,7 +206,7 @@ def record_succeeded_charge(event: Event, session: Session) -> None:
         raise Ignored("no payment intent: our checkout makes no such payments")
     _record_success(session, order, payments.get_or_create_by_charge(session, order, event), event)
     for found in refunds_of(event.object):
-        record_refund(session, order, found, Cause.from_event(event))
+        book_refund(session, order, found, Cause.from_event(event))
     request_lookup(session, order, event.object)
 
 
@@ -213,30 +220,34 @@ def record_failed_attempt(event: Event, session: Session) -> None:
 
 
 @handlers.on("inventory.reservation.committed")
-def confirm_recovered_order(event: Event, session: Session) -> None:
-    """Publish a recovered order as paid: its pieces were still there."""
+def publish_late_order(event: Event, session: Session) -> None:
+    """Publish an order that was paid late: its pieces were still there."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
-    confirm_order(session, order, Cause.from_event(event))
+    publish_paid_order(session, order, Cause.from_event(event))
 
 
 @handlers.on("inventory.reservation.oversold")
 def review_oversold(event: Event, session: Session) -> None:
-    """Open a review of an order whose pieces are no longer in stock."""
+    """Open a review of an order whose pieces are no longer in stock, also if others were missing before."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     lines = event.data["lines"]
     pieces = ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in lines)
     missing = {line["sku"]: line["missing"] for line in lines}
-    detail, cause = f"Not in stock: {pieces}.", Cause.from_event(event)
-    open_review(session, order, ReviewReason.OVERSOLD, detail, cause, missing=missing)
+    detail, cause, return_id = f"Not in stock: {pieces}.", Cause.from_event(event), event.data["return_id"]
+    if return_id:
+        detail = f"Not in stock: {pieces}. Their refund failed, and they were sold again meanwhile."
+    is_new = open_review(session, order, ReviewReason.OVERSOLD, detail, cause, subject=return_id or "", missing=missing)
+    if is_new and return_id:
+        correct_taken(session, return_id, missing)
 
 
 @handlers.on("stripe.refund.created", "stripe.refund.updated", "stripe.refund.failed", "stripe.charge.refund.updated")
-def book_refund(event: Event, session: Session) -> None:
+def book_reported_refund(event: Event, session: Session) -> None:
     """Book a refund, made by our request or in Stripe's dashboard."""
     if order := get_order_or_park(session, event):
-        record_refund(session, order, event.object, Cause.from_event(event))
+        book_refund(session, order, event.object, Cause.from_event(event))
 
 
 @handlers.on(
@@ -246,10 +257,10 @@ def book_refund(event: Event, session: Session) -> None:
     "stripe.charge.dispute.funds_withdrawn",
     "stripe.charge.dispute.funds_reinstated",
 )
-def book_dispute(event: Event, session: Session) -> None:
+def book_reported_dispute(event: Event, session: Session) -> None:
     """Record a dispute or an inquiry of the customer's bank."""
     if order := get_order_or_park(session, event):
-        record_dispute(session, order, event.object, Cause.from_event(event))
+        book_dispute(session, order, event.object, Cause.from_event(event))
 
 
 @handlers.on(*radar.ROUTING_KEYS)

@@ -24,15 +24,15 @@ class Hold(StrEnum):
 def find_hold(order: Order) -> Hold | None:
     """Return why the order does not ship, or None if it may. Its derived columns must be up to date.
 
-    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a recovered cart has to be
-    confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
+    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a late payment has to
+    be confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
     """
     rules = (
         (Hold.UNPAID, order.status != OrderStatus.PAID),
         (Hold.CANCELED, order.fulfillment_canceled_at is not None),
         (Hold.REVIEW, order.needs_review),
         (Hold.NOTHING_OWED, order.pieces_owed == 0),
-        (Hold.STOCK, order.confirmed_at is None),
+        (Hold.STOCK, order.paid_published_at is None),
         (Hold.CHARGEBACK, order.dispute_status in CHARGEBACKS),
     )
     return next((hold for hold, applies in rules if applies), None)
@@ -45,6 +45,6 @@ def may_ship(statuses: Collection[str] = CHARGEBACKS) -> ColumnElement[bool]:
         Order.fulfillment_canceled_at.is_(None),
         not_(Order.needs_review),
         Order.pieces_owed > 0,
-        Order.confirmed_at.is_not(None),
+        Order.paid_published_at.is_not(None),
         Order.dispute_status.not_in(statuses),
     )

@@ -18,12 +18,12 @@ class Mismatch(NamedTuple):
 
 
 def find_mismatch(order: Order, event: Event) -> Mismatch | None:
-    """Return the gravest mismatch between a paid session and its order, with the details of all; None without one."""
-    found = list(_mismatches(order, event))
-    if not found:
+    """Return the most severe mismatch between a paid session and its order, with the details of all, or None."""
+    mismatches = list(_mismatches(order, event))
+    if not mismatches:
         return None
-    gravest = min(found, key=lambda mismatch: list(ReviewReason).index(mismatch.reason))
-    return Mismatch(gravest.reason, " ".join(mismatch.detail for mismatch in found))
+    most_severe = min(mismatches, key=lambda mismatch: list(ReviewReason).index(mismatch.reason))
+    return Mismatch(most_severe.reason, " ".join(mismatch.detail for mismatch in mismatches))
 
 
 def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from events.money import format_amount
 from events.web.idempotency import key_reused
-from events.web.problems import Problem, invalid_request
-from flask import Flask, Response
+from events.web.problems import Problem, invalid_request, register_errors
+from flask import Flask
 
 from orders import errors
 from orders.models.refunds import RefundRequest
@@ -15,17 +15,8 @@ RETRY_AFTER = {"Retry-After": "1"}  # seconds; the customer may be back before c
 
 
 def register(app: Flask) -> None:
-    """Make the app answer domain errors with problems."""
-    app.register_error_handler(errors.DomainError, _response)
-
-
-def to_problem(error: errors.DomainError) -> Problem:
-    """Return the problem for a domain error."""
-    return PROBLEMS[type(error)](error)
-
-
-def _response(error: errors.DomainError) -> Response:
-    return to_problem(error).response()
+    """Make the app answer each domain error with its problem."""
+    register_errors(app, PROBLEMS)
 
 
 def no_order_yet() -> Problem:
@@ -82,9 +73,9 @@ def _order_needs_review(error: errors.OrderNeedsReviewError) -> Problem:
     return Problem(409, "order-needs-review", detail)
 
 
-def _order_held(error: errors.OrderHeldError) -> Problem:
+def _shipping_canceled(error: errors.ShippingCanceledError) -> Problem:
     decided = f"{error.resolved_by} resolved its review with {error.decision} ({error.reason})"
-    return Problem(409, "order-held", f"Order {error.number} does not ship: {decided}.")
+    return Problem(409, "shipping-canceled", f"Order {error.number} does not ship: {decided}.")
 
 
 def _order_refunded(error: errors.OrderRefundedError) -> Problem:
@@ -127,7 +118,7 @@ def _order_shipped(error: errors.OrderShippedError) -> Problem:
     return Problem(409, "order-shipped", detail)
 
 
-def _line_amounts_unavailable(_: errors.LineAmountsUnavailableError) -> Problem:
+def _line_amounts_unknown(_: errors.LineAmountsUnknownError) -> Problem:
     detail = "Stripe did not say what it charged for each line. Nothing was refunded. Try again in a minute."
     return Problem(503, "stripe-unavailable", detail, headers={"Retry-After": "60"})
 
@@ -144,13 +135,13 @@ def _review_resolved(error: errors.ReviewResolvedError) -> Problem:
 PROBLEMS: Mapping[type[errors.DomainError], Callable[[Any], Problem]] = {
     errors.InvalidRequestError: lambda error: invalid_request(**error.errors),
     errors.KeyReusedError: lambda _: key_reused(),
-    errors.LineAmountsUnavailableError: _line_amounts_unavailable,
+    errors.LineAmountsUnknownError: _line_amounts_unknown,
     errors.NothingToReviewError: _nothing_to_review,
     errors.NothingToShipError: _nothing_to_ship,
     errors.OrderAwaitsStockError: _order_awaits_stock,
     errors.OrderCanceledError: _order_canceled,
     errors.OrderDisputedError: _order_disputed,
-    errors.OrderHeldError: _order_held,
+    errors.ShippingCanceledError: _shipping_canceled,
     errors.OrderNeedsReviewError: _order_needs_review,
     errors.OrderNotFoundError: _order_not_found,
     errors.OrderNotPaidError: _order_not_paid,

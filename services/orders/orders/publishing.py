@@ -42,14 +42,14 @@ def publish(session: Session, order: Order, event_type: str, cause: Cause, **fie
     outbox.add(session, event_type, data, correlation_id=order.checkout_id, causation=cause.event)
 
 
-def confirm_order(session: Session, order: Order, cause: Cause) -> None:
+def publish_paid_order(session: Session, order: Order, cause: Cause) -> None:
     """Publish the order as paid, so that it is fulfilled.
 
     Do nothing if a review is open or ended without shipping, if nothing is owed, or if it was published before.
     """
     if any(review.blocks_shipping for review in order.reviews):
         return
-    if order.mark_confirmed(cause.occurred_at):
+    if order.mark_paid_published(cause.occurred_at):
         publish(session, order, "orders.order.paid", cause)
 
 

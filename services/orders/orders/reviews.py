@@ -1,6 +1,7 @@
 """Reviews: opened once per reason and subject, resolved by an operator or by the shop's policy."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from events.clock import utcnow
@@ -15,16 +16,15 @@ from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
-from orders.goods import succeeded_payments, update_fulfillment
+from orders.goods import update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish
-from orders.refunds.requests import RefundParams, store_request
+from orders.publishing import publish, publish_paid_order
+from orders.refunds.requests import RefundParams, request_rest
 from orders.repository import lock_order
-from orders.timeline import add_entry, quote
-from orders.totals import refundable_amount
+from orders.timeline import add_entry, format_note
 
 POLICY = "policy"  # who resolves a review without a person
 STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
@@ -45,18 +45,20 @@ def open_review(
     *,
     subject: str = "",
     missing: Mapping[str, int] | None = None,
-) -> None:
-    """Open a review unless it exists, on the order, its timeline and the outbox.
+) -> bool:
+    """Open a review on the order, its timeline and the outbox. Return False if it exists.
 
-    The order shows the gravest of several reasons, the timeline shows all.
+    The order shows the most severe of several reasons, the timeline shows all.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
     if not insert_once(session, Review, **key, **values):
-        return
+        return False
+    session.expire(order, ["reviews"])
     _update_order(order, _reviews(session, order))
     add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
-    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail)
+    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail, subject=subject or None)
+    return True
 
 
 def resolve(
@@ -84,28 +86,29 @@ def resolve(
         return ()
     if order.status != OrderStatus.PAID:
         raise OrderNotPaidError(order.number, order.status)
-    gravest, cause = _gravest(unresolved), Cause.now(new_id("rev"))
+    most_severe, cause = _most_severe(unresolved), Cause.now(new_id("rev"))
     for review in unresolved:
         review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.occurred_at, note
     _update_order(order, reviews)
     refunds_duplicate = decision == ReviewDecision.REFUND and _are_duplicates(unresolved)
-    text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=gravest.reason)
-    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{quote(note)}")
-    was_confirmed = order.confirmed_at is not None
+    text = (REFUND_DUPLICATE_TEXT if refunds_duplicate else DECISION_TEXTS[decision]).format(reason=most_severe.reason)
+    add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, f"{actor} {text}{format_note(note)}")
+    was_published = order.paid_published_at is not None
     if any(review.blocks_shipping for review in unresolved):
         cancel_goods(session, order, cause, RefundParams(note=note), actor)
     update_fulfillment(session, order)
     resolution = {
-        "reason": gravest.reason,
+        "reason": most_severe.reason,
+        "subject": most_severe.subject or None,
         "decision": decision,
         "resolved_by": actor,
-        "was_confirmed": was_confirmed,
+        "was_confirmed": was_published,
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:
-        confirm_order(session, order, cause)
+        publish_paid_order(session, order, cause)
     if decision == ReviewDecision.REFUND:
-        return _request_refunds(session, order, unresolved, actor, note, cause, due_at)
+        return _request_refunds(session, order, unresolved, RefundParams(note=note), actor, cause, due_at)
     return ()
 
 
@@ -131,13 +134,14 @@ def release_review(
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
     resolution = {
         "reason": reason,
+        "subject": subject or None,
         "decision": ReviewDecision.ACCEPT,
         "resolved_by": actor,
-        "was_confirmed": order.confirmed_at is not None,
+        "was_confirmed": order.paid_published_at is not None,
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if not any(review.blocks_shipping for review in reviews):
-        confirm_order(session, order, cause)
+        publish_paid_order(session, order, cause)
 
 
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
@@ -159,36 +163,28 @@ def _request_refunds(
     session: Session,
     order: Order,
     reviews: Sequence[Review],
+    params: RefundParams,
     actor: str,
-    note: str | None,
     cause: Cause,
     due_at: datetime | None,
 ) -> Sequence[RefundRequest]:
     """Request refunds of all payments. If the reviews are only about duplicate payments, refund only these."""
-    payments = list(succeeded_payments(order))
-    only_duplicates = _are_duplicates(reviews)
-    if only_duplicates:
-        duplicates = {review.subject for review in reviews}
-        payments = [payment for payment in payments if payment.id in duplicates]
-    params = RefundParams(reason="duplicate" if only_duplicates else None, note=note)
-    requests: list[RefundRequest] = []
-    for payment in payments:
-        if amount := refundable_amount(session, payment):
-            key = f"{cause.id}-{payment.id}"
-            requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
-    return requests
+    payments: Collection[str] | None = None
+    if _are_duplicates(reviews):
+        payments, params = {review.subject for review in reviews}, replace(params, reason="duplicate")
+    return request_rest(session, order, cause, params, actor, payments=payments, due_at=due_at)
 
 
 def _update_order(order: Order, reviews: Sequence[Review]) -> None:
     """Derive the order's review columns again."""
     unresolved = [review for review in reviews if review.decision is None]
-    gravest = _gravest(unresolved) if unresolved else None
-    order.needs_review = gravest is not None
-    order.review_reason = gravest.reason if gravest else None
-    order.review_detail = gravest.detail if gravest else None
+    most_severe = _most_severe(unresolved) if unresolved else None
+    order.needs_review = most_severe is not None
+    order.review_reason = most_severe.reason if most_severe else None
+    order.review_detail = most_severe.detail if most_severe else None
 
 
-def _gravest(reviews: Sequence[Review]) -> Review:
+def _most_severe(reviews: Sequence[Review]) -> Review:
     return min(reviews, key=lambda review: list(ReviewReason).index(ReviewReason(review.reason)))
 
 

@@ -16,7 +16,6 @@ from orders.goods import (
     Goods,
     count_pieces,
     load_goods,
-    load_requests,
     refunds_cover_payments,
     to_lines,
     update_fulfillment,
@@ -27,7 +26,7 @@ from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.timeline import add_entry, quote
+from orders.timeline import add_entry, format_note
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,14 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
         shipped_by=actor,
         shipped_at=utcnow(),
     )
-    session.add(shipment)
+    order.shipments.append(shipment)
     update_fulfillment(session, order)
     cause = Cause(shipment_id, shipment.shipped_at)
     pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in lines)
     carrier = f" with {params.carrier}" if params.carrier else ""
     text = f"{actor} shipped {pieces}{carrier}{tracking_text(params.tracking)}."
     if is_override:
-        text += f" The payment has a chargeback.{quote(params.override)}"
+        text += f" The payment has a chargeback.{format_note(params.override)}"
     add_entry(session, order, cause, EntryKind.SHIPPED, text)
     publish(
         session,
@@ -118,12 +117,12 @@ def _check_may_ship(session: Session, order: Order, override: str | None) -> boo
             raise errors.OrderNotPaidError(order.number, order.status)
         case Hold.CANCELED:
             if review := _blocking_review(session, order):
-                raise errors.OrderHeldError(order.number, review.resolved_by, review.decision, review.reason)
+                raise errors.ShippingCanceledError(order.number, review.resolved_by, review.decision, review.reason)
             raise errors.OrderCanceledError(order.number)
         case Hold.REVIEW:
             raise errors.OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
         case Hold.NOTHING_OWED:
-            if refunds_cover_payments(order, load_requests(session, order)):
+            if refunds_cover_payments(order, order.refund_requests):
                 raise errors.OrderRefundedError(order.number)
             raise errors.NothingToShipError(order.number)
         case Hold.STOCK:

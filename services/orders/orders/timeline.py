@@ -7,7 +7,7 @@ from orders.causes import Cause
 from orders.models.orders import Order
 from orders.models.timeline import EntryKind, TimelineEntry
 
-OPENING_QUOTE = " “"
+NOTE_START = " “"
 
 
 def add_entry(session: Session, order: Order, cause: Cause, kind: EntryKind, text: str) -> None:
@@ -27,11 +27,11 @@ def add_entry(session: Session, order: Order, cause: Cause, kind: EntryKind, tex
     )
 
 
-def quote(note: str | None) -> str:
+def format_note(note: str | None) -> str:
     """Return an operator's note as it ends an entry's text; nothing without a note."""
-    return f"{OPENING_QUOTE}{note}”" if note else ""
+    return f"{NOTE_START}{note}”" if note else ""
 
 
-def without_quote(text: str) -> str:
+def without_note(text: str) -> str:
     """Return an entry's text without the operator's note at its end."""
-    return text.partition(OPENING_QUOTE)[0]
+    return text.partition(NOTE_START)[0]

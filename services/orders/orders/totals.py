@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from events.messaging.contracts import RefundStatus
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -10,7 +11,7 @@ from orders.goods import amounts_gone, succeeded_payments
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderRefundStatus
 from orders.models.payments import Payment, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest, RefundStatus
+from orders.models.refunds import Refund, RefundRequest
 
 Row = TypeVar("Row", Refund, RefundRequest, Dispute)
 
@@ -31,7 +32,7 @@ def refundable_amount(session: Session, payment: Payment) -> int:
     session.flush()
     gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
     used = gone[payment.id]
-    used += sum(dispute.amount_unavailable for dispute in _rows_of(session, payment, Dispute))
+    used += sum(dispute.amount_not_refundable for dispute in _rows_of(session, payment, Dispute))
     return max(0, payment.amount - used)
 
 

@@ -44,9 +44,9 @@ def declare_topology() -> None:
 
 def _parse_types(_ctx: click.Context, _param: click.Parameter, value: str) -> list[str]:
     types = [name.strip() for name in value.split(",") if name.strip()]
-    if len(types) > backfill.MAX_TYPES:
+    if len(types) > backfill.MAX_LISTED_TYPES:
         raise click.BadParameter(
-            f"Stripe lists at most {backfill.MAX_TYPES} types at once; these are {len(types)}. Use several runs."
+            f"Stripe lists at most {backfill.MAX_LISTED_TYPES} types at once; these are {len(types)}. Use several runs."
         )
     return types
 

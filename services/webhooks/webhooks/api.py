@@ -9,7 +9,7 @@ from events.observability import tracing
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
 from events.web.problems import Problem
-from events.web.requests import MAX_BODY
+from events.web.requests import MAX_BODY_BYTES
 from flask import Response, request
 from flask_smorest import Blueprint
 from opentelemetry.trace import SpanKind
@@ -35,7 +35,7 @@ def create_blueprint(config: Config, broker: Publisher) -> Blueprint:
     def receive() -> Response:
         """Verify an event and publish its exact bytes. Answer 200 only once the broker has confirmed it."""
         body = request.get_data(cache=False)
-        if len(body) >= MAX_BODY:  # a chunked body does not state its length: it was cut off here
+        if len(body) >= MAX_BODY_BYTES:  # a chunked body does not state its length: it was cut off here
             raise Problem(413, "request-entity-too-large", "The body is larger than 1 MiB. Send only Stripe's events.")
         try:
             event = verify_event(

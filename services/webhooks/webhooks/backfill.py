@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stripe.params import EventListParams
 
 STRIPE_RETENTION = timedelta(days=30)  # Stripe lists no older events
-MAX_TYPES = 20  # Stripe's limit for one list
+MAX_LISTED_TYPES = 20  # Stripe's limit for one list
 PAGE_SIZE = 100  # events; Stripe's maximum
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # after an unconfirmed publish; together longer than a broker's restart
 

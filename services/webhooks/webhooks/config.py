@@ -29,11 +29,7 @@ class Config(Common):
         default="",
         secret=True,
     )
-    stripe_api_base: str = setting(
-        "STRIPE_API_BASE",
-        "The base URL of Stripe's API. Set it to use the fake Stripe.",
-        default=stripe_api.API,
-    )
+    stripe_api_base: str = stripe_api.api_base_setting()
 
 
 def load() -> Config:

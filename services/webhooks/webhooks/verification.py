@@ -16,7 +16,7 @@ from stripe import SignatureVerificationError, WebhookSignature
 from webhooks.errors import RejectedEventError
 
 SIGNATURE_TOLERANCE_S = 300  # between Stripe's clock and ours; the default of Stripe's SDK
-MAX_ID_LENGTH = 255  # characters of an AMQP short string, and of the inbox's key
+MAX_ID_CHARACTERS = 255  # characters of an AMQP short string, and of the inbox's key
 REQUIRED_FIELDS = {"id": str, "type": str, "created": int, "livemode": bool, "data": dict}
 
 
@@ -99,7 +99,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     invalid = [name for name, kind in REQUIRED_FIELDS.items() if type(document.get(name)) is not kind]
     if not invalid and not isinstance(document["data"].get("object"), dict):
         invalid = ["data.object"]
-    if invalid or not _is_routable(document["type"]) or not 0 < len(document["id"]) <= MAX_ID_LENGTH:
+    if invalid or not _is_routable(document["type"]) or not 0 < len(document["id"]) <= MAX_ID_CHARACTERS:
         raise _not_from_stripe(", ".join(invalid) or "id or type")
     return document
 
@@ -109,7 +109,7 @@ def _not_from_stripe(fields: str) -> RejectedEventError:
 
 
 def _is_routable(event_type: str) -> bool:
-    return 0 < len(event_type) < MAX_ID_LENGTH - len(STRIPE) and event_type.isascii() and event_type.isprintable()
+    return 0 < len(event_type) < MAX_ID_CHARACTERS - len(STRIPE) and event_type.isascii() and event_type.isprintable()
 
 
 def _instant(created: int) -> datetime:
@@ -121,7 +121,7 @@ def _instant(created: int) -> datetime:
 
 def _checkout_id(stripe_object: dict[str, Any]) -> str | None:
     checkout_id = _metadata(stripe_object).get("checkout_id")
-    return checkout_id if isinstance(checkout_id, str) and 0 < len(checkout_id) <= MAX_ID_LENGTH else None
+    return checkout_id if isinstance(checkout_id, str) and 0 < len(checkout_id) <= MAX_ID_CHARACTERS else None
 
 
 def _metadata(stripe_object: dict[str, Any]) -> dict[str, Any]:

@@ -4,16 +4,17 @@ SQLite runs in WAL mode and begins write transactions with BEGIN IMMEDIATE: a ro
 before the commit. FOR UPDATE gives the same on PostgreSQL.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, Executable, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, Executable, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from events.database.connection import CONNECT_OPTIONS, BoundedConnection
 from events.database.errors import READ_ONLY
-from events.database.notify import Signal, run_after_commit
+from events.database.notify import Notifier, Signal, run_after_commit
+from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
@@ -29,6 +30,7 @@ class Database:
         self.engine = _engine(url)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self._signals: dict[str, Signal] = {}
+        self._notifier = Notifier(self.engine) if self.is_postgresql else None
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(self.engine.execution_options(readonly=True), expire_on_commit=False)
         event.listen(self._sessions, "after_commit", self._after_commit)
@@ -70,11 +72,17 @@ class Database:
         return self._signals.setdefault(channel, Signal())
 
     def dispose(self) -> None:
-        """Close all pooled connections."""
+        """Send the last notifications and close all pooled connections."""
+        if self._notifier:
+            self._notifier.close()
         self.engine.dispose()
 
     def _after_commit(self, session: Session) -> None:
-        run_after_commit(session, self.signal)
+        run_after_commit(session, self.signal, self._notify)
+
+    def _notify(self, channel: str) -> None:
+        if self._notifier:
+            self._notifier.notify(channel)
 
 
 def _engine(url: str) -> Engine:
@@ -94,13 +102,9 @@ def _engine(url: str) -> Engine:
         hide_parameters=True,  # error texts are logged, and values are personal data
         connect_args=dict(CONNECT_OPTIONS),
     )
-    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "handle_error", _drop_read_only)
+    refuse_poolers(engine, BoundedConnection.connect)
     return engine
-
-
-def _connect(_dialect: Dialect, _record: object, args: Sequence[Any], options: Mapping[str, Any]) -> BoundedConnection:
-    return BoundedConnection.connect(*args, **options)
 
 
 def _drop_read_only(context: ExceptionContext) -> None:

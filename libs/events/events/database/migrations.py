@@ -4,6 +4,7 @@ The library's inbox and outbox are separate chains. So a new release of the libr
 way, and a service's revisions concern only the service's tables.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from events.database.connection import BoundedConnection
 from events.database.engine import Database
 
 LOCK_KEY = 0x636C6F7A  # "cloz": one migration at a time in a database
+LOCK_POLL_S = 0.1  # between attempts to get the lock, while another process migrates
 LOCK_TIMEOUT = "5s"  # DDL that waits longer for its lock would block the service's traffic behind it
 STATEMENT_TIMEOUT = "10min"  # an index on a large table takes minutes
 ANSWER_TIMEOUT_S = 11 * 60.0  # longer than a statement's
@@ -95,7 +97,11 @@ def _exclusive(database: Database) -> Iterator[Connection]:
         assert isinstance(connection.connection.driver_connection, BoundedConnection)  # noqa: S101 - for the type checker
         connection.connection.driver_connection.answer_timeout_s = ANSWER_TIMEOUT_S
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+        connection.commit()
+        # Not pg_advisory_lock: an index that is built concurrently waits for all statements, also for one that waits.
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
+            connection.commit()
+            time.sleep(LOCK_POLL_S)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.commit()
         try:

@@ -34,14 +34,14 @@ def lock_rows(
     already locked are not queried again. `by` is a unique column; the default is the primary key.
     """
     column = by if by is not None else getattr(model, next(iter(model.__table__.primary_key)).key)  # type: ignore[attr-defined]
-    held: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault((model, column.key), {})
+    locked: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault((model, column.key), {})
     wanted = set(keys)
-    if unknown := sorted(wanted - held.keys()):
+    if unknown := sorted(wanted - locked.keys()):
         statement = select(model).where(column.in_(unknown)).order_by(column).options(*options)
         # SQLite has one writer, and SQLAlchemy leaves FOR UPDATE out for it.
         rows = session.scalars(statement.with_for_update(), execution_options={"populate_existing": True})
-        held.update((getattr(row, column.key), row) for row in rows)
-    return {key: held[key] for key in wanted if key in held}
+        locked.update((getattr(row, column.key), row) for row in rows)
+    return {key: locked[key] for key in wanted if key in locked}
 
 
 def insert(session: Session, target: Any) -> Any:

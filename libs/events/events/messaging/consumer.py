@@ -243,7 +243,7 @@ class Consumer(ConsumerMixin):
                 what = "another session holds a row" if is_locked(error) else "database away"
                 log.error(f"{what}, holding messages", held=len(readable), error=str(error))
                 held_since = held_since or time.monotonic()
-                self._hold(connection, until=held_since + HOLD_LIMIT_S)
+                self._wait_for_database(connection, until=held_since + HOLD_LIMIT_S)
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
                 continue
@@ -304,7 +304,7 @@ class Consumer(ConsumerMixin):
             _reject(message, error)
             return None
 
-    def _hold(self, connection: Connection, until: float) -> None:
+    def _wait_for_database(self, connection: Connection, until: float) -> None:
         """Keep the connection alive until the database answers or the process stops.
 
         Raises `_HeldTooLongError` at `until`.

@@ -12,6 +12,9 @@ def is_erased(session: Session, checkout_id: str) -> bool:
 
 
 def lock_erasure(session: Session, checkout_id: str) -> None:
-    """Serialize storing personal data with erasing it, per checkout. SQLite needs no lock: it has one writer."""
+    """Lock a checkout until the transaction ends, so that its data is not stored and erased at the same time.
+
+    SQLite needs no lock: it has one writer.
+    """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"erase/{checkout_id}", 0))))

@@ -63,7 +63,7 @@ class Publisher(Protocol):
         """Raise `PublishUnconfirmedError` while nothing can be published."""
 
     def close(self) -> None:
-        """Reject new events, wait for those in flight, disconnect."""
+        """Reject new events, wait for the confirms of those in flight, then disconnect."""
 
 
 @dataclass(eq=False)
@@ -354,9 +354,9 @@ def _parameters(broker_url: str) -> list[pika.URLParameters]:
 
 
 def connect(broker_url: str, *, declare: bool = True) -> Publisher:
-    """Return a publisher: pika's for RabbitMQ, kombu's for `memory://`. With `declare` it declares the bus, too.
+    """Return a publisher: pika's for RabbitMQ, kombu's for `memory://`. `declare` makes it declare the topology.
 
-    A cluster's nodes are given as URLs separated by `;`: after a failure the next node is used.
+    The URLs of a cluster's nodes are separated by `;`. After a failure the publisher connects to the next node.
     """
     if broker_url.startswith("memory://"):
         from events.messaging.memory_publisher import MemoryPublisher

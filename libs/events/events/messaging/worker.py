@@ -166,9 +166,8 @@ class Worker:
 
     def _prune(self) -> None:
         now = utcnow()
-        with self._database.begin() as session:
-            inbox.drop_unhandled(session, now - inbox.UNHANDLED_RETENTION)
-            inbox.prune(session, now - inbox.RETENTION)
+        inbox.drop_unhandled(self._database, now - inbox.UNHANDLED_RETENTION)
+        inbox.prune(self._database, now - inbox.RETENTION)
         if self._relay:
             self._relay.prune(now)
 

@@ -23,7 +23,7 @@ from events.messaging.inbox_models import (
 )
 
 RETRY, DISCARD = ACTIONS = ("retry", "discard")
-CHUNK_SIZE = 500  # events per transaction: short locks that delay no worker
+EVENTS_PER_TRANSACTION = 500  # events per transaction: short locks that delay no worker
 
 FILTERS: Mapping[str, Any] = {
     "status": lambda value: InboxEvent.status == value,
@@ -105,7 +105,7 @@ def apply_action_to_all(
     With a `rate` in events per second, each transaction covers at most one second, and retries become due at that
     rate. The schedule is in the database, so the command may end.
     """
-    chunk = CHUNK_SIZE if rate is None else min(CHUNK_SIZE, max(1, int(rate)))
+    chunk = EVENTS_PER_TRANSACTION if rate is None else min(EVENTS_PER_TRANSACTION, max(1, int(rate)))
     start, found_count, after = utcnow(), 0, None
     while limit is None or found_count < limit:
         with database.begin() as session:
@@ -170,4 +170,12 @@ def _can_change(filters: Mapping[str, Any]) -> ColumnElement[bool]:
 
 
 def _conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    return [FILTERS[name](value) for name, value in filters.items() if value is not None]
+    """Return the conditions of filters. An error is searched in ignored events only if the status says so.
+
+    Ignored events are many where other applications share the Stripe account, and their error is only a reason.
+    """
+    given = {name: value for name, value in filters.items() if value is not None}
+    conditions = [FILTERS[name](value) for name, value in given.items()]
+    if "error" in given and "status" not in given:
+        conditions.append(InboxEvent.status != IGNORED)
+    return conditions

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from events.database.engine import Database
-from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxEvent, Status
+from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxEvent, InboxStatus
 from events.operations import inbox as operations
 from events.operations.click_types import Instant
 from events.operations.inbox import DISCARD, RETRY
@@ -57,7 +57,7 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
     def group() -> None: ...
 
     @group.command(name="list", help="List events, newest first.")
-    @filters(tuple(status.value for status in Status))  # click would name an enumeration's members in capitals
+    @filters(tuple(status.value for status in InboxStatus))  # click would name an enumeration's members in capitals
     @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     def list_(limit: int, as_json: bool, **wanted: Any) -> None:

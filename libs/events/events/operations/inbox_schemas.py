@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from events.messaging.inbox_models import IGNORED, UNFINISHED, Status
+from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
 from events.web.fields import StrictBoolean
 from events.web.pagination import PageArgs
@@ -15,7 +15,9 @@ class Filters(Schema):
 
     type = fields.String(metadata={"description": "Stripe's type or a routing key"})
     correlation_id = fields.String(metadata={"description": "the checkout id"})
-    error = fields.String(metadata={"description": "part of the error text"})
+    error = fields.String(
+        metadata={"description": "part of the error text; not of ignored events, unless `status` is `ignored`"}
+    )
     received_from = fields.AwareDateTime()
     received_to = fields.AwareDateTime()
 
@@ -23,7 +25,7 @@ class Filters(Schema):
 class SearchArgs(PageArgs, Filters):
     """The query of a search."""
 
-    status = fields.String(validate=validate.OneOf([*Status]))
+    status = fields.String(validate=validate.OneOf([*InboxStatus]))
 
 
 class ReasonArgs(Schema):

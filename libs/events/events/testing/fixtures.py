@@ -15,7 +15,7 @@ import pytest
 from events.database.engine import Database
 from events.database.migrations import Chain, migrate
 from events.testing.servers import choice
-from events.testing.servers.server import ServerUnavailableError
+from events.testing.servers.server import ServerStartError
 
 Served = TypeVar("Served")
 MakeDatabase = Callable[[Sequence[Chain]], Database]
@@ -44,11 +44,11 @@ def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Serv
     try:
         with server() as served:
             yield served
-    except ServerUnavailableError as reason:
+    except ServerStartError as reason:
         skip_or_fail(reason)
 
 
-def skip_or_fail(reason: ServerUnavailableError) -> NoReturn:
+def skip_or_fail(reason: ServerStartError) -> NoReturn:
     """Skip the test, since a server is not available. With CI=true, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(str(reason))

@@ -17,7 +17,10 @@ Check = Callable[[], None]
 
 
 def health_blueprint(checks: Mapping[str, Check], collectors: Sequence[Collector]) -> Blueprint:
-    """Return the routes. `checks` raise while the process cannot work; `collectors` are queried at each scrape."""
+    """Return the routes of health and metrics. A check raises while the process cannot work.
+
+    `collectors` are queried at each scrape.
+    """
     blueprint = Blueprint("health", __name__)
     own = CollectorRegistry()  # the embedded mode has several services in one process
     for collector in collectors:

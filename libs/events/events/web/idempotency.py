@@ -12,7 +12,7 @@ from events.web.problems import Problem
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-MAX_KEY_LENGTH = 255  # characters, as at Stripe
+MAX_KEY_CHARACTERS = 255  # characters, as at Stripe
 
 
 class KeyHeader(Schema):
@@ -25,7 +25,7 @@ class KeyHeader(Schema):
         data_key="Idempotency-Key",
         load_default=None,
         validate=[
-            validate.Length(1, MAX_KEY_LENGTH),
+            validate.Length(1, MAX_KEY_CHARACTERS),
             validate.Regexp(r"[!-~]+\Z", error="Use visible ASCII characters without spaces."),
         ],
     )

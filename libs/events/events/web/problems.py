@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, json, request
@@ -52,6 +52,16 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(Exception, _from_defect)
+
+
+def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
+    """Make the app answer each of these errors with its problem."""
+
+    def respond(error: Exception) -> Response:
+        return problems[type(error)](error).response()
+
+    for error_type in problems:
+        app.register_error_handler(error_type, respond)
 
 
 def _from_http(error: HTTPException) -> Response:

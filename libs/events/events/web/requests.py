@@ -18,7 +18,7 @@ from events.observability.logging import get_logger
 from events.web.health import PATHS as HEALTH_PATHS
 from events.web.problems import Problem
 
-MAX_BODY = 1024 * 1024  # bytes; far more than any request that these services read
+MAX_BODY_BYTES = 1024 * 1024  # bytes; far more than any request that these services read
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 USUAL_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8")  # need no parsing; Stripe's is one
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -66,8 +66,9 @@ def _begin() -> None:
     structlog.contextvars.bind_contextvars(request_id=current.id)
     length = current.content_length
     if length is None:
-        current.max_content_length = MAX_BODY  # counted while reading; a request that states its length needs no count
-    elif length > MAX_BODY:
+        # Counted while reading. A request that states its length needs no count.
+        current.max_content_length = MAX_BODY_BYTES
+    elif length > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     has_body = length or "HTTP_TRANSFER_ENCODING" in current.environ
     is_usual = current.environ.get("CONTENT_TYPE") in USUAL_CONTENT_TYPES or current.is_json

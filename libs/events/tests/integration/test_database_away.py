@@ -145,13 +145,13 @@ def redeliveries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return a list that gets the moment of each hold."""
     moments: list[float] = []
-    original = Consumer._hold
+    original = Consumer._wait_for_database
 
     def hold(self: Consumer, connection: Any, until: float) -> None:
         moments.append(time.monotonic())
         original(self, connection, until)
 
-    monkeypatch.setattr(Consumer, "_hold", hold)
+    monkeypatch.setattr(Consumer, "_wait_for_database", hold)
     return moments
 
 

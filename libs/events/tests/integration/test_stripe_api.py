@@ -33,7 +33,7 @@ def test_each_attempt_is_counted_under_its_operation(count: Callable[[str, str],
         with pytest.raises(stripe.APIConnectionError):
             client.v1.checkout.sessions.list()
 
-    tries = 1 + stripe_api.RETRIES
+    tries = 1 + stripe_api.MAX_RETRIES
     assert [count(*case) for case in CASES] == [tries, tries]
 
 

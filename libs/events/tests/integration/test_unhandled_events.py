@@ -97,7 +97,7 @@ def test_payload_is_dropped_after_a_week(database: Database, client: FlaskClient
     with database.begin() as session:
         earlier = update(InboxEvent).where(InboxEvent.event_id == "evt_0")
         session.execute(earlier.values(received_at=week_ago - timedelta(hours=1)))
-        assert inbox.drop_unhandled(session, week_ago) == 1
+    assert inbox.drop_unhandled(database, week_ago) == 1
     assert [row(database, number).body is None for number in (0, 1)] == [True, False]
     assert client.post("/ops/inbox/evt_0/retry", json={}).status_code == 409
 

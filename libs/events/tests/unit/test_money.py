@@ -95,7 +95,7 @@ def test_unknown_currency_is_refused(currency: str) -> None:
 
 
 # https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in major units
-MINIMUMS = {
+MINIMUM_CHARGES = {
     "aed": "2", "aud": "0.50", "bgn": "1", "brl": "0.50", "cad": "0.50", "chf": "0.50", "czk": "15", "dkk": "2.50",
     "eur": "0.50", "gbp": "0.30", "hkd": "4", "huf": "175", "inr": "0.50", "jpy": "50", "mxn": "10", "myr": "2",
     "nok": "3", "nzd": "0.50", "pln": "2", "ron": "2", "sek": "3", "sgd": "0.50", "thb": "10", "usd": "0.50",
@@ -106,8 +106,8 @@ MINIMUMS = {
 def test_minimum_is_stripes_and_a_valid_amount(currency: str) -> None:
     minimum = money.minimum(currency)
     assert money.is_valid_amount(minimum, currency)
-    if currency in MINIMUMS:
-        assert money.to_decimal(minimum, currency) == Decimal(MINIMUMS[currency])
+    if currency in MINIMUM_CHARGES:
+        assert money.to_decimal(minimum, currency) == Decimal(MINIMUM_CHARGES[currency])
     else:
         assert minimum == money.step(currency)
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from events.testing.servers import choice
 from events.testing.servers.choice import private_cluster, private_rabbitmq
-from events.testing.servers.server import ServerUnavailableError
+from events.testing.servers.server import ServerStartError
 
 
 class Provider:
@@ -22,7 +22,7 @@ class Provider:
     @contextmanager
     def rabbitmq(self) -> Iterator[SimpleNamespace]:
         if not self._available:
-            raise ServerUnavailableError(f"none from {self.SOURCE}")
+            raise ServerStartError(f"none from {self.SOURCE}")
         yield SimpleNamespace(url=self.SOURCE)
 
 
@@ -65,11 +65,11 @@ def test_reason_for_not_using_docker_is_given_once(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("wanted", ["docker", "auto", "podman"])
 def test_missing_servers_are_unavailable_with_reasons(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    with pytest.raises(ServerUnavailableError, match=r"podman|none from docker"):
+    with pytest.raises(ServerStartError, match=r"podman|none from docker"):
         chosen(monkeypatch, wanted, Provider("docker", available=False), Provider("local", available=False))
 
 
 def test_containers_provide_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_SERVERS", "docker")
-    with pytest.raises(ServerUnavailableError, match="cluster"), private_cluster():
+    with pytest.raises(ServerStartError, match="cluster"), private_cluster():
         pass

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from checkout import models
-from checkout.errors import AlreadyPaidError, CheckoutNotFoundError, StripeRejectedError, StripeUnavailableError
+from checkout.errors import AlreadyPaidError, CheckoutNotFoundError, StripeAwayError, StripeRejectedError
 
 
 def test_cancel_releases_the_stock_and_publishes_the_event(any_system: Any) -> None:
@@ -66,7 +66,7 @@ def test_cancel_during_inventory_outage_succeeds(system: Any) -> None:
 def test_cancel_during_stripe_outage_leaves_it_open(system: Any) -> None:
     checkout = system.start()
     system.stripe.before = lambda _: (500, {"error": {"type": "api_error"}})
-    with pytest.raises(StripeUnavailableError):
+    with pytest.raises(StripeAwayError):
         system.checkouts.cancel(checkout.id)
     assert system.stored_checkout().status == models.OPEN
 

@@ -13,7 +13,7 @@ from checkout.creation import CheckoutRequest
 from checkout.errors import AmountTooSmallError, InvalidCartError
 from checkout.models import HELD, RELEASED, USED, Checkout, Discount, DiscountUse, ShippingOption
 from checkout.pricing import Item
-from checkout.problems import to_problem
+from checkout.problems import PROBLEMS
 from checkout.schemas import DiscountFields
 
 CREATE = "/v1/checkout/sessions"
@@ -114,7 +114,7 @@ def test_total_below_the_minimum_charge_is_refused_unless_zero(system: Any, put:
     put(system, percent_off=98)
     with pytest.raises(AmountTooSmallError) as refused:
         system.checkouts.start(request, "key")
-    problem = to_problem(refused.value)
+    problem = PROBLEMS[type(refused.value)](refused.value)
     assert "The total of 0.35 EUR is below the minimum charge of 0.50 EUR." in problem.detail
     assert problem.members == {"amount_total": 35, "currency": "eur", "minimum": 50}
     put(system, percent_off=100)

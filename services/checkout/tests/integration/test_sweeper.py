@@ -8,7 +8,7 @@ import httpx
 import pytest
 from checkout import models
 from checkout.checkouts import WEBHOOK_DELAY
-from checkout.errors import CheckoutExpiredError, InventoryUnavailableError, StripeUnavailableError
+from checkout.errors import CheckoutExpiredError, InventoryAwayError, StripeAwayError
 from checkout.handlers import handlers
 from events.testing.bus import Bus, outbox_events
 
@@ -55,7 +55,7 @@ def test_request_that_died_before_stripe_leaves_nothing(system: Any, crash: Any)
 
 def test_unreserved_checkout_is_abandoned_without_asking_stripe(system: Any) -> None:
     system.inventory.before = lambda _: httpx.Response(500)
-    with pytest.raises(InventoryUnavailableError):
+    with pytest.raises(InventoryAwayError):
         system.start()
     system.inventory.before = lambda _: None
     sweep(system, minutes=2)
@@ -185,7 +185,7 @@ def test_concurrent_sweeps_clean_up_each_checkout_once(any_system: Any, crash: A
 
 def test_request_interrupted_by_stripe_outage_is_completed(system: Any) -> None:
     system.stripe.before = lambda _: (500, {"error": {"type": "api_error"}})
-    with pytest.raises(StripeUnavailableError):
+    with pytest.raises(StripeAwayError):
         system.start()
     system.stripe.before = lambda _: None
     assert system.start().status == models.OPEN

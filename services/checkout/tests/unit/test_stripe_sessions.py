@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import stripe
-from checkout.errors import StripeRejectedError, StripeUnavailableError
+from checkout.errors import StripeAwayError, StripeRejectedError
 from checkout.models import Checkout
 from checkout.stripe_sessions import StripeSessions, coupon_params, session_params
 
@@ -156,13 +156,13 @@ class FailingStripe(stripe.HTTPClient):
         (
             400,
             "idempotency_error",
-            StripeUnavailableError,
+            StripeAwayError,
         ),  # made by another release: its outcome is unknown
-        (401, "invalid_request_error", StripeUnavailableError),
-        (403, "invalid_request_error", StripeUnavailableError),
-        (409, "idempotency_error", StripeUnavailableError),
-        (429, "invalid_request_error", StripeUnavailableError),
-        (500, "api_error", StripeUnavailableError),
+        (401, "invalid_request_error", StripeAwayError),
+        (403, "invalid_request_error", StripeAwayError),
+        (409, "idempotency_error", StripeAwayError),
+        (429, "invalid_request_error", StripeAwayError),
+        (500, "api_error", StripeAwayError),
     ],
 )
 def test_only_invalid_parameters_count_as_rejected(status: int, kind: str, expected: type[Exception]) -> None:

@@ -34,6 +34,6 @@ def test_low_stock_is_published_once_until_it_has_recovered(stock: Any, database
 def test_many_low_skus_are_published_in_batches(
     stock: Any, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(low_stock, "BATCH_SIZE", 2)
+    monkeypatch.setattr(low_stock, "SKU_BATCH_SIZE", 2)
     stock.fill(A=1, B=1, C=1, D=1, E=9)
     assert published(database) == [("A", 1), ("B", 1), ("C", 1), ("D", 1)]

@@ -1,4 +1,4 @@
-"""Erasure of a customer: no more mails to them, and stored mails are redacted. Mails to staff are still sent."""
+"""Erasure of a customer: no more e-mails to them, and stored e-mails are redacted. E-mails to staff are still sent."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,7 +92,7 @@ def test_other_checkouts_keep_their_recipients(service: Any) -> None:
 
 
 def test_claimed_mail_that_fails_after_the_erasure_is_suppressed(service: Any) -> None:
-    # A mail without a recipient would go to the staff.
+    # An e-mail without a recipient would go to the staff.
     service.deliver(personal_event(service, "orders.order.paid"))
     service.server.answers["zoe@example.org"] = "451 later"
     sender = service.sender
@@ -148,7 +148,7 @@ def test_erasure_redacts_one_customer_in_digests_and_resends(any_database: Any, 
     other.deliver(personal_event(other, "orders.review.opened"), personal_event(other, "orders.dispute.opened"))
     other.receive("orders.dispute.opened", checkout_id="chk_2", dispute_id="dp_2", customer_email="eva@example.org")
     other.clock.advance(hours=2)
-    assert other.sender.run() == 2  # the digest, and the customer's mail about the review
+    assert other.sender.run() == 2  # the digest, and the customer's e-mail about the review
     with other.database.begin() as session:
         resend(session, ResendOne(by_kind(other)["staff_digest"].id), "zoe")
     other.deliver(erasure())

@@ -8,7 +8,7 @@ from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from notifications.chains import CHAINS
 from notifications.kinds import Kind, Outcome
-from notifications.models import Email, Status
+from notifications.models import Email, EmailStatus
 from sqlalchemy import func, inspect, select
 
 [*_, CHAIN] = CHAINS
@@ -33,7 +33,7 @@ def test_migrated_checks_allow_exactly_the_enums_values(any_database: MakeDataba
         checks = {check["name"]: check["sqltext"] for check in found.get_check_constraints(table)}
         return set(re.findall(r"'(\w+)'", checks[f"ck_{table}_{column}"]))
 
-    assert allowed("emails", "status") == {*Status}
+    assert allowed("emails", "status") == {*EmailStatus}
     assert allowed("checkouts", "outcome") == {*Outcome}
 
 
@@ -55,7 +55,7 @@ def test_downgrade_drops_mails_that_refer_to_each_other(any_database: MakeDataba
                     kind=Kind.STAFF_STOCK_LOW,
                     subject_key=name,
                     event_data={},
-                    status=Status.SENT,
+                    status=EmailStatus.SENT,
                     created_at=utcnow(),
                     resend_of=resend_of,
                 )

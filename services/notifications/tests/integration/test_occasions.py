@@ -1,4 +1,4 @@
-"""Occasions: each has one mail, with duplicated events and in any order of events."""
+"""Occasions: each has one e-mail, with duplicated events and in any order of events."""
 
 import itertools
 import re

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notifications.app import create_app
 from notifications.models import UnsubscribedAddress
-from notifications.reminders import PAUSE
+from notifications.reminders import REMINDER_INTERVAL
 from sqlalchemy import select
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
@@ -80,7 +80,7 @@ def test_customer_who_bought_in_another_tab_gets_no_reminder(service: Any, purch
 
 
 def test_purchase_long_ago_does_not_stop_a_reminder(sqlite_service: Any) -> None:
-    long_ago = sqlite_service.clock.now - PAUSE * 2
+    long_ago = sqlite_service.clock.now - REMINDER_INTERVAL * 2
     sqlite_service.receive("orders.order.paid", checkout_id="chk_9", occurred_at=long_ago.isoformat())
     abandon(sqlite_service, 1)
     send_reminders(sqlite_service)
@@ -141,7 +141,7 @@ def test_no_address_gets_two_reminders_in_a_week(make_sqlite_service: Any, steps
         reminders.extend((mail["To"], service.clock.now) for mail in new)
     for to, at in reminders:
         others = [other for other in reminders if other[0] == to and other[1] != at]
-        assert all(abs(other[1] - at) >= PAUSE for other in others)
+        assert all(abs(other[1] - at) >= REMINDER_INTERVAL for other in others)
         assert sum(other == (to, at) for other in reminders) == 1
 
 

@@ -1,4 +1,4 @@
-"""The sender: a server that is away loses no mail, each mail is sent once, and a bad mail delays no other."""
+"""The sender: a server that is away loses no e-mail, each e-mail is sent once, and a bad e-mail delays no other."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The mail server's answers: slow ones delay no other mail, lost ones are retried once, refusals of us fail no mail."""
+"""The mail server's answers: slow ones delay no other e-mail, lost ones are retried once, refusals of us fail none."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,13 +18,13 @@ def list_statuses(service: Any) -> list[str]:
 
 
 def copies(service: Any, recipient: str = SLOW) -> list[str]:
-    """Return the Message-IDs of all mails that the server got whole."""
+    """Return the Message-IDs of all e-mails that the server got whole."""
     return [message["Message-ID"] for message in service.server.messages if message["To"] == recipient]
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(sending, "ANSWER_WAIT_S", 0.2)
 
 
 def test_slow_answer_delays_no_other_mail_and_is_awaited(service: Any) -> None:
@@ -49,7 +49,7 @@ def test_mail_without_an_answer_is_retried_once_and_then_unknown(service: Any) -
         wait_until(lambda status=status: list_statuses(service) == [status])  # type: ignore[misc]
         service.clock.now += UNKNOWN_RETRY_DELAY
     (email,) = service.emails()
-    assert email.error.startswith("no answer after the whole mail: ")
+    assert email.error.startswith("no answer after the whole e-mail: ")
     for _ in range(100):
         service.clock.advance(hours=1)
         assert service.sender.run() == 0
@@ -86,7 +86,7 @@ def test_process_that_dies_while_waiting_sends_two_copies(service: Any) -> None:
 
 def test_answers_are_awaited_up_to_a_limit(sqlite_service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service = sqlite_service
-    monkeypatch.setattr(sending, "MAX_WAITING", 2)
+    monkeypatch.setattr(sending, "MAX_AWAITED_ANSWERS", 2)
     one = service.new_sender()
     for number in range(5):
         service.server.stalling.add(f"c{number}@example.org")

@@ -25,7 +25,7 @@ def receive_low_stock(service: Any) -> None:
 
 
 def use_digest(service: Any) -> Any:
-    """Let the sender collect digests. Mails are still due at once, because the handlers have no schedule."""
+    """Let the sender collect digests. E-mails are still due at once, because the handlers have no schedule."""
     service.config = replace(service.config, staff_digest=DigestSchedule.parse("4h"))
     service.sender = Sender(service.config, service.database, clock=service.clock)
     return service

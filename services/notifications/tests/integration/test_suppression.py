@@ -1,4 +1,4 @@
-"""Suppression by other mails, in any order of the events; and the sums in refund mails."""
+"""Suppression by other e-mails, in any order of the events; and the sums in refund e-mails."""
 
 import itertools
 from typing import Any
@@ -57,7 +57,7 @@ def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> No
 def test_review_resolved_by_a_person_sends_no_mail(sqlite_service: Any) -> None:
     sqlite_service.receive("orders.review.resolved", resolved_by="zoe")
     (email,) = sqlite_service.emails()
-    assert (email.status, email.error) == ("suppressed", "resolved by zoe: no mail needed")
+    assert (email.status, email.error) == ("suppressed", "resolved by zoe: no e-mail needed")
     assert sqlite_service.sender.run() == 0
 
 

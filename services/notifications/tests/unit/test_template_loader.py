@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from notifications.rendering import RenderedMail, render
-from notifications.samples import SHOP, check_templates, sample
+from notifications.samples import SHOP, sample
+from notifications.template_check import check_templates
 from notifications.template_loader import Templates, built_in_templates, built_in_translations
 
 

@@ -4,24 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime, partial_index, quoted
+from events.messaging.contracts import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.models.base import Base
-
-
-class RefundStatus(StrEnum):
-    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
-
-    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
-    """
-
-    REQUIRES_ACTION = "requires_action"
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-    CANCELED = "canceled"
-    FAILED = "failed"
 
 
 class RefundRequestStatus(StrEnum):
@@ -41,9 +29,13 @@ NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the 
 
 
 class Refund(Base):
-    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
+    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard.
+
+    The presentment amount is what the customer's statement shows, if that is another currency.
+    """
 
     __tablename__ = "refunds"
+    __table_args__ = (partial_index("ix_refunds_under_way", f"status NOT IN ({quoted(FINAL)})", "id"),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
@@ -55,6 +47,8 @@ class Refund(Base):
     amount: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(String(64))
     failure_reason: Mapped[str | None] = mapped_column(String(64))
+    presentment_currency: Mapped[str | None] = mapped_column(String(3))
+    presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
 
     def record_status(self, status: str, failure_reason: str | None, at: datetime) -> bool:
@@ -76,7 +70,7 @@ class RefundRequest(Base):
     """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
-    all of them go to the shelf. The worker sends the request at `next_attempt_at`, which is None once Stripe has
+    all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
     answered.
     A request without money has the amount 0: it only records pieces, and Stripe never gets it.
     """

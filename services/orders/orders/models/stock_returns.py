@@ -1,4 +1,4 @@
-"""Pieces that refunds put back on the shelf, and those that left it again because a refund failed."""
+"""Pieces that refunds put back in stock, and those that left it again because a refund failed."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from orders.models.base import Base
 
 
 class StockReturn(Base):
-    """The pieces of one sku in one return. Numbers are negative where pieces left the shelf again.
+    """The pieces of one sku in one return. Numbers are negative where pieces left the stock again.
 
     `shipped` pieces came back from the customer, `unshipped` pieces never left the shop. `return_id` is the id that
     inventory books once.

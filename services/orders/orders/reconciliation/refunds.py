@@ -10,24 +10,29 @@ from orders.reconciliation.difference import Difference, minor_units
 from orders.stripe_objects import StripeObject
 
 
-def compare_refund(order: Order, booked: Refund | None, found: StripeObject | None) -> Iterator[Difference]:
-    """Yield the differences between the booked refund and the refund `found` at Stripe. One of the two may be None."""
-    if found is None:
+def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObject | None) -> Iterator[Difference]:
+    """Yield the differences between the booked refund and the refund at Stripe. One of the two may be None."""
+    if stripe_refund is None:
         if booked is not None:
             amount = _describe(booked.amount, booked.currency)
             text = f"{amount} is booked as {booked.id}, which Stripe does not know."
             yield _difference(order, "refund-not-at-stripe", text, booked.id)
         return
-    amount, status = _describe(found["amount"], found["currency"]), found.get("status") or UNKNOWN
+    amount, status = (
+        _describe(stripe_refund["amount"], stripe_refund["currency"]),
+        stripe_refund.get("status") or UNKNOWN,
+    )
     if booked is None:
-        text = f"Stripe refunded {amount} with {found['id']} ({status}), which is not booked."
-        yield _difference(order, "refund-missing", text, found["id"], is_repairable=True)
+        text = f"Stripe refunded {amount} with {stripe_refund['id']} ({status}), which is not booked."
+        yield _difference(order, "refund-missing", text, stripe_refund["id"], is_repairable=True)
         return
-    if (booked.amount, booked.currency) != (found["amount"], found["currency"]):
-        text = f"{found['id']} is {amount} at Stripe, but {_describe(booked.amount, booked.currency)} is booked."
+    if (booked.amount, booked.currency) != (stripe_refund["amount"], stripe_refund["currency"]):
+        text = (
+            f"{stripe_refund['id']} is {amount} at Stripe, but {_describe(booked.amount, booked.currency)} is booked."
+        )
         yield _difference(order, "refund-differs", text, booked.id)
     if booked.status != status:
-        text = f"{found['id']} of {amount} is {status} at Stripe, but {booked.status} here."
+        text = f"{stripe_refund['id']} of {amount} is {status} at Stripe, but {booked.status} here."
         is_repairable = can_follow(status, booked.status)
         yield _difference(order, "refund-status", text, booked.id, is_repairable=is_repairable)
 

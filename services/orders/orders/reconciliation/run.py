@@ -18,8 +18,8 @@ from events.database.transaction import for_update
 from events.messaging import outbox
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
-from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import ColumnElement, and_, select, union
+from sqlalchemy.orm import aliased, selectinload
 
 from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
@@ -28,12 +28,12 @@ from orders.models.refunds import FINAL, UNKNOWN, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import ADDRESS, ADDRESS_MISSING, SUCCEEDED, compare_session, describe, difference
+from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, describe, session_difference
 from orders.reconciliation.stripe import Intent, StripeRecords
 from orders.stripe_objects import StripeObject, checkout_id_of
 
 COMPARED = (selectinload(Order.payments), selectinload(Order.reviews))  # what comparisons read beside the order
-MIN_AGE = timedelta(minutes=2)  # events of younger changes may still be on their way
+MIN_CHANGE_AGE = timedelta(minutes=2)  # events of younger changes may still be on their way
 
 
 class Reconciliation:
@@ -41,7 +41,7 @@ class Reconciliation:
 
     def __init__(self, database: Database, stripe: StripeRecords, since: datetime) -> None:
         self._database, self._stripe, self._since = database, stripe, since
-        self._until = utcnow() - MIN_AGE
+        self._until = utcnow() - MIN_CHANGE_AGE
         self._seen: set[str] = set()  # ids of our sessions and of their payment intents
         self._objects: dict[str, StripeObject] = {}  # sessions and refunds with differences by id, to repair from
         self.compared = 0  # sessions of ours
@@ -49,73 +49,76 @@ class Reconciliation:
     def differences(self) -> Iterator[Difference]:
         """Yield every difference. Raises `stripe.StripeError` when Stripe does not answer."""
         intents = {intent.id: intent for intent in self._stripe.intents(self._since) if intent.checkout_id}
-        for found in self._stripe.sessions(self._since):
-            yield from self._compare_session(found, intents.get(found["payment_intent"] or ""))
+        for stripe_session in self._stripe.sessions(self._since):
+            yield from self._compare_session(stripe_session, intents.get(stripe_session["payment_intent"] or ""))
         for intent in intents.values():
             if intent.status == SUCCEEDED and intent.id not in self._seen:
                 yield from self._compare_intent(intent)
         for order in self._paid_orders():
             yield from self._compare_paid_order(order)
-        listed = {found["id"]: found for found in self._stripe.refunds(self._since)}
-        for refund_id in listed.keys() | self._booked_refund_ids():
-            yield from self._compare_refund(refund_id, listed.get(refund_id))
-        disputes = {found["id"]: found for found in self._stripe.disputes(self._since)}
+        refunds = {refund["id"]: refund for refund in self._stripe.refunds(self._since)}
+        for refund_id in refunds.keys() | self._booked_refund_ids():
+            yield from self._compare_refund(refund_id, refunds.get(refund_id))
+        disputes = {dispute["id"]: dispute for dispute in self._stripe.disputes(self._since)}
         for dispute_id in disputes.keys() | self._booked_dispute_ids():
             yield from self._compare_dispute(dispute_id, disputes.get(dispute_id))
 
-    def repair(self, found: Difference) -> Difference:
+    def repair(self, difference: Difference) -> Difference:
         """Add the missing event to the outbox and return the difference with `repaired_by`.
 
         Return it without `repaired_by` if no event can repair it, or if the event was sent before.
         """
-        about = found.refund_id or found.dispute_id or found.session_id
-        if found.missing_event is None or about is None:
-            return found
-        obj = self._objects[about]
-        if found.refund_id:
-            stripe_type, event_id = found.missing_event, f"evt_recovered_{obj['id']}_{obj.get('status') or UNKNOWN}"
-        elif found.dispute_id:
-            stripe_type, event_id = found.missing_event, recovered_dispute_event_id(obj)
+        about = difference.refund_id or difference.dispute_id or difference.session_id
+        if difference.missing_event is None or about is None:
+            return difference
+        stripe_object = self._objects[about]
+        if difference.refund_id:
+            stripe_type, event_id = (
+                difference.missing_event,
+                f"evt_recovered_{stripe_object['id']}_{stripe_object.get('status') or UNKNOWN}",
+            )
+        elif difference.dispute_id:
+            stripe_type, event_id = difference.missing_event, recovered_dispute_event_id(stripe_object)
         else:
-            stripe_type = f"checkout.session.{found.missing_event}"
-            event_id = outbox.recovered_event_id(obj, found.missing_event)
-            event_id += f"_{ADDRESS}" if found.kind == ADDRESS_MISSING else ""
+            stripe_type = f"checkout.session.{difference.missing_event}"
+            event_id = outbox.recovered_event_id(stripe_object, difference.missing_event)
+            event_id += SUFFIXES.get(difference.kind, "")
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
-                text = f"{found.text} {event_id} was sent before and did not repair it. Look at the inbox."
-                return replace(found, text=text)
-            session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == found.checkout_id)))
+                text = f"{difference.text} {event_id} was sent before and did not repair it. Look at the inbox."
+                return replace(difference, text=text)
+            session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
             outbox.add_recovered_stripe_event(
                 session,
                 stripe_type,
-                obj,
+                stripe_object,
                 event_id=event_id,
-                correlation_id=found.checkout_id,
+                correlation_id=difference.checkout_id,
                 source="orders",
             )
-        return replace(found, repaired_by=event_id)
+        return replace(difference, repaired_by=event_id)
 
-    def _compare_session(self, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+    def _compare_session(self, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
         """Yield the differences of a listed session. A difference is checked again, because lists are seconds old."""
-        checkout_id = checkout_id_of(found)
+        checkout_id = checkout_id_of(stripe_session)
         if checkout_id is None:
             return
         self.compared += 1
-        self._seen |= {found["id"], found["payment_intent"]}
-        if self._is_young(found, intent) or not self._session_differences(checkout_id, found, intent):
+        self._seen |= {stripe_session["id"], stripe_session["payment_intent"]}
+        if self._is_young(stripe_session, intent) or not self._session_differences(checkout_id, stripe_session, intent):
             return
-        found = self._stripe.session(found["id"]) or found
-        intent = self._intent_of(found)
-        if not self._is_young(found, intent):
-            self._objects[found["id"]] = found
-            yield from self._session_differences(checkout_id, found, intent)
+        stripe_session = self._stripe.session(stripe_session["id"]) or stripe_session
+        intent = self._intent_of(stripe_session)
+        if not self._is_young(stripe_session, intent):
+            self._objects[stripe_session["id"]] = stripe_session
+            yield from self._session_differences(checkout_id, stripe_session, intent)
 
     def _compare_intent(self, intent: Intent) -> Iterator[Difference]:
         """Yield the differences of a payment whose session is older than the listed ones."""
-        found = self._stripe.session_of(intent.id)
-        if found is not None and checkout_id_of(found):
-            yield from self._compare_session(found, intent)
+        stripe_session = self._stripe.session_of(intent.id)
+        if stripe_session is not None and checkout_id_of(stripe_session):
+            yield from self._compare_session(stripe_session, intent)
         elif intent.tried_at <= self._until.timestamp():
             received = minor_units(intent.amount_received, intent.currency)
             text = f"Stripe received {received} with {intent.id}, which has no session of this shop."
@@ -125,96 +128,101 @@ class Reconciliation:
         """Yield a difference for each payment of the order that Stripe does not have, however old its session is."""
         paid = [payment for payment in order.payments if payment.paid_at]
         if not paid:
-            yield difference(order, "not-paid-at-stripe", "The order is paid, but has no payment.")
+            yield session_difference(order, "not-paid-at-stripe", "The order is paid, but has no payment.")
         for payment in paid:
             if payment.session_id is None or payment.session_id in self._seen:
                 continue
-            found = self._stripe.session(payment.session_id)
-            if found is not None and checkout_id_of(found) == order.checkout_id:
-                yield from self._compare_session(found, self._intent_of(found))
+            stripe_session = self._stripe.session(payment.session_id)
+            if stripe_session is not None and checkout_id_of(stripe_session) == order.checkout_id:
+                yield from self._compare_session(stripe_session, self._intent_of(stripe_session))
             else:
                 text = f"The order is paid with {payment.session_id}, but Stripe has no such session of this order."
-                yield difference(order, "not-paid-at-stripe", text)
+                yield session_difference(order, "not-paid-at-stripe", text)
 
-    def _compare_refund(self, refund_id: str, found: StripeObject | None) -> Iterator[Difference]:
+    def _compare_refund(self, refund_id: str, stripe_refund: StripeObject | None) -> Iterator[Difference]:
         """Yield the differences of a refund. A difference is checked again: a webhook may have arrived since."""
-        if found and found["created"] > self._until.timestamp():
+        if stripe_refund and stripe_refund["created"] > self._until.timestamp():
             return
-        if found is None or self._refund_differences(refund_id, found):
-            found = self._stripe.refund(refund_id)
-            if found is not None:
-                self._objects[refund_id] = found
-            yield from self._refund_differences(refund_id, found)
+        if stripe_refund is None or self._refund_differences(refund_id, stripe_refund):
+            stripe_refund = self._stripe.refund(refund_id)
+            if stripe_refund is not None:
+                self._objects[refund_id] = stripe_refund
+            yield from self._refund_differences(refund_id, stripe_refund)
 
-    def _compare_dispute(self, dispute_id: str, found: StripeObject | None) -> Iterator[Difference]:
+    def _compare_dispute(self, dispute_id: str, stripe_dispute: StripeObject | None) -> Iterator[Difference]:
         """Yield the differences of a dispute. A difference is checked again: a webhook may have arrived since."""
-        if found and found["created"] > self._until.timestamp():
+        if stripe_dispute and stripe_dispute["created"] > self._until.timestamp():
             return
-        if found is None or self._dispute_differences(dispute_id, found):
-            found = self._stripe.dispute(dispute_id)
-            if found is not None:
-                self._objects[dispute_id] = found
-            yield from self._dispute_differences(dispute_id, found)
+        if stripe_dispute is None or self._dispute_differences(dispute_id, stripe_dispute):
+            stripe_dispute = self._stripe.dispute(dispute_id)
+            if stripe_dispute is not None:
+                self._objects[dispute_id] = stripe_dispute
+            yield from self._dispute_differences(dispute_id, stripe_dispute)
 
-    def _dispute_differences(self, dispute_id: str, found: StripeObject | None) -> Sequence[Difference]:
+    def _dispute_differences(self, dispute_id: str, stripe_dispute: StripeObject | None) -> Sequence[Difference]:
         with self._database.read() as session:
             booked = session.get(Dispute, dispute_id)
-            order = session.scalar(select(Order).where(self._order_condition(booked, found or {})))
-        return list(compare_dispute(order, booked, found)) if order else []
+            order = session.scalar(select(Order).where(self._order_condition(booked, stripe_dispute or {})))
+        return list(compare_dispute(order, booked, stripe_dispute)) if order else []
 
     def _booked_dispute_ids(self) -> set[str]:
         """Return the ids of disputes opened or changed since the instant, and of all that are not closed."""
-        recent = or_(Dispute.opened_at >= self._since, Dispute.status_at >= self._since)
-        old_enough = Dispute.opened_at <= self._until
+        conditions = (Dispute.opened_at >= self._since, Dispute.status_at >= self._since, Dispute.status.not_in(CLOSED))
+        found = (select(Dispute.id).where(condition, Dispute.opened_at <= self._until) for condition in conditions)
         with self._database.read() as session:
-            wanted = select(Dispute.id).where(old_enough, or_(recent, Dispute.status.not_in(CLOSED)))
-            return set(session.scalars(wanted))
+            return set(session.scalars(union(*found)))
 
     def _session_differences(
-        self, checkout_id: str, found: StripeObject, intent: Intent | None
+        self, checkout_id: str, stripe_session: StripeObject, intent: Intent | None
     ) -> Sequence[Difference]:
         statement = select(Order).where(Order.checkout_id == checkout_id).options(*COMPARED)
         with self._database.read() as session:
             order = session.scalar(statement)
         if order is not None:
-            return list(compare_session(order, found, intent))
-        text = f"{found['id']} is {describe(found)} at Stripe, but checkout.checkout.started is missing."
-        ids = {"session_id": found["id"], "payment_intent": found["payment_intent"]}
+            return list(compare_session(order, stripe_session, intent))
+        text = (
+            f"{stripe_session['id']} is {describe(stripe_session)} at Stripe, but checkout.checkout.started is missing."
+        )
+        ids = {"session_id": stripe_session["id"], "payment_intent": stripe_session["payment_intent"]}
         return [Difference("no-order", text, checkout_id, **ids)]
 
-    def _refund_differences(self, refund_id: str, found: StripeObject | None) -> Sequence[Difference]:
+    def _refund_differences(self, refund_id: str, stripe_refund: StripeObject | None) -> Sequence[Difference]:
         with self._database.read() as session:
             booked = session.get(Refund, refund_id)
-            order = session.scalar(select(Order).where(self._order_condition(booked, found or {})))
-        return list(compare_refund(order, booked, found)) if order else []
+            order = session.scalar(select(Order).where(self._order_condition(booked, stripe_refund or {})))
+        return list(compare_refund(order, booked, stripe_refund)) if order else []
 
-    def _order_condition(self, booked: Refund | Dispute | None, found: StripeObject) -> ColumnElement[bool]:
+    def _order_condition(self, booked: Refund | Dispute | None, stripe_object: StripeObject) -> ColumnElement[bool]:
         """Return the condition for the order of a refund or dispute. One without metadata has a payment."""
         if booked is not None:
             return Order.id == booked.order_id
-        paid_with = select(Payment.order_id).where(Payment.id == found.get("payment_intent"))
-        return or_(Order.checkout_id == checkout_id_of(found), Order.id.in_(paid_with))
+        order = aliased(Order)
+        paid_with = select(Payment.order_id).where(Payment.id == stripe_object.get("payment_intent"))
+        return Order.id.in_(
+            union(select(order.id).where(order.checkout_id == checkout_id_of(stripe_object)), paid_with)
+        )
 
     def _booked_refund_ids(self) -> set[str]:
         """Return the ids of refunds created since the instant, and of all that are in progress."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
+        found = (select(Refund.id).where(condition) for condition in (recent, Refund.status.not_in(FINAL)))
         with self._database.read() as session:
-            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.not_in(FINAL)))))
+            return set(session.scalars(union(*found)))
 
     def _paid_orders(self) -> Sequence[Order]:
         paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)
         with self._database.read() as session:
             return session.scalars(paid.options(selectinload(Order.payments)).order_by(Order.paid_at)).all()
 
-    def _intent_of(self, found: StripeObject) -> Intent | None:
-        return self._stripe.intent(found["payment_intent"]) if found["payment_intent"] else None
+    def _intent_of(self, stripe_session: StripeObject) -> Intent | None:
+        return self._stripe.intent(stripe_session["payment_intent"]) if stripe_session["payment_intent"] else None
 
-    def _is_young(self, found: StripeObject, intent: Intent | None) -> bool:
-        """Return True if a change with a known time is younger than `MIN_AGE`.
+    def _is_young(self, stripe_session: StripeObject, intent: Intent | None) -> bool:
+        """Return True if a change with a known time is younger than `MIN_CHANGE_AGE`.
 
         Stripe gives no time for a bank's late answer or an early expiry. These count as old.
         """
-        changes: list[int] = [found["created"], intent.tried_at if intent else 0]
-        if found["status"] == "expired" and found["expires_at"] <= utcnow().timestamp():
-            changes.append(found["expires_at"])
+        changes: list[int] = [stripe_session["created"], intent.tried_at if intent else 0]
+        if stripe_session["status"] == "expired" and stripe_session["expires_at"] <= utcnow().timestamp():
+            changes.append(stripe_session["expires_at"])
         return max(changes) > self._until.timestamp()

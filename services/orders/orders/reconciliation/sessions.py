@@ -6,6 +6,7 @@ import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
 
+from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
@@ -18,84 +19,97 @@ SUCCEEDED = "succeeded"  # a payment intent with the money
 
 COMPLETED, EXPIRED = "completed", "expired"
 ASYNC_SUCCEEDED, ASYNC_FAILED = "async_payment_succeeded", "async_payment_failed"
-ADDRESS = "address"
-ADDRESS_MISSING = "address-missing"  # the kind of difference that `completed` repairs although the order is paid
+ADDRESS_MISSING = "address-missing"
+STOCK_UNKNOWN = "stock-unknown"
+# Kinds of difference that `completed` repairs although the order is paid: the event's id gets the suffix.
+SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
-def compare_session(order: Order, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
-    """Yield the differences between an order and its session `found` at Stripe, with the session's payment intent."""
-    payment = _payment_of_session(order, found)
-    if found["status"] == "complete" and found["payment_status"] in FULFILLING:
+def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+    """Yield the differences between an order and its session at Stripe, with the session's payment intent."""
+    payment = _payment_of_session(order, stripe_session)
+    if stripe_session["status"] == "complete" and stripe_session["payment_status"] in FULFILLING:
         if payment is None or payment.paid_at is None:
             # A pending order handled `completed`, unless that was of another session.
             missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
-            amount = minor_units(found["amount_total"], found["currency"])
-            text = f"{found['id']} is paid at Stripe with {amount}, but the order is {order.status}."
-            yield difference(order, "not-paid", text, found, missing)
+            amount = minor_units(stripe_session["amount_total"], stripe_session["currency"])
+            text = f"{stripe_session['id']} is paid at Stripe with {amount}, but the order is {order.status}."
+            yield session_difference(order, "not-paid", text, stripe_session, missing)
         else:
-            yield from _compare_paid(order, payment, found, intent)
+            yield from _compare_paid(order, payment, stripe_session, intent)
     elif payment is not None and payment.paid_at is not None:
-        text = f"The order is paid with {found['id']}, which is {describe(found)} at Stripe."
-        yield difference(order, "not-paid-at-stripe", text, found)
+        text = f"The order is paid with {stripe_session['id']}, which is {describe(stripe_session)} at Stripe."
+        yield session_difference(order, "not-paid-at-stripe", text, stripe_session)
     elif intent is not None and intent.status == SUCCEEDED:
         received = minor_units(intent.amount_received, intent.currency)
-        text = f"Stripe received {received} with {intent.id}, but {found['id']} is {describe(found)}."
-        yield difference(order, "charged-unpaid", text, found)
-    elif end := _missing_end(order, found, intent):
+        text = f"Stripe received {received} with {intent.id}, but {stripe_session['id']} is {describe(stripe_session)}."
+        yield session_difference(order, "charged-unpaid", text, stripe_session)
+    elif end := _missing_end(order, stripe_session, intent):
         text = (
-            f"{found['id']} is {describe(found)} at Stripe, but the order is {order.status}:"
+            f"{stripe_session['id']} is {describe(stripe_session)} at Stripe, but the order is {order.status}:"
             f" checkout.session.{end} is missing."
         )
-        yield difference(order, f"not-{end.replace('_', '-')}", text, found, end)
+        yield session_difference(order, f"not-{end.replace('_', '-')}", text, stripe_session, end)
 
 
-def difference(
-    order: Order, kind: str, text: str, found: StripeObject | None = None, missing_event: str | None = None
+def session_difference(
+    order: Order, kind: str, text: str, stripe_session: StripeObject | None = None, missing_event: str | None = None
 ) -> Difference:
-    """Return a difference of an order, with the ids of the session `found`."""
-    found = found or {}
-    ids = {"session_id": found.get("id"), "payment_intent": found.get("payment_intent")}
+    """Return a difference of an order, with the ids of Stripe's session."""
+    session = stripe_session or {}
+    ids = {"session_id": session.get("id"), "payment_intent": session.get("payment_intent")}
     return Difference(kind, text, order.checkout_id, order.number, **ids, missing_event=missing_event)
 
 
-def describe(found: StripeObject) -> str:
+def describe(stripe_session: StripeObject) -> str:
     """Return a session's status as text, with the payment status of a complete one."""
-    return str(found["status"]) if found["status"] != "complete" else f"complete and {found['payment_status']}"
+    return (
+        str(stripe_session["status"])
+        if stripe_session["status"] != "complete"
+        else f"complete and {stripe_session['payment_status']}"
+    )
 
 
-def _payment_of_session(order: Order, found: StripeObject) -> Payment | None:
+def _payment_of_session(order: Order, stripe_session: StripeObject) -> Payment | None:
     """Return the order's payment for this session, or None."""
-    ids = (found["payment_intent"], found["id"])
-    return next((payment for payment in order.payments if payment.session_id == found["id"] or payment.id in ids), None)
+    ids = (stripe_session["payment_intent"], stripe_session["id"])
+    return next(
+        (payment for payment in order.payments if payment.session_id == stripe_session["id"] or payment.id in ids), None
+    )
 
 
-def _compare_paid(order: Order, payment: Payment, found: StripeObject, intent: Intent | None) -> Iterator[Difference]:
+def _compare_paid(
+    order: Order, payment: Payment, stripe_session: StripeObject, intent: Intent | None
+) -> Iterator[Difference]:
     booked = minor_units(payment.amount, payment.currency)
-    if booked != (expected := minor_units(found["amount_total"], found["currency"])):
-        text = f"{found['id']} is paid at Stripe with {expected}, but {booked} is booked."
-        yield difference(order, "payment-differs", text, found)
+    if booked != (expected := minor_units(stripe_session["amount_total"], stripe_session["currency"])):
+        text = f"{stripe_session['id']} is paid at Stripe with {expected}, but {booked} is booked."
+        yield session_difference(order, "payment-differs", text, stripe_session)
     if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):
         text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
-        yield difference(order, "charge-differs", text, found)
-    mismatch = find_mismatch(order, _completed_event(found))
+        yield session_difference(order, "charge-differs", text, stripe_session)
+    mismatch = find_mismatch(order, _completed_event(stripe_session))
     reviewed = {review.reason for review in order.reviews}  # operators know these mismatches, also resolved ones
     if mismatch and mismatch.reason not in reviewed:
-        yield difference(order, mismatch.reason, f"{found['id']}: {mismatch.detail}", found)
-    if not order.shipping_address and order.erased_at is None and shipping_of(found):
-        text = f"{found['id']} has a shipping address at Stripe, but the order has none."
-        yield difference(order, ADDRESS_MISSING, text, found, COMPLETED)
+        yield session_difference(order, mismatch.reason, f"{stripe_session['id']}: {mismatch.detail}", stripe_session)
+    if not order.shipping_address and order.erased_at is None and shipping_of(stripe_session):
+        text = f"{stripe_session['id']} has a shipping address at Stripe, but the order has none."
+        yield session_difference(order, ADDRESS_MISSING, text, stripe_session, COMPLETED)
+    if find_hold(order) == Hold.STOCK and order.awaits_stock:
+        text = f"{stripe_session['id']} was paid late, and inventory has not published yet if it took the stock."
+        yield session_difference(order, STOCK_UNKNOWN, text, stripe_session, COMPLETED)
     if order.status != OrderStatus.PAID:
         text = f"{payment.id} is booked as paid, but the order is {order.status}."
-        yield difference(order, "not-paid", text, found)
+        yield session_difference(order, "not-paid", text, stripe_session)
 
 
-def _missing_end(order: Order, found: StripeObject, intent: Intent | None) -> str | None:
+def _missing_end(order: Order, stripe_session: StripeObject, intent: Intent | None) -> str | None:
     """Return the event that ended an unpaid session, if the order has not handled it."""
-    if found["status"] == "expired":
+    if stripe_session["status"] == "expired":
         return EXPIRED if order.status == OrderStatus.OPEN else None
-    if found["status"] != "complete":
+    if stripe_session["status"] != "complete":
         return None
-    payment = _payment_of_session(order, found)
+    payment = _payment_of_session(order, stripe_session)
     if intent is not None and intent.status in UNPAID_INTENT:
         return None if payment is not None and payment.status == PaymentStatus.FAILED else ASYNC_FAILED
     return None if _is_completed(payment) else COMPLETED
@@ -106,7 +120,7 @@ def _is_completed(payment: Payment | None) -> bool:
     return payment is not None and payment.session_id is not None
 
 
-def _completed_event(found: StripeObject) -> Event:
+def _completed_event(stripe_session: StripeObject) -> Event:
     """Return the session as the event that `find_mismatch` checks."""
-    body = orjson.dumps({"data": {"object": found}})
-    return Event(found["id"], f"{STRIPE}checkout.session.{COMPLETED}", "orders", utcnow(), body)
+    body = orjson.dumps({"data": {"object": stripe_session}})
+    return Event(stripe_session["id"], f"{STRIPE}checkout.session.{COMPLETED}", "orders", utcnow(), body)

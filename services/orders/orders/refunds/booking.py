@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts import RefundStatus, ReviewDecision
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 from orders.causes import Cause
 from orders.goods import update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import UNKNOWN, Refund, RefundRequest, RefundStatus
+from orders.models.refunds import UNKNOWN, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish
+from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID
 from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
@@ -50,7 +50,7 @@ from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
 log = get_logger(__name__)
 
 
-def record_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
+def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
     """Book Stripe's refund `obj`: its status, the order's totals, the timeline, the events.
 
     The order must be locked.
@@ -58,6 +58,7 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
     request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
     status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
+    presentment = obj.get("presentment_details") or {}
     is_new = insert_once(
         session,
         Refund,
@@ -76,6 +77,9 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
     if is_new:
         session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
+    if refund.presentment_amount is None:  # an older API version, or an answer that did not have it yet
+        refund.presentment_currency = presentment.get("presentment_currency")
+        refund.presentment_amount = presentment.get("presentment_amount")
     changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
         _link(session, order, request, refund)
@@ -87,7 +91,7 @@ def record_refund(session: Session, order: Order, obj: StripeObject, cause: Caus
         add_entry(session, order, cause, kind, _entry_text(order, refund, request))
         if event_type := EVENT_TYPES.get(_known(refund.status)):
             _publish_refund(session, order, refund, event_type, cause)
-        confirm_order(session, order, cause)  # a failed refund frees the order
+        publish_paid_order(session, order, cause)  # a failed refund frees the order
     return refund
 
 
@@ -99,7 +103,7 @@ def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequ
 
 
 def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
-    """Record Stripe's answer to the request, and publish the pieces that go to the shelf or leave it again."""
+    """Record Stripe's answer to the request, and publish the pieces that go to the stock or leave it again."""
     if not request.link_refund(refund):
         log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
         return
@@ -121,6 +125,8 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         refund_status=refund.status,
         refund_amount=refund.amount,
         refund_currency=refund.currency,
+        presentment_currency=refund.presentment_currency,
+        presentment_amount=refund.presentment_amount,
         review_reason=_review_reason(session, refund),
         amount_refunded=order.amount_refunded,
         failure_reason=refund.failure_reason,

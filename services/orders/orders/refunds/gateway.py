@@ -19,12 +19,12 @@ class RefundRefusedError(Exception):
     """Stripe refused the refund and did nothing. The text is Stripe's reason."""
 
 
-class StripeUnavailableError(Exception):
+class StripeAwayError(Exception):
     """Stripe did not answer clearly: the refund may exist or not."""
 
 
 class RefundGateway:
-    """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeUnavailableError`."""
+    """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeAwayError`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
@@ -80,4 +80,4 @@ def _translate_errors() -> Iterator[None]:
     except (stripe.InvalidRequestError, stripe.CardError) as error:
         raise RefundRefusedError(error.user_message or str(error)) from error
     except stripe.StripeError as error:  # also an invalid API key, or an idempotency key in use: a retry can succeed
-        raise StripeUnavailableError(f"{type(error).__name__}: {error}") from error
+        raise StripeAwayError(f"{type(error).__name__}: {error}") from error

@@ -18,19 +18,19 @@ from orders.causes import Cause
 from orders.models.orders import Order
 from orders.models.refund_lookups import RefundLookup
 from orders.models.refunds import Refund
-from orders.refunds.booking import record_refund
-from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeUnavailableError
+from orders.refunds.booking import book_refund
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError
 from orders.repository import lock_order
 from orders.stripe_objects import StripeObject
 
-GRACE = timedelta(seconds=30)  # newer API versions send an event for each refund, which books it in the meantime
+LOOKUP_DELAY = timedelta(seconds=30)  # newer API versions send an event for each refund, which books it in the meantime
 RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (60, 300, 1800, 3600))
 
 log = get_logger(__name__)
 
 
 def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
-    """Return the refunds that a charge lists, with the payment intent that old ones do not name."""
+    """Return the refunds that a charge lists, each with the charge's payment intent: old ones do not name it."""
     listed = (charge.get("refunds") or {}).get("data") or []
     return [{**one, "payment_intent": one.get("payment_intent") or charge["payment_intent"]} for one in listed]
 
@@ -45,7 +45,7 @@ def request_lookup(session: Session, order: Order, charge: StripeObject) -> None
         lookup = RefundLookup(payment_id=payment_id, order_id=order.id, amount_refunded=refunded, attempts=0)
         session.add(lookup)
     lookup.amount_refunded = max(lookup.amount_refunded, refunded)
-    lookup.next_attempt_at, lookup.attempts = utcnow() + GRACE, 0
+    lookup.next_attempt_at, lookup.attempts = utcnow() + LOOKUP_DELAY, 0
 
 
 class RefundLookups:
@@ -79,7 +79,7 @@ class RefundLookups:
             return
         try:
             found = self._gateway.list_of_payment(payment_id)
-        except (RefundRefusedError, StripeUnavailableError) as error:
+        except (RefundRefusedError, StripeAwayError) as error:
             log.warning("stripe did not list the refunds of a payment", payment_id=payment_id, error=str(error))
         else:
             self._finish(payment_id, found, now)
@@ -100,7 +100,7 @@ class RefundLookups:
                 return
             order = lock_order(session, order_id)
             for refund in found:
-                record_refund(session, order, refund, Cause(refund["id"], now))
+                book_refund(session, order, refund, Cause(refund["id"], now))
             lookup = session.get(RefundLookup, payment_id)
             if lookup is not None and lookup.attempts:
                 session.delete(lookup)

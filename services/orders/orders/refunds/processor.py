@@ -9,22 +9,23 @@ from datetime import datetime, timedelta
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
+from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.errors import LineAmountsUnavailableError
+from orders.errors import LineAmountsUnknownError
 from orders.goods import succeeded_payments, update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import RefundRequest, RefundStatus
+from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
-from orders.publishing import confirm_order, publish
+from orders.publishing import publish, publish_paid_order
 from orders.refunds.allocation import needs_charged_lines, record_charged_lines
-from orders.refunds.booking import record_refund
-from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeUnavailableError
-from orders.refunds.requests import LEASE, RefundParams, create_request, find_request
+from orders.refunds.booking import book_refund
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError
+from orders.refunds.requests import SENDING_LEASE, RefundParams, create_request, find_request
 from orders.repository import lock_order
 from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject
@@ -45,7 +46,7 @@ class RefundProcessor:
     def request_refund(self, order_id: str, params: RefundParams, key: str, actor: str) -> RefundRequest:
         """Store a refund request and send it to Stripe, once per key. Return the request with Stripe's answer.
 
-        Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnavailableError`.
+        Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnknownError`.
         """
         if params.lines and not params.without_money:
             self._fetch_charged_lines(order_id)
@@ -78,7 +79,7 @@ class RefundProcessor:
         with self._database.begin() as session:
             request = session.scalar(skip_locked(session, due.order_by(RefundRequest.next_attempt_at).limit(1)))
             if request is not None:
-                request.next_attempt_at = now + LEASE
+                request.next_attempt_at = now + SENDING_LEASE
             return request
 
     def _send(self, request: RefundRequest, now: datetime, *, first: bool, notify_staff: bool = True) -> None:
@@ -88,7 +89,7 @@ class RefundProcessor:
             refund = found or self._gateway.create(request)
         except RefundRefusedError as reason:
             self._record_refusal(request.id, str(reason), notify_staff=notify_staff)
-        except StripeUnavailableError as error:
+        except StripeAwayError as error:
             self._schedule_retry(request.id, str(error), now)
         else:
             self._record_answer(request.id, refund)
@@ -96,7 +97,7 @@ class RefundProcessor:
     def _fetch_charged_lines(self, order_id: str) -> None:
         """Store what Stripe charged for each line, if the agreed totals do not say so.
 
-        Raises `LineAmountsUnavailableError` if Stripe does not answer. If it answers without fitting lines, the agreed
+        Raises `LineAmountsUnknownError` if Stripe does not answer. If it answers without fitting lines, the agreed
         totals count.
         """
         with self._database.read() as session:
@@ -112,8 +113,8 @@ class RefundProcessor:
                 return
         try:
             items = self._gateway.line_items(payment.session_id)
-        except StripeUnavailableError as error:
-            raise LineAmountsUnavailableError from error
+        except StripeAwayError as error:
+            raise LineAmountsUnknownError from error
         except RefundRefusedError as reason:
             log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
             return
@@ -125,7 +126,7 @@ class RefundProcessor:
     def _record_answer(self, request_id: str, refund: StripeObject) -> None:
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
-            record_refund(session, order, refund, Cause.now(request.id))
+            book_refund(session, order, refund, Cause.now(request.id))
 
     def _schedule_retry(self, request_id: str, error: str, now: datetime) -> None:
         with self._database.begin() as session:
@@ -164,7 +165,7 @@ class RefundProcessor:
                     amount_refunded=order.amount_refunded,
                     failure_reason=reason,
                 )
-            confirm_order(session, order, cause)
+            publish_paid_order(session, order, cause)
         log.warning("stripe refused a refund request", refund_request_id=request_id, reason=reason)
 
 

@@ -1,7 +1,7 @@
 """Refund requests: checked under the order's lock and stored before Stripe is called."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,10 +22,10 @@ from orders.models.refunds import RefundRequest, RefundRequestStatus
 from orders.models.timeline import EntryKind
 from orders.refunds.allocation import amount_of_pieces, goods_amount
 from orders.returns import publish_returns
-from orders.timeline import add_entry, quote
+from orders.timeline import add_entry, format_note
 from orders.totals import refundable_amount
 
-LEASE = timedelta(minutes=1)  # a call to Stripe takes at most ten seconds; after the lease its process must be dead
+SENDING_LEASE = timedelta(minutes=1)  # a call to Stripe takes at most ten seconds; after the lease its process is dead
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,36 @@ def store_request(
         lines=list(lines),
         requested_by=actor,
         attempts=0,
-        next_attempt_at=(due_at or utcnow() + LEASE) if amount else None,
+        next_attempt_at=(due_at or utcnow() + SENDING_LEASE) if amount else None,
         created_at=utcnow(),
     )
-    session.add(request)
+    order.refund_requests.append(request)
     update_fulfillment(session, order)
     add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request))
     if not amount:
         publish_returns(session, order, request)
     return request
+
+
+def request_rest(
+    session: Session,
+    order: Order,
+    cause: Cause,
+    params: RefundParams,
+    actor: str,
+    *,
+    payments: Collection[str] | None = None,
+    due_at: datetime | None = None,
+) -> list[RefundRequest]:
+    """Store requests, without lines, for what is left of all payments, or of these. The order must be locked."""
+    requests = []
+    for payment in succeeded_payments(order):
+        if payments is not None and payment.id not in payments:
+            continue
+        if amount := refundable_amount(session, payment):
+            key = f"{cause.id}-{payment.id}"
+            requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
+    return requests
 
 
 def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
@@ -139,9 +160,9 @@ def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
 def _entry_text(request: RefundRequest) -> str:
     pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in request.lines)
     if not request.amount:
-        return f"{request.requested_by} recorded {pieces} without a refund of money.{quote(request.note)}"
+        return f"{request.requested_by} recorded {pieces} without a refund of money.{format_note(request.note)}"
     refund = f"a refund of {format_amount(request.amount, request.currency)}" + (f" for {pieces}" if pieces else "")
-    return f"{request.requested_by} requested {refund}.{quote(request.note)}"
+    return f"{request.requested_by} requested {refund}.{format_note(request.note)}"
 
 
 def _named_payment(payments: Sequence[Payment], params: RefundParams) -> Payment:
@@ -161,7 +182,7 @@ def _checked_amount(params: RefundParams, payment: Payment) -> int:
         rule = "In some currencies amounts must be multiples of 10 or 100."
         raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency}. {rule}"])
     if params.restock:
-        raise InvalidRequestError(restock=["List in lines the pieces that go back to the shelf."])
+        raise InvalidRequestError(restock=["List in lines the pieces that go back to the stock."])
     return amount
 
 

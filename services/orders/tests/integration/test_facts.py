@@ -107,7 +107,7 @@ def test_payment_to_a_connected_account_opens_a_review(service: OrdersService, p
     assert service.order().review_reason == "account-mismatch"
 
 
-def test_mismatches_of_two_kinds_show_the_gravest_reason(service: OrdersService, purchase: Purchase) -> None:
+def test_mismatches_of_two_kinds_show_the_worst_reason(service: OrdersService, purchase: Purchase) -> None:
     service.deliver(purchase.started(), purchase.completed(amount_total=5700, livemode=True))
     order = service.order()
     assert order.review_reason == "amount-mismatch"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,6 +81,11 @@ class Shop:
         """Publish the outbox and handle all events."""
         Bus({"orders": (self.database, handlers)}).run_until_idle()
 
+    def confirm_stock(self, checkout_id: str) -> None:
+        """Deliver inventory's event that it took the stock."""
+        data = {"checkout_id": checkout_id}
+        deliver(self.database, handlers, own_event("inventory.reservation.committed", data, correlation_id=checkout_id))
+
     def change(self, model: type[Base], **values: Any) -> None:
         """Change the rows of a table."""
         with self.database.begin() as session:
@@ -108,7 +114,7 @@ def database(sqlite_database: MakeDatabase) -> Database:
 
 @pytest.fixture
 def clock() -> dict[str, float]:
-    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_AGE`."""
+    """The seconds by which Stripe's clock is behind, so that new objects are older than `MIN_CHANGE_AGE`."""
     return {"behind": HOUR}
 
 
@@ -121,7 +127,7 @@ def shop(clock: dict[str, float], database: Database) -> Iterator[Shop]:
 
 @pytest.fixture
 def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconcile:
-    monkeypatch.setattr(stripe_api, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "MAX_RETRIES", 0)
     environment = {
         "DATABASE_URL": str(shop.database.engine.url),
         "BROKER_URL": "memory://",
@@ -424,7 +430,24 @@ def test_recovered_cart_is_two_sessions_of_one_order(shop: Shop, run: Reconcile)
     run("--repair")
     shop.run_workers()
     assert (shop.status("chk_1"), shop.order("chk_1").session_id) == ("paid", again)
+    shop.confirm_stock("chk_1")
     assert run().exit_code == 0
+
+
+def test_payment_that_waits_for_its_stock_is_sent_again(shop: Shop, run: Reconcile) -> None:
+    """Inventory did not get the payment's event, so it never publishes that it took the stock."""
+    session_id = shop.buy("chk_1")
+    [completed] = shop.fake.events("checkout.session.completed")
+    late = {"received_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}
+    event = as_bus_event(completed)
+    deliver(shop.database, handlers, replace(event, headers={**event.headers, **late}))
+    shop.deliver_webhooks("charge.succeeded")
+    assert (shop.status("chk_1"), shop.order("chk_1").paid_published_at) == ("paid", None)
+    assert kinds(run("--json")) == ["stock-unknown"]
+    assert f"evt_recovered_{session_id}_completed_paid_stock" in run("--repair").stdout
+    shop.run_workers()
+    shop.confirm_stock("chk_1")
+    assert (shop.order("chk_1").paid_published_at is not None, run().exit_code) == (True, 0)
 
 
 def refund(shop: Shop, session_id: str, amount: int) -> str:

@@ -39,7 +39,7 @@ def test_refunded_review_returns_the_money_and_the_pieces(
     one_of_each = [{"sku": "TEE-M", "quantity": 1}, {"sku": "SOCK", "quantity": 1}]
     assert service.returned_lines() == [one_of_each], "one tee was missing"
     assert "orders.order.paid" not in service.published_types()
-    assert problem_of(post(client, service, "shipments")) == (409, "order-held")
+    assert problem_of(post(client, service, "shipments")) == (409, "shipping-canceled")
     service.deliver(purchase.oversold("again"))
     assert not service.order().needs_review, "a resolved review is not opened again"
 
@@ -53,9 +53,9 @@ def test_canceled_review_neither_ships_nor_refunds(
     assert service.returned_lines() == [[{"sku": "TEE-M", "quantity": 2}, {"sku": "SOCK", "quantity": 1}]]
     order = service.order()
     assert (order.fulfillment_status, order.pieces_owed) == ("canceled", 0)
-    types = ["orders.review.opened", "orders.stock.returned", "orders.review.resolved"]
+    types = ["orders.review.opened", "orders.goods.changed", "orders.stock.returned", "orders.review.resolved"]
     assert sorted(service.published_types()) == sorted(types)
-    assert problem_of(post(client, service, "shipments")) == (409, "order-held")
+    assert problem_of(post(client, service, "shipments")) == (409, "shipping-canceled")
 
 
 def test_duplicate_payment_is_refunded_and_the_order_ships(

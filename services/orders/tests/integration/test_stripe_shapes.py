@@ -13,7 +13,7 @@ from events.testing.stripe import payment_intent, refund
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from orders.disputes import _withdrawn_and_held
+from orders.disputes import _withdrawn_and_withheld
 from orders.handlers import handlers
 from orders.models.unmatched_events import UnmatchedEvent
 from orders.radar import ROUTING_KEYS
@@ -125,11 +125,11 @@ def test_sums_in_the_currency_of_the_payout_count_by_ratio(service: OrdersServic
     st.lists(st.integers(-(10**9), 10**9).filter(bool), min_size=1, max_size=8).filter(lambda found: found[0] < 0),
 )
 def test_bank_never_holds_more_than_is_disputed(amount: int, amounts: list[int]) -> None:
-    withdrawn, held = _withdrawn_and_held(amount, moved(*amounts))
-    assert 0 <= held <= amount
-    assert held <= withdrawn
+    withdrawn, withheld = _withdrawn_and_withheld(amount, moved(*amounts))
+    assert 0 <= withheld <= amount
+    assert withheld <= withdrawn
     if sum(amounts) >= 0:
-        assert held == 0
+        assert withheld == 0
 
 
 def test_lost_dispute_without_sums_frees_nothing(
@@ -261,7 +261,7 @@ def test_approval_at_stripe_releases_in_any_order(service: OrdersService) -> Non
         service.deliver(one.started(), *(events[name] for name in order))
         service.retry_waiting()
         ended = service.order(one.checkout_id)
-        assert (ended.status, ended.needs_review, ended.confirmed_at is not None) == ("paid", False, True), order
+        assert (ended.status, ended.needs_review, ended.paid_published_at is not None) == ("paid", False, True), order
     assert service.unfinished() == []
 
 

@@ -1,12 +1,8 @@
 """Statuses that several modules share have the same values everywhere."""
 
-from events.messaging.contracts import REFUND_STATUSES
-from orders.models.refunds import FINAL, NOT_REFUNDED, RefundRequestStatus, RefundStatus, can_follow
+from events.messaging.contracts import RefundStatus
+from orders.models.refunds import FINAL, NOT_REFUNDED, RefundRequestStatus, can_follow
 from orders.refunds.booking import ENTRY_KINDS
-
-
-def test_refund_statuses_are_those_of_the_contract() -> None:
-    assert {*RefundStatus} == {*REFUND_STATUSES}
 
 
 def test_refund_request_has_every_status_of_a_refund() -> None:

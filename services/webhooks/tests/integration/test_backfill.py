@@ -259,7 +259,7 @@ def test_stripe_outage_prints_how_to_continue(
     fake: FakeStripe, buy: Buy, broker: RecordingPublisher, run: RunBackfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buy(60)
-    monkeypatch.setattr(stripe_api, "RETRIES", 0)
+    monkeypatch.setattr(stripe_api, "MAX_RETRIES", 0)
     fake.add_fault("api_500", path="/v1/events", nth=2)
     result = run("--since", "1h")
     assert result.exit_code == 1

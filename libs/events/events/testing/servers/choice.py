@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 
 from events.testing.servers import local
-from events.testing.servers.server import Server, ServerUnavailableError
+from events.testing.servers.server import Server, ServerStartError
 
 used: list[str] = []  # the source of each server, and why it is not Docker; for the run's summary
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Yield the URL of a PostgreSQL in which tests may create databases. Raises `ServerUnavailableError`."""
+    """Yield the URL of a PostgreSQL in which tests may create databases. Raises `ServerStartError`."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         _note("postgres from TEST_DATABASE_URL")
         yield url
@@ -24,7 +24,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
-    """Yield the URL of a RabbitMQ that only this run uses. Raises `ServerUnavailableError`."""
+    """Yield the URL of a RabbitMQ that only this run uses. Raises `ServerStartError`."""
     if url := os.environ.get("TEST_BROKER_URL"):
         _note("rabbitmq from TEST_BROKER_URL")
         yield url
@@ -34,20 +34,20 @@ def rabbitmq() -> Iterator[str]:
 
 
 def private_postgres() -> AbstractContextManager[Server]:
-    """Run a PostgreSQL that the test may stop, freeze or kill. Raises `ServerUnavailableError`."""
+    """Run a PostgreSQL that the test may stop, freeze or kill. Raises `ServerStartError`."""
     return _private("postgres")
 
 
 def private_rabbitmq() -> AbstractContextManager[Server]:
-    """Run a RabbitMQ that the test may stop, freeze or kill. Raises `ServerUnavailableError`."""
+    """Run a RabbitMQ that the test may stop, freeze or kill. Raises `ServerStartError`."""
     return _private("rabbitmq")
 
 
 @contextmanager
 def private_cluster() -> Iterator[Sequence[Server]]:
-    """Run a cluster of three RabbitMQ nodes from the programs on this machine. Raises `ServerUnavailableError`."""
+    """Run a cluster of three RabbitMQ nodes from the programs on this machine. Raises `ServerStartError`."""
     if os.environ.get("TEST_SERVERS") == "docker":
-        raise ServerUnavailableError("TEST_SERVERS is docker, but a cluster needs the programs on this machine")
+        raise ServerStartError("TEST_SERVERS is docker, but a cluster needs the programs on this machine")
     with local.rabbitmq_cluster() as nodes:
         _note(f"rabbitmq cluster from {local.SOURCE}")
         yield nodes
@@ -60,13 +60,13 @@ def _private(name: str) -> Iterator[Server]:
         with ExitStack() as stack:
             try:
                 server: Server = stack.enter_context(getattr(provider, name)())
-            except ServerUnavailableError as reason:
+            except ServerStartError as reason:
                 problems.append(str(reason))
                 continue
             _note("; ".join([f"{name} from {provider.SOURCE}", *problems]))
             yield server
             return
-    raise ServerUnavailableError("; ".join(problems))
+    raise ServerStartError("; ".join(problems))
 
 
 def _providers(name: str) -> tuple[list[ModuleType], list[str]]:
@@ -82,7 +82,7 @@ def _providers(name: str) -> tuple[list[ModuleType], list[str]]:
                 return [containers, local], []
             return [local, containers], [reason]  # Docker last, since it may be able to pull the image
         case other:
-            raise ServerUnavailableError(f"TEST_SERVERS is {other!r}. Set it to auto, docker or local")
+            raise ServerStartError(f"TEST_SERVERS is {other!r}. Set it to auto, docker or local")
 
 
 def _containers() -> ModuleType:

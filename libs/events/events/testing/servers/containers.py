@@ -15,7 +15,7 @@ from testcontainers.core.container import DockerContainer
 
 from events.testing.ports import free_port
 from events.testing.servers.local import POSTGRES_SETTINGS
-from events.testing.servers.server import ServerUnavailableError, postgres_answers, rabbitmq_answers
+from events.testing.servers.server import ServerStartError, postgres_answers, rabbitmq_answers
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
 
@@ -53,7 +53,7 @@ class ContainerServer:
     def start(self) -> None:
         """Create or restart the container and wait until it answers.
 
-        Raises `ServerUnavailableError` with the end of the container's log.
+        Raises `ServerStartError` with the end of the container's log.
         """
         if self.url:
             self._docker.start()
@@ -63,13 +63,13 @@ class ContainerServer:
             wait_until(lambda: self._ready(self.url), what=self._container.image)
         except TimeoutError as error:
             log = self._docker.logs(tail=30).decode(errors="replace")
-            raise ServerUnavailableError(f"{self._container.image} does not start: {log}") from error
+            raise ServerStartError(f"{self._container.image} does not start: {log}") from error
 
     def _create(self) -> None:
         try:
             self._container.start()
         except DockerException as error:
-            raise ServerUnavailableError(f"Docker does not start {self._container.image}: {error}") from error
+            raise ServerStartError(f"Docker does not start {self._container.image}: {error}") from error
         self._watchdog.enter_context(watch("container", self._docker.id))
         host, port = self._container.get_container_host_ip(), self._container.get_exposed_port(self._port)
         self.url = self._template.format(host=host, port=port)
@@ -115,7 +115,7 @@ class ContainerServer:
 
 @contextmanager
 def postgres() -> Iterator[ContainerServer]:
-    """Run a private PostgreSQL; pull its image if the engine does not have it. Raises `ServerUnavailableError`."""
+    """Run a private PostgreSQL; pull its image if the engine does not have it. Raises `ServerStartError`."""
     password = secrets.token_hex(8)
     container = (
         _container(IMAGES["postgres"])
@@ -128,7 +128,7 @@ def postgres() -> Iterator[ContainerServer]:
 
 @contextmanager
 def rabbitmq() -> Iterator[ContainerServer]:
-    """Run a private RabbitMQ; pull its image if the engine does not have it. Raises `ServerUnavailableError`."""
+    """Run a private RabbitMQ; pull its image if the engine does not have it. Raises `ServerStartError`."""
     password = secrets.token_hex(8)
     container = _container(IMAGES["rabbitmq"]).with_envs(RABBITMQ_DEFAULT_USER="clozit", RABBITMQ_DEFAULT_PASS=password)
     url = f"amqp://clozit:{password}@{{host}}:{{port}}/%2F"
@@ -140,7 +140,7 @@ def _container(image: str) -> DockerContainer:
     try:
         return DockerContainer(image).with_kwargs(ulimits=[open_files])
     except DockerException as error:
-        raise ServerUnavailableError(f"no Docker engine answers: {error}") from error
+        raise ServerStartError(f"no Docker engine answers: {error}") from error
 
 
 def _run(server: ContainerServer) -> Iterator[ContainerServer]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from events.testing.ports import free_port
 from events.testing.servers.process import ProcessServer
-from events.testing.servers.server import ServerUnavailableError, postgres_answers, rabbitmq_answers
+from events.testing.servers.server import ServerStartError, postgres_answers, rabbitmq_answers
 
 NET_TICK_S = 10  # nodes drop a frozen node after this; with RabbitMQ's 60 the cluster's publishers wait as long
 SOURCE = "programs on this machine"
@@ -27,7 +27,7 @@ POSTGRES_SETTINGS = ("-c", "fsync=off", "-c", "max_connections=300")
 
 @contextmanager
 def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessServer]:
-    """Run a private PostgreSQL with these options on its command line. Raises `ServerUnavailableError`."""
+    """Run a private PostgreSQL with these options on its command line. Raises `ServerStartError`."""
     program = _program("postgres", POSTGRES_PROGRAMS)
     user = _unprivileged_user()
     with _folder("clozit-postgres-", user) as folder:
@@ -48,14 +48,14 @@ def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessSer
 
 @contextmanager
 def rabbitmq() -> Iterator[ProcessServer]:
-    """Run a private RabbitMQ. Raises `ServerUnavailableError`."""
+    """Run a private RabbitMQ. Raises `ServerStartError`."""
     with port_mapper() as environment, _node(environment, free_port()) as server:
         yield server
 
 
 @contextmanager
 def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
-    """Run a private cluster and yield its nodes. Raises `ServerUnavailableError`."""
+    """Run a private cluster and yield its nodes. Raises `ServerStartError`."""
     ports = [free_port() for _ in range(size)]
     settings = [
         "cluster_formation.peer_discovery_backend = classic_config",
@@ -75,7 +75,7 @@ def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
 
 @contextmanager
 def _node(environment: Mapping[str, str], port: int, settings: Sequence[str] = ()) -> Iterator[ProcessServer]:
-    """Run one node with the Erlang cookie and port mapper of `environment`. Raises `ServerUnavailableError`."""
+    """Run one node with the Erlang cookie and port mapper of `environment`. Raises `ServerStartError`."""
     program = _program("rabbitmq-server", RABBITMQ_PROGRAMS)
     with _folder("clozit-rabbitmq-") as folder:
         (folder / "plugins").write_text("[].")
@@ -157,7 +157,7 @@ def _program(name: str, folders: tuple[str, ...]) -> Path:
             return found[-1]
     on_path = shutil.which(name)
     if on_path is None:
-        raise ServerUnavailableError(f"no {name} program on this machine")
+        raise ServerStartError(f"no {name} program on this machine")
     return Path(on_path)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from events.testing.servers.server import ServerUnavailableError
+from events.testing.servers.server import ServerStartError
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
 
 CTL_TIMEOUT_S = 60.0  # rabbitmqctl starts its own Erlang machine
 STOP_TIMEOUT_S = 20.0  # a normal shutdown takes a second or two
-LOG_TAIL_LENGTH = 2000  # characters of the log in an error message
+LOG_TAIL_CHARACTERS = 2000  # characters of the log in an error message
 
 
 class ProcessServer:
@@ -38,7 +38,7 @@ class ProcessServer:
         self._watchdog = ExitStack()
 
     def start(self) -> None:
-        """Start the program and wait until it answers. Raises `ServerUnavailableError` with the end of its log."""
+        """Start the program and wait until it answers. Raises `ServerStartError` with the end of its log."""
         log = self._folder / "log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -57,8 +57,8 @@ class ProcessServer:
         except TimeoutError as error:
             reason = error
         if reason or process.poll() is not None:
-            tail = log.read_text(errors="replace")[-LOG_TAIL_LENGTH:]
-            raise ServerUnavailableError(f"{self._command[0]} does not start: {tail}") from reason
+            tail = log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+            raise ServerStartError(f"{self._command[0]} does not start: {tail}") from reason
 
     def stop(self) -> None:
         """Stop the program by its normal shutdown. A stopped one is left as it is."""

@@ -7,7 +7,7 @@ import psycopg
 from kombu import Connection
 
 
-class ServerUnavailableError(Exception):
+class ServerStartError(Exception):
     """Failure to get a server here; the message says why."""
 
 
@@ -17,7 +17,7 @@ class Server(Protocol):
     url: str
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises `ServerUnavailableError` with the end of its log."""
+        """Start the server and wait until it answers. Raises `ServerStartError` with the end of its log."""
 
     def stop(self) -> None:
         """Stop the server by its normal shutdown."""

@@ -1,0 +1,81 @@
+"""The schemas of an order as its customer sees it."""
+
+from typing import Any
+
+from events.messaging.contracts import ReviewDecision
+from marshmallow import Schema, fields, validate
+
+from orders.models.orders import FulfillmentStatus, Order, OrderRefundStatus, OrderStatus
+from orders.schemas.shipments import PublicShipment
+
+
+class PublicLine(Schema):
+    """A line of an order, for its customer."""
+
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    amount_total = fields.Integer(required=True)
+
+
+class PublicOrder(Schema):
+    """An order for the success page, without personal data: a session id may become known to others.
+
+    The amounts are what Stripe charges, once the customer has finished the payment page, and what was agreed before.
+    `amount_paid` and `amount_refunded` are in `paid_currency`, which differs from `currency` only in a review.
+    """
+
+    number = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
+    needs_review = fields.Boolean(required=True)
+    currency = fields.String(required=True)
+    amount_subtotal = fields.Integer(required=True)
+    amount_discount = fields.Integer(required=True)
+    amount_shipping = fields.Integer(required=True)
+    amount_tax = fields.Integer(required=True, metadata={"description": "all taxes; 0 until they are known"})
+    tax_included = fields.Boolean(required=True, metadata={"description": "the taxes are part of the prices"})
+    amount_total = fields.Integer(required=True)
+    presentment_currency = fields.String(
+        required=True, allow_none=True, metadata={"description": "what the customer's statement shows, if it differs"}
+    )
+    presentment_amount = fields.Integer(required=True, allow_none=True)
+    paid_currency = fields.String(required=True)
+    amount_paid = fields.Integer(required=True)
+    amount_refunded = fields.Integer(required=True)
+    refund_status = fields.String(required=True, validate=validate.OneOf([*OrderRefundStatus]))
+    payment_method_types = fields.List(
+        fields.String(), required=True, metadata={"description": "Stripe's types that the payment page offered"}
+    )
+    payment_method = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "the method of a delayed payment, such as sepa_debit or oxxo, if it is known"},
+    )
+    voucher_expires_at = fields.AwareDateTime(required=True, allow_none=True)
+    review_decision = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([*ReviewDecision]),
+        metadata={"description": "what was decided about the order after a review"},
+    )
+    fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
+    lines = fields.List(fields.Nested(PublicLine), required=True)
+    shipments = fields.List(fields.Nested(PublicShipment), required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+def public_order(order: Order) -> dict[str, Any]:
+    """Return the values of a `PublicOrder`. What Stripe charges replaces all amounts that were agreed."""
+    agreed = {"amount_tax": 0, "tax_included": False, "presentment_currency": None, "presentment_amount": None}
+    payment = order.charged_payment
+    is_pending = payment is not None and order.status == OrderStatus.PAYMENT_PENDING
+    own = {name: getattr(order, name) for name in PublicOrder().fields if hasattr(order, name)}
+    return {
+        **agreed,
+        **own,
+        "paid_currency": order.currency,
+        "payment_method_types": payment.payment_method_types or [] if payment else [],
+        "payment_method": payment.payment_method if payment and is_pending else None,
+        "voucher_expires_at": payment.voucher_expires_at if payment and is_pending else None,
+        "review_decision": next((review.decision for review in order.reviews if review.blocks_shipping), None),
+        **(order.charged or {}),
+    }

@@ -1,0 +1,101 @@
+"""The schemas of refunds and refund requests."""
+
+from typing import Any
+
+from events.web.fields import LimitedList, StrictBoolean
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from orders.refunds.requests import RefundParams
+from orders.schemas.shared import MAX_LINES, Pieces, check_exactly_one
+
+REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")  # Stripe's
+
+
+class RefundedLine(Schema):
+    """Refunded pieces of one sku. With `restock` they go back to the stock; `unshipped` of them had not shipped."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    restock = fields.Boolean(required=True)
+    unshipped = fields.Integer(required=True)
+
+
+class RefundRequestItem(Schema):
+    """An operator's refund request.
+
+    `refund_id` is Stripe's, once it has answered. With the amount 0 it only records pieces. `error` says
+    why Stripe has not answered or has refused.
+    """
+
+    id = fields.String(required=True)
+    refund_id = fields.String(required=True, allow_none=True)
+    payment_id = fields.String(required=True)
+    status = fields.String(required=True, metadata={"description": "requested, then the status of Stripe's refund"})
+    amount = fields.Integer(required=True)
+    currency = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True)
+    note = fields.String(required=True, allow_none=True)
+    lines = fields.List(fields.Nested(RefundedLine), required=True)
+    error = fields.String(required=True, allow_none=True)
+    requested_by = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class RefundItem(Schema):
+    """A refund at Stripe. Without `refund_request_id` it was made in Stripe's dashboard."""
+
+    id = fields.String(required=True)
+    payment_id = fields.String(required=True)
+    refund_request_id = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
+    amount = fields.Integer(required=True)
+    currency = fields.String(required=True)
+    presentment_currency = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the customer's statement, if it is another one."}
+    )
+    presentment_amount = fields.Integer(required=True, allow_none=True)
+    reason = fields.String(required=True, allow_none=True)
+    failure_reason = fields.String(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class PiecesToRefund(Pieces):
+    """Pieces of one sku to refund. With `restock` they go back to the stock."""
+
+    restock = StrictBoolean()
+    unshipped = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=0),
+        metadata={"description": "how many of them had not shipped; the default counts the shipped ones first"},
+    )
+
+
+class NewRefund(Schema):
+    """A refund of `all` that is left of the payment, of an `amount`, or of `lines`: exactly one of them.
+
+    `restock` is for the lines that do not say, and for all pieces.
+    """
+
+    all = StrictBoolean(validate=validate.Equal(True))
+    amount = fields.Integer(strict=True, validate=validate.Range(min=1))
+    lines = LimitedList(fields.Nested(PiecesToRefund), validate.Length(min=1, max=MAX_LINES))
+    without_money = StrictBoolean(
+        load_default=False,
+        metadata={"description": "only record the lines: the order is free, or its money is refunded already"},
+    )
+    reason = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(REFUND_REASONS))
+    note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
+    restock = StrictBoolean(load_default=False)
+    payment_id = fields.String(
+        load_default=None, metadata={"description": "pi_…; the default is the payment that paid the order"}
+    )
+
+    @validates_schema
+    def _check_extent(self, data: dict[str, Any], **_: Any) -> None:
+        check_exactly_one(data, "all", "amount", "lines")
+        if data.get("without_money") and "lines" not in data:
+            raise ValidationError("Send lines.", "without_money")
+
+    @post_load
+    def _to_params(self, data: dict[str, Any], **_: Any) -> RefundParams:
+        return RefundParams(**data)
