@@ -146,7 +146,7 @@ def consumer_timeout(rig: Rig) -> Iterator[None]:
     rig.postgres.stop()
     try:
         yield
-        wait_until(lambda: rig.consumer_counts() == {0}, what="the consumers' rest")
+        wait_until(lambda: rig.held_messages() == 0, what="the release of all messages")
         assert rig.deliveries_used() <= used_before
     finally:
         rig.postgres.start()

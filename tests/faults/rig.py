@@ -138,6 +138,10 @@ class Rig:
                     used += int((answer[1].headers or {}).get("x-delivery-count", 0))
         return used
 
+    def held_messages(self) -> int:
+        """Return how many messages of all queues are delivered and not acknowledged."""
+        return sum(map(int, self.broker.ctl("list_queues", "--quiet", "messages_unacknowledged").split()[1:]))
+
     def set_paused(self, paused: bool) -> None:
         """Pause or resume the consumers of all services, as an operator does."""
         for database in self.databases.values():
