@@ -260,7 +260,7 @@ SERVICES = {
                 "/checkouts?status=complete&customer_email=c1@shop.example",
                 "/checkouts?status=complete&discount_code=CODE-1",
                 "/checkouts?status=complete&sku=SKU-1",
-                f"/checkouts?client_key={'a' * 64}",
+                f"/checkouts?status=complete&client_key={'a' * 64}",
                 "/catalog/discounts",
                 "/catalog/discounts/CODE-1",
             ),

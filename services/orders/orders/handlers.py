@@ -38,6 +38,14 @@ from orders.totals import update_totals
 MISSING_ADDRESS_TEXT = "Stripe's session has no shipping address. Ask the customer where to send the order."
 
 handlers = Handlers()
+# What they report comes again with the attempt's end, or is a fact about Stripe's own books.
+handlers.ignore(
+    "stripe.payment_intent.created",
+    "stripe.payment_intent.processing",
+    "stripe.payment_intent.canceled",
+    "stripe.charge.captured",
+    "stripe.charge.updated",
+)
 
 
 @handlers.prepare

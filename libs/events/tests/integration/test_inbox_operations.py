@@ -219,7 +219,7 @@ def test_bulk_action_by_http_changes_the_oldest(
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
 @pytest.mark.parametrize(
-    "wanted", [{}, {"status": "done"}, {"status": "ignored"}, {"statsu": "failed"}, {"error": "x", "limit": 0}]
+    "wanted", [{}, {"status": "done"}, {"status": "discarded"}, {"statsu": "failed"}, {"error": "x", "limit": 0}]
 )
 def test_bulk_action_without_valid_filter_is_refused(
     database: Database, client: FlaskClient, action: str, wanted: dict[str, Any]
