@@ -23,7 +23,6 @@ from pika.channel import Channel
 from prometheus_client import Counter, Gauge, Histogram
 
 from events.errors import PublishUnconfirmedError, PublishWindowFullError, UnpublishableError
-from events.messaging import topology
 from events.messaging.declaration import Declaration
 from events.messaging.event import Event
 from events.messaging.pika_connection import CHANNEL, BufferedConnection, encode, node_parameters
