@@ -159,8 +159,11 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
-    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one."""
-    answers = [dependencies().refunds.send(request, notify_staff=True) for request in requests]
+    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one.
+
+    Many requests are not sent at once: their statuses in the order say which ones the worker still has to send.
+    """
+    answers = dependencies().refunds.send_decided(requests)
     if refused := [request for request in answers if request.is_refused]:
         raise problems.review_refund_refused(refused)
     with dependencies().database.read() as session:

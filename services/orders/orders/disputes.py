@@ -18,7 +18,7 @@ from orders.models.disputes import UNKNOWN, Dispute, DisputeStatus
 from orders.models.orders import Order, OrderDisputeStatus
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, to_datetime
 from orders.timeline import add_entry
 
 WITHDRAWN_EVENT, REINSTATED_EVENT = "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"
@@ -46,7 +46,7 @@ def book_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause
         payment_id=obj["payment_intent"],
         status=status,
         status_at=cause.occurred_at,
-        currency=obj["currency"],
+        currency=currency_of(obj),
         amount=obj["amount"],
         reason=obj.get("reason") or "general",
         opened_at=to_datetime(obj["created"]),

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_datetime
 from orders.unmatched_events import requeue_matched
 
 BANK_TRANSFER = "bank_transfer"
@@ -20,7 +20,7 @@ def record_session_payment(session: Session, order: Order, event: Event) -> Paym
     obj = event.object
     payment_id = obj.get("payment_intent") or obj["id"]  # a free order has no payment intent
     payment = _get_or_create(session, order, event, payment_id, obj["amount_total"])
-    payment.session_id, payment.currency, payment.amount = obj["id"], obj["currency"], obj["amount_total"]
+    payment.session_id, payment.currency, payment.amount = obj["id"], currency_of(obj), obj["amount_total"]
     record_charged(payment, obj)
     payment.recovered_from = obj.get("recovered_from")
     payment.payment_method_types = list(obj.get("payment_method_types") or ())
@@ -42,9 +42,8 @@ def record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
-    presentment = checkout_session.get("presentment_details") or {}
-    payment.presentment_currency = presentment.get("presentment_currency") or payment.presentment_currency
-    payment.presentment_amount = presentment.get("presentment_amount") or payment.presentment_amount
+    if presentment := presentment_of(checkout_session):
+        payment.presentment_currency, payment.presentment_amount = presentment
 
 
 def asks_for_transfer(intent: StripeObject) -> bool:
@@ -128,7 +127,7 @@ def _get_or_create(session: Session, order: Order, event: Event, payment_id: str
         id=payment_id,
         order_id=order.id,
         status=PaymentStatus.PENDING,
-        currency=event.object["currency"],
+        currency=currency_of(event.object),
         amount=amount,
         amount_tax=0,
         created_at=event.occurred_at,

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from events.messaging.event import own_event
+from notifications import samples
 from notifications.app import create_app
 from notifications.digest import DigestSchedule
 from notifications.sender import Sender
@@ -46,6 +47,16 @@ def test_low_stock_sends_one_mail_for_a_sku_and_day(service: Any) -> None:
     assert service.sender.run() == 3
     assert sorted(mail["Subject"] for mail in service.server.messages) == [f"Low stock: {sku}" for sku in "AAB"]
     assert len({mail["Message-ID"] for mail in service.server.messages}) == 3
+
+
+def test_payment_in_no_currency_is_mailed_to_staff(sqlite_service: Any) -> None:
+    charged = {**samples.CHARGED, "currency": "xxx"}
+    detail = "The customer paid in EUROS instead of EUR."
+    sqlite_service.receive("orders.review.opened", reason="currency-mismatch", detail=detail, charged=charged)
+    sqlite_service.receive("orders.refund.failed", refund_currency="xxx", charged=charged)
+    sqlite_service.sender.run()
+    assert {email.status for email in sqlite_service.emails() if email.kind.startswith("staff_")} == {"sent"}
+    assert detail in " ".join(sqlite_service.server.messages[0].get_body(("plain",)).get_content().split())
 
 
 @pytest.mark.parametrize("email", ["ada@example.org", None])

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import stripe
 
-from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of
+from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of, currency_of
 
 MISSING = "resource_missing"  # Stripe's error code for an unknown id
 
@@ -102,6 +102,6 @@ def _intent(obj: StripeObject) -> Intent:
         checkout_id=checkout_id_of(obj),
         status=obj["status"],
         amount_received=obj["amount_received"],
-        currency=obj["currency"],
+        currency=currency_of(obj),
         tried_at=max(obj["created"], charge.get("created", 0)),
     )

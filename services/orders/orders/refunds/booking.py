@@ -25,7 +25,7 @@ from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID
 from orders.returns import publish_returns
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_datetime
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
@@ -58,7 +58,6 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
     status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
-    presentment = obj.get("presentment_details") or {}
     is_new = insert_once(
         session,
         Refund,
@@ -68,7 +67,7 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
         refund_request_id=request.id if request else None,
         status=status,
         status_at=status_at,
-        currency=obj["currency"],
+        currency=currency_of(obj),
         amount=obj["amount"],
         reason=obj.get("reason"),
         failure_reason=obj.get("failure_reason"),
@@ -77,9 +76,8 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     if is_new:
         session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
-    if refund.presentment_amount is None:  # an older API version, or an answer that did not have it yet
-        refund.presentment_currency = presentment.get("presentment_currency")
-        refund.presentment_amount = presentment.get("presentment_amount")
+    if refund.presentment_amount is None and (presentment := presentment_of(obj)):  # an earlier answer may lack it
+        refund.presentment_currency, refund.presentment_amount = presentment
     changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
         _link(session, order, request, refund)

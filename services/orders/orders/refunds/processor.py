@@ -4,6 +4,8 @@ The process may die between any two of these steps. After the lease, the worker 
 is none, the worker sends the request again under the same key. Stripe's events may arrive at any time in between.
 """
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from events.clock import utcnow
@@ -12,7 +14,7 @@ from events.database.transaction import skip_locked
 from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
@@ -33,6 +35,8 @@ from orders.timeline import add_entry
 
 # A timeout is often over soon. Stripe repeats a stored 500 to the same key for 24 hours: frequent retries are useless.
 RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (15, 60, 300, 1800, 3600))
+
+SENDING_BUDGET_S = 2.0  # after which an operator does not wait for another call: one order can have many payments
 
 log = get_logger(__name__)
 
@@ -64,6 +68,26 @@ class RefundProcessor:
         self._send(request, utcnow(), first=True, notify_staff=notify_staff)
         with self._database.read() as session:
             return session.get_one(RefundRequest, request.id)
+
+    def send_decided(self, requests: Sequence[RefundRequest]) -> list[RefundRequest]:
+        """Send new requests that follow from a decision, and return those that were sent, with Stripe's answers.
+
+        No call begins after `SENDING_BUDGET_S`. The worker sends the rest at once.
+        """
+        began_at, sent = time.monotonic(), list[RefundRequest]()
+        for request in requests:
+            if sent and time.monotonic() - began_at >= SENDING_BUDGET_S:
+                break
+            sent.append(self.send(request, notify_staff=True))
+        if rest := [request.id for request in requests[len(sent) :]]:
+            self._hand_over(rest)
+        return sent
+
+    def _hand_over(self, request_ids: Sequence[str]) -> None:
+        """Make requests due that were never sent. If this process dies before, they are due at the end of the lease."""
+        unsent = RefundRequest.id.in_(request_ids), RefundRequest.next_attempt_at > utcnow()
+        with self._database.begin() as session:
+            session.execute(update(RefundRequest).where(*unsent).values(next_attempt_at=utcnow()))
 
     def resume_due(self, now: datetime | None = None) -> int:
         """Process every due request without an answer, and return their number."""
