@@ -21,7 +21,7 @@ def checkout_id_of(obj: StripeObject) -> str | None:
 def currency_of(obj: StripeObject) -> str:
     """Return the currency of an object; `NO_CURRENCY` if Stripe sent a text that is no code.
 
-    The money is booked all the same: a paid order must not stay open. It opens a review, because it does not match.
+    The money is booked in any case: a paid order must not stay open. It opens a review, because it does not match.
     """
     code = str(obj.get("currency") or "").lower()
     return code if CURRENCY.fullmatch(code) else NO_CURRENCY
@@ -30,8 +30,8 @@ def currency_of(obj: StripeObject) -> str:
 def presentment_of(obj: StripeObject) -> tuple[str, int] | None:
     """Return the currency and amount of the customer's statement; None if Stripe does not say them."""
     details = obj.get("presentment_details") or {}
-    code, amount = details.get("presentment_currency"), details.get("presentment_amount")
-    return (code, amount) if amount and CURRENCY.fullmatch(str(code)) else None
+    code, amount = str(details.get("presentment_currency")), details.get("presentment_amount")
+    return (code, amount) if amount and CURRENCY.fullmatch(code) else None
 
 
 def to_datetime(seconds: int) -> datetime:

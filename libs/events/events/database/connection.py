@@ -21,7 +21,7 @@ STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one 
 LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
 ANSWER_TIMEOUT_S = 20.0  # longer than a statement's, so that a server which answers at all answers earlier
 CONNECT_TIMEOUT_S = 5  # with the timeout above, an absent database is noticed within 30 s
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 20_000  # a transaction waits for nothing slower than the broker's confirms (3 s)
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 20_000  # a transaction waits for no other service
 UNACKNOWLEDGED_TIMEOUT_MS = 20_000  # for sent packets
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 2  # an idle connection's peer is gone after 20 s
 

@@ -76,7 +76,7 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     if is_new:
         session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
-    if refund.presentment_amount is None and (presentment := presentment_of(obj)):  # an earlier answer may lack it
+    if refund.presentment_amount is None and (presentment := presentment_of(obj)):  # at first it may be absent
         refund.presentment_currency, refund.presentment_amount = presentment
     changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
