@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Sequence
 from prometheus_client import Counter
 from psycopg import sql
 from sqlalchemy import URL, Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from events.database.connection import connect
@@ -109,7 +108,7 @@ class Notifier:
         while channels := self._take():
             try:
                 self._send(channels)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - after any error, the next notification is worth a try
                 log.warning("notification not sent, other processes poll", channels=channels, error=str(error))
             finally:
                 with self._changed:
