@@ -23,7 +23,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.payment.pending": "The customer used a delayed payment method, or Stripe has said how they have to pay.",
     "orders.payment.failed": "A delayed payment has failed. The session is not paid.",
     "orders.order.expired": "The session ended without a payment.",
-    "orders.order.canceled": "The customer canceled the checkout, or an operator canceled the paid order.",
+    "orders.order.canceled": "The checkout was canceled before payment, or an operator canceled the paid order.",
     "orders.review.opened": "A payment does not match the order. An operator must decide before anything ships.",
     "orders.review.resolved": "An operator or the shop's policy has decided about an order that needed a review.",
     "orders.stock.returned": "Sold pieces are for sale again, because of a refund with restock or a cancellation.",

@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import checkout.app
 import checkout.chains
 import httpx
 import inventory.app
 import inventory.chains
 import inventory.config
+import orders.app
 import orders.chains
+import orders.config
 import pytest
 import stripe
 from checkout import catalog
 from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
-from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError
+from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError, StripeAwayError
 from checkout.handlers import handlers as checkout_handlers
 from checkout.inventory_client import InventoryClient
 from checkout.models import Checkout, DiscountUse
@@ -43,6 +46,7 @@ from demo.fake_stripe.account import Config as StripeConfig
 from demo.fake_stripe.app import create_app as create_stripe
 
 SERVICE_TOKEN = "service-token-of-tests"
+OPERATOR = {"Authorization": "Bearer operator-token-0123"}
 PRICES = {"eur": [1, 999, 1999], "jpy": [50, 3200], "isk": [10000, 99500], "kwd": [10, 12340], "usd": [2199]}
 RESERVATION_ENDED = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
 
@@ -55,10 +59,14 @@ class InProcessClient(stripe.HTTPClient):
     def __init__(self, app: Any) -> None:
         super().__init__()
         self._http = app.test_client()
+        self.lost_answer_of = ""  # the path whose next answer gets lost on its way to us
 
     def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
         path = url.removeprefix("https://stripe.test")
         answer = self._http.open(path, method=method.upper(), headers=headers, data=post_data)
+        if path == self.lost_answer_of:
+            self.lost_answer_of = ""
+            raise stripe.APIConnectionError("the answer got lost")
         return answer.get_data(as_text=True), answer.status_code, dict(answer.headers)
 
 
@@ -74,7 +82,8 @@ class Shop:
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
         app = create_stripe(self.account)
-        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=InProcessClient(app), retries=0)
+        self.network = InProcessClient(app)
+        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.network, retries=0)
         self.control = app.test_client()
         self.inventory = self._inventory()
         config = Config(
@@ -83,6 +92,9 @@ class Shop:
             shop_url="https://shop.test", shipping_countries=("DE",),
         )  # fmt: skip
         self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
+        self.web = checkout.app.create_app(
+            config, database=self.databases["checkout"], stripe=self.stripe, inventory=self.inventory
+        ).test_client()
         self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
         self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
@@ -139,6 +151,16 @@ class Shop:
             order = session.query(Order).filter_by(checkout_id=started.id).one()
             return checkout_status, reservation_status, f"{order.status}{'!' if order.needs_review else ''}"
 
+    def timeline(self) -> list[str]:
+        """Return the texts of the only order's timeline as operators read them, the oldest first."""
+        config = orders.config.Config(
+            service="orders", port=0, broker_url="memory://", database_url="",
+            operator_tokens={"zoe": "operator-token-0123"}, stripe_api_key="sk_test_1",
+        )  # fmt: skip
+        web: Any = orders.app.create_app(config, database=self.databases["orders"]).test_client()
+        (order,) = web.get("/orders", headers=OPERATOR).json["items"]
+        return [entry["text"] for entry in web.get(f"/orders/{order['id']}", headers=OPERATOR).json["timeline"]]
+
     def stock(self) -> tuple[int, int]:
         with self.databases["inventory"].read() as session:
             stock = session.get_one(StockItem, "TEE")
@@ -179,6 +201,30 @@ def test_cancel_before_the_payment_releases_everything(shop: Shop) -> None:
     shop.deliver_events()
     assert shop.statuses(started) == ("canceled", "released", "canceled")
     assert (shop.stock(), shop.discount_uses()) == ((3, 0), ["released"])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "who"),
+    [
+        ("/checkout/sessions/{}/cancel", {}, "The customer"),
+        ("/checkouts/{}/cancel", OPERATOR, "An operator"),
+    ],
+)
+def test_timeline_shows_who_canceled_the_checkout(shop: Shop, path: str, headers: Any, who: str) -> None:
+    started = shop.start()
+    assert shop.web.post(path.format(started.id), headers=headers).status_code == 200
+    shop.deliver_events()
+    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", f"{who} canceled the checkout."]
+
+
+def test_timeline_shows_an_abandoned_checkout_as_such(shop: Shop) -> None:
+    shop.network.lost_answer_of = "/v1/checkout/sessions"
+    with pytest.raises(StripeAwayError):
+        shop.start()
+    shop.advance(timedelta(minutes=39))
+    shop.deliver_events()
+    interrupted = "The checkout was interrupted. The customer never got the link to the payment page."
+    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", interrupted]
 
 
 def test_payment_after_the_reservation_ended_takes_pieces_again(shop: Shop) -> None:

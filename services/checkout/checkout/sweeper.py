@@ -12,6 +12,7 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
+from events.messaging.contracts import CancelReason
 from events.observability.logging import get_logger
 from sqlalchemy import select
 
@@ -115,7 +116,7 @@ class Sweeper:
             with self._database.begin() as session:
                 current = lock_checkout(session, checkout.id)
                 if attach_session_and_publish(session, current, stripe_session):
-                    publish_canceled(session, current)
+                    publish_canceled(session, current, CancelReason.ABANDONED)
             self._expire_at_stripe(stripe_session["id"])
         with self._database.begin() as session:
             current = lock_checkout(session, checkout.id)

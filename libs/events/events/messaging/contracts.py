@@ -41,6 +41,17 @@ class ReviewReason(StrEnum):
     EARLY_FRAUD_WARNING = "early-fraud-warning"
 
 
+class CancelReason(StrEnum):
+    """The reasons for which a checkout ended before payment.
+
+    The customer or an operator canceled it. An abandoned one was interrupted: no customer ever got its URL.
+    """
+
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
+    ABANDONED = "abandoned"
+
+
 class ReviewDecision(StrEnum):
     """The decisions that resolve a review: ship the order, refund it, or neither."""
 
@@ -117,7 +128,13 @@ class CheckoutStarted(CheckoutRef, Amounts):
 
 
 class CheckoutCanceled(CheckoutRef):
-    """The customer canceled; the session is expired at Stripe."""
+    """The checkout ended before payment. Its session is expired at Stripe, or will be within minutes."""
+
+    reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": f"{', '.join(CancelReason)}; null: unknown. Readers must accept others"},
+    )
 
 
 class Charged(Contract):
@@ -217,12 +234,14 @@ class OrderExpired(OrderSnapshot):
 
 
 class OrderCanceled(OrderSnapshot):
-    """The customer canceled the checkout, or an operator canceled a paid order before it shipped."""
+    """The checkout was canceled before payment, or an operator canceled a paid order before it shipped."""
 
     reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "`operator`: a paid order was canceled; null: the customer canceled the checkout"},
+        metadata={
+            "description": "`operator`: a paid order was canceled; null: the checkout was canceled before payment"
+        },
     )
     refund_requested = fields.Integer(
         strict=True,
