@@ -60,7 +60,8 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "refund_amount", values["refund"]
         yield "refunded_so_far", values["refunded"]
         yield "failure", data.get("failure_reason") and translated("failure", data["failure_reason"])
-        yield "refund_id", data["refund_id"]
+        is_at_stripe = data["refund_id"] != data.get("refund_request_id")  # Stripe refused the request otherwise
+        yield "refund_id" if is_at_stripe else "refund_request_id", data["refund_id"]
     yield "paid", values.get("paid")
     if "dispute_id" in data:
         yield "disputed_amount", values["disputed"]

@@ -240,7 +240,7 @@ class OrderCanceled(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={
-            "description": "`operator`: a paid order was canceled; null: the checkout was canceled before payment"
+            "description": "`operator`: a paid order was canceled; null: the checkout ended before payment"
         },
     )
     refund_requested = fields.Integer(
@@ -309,9 +309,17 @@ class OrderShipped(OrderSnapshot):
 
 
 class RefundChanged(OrderSnapshot):
-    """One refund of an order, by its id at Stripe; `amount_refunded` is the order's sum of succeeded refunds."""
+    """One refund of an order; `amount_refunded` is the order's sum of succeeded refunds."""
 
-    refund_id = fields.String(required=True)
+    refund_id = fields.String(
+        required=True,
+        metadata={"description": "at Stripe; the refund request's id if Stripe refused it, so that no refund exists"},
+    )
+    refund_request_id = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the operators' request; null: made in Stripe's dashboard. Unknown at Stripe"},
+    )
     refund_status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
     refund_amount = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(

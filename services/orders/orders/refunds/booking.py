@@ -1,7 +1,7 @@
 """Booking of refunds at Stripe: from overlapping events, from the answer to our call, and from reconciliation.
 
-A refund is booked once, by its id. Repeats change nothing. `charge.refunded` is not booked: it has only the sum of
-all refunds.
+A refund is booked once, by its id. Repeats change nothing. A charge's sum of refunds is not booked: the refunds that the
+charge lists are, and lookups.py fetches the others.
 """
 
 from collections.abc import Mapping
@@ -118,6 +118,7 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         event_type,
         cause,
         refund_id=refund.id,
+        refund_request_id=refund.refund_request_id,
         refund_status=refund.status,
         refund_amount=refund.amount,
         refund_currency=refund.currency,

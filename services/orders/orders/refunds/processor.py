@@ -158,7 +158,8 @@ class RefundProcessor:
                     order,
                     "orders.refund.failed",
                     cause,
-                    refund_id=request.id,
+                    refund_id=request.id,  # there is none at Stripe
+                    refund_request_id=request.id,
                     refund_status=RefundStatus.FAILED.value,
                     refund_amount=request.amount,
                     refund_currency=request.currency,
