@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations, schemas
-from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
+from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
     PAID,
@@ -182,7 +182,10 @@ def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
 @service_required
 @blueprint.response(204)
 def release(checkout_id: str) -> None:
-    """Release a checkout's reservation. Without one, nothing changes."""
+    """Release a checkout's reservation. Without one, nothing changes.
+
+    409 if its pieces are paid for, or if a delayed payment is under way.
+    """
 
     def write(session: Session) -> None:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -197,7 +200,11 @@ def release(checkout_id: str) -> None:
 @blueprint.arguments(schemas.ReservationExtension)
 @blueprint.response(200, schemas.Reservation)
 def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
-    """Keep a reservation until a later time. An earlier time changes nothing."""
+    """Keep a reservation until a later time. An earlier time changes nothing.
+
+    An expired one is held again if all its pieces are available; so is a released one while a payment is under way.
+    409 if the pieces are then not held.
+    """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -208,7 +215,7 @@ def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
 
     reservation = _write(write)
     if reservation.status != HELD:
-        raise ReservationConflictError(f"The reservation of {checkout_id} is {reservation.status}.")
+        raise NotHeldError(checkout_id, reservation.status)
     return reservation
 
 

@@ -283,7 +283,7 @@ def _unreserve(session: Session, reservations: Sequence[Reservation]) -> None:
 
 def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
     if {line.sku: line.quantity for line in reservation.lines} != wanted:
-        raise ReservationConflictError(f"The reservation of {reservation.checkout_id} has other lines.")
+        raise ReservationConflictError(f"{reservation.checkout_id} has already reserved other lines.")
     if reservation.status != HELD:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 

@@ -108,7 +108,11 @@ class Sender:
         self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due e-mails for `MAX_RUN_TIME` at most, and return how many the server accepted."""
+        """Start due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
+
+        The last one may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
+        server is away: its e-mails get a later attempt.
+        """
         until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
@@ -233,7 +237,7 @@ class Sender:
         )
         with self._database.begin() as session:
             if session.execute(count).first() is None:
-                raise ConnectionLostError("the claim ended before the e-mail")
+                raise ConnectionLostError("our claim ended before the e-mail did: another sender sends it")
 
     def _await_answer(self, email: Email, connection: Connection, answer: "Future[None]") -> None:
         """Record the answer when it comes, on the thread that waits for it."""

@@ -69,7 +69,11 @@ class MailRefusedError(MailNotSentError):
 
 @dataclass(frozen=True)
 class MailServer:
-    """The mail server of SMTP_URL. `starttls` is auto (encrypt if the server offers it), require or never."""
+    """The mail server of SMTP_URL.
+
+    `starttls` is auto (encrypt if the server offers it, and never send a password in clear), require (refuse a server
+    that does not offer it) or never (in clear, also the password).
+    """
 
     host: str
     port: int

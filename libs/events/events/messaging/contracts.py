@@ -239,9 +239,7 @@ class OrderCanceled(OrderSnapshot):
     reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={
-            "description": "`operator`: a paid order was canceled; null: the checkout ended before payment"
-        },
+        metadata={"description": "`operator`: a paid order was canceled; null: the checkout ended before payment"},
     )
     refund_requested = fields.Integer(
         strict=True,

@@ -130,7 +130,11 @@ class InboxEvent(Base):
         self.traceback = None
 
     def schedule_retry(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule."""
+        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule.
+
+        `status` is waiting or retrying and selects the schedule. Its change starts that schedule from the beginning.
+        The error's text is stored, and for retrying also its traceback.
+        """
         schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
         if status != self.status:
             self.attempts = 1  # attempts spent on waiting are not taken from the retries

@@ -123,6 +123,32 @@ def test_each_event_of_a_retry_batch_gets_its_own_outcome(any_database: MakeData
     assert (waiting.status, waiting.attempts, waiting.error) == ("waiting", 1, "NotYet: no order yet")
 
 
+@pytest.mark.parametrize(
+    ("attempts", "status", "expected"),
+    [
+        (1, "retrying", "retry failed, the next one is scheduled"),
+        (len(inbox_models.RETRY_DELAYS), "failed", "retry failed, it was the last: an operator must act"),
+    ],
+)
+def test_failed_retry_logs_what_happens_next(
+    sqlite_database: MakeDatabase,
+    handlers: Handlers,
+    capsys: pytest.CaptureFixture[str],
+    attempts: int,
+    status: str,
+    expected: str,
+) -> None:
+    database = store_backlog(sqlite_database([INBOX]), ["evt_broken"])
+    with database.begin() as session:
+        session.execute(update(InboxEvent).values(attempts=attempts))
+    Runner(database, handlers).retry_batch()
+    (row,) = read_rows(database, "evt_broken")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "retry failed" in line]
+    assert row.status == status
+    assert expected in line
+    assert "routing_key=checkout.checkout.canceled" in line
+
+
 def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDatabase, handlers: Handlers) -> None:
     database = store_backlog(any_database([INBOX]), ["evt_1", "evt_2"])
     with database.begin() as session:
@@ -229,7 +255,7 @@ def test_failed_preparation_of_a_retry_fails_only_its_event(any_database: MakeDa
 
 
 def test_retry_and_its_arriving_cause_do_not_deadlock(
-    postgres_database: MakeDatabase, caplog: pytest.LogCaptureFixture
+    postgres_database: MakeDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both lock the row of the checkout and the rows of the inbox, and must do so in the same order."""
     database, registry, started = postgres_database((INBOX,)), Handlers(), threading.Event()
@@ -261,7 +287,7 @@ def test_retry_and_its_arriving_cause_do_not_deadlock(
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
     assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
-    assert "deadlock" not in caplog.text
+    assert "deadlock" not in capsys.readouterr().out
 
 
 def is_lock_awaited(database: Database) -> bool:

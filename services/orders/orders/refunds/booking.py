@@ -1,7 +1,7 @@
 """Booking of refunds at Stripe: from overlapping events, from the answer to our call, and from reconciliation.
 
-A refund is booked once, by its id. Repeats change nothing. A charge's sum of refunds is not booked: the refunds that the
-charge lists are, and lookups.py fetches the others.
+A refund is booked once, by its id. Repeats change nothing. A charge's sum of refunds is not booked: the refunds that
+the charge lists are, and lookups.py fetches the others.
 """
 
 from collections.abc import Mapping
