@@ -1,14 +1,19 @@
-"""python -m bench [ingest] [pipeline]: measure, and write the tables to bench/results."""
+"""python -m bench [ingest] [pipeline] [commits]: measure, and write the tables to bench/results."""
 
 from collections.abc import Callable, Mapping
 
 import click
 
+from bench import commits
 from bench.ingest import run as ingest
 from bench.options import Options
 from bench.pipeline import run as pipeline
 
-PARTS: Mapping[str, Callable[[Options], object]] = {"ingest": ingest.run, "pipeline": pipeline.run}
+PARTS: Mapping[str, Callable[[Options], object]] = {
+    "ingest": ingest.run,
+    "pipeline": pipeline.run,
+    "commits": commits.run,
+}
 
 
 @click.command()
@@ -18,7 +23,7 @@ PARTS: Mapping[str, Callable[[Options], object]] = {"ingest": ingest.run, "pipel
 @click.option("--purchases", default=Options.purchases, show_default=True, help="Purchases in each pipeline run.")
 @click.option("--write/--no-write", default=True, show_default=True, help="Write the tables to bench/results.")
 def main(parts: tuple[str, ...], seconds: float, repeat: int, purchases: int, write: bool) -> None:
-    """Measure the named parts, or both."""
+    """Measure the named parts, or all."""
     for part in parts or PARTS:
         PARTS[part](Options(seconds, repeat, purchases, write))
 

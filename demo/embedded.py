@@ -36,6 +36,7 @@ from events.database.engine import Database
 from events.database.migrations import Chain, migrate
 from events.messaging.worker import Worker
 from events.observability.logging import configure_logging
+from events.web.origins import parse_origins
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -106,7 +107,7 @@ def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: s
     origins = [
         shop,
         shop.replace("127.0.0.1", "localhost"),
-        *filter(None, os.environ.get("ALLOWED_ORIGINS", "").split(",")),
+        *parse_origins(os.environ.get("ALLOWED_ORIGINS", "")),
     ]
 
     def base(name: str, *, database: bool = True) -> Mapping[str, Any]:

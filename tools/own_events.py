@@ -28,6 +28,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.review.resolved": "An operator or the shop's policy has decided about an order that needed a review.",
     "orders.stock.returned": "Sold pieces are for sale again, because of a refund with restock or a cancellation.",
     "orders.stock.taken": "A refund with restock failed: its unshipped pieces are owed again and leave the stock.",
+    "orders.goods.changed": "A refund, a failed refund or a cancellation has changed which paid pieces still ship.",
     "orders.order.shipped": "An operator has marked a parcel with some or all pieces as shipped.",
     "orders.refund.succeeded": "Stripe has sent money back to the customer. It can come from the API or the dashboard.",
     "orders.refund.failed": "A refund did not reach the customer, sometimes days later. The shop has the money again.",
@@ -37,8 +38,8 @@ OCCASIONS: Mapping[str, str] = {
     "orders.customer.erased": "An operator has erased the personal data of an order's customer.",
     "inventory.stock.low": "The available quantity of a sku has fallen to its threshold.",
     "inventory.reservation.expiring": "Pieces are held for a payment that is under way, and soon for sale again.",
-    "inventory.reservation.committed": "A recovered cart was paid, and its stock was still there.",
-    "inventory.reservation.oversold": "An order was paid, but its stock is gone.",
+    "inventory.reservation.committed": "A checkout was paid after its session's end, and its stock was still there.",
+    "inventory.reservation.oversold": "An order was paid, or a refund with restock failed, but the stock is gone.",
 }
 
 

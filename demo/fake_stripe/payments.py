@@ -43,6 +43,8 @@ def confirm(account: Account, intent: Object, method: Object, payer: Payer, caus
     """
     number = account.store.numbers[method["id"]]
     charge = account.store.add(charge_object(account.now(), intent, payer, method, account.config.shop_name))
+    if presented := intent.get("presentment_details"):
+        charge["presentment_details"] = presented
     if method["type"] == "sepa_debit":
         _start_debit(account, intent, charge, cause)
     elif method["type"] == "card" and number not in SUCCEEDING_CARDS:

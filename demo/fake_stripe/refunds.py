@@ -43,6 +43,8 @@ def create_refund(account: Account, params: Object, cause: Cause) -> Object:
     amount = _refundable_amount(charge, params.get("amount"))
     status = _take_first_status(account, charge)
     refund = account.store.add(refund_object(account.now(), charge, amount, params, status or None))
+    if presented := charge.get("presentment_details"):
+        refund["presentment_details"] = _presented_share(charge, presented, amount)
     if refund["status"] == "requires_action":
         refund["next_action"] = next_action(account.now(), charge["billing_details"]["email"])
     refund["balance_transaction"] = _book(account, refund, -amount)
@@ -89,6 +91,13 @@ def _refundable_amount(charge: Object, asked: int | None) -> int:
         limit = "unrefunded amount on charge" if charge["amount_refunded"] else "charge amount"
         raise StripeError(f"Refund amount ({requested}) is greater than {limit} ({unrefunded})", param="amount")
     return asked
+
+
+def _presented_share(charge: Object, presented: Object, amount: int) -> Object:
+    """Return the refund's part of what the customer paid in their own currency. All parts add up to the whole."""
+    total, before = presented["presentment_amount"], charge["amount_refunded"]
+    start, end = (total * refunded // charge["amount"] for refunded in (before, before + amount))
+    return presented | {"presentment_amount": end - start}
 
 
 def _take_first_status(account: Account, charge: Object) -> str:

@@ -41,6 +41,8 @@ def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause
         account.emit("payment_intent.created", intent, cause=cause)
     intent = account.store.get("payment_intent", session["payment_intent"])
     intent |= {"amount": session["amount_total"], "shipping": payer.shipping() or intent_data.get("shipping")}
+    if presented := session.get("presentment_details"):
+        intent["presentment_details"] = presented
     return intent
 
 

@@ -1,11 +1,13 @@
 """The composed system: purchases, scaling, kills, restarts and an upgrade under load."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 from events.testing.waiting import wait_until
 
@@ -53,6 +55,18 @@ def test_logs_are_json_and_name_no_customer(system: System, results: list[CheckR
     assert not [line for line in lines if not line.startswith('{"') or not json.loads(line)["service"]]
     assert not [line for line in lines if CUSTOMER_DOMAIN in line]
     assert CUSTOMER_DOMAIN not in compose("logs", "proxy")
+
+
+def test_each_forwarded_address_has_its_own_limit(system: System) -> None:
+    url = f"http://127.0.0.1:{os.environ.get('PUBLIC_PORT', '8080')}/checkout/sessions"
+
+    def start(address: str) -> httpx.Response:
+        return httpx.post(url, json={}, headers={"X-Forwarded-For": address, "Origin": "http://127.0.0.1:8000"})
+
+    refused = next(answer for answer in (start("192.0.2.9") for _ in range(60)) if answer.status_code == 429)
+    assert refused.json()["type"] == "urn:clozit:problem:too-many-requests"
+    assert refused.headers["Access-Control-Allow-Origin"] == "*"
+    assert start("192.0.2.10").status_code == 422  # the cart is empty, but its client is not limited
 
 
 @contextmanager

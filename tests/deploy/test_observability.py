@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from events.observability import backlog_metrics
+from orders.stock_backlog import StockBacklog
 from prometheus_client import REGISTRY
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def exported() -> set[str]:
         if service != "webhooks":
             importlib.import_module(f"{service}.worker")
     names: set[str] = set(REGISTRY._names_to_collectors)
-    for collector in (backlog_metrics.InboxBacklog, backlog_metrics.OutboxBacklog):
+    for collector in (backlog_metrics.InboxBacklog, backlog_metrics.OutboxBacklog, StockBacklog):
         names |= {family.name for family in collector.describe(object.__new__(collector))}  # type: ignore[arg-type]
     return names
 

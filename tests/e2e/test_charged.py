@@ -3,22 +3,25 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from json import loads
 from pathlib import Path
 from typing import Any
 
 import pytest
+from events import stripe_api
 from events.database.engine import Database
 from events.messaging.contracts import SCHEMAS, Contract
 from events.messaging.outbox import OutboxEvent
 from events.testing.waiting import wait_until
-from marshmallow import fields
+from marshmallow import Schema, fields
 from notifications.localization import choose_language, format_money
 from notifications.template_loader import built_in_translations, placeholders
+from orders.refunds.gateway import RefundGateway
 from sqlalchemy import select
 
 from demo.embedded import embedded_system
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.scenarios.run import ScenarioRun
 from demo.shop.mailbox import Mail
@@ -30,7 +33,7 @@ CATALOG = {
     product["sku"]: product for product in loads((ROOT / "deploy" / "catalog.json").read_text("utf-8"))["products"]
 }
 LOCALES = sorted(built_in_translations())
-TEE = "TEE-ORG-WHT-M"
+TEE, SOCKS = "TEE-ORG-WHT-M", "SOC-MER-SLA-4145"
 SHOWN_ELSEWHERE = {  # (class, field) whose producers need settings that this system does not have
     ("OrderExpired", "promotions_consent"),  # CONSENT_PROMOTIONS; services/orders/tests/integration/test_facts.py
 }
@@ -63,7 +66,7 @@ class Shopper(ScenarioRun):
 
     def buy(self, *, tax: str | None = None, code: bool = False, method: str = "card", **typed: Any) -> dict[str, Any]:
         """Buy two T-shirts with a tax (added or included) and a promotion code of 8.00, and return the session."""
-        with self._tax(tax):
+        with self.taxed(TEE, "19", inclusive=tax == "included") if tax else nullcontext():
             checkout = self.start_checkout({TEE: 2}, locale=self.locale)
         if code:
             typed["promotion_code"] = self._promotion_code()
@@ -77,22 +80,18 @@ class Shopper(ScenarioRun):
         self.system.stripe.create("promotion_codes", params)
         return name
 
-    def _tax(self, kind: str | None) -> Any:
-        @contextmanager
-        def taxed() -> Iterator[None]:
-            product = {name: value for name, value in CATALOG[TEE].items() if name not in ("sku", "stock")}
-            if kind:
-                inclusive = str(kind == "included").lower()
-                params = {"display_name": "VAT", "percentage": "19", "inclusive": inclusive}
-                rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
-                self._put(product | rates)
-            yield
-            self._put(product)
+    @contextmanager
+    def taxed(self, sku: str, percentage: str, *, inclusive: bool) -> Iterator[None]:
+        """Give the product a fixed tax rate within the block."""
+        product = {name: value for name, value in CATALOG[sku].items() if name not in ("sku", "stock")}
+        params = {"display_name": "VAT", "percentage": percentage, "inclusive": str(inclusive).lower()}
+        rates = {"tax_rates": [self.system.stripe.create("tax_rates", params)["id"]]}
+        self._put(sku, product | rates)
+        yield
+        self._put(sku, product)
 
-        return taxed()
-
-    def _put(self, product: dict[str, Any]) -> None:
-        self.system.operate("PUT", "checkout", f"/catalog/products/{TEE}", product).raise_for_status()
+    def _put(self, sku: str, product: dict[str, Any]) -> None:
+        self.system.operate("PUT", "checkout", f"/catalog/products/{sku}", product).raise_for_status()
 
     def mail(self, kind: str) -> Mail:
         """Return the customer's (or for staff kinds the staff's) last e-mail of a kind, waiting for it."""
@@ -144,6 +143,12 @@ def at_stripe(system: System, session: dict[str, Any]) -> dict[str, Any]:
         for name in ("charges", "refunds", "disputes")
     }
     return {"session": session, "lines": system.stripe.line_items(session["id"]), **of_payment}
+
+
+def url_of(system: System) -> str:
+    """Return the address of the fake Stripe in this process."""
+    assert isinstance(system.stripe, FakeStripe)
+    return system.stripe.url
 
 
 def money(minor: int, locale: str, currency: str = "eur") -> str:
@@ -299,17 +304,60 @@ def test_name_keeps_its_joiners_up_to_the_mail(system: System, name: str) -> Non
 
 def test_partial_shipment_lists_what_is_still_to_come(system: System) -> None:
     shopper = Shopper(system, "parcels")
-    socks = "SOC-MER-SLA-4145"
-    checkout = shopper.start_checkout({TEE: 2, socks: 1})
+    checkout = shopper.start_checkout({TEE: 2, SOCKS: 1})
     shopper.pay(checkout)
     assert shopper.operate(checkout, "shipments", lines=[{"sku": TEE, "quantity": 1}]).status_code == 201
     still_to_come = shopper.text("order_shipped").partition("Still to come:")[2]
     assert f"1 × {CATALOG[TEE]['name']}" in still_to_come  # noqa: RUF001
-    assert f"1 × {CATALOG[socks]['name']}" in still_to_come  # noqa: RUF001
+    assert f"1 × {CATALOG[SOCKS]['name']}" in still_to_come  # noqa: RUF001
 
 
-def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[System, Path]) -> None:
-    """Look at what the services have published in this module's purchases, and in those below."""
+@pytest.mark.parametrize("added", [TEE, SOCKS], ids=["19 % added", "7 % added"])
+def test_lines_of_two_tax_rates_are_refunded_to_the_unit(system: System, added: str) -> None:
+    """One product's taxes are part of its price, the other one's are added. Each line is refunded by itself."""
+    shopper = Shopper(system, "two rates")
+    with shopper.taxed(TEE, "19", inclusive=added != TEE), shopper.taxed(SOCKS, "7", inclusive=added != SOCKS):
+        checkout = shopper.start_checkout({TEE: 3, SOCKS: 1})
+        shopper.pay(checkout)
+    session = system.stripe.session(checkout["session_id"])
+    charged = {
+        item["price"]["product"]["metadata"]["sku"]: item["amount_total"]
+        for item in RefundGateway(stripe_api.client("sk_test_demo", url_of(system), retries=0)).line_items(
+            session["id"]
+        )
+    }
+    assert sum(charged.values()) == session["amount_total"] - session["shipping_cost"]["amount_total"]
+    for sku, pieces in ((TEE, 1), (SOCKS, 1), (TEE, 2)):
+        lines = [{"sku": sku, "quantity": pieces}]
+        assert shopper.operate(checkout, "refunds", lines=lines).status_code == 201
+    shopper.check("Three refunds are made", 3, lambda: len(shopper.order_field(checkout, "refunds")))
+    first, socks, rest = [refund["amount"] for refund in shopper.order_field(checkout, "refunds")]
+    assert (socks, first + rest) == (charged[SOCKS], charged[TEE])
+    assert abs(first * 3 - charged[TEE]) < 3, "a third, to the unit"
+    assert shopper.operate(checkout, "refunds", all=True).status_code == 201
+    shopper.check("All is refunded", "full", lambda: shopper.order_field(checkout, "refund_status"))
+    found = at_stripe(system, session)
+    assert sum(refund["amount"] for refund in found["refunds"]) == session["amount_total"]
+
+
+def test_refund_says_what_the_customers_statement_shows(system: System) -> None:
+    shopper = Shopper(system, "yen")
+    session = shopper.buy(presentment_currency="jpy", presentment_amount="7333")
+    shopper.page(session, "paid")
+    system.stripe.refund(session["id"], amount=1000)
+    system.stripe.refund(session["id"])
+
+    def shown() -> list[tuple[str, int]]:
+        refunds = shopper.order_field(session["metadata"], "refunds")
+        return [(refund["presentment_currency"], refund["presentment_amount"]) for refund in refunds]
+
+    shopper.check("Both refunds are booked", 2, lambda: len(shown()))
+    assert [currency for currency, _ in shown()] == ["jpy", "jpy"]
+    assert sum(amount for _, amount in shown()) == 7333
+
+
+def test_every_optional_field_of_an_event_has_a_producer(running: tuple[System, Path]) -> None:
+    """Look at what the services have published in this module's purchases, and in those of this test."""
     system, folder = running
     shopper = Shopper(system, "producers")
     session = shopper.buy(method="failing_refund", code=True, presentment_currency="jpy", presentment_amount="7332")
@@ -330,17 +378,17 @@ def test_every_optional_field_of_an_order_event_has_a_producer(running: tuple[Sy
     parcel: dict[str, Any] = {"carrier": "DHL", "tracking": "1", "tracking_url": "https://track.example/1"}
     parcel["lines"] = [{"sku": TEE, "quantity": 1}]
     shopper.check("It ships", 201, lambda: shopper.operate(twice, "shipments", **parcel).status_code)
-    canceled = shopper.start_checkout({TEE: 1})
+    canceled = shopper.start_checkout({TEE: 2}, discount_code="WELCOME10")
     shopper.pay(canceled)
     assert shopper.operate(canceled, "cancel", refund=True).is_success
+    sold_again(shopper)
     disputed = shopper.buy()
     shopper.page(disputed, "paid")
     system.stripe.open_dispute(disputed["id"])
     shopper.mail("staff_dispute_opened")
     wanted = {
         (declared_by(type(schema), name), name)
-        for (event_type, _), schema in SCHEMAS.items()
-        if event_type.startswith("orders.")
+        for schema in SCHEMAS.values()
         for name, field in schema.fields.items()
         if not field.required
     }
@@ -361,19 +409,39 @@ def declared_by(schema: type, name: str) -> str:
 
 def filled_fields(folder: Path) -> set[tuple[str, str]]:
     """Return (class, field) of each field that a published order event has filled."""
-    database = Database(f"sqlite:///{folder / 'orders'}.db")
     filled: set[tuple[str, str]] = set()
-    with database.read() as session:
-        for row in session.scalars(select(OutboxEvent)):
-            event = row.event()
-            if (event.type, 1) not in SCHEMAS:
-                continue
-            schema = SCHEMAS[event.type, 1]
-            for name, value in event.data.items():
-                if value not in (None, [], False):
-                    filled.add((declared_by(type(schema), name), name))
-                nested = schema.fields.get(name)
-                if isinstance(nested, fields.Nested) and isinstance(value, dict):
-                    filled |= {(type(nested.schema).__name__, key) for key, inner in value.items() if inner is not None}
-    database.dispose()
+    for service in ("checkout", "orders", "inventory"):
+        database = Database(f"sqlite:///{folder / service}.db")
+        with database.read() as session:
+            events = [row.event() for row in session.scalars(select(OutboxEvent))]
+        database.dispose()
+        for event in events:
+            if (event.type, 1) in SCHEMAS:
+                filled |= filled_fields_of(SCHEMAS[event.type, 1], event.data)
     return filled
+
+
+def filled_fields_of(schema: Schema, data: Mapping[str, Any]) -> set[tuple[str, str]]:
+    filled = {(declared_by(type(schema), name), name) for name, value in data.items() if value not in (None, [], False)}
+    for name, value in data.items():
+        nested = schema.fields.get(name)
+        if isinstance(nested, fields.Nested) and isinstance(value, dict):
+            filled |= {(type(nested.schema).__name__, key) for key, inner in value.items() if inner is not None}
+    return filled
+
+
+def sold_again(shopper: Shopper) -> None:
+    """Refund a piece with restock, sell it to another customer, and let the refund fail."""
+    sku = "JNS-STR-IND-36"
+    first = shopper.start_checkout({sku: 1})
+    shopper.pay(first)
+    shopper.system.stripe.queue_refund_status("pending")
+    assert shopper.operate(first, "refunds", all=True, restock=True).status_code == 201
+    refund_id = shopper.order_field(first, "refunds")[0]["id"]
+    shopper.check("It is for sale", True, lambda: shopper.stock(sku).on_hand > 0)
+    other = ScenarioRun(shopper.system, "another customer")
+    left = shopper.stock(sku).on_hand
+    other.pay(other.start_checkout({sku: left}))
+    other.check("It is sold out", 0, lambda: other.stock(sku).on_hand)
+    shopper.system.stripe.advance_refund(refund_id, "failed")
+    shopper.check("It is reviewed", "oversold", lambda: shopper.order_field(first, "review_reason"))

@@ -4,6 +4,7 @@ The tests act through the fake Stripe and the services' HTTP, on the embedded sy
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -137,6 +138,78 @@ def test_repeated_count_is_made_once(shop: Shop) -> None:
     stale = {"on_hand": 5, "expected": 5, "reason": "counted"}
     assert shop.system.operate("POST", "inventory", path, stale).status_code == 409
     assert shop.stock() == (4, 0)
+
+
+def test_counts_that_arrive_out_of_order_are_not_added(shop: Shop) -> None:
+    """Two people count four of six pieces. The earlier count arrives last, and another one is older than the stock."""
+    shop.move(adjust=4, reason="a delivery")
+    path, now = f"/stock/{shop.sku}/movements", datetime.now(UTC)
+    count = {"on_hand": 4, "reason": "counted", "counted_at": now.isoformat()}
+    assert shop.operate("POST", "inventory", path, count)["on_hand"] == 4
+    for earlier in (timedelta(seconds=1), timedelta(days=1)):
+        answer = shop.system.operate("POST", "inventory", path, count | {"counted_at": (now - earlier).isoformat()})
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:clozit:problem:stale-count")
+    assert shop.stock() == (4, 0)
+
+
+def test_sold_and_unshipped_pieces_follow_every_refund(shop: Shop) -> None:
+    """Of two sold pieces, one ships, and the other one is refunded: damaged, then by a refund that fails."""
+    started = shop.start(2)
+    shop.run.pay(started)
+    shop.wait("two wait for a parcel", (0, 2), lambda: shop.stock("on_hand", "sold_unshipped"))
+    one = [{"sku": shop.sku, "quantity": 1}]
+    assert shop.run.operate(started, "shipments", lines=one).status_code == 201
+    shop.wait("one waits", (0, 1), lambda: shop.stock("on_hand", "sold_unshipped"))
+    unshipped = [one[0] | {"unshipped": 1}]
+    shop.system.stripe.queue_refund_status("pending")
+    assert shop.run.operate(started, "refunds", lines=unshipped).status_code == 201
+    shop.wait("none waits, and none is back", (0, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+    [refund] = shop.run.order_field(started, "refunds")
+    shop.system.stripe.advance_refund(refund["id"], "failed")
+    shop.wait("the refund failed: it waits again", (0, 1), lambda: shop.stock("on_hand", "sold_unshipped"))
+    assert shop.run.operate(started, "refunds", lines=unshipped, restock=True).status_code == 201
+    shop.wait("it is for sale again", (1, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+    assert shop.run.operate(started, "refunds", lines=one, restock=True).status_code == 201
+    shop.wait("the other one comes back", (2, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+
+
+def test_missing_piece_is_never_for_sale_again(shop: Shop) -> None:
+    """Of two reserved pieces one is lost, so the order is oversold. One piece is refunded, and the other one ships."""
+    started = shop.start(2)
+    shop.move(adjust=-1, reason="moths")
+    shop.run.pay(started)
+    shop.wait("the order is reviewed", "oversold", lambda: shop.run.order_field(started, "review_reason"))
+    assert shop.run.operate(started, "review", decision="accept").status_code == 200
+    one = [{"sku": shop.sku, "quantity": 1}]
+    assert shop.run.operate(started, "refunds", lines=one, restock=True).status_code == 201
+    shop.wait("the refund is made", 1, lambda: len(shop.run.order_field(started, "refunds")))
+    assert shop.run.operate(started, "shipments", all=True).status_code == 201
+    shop.wait("nothing is left", (0, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+    assert shop.run.operate(started, "refunds", lines=one, restock=True).status_code == 201
+    shop.wait("the piece comes back", (1, 0), lambda: shop.stock("on_hand", "sold_unshipped"))
+
+
+def test_second_shortage_of_an_order_is_reviewed_again(shop: Shop) -> None:
+    """Both pieces are refunded and sold again, one after the other. Then both refunds fail."""
+    started = shop.start(2)
+    shop.run.pay(started)
+    one = [{"sku": shop.sku, "quantity": 1}]
+    for number in range(2):
+        shop.system.stripe.queue_refund_status("pending")
+        assert shop.run.operate(started, "refunds", lines=one, restock=True).status_code == 201
+        shop.wait("it is for sale", (1, 0), shop.stock)
+        other = ScenarioRun(shop.system, f"{shop.sku}-{number}")
+        other.pay(other.start_checkout({shop.sku: 1}))
+        shop.wait("it is sold again", (0, 0), shop.stock)
+    for refund in shop.run.order_field(started, "refunds"):
+        shop.system.stripe.advance_refund(refund["id"], "failed")
+        shop.wait("the order is reviewed", "oversold", lambda: shop.run.order_field(started, "review_reason"))
+        assert shop.run.operate(started, "review", decision="accept").status_code == 200
+    subjects = {review["subject"] for review in shop.run.order_field(started, "reviews")}
+    assert len(subjects) == 2, "one for each refund that failed"
+    shop.move(adjust=2, reason="a delivery")
+    assert shop.run.operate(started, "shipments", all=True).status_code == 201
+    shop.wait("both have left, and the others wait", (0, 2), lambda: shop.stock("on_hand", "sold_unshipped"))
 
 
 def test_customer_chooses_an_offered_shipping_option(shop: Shop) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from events.testing.waiting import wait_until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -15,6 +16,7 @@ from demo.scenarios.run import ScenarioRun
 from .processes import installation
 
 EXPORT_INTERVAL_MS = 100
+STRANGERS_TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,21 @@ def test_purchase_is_one_trace(
     }
     with installation(tmp_path, new_postgres_url, broker_url, settings=traced) as installed:
         run = ScenarioRun(installed.system, "traced")
-        bought = run.start_checkout({"TEE-ORG-WHT-M": 1})
+        lines = [{"sku": "TEE-ORG-WHT-M", "quantity": 1}]
+        bought = httpx.post(
+            f"{installed.system.urls['checkout']}/checkout/sessions",
+            json={"items": lines, "customer_email": run.email},
+            headers={"traceparent": f"00-{STRANGERS_TRACE}-00f067aa0ba902b7-01", "tracestate": "stranger=1"},
+        ).json()
         installed.stripe.pay(bought["session_id"], "card", run.email)
         run.check("e-mails", ["order_confirmed"], run.customer_emails)
         wait_until(lambda: collector.named("send order_confirmed"), 20, "the e-mail's span")
     [sent] = collector.named("send order_confirmed")
+    assert STRANGERS_TRACE not in {span.trace_id for span in collector.spans}
     spans = {(span.service, span.name) for span in collector.spans if span.trace_id == sent.trace_id}
     assert spans >= {
         ("checkout", "POST /checkout/sessions"),
+        ("inventory", "POST /reservations"),
         ("webhooks", "publish stripe.checkout.session.completed"),
         ("orders", "handle checkout.checkout.started"),
         ("orders", "handle stripe.checkout.session.completed"),

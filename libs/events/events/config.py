@@ -16,6 +16,8 @@ from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
 
 from events.errors import ConfigError
+from events.web.client_address import parse_networks
+from events.web.origins import parse_origins
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset variable as ""
@@ -166,6 +168,24 @@ def service_token_setting() -> Any:
         f"The token that checkout sends to inventory. At least {MIN_SECRET_CHARACTERS} characters, the same in both.",
         secret=True,
         checks=[validate.Length(min=MIN_SECRET_CHARACTERS)],
+    )
+
+
+def allowed_origins_setting(description: str) -> Any:
+    """Declare `allowed_origins`, for a service that browsers call."""
+    return setting(
+        "ALLOWED_ORIGINS", f"{description} `https://a.example,https://b.example`.", default="", parse=parse_origins
+    )
+
+
+def trusted_proxies_setting() -> Any:
+    """Declare `trusted_proxies`, for a service with limits by client address."""
+    return setting(
+        "TRUSTED_PROXIES",
+        "Networks of the proxies in front of the service. Only they can name the client's address, by"
+        " `X-Forwarded-For`. Empty: the address of the connection counts.",
+        default="127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7",
+        parse=parse_networks,
     )
 
 

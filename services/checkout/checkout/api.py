@@ -6,10 +6,11 @@ from typing import Any
 from events.database.engine import Database
 from events.observability.logging import get_logger
 from events.web.auth import operator_required
+from events.web.client_address import client_network
 from events.web.idempotency import KeyHeader
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
-from flask import current_app, g
+from flask import current_app, g, request
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.inventory_client import StockCache
+from checkout.limits import Client
 from checkout.models import Checkout, Discount, Product, ShippingOption
 
 log = get_logger(__name__)
@@ -51,7 +53,7 @@ def list_products(args: dict[str, Any]) -> dict[str, Any]:
     with dependencies().database.read() as session:
         products = catalog.list_products(session, currency, after, args["limit"] + 1)
     listed = page(products, args["limit"], "sku")
-    available = dependencies().stock.available()
+    available = dependencies().stock.available([product.sku for product in listed["items"]])
     items = [
         _product_for_sale(product, currency) | {"available": available.get(product.sku)} for product in listed["items"]
     ]
@@ -71,7 +73,13 @@ def _product_for_sale(product: Product, currency: str) -> dict[str, Any]:
 def start_checkout(headers: dict[str, Any], checkout_request: CheckoutRequest) -> Checkout:
     """Reserve the cart and return the URL of the page to pay. A repeated Idempotency-Key returns the same checkout."""
     _check_redirects(checkout_request, dependencies().config)
-    return dependencies().checkouts.start(checkout_request, headers["key"])
+    return dependencies().checkouts.start(checkout_request, headers["key"], _client(dependencies().config))
+
+
+def _client(config: Config) -> Client:
+    forwarded_for = request.headers.get("X-Forwarded-For", "")
+    network = client_network(request.remote_addr, forwarded_for, config.trusted_proxies)
+    return Client(network, request.headers.get("X-Bot-Check"))
 
 
 def _check_redirects(checkout_request: CheckoutRequest, config: Config) -> None:

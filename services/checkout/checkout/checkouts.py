@@ -19,6 +19,7 @@ from events.messaging.contracts import CancelReason
 from events.observability.logging import get_logger
 
 from checkout import creation, discounts, models
+from checkout.bot_check import BotCheck
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.errors import (
@@ -34,6 +35,7 @@ from checkout.errors import (
     StripeUnauthorizedError,
 )
 from checkout.inventory_client import InventoryClient
+from checkout.limits import Client
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
 from checkout.repository import get_checkout, lock_checkout
@@ -52,6 +54,8 @@ REFUSALS = (
     StripeUnauthorizedError,
 )
 
+UNKNOWN_CLIENT = Client()
+
 log = get_logger(__name__)
 
 
@@ -65,17 +69,21 @@ class Checkouts:
         stripe: StripeSessions,
         inventory: InventoryClient,
         clock: Callable[[], datetime] = utcnow,
+        bot_check: BotCheck | None = None,
     ) -> None:
         self._config, self._database, self._clock = config, database, clock
+        self._bot_check = bot_check or BotCheck(config.bot_check_url, config.bot_check_secret)
         self._stripe, self._inventory = stripe, inventory
 
-    def start(self, request: CheckoutRequest, key: str | None) -> Checkout:
+    def start(self, request: CheckoutRequest, key: str | None, client: Client = UNKNOWN_CLIENT) -> Checkout:
         """Start a checkout and return it; return the same checkout for a repeated key.
 
         Raises `CheckoutExpiredError` if the key's checkout has ended, or if it can no longer be finished.
         """
+        if self._bot_check and not self._is_repeated(request, key):  # a token is valid once
+            self._bot_check.verify(client.bot_token)
         with self._database.begin() as session:
-            checkout = creation.store_checkout(session, self._config, request, key, self._clock())
+            checkout = creation.store_checkout(session, self._config, request, key, self._clock(), client.network)
         if checkout.status == models.NEW:
             checkout = self._finish(checkout)
         session_ended = checkout.status == models.OPEN and checkout.expires_at <= self._clock()
@@ -103,6 +111,10 @@ class Checkouts:
         if checkout.status == models.COMPLETE:
             raise AlreadyPaidError
         return checkout
+
+    def _is_repeated(self, request: CheckoutRequest, key: str | None) -> bool:
+        with self._database.read() as session:
+            return creation.find_stored(session, request, key) is not None
 
     def _finish(self, checkout: Checkout) -> Checkout:
         if not creation.is_resumable(checkout, self._clock()):

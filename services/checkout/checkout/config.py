@@ -2,21 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from environs import validate
 from events import stripe_api
 from events.config import (
     Common,
+    accepted_by,
+    allowed_origins_setting,
     database_url_setting,
     load_settings,
     operator_tokens_setting,
     port_setting,
     service_token_setting,
     setting,
+    trusted_proxies_setting,
     validate_url,
 )
+from events.errors import ConfigError
 from events.money import SUPPORTED
+from events.web.client_address import Network
+from events.web.origins import url_origin
 from marshmallow import ValidationError
 
 from checkout.countries import SHIPPING_COUNTRIES
@@ -34,8 +39,8 @@ def _validate_countries(values: Sequence[str]) -> None:
         )
 
 
-def _validate_urls(values: Sequence[str]) -> None:
-    for value in values:
+def _validate_optional_url(value: str) -> None:
+    if value:
         validate_url(value)
 
 
@@ -56,13 +61,10 @@ class Config(Common):
     shop_url: str = setting(
         "SHOP_URL",
         "The shop's frontend. Browsers may call from its origin, and Stripe's page may redirect to it.",
-        checks=[validate_url],
+        checks=[accepted_by(url_origin)],
     )
-    allowed_origins: Sequence[str] = setting(
-        "ALLOWED_ORIGINS",
-        "More origins, separated by commas, that browsers may call from and Stripe's page may redirect to.",
-        default=(),
-        checks=[_validate_urls],
+    allowed_origins: Sequence[str] = allowed_origins_setting(
+        "More origins that browsers may call from and Stripe's page may redirect to, separated by commas:"
     )
     automatic_tax: bool = setting(
         "AUTOMATIC_TAX",
@@ -96,6 +98,40 @@ class Config(Common):
         default=STRIPE_MAX_LINES,
         checks=[validate.Range(min=1, max=STRIPE_MAX_LINES)],
     )
+    max_open_checkouts_per_address: int = setting(
+        "MAX_OPEN_CHECKOUTS_PER_ADDRESS",
+        "Unpaid checkouts that one client address can have at a time. An IPv6 network of 64 bits is one address. 0: no"
+        " limit.",
+        default=20,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_pieces_per_address: int = setting(
+        "MAX_OPEN_PIECES_PER_ADDRESS",
+        "Pieces in the unpaid checkouts of one client address. 0: no limit.",
+        default=100,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_checkouts_per_email: int = setting(
+        "MAX_OPEN_CHECKOUTS_PER_EMAIL",
+        "Unpaid checkouts that one e-mail address can have at a time. 0: no limit.",
+        default=5,
+        checks=[validate.Range(min=0)],
+    )
+    max_open_pieces_per_email: int = setting(
+        "MAX_OPEN_PIECES_PER_EMAIL",
+        "Pieces in the unpaid checkouts of one e-mail address. 0: no limit.",
+        default=50,
+        checks=[validate.Range(min=0)],
+    )
+    trusted_proxies: Sequence[Network] = trusted_proxies_setting()
+    bot_check_url: str = setting(
+        "BOT_CHECK_URL",
+        "Where to verify the token in the header `X-Bot-Check` of a new checkout: `siteverify` of Turnstile, hCaptcha"
+        " or reCAPTCHA. Empty: no bot check.",
+        default="",
+        checks=[_validate_optional_url],
+    )
+    bot_check_secret: str = setting("BOT_CHECK_SECRET", "The provider's secret.", default="", secret=True)
     allow_promotion_codes: bool = setting(
         "ALLOW_PROMOTION_CODES",
         "Let customers enter Stripe's promotion codes. Not for carts with a discount of the shop.",
@@ -138,16 +174,13 @@ class Config(Common):
 
     @property
     def origins(self) -> frozenset[str]:
-        """The origins of the shop's own sites, as `scheme://host[:port]` in lower case."""
-        return frozenset(origin(url) for url in (self.shop_url, *self.allowed_origins))
-
-
-def origin(url: str) -> str:
-    """Return the origin of a URL, in lower case."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+        """The origins of the shop's own sites."""
+        return frozenset((url_origin(self.shop_url), *self.allowed_origins))
 
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    if bool(config.bot_check_url) != bool(config.bot_check_secret):
+        raise ConfigError({"BOT_CHECK_SECRET": ["Set both BOT_CHECK_URL and BOT_CHECK_SECRET, or neither."]})
+    return config

@@ -11,7 +11,7 @@ from events.web.idempotency import fingerprint
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from checkout import discounts, models, pricing, redirects
+from checkout import discounts, limits, models, pricing, redirects
 from checkout.config import Config
 from checkout.countries import SHIPPING_COUNTRIES
 from checkout.errors import InvalidCartError, KeyReusedError
@@ -43,22 +43,38 @@ class CheckoutRequest:
 
 
 def store_checkout(
-    session: Session, config: Config, request: CheckoutRequest, key: str | None, now: datetime
+    session: Session,
+    config: Config,
+    request: CheckoutRequest,
+    key: str | None,
+    now: datetime,
+    network: str | None = None,
 ) -> Checkout:
     """Price the request, store it as a new checkout and return that; return the stored one for a known key.
 
-    Raises `KeyReusedError` if the key belongs to a different request, and the errors of `pricing.quote` and
-    `discounts.hold_use`.
+    `network` is that of the client. Raises `KeyReusedError` if the key belongs to a different request, and the errors
+    of `limits.check`, `pricing.quote` and `discounts.hold_use`.
     """
-    if key and (stored := _find_by_key(session, key)):
-        return _same_request(stored, request)
-    _check_limits(config, request)
+    client_limits = limits.client_limits(config, network, request.customer_email)
+    limits.lock(session, client_limits)  # first: a concurrent repeat of this request must find its checkout
+    if stored := find_stored(session, request, key):
+        return stored
+    _check_cart(config, request)
+    pieces = sum(item.quantity for item in request.items)
+    limits.check(session, client_limits, pieces)
     values = _priced_row(session, config, request, now)
+    values |= {"pieces": pieces, **{limit.column.key: limit.key for limit in client_limits}}
     if insert_once(session, Checkout, **values, idempotency_key=key):
         checkout = session.get_one(Checkout, values["id"])
         discounts.hold_use(session, checkout)  # last: a concurrent repeat must meet this row first, not its held use
         return checkout
     return _same_request(_find_by_key(session, key), request)
+
+
+def find_stored(session: Session, request: CheckoutRequest, key: str | None) -> Checkout | None:
+    """Return the checkout of a repeated request; None for a new one. Raises `KeyReusedError`."""
+    stored = _find_by_key(session, key) if key else None
+    return _same_request(stored, request) if stored else None
 
 
 def is_resumable(checkout: Checkout, now: datetime) -> bool:
@@ -76,7 +92,7 @@ def _same_request(stored: Checkout | None, request: CheckoutRequest) -> Checkout
     return stored
 
 
-def _check_limits(config: Config, request: CheckoutRequest) -> None:
+def _check_cart(config: Config, request: CheckoutRequest) -> None:
     if len(request.items) > config.max_lines:
         raise InvalidCartError(items=[f"A cart can have at most {config.max_lines} lines."])
     message = {"quantity": [f"Order at most {config.max_quantity} of one item."]}

@@ -1,6 +1,7 @@
 """Errors that a caller of the checkout service can act on. problems.py maps each of them to a problem."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -49,6 +50,21 @@ class KeyReusedError(DomainError):
 
 class CheckoutExpiredError(DomainError):
     """The checkout ended unpaid, or its first request was interrupted too long ago to continue."""
+
+
+class TooManyOpenCheckoutsError(DomainError):
+    """Too many unpaid checkouts, or pieces in them, of one client; `kind` is `address` or `email`.
+
+    The first of its checkouts ends at `ends_at`. It can be in the past: delayed payments are unpaid, too.
+    """
+
+    def __init__(self, kind: str, checkouts: int, pieces: int, ends_at: datetime | None) -> None:
+        super().__init__(kind, checkouts, pieces, ends_at)
+        self.kind, self.checkouts, self.pieces, self.ends_at = kind, checkouts, pieces, ends_at
+
+
+class BotCheckFailedError(DomainError):
+    """A new checkout without a token that the bot check has confirmed."""
 
 
 class AlreadyPaidError(DomainError):

@@ -13,7 +13,8 @@ from checkout.errors import CheckoutExpiredError, InventoryAwayError, OutOfStock
 
 TIMEOUT_S = 3  # the customer is waiting, and a slow inventory must not occupy all of our threads
 STOCK_CACHE_AGE_S = 1  # product lists may show stock that is this old; a reservation uses the current stock
-PAGE_SIZE = 200  # inventory's maximum
+STOCK_WAIT_S = 0.5  # for another thread that is asking; the list is then shown without stock
+MAX_KNOWN_SKUS = 2_000  # ten of the largest pages; the stock of others is asked for again
 
 log = get_logger(__name__)
 
@@ -77,18 +78,11 @@ class InventoryClient:
         else:
             self._expect_success(answer)
 
-    def available(self) -> dict[str, int]:
-        """Return the available pieces by sku, with the cap of inventory's public route."""
-        quantities: dict[str, int] = {}
-        cursor: str | None = ""
-        while cursor is not None:
-            query = {"limit": PAGE_SIZE} | ({"cursor": cursor} if cursor else {})
-            answer = self._send("GET", "/availability", params=query)
-            self._expect_success(answer)
-            page = answer.json()
-            quantities.update({item["sku"]: item["available"] for item in page["items"]})
-            cursor = page.get("next_cursor")
-        return quantities
+    def available(self, skus: Sequence[str]) -> dict[str, int]:
+        """Return the available pieces of these skus, at most 200, with the cap of inventory's public route."""
+        answer = self._send("GET", "/availability", params={"sku": list(skus), "limit": len(skus)})
+        self._expect_success(answer)
+        return {item["sku"]: item["available"] for item in answer.json()["items"]}
 
     def close(self) -> None:
         """Close all connections."""
@@ -111,22 +105,41 @@ class InventoryClient:
 
 
 class StockCache:
-    """The available stock, at most `STOCK_CACHE_AGE_S` old. One thread asks inventory; others use the known stock."""
+    """The available pieces by sku, at most `STOCK_CACHE_AGE_S` old. One thread at a time asks inventory.
 
-    def __init__(self, fetch: Callable[[], dict[str, int]], clock: Callable[[], float] = time.monotonic) -> None:
+    While inventory is away, it is asked once in `STOCK_CACHE_AGE_S`.
+    """
+
+    def __init__(
+        self, fetch: Callable[[Sequence[str]], Mapping[str, int]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._fetch, self._clock = fetch, clock
         self._fetching = threading.Lock()
-        self._known: Mapping[str, int] = {}
-        self._fresh_until = float("-inf")
+        self._known: dict[str, tuple[float, int | None]] = {}  # until when it holds; None: not a sku of inventory
+        self._away_until = float("-inf")
 
-    def available(self) -> Mapping[str, int]:
-        """Return the available pieces by sku; an empty mapping while inventory is unavailable."""
-        if self._clock() >= self._fresh_until and self._fetching.acquire(blocking=False):
+    def available(self, skus: Sequence[str]) -> Mapping[str, int | None]:
+        """Return the available pieces of these skus, without those that are not known. Inventory gets one request."""
+        if self._missing(skus) and self._fetching.acquire(timeout=STOCK_WAIT_S):
             try:
-                self._known = self._fetch()
-            except InventoryAwayError:
-                self._known = {}
+                self._ask(self._missing(skus))  # another thread may have asked for the same ones
             finally:
-                self._fresh_until = self._clock() + STOCK_CACHE_AGE_S
                 self._fetching.release()
-        return self._known
+        now, known = self._clock(), self._known
+        return {sku: known[sku][1] for sku in skus if sku in known and known[sku][0] > now}
+
+    def _missing(self, skus: Sequence[str]) -> list[str]:
+        now, known = self._clock(), self._known
+        return [sku for sku in skus if sku not in known or known[sku][0] <= now]
+
+    def _ask(self, skus: Sequence[str]) -> None:
+        if not skus or self._clock() < self._away_until:
+            return
+        try:
+            found = self._fetch(skus)
+        except InventoryAwayError:  # the client has logged it; the list is shown without stock
+            self._away_until = self._clock() + STOCK_CACHE_AGE_S
+            return
+        until = self._clock() + STOCK_CACHE_AGE_S
+        kept = self._known if len(self._known) + len(skus) <= MAX_KNOWN_SKUS else {}
+        self._known = {**kept, **{sku: (until, found.get(sku)) for sku in skus}}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.messaging.payment_status import is_paid
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
@@ -172,6 +172,8 @@ class Checkout(Base):
     `reserved_at` is set before the first call to Stripe: a row without it has no session.
     `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
     `shipping_options` are those that the session offers; the amounts are with the first, which is `shipping`.
+    `client_key` and `email_key` are hashes of the client's address and e-mail address (limits.py), until the checkout
+    is paid or has ended. `pieces` is the sum of its lines.
     `session_payments` has the payment status by session: a recovered cart has several. `pending_at` is when the first
     delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the session.
     """
@@ -184,6 +186,22 @@ class Checkout(Base):
         one_of("payment_status", CheckoutPaymentStatus),
         Index("ix_checkouts_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_checkouts_status_id", "status", "id"),
+        Index(
+            "ix_checkouts_client_key",
+            "client_key",
+            postgresql_where=text("client_key IS NOT NULL"),
+            sqlite_where=text("client_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_checkouts_email_key",
+            "email_key",
+            postgresql_where=text("email_key IS NOT NULL"),
+            sqlite_where=text("email_key IS NOT NULL"),
+        ),
+        partial_index("ix_checkouts_payment_status", "payment_status IS NOT NULL", "payment_status", "status", "id"),
+        partial_index("ix_checkouts_customer_email", "customer_email IS NOT NULL", "customer_email", "id"),
+        partial_index("ix_checkouts_discount_code", "discount_code IS NOT NULL", "discount_code", "id"),
+        Index("ix_checkouts_lines", "lines", postgresql_using="gin", postgresql_ops={"lines": "jsonb_path_ops"}),
         Index("ix_checkouts_coupon_ends_at", "coupon_ends_at", postgresql_where=text("coupon_ends_at IS NOT NULL")),
     )
 
@@ -214,6 +232,9 @@ class Checkout(Base):
     session_payments: Mapped[dict[str, str]] = mapped_column(Json(), server_default="{}")
     pending_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     coupon_ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    client_key: Mapped[str | None] = mapped_column(String(64))
+    email_key: Mapped[str | None] = mapped_column(String(64))
+    pieces: Mapped[int] = mapped_column(server_default="0")
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     url: Mapped[str | None] = mapped_column(Text())
     livemode: Mapped[bool | None]
@@ -261,6 +282,8 @@ class Checkout(Base):
         self.payment_status = next(each for each in (PAID, PENDING, FAILED) if each in found)
         if self.payment_status == PENDING:
             self.pending_at = self.pending_at or now
+        else:
+            self._forget_client()
         if status == PAID:
             self.session_id = session_id
         self.check_at = now + DELAYED_PAYMENT_CHECK if self.payment_status == PENDING else None
@@ -288,6 +311,7 @@ class Checkout(Base):
             return False
         self.status, self.check_at = ABANDONED, check_at
         self._end_coupon()
+        self._forget_client()
         return True
 
     def refuse(self, check_at: datetime) -> bool:
@@ -300,13 +324,20 @@ class Checkout(Base):
     def erase_customer(self) -> None:
         """Remove personal data: e-mail, language, and what the shop put into the request and its return addresses."""
         self.customer_email, self.locale, self.url = None, None, None
+        self._forget_client()
         self.fingerprint, self.success_url, self.cancel_url = ERASED_FINGERPRINT, "", ""
 
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None
+        if status != COMPLETE:  # a complete one may wait for its delayed payment: record_payment_status
+            self._forget_client()
         if status != EXPIRED:  # the customer may follow the recovery link of an expired session
             self._end_coupon()
         return True
+
+    def _forget_client(self) -> None:
+        """Remove what the limits count by: the checkout holds no stock any more, or is paid."""
+        self.client_key, self.email_key = None, None
 
     def _end_coupon(self) -> None:
         """Let the sweeper delete the coupon now."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from events.clock import utcnow
 from events.money import format_amount
 from events.web.idempotency import key_reused
 from events.web.problems import Problem, invalid_request, register_errors
@@ -12,6 +13,7 @@ from checkout.errors import (
     AlreadyPaidError,
     AmountTooLargeError,
     AmountTooSmallError,
+    BotCheckFailedError,
     CheckoutExpiredError,
     CheckoutNotFoundError,
     DiscountNotFoundError,
@@ -23,6 +25,7 @@ from checkout.errors import (
     StripeAwayError,
     StripeRejectedError,
     StripeUnauthorizedError,
+    TooManyOpenCheckoutsError,
 )
 
 RETRY_AFTER = {"Retry-After": "5"}  # seconds; inventory and Stripe are usually back by then
@@ -59,6 +62,23 @@ def _amount_too_large(error: AmountTooLargeError) -> Problem:
     )
 
 
+def _too_many_open(error: TooManyOpenCheckoutsError) -> Problem:
+    whose = {"address": "your address", "email": "this e-mail address"}[error.kind]
+    by_email = error.kind == "email"
+    without = " Or leave customer_email out: the page to pay asks for it, too." if by_email else ""
+    left = int((error.ends_at - utcnow()).total_seconds()) if error.ends_at else 0
+    return Problem(
+        429,
+        "too-many-open-checkouts",
+        f"Unpaid checkouts of {whose} hold {error.pieces} pieces, and more are not possible. Pay one of them, cancel it"
+        f" (POST /checkout/sessions/{{checkout_id}}/cancel), or wait until it ends.{without}",
+        headers={"Retry-After": str(left)} if left > 0 else RETRY_AFTER,
+        limited_by=error.kind,
+        open_checkouts=error.checkouts,
+        open_pieces=error.pieces,
+    )
+
+
 PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     InvalidCartError: lambda error: invalid_request(**error.errors),
     AmountTooSmallError: _amount_too_small,
@@ -68,6 +88,12 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
         "out-of-stock",
         "Some items have too little stock. Reduce the listed lines, and send the cart with a new Idempotency-Key.",
         lines=error.lines,
+    ),
+    TooManyOpenCheckoutsError: _too_many_open,
+    BotCheckFailedError: lambda _: Problem(
+        403,
+        "bot-check-failed",
+        "The bot check did not confirm this request. Solve it again, and send its new token as X-Bot-Check.",
     ),
     KeyReusedError: lambda _: key_reused(),
     CheckoutExpiredError: lambda _: Problem(

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+
+from events.web.origins import url_origin
 
 CHECKOUT_ID = "{CHECKOUT_ID}"
 AMBIGUOUS = re.compile(r"[\\\s\x00-\x20\x7f]")  # browsers and urlsplit read these in different ways
@@ -13,10 +14,9 @@ def is_allowed(url: str, origins: Iterable[str]) -> bool:
     if AMBIGUOUS.search(url):
         return False
     try:
-        parts = urlsplit(url)
-    except ValueError:
+        return url_origin(url) in origins
+    except ValueError:  # a URL without an origin
         return False
-    return parts.scheme in ("http", "https") and f"{parts.scheme}://{parts.netloc}".lower() in origins
 
 
 def success_url(requested: str | None, shop_url: str, checkout_id: str) -> str:

@@ -30,7 +30,7 @@ def lock_checkout_if_known(session: Session, checkout_id: str) -> Checkout | Non
 def list_checkouts(session: Session, filters: Mapping[str, Any], before: str | None, limit: int) -> Sequence[Checkout]:
     """Return at most `limit` checkouts that match all filters, newest first, before the id `before`."""
     statement = select(Checkout).where(Checkout.status == filters["status"]).order_by(Checkout.id.desc()).limit(limit)
-    for name in ("payment_status", "customer_email", "discount_code"):
+    for name in ("payment_status", "customer_email", "discount_code", "client_key"):
         if filters[name] is not None:
             statement = statement.where(getattr(Checkout, name) == filters[name])
     if filters["sku"] is not None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import idna
 from events.money import SUPPORTED, format_amount, is_valid_amount, maximum, step
+from events.web.fields import LimitedDict, LimitedList
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
+from checkout.config import STRIPE_MAX_LINES
 from checkout.countries import SHIPPING_COUNTRIES
 from checkout.creation import CheckoutRequest
 from checkout.images import MAX_URL_CHARACTERS as MAX_IMAGE_URL_CHARACTERS
@@ -54,10 +56,11 @@ class EmailAddress(fields.Email):
             raise ValidationError("The part after the @ is not a domain.") from None
 
 
-def amounts_by_currency(smallest: int, **kwargs: Any) -> fields.Dict:
+def amounts_by_currency(smallest: int, **kwargs: Any) -> LimitedDict:
     """Return a field for amounts of at least `smallest`, in minor units by currency."""
     amount = fields.Integer(strict=True, validate=validate.Range(smallest))
-    return fields.Dict(keys=Currency(), values=amount, validate=_validate_amounts, **kwargs)
+    length = validate.Length(max=2 * len(SUPPORTED))  # each in upper and in lower case; the last one counts
+    return LimitedDict(length, keys=Currency(), values=amount, validate=_validate_amounts, **kwargs)
 
 
 def _validate_amounts(amounts: Mapping[str, int]) -> None:
@@ -96,7 +99,7 @@ class NewCheckout(Schema):
     limited per customer requires the `customer_email`.
     """
 
-    items = fields.List(fields.Nested(CartItem), required=True, validate=validate.Length(min=1))
+    items = LimitedList(fields.Nested(CartItem), validate.Length(1, STRIPE_MAX_LINES), required=True)
     currency = Currency(load_default=None, allow_none=True)
     customer_email = EmailAddress(load_default=None, allow_none=True, validate=validate.Length(max=320))
     discount_code = fields.String(
@@ -110,8 +113,14 @@ class NewCheckout(Schema):
     @validates("items")
     def validate_skus_are_unique(self, items: list[dict[str, Any]], data_key: str) -> None:  # noqa: ARG002 - marshmallow's
         """Raise `ValidationError` for a sku that has several lines."""
-        skus = [item.get("sku") for item in items]  # None: invalid in itself
-        repeated = [position for position, sku in enumerate(skus) if sku and sku in skus[:position]]
+        seen: set[str] = set()
+        repeated = []
+        for position, item in enumerate(items):
+            sku = item.get("sku")  # None: invalid in itself
+            if sku in seen:
+                repeated.append(position)
+            elif sku:
+                seen.add(sku)
         if repeated:
             message = "This sku has several lines. Send one line with the total quantity."
             raise ValidationError({position: {"sku": [message]} for position in repeated})
@@ -165,6 +174,7 @@ class CheckoutArgs(PageArgs):
     customer_email = EmailAddress(load_default=None)
     discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE])
     sku = fields.String(load_default=None, validate=[validate.Length(1, 64), PRINTABLE])
+    client_key = fields.String(load_default=None, validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
 
 
 class CheckoutLine(Schema):
@@ -187,6 +197,9 @@ class CheckoutEntry(CheckoutDetails):
     payment_status = fields.String(allow_none=True)
     customer_email = fields.String(allow_none=True)
     discount_code = fields.String(allow_none=True)
+    client_key = fields.String(
+        allow_none=True, metadata={"description": "A hash of the client's address, while the checkout is unpaid."}
+    )
     lines = fields.List(fields.Nested(CheckoutLine))
 
 
@@ -216,10 +229,10 @@ class ProductFields(Schema):
         validate=validate.Regexp(r"txcd_\d{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
     )
     tax_behavior = tax_behavior()
-    tax_rates = fields.List(
+    tax_rates = LimitedList(
         fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
+        validate.Length(max=5),
         load_default=list,
-        validate=validate.Length(max=5),
         metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},
     )
     active = fields.Boolean(load_default=True)
@@ -327,12 +340,13 @@ class ShippingFields(Schema):
     name = fields.String(required=True, validate=[validate.Length(1, 100), NOT_BLANK])
     amounts = amounts_by_currency(0, required=True)
     free_from = amounts_by_currency(0, load_default=dict)
-    countries = fields.List(
+    countries = LimitedList(
         fields.String(
             validate=validate.OneOf(
                 sorted(SHIPPING_COUNTRIES), error="Stripe's page cannot ask for addresses in this country."
             )
         ),
+        validate.Length(max=len(SHIPPING_COUNTRIES)),
         load_default=list,
     )
     tax_behavior = tax_behavior()

@@ -176,7 +176,7 @@ class FakeInventory:
         self.stock = {"TEE-M": 5, "CAP": 9}
         self.reservations: dict[str, dict[str, Any]] = {}
         self.released: list[str] = []
-        self.stock_requests = 0
+        self.stock_requests: list[list[str]] = []
         self.before: Callable[[httpx.Request], Any] = lambda _: None
         self.after: Callable[[httpx.Request], Any] = lambda _: None
 
@@ -189,8 +189,9 @@ class FakeInventory:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            self.stock_requests += 1
-            items = [{"sku": sku, "available": count} for sku, count in self.stock.items()]
+            wanted = request.url.params.get_list("sku")
+            self.stock_requests.append(wanted)
+            items = [{"sku": sku, "available": count} for sku, count in self.stock.items() if sku in wanted]
             return httpx.Response(200, json={"items": items, "next_cursor": None})
         if request.method == "PATCH":
             checkout_id = request.url.path.rsplit("/", 1)[1]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from environs import validate
 from events.config import (
     Common,
+    allowed_origins_setting,
     database_url_setting,
     load_settings,
     operator_tokens_setting,
@@ -24,10 +25,15 @@ class Config(Common):
     database_url: str = database_url_setting()
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     service_token: str = service_token_setting()
-    allowed_origins: Sequence[str] = setting(
-        "ALLOWED_ORIGINS",
-        "Origins, separated by commas, from which browsers may read the availability.",
-        default=(),
+    allowed_origins: Sequence[str] = allowed_origins_setting(
+        "Origins from which browsers may read the availability, separated by commas:"
+    )
+    max_reserved_percent: int = setting(
+        "MAX_RESERVED_PERCENT",
+        "Percent of a sku's stock that unpaid checkouts can hold, rounded up: one piece is always possible. The rest"
+        " serves payments that arrive late.",
+        default=90,
+        checks=[validate.Range(1, 100)],
     )
     low_stock_threshold: int = setting(
         "LOW_STOCK_THRESHOLD",

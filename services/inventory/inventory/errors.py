@@ -1,6 +1,7 @@
 """Errors of requests, raised by the domain modules. problems.py maps each of them to a problem."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -26,6 +27,14 @@ class StockChangedError(Exception):
     def __init__(self, sku: str, expected: int, on_hand: int) -> None:
         self.sku, self.expected, self.on_hand = sku, expected, on_hand
         super().__init__(sku, expected, on_hand)
+
+
+class StaleCountError(Exception):
+    """The pieces were counted before the `newest` count of the sku, or before its opening stock."""
+
+    def __init__(self, sku: str, counted_at: datetime, newest: datetime) -> None:
+        self.sku, self.counted_at, self.newest = sku, counted_at, newest
+        super().__init__(sku, counted_at, newest)
 
 
 class KeyReusedError(Exception):

@@ -6,6 +6,7 @@
 | the same, with any other `payment_status` | a payment is under way: the reservation is extended |
 | `stripe.checkout.session.async_payment_failed` or `.expired` | it is released, if no other session is pending |
 | `orders.order.shipped` | the pieces no longer wait for their parcel |
+| `orders.goods.changed` | pieces that do not ship any more no longer wait for a parcel |
 | `orders.stock.returned` | the returned pieces are available again |
 | `orders.stock.taken` | pieces whose refund failed leave the stock again |
 | `orders.customer.erased` | the customer is erased from stored events |
@@ -18,7 +19,7 @@ from events.errors import Ignored, NotYet
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_paid
+from events.messaging.payment_status import is_late, is_paid
 from sqlalchemy.orm import Session
 
 from inventory import reservations, returns, shipments
@@ -39,11 +40,11 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
 def commit_or_extend(event: Event, session: Session) -> None:
     """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
 
-    For a recovered cart publish the result, because orders waits for it.
+    If the payment came after the session's end, publish the result, because orders waits for it.
     """
     reservation, paid = _lock_reservation(event, session), is_paid(event.object)
     _apply(event, session, reservation, PAID if paid else PENDING)
-    if paid and event.object.get("recovered_from"):
+    if paid and is_late(event):
         reservations.publish_committed(session, reservation, event)
 
 
@@ -72,6 +73,13 @@ def record_shipment(event: Event, session: Session) -> None:
     shipments.record_shipment(
         session, data["checkout_id"], data["shipment_id"], data["shipped"], occurred_at=event.occurred_at
     )
+
+
+@handlers.on("orders.goods.changed")
+def record_canceled(event: Event, session: Session) -> None:
+    """Record which pieces do not ship any more: refunds, failed refunds and cancellations change them."""
+    data = event.data
+    shipments.record_canceled(session, data["checkout_id"], data["revision"], data["canceled"])
 
 
 @handlers.on("orders.stock.returned")

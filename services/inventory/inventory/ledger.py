@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from inventory import schemas
-from inventory.errors import BelowZeroError, KeyReusedError, StockChangedError, UnknownSkuError
+from inventory.errors import BelowZeroError, KeyReusedError, StaleCountError, StockChangedError, UnknownSkuError
 from inventory.models import ADJUSTMENT, OPENING, Movement, ReservationLine, StockChange, StockItem
 
 
@@ -55,7 +55,7 @@ def change_stock(
 ) -> dict[str, Any]:
     """Count or adjust the stock and return it; return the first answer for a repeated key.
 
-    Raises `KeyReusedError`, `UnknownSkuError`, `BelowZeroError`, or `StockChangedError`.
+    Raises `KeyReusedError`, `UnknownSkuError`, `BelowZeroError`, `StockChangedError`, or `StaleCountError`.
     """
     if key is not None:
         asked = fingerprint(request)
@@ -70,6 +70,8 @@ def change_stock(
     if request.on_hand is not None:
         if request.counted_at is not None:
             occurred_at = datetime.fromisoformat(request.counted_at)
+            _check_newest(item, occurred_at)
+        item.counted_at = occurred_at
         delta = request.on_hand - (item.on_hand - _moved_after(session, request.sku, request.counted_at))
     _record_adjustment(session, item, delta, request.reason, actor, occurred_at)
     [answer] = describe(session, [item])
@@ -111,7 +113,8 @@ def _record_opening(session: Session, sku: str, on_hand: int) -> bool:
     if not insert_once(session, StockItem, sku=sku, on_hand=0, reserved=0):
         return False
     item = _lock_item(session, sku)
-    record_movement(session, item, OPENING, on_hand, reason="opening stock", actor="seed", occurred_at=utcnow())
+    item.counted_at = now = utcnow()
+    record_movement(session, item, OPENING, on_hand, reason="opening stock", actor="seed", occurred_at=now)
     return True
 
 
@@ -128,6 +131,15 @@ def _record_adjustment(
 def _check_expected(item: StockItem, expected: int | None) -> None:
     if expected is not None and expected != item.on_hand:
         raise StockChangedError(item.sku, expected, item.on_hand)
+
+
+def _check_newest(item: StockItem, counted_at: datetime) -> None:
+    """Raise `StaleCountError` if a later count, or a later opening stock, is recorded.
+
+    The later one contains what this count found. Applied after it, the difference would count twice.
+    """
+    if item.counted_at is not None and counted_at < item.counted_at:
+        raise StaleCountError(item.sku, counted_at, item.counted_at)
 
 
 def _moved_after(session: Session, sku: str, counted_at: str | None) -> int:

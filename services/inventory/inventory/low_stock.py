@@ -6,7 +6,7 @@
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, not_, select
 
 from inventory.models import StockItem
 
@@ -21,12 +21,8 @@ def publish_low_stock(database: Database, threshold: int) -> int:
 
 
 def _mark(database: Database, condition: ColumnElement[bool], threshold: int, *, is_low: bool) -> int:
-    changed = (
-        select(StockItem)
-        .where(condition, StockItem.is_low.is_not(is_low))
-        .order_by(StockItem.sku)
-        .limit(SKU_BATCH_SIZE)
-    )
+    marked_before = not_(StockItem.is_low) if is_low else StockItem.is_low
+    changed = select(StockItem).where(condition, marked_before).order_by(StockItem.sku).limit(SKU_BATCH_SIZE)
     marked = 0
     while True:
         with database.begin() as session:

@@ -6,7 +6,7 @@
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
 line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
-available.
+available and no operator has released them.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
 session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -67,6 +67,8 @@ class StockItem(Base):
     Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After the loss of pieces,
     more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
 
+    `counted_at` is when the pieces were last counted, or opened: an older count changes nothing.
+
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
 
@@ -74,17 +76,23 @@ class StockItem(Base):
     __table_args__ = (
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0", name="reserved"),
+        partial_index("ix_stock_items_low", "is_low", "sku"),
     )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
     on_hand: Mapped[int]
     reserved: Mapped[int]
     is_low: Mapped[bool] = mapped_column(server_default=false())
+    counted_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     @property
     def available(self) -> int:
         """The pieces that can still be reserved."""
         return max(0, self.on_hand - self.reserved)
+
+    def reservable(self, max_percent: int) -> int:
+        """Return the pieces that a new checkout can reserve, if unpaid checkouts can hold so much of the stock."""
+        return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
 
     @property
     def deficit(self) -> int:
@@ -95,7 +103,9 @@ class StockItem(Base):
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
-    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for.
+    `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
+    `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
+    `operator_released_at` the pieces are never held again: an operator has released them.
 
     Its transitions return True if they changed something. They do not change the stock: reservations.py does.
     """
@@ -103,12 +113,9 @@ class Reservation(Base):
     __tablename__ = "reservations"
     __table_args__ = (
         one_of("status", ReservationStatus),
-        Index(
-            "ix_reservations_held_expires_at",
-            "expires_at",
-            postgresql_where=text("status = 'held'"),
-            sqlite_where=text("status = 'held'"),
-        ),
+        partial_index("ix_reservations_held_expires_at", "status = 'held'", "expires_at"),
+        Index("ix_reservations_expires_at", "expires_at"),
+        Index("ix_reservations_status_checkout_id", "status", "checkout_id"),
     )
 
     checkout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -116,6 +123,8 @@ class Reservation(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     notified_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    goods_revision: Mapped[int] = mapped_column(server_default="0", default=0)
+    operator_released_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     lines: Mapped[list["ReservationLine"]] = relationship(order_by="ReservationLine.sku", lazy="selectin")
     sessions: Mapped[list["ReservationSession"]] = relationship(
         order_by="ReservationSession.session_id", lazy="selectin"
@@ -161,7 +170,12 @@ class Reservation(Base):
         return self.status == HELD and self._set_status(EXPIRED)
 
     def hold_again(self) -> bool:
-        """Set an expired reservation to `held` again, and a released one if a payment is under way."""
+        """Set an expired reservation to `held` again, and a released one if a payment is under way.
+
+        What an operator released stays released.
+        """
+        if self.operator_released_at is not None:
+            return False
         return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:
@@ -180,7 +194,10 @@ class ReservationSession(Base):
     """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
 
     __tablename__ = "reservation_sessions"
-    __table_args__ = (one_of("status", SessionStatus),)
+    __table_args__ = (
+        one_of("status", SessionStatus),
+        partial_index("ix_reservation_sessions_pending", "status = 'pending'", "checkout_id"),
+    )
 
     checkout_id: Mapped[str] = mapped_column(ForeignKey("reservations.checkout_id"), primary_key=True)
     session_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -192,17 +209,14 @@ class ReservationSession(Base):
 class ReservationLine(Base):
     """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
 
-    Of the sold pieces, `shipped` are in parcels. `unshipped` are sold, not shipped and not returned.
+    `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
+    `unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is canceled.
     """
 
     __tablename__ = "reservation_lines"
     __table_args__ = (
-        Index(
-            "ix_reservation_lines_unshipped",
-            "sku",
-            postgresql_where=text("unshipped > 0"),
-            sqlite_where=text("unshipped > 0"),
-        ),
+        partial_index("ix_reservation_lines_unshipped", "unshipped > 0", "sku"),
+        Index("ix_reservation_lines_sku_checkout_id", "sku", "checkout_id"),
         CheckConstraint("quantity > 0", name="quantity"),
         CheckConstraint("missing >= 0 AND missing <= quantity", name="missing"),
     )
@@ -212,12 +226,17 @@ class ReservationLine(Base):
     quantity: Mapped[int]
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    canceled: Mapped[int] = mapped_column(server_default="0", default=0)
     unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
 
     @property
     def sold(self) -> int:
         """The pieces that left the stock, if the reservation is committed."""
         return self.quantity - self.missing
+
+    def update_unshipped(self) -> None:
+        """Derive `unshipped` again. Call it after each change of the other numbers of a committed reservation."""
+        self.unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
 
 
 class Movement(Base):

@@ -16,6 +16,7 @@ from inventory.errors import (
     ReservationCommittedError,
     ReservationConflictError,
     ReservationNotFoundError,
+    StaleCountError,
     StockChangedError,
     UnknownSkuError,
 )
@@ -47,6 +48,14 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         " Count again, or send counted_at.",
         on_hand=error.on_hand,
         expected=error.expected,
+    ),
+    StaleCountError: lambda error: Problem(
+        409,
+        "stale-count",
+        f"{error.sku} was counted at {error.counted_at.isoformat()}, but the count or opening stock of"
+        f" {error.newest.isoformat()} is newer. Nothing was changed. Count again.",
+        counted_at=error.counted_at.isoformat(),
+        newest=error.newest.isoformat(),
     ),
     KeyReusedError: lambda _: key_reused(),
     OutOfStockError: lambda error: Problem(

@@ -7,10 +7,12 @@ deadlock.
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from events.database.engine import Database
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once, lock_rows, skip_locked
+from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
 from events.observability.metrics import from_zero
@@ -42,13 +44,21 @@ EXPIRY_BATCH_SIZE = 100  # reservations that one transaction ends; its locks are
 Quantities = Mapping[str, int]  # pieces by sku
 
 RESERVATIONS = Counter("clozit_reservations_total", "Reservations by outcome", ["outcome"])
-from_zero(RESERVATIONS, ["held", "committed", "released", "expired", "out_of_stock", "oversold"])
+from_zero(RESERVATIONS, ["held", "committed", "released", "expired", "out_of_stock", "over_share", "oversold"])
 
 
 def reserve(
-    session: Session, checkout_id: str, expires_at: datetime, lines: Iterable[tuple[str, int]], now: datetime
+    session: Session,
+    checkout_id: str,
+    expires_at: datetime,
+    lines: Iterable[tuple[str, int]],
+    now: datetime,
+    *,
+    max_percent: int = 100,
 ) -> tuple[Reservation, bool]:
     """Return the checkout's reservation, and True if this call made it. A repeated call can extend it.
+
+    Unpaid checkouts together can hold at most `max_percent` of a sku's stock.
 
     Raises `OutOfStockError` or `ReservationConflictError`; the transaction must then be rolled back.
     """
@@ -57,7 +67,7 @@ def reserve(
         session, Reservation, checkout_id=checkout_id, status=HELD, expires_at=expires_at, created_at=now
     )
     if is_new:
-        _reserve_stock(session, wanted)
+        _reserve_stock(session, wanted, max_percent)
         session.add_all(
             ReservationLine(checkout_id=checkout_id, sku=sku, quantity=quantity, missing=0)
             for sku, quantity in wanted.items()
@@ -75,6 +85,14 @@ def reserve(
 def lock_reservation(session: Session, checkout_id: str) -> Reservation | None:
     """Lock the checkout's reservation until the transaction ends and return it; None if there is none."""
     return lock_rows(session, Reservation, [checkout_id]).get(checkout_id)
+
+
+def lock_sold(session: Session, checkout_id: str) -> Reservation:
+    """Lock the committed reservation of a paid checkout and return it. Raises `NotYet` until the sale is recorded."""
+    reservation = lock_reservation(session, checkout_id)
+    if reservation is None or reservation.status != COMMITTED:
+        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
+    return reservation
 
 
 def lock_stock(session: Session, skus: Iterable[str]) -> dict[str, StockItem]:
@@ -97,19 +115,25 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
         if was_held:
             item.reserved -= line.quantity
         sold = min(line.quantity, item.on_hand if was_held else item.available)
-        line.missing, line.unshipped = line.quantity - sold, sold
+        line.missing = line.quantity - sold
+        line.update_unshipped()
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,
                 reason="paid", actor="stripe", occurred_at=paid_at, checkout_id=line.checkout_id,
             )  # fmt: skip
     increment_after_commit(session, RESERVATIONS.labels("committed"))
-    publish_oversold(session, reservation, causation)
+    missing = [
+        {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
+        for line in reservation.lines
+        if line.missing
+    ]
+    publish_oversold(session, reservation.checkout_id, missing, causation)
     return True
 
 
 def publish_committed(session: Session, reservation: Reservation, causation: Event) -> None:
-    """Publish that the stock of a recovered cart was taken, unless pieces are missing: these are oversold."""
+    """Publish that the stock of a paid checkout was taken, unless pieces are missing: these are oversold."""
     if any(line.missing for line in reservation.lines):
         return
     data = {"checkout_id": reservation.checkout_id}
@@ -161,11 +185,21 @@ def release(session: Session, reservation: Reservation, *, is_forced: bool = Fal
     return was_held
 
 
+def release_for_operator(session: Session, reservation: Reservation, now: datetime, *, is_forced: bool) -> None:
+    """Release the pieces for good: neither a payment under way nor its extension holds them again.
+
+    Raises the errors of `release`.
+    """
+    release(session, reservation, is_forced=is_forced)
+    reservation.operator_released_at = reservation.operator_released_at or now
+
+
 def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
     """Keep the pieces until a later time; return True if this changed the end.
 
     The pieces of an expired reservation are reserved again if all of them are available. So are those of a released
-    one, if a payment is under way: the customer pays after all, with the session of a recovery link.
+    one, if a payment is under way: the customer pays after all, with the session of a recovery link. What an operator
+    released stays released.
     """
     ended = reservation.status
     if reservation.hold_again() and not _reserve_again(session, reservation.lines):
@@ -241,24 +275,26 @@ def _expire_batch(database: Database, now: datetime) -> int:
     return len(reservations)
 
 
-def _reserve_stock(session: Session, wanted: Quantities) -> None:
-    short = [sku for sku, quantity in sorted(wanted.items()) if not _reserve_line(session, sku, quantity)]
+def _reserve_stock(session: Session, wanted: Quantities, max_percent: int) -> None:
+    short = [sku for sku, quantity in sorted(wanted.items()) if not _reserve_line(session, sku, quantity, max_percent)]
     if short:
         items = lock_stock(session, short)
-        RESERVATIONS.labels("out_of_stock").inc()  # at once: this transaction is rolled back
+        is_there = all(sku in items and items[sku].available >= wanted[sku] for sku in short)
+        RESERVATIONS.labels("over_share" if is_there else "out_of_stock").inc()  # at once: this is rolled back
+        available = {sku: item.reservable(max_percent) for sku, item in items.items()}
         raise OutOfStockError(
-            [
-                {"sku": sku, "requested": wanted[sku], "available": items[sku].available if sku in items else 0}
-                for sku in short
-            ]
+            [{"sku": sku, "requested": wanted[sku], "available": available.get(sku, 0)} for sku in short]
         )
 
 
-def _reserve_line(session: Session, sku: str, quantity: int) -> bool:
+def _reserve_line(session: Session, sku: str, quantity: int, max_percent: int) -> bool:
     """Reserve the pieces if they are available. One statement checks and changes: two checkouts cannot both succeed."""
     statement = (
         update(StockItem)
-        .where(StockItem.sku == sku, StockItem.on_hand - StockItem.reserved >= quantity)
+        .where(
+            StockItem.sku == sku,
+            (StockItem.on_hand * max_percent + 99) // 100 - StockItem.reserved >= quantity,  # StockItem.reservable
+        )
         .values(reserved=StockItem.reserved + quantity)
     )
     rows: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
@@ -288,19 +324,25 @@ def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 
 
-def publish_oversold(session: Session, reservation: Reservation, causation: Event) -> None:
-    """Publish `inventory.reservation.oversold` if pieces of a paid checkout were not in stock."""
-    missing = [
-        {"sku": line.sku, "quantity": line.quantity, "missing": line.missing}
-        for line in reservation.lines
-        if line.missing
-    ]
-    if missing:
-        increment_after_commit(session, RESERVATIONS.labels("oversold"))
-        outbox.add(
-            session,
-            "inventory.reservation.oversold",
-            {"checkout_id": reservation.checkout_id, "lines": missing},
-            correlation_id=reservation.checkout_id,
-            causation=causation,
-        )
+def publish_oversold(
+    session: Session,
+    checkout_id: str,
+    missing: Sequence[Mapping[str, Any]],
+    causation: Event,
+    *,
+    return_id: str | None = None,
+) -> None:
+    """Publish the pieces of a paid checkout that are missing in the stock, if there are any.
+
+    `return_id` is the return that could not be taken back; without one, they were missing when the checkout was paid.
+    """
+    if not missing:
+        return
+    increment_after_commit(session, RESERVATIONS.labels("oversold"))
+    outbox.add(
+        session,
+        "inventory.reservation.oversold",
+        {"checkout_id": checkout_id, "lines": missing, "return_id": return_id},
+        correlation_id=checkout_id,
+        causation=causation,
+    )

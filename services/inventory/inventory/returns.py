@@ -7,11 +7,11 @@ from typing import Any
 from events.errors import NotYet
 from events.messaging.event import Event
 from events.observability.logging import get_logger
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations, shipments
-from inventory.models import COMMITTED, RETURN, Movement
+from inventory import ledger, reservations
+from inventory.models import RETURN, Movement
 
 log = get_logger(__name__)
 
@@ -19,21 +19,18 @@ log = get_logger(__name__)
 def record_return(
     session: Session, checkout_id: str, return_id: str, lines: Sequence[Mapping[str, Any]], *, occurred_at: datetime
 ) -> None:
-    """Add one return's pieces to the stock, once. Of each sku, at most the sold and not yet returned pieces count.
+    """Add one return's pieces to the stock, once. At most the pieces that left it for this checkout count.
 
     Raises `NotYet` until the sale is recorded.
     """
-    reservation = reservations.lock_reservation(session, checkout_id)
-    if reservation is None or reservation.status != COMMITTED:
-        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
+    reservations.lock_sold(session, checkout_id)
     if session.scalar(select(Movement.id).where(Movement.return_id == return_id).limit(1)):
         return
     returned = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
-    sold = {line.sku: line.quantity - line.missing for line in reservation.lines}
-    before = shipments.returned_pieces(session, checkout_id)
+    moved = _moved_pieces(session, checkout_id)
     items = reservations.lock_stock(session, returned)
     for sku, quantity in returned.items():
-        counted = min(quantity, sold.get(sku, 0) - before.get(sku, 0))
+        counted = min(quantity, max(0, -moved.get(sku, 0)))
         if counted < quantity:
             log.warning(
                 "return has more pieces than were sold: the others are not added to the stock",
@@ -46,7 +43,6 @@ def record_return(
                 reason=f"returned ({return_id}){capped}", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id, return_id=return_id,
             )  # fmt: skip
-    shipments.update_unshipped(session, checkout_id, reservation.lines)
 
 
 def take_back(
@@ -60,30 +56,34 @@ def take_back(
 ) -> None:
     """Take the pieces of an earlier return out of the stock, once: they are owed to their customer again.
 
-    The return's own event may arrive later. Pieces that are no longer available are oversold. Raises `NotYet` until the
-    sale is recorded.
+    The return's own event may arrive later. Pieces that are no longer available are oversold, also where others of the
+    order already are. Raises `NotYet` until the sale is recorded.
     """
-    reservation = reservations.lock_reservation(session, checkout_id)
-    if reservation is None or reservation.status != COMMITTED:
-        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
+    reservation = reservations.lock_sold(session, checkout_id)
     if session.scalar(select(Movement.id).where(Movement.return_id == return_id).limit(1)):
         return
     wanted = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in lines)
     sold = {line.sku: line for line in reservation.lines}
     items = reservations.lock_stock(session, wanted)
-    before, is_oversold = shipments.returned_pieces(session, checkout_id), False
+    before, missing = _moved_pieces(session, checkout_id, Movement.kind == RETURN), []
     for sku, quantity in wanted.items():
         taken = min(quantity, max(0, items[sku].available))
         if taken < quantity:
             if before.get(sku, 0) < quantity:
                 raise NotYet(f"the return of {checkout_id} is not recorded yet")
             sold[sku].missing += quantity - taken
-            is_oversold = True
+            sold[sku].update_unshipped()
+            missing.append({"sku": sku, "quantity": quantity, "missing": quantity - taken})
         ledger.record_movement(
             session, items[sku], RETURN, -taken,
             reason=f"refund failed ({return_id})", actor="orders", occurred_at=occurred_at,
             checkout_id=checkout_id, return_id=return_id,
         )  # fmt: skip
-    shipments.update_unshipped(session, checkout_id, reservation.lines)
-    if is_oversold:
-        reservations.publish_oversold(session, reservation, causation)
+    reservations.publish_oversold(session, checkout_id, missing, causation, return_id=return_id)
+
+
+def _moved_pieces(session: Session, checkout_id: str, *conditions: ColumnElement[bool]) -> dict[str, int]:
+    """Return the sum of a checkout's movements by sku: negative for the pieces that left the stock."""
+    moved = select(Movement.sku, func.sum(Movement.delta).label("pieces"))
+    moved = moved.where(Movement.checkout_id == checkout_id, *conditions).group_by(Movement.sku)
+    return {row.sku: int(row.pieces) for row in session.execute(moved)}

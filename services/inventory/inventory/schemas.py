@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from events.clock import utcnow
-from events.web.fields import StrictBoolean
-from events.web.pagination import PageArgs
+from events.web.fields import LimitedList, StrictBoolean
+from events.web.pagination import MAX_LIMIT, PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
 
 from inventory.models import ReservationStatus
@@ -22,14 +22,14 @@ CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="This is not a che
 class AvailabilityArgs(PageArgs):
     """The query of the availability: one `sku` parameter for each sku, or none for all."""
 
-    skus = fields.List(fields.String(validate=SKU), data_key="sku", load_default=[], validate=validate.Length(max=100))
+    skus = LimitedList(fields.String(validate=SKU), validate.Length(max=MAX_LIMIT), data_key="sku", load_default=[])
 
 
 class Availability(Schema):
-    """The available pieces of one sku, at most `MAX_SHOWN_AVAILABLE`."""
+    """The pieces of one sku that a cart can reserve, at most `MAX_SHOWN_AVAILABLE`."""
 
     sku = fields.String(required=True)
-    available = fields.Function(lambda item: min(item.available, MAX_SHOWN_AVAILABLE), metadata={"type": "integer"})
+    available = fields.Integer(required=True)
 
 
 class AvailabilityPage(Schema):
@@ -123,7 +123,7 @@ class NewReservation(Schema):
 
     checkout_id = fields.String(required=True, validate=CHECKOUT_ID)
     expires_at = fields.AwareDateTime(required=True)
-    lines = fields.List(fields.Nested(ReservationLine), required=True, validate=validate.Length(1, 100))
+    lines = LimitedList(fields.Nested(ReservationLine), validate.Length(1, 100), required=True)
 
 
 class ReservationExtension(Schema):
@@ -175,6 +175,9 @@ class ReservationEntry(Schema):
     is_pending = fields.Boolean(required=True, metadata={"description": "A delayed payment is under way."})
     expires_at = fields.AwareDateTime(required=True)
     created_at = fields.AwareDateTime(required=True)
+    operator_released_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "An operator released the pieces: they stay released."}
+    )
     lines = fields.List(fields.Nested(HeldLine), required=True)
     sessions = fields.List(fields.Nested(ReservationSession), required=True)
 

@@ -1,16 +1,14 @@
-"""Shipments: which sold pieces have left in a parcel, and which still wait in the warehouse."""
+"""Shipments: which sold pieces have left in a parcel, which do not ship any more, and which wait in the warehouse."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from events.database.transaction import insert_once
-from events.errors import NotYet
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations
-from inventory.models import ADJUSTMENT, COMMITTED, RETURN, Movement, ReservationLine, Shipment
+from inventory.models import ADJUSTMENT, Shipment
 
 
 def record_shipment(
@@ -20,9 +18,7 @@ def record_shipment(
 
     A piece that was missing when its order was paid, and is shipped after all, leaves the stock now.
     """
-    reservation = reservations.lock_reservation(session, checkout_id)
-    if reservation is None or reservation.status != COMMITTED:
-        raise NotYet(f"the sale of {checkout_id} is not recorded yet")
+    reservation = reservations.lock_sold(session, checkout_id)
     if not insert_once(session, Shipment, id=shipment_id, checkout_id=checkout_id):
         return
     pieces = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in shipped)
@@ -38,23 +34,19 @@ def record_shipment(
                 reason=f"shipped after it was oversold ({shipment_id})", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id,
             )  # fmt: skip
-    update_unshipped(session, checkout_id, list(lines.values()))
+        line.update_unshipped()
 
 
-def update_unshipped(session: Session, checkout_id: str, lines: Sequence[ReservationLine]) -> None:
-    """Set how many sold pieces of these lines still wait for a parcel, from their shipped and returned pieces.
+def record_canceled(session: Session, checkout_id: str, revision: int, canceled: Sequence[Mapping[str, Any]]) -> None:
+    """Set how many pieces of the checkout do not ship any more, unless a later revision is known.
 
-    Returns do not say which pieces had been shipped. They are counted as shipped ones as far as possible.
+    Raises `NotYet` until the sale is recorded.
     """
-    session.flush()
-    returned = returned_pieces(session, checkout_id)
-    for line in lines:
-        line.unshipped = max(0, line.sold - max(line.shipped, returned.get(line.sku, 0)))
-
-
-def returned_pieces(session: Session, checkout_id: str) -> dict[str, int]:
-    """Return the pieces of a checkout that are back in stock, by sku."""
-    returned = select(Movement.sku, func.sum(Movement.delta).label("pieces")).where(
-        Movement.checkout_id == checkout_id, Movement.kind == RETURN
-    )
-    return {row.sku: int(row.pieces) for row in session.execute(returned.group_by(Movement.sku))}
+    reservation = reservations.lock_sold(session, checkout_id)
+    if revision <= reservation.goods_revision:
+        return
+    reservation.goods_revision = revision
+    pieces = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in canceled)
+    for line in reservation.lines:
+        line.canceled = pieces.get(line.sku, 0)
+        line.update_unshipped()

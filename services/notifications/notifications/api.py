@@ -10,7 +10,7 @@ from events.web.pagination import decode_cursor, page
 from flask import current_app, g
 from flask_smorest import Blueprint
 from marshmallow import RAISE
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from notifications import schemas
@@ -41,13 +41,13 @@ def database() -> Database:
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
     """List the e-mails that match all filters, newest first."""
     with database().read() as session:
-        return page(_search(session, args, args["limit"] + 1), args["limit"], "id")
+        return page(_search(session, args, args["limit"] + 1), args["limit"], "created_at", "id")
 
 
 def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
-    statement = select(Email).where(*matches(args)).order_by(Email.id.desc()).limit(limit)  # ids sort by their time
-    if before := decode_cursor(args["cursor"], str):
-        statement = statement.where(Email.id < before[0])
+    statement = select(Email).where(*matches(args)).order_by(Email.created_at.desc(), Email.id.desc()).limit(limit)
+    if before := decode_cursor(args["cursor"], datetime, str):
+        statement = statement.where(tuple_(Email.created_at, Email.id) < before)
     return list(session.scalars(statement))
 
 

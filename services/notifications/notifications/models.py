@@ -15,7 +15,7 @@ from typing import Any
 
 from events.database import transaction
 from events.database.transaction import skip_locked
-from events.database.types import Json, UtcDateTime, metadata, one_of
+from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -104,8 +104,13 @@ class Email(Base):
             sqlite_where=text("checkout_id IS NULL"),
         ),
         Index("ix_emails_next_attempt_at", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
-        Index("ix_emails_status_id", "status", "id"),
-        Index("ix_emails_recipient", "recipient"),
+        # Every list is sorted by `created_at` and `id`, and so is every index of a filter.
+        Index("ix_emails_created_at_id", "created_at", "id"),
+        Index("ix_emails_status_created_at", "status", "created_at", "id"),
+        Index("ix_emails_kind_created_at", "kind", "created_at", "id"),
+        Index("ix_emails_recipient_created_at", "recipient", "created_at", "id"),
+        partial_index("ix_emails_digest_id", "digest_id IS NOT NULL", "digest_id", "created_at", "id"),
+        partial_index("ix_emails_error", "error IS NOT NULL AND status <> 'suppressed'", "created_at", "id"),
         Index("ix_emails_resend_of", "resend_of"),
     )
 

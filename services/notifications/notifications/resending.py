@@ -31,6 +31,7 @@ from notifications.models import (
     PENDING,
     SENDING,
     SENT,
+    SUPPRESSED,
     UNKNOWN,
     Checkout,
     Email,
@@ -61,11 +62,16 @@ class ResendMany:
 
 
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of filters, whose times are aware datetimes."""
+    """Return the conditions of filters, whose times are aware datetimes.
+
+    An error is searched in suppressed e-mails only if the status says so: they are many, and theirs is only a reason.
+    """
     by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
     conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]
     if "error" in filters:
         conditions.append(Email.error.contains(filters["error"], autoescape=True))
+        if "status" not in filters:
+            conditions.append(Email.status != SUPPRESSED)
     if "created_from" in filters:
         conditions.append(Email.created_at >= filters["created_from"])
     if "created_to" in filters:
@@ -112,7 +118,8 @@ def count_matching(session: Session, request: ResendMany) -> int:
 
 def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
     """Return the e-mails that would be resent now."""
-    return session.scalars(select(Email).where(*_conditions(request)).order_by(Email.id).limit(request.limit)).all()
+    oldest_first = select(Email).where(*_conditions(request)).order_by(Email.created_at, Email.id)
+    return session.scalars(oldest_first.limit(request.limit)).all()
 
 
 def _conditions(request: ResendMany) -> Sequence[ColumnElement[bool]]:

@@ -159,7 +159,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CANCELED: {
         "mismatch": {"reason": "amount-mismatch"},
         "refunded": {"amount_refunded": 12052},
-        "operator": {"reason": "operator", "refund_requested": 12052},
+        "operator": {"reason": "operator"},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {

@@ -27,7 +27,10 @@ class Filters(Schema):
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
     digest_id = fields.String(metadata={"description": "the e-mails that were sent within this digest"})
-    error = fields.String(validate=validate.Length(min=1), metadata={"description": "a part of the error"})
+    error = fields.String(
+        validate=validate.Length(min=1),
+        metadata={"description": "a part of the error; not of suppressed e-mails, unless `status` is `suppressed`"},
+    )
     created_from = fields.AwareDateTime()
     created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
 

@@ -68,8 +68,8 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
     cursor, limit = args.pop("cursor"), args.pop("limit")
     with dependencies().database.read() as session:
-        (before,) = decode_cursor(cursor, str) or (None,)
-        return page(search.search(session, args, before=before, limit=limit + 1), limit, "id")
+        before = decode_cursor(cursor, datetime, str)
+        return page(search.search(session, args, before=before, limit=limit + 1), limit, "created_at", "id")
 
 
 @blueprint.get("/orders/<order_id>")

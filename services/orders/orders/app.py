@@ -11,6 +11,7 @@ from orders.chains import CHAINS
 from orders.config import Config, load
 from orders.refunds.gateway import RefundGateway
 from orders.refunds.processor import RefundProcessor
+from orders.stock_backlog import StockBacklog
 
 
 def create_app(config: Config, *, database: Database | None = None, gateway: RefundGateway | None = None) -> Flask:
@@ -25,6 +26,7 @@ def create_app(config: Config, *, database: Database | None = None, gateway: Ref
         dependencies=Dependencies(database, RefundProcessor(database, gateway)),
         register_problems=problems.register,
         allowed_origins=config.allowed_origins,
+        collectors=[StockBacklog(database)],
     )
 
 

@@ -1,10 +1,8 @@
 """Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the stock."""
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from events.messaging.event import new_id
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.acts import Act, record_act
@@ -19,12 +17,10 @@ from orders.errors import (
 from orders.goods import load_goods, succeeded_payments, update_fulfillment
 from orders.models.orders import Order, OrderDisputeStatus, OrderStatus
 from orders.models.refunds import RefundRequest
-from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.refunds.requests import RefundParams, store_request
+from orders.refunds.requests import RefundParams, request_rest, store_request
 from orders.timeline import add_entry, format_note
-from orders.totals import refundable_amount
 
 OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
 
@@ -60,13 +56,11 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
     cancel_goods(session, order, cause, refund, actor, restock=params.restock)
     if params.refund and order.dispute_status == OrderDisputeStatus.OPEN:
         raise DisputedRefundError(order.number)  # the bank holds the money, and the request must not end as no refund
-    requests = request_refunds(session, order, cause, refund, actor) if params.refund else []
+    requests = request_rest(session, order, cause, refund, actor) if params.refund else []
     money = "and requested the refund of the rest" if requests else "without a refund"
-    add_entry(
-        session, order, cause, EntryKind.CANCELED, f"{actor} canceled the order {money}.{format_note(params.note)}"
-    )
-    amount = sum(request.amount for request in requests if request.currency == order.currency)
-    publish(session, order, "orders.order.canceled", cause, reason=OPERATOR, refund_requested=amount)
+    text = f"{actor} canceled the order {money}.{format_note(params.note)}"
+    add_entry(session, order, cause, EntryKind.CANCELED, text)
+    publish(session, order, "orders.order.canceled", cause, reason=OPERATOR)
     return requests
 
 
@@ -81,29 +75,14 @@ def cancel_goods(
     """
     if order.fulfillment_canceled_at is not None:
         return
-    goods = load_goods(session, order)
-    unshipped = Counter(goods.refundable_unshipped)
+    unshipped = load_goods(session, order).refundable_unshipped
     order.fulfillment_canceled_at = cause.occurred_at
-    for review in session.scalars(select(Review).where(Review.order_id == order.id)):
-        unshipped.subtract(review.missing)
     lines = [
         {"sku": sku, "quantity": quantity, "restock": restock, "unshipped": quantity}
         for sku, quantity in unshipped.items()
-        if quantity > 0
+        if quantity
     ]
     payments = succeeded_payments(order)
     if lines and payments:
         store_request(session, order, payments[0], 0, lines, replace(params, reason=None), f"{cause.id}-goods", actor)
     update_fulfillment(session, order)
-
-
-def request_refunds(
-    session: Session, order: Order, cause: Cause, params: RefundParams, actor: str
-) -> list[RefundRequest]:
-    """Request refunds of what is left of all payments, without lines."""
-    requests = []
-    for payment in succeeded_payments(order):
-        if amount := refundable_amount(session, payment):
-            key = f"{cause.id}-{payment.id}"
-            requests.append(store_request(session, order, payment, amount, [], params, key, actor))
-    return requests

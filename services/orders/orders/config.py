@@ -7,6 +7,7 @@ from environs import validate
 from events import stripe_api
 from events.config import (
     Common,
+    allowed_origins_setting,
     database_url_setting,
     load_settings,
     operator_tokens_setting,
@@ -28,10 +29,8 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
-    allowed_origins: Sequence[str] = setting(
-        "ALLOWED_ORIGINS",
-        "Origins, separated by commas, from which browsers may read an order by its session.",
-        default=(),
+    allowed_origins: Sequence[str] = allowed_origins_setting(
+        "Origins from which browsers may read an order by its session, separated by commas:"
     )
     review_auto_refund: Sequence[str] = setting(
         "REVIEW_AUTO_REFUND",

@@ -84,7 +84,7 @@ class OrderCanceledError(DomainError):
 
 
 class OrderAwaitsStockError(DomainError):
-    """A recovered cart is paid, and inventory has not confirmed its pieces yet."""
+    """The payment was late, and inventory has not confirmed its pieces yet."""
 
     def __init__(self, number: str) -> None:
         self.number = number

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from events.messaging import outbox
 from sqlalchemy.orm import Session
 
 from orders.models.orders import FulfillmentStatus, Order, OrderStatus
@@ -61,19 +61,15 @@ class Goods:
         }
 
 
+NO_GOODS = Goods({}, {}, {}, {}, {})
+
+
 def load_goods(session: Session, order: Order) -> Goods:
-    """Return the order's goods as the database has them."""
+    """Return the order's goods. Only a paid order has any, so others cost no query."""
     session.flush()
-    shipments = session.scalars(select(Shipment).where(Shipment.order_id == order.id)).all()
-    return count_goods(order, shipments, load_requests(session, order))
-
-
-def load_requests(session: Session, order: Order) -> Collection[RefundRequest]:
-    """Return the order's refund requests as the database has them, oldest first."""
-    session.flush()
-    return session.scalars(
-        select(RefundRequest).where(RefundRequest.order_id == order.id).order_by(RefundRequest.id)
-    ).all()
+    if order.status != OrderStatus.PAID:
+        return NO_GOODS
+    return count_goods(order, order.shipments, order.refund_requests)
 
 
 def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collection[RefundRequest]) -> Goods:
@@ -134,10 +130,12 @@ def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
 def update_fulfillment(session: Session, order: Order) -> None:
     """Derive the order's owed pieces and fulfillment status again. Call it after each change of pieces or money.
 
-    The order is fulfilled once something has shipped and nothing is owed.
+    The order is fulfilled once something has shipped and nothing is owed. Publish the pieces that do not ship any more,
+    if they have changed: inventory shows the sold pieces that wait for their parcel.
     """
     goods = load_goods(session, order)
     order.pieces_owed = sum(goods.owed.values())
+    _publish_canceled(session, order, goods)
     if order.fulfillment_canceled_at is not None and not any(goods.shipped.values()):
         order.fulfillment_status = FulfillmentStatus.CANCELED
     elif not any(goods.shipped.values()):
@@ -146,3 +144,18 @@ def update_fulfillment(session: Session, order: Order) -> None:
         order.fulfillment_status = FulfillmentStatus.PARTIAL
     else:
         order.fulfillment_status = FulfillmentStatus.FULFILLED
+
+
+def _publish_canceled(session: Session, order: Order, goods: Goods) -> None:
+    canceled = {sku: quantity for sku, quantity in goods.refunded_unshipped.items() if quantity}
+    if canceled == order.pieces_canceled:
+        return
+    order.pieces_canceled = canceled
+    order.goods_revision += 1
+    data = {
+        "order_id": order.id,
+        "checkout_id": order.checkout_id,
+        "revision": order.goods_revision,
+        "canceled": to_lines(canceled),
+    }
+    outbox.add(session, "orders.goods.changed", data, correlation_id=order.checkout_id)

@@ -6,6 +6,7 @@ from events.errors import Ignored
 from events.messaging.contracts import CancelReason, ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
+from events.messaging.payment_status import is_late
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
@@ -28,6 +29,7 @@ from orders.repository import (
     lock_orders,
     record_session,
 )
+from orders.returns import correct_taken
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
 from orders.stripe_objects import FULFILLING
 from orders.timeline import add_entry
@@ -104,6 +106,7 @@ def record_payment(event: Event, session: Session) -> None:
     payment = payments.record_session_payment(session, order, event)
     if not payment.mark_paid(event.occurred_at):
         return
+    payment.is_late = is_late(event)
     update_totals(order)
     if not order.mark_paid(event.occurred_at):
         update_fulfillment(session, order)  # a duplicate payment: refunds may no longer cover all payments
@@ -215,8 +218,8 @@ def record_failed_attempt(event: Event, session: Session) -> None:
 
 
 @handlers.on("inventory.reservation.committed")
-def publish_recovered_order(event: Event, session: Session) -> None:
-    """Publish a recovered order as paid: its pieces were still there."""
+def publish_late_order(event: Event, session: Session) -> None:
+    """Publish an order that was paid late: its pieces were still there."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     publish_paid_order(session, order, Cause.from_event(event))
@@ -224,14 +227,18 @@ def publish_recovered_order(event: Event, session: Session) -> None:
 
 @handlers.on("inventory.reservation.oversold")
 def review_oversold(event: Event, session: Session) -> None:
-    """Open a review of an order whose pieces are no longer in stock."""
+    """Open a review of an order whose pieces are no longer in stock, also if others were missing before."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     lines = event.data["lines"]
     pieces = ", ".join(f"{line['missing']} of {line['quantity']} x {line['sku']}" for line in lines)
     missing = {line["sku"]: line["missing"] for line in lines}
-    detail, cause = f"Not in stock: {pieces}.", Cause.from_event(event)
-    open_review(session, order, ReviewReason.OVERSOLD, detail, cause, missing=missing)
+    detail, cause, return_id = f"Not in stock: {pieces}.", Cause.from_event(event), event.data["return_id"]
+    if return_id:
+        detail = f"Not in stock: {pieces}. Their refund failed, and they were sold again meanwhile."
+    is_new = open_review(session, order, ReviewReason.OVERSOLD, detail, cause, subject=return_id or "", missing=missing)
+    if is_new and return_id:
+        correct_taken(session, return_id, missing)
 
 
 @handlers.on("stripe.refund.created", "stripe.refund.updated", "stripe.refund.failed", "stripe.charge.refund.updated")

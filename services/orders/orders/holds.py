@@ -24,8 +24,8 @@ class Hold(StrEnum):
 def find_hold(order: Order) -> Hold | None:
     """Return why the order does not ship, or None if it may. Its derived columns must be up to date.
 
-    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a recovered cart has to be
-    confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
+    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a late payment has to
+    be confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
     """
     rules = (
         (Hold.UNPAID, order.status != OrderStatus.PAID),

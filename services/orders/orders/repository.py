@@ -24,11 +24,12 @@ NUMBER_ALPHABET = (
 )
 NUMBER_CHARACTERS = 8  # characters of 5 bits each: 40 bits of a hash
 NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
+PAYING_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
 
 
 def lock_orders(session: Session, events: Collection[Event]) -> None:
-    """Lock the orders of a batch of events, with their payments and refunds.
+    """Lock the orders of a batch of events, with their payments and refunds, and with all that a paid order needs.
 
     Refund and dispute events name only their payment. The payments without an order are locked by id.
     """
@@ -37,8 +38,11 @@ def lock_orders(session: Session, events: Collection[Event]) -> None:
     payment_ids = {payment_id for payment_id in named if isinstance(payment_id, str)}
     known = _checkout_ids_by_payment(session, payment_ids)
     checkout_ids.update(known.values())
-    related = (selectinload(Order.payments), selectinload(Order.refunds))
-    lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=related)
+    related = [Order.payments, Order.refunds]
+    if any(event.type in PAYING_TYPES for event in events):
+        related += [Order.reviews, Order.shipments, Order.refund_requests]
+    options = [selectinload(relation) for relation in related]
+    lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=options)
     if len(unmatched := payment_ids - known.keys()) > 1:  # a single lock cannot deadlock, and its handler takes it
         lock_payment_ids(session, unmatched)
 

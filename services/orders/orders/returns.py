@@ -2,18 +2,20 @@
 
 Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of them returns
 nothing again. Pieces that never shipped leave the stock again if their refund fails, because they are owed again.
+Pieces that were missing when the order was paid never return: the pieces that are there go to the owed ones first.
 Inventory books each return once, by its id.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from events.clock import utcnow
 from events.messaging import outbox
+from events.messaging.contracts import ReviewReason
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from orders.goods import load_requests, to_lines
+from orders.goods import Goods, load_goods, to_lines
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
 from orders.models.stock_returns import StockReturn
@@ -22,22 +24,41 @@ from orders.models.stock_returns import StockReturn
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
     """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
-    The order must be locked. A repeat publishes nothing.
+    Pieces leave it only because of a request that failed: its own ones, once. The order must be locked. A repeat
+    publishes nothing.
     """
-    wanted, done = _wanted(load_requests(session, order)), _done(session, order)
+    done, wanted = _done(session, order), _wanted(session, order)
+    freed = Counter[str]()  # pieces that are owed again
+    if order.fulfillment_canceled_at is None and not request.counts_as_refunded and not _is_taken(session, request):
+        for line in request.lines:
+            freed[line["sku"]] += line["unshipped"] if line["restock"] else 0
     change = {
         sku: (
             max(0, wanted[sku, True] - done[sku, True]),  # what came back from the customer stays in stock
-            wanted[sku, False] - done[sku, False],
+            max(-freed[sku], wanted[sku, False] - done[sku, False]),
         )
         for sku in dict.fromkeys(sku for sku, _ in [*wanted, *done])
     }
-    if order.fulfillment_canceled_at is not None:  # nothing is owed again
-        change = {sku: (shipped, max(0, unshipped)) for sku, (shipped, unshipped) in change.items()}
     _publish(session, order, "orders.stock.returned", request.id, _select(change, lambda number: max(0, number)))
-    _publish(
-        session, order, "orders.stock.taken", f"{request.id}-taken", _select(change, lambda number: min(0, number))
-    )
+    _publish(session, order, "orders.stock.taken", _taken_id(request), _select(change, lambda number: min(0, number)))
+
+
+def correct_taken(session: Session, return_id: str, missing: Mapping[str, int]) -> None:
+    """Record that pieces of a return did not leave the stock again, because they were sold meanwhile."""
+    for sku, quantity in missing.items():
+        if (row := session.get(StockReturn, (return_id, sku))) is not None:
+            row.unshipped += quantity
+
+
+def _taken_id(request: RefundRequest) -> str:
+    return f"{request.id}-taken"
+
+
+def _is_taken(session: Session, request: RefundRequest) -> bool:
+    """Return True if pieces of the request have left the stock again."""
+    session.flush()
+    taken = select(StockReturn.sku).where(StockReturn.return_id == _taken_id(request))
+    return session.scalars(taken.limit(1)).first() is not None
 
 
 def _publish(
@@ -66,23 +87,48 @@ def _select(change: Mapping[str, tuple[int, int]], part: Callable[[int], int]) -
     return {sku: numbers for sku, numbers in parts.items() if any(numbers)}
 
 
-def _wanted(requests: Collection[RefundRequest]) -> Counter[tuple[str, bool]]:
-    """Return the restocked pieces of all refunds that Stripe has made and that have not failed, by sku and shipped."""
-    pieces: Counter[tuple[str, bool]] = Counter()
-    for request in requests:
+def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
+    """Return the pieces that belong in the stock, by sku and shipped.
+
+    These are the restocked pieces of all refunds that Stripe has made and that have not failed. Of the unshipped ones,
+    only those are there that are not owed: missing pieces never were.
+    """
+    goods, pieces = load_goods(session, order), Counter[tuple[str, bool]]()
+    for request in order.refund_requests:
         if request.is_unanswered or not request.counts_as_refunded:
             continue
         for line in request.lines:
             if line["restock"]:
                 pieces[line["sku"], True] += line["quantity"] - line["unshipped"]
                 pieces[line["sku"], False] += line["unshipped"]
+    present = _present_pieces(order, goods)
+    for sku, is_shipped in list(pieces):
+        if not is_shipped:
+            spare = max(0, present[sku] - goods.owed.get(sku, 0))
+            pieces[sku, False] = min(pieces[sku, False], spare)
     return pieces
 
 
 def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
-    """Return the pieces that are in stock by earlier returns, by sku and shipped."""
+    """Return the pieces that are in stock by earlier returns, by sku and shipped.
+
+    A return before orders knew that pieces are missing can be for more pieces than there were. Inventory counts only
+    those that were there.
+    """
     pieces: Counter[tuple[str, bool]] = Counter()
     for row in session.scalars(select(StockReturn).where(StockReturn.order_id == order.id)):
         pieces[row.sku, True] += row.shipped
         pieces[row.sku, False] += row.unshipped
+    present = _present_pieces(order, load_goods(session, order))
+    for sku in [sku for sku, is_shipped in pieces if not is_shipped]:
+        pieces[sku, False] = min(pieces[sku, False], present[sku])
     return pieces
+
+
+def _present_pieces(order: Order, goods: Goods) -> Mapping[str, int]:
+    """Return the pieces by sku that were in stock when the order was paid and have not shipped."""
+    missing = Counter[str]()
+    for review in order.reviews:
+        if review.reason == ReviewReason.OVERSOLD and not review.subject:
+            missing.update(review.missing)
+    return {sku: max(0, quantity - missing[sku] - goods.shipped.get(sku, 0)) for sku, quantity in goods.bought.items()}

@@ -1,6 +1,7 @@
 """Reviews: opened once per reason and subject, resolved by an operator or by the shop's policy."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from events.clock import utcnow
@@ -15,16 +16,15 @@ from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
-from orders.goods import succeeded_payments, update_fulfillment
+from orders.goods import update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.requests import RefundParams, store_request
+from orders.refunds.requests import RefundParams, request_rest
 from orders.repository import lock_order
 from orders.timeline import add_entry, format_note
-from orders.totals import refundable_amount
 
 POLICY = "policy"  # who resolves a review without a person
 STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
@@ -45,18 +45,20 @@ def open_review(
     *,
     subject: str = "",
     missing: Mapping[str, int] | None = None,
-) -> None:
-    """Open a review unless it exists, on the order, its timeline and the outbox.
+) -> bool:
+    """Open a review on the order, its timeline and the outbox. Return False if it exists.
 
     The order shows the most severe of several reasons, the timeline shows all.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
     if not insert_once(session, Review, **key, **values):
-        return
+        return False
+    session.expire(order, ["reviews"])
     _update_order(order, _reviews(session, order))
     add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
-    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail)
+    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail, subject=subject or None)
+    return True
 
 
 def resolve(
@@ -97,6 +99,7 @@ def resolve(
     update_fulfillment(session, order)
     resolution = {
         "reason": most_severe.reason,
+        "subject": most_severe.subject or None,
         "decision": decision,
         "resolved_by": actor,
         "was_confirmed": was_published,
@@ -105,7 +108,7 @@ def resolve(
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:
         publish_paid_order(session, order, cause)
     if decision == ReviewDecision.REFUND:
-        return _request_refunds(session, order, unresolved, actor, note, cause, due_at)
+        return _request_refunds(session, order, unresolved, RefundParams(note=note), actor, cause, due_at)
     return ()
 
 
@@ -131,6 +134,7 @@ def release_review(
     add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
     resolution = {
         "reason": reason,
+        "subject": subject or None,
         "decision": ReviewDecision.ACCEPT,
         "resolved_by": actor,
         "was_confirmed": order.paid_published_at is not None,
@@ -159,24 +163,16 @@ def _request_refunds(
     session: Session,
     order: Order,
     reviews: Sequence[Review],
+    params: RefundParams,
     actor: str,
-    note: str | None,
     cause: Cause,
     due_at: datetime | None,
 ) -> Sequence[RefundRequest]:
     """Request refunds of all payments. If the reviews are only about duplicate payments, refund only these."""
-    payments = list(succeeded_payments(order))
-    only_duplicates = _are_duplicates(reviews)
-    if only_duplicates:
-        duplicates = {review.subject for review in reviews}
-        payments = [payment for payment in payments if payment.id in duplicates]
-    params = RefundParams(reason="duplicate" if only_duplicates else None, note=note)
-    requests: list[RefundRequest] = []
-    for payment in payments:
-        if amount := refundable_amount(session, payment):
-            key = f"{cause.id}-{payment.id}"
-            requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
-    return requests
+    payments: Collection[str] | None = None
+    if _are_duplicates(reviews):
+        payments, params = {review.subject for review in reviews}, replace(params, reason="duplicate")
+    return request_rest(session, order, cause, params, actor, payments=payments, due_at=due_at)
 
 
 def _update_order(order: Order, reviews: Sequence[Review]) -> None:

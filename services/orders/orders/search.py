@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from events.database.types import UtcDateTime
-from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, not_, or_, select, tuple_, union
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from orders.holds import may_ship
 from orders.models import disputes
@@ -20,10 +19,8 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "checkout_id": lambda checkout_id: Order.checkout_id == checkout_id,
     "email": lambda email: Order.customer_email_key == email.lower(),
     "session_id": lambda session_id: Order.id.in_(_order_ids_by_session(session_id)),
-    "payment_intent": lambda intent: or_(
-        Order.payment_intent == intent, Order.id.in_(select(Payment.order_id).where(Payment.id == intent))
-    ),
-    "needs_review": Order.needs_review.is_,
+    "payment_intent": lambda intent: Order.id.in_(_order_ids_by_intent(intent)),
+    "needs_review": lambda value: and_(Order.needs_review) if value else not_(Order.needs_review),
     "refund_status": lambda status: Order.refund_status == status,
     "dispute_status": lambda status: Order.dispute_status == status,
     "fulfillment_status": lambda status: Order.fulfillment_status == status,
@@ -46,17 +43,19 @@ PUBLIC_DETAILS = (Order.payments, Order.reviews, Order.shipments)
 NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts disputes without a deadline last
 
 
-def search(session: Session, filters: Mapping[str, Any], *, before: str | None, limit: int) -> Sequence[Order]:
-    """Return the orders that match all filters, newest first: their ids sort by the time of their checkout.
+def search(
+    session: Session, filters: Mapping[str, Any], *, before: tuple[datetime, str] | None, limit: int
+) -> Sequence[Order]:
+    """Return the orders that match all filters, newest first.
 
-    `before` is the id of the previous page's last order.
+    `before` has `created_at` and id of the previous page's last order. Every index of a filter has this sort order.
     """
-    statement = select(Order).order_by(Order.id.desc()).limit(limit).options(selectinload(Order.payments))
+    statement = select(Order).order_by(Order.created_at.desc(), Order.id.desc()).limit(limit)
     for name, value in filters.items():
         statement = statement.where(FILTERS[name](value))
     if before:
-        statement = statement.where(Order.id < before)
-    return session.scalars(statement).all()
+        statement = statement.where(tuple_(Order.created_at, Order.id) < before)
+    return session.scalars(statement.options(selectinload(Order.payments))).all()
 
 
 def find_with_details(session: Session, order_id: str) -> Order | None:
@@ -75,19 +74,30 @@ def list_disputes(
     session: Session, *, open_only: bool, after: tuple[Any, ...] | None, limit: int
 ) -> Sequence[tuple[Dispute, Order]]:
     """Return disputes with their orders, earliest deadline first. `after` is the previous page's last sort key."""
-    due = func.coalesce(Dispute.evidence_due_by, literal(NO_DEADLINE, UtcDateTime()))
-    statement = select(Dispute, Order).join(Order, Order.id == Dispute.order_id).order_by(due, Dispute.id).limit(limit)
+    due = Dispute.evidence_due_by
+    statement = select(Dispute, Order).join(Order, Order.id == Dispute.order_id)
+    statement = statement.order_by(due.nulls_last(), Dispute.id).limit(limit)
     if open_only:
         statement = statement.where(Dispute.status.not_in(disputes.CLOSED))
     if after is not None:
-        last_due = literal(after[0], UtcDateTime())
-        statement = statement.where(or_(due > last_due, and_(due == last_due, Dispute.id > after[1])))
+        last_due, last_id = after
+        later = and_(due.is_(None), Dispute.id > last_id)
+        if last_due < NO_DEADLINE:
+            later = or_(due > last_due, and_(due == last_due, Dispute.id > last_id), due.is_(None))
+        statement = statement.where(later)
     return [(dispute, order) for dispute, order in session.execute(statement)]
 
 
 def dispute_sort_key(dispute: Dispute) -> tuple[datetime, str]:
     """Return a dispute's sort key in the list."""
     return dispute.evidence_due_by or NO_DEADLINE, dispute.id
+
+
+def _order_ids_by_intent(intent: str) -> CompoundSelect[Any]:
+    """Return a query of two indexes. With OR, PostgreSQL would read all orders."""
+    order = aliased(Order)
+    own = select(order.id).where(order.payment_intent == intent)
+    return union(own, select(Payment.order_id).where(Payment.id == intent))
 
 
 def _order_ids_by_session(session_id: str) -> Select[Any]:

@@ -16,7 +16,6 @@ from orders.goods import (
     Goods,
     count_pieces,
     load_goods,
-    load_requests,
     refunds_cover_payments,
     to_lines,
     update_fulfillment,
@@ -67,7 +66,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
         shipped_by=actor,
         shipped_at=utcnow(),
     )
-    session.add(shipment)
+    order.shipments.append(shipment)
     update_fulfillment(session, order)
     cause = Cause(shipment_id, shipment.shipped_at)
     pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in lines)
@@ -123,7 +122,7 @@ def _check_may_ship(session: Session, order: Order, override: str | None) -> boo
         case Hold.REVIEW:
             raise errors.OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
         case Hold.NOTHING_OWED:
-            if refunds_cover_payments(order, load_requests(session, order)):
+            if refunds_cover_payments(order, order.refund_requests):
                 raise errors.OrderRefundedError(order.number)
             raise errors.NothingToShipError(order.number)
         case Hold.STOCK:

@@ -57,9 +57,10 @@ class Purchase:
         data = {"checkout_id": self.checkout_id, "session_id": self.session_id}
         return self._own("checkout.checkout.canceled", data, again)
 
-    def oversold(self, again: str = "") -> Event:
-        lines = [{"sku": "TEE-M", "quantity": 2, "missing": 1}]
-        return self._own("inventory.reservation.oversold", {"checkout_id": self.checkout_id, "lines": lines}, again)
+    def oversold(self, again: str = "", *, missing: int = 1, return_id: str | None = None) -> Event:
+        lines = [{"sku": "TEE-M", "quantity": 2, "missing": missing}]
+        data = {"checkout_id": self.checkout_id, "lines": lines, "return_id": return_id}
+        return self._own("inventory.reservation.oversold", data, again)
 
     def completed(self, again: str = "", **changes: Any) -> Event:
         return self.session("completed", again, **changes)
@@ -79,7 +80,7 @@ class Purchase:
         return self.session("expired", again, after_expiration=recovery, **{**ended, **changes})
 
     def session(self, kind: str, again: str = "", **changes: Any) -> Event:
-        ids = {"id": self.session_id, "payment_intent": self.intent, "expires_at": 0}
+        ids = {"id": self.session_id, "payment_intent": self.intent, "expires_at": int(NOW.timestamp()) + 1800}
         return self.stripe(f"checkout.session.{kind}", checkout_session(self.checkout_id, **ids | changes), again)
 
     def intent_succeeded(self, again: str = "") -> Event:

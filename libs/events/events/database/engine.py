@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from events.database.notify import Signal, run_after_commit
+from events.database.notify import Notifier, Signal, run_after_commit
+from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
@@ -29,6 +30,7 @@ class Database:
         self.engine = _engine(url)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self._signals: dict[str, Signal] = {}
+        self._notifier = Notifier(self.engine) if self.is_postgresql else None
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(self.engine.execution_options(readonly=True), expire_on_commit=False)
         event.listen(self._sessions, "after_commit", self._after_commit)
@@ -70,11 +72,17 @@ class Database:
         return self._signals.setdefault(channel, Signal())
 
     def dispose(self) -> None:
-        """Close all pooled connections."""
+        """Send the last notifications and close all pooled connections."""
+        if self._notifier:
+            self._notifier.close()
         self.engine.dispose()
 
     def _after_commit(self, session: Session) -> None:
-        run_after_commit(session, self.signal)
+        run_after_commit(session, self.signal, self._notify)
+
+    def _notify(self, channel: str) -> None:
+        if self._notifier:
+            self._notifier.notify(channel)
 
 
 def _engine(url: str) -> Engine:
@@ -86,7 +94,7 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
@@ -100,6 +108,8 @@ def _engine(url: str) -> Engine:
             "keepalives_count": 3,
         },
     )
+    refuse_poolers(engine)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature

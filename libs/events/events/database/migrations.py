@@ -4,6 +4,7 @@ The library's inbox and outbox are separate chains. So a new release of the libr
 way, and a service's revisions concern only the service's tables.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, MetaData, text
 from events.database.engine import Database
 
 LOCK_KEY = 0x636C6F7A  # "cloz": one migration at a time in a database
+LOCK_POLL_S = 0.1  # between attempts to get the lock, while another process migrates
 LOCK_TIMEOUT = "5s"  # DDL that waits longer for its lock would block the service's traffic behind it
 STATEMENT_TIMEOUT = "10min"  # an index on a large table takes minutes
 
@@ -86,7 +88,11 @@ def _exclusive(database: Database) -> Iterator[Connection]:
             yield connection
             return
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+        connection.commit()
+        # Not pg_advisory_lock: an index that is built concurrently waits for all statements, also for one that waits.
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
+            connection.commit()
+            time.sleep(LOCK_POLL_S)
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.commit()
         try:

@@ -1,15 +1,29 @@
-"""Wake-ups: a committed change wakes the threads and, on PostgreSQL, the processes that wait for its channel."""
+"""Wake-ups: a committed change wakes the threads and, on PostgreSQL, the processes that wait for its channel.
 
+A transaction with NOTIFY holds a lock of the whole PostgreSQL cluster while it commits, so such commits happen one
+after the other. Therefore each process notifies after its commits, in a transaction without changes (`Notifier`). If it
+dies between the two, the waiters find the change at their next poll.
+"""
+
+import atexit
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
 import psycopg
 from prometheus_client import Counter
 from psycopg import sql
-from sqlalchemy import URL, func, select
+from sqlalchemy import URL, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from events.observability.logging import get_logger
+
 LISTEN_CHECK_S = 2.0  # between a listener's checks whether to stop
+NOTIFY_PAUSE_S = 0.05  # between two notifications of a process; the first one is sent at once
+FLUSH_TIMEOUT_S = 1.0  # at the end of a process; what is not sent then is found by the waiters' polls
+
+log = get_logger(__name__)
 
 
 class Signal:
@@ -37,8 +51,7 @@ def wake_after_commit(session: Session, channel: str) -> None:
 def notify_after_commit(session: Session, channel: str) -> None:
     """Wake the waiters on a channel after the commit: here and, on PostgreSQL, in every process that listens."""
     wake_after_commit(session, channel)
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_notify(channel, "")))
+    session.info.setdefault("notify_channels", set()).add(channel)
 
 
 def increment_after_commit(session: Session, counter: Counter) -> None:
@@ -46,14 +59,75 @@ def increment_after_commit(session: Session, counter: Counter) -> None:
     session.info.setdefault("counters", []).append(counter)
 
 
-def run_after_commit(session: Session, signal: Callable[[str], Signal]) -> None:
+def run_after_commit(session: Session, signal: Callable[[str], Signal], notify: Callable[[str], None]) -> None:
     """Send the wake-ups and count the counters that the committed transaction collected."""
     if session.in_nested_transaction():
         return  # only a savepoint was released: no other session can see the change yet
     for channel in session.info.pop("wake_channels", ()):
         signal(channel).set()
+    for channel in session.info.pop("notify_channels", ()):
+        notify(channel)
     for counter in session.info.pop("counters", ()):
         counter.inc()
+
+
+class Notifier:
+    """Sends PostgreSQL's NOTIFY on a thread, at most once per channel and `NOTIFY_PAUSE_S`, however many commits ask.
+
+    The thread lives only while there is something to send.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._channels: set[str] = set()
+        self._is_running = self._is_sending = False
+
+    def notify(self, channel: str) -> None:
+        """Notify the processes that listen on a channel, soon, and return at once."""
+        with self._changed:
+            self._channels.add(channel)
+            if self._is_running:
+                return
+            self._is_running = True
+        atexit.unregister(self.flush)  # a command ends right after its commit
+        atexit.register(self.flush)
+        threading.Thread(target=self._run, name="notify", daemon=True).start()
+
+    def flush(self) -> None:
+        """Wait until everything is sent, at most `FLUSH_TIMEOUT_S`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._channels and not self._is_sending, FLUSH_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Send what is left, as `flush` does. The engine can be disposed of then."""
+        self.flush()
+        atexit.unregister(self.flush)
+
+    def _run(self) -> None:
+        while channels := self._take():
+            try:
+                self._send(channels)
+            except SQLAlchemyError as error:
+                log.warning("notification not sent, other processes poll", channels=channels, error=str(error))
+            finally:
+                with self._changed:
+                    self._is_sending = False
+                    self._changed.notify_all()
+            time.sleep(NOTIFY_PAUSE_S)
+
+    def _take(self) -> Collection[str]:
+        with self._changed:
+            channels, self._channels = sorted(self._channels), set()
+            self._is_running = self._is_sending = bool(channels)
+            return channels
+
+    def _send(self, channels: Collection[str]) -> None:
+        """Notify in transactions of their own. Without other changes, their commits wait for no disk and no replica."""
+        with self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            for channel in channels:
+                connection.execute(select(func.pg_notify(channel, "")))
 
 
 def listen(url: URL, channels: Sequence[str], signal: Callable[[str], Signal], should_stop: Callable[[], bool]) -> None:

@@ -1,10 +1,11 @@
 """Column types and metadata that every service's tables share."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, MetaData
+from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Index, MetaData, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -29,8 +30,17 @@ def Json() -> TypeEngine[Any]:  # noqa: N802 - a column type, named like SQLAlch
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """Return a constraint that limits a text column to an enumeration's values."""
-    listed = ",".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
+    return CheckConstraint(f"{column} IN ({quoted(values)})", name=column)
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Return the values of an enumeration as a list in SQL."""
+    return ",".join(f"'{value}'" for value in values)
+
+
+def partial_index(name: str, condition: str, *columns: str) -> Index:
+    """Return an index of the rows that meet a condition: a list or a job that finds few rows among many."""
+    return Index(name, *columns, postgresql_where=text(condition), sqlite_where=text(condition))
 
 
 class UtcDateTime(TypeDecorator[datetime]):

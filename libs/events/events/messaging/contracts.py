@@ -241,12 +241,6 @@ class OrderCanceled(OrderSnapshot):
         load_default=None,
         metadata={"description": "`operator`: a paid order was canceled; null: the checkout ended before payment"},
     )
-    refund_requested = fields.Integer(
-        strict=True,
-        allow_none=True,
-        load_default=None,
-        metadata={"description": "the sum that was requested back with the cancellation; null: nothing was paid"},
-    )
 
 
 class ReviewOpened(OrderSnapshot):
@@ -254,6 +248,14 @@ class ReviewOpened(OrderSnapshot):
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "the payment, warning, Radar review or return that it is about; null: the order itself."
+            " An order can have several reviews of one reason"
+        },
+    )
 
 
 class ReviewResolved(OrderSnapshot):
@@ -262,6 +264,11 @@ class ReviewResolved(OrderSnapshot):
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
     resolved_by = fields.String(required=True)
+    subject = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of the review that `reason` names, as in `orders.review.opened`"},
+    )
     was_confirmed = fields.Boolean(
         load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
     )
@@ -285,6 +292,22 @@ class StockReturned(Contract):
 
 class StockTaken(StockReturned):
     """Pieces of an earlier return leave the stock again: their refund failed, so they are owed again."""
+
+
+class GoodsChanged(Contract):
+    """The pieces of a paid order that do not ship any more have changed: a refund, a failed refund, a cancellation.
+
+    The numbers are totals. Of several events about one order, the one with the highest revision counts.
+    """
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    revision = fields.Integer(required=True, strict=True)
+    canceled = fields.List(
+        fields.Nested(Pieces),
+        required=True,
+        metadata={"description": "unshipped pieces that are refunded or canceled; empty if refunds of them failed"},
+    )
 
 
 class OrderShipped(OrderSnapshot):
@@ -324,6 +347,17 @@ class RefundChanged(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={"description": "of `refund_amount`; null: the order's. It differs only after a payment in another"},
+    )
+    presentment_currency = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of the customer's bank statement; null: the refund's own currency"},
+    )
+    presentment_amount = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what the customer's bank statement shows for this refund"},
     )
     amount_refunded = fields.Integer(required=True, strict=True)
     review_reason = fields.String(
@@ -381,10 +415,18 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had ended, or its pieces were lost: its stock is gone."""
+    """A checkout was paid after its reservation had ended, or its pieces were lost or sold again: they are gone."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
+    return_id = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "a return whose refund failed: its pieces are owed again, but were sold meanwhile;"
+            " the lines are the return's. null: the pieces were missing when the checkout was paid"
+        },
+    )
 
 
 class ReservationExpiring(Contract):
@@ -396,7 +438,7 @@ class ReservationExpiring(Contract):
 
 
 class ReservationCommitted(Contract):
-    """The stock of a recovered cart was taken: its reservation had ended, and all its pieces were still there."""
+    """The stock of a checkout that was paid after its session's end was taken: all its pieces were still there."""
 
     checkout_id = fields.String(required=True)
 
@@ -413,6 +455,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.review.resolved", 1): ReviewResolved(),
     ("orders.stock.returned", 1): StockReturned(),
     ("orders.stock.taken", 1): StockTaken(),
+    ("orders.goods.changed", 1): GoodsChanged(),
     ("orders.order.shipped", 1): OrderShipped(),
     ("orders.refund.succeeded", 1): RefundChanged(),
     ("orders.refund.failed", 1): RefundChanged(),

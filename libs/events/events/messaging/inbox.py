@@ -11,6 +11,8 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session, load_only
 
 from events.clock import utcnow
+from events.database.chunks import change_in_chunks
+from events.database.engine import Database
 from events.database.notify import wake_after_commit
 from events.database.transaction import for_update, insert, skip_locked
 from events.messaging.erased_checkouts import is_erased, lock_erasure
@@ -152,9 +154,12 @@ def next_due(session: Session) -> tuple[bool, datetime | None]:
     return bool(is_paused), due_at
 
 
-def prune(session: Session, before: datetime) -> int:
+def prune(database: Database, before: datetime) -> int:
     """Delete finished rows received before an instant and return their number; failed and pending rows stay."""
-    finished = (DONE, IGNORED, DISCARDED)
-    statement = delete(InboxEvent).where(InboxEvent.status.in_(finished), InboxEvent.received_at < before)
-    pruned: int = session.execute(statement).rowcount  # type: ignore[attr-defined]
-    return pruned
+    finished = InboxEvent.status.in_((DONE, IGNORED, DISCARDED))
+    old = select(InboxEvent.event_id).where(finished, InboxEvent.received_at < before).order_by(InboxEvent.received_at)
+
+    def delete_rows(session: Session, event_ids: Sequence[str]) -> None:
+        session.execute(delete(InboxEvent).where(InboxEvent.event_id.in_(event_ids)))
+
+    return change_in_chunks(database, old, delete_rows)

@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Index, LargeBinary, String, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Index, LargeBinary, Select, String, delete, func, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from events.clock import utcnow
-from events.database.notify import wake_after_commit
-from events.database.transaction import defer_insert, skip_locked
-from events.database.types import Json, UtcDateTime, metadata
+from events.database.chunks import change_in_chunks
+from events.database.engine import Database
+from events.database.notify import notify_after_commit
+from events.database.transaction import defer_insert, for_update, skip_locked
+from events.database.types import Json, UtcDateTime, metadata, partial_index
 from events.messaging.erased_checkouts import is_erased
 from events.messaging.event import STRIPE, Event, own_event
 from events.messaging.redaction import redacted
@@ -33,13 +35,9 @@ class OutboxEvent(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index(
-            "ix_outbox_unpublished",
-            "event_id",
-            postgresql_where=text("published_at IS NULL"),
-            sqlite_where=text("published_at IS NULL"),
-        ),
+        partial_index("ix_outbox_unpublished", "published_at IS NULL", "event_id"),
         Index("ix_outbox_correlation_id", "correlation_id"),  # erasure reads one checkout's rows
+        partial_index("ix_outbox_published_at", "published_at IS NOT NULL", "published_at"),  # to prune or republish
     )
 
     event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -131,7 +129,7 @@ def _add(session: Session, event: Event) -> str:
         headers={**event.headers, **tracing.carrier()},
         body=event.body,
     )
-    wake_after_commit(session, CHANNEL)  # on PostgreSQL a trigger notifies the other processes
+    notify_after_commit(session, CHANNEL)
     return event.id
 
 
@@ -157,15 +155,30 @@ def published_since(session: Session, since: datetime) -> int:
     return session.scalars(select(func.count()).where(OutboxEvent.published_at >= since)).one()
 
 
-def republish(session: Session, since: datetime) -> int:
-    """Mark rows published since an instant as unpublished; return their number. Consumers ignore the duplicates."""
-    statement = update(OutboxEvent).where(OutboxEvent.published_at >= since).values(published_at=None)
-    marked: int = session.execute(statement, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
-    wake_after_commit(session, CHANNEL)
-    return marked
+def republish(database: Database, since: datetime) -> int:
+    """Mark rows published since an instant as unpublished; return their number. Consumers ignore the duplicates.
+
+    The relay publishes the first rows again while later ones are marked. So rows that were published after the start
+    of this call are left out.
+    """
+    published = _published(OutboxEvent.published_at >= since, OutboxEvent.published_at < utcnow())
+
+    def mark_unpublished(session: Session, event_ids: Sequence[str]) -> None:
+        statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)).values(published_at=None)
+        session.execute(statement, execution_options={"synchronize_session": False})
+        notify_after_commit(session, CHANNEL)
+
+    return change_in_chunks(database, published, mark_unpublished, lock=for_update)
 
 
-def prune(session: Session, before: datetime) -> int:
+def prune(database: Database, before: datetime) -> int:
     """Delete rows published before an instant and return their number."""
-    pruned: int = session.execute(delete(OutboxEvent).where(OutboxEvent.published_at < before)).rowcount  # type: ignore[attr-defined]
-    return pruned
+
+    def delete_rows(session: Session, event_ids: Sequence[str]) -> None:
+        session.execute(delete(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)))
+
+    return change_in_chunks(database, _published(OutboxEvent.published_at < before), delete_rows)
+
+
+def _published(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(OutboxEvent.event_id).where(*conditions).order_by(OutboxEvent.published_at)

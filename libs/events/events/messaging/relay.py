@@ -53,5 +53,4 @@ class Relay:
 
     def prune(self, now: datetime) -> int:
         """Delete published rows older than the retention and return their number."""
-        with self._database.begin() as session:
-            return outbox.prune(session, now - outbox.RETENTION)
+        return outbox.prune(self._database, now - outbox.RETENTION)

@@ -30,7 +30,13 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "inventory.reservation.committed",
         "inventory.reservation.oversold",
     ),
-    "inventory": ("stripe.checkout.session.#", "orders.stock.#", "orders.customer.#", "orders.order.shipped"),
+    "inventory": (
+        "stripe.checkout.session.#",
+        "orders.stock.#",
+        "orders.customer.#",
+        "orders.order.shipped",
+        "orders.goods.changed",
+    ),
     "notifications": ("orders.#", "inventory.stock.#", "inventory.reservation.expiring"),
 }
 

@@ -125,8 +125,7 @@ class Worker:
 
     def _prune(self) -> None:
         now = utcnow()
-        with self._database.begin() as session:
-            inbox.prune(session, now - inbox.RETENTION)
+        inbox.prune(self._database, now - inbox.RETENTION)
         if self._relay:
             self._relay.prune(now)
 

@@ -6,10 +6,11 @@ are counted when they finish (`clozit_events_handled_total`).
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from events.clock import utcnow
@@ -60,11 +61,18 @@ class InboxBacklog(Collector):
         ]
 
 
-class OutboxBacklog(Collector):
-    """Outbox events that the broker has not confirmed, and the age of the oldest since it occurred."""
+class Backlog(Collector):
+    """Rows that wait, and the age of the oldest. A subclass names both metrics and selects the two values."""
+
+    rows: tuple[str, str]  # name and description
+    age: tuple[str, str]
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def select(self) -> Select[int, Any]:
+        """Return the query of the number of rows and the time since which the oldest waits."""
+        raise NotImplementedError
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the metrics without values, so that registering them needs no database."""
@@ -72,19 +80,26 @@ class OutboxBacklog(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return the metrics; none while the database is away."""
-        unpublished = select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
         try:
             with self._database.read() as session:
-                count, oldest = session.execute(unpublished).one()
+                count, oldest = session.execute(self.select()).one()
         except DBAPIError as error:
             return _unknown(error)
         return self._families(count, _age(oldest))
 
     def _families(self, count: float | None = None, age: float | None = None) -> list[GaugeMetricFamily]:
-        return [
-            GaugeMetricFamily("clozit_outbox_unpublished_events", "Outbox events that are not confirmed yet", count),
-            GaugeMetricFamily("clozit_outbox_oldest_age_seconds", "Age of the oldest unpublished outbox event", age),
-        ]
+        return [GaugeMetricFamily(*self.rows, count), GaugeMetricFamily(*self.age, age)]
+
+
+class OutboxBacklog(Backlog):
+    """Outbox events that the broker has not confirmed, and the age of the oldest since it occurred."""
+
+    rows = ("clozit_outbox_unpublished_events", "Outbox events that are not confirmed yet")
+    age = ("clozit_outbox_oldest_age_seconds", "Age of the oldest unpublished outbox event")
+
+    def select(self) -> Select[int, Any]:
+        """Return the query of the unpublished events."""
+        return select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
 
 
 def _age(oldest: datetime | None) -> float:

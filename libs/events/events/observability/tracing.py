@@ -1,23 +1,28 @@
 """Tracing: one trace from the checkout request through Stripe and the broker to the e-mail.
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT nothing here has an effect. The context travels as W3C's `traceparent`: in HTTP
-headers, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so it travels in the metadata
-of Stripe's objects, too. https://www.w3.org/TR/trace-context/
+headers between services, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so it
+travels in the metadata of Stripe's objects, too. https://www.w3.org/TR/trace-context/
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from flask import Flask
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADER = "traceparent"
+CALLER = "clozit.caller"  # in a request's environ: the traceparent that it does not continue
 
 _tracer = trace.get_tracer("clozit")
 _propagator = TraceContextTextMapPropagator()
@@ -41,12 +46,39 @@ def configure(service: str) -> None:
     RequestsInstrumentor().instrument()
 
 
-def instrument(app: Flask) -> None:
-    """Record each request of the application as a span, except those for health and metrics."""
+def instrument(app: Flask, is_trusted: "Callable[[WSGIEnvironment], bool]") -> None:
+    """Record each request of the application as a span, except those for health and metrics.
+
+    Only a request that `is_trusted` continues the trace of its caller. Any other one begins a trace, which links to the
+    caller's: strangers must not decide what is sampled, nor add to traces of the shop.
+    """
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-        FlaskInstrumentor().instrument_app(app, excluded_urls="healthz,readyz,metrics")
+        FlaskInstrumentor().instrument_app(app, excluded_urls="healthz,readyz,metrics", request_hook=_link_to_caller)
+        app.wsgi_app = _without_strangers_context(app.wsgi_app, is_trusted)  # type: ignore[assignment,method-assign]
+
+
+def _without_strangers_context(
+    wsgi: "WSGIApplication", is_trusted: "Callable[[WSGIEnvironment], bool]"
+) -> "WSGIApplication":
+    headers = {f"HTTP_{name.upper().replace('-', '_')}" for name in propagate.get_global_textmap().fields}
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if not is_trusted(environ):
+            environ[CALLER] = environ.get("HTTP_TRACEPARENT")
+            for header in headers:
+                environ.pop(header, None)
+        return wsgi(environ, start_response)
+
+    return serve
+
+
+def _link_to_caller(span: Span, environ: "WSGIEnvironment") -> None:
+    if caller := environ.get(CALLER):
+        context = trace.get_current_span(_propagator.extract({HEADER: caller})).get_span_context()
+        if context.is_valid:
+            span.add_link(context)
 
 
 def is_on() -> bool:

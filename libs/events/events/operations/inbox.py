@@ -13,6 +13,7 @@ from events.database.notify import notify_after_commit
 from events.messaging.inbox import CHANNEL
 from events.messaging.inbox_models import (
     DISCARDED,
+    IGNORED,
     RETRYING,
     UNFINISHED,
     WAITING,
@@ -158,4 +159,12 @@ def _discard_values() -> dict[str, Any]:
 
 
 def _conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    return [FILTERS[name](value) for name, value in filters.items() if value is not None]
+    """Return the conditions of filters. An error is searched in ignored events only if the status says so.
+
+    Ignored events are many where other applications share the Stripe account, and their error is only a reason.
+    """
+    given = {name: value for name, value in filters.items() if value is not None}
+    conditions = [FILTERS[name](value) for name, value in given.items()]
+    if "error" in given and "status" not in given:
+        conditions.append(InboxEvent.status != IGNORED)
+    return conditions

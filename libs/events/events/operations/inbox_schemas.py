@@ -15,7 +15,9 @@ class Filters(Schema):
 
     type = fields.String(metadata={"description": "Stripe's type or a routing key"})
     correlation_id = fields.String(metadata={"description": "the checkout id"})
-    error = fields.String(metadata={"description": "part of the error text"})
+    error = fields.String(
+        metadata={"description": "part of the error text; not of ignored events, unless `status` is `ignored`"}
+    )
     received_from = fields.AwareDateTime()
     received_to = fields.AwareDateTime()
 

@@ -24,8 +24,12 @@ def outbox_group(connect: Callable[[], Database]) -> click.Group:
 
         Consumers ignore the events that they already have. Published rows are kept for a week.
         """
-        with connect().begin() as session:
-            count = outbox.published_since(session, since) if dry_run else outbox.republish(session, since)
+        database = connect()
+        if dry_run:
+            with database.read() as session:
+                count = outbox.published_since(session, since)
+        else:
+            count = outbox.republish(database, since)
         click.echo(f"{count} events {'would be published again' if dry_run else 'will be published again'}")
 
     return group

@@ -12,6 +12,7 @@ from events.config import Common
 from events.observability import tracing
 from events.observability.logging import configure_logging
 from events.web import problems, requests
+from events.web.auth import is_service
 from events.web.health import Check, health_blueprint
 
 
@@ -47,12 +48,12 @@ def create_app(
     app.register_blueprint(health_blueprint(checks, collectors))
     problems.register(app)
     requests.register(app)
-    tracing.instrument(app)
+    tracing.instrument(app, is_service(config.service_token))
     if allowed_origins:
         CORS(
             app,
             origins=list(allowed_origins),
-            allow_headers=["Content-Type", "Idempotency-Key", "X-Request-ID"],
+            allow_headers=["Content-Type", "Idempotency-Key", "X-Bot-Check", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     return app

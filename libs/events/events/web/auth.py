@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app, g, request
 
@@ -21,6 +21,16 @@ def operator_required(view: Callable[P, R]) -> Callable[P, R]:
 def service_required(view: Callable[P, R]) -> Callable[P, R]:
     """Require the service token for a view."""
     return _required(view, lambda: {"service": current_app.extensions["clozit.config"].service_token})
+
+
+def is_service(token: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return a function that says if a WSGI request has the service token."""
+    expected = f"Bearer {token}".encode()
+
+    def check(environ: Mapping[str, Any]) -> bool:
+        return bool(token) and hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", "").encode(), expected)
+
+    return check
 
 
 def _required(view: Callable[P, R], tokens: Callable[[], Mapping[str, str]]) -> Callable[P, R]:

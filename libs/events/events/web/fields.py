@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 
 class StrictBoolean(fields.Boolean):
@@ -11,4 +11,33 @@ class StrictBoolean(fields.Boolean):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class LimitedList(fields.List[Any]):
+    """A list whose length is checked before its items are read: each item costs time, and each bad one an error.
+
+    Every list of a request body is one of these.
+    """
+
+    def __init__(self, item: Any, length: validate.Length, **kwargs: Any) -> None:
+        super().__init__(item, validate=length, **kwargs)
+        self._check_length = length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list):
+            self._check_length(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class LimitedDict(fields.Dict):
+    """An object whose number of members is checked before they are read, like a `LimitedList`."""
+
+    def __init__(self, length: validate.Length, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check_length = length
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, dict):
+            self._check_length(value)
         return super()._deserialize(value, *args, **kwargs)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from flask import Flask
 from flask_smorest import Blueprint
+from prometheus_client.registry import Collector
 
 from events.config import Common
 from events.database.engine import Database
@@ -23,6 +24,7 @@ def create_service_app(
     dependencies: object,
     register_problems: Callable[[Flask], None],
     allowed_origins: Sequence[str] = (),
+    collectors: Sequence[Collector] = (),
 ) -> Flask:
     """Return the application with the service's routes, and what every such service has.
 
@@ -34,7 +36,7 @@ def create_service_app(
         title=f"Clozit {config.service}",
         checks={"database": lambda: check(database, chains)},
         blueprints=[blueprint, inbox_blueprint(database)],
-        collectors=[InboxBacklog(database), *([OutboxBacklog(database)] if OUTBOX in chains else [])],
+        collectors=[InboxBacklog(database), *([OutboxBacklog(database)] if OUTBOX in chains else []), *collectors],
         allowed_origins=allowed_origins,
     )
     register_problems(app)

@@ -41,8 +41,8 @@ def store(database: Database, number: int, status: str = "retrying", error: str 
         row.received_at = utcnow() - timedelta(hours=1) + timedelta(seconds=number)
         if status == "failed":
             row.status, row.next_attempt_at, row.attempts = "failed", None, 7
-        elif status == "done":
-            row.finish("done")
+        elif status in ("done", "ignored"):
+            row.finish(status, error if status == "ignored" else None)
     return event.id
 
 
@@ -258,6 +258,18 @@ def test_bulk_discard_requires_a_reason(database: Database, client: FlaskClient)
 )
 def test_search_with_invalid_query_is_refused(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 422
+
+
+def test_error_is_searched_in_ignored_events_only_by_status(database: Database, client: FlaskClient) -> None:
+    ignored = store(database, 1, "ignored", "not made by our checkout")
+    failed = store(database, 2, "failed", "made by a defect")
+
+    def found(query: str) -> list[str]:
+        items = client.get(f"/ops/inbox?error=made&{query}").get_json()["items"]
+        return [item["event_id"] for item in items]
+
+    assert found("") == [failed]
+    assert found("status=ignored") == [ignored]
 
 
 def test_http_actions_appear_in_the_paged_audit(database: Database, client: FlaskClient) -> None:

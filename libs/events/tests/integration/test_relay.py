@@ -3,9 +3,9 @@
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 
-import psycopg
 import pytest
 from events.clock import utcnow
+from events.database import chunks
 from events.database.engine import Database
 from events.errors import NotYet, PublishUnconfirmedError
 from events.messaging import inbox, outbox
@@ -15,7 +15,7 @@ from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
 from events.messaging.relay import Relay
 from events.testing.fixtures import MakeDatabase
-from sqlalchemy import select, update
+from sqlalchemy import delete, event, select, update
 
 
 class ScriptedPublisher:
@@ -72,17 +72,6 @@ def test_row_is_not_marked_before_its_confirm(any_database: MakeDatabase) -> Non
     assert unpublished(database) == ["chk_1"]
 
 
-def test_outbox_row_notifies_other_processes(postgres_database: MakeDatabase) -> None:
-    database = postgres_database([OUTBOX])
-    url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as listening:
-        listening.execute(f"LISTEN {outbox.CHANNEL}")
-        add_to_outbox(database, 1)
-        assert [notification.channel for notification in listening.notifies(timeout=10, stop_after=1)] == [
-            outbox.CHANNEL
-        ]
-
-
 def test_prune_deletes_only_old_published_outbox_rows(any_database: MakeDatabase) -> None:
     database, now = any_database([OUTBOX]), utcnow()
     for number in range(3):
@@ -93,6 +82,48 @@ def test_prune_deletes_only_old_published_outbox_rows(any_database: MakeDatabase
     with database.read() as session:
         kept = select(OutboxEvent.correlation_id).order_by(OutboxEvent.correlation_id)
         assert session.scalars(kept).all() == ["chk_1", "chk_2"]
+
+
+def test_prune_deletes_more_than_one_chunk(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 2)
+    database, now = any_database([OUTBOX]), utcnow()
+    for number in range(5):
+        add_to_outbox(database, number)
+        _set_published(database, f"chk_{number}", now - timedelta(days=8))
+    assert outbox.prune(database, now - outbox.RETENTION) == 5
+    with database.read() as session:
+        assert session.scalars(select(OutboxEvent)).all() == []
+
+
+def test_prune_leaves_out_rows_that_another_one_deletes(postgres_database: MakeDatabase) -> None:
+    database, now = postgres_database([OUTBOX]), utcnow()
+    for number in range(2):
+        add_to_outbox(database, number)
+        _set_published(database, f"chk_{number}", now - timedelta(days=8))
+    with database.begin() as session:
+        session.execute(delete(OutboxEvent).where(OutboxEvent.correlation_id == "chk_0"))
+        assert outbox.prune(database, now - outbox.RETENTION) == 1
+
+
+def test_republish_beside_a_relay_ends(any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay publishes the first chunk again, with a new time, before the last one is marked."""
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 1)
+    database, since = any_database([OUTBOX]), utcnow()
+    for number in range(4):
+        add_to_outbox(database, number)
+    relay = Relay(database, ScriptedPublisher())
+    relay.drain()
+    relayed: list[int] = []
+
+    def publish_first_chunk(_: object) -> None:
+        if not relayed:
+            relayed.append(0)  # the relay commits, too
+            relayed[0] = relay.drain()
+
+    event.listen(database._sessions, "after_commit", publish_first_chunk)
+    assert outbox.republish(database, since) == 4
+    assert relayed == [1]
+    assert len(unpublished(database)) == 3
 
 
 def _set_published(database: Database, checkout_id: str, at: datetime) -> None:
@@ -111,6 +142,6 @@ def test_prune_deletes_only_old_finished_inbox_rows(any_database: MakeDatabase) 
         session.get_one(InboxEvent, events["failed"].id).status = "failed"
         for name, age in {"old": 1, "new": -1, "waiting": 1, "failed": 1}.items():
             session.get_one(InboxEvent, events[name].id).received_at = now - inbox.RETENTION - timedelta(hours=age)
-    with database.begin() as session:
-        assert inbox.prune(session, now - inbox.RETENTION) == 1
+    assert inbox.prune(database, now - inbox.RETENTION) == 1
+    with database.read() as session:
         assert session.get(InboxEvent, events["old"].id) is None

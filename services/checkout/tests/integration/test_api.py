@@ -4,7 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
+from events.money import SUPPORTED
+from events.testing.openapi import unlimited_lists
 
+OPERATOR = "operator-token-0123"
 CART = {"items": [{"sku": "TEE-M", "quantity": 2}]}
 KEY = {"Idempotency-Key": "a-key"}
 
@@ -119,3 +122,21 @@ def test_unknown_checkout_is_not_found(client: Any) -> None:
 def test_openapi_and_readiness_are_served(client: Any) -> None:
     assert "/checkout/sessions" in client.get("/openapi.json").json["paths"]
     assert client.get("/readyz").status_code == 200
+
+
+def test_cart_with_too_many_lines_is_refused_before_it_is_read(client: Any) -> None:
+    answer = client.post("/checkout/sessions", json={"items": [{}] * 34_000})
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {"items": ["Length must be between 1 and 100."]}
+
+
+def test_prices_in_too_many_currencies_are_refused_unread(client: Any) -> None:
+    prices = {f"c{number}": number for number in range(10_000)}
+    body = {"group": "TEE", "name": "T-shirt", "prices": prices}
+    answer = client.put("/catalog/products/TEE", json=body, headers={"Authorization": f"Bearer {OPERATOR}"})
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {"prices": [f"Longer than maximum length {2 * len(SUPPORTED)}."]}
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []

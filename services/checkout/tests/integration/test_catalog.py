@@ -41,7 +41,15 @@ def test_products_of_a_currency_are_listed_with_their_stock(any_system: Any) -> 
         "next_cursor": None,
     }
     assert [item["sku"] for item in client.get("/products").json["items"]] == ["CAP", "TEE-M"]
-    assert any_system.inventory.stock_requests == 1
+
+
+def test_product_list_asks_once_for_the_stock_of_its_page(client: Any, system: Any) -> None:
+    first = client.get("/products?limit=1").json
+    assert [item["available"] for item in first["items"]] == [9]
+    assert system.inventory.stock_requests == [["CAP"]]
+    client.get("/products?limit=1")
+    client.get("/products?limit=2")
+    assert system.inventory.stock_requests == [["CAP"], ["TEE-M"]]
 
 
 def test_product_list_without_inventory_has_no_stock(client: Any, system: Any) -> None:

@@ -1,5 +1,6 @@
 """The client of inventory and the stock cache."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,31 +64,43 @@ def test_release_of_sold_stock_succeeds() -> None:
     inventory(lambda _: problem("reservation-committed")).release("chk_1")
 
 
-def test_all_pages_of_the_stock_are_read() -> None:
-    pages: dict[str | None, dict[str, Any]] = {
-        None: {"items": [{"sku": "A", "available": 1}], "next_cursor": "more"},
-        "more": {"items": [{"sku": "B", "available": 2}], "next_cursor": None},
-    }
-    paths: list[str] = []
+def test_stock_of_a_page_is_one_request() -> None:
+    skus = [f"SKU-{number}" for number in range(200)]
+    urls: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        paths.append(request.url.path)
-        return httpx.Response(200, json=pages[request.url.params.get("cursor")])
+        urls.append(request.url)
+        items = [{"sku": sku, "available": 1} for sku in request.url.params.get_list("sku")]
+        return httpx.Response(200, json={"items": items, "next_cursor": None})
 
-    assert inventory(answer).available() == {"A": 1, "B": 2}
-    assert paths == ["/availability"] * 2
+    assert inventory(answer).available(skus) == dict.fromkeys(skus, 1)
+    assert [(url.path, url.params["limit"]) for url in urls] == [("/availability", "200")]
 
 
-def test_stock_is_fetched_once_a_second() -> None:
-    seconds, answers = [0.0], iter([{"A": 1}, {"A": 2}])
-    cache = StockCache(lambda: next(answers), clock=lambda: seconds[0])
-    assert cache.available() == cache.available() == {"A": 1}
+def test_stock_of_a_sku_is_fetched_once_a_second() -> None:
+    seconds, asked = [0.0], []
+
+    def fetch(skus: Sequence[str]) -> dict[str, int]:
+        asked.append(skus)
+        return {sku: len(asked) for sku in skus if sku != "GHOST"}
+
+    cache = StockCache(fetch, clock=lambda: seconds[0])
+    assert cache.available(["A", "GHOST"]) == {"A": 1, "GHOST": None}
+    assert cache.available(["A", "B", "GHOST"]) == {"A": 1, "B": 2, "GHOST": None}
     seconds[0] = 1.0
-    assert cache.available() == {"A": 2}
+    assert cache.available(["A"]) == {"A": 3}
+    assert asked == [["A", "GHOST"], ["B"], ["A"]]
 
 
-def test_stock_is_empty_while_inventory_is_unavailable() -> None:
-    def unavailable() -> dict[str, int]:
+def test_unavailable_inventory_is_asked_once_a_second() -> None:
+    seconds, asked = [0.0], []
+
+    def unavailable(skus: Sequence[str]) -> dict[str, int]:
+        asked.append(skus)
         raise InventoryAwayError
 
-    assert StockCache(unavailable).available() == {}
+    cache = StockCache(unavailable, clock=lambda: seconds[0])
+    assert cache.available(["A"]) == cache.available(["B"]) == {}
+    seconds[0] = 1.0
+    assert cache.available(["B"]) == {}
+    assert asked == [["A"], ["B"]]

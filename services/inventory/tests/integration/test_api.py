@@ -4,8 +4,14 @@ from typing import Any
 import pytest
 from events.database.engine import Database
 from events.testing.bus import deliver
+from events.testing.openapi import unlimited_lists
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory.app import create_app
+from inventory.chains import CHAINS
+from inventory.config import load
 from inventory.handlers import handlers
+
+from services.inventory.tests.conftest import Stock
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-ana"}
 SERVICE = {"Authorization": "Bearer service-token-of-tests"}
@@ -27,7 +33,7 @@ def problem(answer: Any) -> tuple[int, str]:
 
 
 def test_availability_is_public_capped_and_paginated(client: Any, stock: Any) -> None:
-    stock.fill(TEE=5, SOCK=101, HAT=100).reserve("chk_1", TEE=3)
+    stock.fill(TEE=5, SOCK=120, HAT=112).reserve("chk_1", TEE=3)
     first = client.get("/availability?limit=2").json
     second = client.get(f"/availability?limit=2&cursor={first['next_cursor']}").json
     assert first["items"] == [{"sku": "HAT", "available": 100}, {"sku": "SOCK", "available": 100}]
@@ -40,7 +46,7 @@ def test_availability_of_some_skus_leaves_out_unknown_ones(client: Any, stock: A
     assert answer.json["items"] == [{"sku": "HAT", "available": 1}, {"sku": "TEE", "available": 5}]
 
 
-@pytest.mark.parametrize("query", ["skus=TEE", "sku=", "limit=0", "cursor=nonsense"])
+@pytest.mark.parametrize("query", ["skus=TEE", "sku=", "limit=0", "cursor=nonsense", "&".join(["sku=TEE"] * 201)])
 def test_invalid_availability_query_is_refused(client: Any, query: str) -> None:
     assert problem(client.get(f"/availability?{query}")) == (422, "invalid-request")
 
@@ -136,6 +142,21 @@ def test_count_does_not_overwrite_sales_made_meanwhile(client: Any, stock: Any, 
     seen = move(client, {"on_hand": 5, "expected": 5})
     assert (problem(seen), seen.json["on_hand"], seen.json["expected"]) == ((409, "stock-changed"), 3, 5)
     assert stock.pieces() == {"TEE": (3, 0)}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_count_older_than_the_newest_is_refused(client: Any, stock: Any, *, is_first: bool) -> None:
+    """Two people counted four of six pieces, and their counts arrive out of order; or both before the opening stock."""
+    stock.fill(TEE=6)
+    now = datetime.now(UTC)
+    if not is_first:
+        newer = {"on_hand": 4, "counted_at": (now + timedelta(seconds=5)).isoformat()}
+        assert move(client, newer).json["on_hand"] == 4
+    older = {"on_hand": 4, "counted_at": (now - timedelta(minutes=is_first)).isoformat()}
+    assert problem(move(client, older)) == (409, "stale-count")
+    assert stock.pieces() == {"TEE": (6 if is_first else 4, 0)}
+    right = {"on_hand": 4, "expected": 6 if is_first else 4}
+    assert move(client, right).json["on_hand"] == 4
 
 
 def test_count_applies_to_the_ledger_as_of_its_instant(client: Any, stock: Any, database: Database) -> None:
@@ -298,3 +319,86 @@ def test_openapi_lists_the_routes(client: Any) -> None:
     assert client.get("/readyz").status_code == 200
     paths = client.get("/openapi.json").json["paths"]
     assert {"/availability", "/stock", "/stock/{sku}", "/stock/{sku}/movements", "/reservations"} <= paths.keys()
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []
+
+
+def test_reservation_with_too_many_lines_is_refused_unread(client: Any) -> None:
+    body = {"checkout_id": "chk_1", "expires_at": UNTIL, "lines": [{}] * 34_000}
+    answer = client.post("/reservations", json=body, headers=SERVICE)
+    assert answer.status_code == 422
+    assert answer.json["errors"] == {"lines": ["Length must be between 1 and 100."]}
+
+
+def test_availability_of_a_full_page_is_one_answer(client: Any, stock: Any) -> None:
+    skus = [f"SKU-{number:03}" for number in range(200)]
+    stock.fill(**dict.fromkeys(skus, 1))
+    query = "&".join(f"sku={sku}" for sku in skus)
+    answer = client.get(f"/availability?limit=200&{query}").json
+    assert ([item["sku"] for item in answer["items"]], answer["next_cursor"]) == (skus, None)
+
+
+def test_pages_of_an_origin_with_a_slash_may_read(monkeypatch: Any, database: Database) -> None:
+    settings = {
+        "BROKER_URL": "memory://",
+        "DATABASE_URL": "sqlite:///x.db",
+        "OPERATOR_TOKENS": "ana:operator-token-of-ana",
+        "SERVICE_TOKEN": "service-token-of-tests",
+        "ALLOWED_ORIGINS": "https://other.example, https://shop.example/",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = create_app(load(), database=database).test_client()
+    answer = client.get("/availability", headers={"Origin": "https://shop.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+
+
+def test_operators_release_is_not_undone_by_an_extension(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+    pending = checkout_session("chk_1", id="cs_1", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", pending)))
+    body = {"reason": "never paid", "override": True}
+    released = client.post("/reservations/chk_1/release", json=body, headers=OPERATOR).json
+    answer = client.patch("/reservations/chk_1", json={"expires_at": LATER}, headers=SERVICE)
+    assert problem(answer) == (409, "reservation-conflict")
+    recovered = checkout_session("chk_1", id="cs_2", payment_status="unpaid")
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", recovered)))
+    assert stock.pieces() == {"TEE": (5, 0)}
+    [entry] = client.get("/reservations", headers=OPERATOR).json["items"]
+    assert (entry["status"], entry["operator_released_at"]) == ("released", released["operator_released_at"])
+
+
+def test_unpaid_checkouts_cannot_hold_all_of_a_sku(any_client: Any) -> None:
+    client, stock = any_client
+    stock.fill(TEE=20, SOCK=1)
+    assert reserve(client, TEE=17, SOCK=1).status_code == 201
+    assert client.get("/availability?sku=TEE").json["items"] == [{"sku": "TEE", "available": 1}]
+    second = wanted(TEE=2) | {"checkout_id": "chk_2"}
+    answer = client.post("/reservations", json=second, headers=SERVICE)
+    assert problem(answer) == (409, "out-of-stock")
+    assert answer.json["lines"] == [{"sku": "TEE", "requested": 2, "available": 1}]
+    third = wanted(TEE=1) | {"checkout_id": "chk_3"}
+    assert client.post("/reservations", json=third, headers=SERVICE).status_code == 201
+    shown = client.get("/stock/TEE", headers=OPERATOR).json
+    assert (shown["on_hand"], shown["reserved"], shown["available"]) == (20, 18, 2)
+
+
+def test_paid_pieces_make_room_for_the_last_ones(client: Any, stock: Any, database: Database) -> None:
+    stock.fill(TEE=20)
+    assert reserve(client, TEE=18).status_code == 201
+    deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_1"))))
+    for number in (2, 3):
+        body = wanted(TEE=1) | {"checkout_id": f"chk_{number}"}
+        assert client.post("/reservations", json=body, headers=SERVICE).status_code == 201
+        paid = checkout_session(f"chk_{number}", id=f"cs_{number}")
+        deliver(database, handlers, as_bus_event(stripe_event("checkout.session.completed", paid)))
+    assert stock.pieces() == {"TEE": (0, 0)}
+
+
+@pytest.fixture
+def any_client(config: Any, any_database: Any) -> Any:
+    """A client and the stock, once on SQLite and once on PostgreSQL."""
+    database = any_database(CHAINS)
+    return create_app(config, database=database).test_client(), Stock(database)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -39,7 +40,8 @@ def deliver_fact(database: Database, now: datetime) -> Any:
 def event(checkout_id: str | None, fact: Fact, number: int, now: datetime) -> Event:
     kind, payment_status, number_of_session = fact
     session_id = f"cs_{checkout_id}_{number_of_session}"
-    session = checkout_session(checkout_id, id=session_id, payment_status=payment_status, expires_at=0, created=0)
+    times = {"expires_at": int(now.timestamp()) + 1800, "created": 0}
+    session = checkout_session(checkout_id, id=session_id, payment_status=payment_status, **times)
     event_id = f"evt_{checkout_id}_{'_'.join(fact)}_{number}"
     document = stripe_event(f"checkout.session.{kind}", session, event_id=event_id, created=int(now.timestamp()))
     return as_bus_event(document)
@@ -104,6 +106,21 @@ def test_late_payment_for_sold_pieces_is_published_as_oversold(stock: Any, deliv
         line = session.get(ReservationLine, ("chk_late", "TEE"))
     assert line is not None
     assert line.missing == 2
+
+
+@pytest.mark.parametrize("fact", [PAID, SUCCEEDED])
+@pytest.mark.parametrize(("received_in", "published"), [(1799, 0), (1801, 1)])
+def test_only_a_late_payments_result_is_published(
+    stock: Any, now: datetime, fact: Fact, received_in: int, published: int
+) -> None:
+    """The session ends half an hour after `now`, and Stripe's event arrives at the ingest a second before or after."""
+    stock.fill(TEE=1)
+    stock.reserve("chk_1", TEE=1)
+    received_at = (now + timedelta(seconds=received_in)).isoformat()
+    paid = event("chk_1", fact, 0, now)
+    deliver(stock.database, handlers, replace(paid, headers={**paid.headers, "received_at": received_at}))
+    assert stock.pieces() == {"TEE": (0, 0)}
+    assert [found.type for found in outbox_events(stock.database)] == ["inventory.reservation.committed"] * published
 
 
 @pytest.mark.parametrize("fact", [PAID, UNPAID, SUCCEEDED])
@@ -189,7 +206,8 @@ def test_lost_reserved_piece_makes_the_last_order_oversold(stock: Any, deliver_f
     assert outbox_events(stock.database) == []
     deliver_fact("chk_2", PAID)
     [oversold] = outbox_events(stock.database)
-    assert oversold.data == {"checkout_id": "chk_2", "lines": [{"sku": "TEE", "quantity": 1, "missing": 1}]}
+    lines = [{"sku": "TEE", "quantity": 1, "missing": 1}]
+    assert oversold.data == {"checkout_id": "chk_2", "lines": lines, "return_id": None}
     assert client.get("/stock/TEE", headers=operator).json == {
         "sku": "TEE", "on_hand": 0, "reserved": 0, "available": 0, "deficit": 0, "sold_unshipped": 1,
     }  # fmt: skip

@@ -4,6 +4,7 @@ import itertools
 from datetime import timedelta
 from typing import Any
 
+from events.clock import utcnow
 from events.database.engine import Database
 from events.messaging.event import Event
 from events.testing.bus import deliver
@@ -121,7 +122,9 @@ def perform(stock: Stock, sku: str, act: str, number: int, detail: Any) -> None:
                 reservations.release(session, reservation, is_forced=detail)
     elif act in ("adjust", "count"):
         with stock.database.begin() as session:
-            change: Any = {"adjust": number} if act == "adjust" else {"on_hand": number, "counted_at": NOW.isoformat()}
+            change: Any = (
+                {"adjust": number} if act == "adjust" else {"on_hand": number, "counted_at": utcnow().isoformat()}
+            )
             request = ledger.StockRequest(sku=sku, reason="property", **change)
             ledger.change_stock(session, request, None, actor="ana", now=NOW)
     elif act == "sweep":

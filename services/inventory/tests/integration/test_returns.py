@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from events.database.engine import Database
 from events.messaging import contracts
-from events.messaging.event import Event, own_event
+from events.messaging.event import Event, new_id, own_event
 from events.messaging.outbox import OutboxEvent
 from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
@@ -17,9 +18,9 @@ from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory import ledger
 from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import Movement, StockItem
+from inventory.models import Movement, Reservation, ReservationLine, Shipment, StockItem
 from inventory.reservations import expire_due
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 CONTRACTS = Path(__file__).parents[4] / "libs/events/tests/contracts"
 
@@ -126,6 +127,12 @@ def shipped(shipment_id: str, **pieces: int) -> Event:
     return own_event("orders.order.shipped", data, correlation_id="chk_1")
 
 
+def canceled(revision: int, **pieces: int) -> Event:
+    lines = [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()]
+    data = {"order_id": "ord_1", "checkout_id": "chk_1", "revision": revision, "canceled": lines}
+    return own_event("orders.goods.changed", data, correlation_id="chk_1")
+
+
 def waiting_pieces(database: Database) -> dict[str, int]:
     with database.read() as session:
         items = ledger.describe(session, session.scalars(select(StockItem)).all())
@@ -138,10 +145,46 @@ def test_sold_pieces_wait_on_the_shelf_until_they_ship(sold: Any, database: Data
         assert deliver(database, handlers, shipped("shp_1", TEE=1)) == "done"
     assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}
     deliver(database, handlers, returned("ret_1", TEE=1))
-    assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}
+    assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}, "the shipped one came back"
     deliver(database, handlers, shipped("shp_2", TEE=2, SOCK=1))
     assert waiting_pieces(database) == {"TEE": 0, "SOCK": 0}
     assert sold.pieces() == {"TEE": (3, 0), "SOCK": (1, 0)}
+
+
+def test_newest_revision_says_what_does_not_ship_any_more(sold: Any, database: Database) -> None:
+    facts = {
+        "shipped": shipped("shp_1", TEE=1),
+        "one": canceled(1, TEE=2),
+        "two": canceled(2, TEE=1),
+        "back": returned("ret_1", TEE=1),
+    }
+    for order in permutations(facts):
+        with database.begin() as session:
+            session.execute(update(Reservation).values(goods_revision=0))
+            session.execute(update(ReservationLine).values(canceled=0, shipped=0, unshipped=ReservationLine.quantity))
+            session.execute(delete(Shipment))
+        for name in order:
+            assert deliver(database, handlers, replace(facts[name], id=new_id())) == "done"
+        assert waiting_pieces(database) == {"TEE": 1, "SOCK": 1}, order
+    deliver(database, handlers, canceled(3))
+    assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}, "the refund failed"
+
+
+def test_change_of_goods_waits_for_the_sale(stock: Any, database: Database) -> None:
+    stock.fill(TEE=5).reserve("chk_1", TEE=3)
+    assert deliver(database, handlers, canceled(1, TEE=1)) == "waiting"
+
+
+def test_missing_piece_is_the_first_that_does_not_ship(stock: Any, database: Database, now: datetime) -> None:
+    stock.fill(TEE=2).reserve("chk_1", now, TEE=2)
+    expire_due(database, now)
+    stock.reserve("chk_2", TEE=1)
+    deliver(database, handlers, paid("chk_1"))
+    assert waiting_pieces(database) == {"TEE": 1}
+    deliver(database, handlers, canceled(1, TEE=1))
+    assert waiting_pieces(database) == {"TEE": 1}
+    deliver(database, handlers, canceled(2, TEE=2))
+    assert waiting_pieces(database) == {"TEE": 0}
 
 
 def test_parcel_waits_for_the_sale(stock: Any, database: Database) -> None:
@@ -186,3 +229,14 @@ def test_taken_pieces_that_are_reserved_again_are_oversold(sold: Any, database: 
     with database.read() as session:
         [oversold] = [row.event() for row in session.scalars(select(OutboxEvent)) if "oversold" in row.routing_key]
     assert oversold.data["lines"] == [{"sku": "SOCK", "quantity": 1, "missing": 1}]
+    assert oversold.data["return_id"] == "ret_1-taken"
+
+
+def test_piece_that_was_sold_again_does_not_come_back_twice(sold: Any, database: Database) -> None:
+    """It is refunded, sold again, owed again because the refund failed, and refunded once more."""
+    deliver(database, handlers, returned("ret_1", SOCK=1))
+    sold.reserve("chk_2", SOCK=2)
+    deliver(database, handlers, taken("ret_1-taken", SOCK=1))
+    assert deliver(database, handlers, returned("ret_2", SOCK=1)) == "done"
+    assert sold.pieces()["SOCK"] == (2, 2)
+    assert waiting_pieces(database)["SOCK"] == 0

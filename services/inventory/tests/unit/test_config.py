@@ -34,3 +34,16 @@ def test_all_missing_settings_are_listed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_secrets_are_not_shown() -> None:
     assert "service-token-of-tests" not in repr(load())
+
+
+def test_origins_with_spaces_and_slashes_are_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://shop.example/ , https://Www.shop.example")
+    assert load().allowed_origins == ("https://shop.example", "https://www.shop.example")
+
+
+@pytest.mark.parametrize("origins", ["*", "https://*.shop.example", "https://shop.example/app", "shop.example"])
+def test_origins_that_no_browser_sends_stop_the_start(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", origins)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert set(caught.value.problems) == {"ALLOWED_ORIGINS"}

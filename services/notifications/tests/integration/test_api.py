@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from events.messaging.event import own_event
+from events.testing.openapi import unlimited_lists
 from notifications.app import create_app
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
@@ -63,6 +64,15 @@ def test_invalid_filters_are_listed(client: Any, filters: dict[str, Any]) -> Non
     answer = client.get("/notifications", query_string=filters, headers=AUTHORIZED)
     assert answer.status_code == 422
     assert answer.json["errors"].keys() == filters.keys()
+
+
+def test_error_is_searched_in_suppressed_mails_only_by_status(sqlite_service: Any, client: Any) -> None:
+    sqlite_service.receive("orders.payment.pending", checkout_id="chk_1")
+    sqlite_service.receive_paid(1)
+    assert [item["error"] for item in listed(client, status="suppressed", error="is paid")["items"]] == [
+        "the order is paid"
+    ]
+    assert listed(client, error="is paid")["items"] == []
 
 
 def test_pages_have_each_mail_once_newest_first(sqlite_service: Any, client: Any) -> None:
@@ -146,3 +156,7 @@ def test_unknown_notification_is_not_found(client: Any) -> None:
 def test_openapi_lists_the_routes_and_service_is_ready(client: Any) -> None:
     assert {"/notifications", "/notifications/{email_id}/resend"} <= client.get("/openapi.json").json["paths"].keys()
     assert client.get("/readyz").json["checks"] == {"database": "ok"}
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []

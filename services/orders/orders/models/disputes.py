@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime
-from sqlalchemy import BigInteger, ForeignKey, String
+from events.database.types import Json, UtcDateTime, partial_index, quoted
+from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.models.base import Base
@@ -51,12 +51,16 @@ class Dispute(Base):
     """
 
     __tablename__ = "disputes"
+    __table_args__ = (
+        Index("ix_disputes_evidence_due_by_id", "evidence_due_by", "id"),
+        partial_index("ix_disputes_not_closed", f"status NOT IN ({quoted(CLOSED)})", "evidence_due_by", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
     payment_id: Mapped[str] = mapped_column(String(255))
     status: Mapped[str] = mapped_column(String(64), index=True)
-    status_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    status_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), index=True)
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger())
     amount_withdrawn: Mapped[int | None] = mapped_column(BigInteger())
@@ -64,7 +68,7 @@ class Dispute(Base):
     amount_held: Mapped[int | None] = mapped_column(BigInteger())
     movements: Mapped[dict[str, Any] | None] = mapped_column(Json())
     reason: Mapped[str] = mapped_column(String(64))
-    opened_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     evidence_due_by: Mapped[datetime | None] = mapped_column(UtcDateTime())
     funds_withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     funds_reinstated_at: Mapped[datetime | None] = mapped_column(UtcDateTime())

@@ -18,9 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 from events.clock import utcnow
-from events.database.types import Json, UtcDateTime, one_of
+from events.database.types import Json, UtcDateTime, one_of, partial_index
 from events.messaging.contracts import RefundStatus, ReviewReason
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from orders.models.base import Base
@@ -96,9 +96,9 @@ class Order(Base):
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
     lower case, for searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when
-    inventory had taken the stock of a recovered cart or had found it missing. `pieces_owed` is derived: the paid pieces
-    that still have to ship (goods.py). `fulfillment_canceled_at` is when it was decided that a paid order does not
-    ship.
+    inventory had taken the stock of a late payment or had found it missing. `pieces_owed` is derived: the paid pieces
+    that still have to ship (goods.py). `pieces_canceled` are those that do not ship any more, by sku, as published
+    under `goods_revision`. `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
     """
 
     __tablename__ = "orders"
@@ -109,12 +109,16 @@ class Order(Base):
         one_of("fulfillment_status", FulfillmentStatus),
         one_of("review_reason", ReviewReason),
         CheckConstraint("needs_review = (review_reason IS NOT NULL)", name="review"),
-        Index(
-            "ix_orders_owed",
-            "id",
-            postgresql_where=text("pieces_owed > 0"),
-            sqlite_where=text("pieces_owed > 0"),
-        ),
+        # Every list is sorted by `created_at` and `id`. An index for a filter that finds few orders has only these.
+        Index("ix_orders_created_at_id", "created_at", "id"),
+        Index("ix_orders_status_created_at", "status", "created_at", "id"),
+        Index("ix_orders_fulfillment_status_created_at", "fulfillment_status", "created_at", "id"),
+        Index("ix_orders_customer_created_at", "customer_email_key", "created_at", "id"),
+        partial_index("ix_orders_refunded", "refund_status <> 'none'", "refund_status", "created_at", "id"),
+        partial_index("ix_orders_disputed", "dispute_status <> 'none'", "dispute_status", "created_at", "id"),
+        partial_index("ix_orders_review", "needs_review", "created_at", "id"),
+        partial_index("ix_orders_to_ship", "pieces_owed > 0", "created_at", "id"),
+        partial_index("ix_orders_paid_at", "paid_at IS NOT NULL", "paid_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -135,7 +139,7 @@ class Order(Base):
     # The shipping options of Stripe's page; the amounts are with the first of them.
     shipping_offers: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
     customer_email: Mapped[str | None] = mapped_column(String(320))
-    customer_email_key: Mapped[str | None] = mapped_column(String(320), index=True)
+    customer_email_key: Mapped[str | None] = mapped_column(String(320))
     customer_name: Mapped[str | None] = mapped_column(Text())
     customer_phone: Mapped[str | None] = mapped_column(Text())
     shipping_name: Mapped[str | None] = mapped_column(Text())
@@ -143,11 +147,13 @@ class Order(Base):
     locale: Mapped[str | None] = mapped_column(String(16))
     recovery_url: Mapped[str | None] = mapped_column(Text())
     customer_country: Mapped[str | None] = mapped_column(String(2))
-    status: Mapped[str] = mapped_column(String(16), index=True)
-    refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE, index=True)
-    dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE, index=True)
+    status: Mapped[str] = mapped_column(String(16))
+    refund_status: Mapped[str] = mapped_column(String(16), server_default=OrderRefundStatus.NONE)
+    dispute_status: Mapped[str] = mapped_column(String(16), server_default=OrderDisputeStatus.NONE)
     fulfillment_status: Mapped[str] = mapped_column(String(16), server_default=FulfillmentStatus.UNFULFILLED)
     pieces_owed: Mapped[int] = mapped_column(server_default="0")
+    pieces_canceled: Mapped[dict[str, int]] = mapped_column(Json(), server_default="{}")
+    goods_revision: Mapped[int] = mapped_column(server_default="0")
     needs_review: Mapped[bool]
     review_reason: Mapped[str | None] = mapped_column(String(32))
     review_detail: Mapped[str | None] = mapped_column(Text())
@@ -161,7 +167,7 @@ class Order(Base):
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime(), onupdate=utcnow)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.position", lazy="selectin")
@@ -212,9 +218,10 @@ class Order(Base):
 
     @property
     def awaits_stock(self) -> bool:
-        """Return True if a recovered cart is paid and inventory has not said yet if its pieces are still there."""
+        """Return True if the payment was late and inventory has not said yet if the pieces are still there."""
         payment = self.charged_payment
-        return payment is not None and payment.recovered_from is not None and self.stock_checked_at is None
+        is_late = payment is not None and (payment.is_late or payment.recovered_from is not None)
+        return is_late and self.stock_checked_at is None
 
     def _fulfillment_rank(self, payment: Payment) -> tuple[Any, ...]:
         fulfills = payment.paid_at is not None and payment.session_id == self.session_id
@@ -243,8 +250,8 @@ class Order(Base):
     def mark_paid_published(self, at: datetime) -> bool:
         """Record that the order may be published as paid; return False if it already was or has to wait.
 
-        It waits for the decision of an open review, and for the stock of a recovered cart. Without owed pieces there
-        is nothing to fulfill: the order is canceled, or refunds cover its payments.
+        It waits for the decision of an open review, and for the stock if the payment was late. Without owed pieces
+        there is nothing to fulfill: the order is canceled, or refunds cover its payments.
         """
         if self.paid_at is None or self.needs_review or self.awaits_stock or self.paid_published_at is not None:
             return False

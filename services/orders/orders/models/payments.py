@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, one_of
-from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy import BigInteger, ForeignKey, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.models.base import Base
@@ -27,7 +27,8 @@ class Payment(Base):
 
     `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
     `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
-    that is another currency. `recovered_from` is the expired session of a recovered cart. `payment_method` is known
+    that is another currency. `recovered_from` is the expired session of a recovered cart. A payment `is_late` if its
+    session was paid after the session's end: its stock may be for sale again. `payment_method` is known
     from the charge of a debit, or once Stripe asks the customer to pay a voucher or to send a bank transfer.
     """
 
@@ -49,6 +50,7 @@ class Payment(Base):
     presentment_currency: Mapped[str | None] = mapped_column(String(3))
     presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
     recovered_from: Mapped[str | None] = mapped_column(String(255))
+    is_late: Mapped[bool] = mapped_column(server_default=false(), default=False)
     payment_method_types: Mapped[list[str] | None] = mapped_column(Json())
     payment_method: Mapped[str | None] = mapped_column(String(64))
     voucher_url: Mapped[str | None] = mapped_column(Text())

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from events.database.types import Json, UtcDateTime
+from events.database.types import Json, UtcDateTime, partial_index, quoted
 from events.messaging.contracts import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -29,9 +29,13 @@ NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the 
 
 
 class Refund(Base):
-    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard."""
+    """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard.
+
+    The presentment amount is what the customer's statement shows, if that is another currency.
+    """
 
     __tablename__ = "refunds"
+    __table_args__ = (partial_index("ix_refunds_under_way", f"status NOT IN ({quoted(FINAL)})", "id"),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
@@ -43,6 +47,8 @@ class Refund(Base):
     amount: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(String(64))
     failure_reason: Mapped[str | None] = mapped_column(String(64))
+    presentment_currency: Mapped[str | None] = mapped_column(String(3))
+    presentment_amount: Mapped[int | None] = mapped_column(BigInteger())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
 
     def record_status(self, status: str, failure_reason: str | None, at: datetime) -> bool:

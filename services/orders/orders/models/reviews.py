@@ -13,8 +13,8 @@ from orders.models.base import Base
 class Review(Base):
     """One mismatch of an order, and the decision about it.
 
-    `subject` distinguishes reviews with the same reason: it is the payment where there may be several, else empty.
-    `missing` is the number of pieces that are not in stock, by sku.
+    `subject` distinguishes reviews with the same reason: it is the payment, the warning, Radar's review or the return
+    that the review is about, else empty. `missing` is the number of pieces that are not in stock, by sku.
     """
 
     __tablename__ = "reviews"

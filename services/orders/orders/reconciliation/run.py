@@ -18,8 +18,8 @@ from events.database.transaction import for_update
 from events.messaging import outbox
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
-from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy import ColumnElement, and_, select, union
+from sqlalchemy.orm import aliased, selectinload
 
 from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
@@ -28,14 +28,7 @@ from orders.models.refunds import FINAL, UNKNOWN, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import (
-    ADDRESS,
-    ADDRESS_MISSING,
-    SUCCEEDED,
-    compare_session,
-    describe,
-    session_difference,
-)
+from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, describe, session_difference
 from orders.reconciliation.stripe import Intent, StripeRecords
 from orders.stripe_objects import StripeObject, checkout_id_of
 
@@ -89,7 +82,7 @@ class Reconciliation:
         else:
             stripe_type = f"checkout.session.{difference.missing_event}"
             event_id = outbox.recovered_event_id(stripe_object, difference.missing_event)
-            event_id += f"_{ADDRESS}" if difference.kind == ADDRESS_MISSING else ""
+            event_id += SUFFIXES.get(difference.kind, "")
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
@@ -174,11 +167,10 @@ class Reconciliation:
 
     def _booked_dispute_ids(self) -> set[str]:
         """Return the ids of disputes opened or changed since the instant, and of all that are not closed."""
-        recent = or_(Dispute.opened_at >= self._since, Dispute.status_at >= self._since)
-        old_enough = Dispute.opened_at <= self._until
+        conditions = (Dispute.opened_at >= self._since, Dispute.status_at >= self._since, Dispute.status.not_in(CLOSED))
+        found = (select(Dispute.id).where(condition, Dispute.opened_at <= self._until) for condition in conditions)
         with self._database.read() as session:
-            wanted = select(Dispute.id).where(old_enough, or_(recent, Dispute.status.not_in(CLOSED)))
-            return set(session.scalars(wanted))
+            return set(session.scalars(union(*found)))
 
     def _session_differences(
         self, checkout_id: str, stripe_session: StripeObject, intent: Intent | None
@@ -204,14 +196,18 @@ class Reconciliation:
         """Return the condition for the order of a refund or dispute. One without metadata has a payment."""
         if booked is not None:
             return Order.id == booked.order_id
+        order = aliased(Order)
         paid_with = select(Payment.order_id).where(Payment.id == stripe_object.get("payment_intent"))
-        return or_(Order.checkout_id == checkout_id_of(stripe_object), Order.id.in_(paid_with))
+        return Order.id.in_(
+            union(select(order.id).where(order.checkout_id == checkout_id_of(stripe_object)), paid_with)
+        )
 
     def _booked_refund_ids(self) -> set[str]:
         """Return the ids of refunds created since the instant, and of all that are in progress."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
+        found = (select(Refund.id).where(condition) for condition in (recent, Refund.status.not_in(FINAL)))
         with self._database.read() as session:
-            return set(session.scalars(select(Refund.id).where(or_(recent, Refund.status.not_in(FINAL)))))
+            return set(session.scalars(union(*found)))
 
     def _paid_orders(self) -> Sequence[Order]:
         paid = select(Order).where(Order.paid_at >= self._since, Order.paid_at <= self._until)

@@ -6,6 +6,7 @@ import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
 
+from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
@@ -18,8 +19,10 @@ SUCCEEDED = "succeeded"  # a payment intent with the money
 
 COMPLETED, EXPIRED = "completed", "expired"
 ASYNC_SUCCEEDED, ASYNC_FAILED = "async_payment_succeeded", "async_payment_failed"
-ADDRESS = "address"
-ADDRESS_MISSING = "address-missing"  # the kind of difference that `completed` repairs although the order is paid
+ADDRESS_MISSING = "address-missing"
+STOCK_UNKNOWN = "stock-unknown"
+# Kinds of difference that `completed` repairs although the order is paid: the event's id gets the suffix.
+SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
 def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
@@ -92,6 +95,9 @@ def _compare_paid(
     if not order.shipping_address and order.erased_at is None and shipping_of(stripe_session):
         text = f"{stripe_session['id']} has a shipping address at Stripe, but the order has none."
         yield session_difference(order, ADDRESS_MISSING, text, stripe_session, COMPLETED)
+    if find_hold(order) == Hold.STOCK and order.awaits_stock:
+        text = f"{stripe_session['id']} was paid late, and inventory has not published yet if it took the stock."
+        yield session_difference(order, STOCK_UNKNOWN, text, stripe_session, COMPLETED)
     if order.status != OrderStatus.PAID:
         text = f"{payment.id} is booked as paid, but the order is {order.status}."
         yield session_difference(order, "not-paid", text, stripe_session)

@@ -58,6 +58,7 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
     status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
+    presentment = obj.get("presentment_details") or {}
     is_new = insert_once(
         session,
         Refund,
@@ -76,6 +77,9 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     if is_new:
         session.expire(order, ["refunds"])
     refund = session.get_one(Refund, obj["id"])
+    if refund.presentment_amount is None:  # an older API version, or an answer that did not have it yet
+        refund.presentment_currency = presentment.get("presentment_currency")
+        refund.presentment_amount = presentment.get("presentment_amount")
     changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
     if request:
         _link(session, order, request, refund)
@@ -122,6 +126,8 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         refund_status=refund.status,
         refund_amount=refund.amount,
         refund_currency=refund.currency,
+        presentment_currency=refund.presentment_currency,
+        presentment_amount=refund.presentment_amount,
         review_reason=_review_reason(session, refund),
         amount_refunded=order.amount_refunded,
         failure_reason=refund.failure_reason,

@@ -1,7 +1,7 @@
 """Refund requests: checked under the order's lock and stored before Stripe is called."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -117,12 +117,33 @@ def store_request(
         next_attempt_at=(due_at or utcnow() + SENDING_LEASE) if amount else None,
         created_at=utcnow(),
     )
-    session.add(request)
+    order.refund_requests.append(request)
     update_fulfillment(session, order)
     add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request))
     if not amount:
         publish_returns(session, order, request)
     return request
+
+
+def request_rest(
+    session: Session,
+    order: Order,
+    cause: Cause,
+    params: RefundParams,
+    actor: str,
+    *,
+    payments: Collection[str] | None = None,
+    due_at: datetime | None = None,
+) -> list[RefundRequest]:
+    """Store requests, without lines, for what is left of all payments, or of these. The order must be locked."""
+    requests = []
+    for payment in succeeded_payments(order):
+        if payments is not None and payment.id not in payments:
+            continue
+        if amount := refundable_amount(session, payment):
+            key = f"{cause.id}-{payment.id}"
+            requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
+    return requests
 
 
 def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:

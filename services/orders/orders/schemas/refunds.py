@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import StrictBoolean
+from events.web.fields import LimitedList, StrictBoolean
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from orders.refunds.requests import RefundParams
@@ -50,6 +50,10 @@ class RefundItem(Schema):
     status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
+    presentment_currency = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the customer's statement, if it is another one."}
+    )
+    presentment_amount = fields.Integer(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True)
     failure_reason = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
@@ -74,7 +78,7 @@ class NewRefund(Schema):
 
     all = StrictBoolean(validate=validate.Equal(True))
     amount = fields.Integer(strict=True, validate=validate.Range(min=1))
-    lines = fields.List(fields.Nested(PiecesToRefund), validate=validate.Length(min=1, max=MAX_LINES))
+    lines = LimitedList(fields.Nested(PiecesToRefund), validate.Length(min=1, max=MAX_LINES))
     without_money = StrictBoolean(
         load_default=False,
         metadata={"description": "only record the lines: the order is free, or its money is refunded already"},

@@ -8,6 +8,10 @@ class ReviewItem(Schema):
     """A review, and its decision once it is resolved."""
 
     reason = fields.String(required=True)
+    subject = fields.String(
+        required=True,
+        metadata={"description": "The payment, warning, Radar review or return that it is about; empty: the order."},
+    )
     detail = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     decision = fields.String(required=True, allow_none=True, validate=validate.OneOf([*ReviewDecision]))

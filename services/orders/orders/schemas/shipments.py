@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import StrictBoolean
+from events.web.fields import LimitedList, StrictBoolean
 from marshmallow import Schema, fields, post_load, validate, validates_schema
 
 from orders.schemas.shared import MAX_LINES, Pieces, check_exactly_one
@@ -42,7 +42,7 @@ class NewShipment(Schema):
         validate=[validate.Length(min=1, max=500), validate.Regexp(r".*\S", error="Say why.")],
         metadata={"description": "the reason to ship in spite of an open or lost chargeback"},
     )
-    lines = fields.List(fields.Nested(Pieces), validate=validate.Length(min=1, max=MAX_LINES))
+    lines = LimitedList(fields.Nested(Pieces), validate.Length(min=1, max=MAX_LINES))
 
     @validates_schema
     def _check_extent(self, data: dict[str, Any], **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from events.testing.openapi import unlimited_lists
 from flask.testing import FlaskClient
 
 from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
@@ -59,3 +60,7 @@ def test_operators_see_what_the_customer_entered(
     shown: Any = client.get(f"/orders/{service.order().id}", headers=OPERATOR).get_json()
     assert (shown["shipping_name"], shown["shipping_address"]) == ("Zoë Müller", address)
     assert shown["customer_phone"] == "+33100000000"
+
+
+def test_every_list_in_a_request_has_a_maximum_length(client: Any) -> None:
+    assert unlimited_lists(client.get("/openapi.json").json) == []

@@ -1,6 +1,8 @@
 """The charged amounts of an order, the voucher of a delayed payment, and the stock of a recovered cart."""
 
 import itertools
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from orders.chains import CHAINS
 from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentStatus
 from orders.payments import record_charged
+from prometheus_client.parser import text_string_to_metric_families
 
-from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
+from services.orders.tests.harness import NOW, OPERATOR, OrdersService, Purchase
 
 TAXED: dict[str, Any] = {
     "amount_subtotal": 5248,
@@ -146,6 +149,25 @@ def test_recovered_order_waits_for_its_stock_in_any_order(sqlite_database: MakeD
         assert (is_confirmed, order.needs_review) == ((True, False) if stock == "committed" else (False, True))
 
 
+@pytest.mark.parametrize("fact", ["completed", "async_succeeded"])
+@pytest.mark.parametrize("stock", ["committed", "oversold"])
+def test_late_payment_of_an_ordinary_cart_waits_for_its_stock(service: OrdersService, fact: str, stock: str) -> None:
+    """Its event comes after the session's end, when the pieces may be for sale again."""
+    for number, is_first in enumerate((True, False)):
+        purchase = Purchase(f"chk_{number}")
+        received_at = (NOW + timedelta(minutes=31)).isoformat()
+        paid = purchase.named(fact)
+        late = replace(paid, headers={**paid.headers, "received_at": received_at})
+        facts = [late, purchase.named(stock)]
+        service.deliver(purchase.started(), *(facts if is_first else facts[::-1])[:1])
+        assert "orders.order.paid" not in service.published_types(purchase.checkout_id)
+        service.deliver(*facts)
+        confirmed = "orders.order.paid" in service.published_types(purchase.checkout_id)
+        assert (confirmed, service.order(purchase.checkout_id).needs_review) == (
+            (True, False) if stock == "committed" else (False, True)
+        )
+
+
 @pytest.mark.parametrize(("subject", "why"), [("duplicate", "duplicate-payment"), ("oversold", "oversold")])
 def test_refund_of_a_review_says_why(
     service: OrdersService, purchase: Purchase, client: FlaskClient, subject: str, why: str
@@ -185,3 +207,25 @@ def test_recovered_order_that_a_review_refunded_is_not_confirmed(
     assert answer.status_code == 200
     service.deliver(purchase.committed())
     assert "orders.order.paid" not in service.published_types()
+
+
+def waiting_orders(client: FlaskClient) -> tuple[float, float]:
+    """Return how many orders wait for their stock, and since when the oldest does, as Prometheus reads it."""
+    families = text_string_to_metric_families(client.get("/metrics").get_data(as_text=True))
+    values = {sample.name: sample.value for family in families for sample in family.samples}
+    return (
+        values["clozit_orders_awaiting_stock"],
+        values["clozit_orders_awaiting_stock_oldest_age_seconds"],
+    )
+
+
+def test_order_that_waits_for_its_stock_is_a_metric(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    assert waiting_orders(client) == (0, 0)
+    other = Purchase("chk_2")
+    service.deliver(purchase.started(), purchase.completed(recovered_from="cs_0"), other.started(), other.completed())
+    count, age = waiting_orders(client)
+    assert (count, age > 900) == (1, True)
+    service.deliver(purchase.committed())
+    assert waiting_orders(client) == (0, 0)

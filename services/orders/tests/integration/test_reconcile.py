@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,6 +80,11 @@ class Shop:
     def run_workers(self) -> None:
         """Publish the outbox and handle all events."""
         Bus({"orders": (self.database, handlers)}).run_until_idle()
+
+    def confirm_stock(self, checkout_id: str) -> None:
+        """Deliver inventory's event that it took the stock."""
+        data = {"checkout_id": checkout_id}
+        deliver(self.database, handlers, own_event("inventory.reservation.committed", data, correlation_id=checkout_id))
 
     def change(self, model: type[Base], **values: Any) -> None:
         """Change the rows of a table."""
@@ -424,7 +430,24 @@ def test_recovered_cart_is_two_sessions_of_one_order(shop: Shop, run: Reconcile)
     run("--repair")
     shop.run_workers()
     assert (shop.status("chk_1"), shop.order("chk_1").session_id) == ("paid", again)
+    shop.confirm_stock("chk_1")
     assert run().exit_code == 0
+
+
+def test_payment_that_waits_for_its_stock_is_sent_again(shop: Shop, run: Reconcile) -> None:
+    """Inventory did not get the payment's event, so it never publishes that it took the stock."""
+    session_id = shop.buy("chk_1")
+    [completed] = shop.fake.events("checkout.session.completed")
+    late = {"received_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}
+    event = as_bus_event(completed)
+    deliver(shop.database, handlers, replace(event, headers={**event.headers, **late}))
+    shop.deliver_webhooks("charge.succeeded")
+    assert (shop.status("chk_1"), shop.order("chk_1").paid_published_at) == ("paid", None)
+    assert kinds(run("--json")) == ["stock-unknown"]
+    assert f"evt_recovered_{session_id}_completed_paid_stock" in run("--repair").stdout
+    shop.run_workers()
+    shop.confirm_stock("chk_1")
+    assert (shop.order("chk_1").paid_published_at is not None, run().exit_code) == (True, 0)
 
 
 def refund(shop: Shop, session_id: str, amount: int) -> str:

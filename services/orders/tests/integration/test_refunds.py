@@ -90,7 +90,8 @@ def test_whole_refund_is_made_and_booked(case: RefundCase) -> None:
     assert case.totals() == (TOTAL, "full")
     assert [case.deliver_webhook(), case.deliver_webhook("updated")] == ["done", "done"]
     assert case.booked() == [("re_1", TOTAL, "succeeded")]
-    assert case.service.published_types() == ["orders.order.paid", "orders.refund.succeeded"]
+    types = ["orders.order.paid", "orders.goods.changed", "orders.refund.succeeded"]
+    assert case.service.published_types() == types
     assert case.service.entry_texts()[-2:] == [
         "ana requested a refund of 57.38 EUR for 2 x TEE-M, 1 x SOCK. “Too small”",
         "57.38 EUR was refunded to the customer (re_1, requested by ana). Refunded so far: 57.38 EUR.",
@@ -287,7 +288,8 @@ def test_refund_that_fails_days_later_can_be_made_again(case: RefundCase) -> Non
     case.deliver_webhook("updated", again="late")  # a stale event, delivered late
     assert case.booked() == [("re_1", TOTAL, "failed")]
     assert case.totals() == (0, "none")
-    assert case.service.published_types()[-2:] == ["orders.refund.succeeded", "orders.refund.failed"]
+    about_money = [name for name in case.service.published_types() if name.startswith("orders.refund.")]
+    assert about_money == ["orders.refund.succeeded", "orders.refund.failed"]
     assert case.request("key-2").get_json()["status"] == "succeeded"
     assert case.totals() == (TOTAL, "full")
 

@@ -53,7 +53,7 @@ def test_canceled_review_neither_ships_nor_refunds(
     assert service.returned_lines() == [[{"sku": "TEE-M", "quantity": 2}, {"sku": "SOCK", "quantity": 1}]]
     order = service.order()
     assert (order.fulfillment_status, order.pieces_owed) == ("canceled", 0)
-    types = ["orders.review.opened", "orders.stock.returned", "orders.review.resolved"]
+    types = ["orders.review.opened", "orders.goods.changed", "orders.stock.returned", "orders.review.resolved"]
     assert sorted(service.published_types()) == sorted(types)
     assert problem_of(post(client, service, "shipments")) == (409, "shipping-canceled")
 

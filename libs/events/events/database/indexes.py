@@ -1,0 +1,46 @@
+"""Indexes in migrations: built while the service works."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import op
+from sqlalchemy import text
+
+VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+
+
+def create_index(name: str, table: str, columns: Sequence[str], *, where: str | None = None, **options: Any) -> None:
+    """Create an index that a revision can have, on PostgreSQL without blocking the writers of its table.
+
+    Such an index is built in several transactions. An interrupted migration can be repeated: it keeps the indexes that
+    are complete, and replaces one that is not. `where` makes the index partial.
+    """
+    condition = text(where) if where else None
+    if op.get_bind().dialect.name != "postgresql":
+        op.create_index(name, table, columns, sqlite_where=condition, **options)
+        return
+    with _outside_transaction():
+        if op.get_bind().scalar(VALID, {"name": name}):
+            return
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, columns, postgresql_concurrently=True, postgresql_where=condition, **options)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index, on PostgreSQL without blocking its table. Another index must serve the previous release."""
+    if op.get_bind().dialect.name != "postgresql":
+        op.drop_index(name, table)
+        return
+    with _outside_transaction():
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+
+
+@contextmanager
+def _outside_transaction() -> Iterator[None]:
+    """Run a block without a transaction. It may wait for other transactions, because nothing waits behind it."""
+    with op.get_context().autocommit_block():
+        timeout = op.get_bind().scalar(text("SELECT current_setting('lock_timeout')"))
+        op.execute("SET lock_timeout = 0")
+        yield
+        op.execute(f"SET lock_timeout = '{timeout}'")

@@ -1,0 +1,26 @@
+"""Indexes for every filter of the inbox, for its pruning and for the audit. Finished events need no status index."""
+
+from alembic import op
+from events.database.indexes import create_index, drop_index
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    create_index("ix_inbox_received_at", "inbox", ["received_at"])
+    create_index("ix_inbox_routing_key", "inbox", ["routing_key"])
+    create_index("ix_inbox_not_done", "inbox", ["status", "received_at", "event_id"], where="status <> 'done'")
+    failed = "error IS NOT NULL AND status <> 'ignored'"
+    create_index("ix_inbox_error", "inbox", ["received_at", "event_id"], where=failed)
+    create_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries", ["event_id", "id"])
+    drop_index("ix_inbox_status_received_at", "inbox")
+
+
+def downgrade() -> None:
+    op.create_index("ix_inbox_status_received_at", "inbox", ["status", "received_at"])
+    op.drop_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries")
+    op.drop_index("ix_inbox_error", "inbox")
+    op.drop_index("ix_inbox_not_done", "inbox")
+    op.drop_index("ix_inbox_routing_key", "inbox")
+    op.drop_index("ix_inbox_received_at", "inbox")

@@ -1,0 +1,50 @@
+"""The network from which a request came, as the proxies say that the shop trusts.
+
+Each proxy adds the address of its own client to the end of `X-Forwarded-For`. A client can send the header, too. So it
+is read from its end, and only as far as trusted proxies have written it.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+IPV6_PREFIX = 64  # bits: providers assign each customer at least this network, and it has 2^64 addresses
+WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")  # some proxies add the port
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks in a text, which separates them by commas. Raises `ValueError` for any other content."""
+    return tuple(ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip())
+
+
+def client_network(remote: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str | None:
+    """Return the request's IPv4 address or IPv6 network; None if its connection has no IP address.
+
+    `remote` is the address of the connection. If only trusted proxies are named, the first of them is the client.
+    """
+    address = _parse(remote or "")
+    for text in reversed(forwarded_for.split(",")):
+        if address is None or not any(address in network for network in trusted):
+            break
+        forwarded = _parse(text.strip())
+        if forwarded is None:
+            break
+        address = forwarded
+    if address is None:
+        return None
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))
+
+
+def _parse(text: str) -> Address | None:
+    if matched := WITH_PORT.fullmatch(text):
+        text = matched[1] or matched[2]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

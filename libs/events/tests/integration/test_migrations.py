@@ -1,0 +1,73 @@
+"""The library's migrations, and how indexes are built while a service works."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from events.database.engine import Database
+from events.database.indexes import VALID
+from events.database.migrations import Chain, check, downgrade, migrate
+from events.messaging.chains import INBOX, OUTBOX
+from events.testing.fixtures import MakeDatabase
+from sqlalchemy import text
+
+INDEX = "ix_outbox_published_at"
+
+
+@pytest.mark.parametrize("chain", [INBOX, OUTBOX], ids=lambda chain: chain.name)
+def test_library_models_and_migrations_agree(any_database: MakeDatabase, chain: Chain) -> None:
+    database = any_database([chain])
+    downgrade(database, chain)
+    migrate(database, [chain])
+
+    def is_own(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name in chain.metadata.tables
+
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_own, "compare_type": True})
+        assert compare_metadata(context, chain.metadata) == []
+
+
+def is_valid(database: Database) -> bool:
+    with database.read() as session:
+        return bool(session.scalar(VALID, {"name": INDEX}))
+
+
+def test_interrupted_index_is_replaced(new_postgres_url: Callable[..., str]) -> None:
+    database = Database(new_postgres_url())
+    migrate(database, [OUTBOX], "0001")
+    with database.begin() as session:
+        session.execute(text(f"CREATE INDEX {INDEX} ON outbox (published_at)"))
+        invalid = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)")
+        session.execute(invalid, {"name": INDEX})
+    assert not is_valid(database)
+    migrate(database, [OUTBOX])
+    assert is_valid(database)
+    database.dispose()
+
+
+def test_concurrent_migrations_build_indexes_once(new_postgres_url: Callable[..., str]) -> None:
+    """A process that waits in a statement for the lock would make an index wait for it, and both would deadlock."""
+    url = new_postgres_url()
+    databases = [Database(url) for _ in range(3)]
+    with ThreadPoolExecutor(len(databases)) as pool:
+        list(pool.map(lambda database: migrate(database, [INBOX, OUTBOX]), databases))
+    check(databases[0], [INBOX, OUTBOX])
+    for database in databases:
+        database.dispose()
+
+
+def test_index_waits_for_a_long_transaction(new_postgres_url: Callable[..., str]) -> None:
+    database = Database(new_postgres_url())
+    migrate(database, [INBOX], "0001")
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as session:
+            session.execute(text("LOCK TABLE inbox IN ROW EXCLUSIVE MODE"))
+            migrating = pool.submit(migrate, database, [INBOX])
+            session.execute(text("SELECT pg_sleep(5.5)"))  # longer than the lock timeout of migrations
+            assert not migrating.done()
+        migrating.result(timeout=30)
+    check(database, [INBOX])
+    database.dispose()

@@ -1,0 +1,51 @@
+"""The hook for a bot check: the shop's page solves a challenge, and its provider confirms the token.
+
+Cloudflare Turnstile, hCaptcha and reCAPTCHA have the same protocol: a form with `secret` and `response`, answered by
+JSON with `success`.
+"""
+
+import httpx
+from events.observability.logging import get_logger
+from events.observability.metrics import from_zero
+from prometheus_client import Counter
+
+from checkout.errors import BotCheckFailedError
+from checkout.limits import BOT, REFUSED
+
+TIMEOUT_S = 3  # the customer is waiting
+
+CHECKS = Counter("clozit_bot_checks_total", "Bot checks of checkouts by outcome", ["outcome"])
+from_zero(CHECKS, ["passed", "refused", "unreachable"])
+
+log = get_logger(__name__)
+
+
+class BotCheck:
+    """Asks the provider about a token. A checkout passes if the provider does not answer: the limits still hold."""
+
+    def __init__(self, url: str, secret: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._url, self._secret = url, secret
+        self._http = httpx.Client(timeout=TIMEOUT_S, transport=transport)
+
+    def __bool__(self) -> bool:
+        """Return True if the shop has a bot check."""
+        return bool(self._url)
+
+    def verify(self, token: str | None) -> None:
+        """Raise `BotCheckFailedError` unless the provider confirms the token, or cannot be asked."""
+        if token and (outcome := self._ask(token)) != "refused":
+            CHECKS.labels(outcome).inc()
+            return
+        CHECKS.labels("refused").inc()
+        REFUSED.labels(BOT).inc()
+        raise BotCheckFailedError
+
+    def _ask(self, token: str) -> str:
+        try:
+            answer = self._http.post(self._url, data={"secret": self._secret, "response": token})
+            answer.raise_for_status()
+            passed = answer.json()["success"] is True
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            log.warning("bot check is unreachable, the checkout passes", error=repr(error))
+            return "unreachable"
+        return "passed" if passed else "refused"

@@ -1,0 +1,104 @@
+"""Limits of what one client can hold without paying: open checkouts and their pieces.
+
+A client is an address and, if the cart has one, an e-mail address. A new checkout that would exceed a limit is refused.
+An open checkout never ends because of another one: anyone can name a customer's e-mail address.
+
+Both are stored as keyed hashes, and only until the checkout is paid or has ended (models.py).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from events.observability.metrics import from_zero
+from prometheus_client import Counter
+from sqlalchemy import func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from checkout.config import Config
+from checkout.discounts import normalize_email
+from checkout.errors import InvalidCartError, TooManyOpenCheckoutsError
+from checkout.models import Checkout
+
+ADDRESS, EMAIL, BOT = "address", "email", "bot"
+REFUSED = Counter("clozit_checkouts_refused_total", "Checkouts that a limit or the bot check refused", ["reason"])
+from_zero(REFUSED, [ADDRESS, EMAIL, BOT])
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client of a request: its network, and the token that the bot check of its page has issued."""
+
+    network: str | None = None
+    bot_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The limits of one key: `max_checkouts` and `max_pieces`. 0: no limit."""
+
+    kind: str
+    key: str
+    column: InstrumentedAttribute[str | None]
+    max_checkouts: int
+    max_pieces: int
+
+
+def client_limits(config: Config, network: str | None, email: str | None) -> Sequence[Limit]:
+    """Return the limits of a client, with the keys under which its checkouts are stored."""
+    limits = _limits(config, network, normalize_email(email))
+    return [limit for limit in limits if limit.max_checkouts or limit.max_pieces]
+
+
+def lock(session: Session, limits: Sequence[Limit]) -> None:
+    """Let the client's checkouts begin one after the other: each counts those before it."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer
+        for key in sorted(limit.key for limit in limits):  # two clients can share an e-mail address: one lock order
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+
+
+def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
+    """Raise `TooManyOpenCheckoutsError` if a new checkout with so many pieces exceeds a limit.
+
+    Raises `InvalidCartError` for a cart that exceeds a limit by itself.
+    """
+    for limit in limits:
+        if limit.max_pieces and pieces > limit.max_pieces:
+            REFUSED.labels(limit.kind).inc()
+            message = f"One customer can reserve at most {limit.max_pieces} pieces at a time. Reduce the quantities."
+            raise InvalidCartError(items=[message])
+        open_checkouts, open_pieces, ends_at = session.execute(
+            select(func.count(), func.coalesce(func.sum(Checkout.pieces), 0), func.min(Checkout.expires_at)).where(
+                limit.column == limit.key
+            )
+        ).one()
+        if (limit.max_checkouts and open_checkouts >= limit.max_checkouts) or (
+            limit.max_pieces and open_pieces + pieces > limit.max_pieces
+        ):
+            REFUSED.labels(limit.kind).inc()
+            raise TooManyOpenCheckoutsError(limit.kind, open_checkouts, open_pieces, ends_at)
+
+
+def _limits(config: Config, network: str | None, email: str | None) -> Iterator[Limit]:
+    if network:
+        yield Limit(
+            ADDRESS,
+            _hash(config, ADDRESS, network),
+            Checkout.client_key,
+            config.max_open_checkouts_per_address,
+            config.max_open_pieces_per_address,
+        )
+    if email:
+        yield Limit(
+            EMAIL,
+            _hash(config, EMAIL, email),
+            Checkout.email_key,
+            config.max_open_checkouts_per_email,
+            config.max_open_pieces_per_email,
+        )
+
+
+def _hash(config: Config, kind: str, value: str) -> str:
+    """Return a hash that only this shop can compute: without its key, all IPv4 addresses could be tried."""
+    return hmac.new(config.service_token.encode(), f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()

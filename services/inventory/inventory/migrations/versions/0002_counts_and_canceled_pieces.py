@@ -1,0 +1,27 @@
+"""When stock was last counted, and which sold pieces do not ship any more."""
+
+import sqlalchemy as sa
+from alembic import op
+from events.database.types import UtcDateTime
+
+revision = "0002"
+down_revision = "0001"
+
+OPENED_AT = """
+UPDATE stock_items SET counted_at = (
+    SELECT max(occurred_at) FROM movements WHERE movements.sku = stock_items.sku AND movements.kind = 'opening'
+)
+"""
+
+
+def upgrade() -> None:
+    op.add_column("reservation_lines", sa.Column("canceled", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("reservations", sa.Column("goods_revision", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("stock_items", sa.Column("counted_at", UtcDateTime(), nullable=True))
+    op.execute(OPENED_AT)
+
+
+def downgrade() -> None:
+    op.drop_column("stock_items", "counted_at")
+    op.drop_column("reservations", "goods_revision")
+    op.drop_column("reservation_lines", "canceled")
