@@ -80,14 +80,14 @@ class Shop:
         self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.stripe_http, retries=0)
         self.control = app.test_client()
         self.inventory = self._inventory()
-        config = Config(
+        self.config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
             shop_url="https://shop.test", shipping_countries=("DE",),
         )  # fmt: skip
-        self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
+        self.checkouts = Checkouts(self.config, self.databases["checkout"], self.stripe, self.inventory, self.now)
         self.web = checkout.app.create_app(
-            config, database=self.databases["checkout"], stripe=self.stripe, inventory=self.inventory
+            self.config, database=self.databases["checkout"], stripe=self.stripe, inventory=self.inventory
         ).test_client()
         self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
@@ -162,12 +162,12 @@ class Shop:
         (order,) = web.get("/orders", headers=OPERATOR).json["items"]
         return [entry["text"] for entry in web.get(f"/orders/{order['id']}", headers=OPERATOR).json["timeline"]]
 
-    def operators(self) -> FlaskClient:
-        """Return a client of the orders service, whose refunds go to the fake Stripe."""
+    def operators(self, api_key: str = "sk_test_1") -> FlaskClient:
+        """Return a client of the orders service, whose refunds go to the fake Stripe with this key."""
         config = orders.config.Config(
             service="orders", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, stripe_api_key="sk_test_1",
         )  # fmt: skip
-        client = stripe_api.client("sk_test_1", "https://stripe.test", retries=0, http_client=self.stripe_http)
+        client = stripe_api.client(api_key, "https://stripe.test", retries=0, http_client=self.stripe_http)
         database, gateway = self.databases["orders"], RefundGateway(client)
         return orders.app.create_app(config, database=database, gateway=gateway).test_client()

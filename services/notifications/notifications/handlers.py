@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -59,7 +59,6 @@ CUSTOMER_REASONS = (
         }
     )
 )
-RESOLVED_BY_POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -130,7 +129,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
         resolved_by = event.data["resolved_by"]
-        if resolved_by == RESOLVED_BY_POLICY:
+        if resolved_by == POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no e-mail needed"

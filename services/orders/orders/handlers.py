@@ -6,7 +6,7 @@ from events.errors import Ignored
 from events.messaging.contracts import CancelReason, ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late
+from events.messaging.payment_status import is_late, is_paid
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,6 @@ from orders.repository import (
 )
 from orders.returns import correct_taken
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
-from orders.stripe_objects import FULFILLING
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
@@ -76,7 +75,7 @@ def complete_session(event: Event, session: Session) -> None:
 
     An unknown payment status fulfills nothing. It counts as money that is under way.
     """
-    if event.object.get("payment_status") in FULFILLING:
+    if is_paid(event.object):
         record_payment(event, session)
     else:
         await_payment(event, session)

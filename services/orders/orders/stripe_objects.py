@@ -5,7 +5,6 @@ from typing import Any
 
 StripeObject = dict[str, Any]
 
-FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session; any other one may still change
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 

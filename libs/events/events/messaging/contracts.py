@@ -60,6 +60,9 @@ class ReviewDecision(StrEnum):
     CANCEL = "cancel"
 
 
+POLICY = "policy"  # `resolved_by` of a review that no person resolved
+
+
 class Contract(Schema):
     """A schema that ignores fields of newer publishers. Nested schemas must derive from it, too."""
 
@@ -259,7 +262,7 @@ class ReviewOpened(OrderSnapshot):
 
 
 class ReviewResolved(OrderSnapshot):
-    """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
+    """An operator decided, or the policy as `resolved_by` policy: ship the order, refund it, or neither."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))

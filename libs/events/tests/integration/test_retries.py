@@ -143,10 +143,10 @@ def test_failed_retry_logs_what_happens_next(
         session.execute(update(InboxEvent).values(attempts=attempts))
     Runner(database, handlers).retry_batch()
     (row,) = read_rows(database, "evt_broken")
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "retry failed" in line]
+    (line,) = [line for line in "".join(capsys.readouterr()).splitlines() if "retry failed" in line]
     assert row.status == status
     assert expected in line
-    assert "routing_key=checkout.checkout.canceled" in line
+    assert "checkout.checkout.canceled" in line
 
 
 def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDatabase, handlers: Handlers) -> None:
@@ -287,7 +287,7 @@ def test_retry_and_its_arriving_cause_do_not_deadlock(
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
     assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
-    assert "deadlock" not in capsys.readouterr().out
+    assert "deadlock" not in "".join(capsys.readouterr())
 
 
 def is_lock_awaited(database: Database) -> bool:

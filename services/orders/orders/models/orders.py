@@ -19,6 +19,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, one_of, partial_index
+from events.email_addresses import email_key
 from events.messaging.contracts import RefundStatus, ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -269,7 +270,7 @@ class Order(Base):
             return
         details = session.get("customer_details") or {}
         if (email := details.get("email")) and not self.customer_email:
-            self.customer_email, self.customer_email_key = email, email.lower()
+            self.customer_email, self.customer_email_key = email, email_key(email)
         self.customer_name = self.customer_name or details.get("name")
         self.customer_phone = self.customer_phone or details.get("phone")
         self.customer_country = self.customer_country or (details.get("address") or {}).get("country")
