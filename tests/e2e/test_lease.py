@@ -174,7 +174,7 @@ def test_operators_release_outlives_the_sweeps(shop: Shop) -> None:
     assert shop.statuses(started) == ("complete", "held", "payment_pending")
     release = {"reason": "never paid", "override": True}
     answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=OPERATOR)
-    assert answer.json["operator_released_at"]
+    assert answer.get_json()["operator_released_at"]
     for _ in range(3):
         shop.advance(timedelta(days=1))
     shop.deliver_events()

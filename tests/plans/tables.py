@@ -124,11 +124,13 @@ SERVICES: Mapping[str, Values] = {
             "payment_status": (
                 "CASE WHEN n <= 30 THEN 'pending' WHEN n <= 40 THEN 'failed' WHEN n % 2 = 1 THEN 'paid' END"
             ),
+            "email_key": "CASE WHEN n <= 8 THEN repeat('b', 64) END",
             "check_at": DUE,
             "coupon_ends_at": "CASE WHEN n BETWEEN 5 AND 6 THEN now() - interval '1 minute' END",
             "customer_email": "'c' || n % ({rows} / 10) || '@shop.example'",
             "discount_code": f"CASE WHEN {RARE} THEN 'CODE-1' WHEN n % 10 = 0 THEN 'CODE-' || n % 1000 END",
             "lines": "jsonb_build_array(jsonb_build_object('sku', 'SKU-' || n % ({rows} / 10)))",
+            "client_key": "CASE WHEN n <= 30 THEN repeat('a', 64) END",
             "session_options": "'{{}}'::jsonb",
             "session_payments": "'{{}}'::jsonb",
         },

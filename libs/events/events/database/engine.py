@@ -16,6 +16,7 @@ from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
+POOL_TIMEOUT_S = 5  # until a thread without a free connection gives its own thread back
 SQLITE_BUSY_TIMEOUT_S = 30  # an SQLite writer waits this long for another one
 STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one must not block a consumer
 LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
@@ -98,6 +99,7 @@ def _engine(url: str) -> Engine:
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         hide_parameters=True,  # error texts are logged, and values are personal data
         connect_args={
