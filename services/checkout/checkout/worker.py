@@ -6,6 +6,7 @@ from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
+from checkout.chains import CHAINS
 from checkout.config import Config
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
@@ -30,4 +31,4 @@ def create_worker(
         inventory or InventoryClient(config.inventory_url, config.service_token),
         timedelta(days=config.delayed_payment_days),
     )
-    return Worker(config, database, handlers, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)])
+    return Worker(config, database, handlers, chains=CHAINS, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)])

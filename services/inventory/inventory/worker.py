@@ -8,6 +8,7 @@ from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
 from inventory import reservations
+from inventory.chains import CHAINS
 from inventory.config import Config
 from inventory.handlers import handlers
 from inventory.low_stock import publish_low_stock
@@ -31,4 +32,4 @@ def create_worker(config: Config, *, database: Database | None = None) -> Worker
     ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
-    return Worker(config, stock, handlers, jobs=jobs)
+    return Worker(config, stock, handlers, chains=CHAINS, jobs=jobs)

@@ -43,6 +43,14 @@ CANCEL_TEXTS: Mapping[str | None, str] = {
 }
 
 handlers = Handlers()
+# What they report comes again with the attempt's end, or is a fact about Stripe's own books.
+handlers.ignore(
+    "stripe.payment_intent.created",
+    "stripe.payment_intent.processing",
+    "stripe.payment_intent.canceled",
+    "stripe.charge.captured",
+    "stripe.charge.updated",
+)
 
 
 @handlers.prepare

@@ -11,7 +11,7 @@ import uuid_utils
 
 from events.database.storable import without_unstorable
 from events.errors import DecodeError
-from events.messaging import contracts
+from events.messaging import contracts, topology
 
 STRIPE = "stripe."
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
@@ -143,3 +143,21 @@ def own_event(
         correlation_id=correlation_id,
         headers=headers,
     )
+
+
+def original_routing_key(exchange: str, routing_key: str, message_type: str | None, headers: Mapping[str, Any]) -> str:
+    """Return the routing key under which a message was first published.
+
+    Requeued messages keep it in a header of ours, dead letters in `x-death`. RabbitMQ's management page and its shovels
+    publish by the queue's name. Then the message's type has the key; only our own events have a version.
+    """
+    if exchange == topology.EVENTS:
+        return routing_key
+    if kept := headers.get(topology.ORIGINAL_KEY_HEADER):
+        return str(kept)
+    for death in reversed(headers.get("x-death") or []):  # the newest is first
+        if death.get("exchange") == topology.EVENTS and death.get("routing-keys"):
+            return str(death["routing-keys"][0])
+    if not message_type:
+        return routing_key
+    return message_type if "version" in headers else f"{STRIPE}{message_type}"

@@ -5,8 +5,9 @@
         ├──▶ waiting   its cause has not arrived  ──┐
         └──▶ retrying  its handler failed         ──┴──▶ done | ignored | failed ──▶ discarded (by an operator)
 
-The payload is kept while a retry may need it and dropped with success. It is redacted (redaction.py) where the customer
-is erased, and where the event names no checkout by which it could be erased later.
+The payload is kept while a retry may need it and dropped with success. "No handler" is a verdict of one release: such
+an event is ignored and keeps its payload for a week, in which an operator can retry it. The payload is redacted
+(redaction.py) where the customer is erased, and where the event names no checkout by which it could be erased later.
 """
 
 import random
@@ -45,6 +46,7 @@ RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3
 WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
 JITTER_SHARE = 0.2  # events that failed together must not be retried together
 CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
+GIVEN_BACK = "the database was away during an attempt, which does not count"
 INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
 
 
@@ -114,16 +116,23 @@ class InboxEvent(Base):
         self.attempts += 1
         self.error = INTERRUPTED
 
+    def give_back(self) -> None:
+        """Undo `begin_attempt`: the attempt ended with the database, not with the process."""
+        self.attempts -= 1
+        self.error, self.next_attempt_at = GIVEN_BACK, utcnow()
+
     @property
     def is_interrupted(self) -> bool:
         """True while a worker handles this event, and afterwards if the worker died."""
         return self.error == INTERRUPTED
 
-    def finish(self, status: str, reason: str | None = None) -> None:
-        """Set a final status: no more attempts. The payload is dropped unless the event was discarded."""
+    def finish(self, status: str, reason: str | None = None, *, keep_payload: bool = False) -> None:
+        """Set a final status: no more attempts. A done or ignored event's payload is dropped, unless it is kept."""
         self.status, self.finished_at, self.next_attempt_at = status, utcnow(), None
         if status in (DONE, IGNORED):
-            self.body, self.headers, self.traceback, self.error = None, None, None, reason
+            self.traceback, self.error = None, reason
+            if not keep_payload:
+                self.body = self.headers = None
 
     def redact(self) -> None:
         """Remove the customer but keep what a retry needs. An error's text may quote the customer; its class cannot."""

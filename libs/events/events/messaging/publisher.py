@@ -23,7 +23,7 @@ from pika.channel import Channel
 from prometheus_client import Counter, Gauge, Histogram
 
 from events.errors import PublishUnconfirmedError, PublishWindowFullError, UnpublishableError
-from events.messaging import topology
+from events.messaging.declaration import Declaration
 from events.messaging.event import Event
 from events.messaging.pika_connection import CHANNEL, BufferedConnection, encode, node_parameters
 from events.observability.logging import get_logger
@@ -38,6 +38,7 @@ STUCK_AFTER_S = 3.0  # without a tick the I/O thread counts as stuck, and the pr
 RECONNECT_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0)  # the last one repeats
 HEARTBEAT_S = 10  # a dead connection is noticed after two missed heartbeats
 CLOSE_TIMEOUT_S = 0.5  # for the broker's answer to a close
+NOT_FOUND = 404  # the code with which the broker closes the channel when the exchange is missing
 CONNECT_TIMEOUT_S = 3.0  # for TCP, TLS and AMQP together
 
 PUBLISHED = Counter("clozit_messages_published_total", "Messages by the broker's answer", ["outcome"])
@@ -92,7 +93,7 @@ class PikaPublisher:
     def __init__(self, broker_url: str, *, window: int = WINDOW_SIZE, declare: bool = True) -> None:
         self._nodes = cycle(_parameters(broker_url))
         self._window = window
-        self._declare = declare
+        self._declaration = Declaration() if declare else None
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._unanswered = 0
@@ -227,13 +228,17 @@ class PikaPublisher:
             return
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        if self._declaration is None:
+            self._open_channel(connection)
+        else:
+            self._declaration.run(connection, lambda: self._open_channel(connection))
+
+    def _open_channel(self, connection: Any) -> None:
         connection.channel(CHANNEL, on_open_callback=self._on_channel)
 
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_returned)
-        if self._declare:
-            _declare_topology(channel)
         channel.confirm_delivery(
             lambda frame: self._on_answer(channel, frame.method), lambda _frame: self._on_ready(channel)
         )
@@ -286,7 +291,13 @@ class PikaPublisher:
             if pending.event.id == properties.message_id:
                 del self._in_flight[tag]
                 self._fail(pending, f"no queue takes {method.routing_key}: {method.reply_text}")
+        self._declare_again()
         self._discard_channel("return")
+
+    def _declare_again(self) -> None:
+        """Declare the bus on the next connection: a queue or the exchange is missing, as on a new broker."""
+        if self._declaration is not None:
+            self._declaration.request()
 
     def _on_tick(self) -> None:
         self._ticked_at = time.monotonic()
@@ -332,6 +343,8 @@ class PikaPublisher:
 
     def _on_channel_closed(self, channel: Channel, reason: Any) -> None:
         if channel is self._channel or self._channel is None:
+            if getattr(reason, "reply_code", None) == NOT_FOUND:
+                self._declare_again()
             self._fail_in_flight(f"channel closed: {reason}")
             if not self._connection.is_closed and not self._connection.is_closing:
                 self._discard_channel(f"channel closed: {reason}")
@@ -382,15 +395,6 @@ class PikaPublisher:
                 pending.future.set_result(None)
             else:
                 pending.future.set_exception(error)
-
-
-def _declare_topology(channel: Channel) -> None:
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
-    for queue in topology.QUEUES:
-        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-        for exchange_name, key in queue.bindings:
-            channel.queue_bind(queue.name, exchange_name, key)
 
 
 def _parameters(broker_url: str) -> list[pika.URLParameters]:

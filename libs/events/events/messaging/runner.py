@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 
 from events.clock import utcnow
 from events.database.engine import Database
-from events.database.errors import is_away, is_conflict
+from events.database.errors import is_away, is_conflict, is_unavailable
 from events.database.transaction import before_commit, savepoint
-from events.errors import DecodeError, Ignored, NotYet
+from events.errors import DecodeError, Ignored, NoHandler, NotYet
 from events.messaging import inbox
 from events.messaging.event import Event
-from events.messaging.handlers import NO_HANDLER, Handlers
+from events.messaging.handlers import NO_HANDLER, NOT_NEEDED, Handlers
 from events.messaging.inbox import DUPLICATE
 from events.messaging.inbox_models import DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
 from events.observability import tracing
@@ -47,11 +47,16 @@ log = get_logger(__name__)
 
 
 class Runner:
-    """Runs a service's handlers on its database. Raises `DecodeError`, and the driver's error for a database away."""
+    """Runs a service's handlers on its database.
+
+    Raises `DecodeError`, and the driver's error while the database is away or another session holds a row. A retry that
+    waits too long for a row has failed like any other: its schedule gives the row time.
+    """
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
         self._database = database
         self._handlers = handlers
+        self._cut_short: list[InboxEvent] = []  # claimed, then the database went away
 
     def handle(self, events: Sequence[Event]) -> None:
         """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged."""
@@ -70,10 +75,10 @@ class Runner:
         except DecodeError:
             raise
         except Ignored as ignored:
-            reason = str(ignored)
+            reason = ignored
             outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if not isinstance(error, NotYet):
                 log.exception(
@@ -94,10 +99,13 @@ class Runner:
             self._run(event, session)
         return DONE
 
-    def _claim_as_ignored(self, session: Session, event: Event, reason: str) -> str:
+    def _claim_as_ignored(self, session: Session, event: Event, reason: Ignored) -> str:
         if not inbox.claim_new(session, [event]):
             return DUPLICATE
-        inbox.mark_ignored(session, [event.id], reason)
+        if isinstance(reason, NoHandler):
+            inbox.keep_unhandled(session, event, str(reason))
+        else:
+            inbox.mark_ignored(session, [event.id], str(reason))
         return IGNORED
 
     def _write(self, write: Callable[[Session], str]) -> str:
@@ -114,14 +122,12 @@ class Runner:
                 once = {event.id: event for event in events if event.id in fresh}
                 # By checkout, so that transactions with the same checkouts lock their rows in the same order.
                 new = sorted(once.values(), key=lambda event: event.correlation_id or "")
-                unknown = [event for event in new if not self._handlers.has_handler(event)]
-                if unknown:
-                    inbox.mark_ignored(session, [event.id for event in unknown], NO_HANDLER)
                 known = [event for event in new if self._handlers.has_handler(event)]
                 self._handlers.run_preparations(known, session)
                 outcomes = run(session, known)
+                self._ignore(session, [event for event in new if not self._handlers.has_handler(event)])
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if is_conflict(error):
                 log.warning(
@@ -133,6 +139,14 @@ class Runner:
         for event in events:
             self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
         return True
+
+    def _ignore(self, session: Session, events: Sequence[Event]) -> None:
+        """Set claimed events without a handler to ignored."""
+        if not_needed := [event.id for event in events if not self._handlers.is_needed(event)]:
+            inbox.mark_ignored(session, not_needed, NOT_NEEDED)
+        for event in events:
+            if self._handlers.is_needed(event):
+                inbox.keep_unhandled(session, event, NO_HANDLER)
 
     def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
         """Run all events with nothing between them; raise if one does not simply succeed."""
@@ -155,7 +169,7 @@ class Runner:
             with savepoint(session):
                 self._run(event, session)
         except Exception as error:
-            if is_away(error) or is_conflict(error):
+            if is_unavailable(error) or is_conflict(error):
                 raise
             return error
         return None
@@ -199,8 +213,20 @@ class Runner:
         for row in claimed:
             if row.status == FAILED:
                 log.error("event failed: it killed its worker in every attempt", event_id=row.event_id)
-        self._retry_claimed(claimed)
+        try:
+            self._retry_claimed(claimed)
+        except Exception:
+            self._cut_short += claimed
+            raise
         return len(claimed)
+
+    def give_back(self) -> None:
+        """Make the events due again whose retry the database cut short. Raises while the database is still away."""
+        if not self._cut_short:
+            return
+        with self._database.begin() as session:
+            inbox.give_back(session, self._cut_short)
+        self._cut_short = []
 
     def _retry_claimed(self, claimed: Sequence[InboxEvent]) -> None:
         try:
@@ -232,7 +258,7 @@ class Runner:
         if error is None:
             return DONE
         if isinstance(error, Ignored):
-            row.finish(IGNORED, str(error))
+            row.finish(IGNORED, str(error), keep_payload=isinstance(error, NoHandler))
             return row.status
         _schedule_retry(row, error)
         return row.status

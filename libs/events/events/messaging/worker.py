@@ -1,17 +1,21 @@
 """A worker: one service's consumer, relay, retries and periodic jobs, each on a thread of its own."""
 
 import signal
+import threading
 import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 from prometheus_client.registry import Collector
 
 from events.clock import utcnow
 from events.config import Common
 from events.database.engine import Database
+from events.database.errors import is_away
+from events.database.migrations import Chain, check
 from events.database.notify import Signal, listen
 from events.messaging import inbox, outbox, publisher
-from events.messaging.consumer import Consumer
+from events.messaging.consumer import PAUSED, Consumer
 from events.messaging.handlers import Handlers
 from events.messaging.loops import FAILURE_PAUSE_S, Job, Loop, Loops
 from events.messaging.relay import Relay
@@ -26,7 +30,7 @@ RELAY_POLL_S = 5.0  # between polls of the outbox when nothing wakes the loop
 CLAIMED_ELSEWHERE_PAUSE_S = 1.0  # due events that another worker has claimed are looked for again after this
 PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
 RELAY_FAILURE_PAUSE_S = 1.0  # a broker is often back at once, and events wait for the relay
-STOP_TIMEOUT_S = 8.0  # for all threads together; orchestrators wait 10
+STOP_TIMEOUT_S = 6.0  # for all threads together, then up to 3.8 for the publisher; orchestrators wait 10
 
 log = get_logger(__name__)
 
@@ -40,18 +44,23 @@ class Worker:
         database: Database,
         handlers: Handlers,
         *,
+        chains: Sequence[Chain] = (),
         jobs: Sequence[Job] = (),
         publishes: bool = True,
     ) -> None:
+        """Prepare a worker. It starts to work once the database has the tables of `chains`."""
         self._config = config
         self._database = database
+        self._chains = chains
         self._paused = False
+        self._stop_by: float | None = None
         self._runner = Runner(database, handlers)
         self._consumer = Consumer(
             config.broker_url,
             config.service,
             database,
             self._runner,
+            gate=self._reason_to_rest,
             is_paused=lambda: self._paused,
             declare=config.declare_topology,
         )
@@ -68,14 +77,13 @@ class Worker:
             loops.append(Loop("relay", self._drain, outbox_signal, failure_pause=RELAY_FAILURE_PAUSE_S))
         if database.is_postgresql:
             loops.append(Loop("listen", self._listen, Signal()))
-        self._loops = Loops(config.service, loops)
+        self._loops = Loops(config.service, loops, lambda: check(database, chains))
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish the current messages and return."""
         configure_logging(self._config.service, self._config.log_level)
         tracing.configure(self._config.service)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._request_stop())
+        self._stop_on_signals()
         health = self._serve_health() if self._config.health_port else None
         self._loops.start()
         log.info("worker ready", queue=self._config.service)
@@ -94,16 +102,48 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the current messages, stop all threads within `STOP_TIMEOUT_S`, and disconnect from the broker."""
-        self._request_stop()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for thread in self._loops.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        stop_by = self._request_stop()
+        for thread in list(self._loops.threads):
+            thread.join(max(0.0, stop_by - time.monotonic()))
         if self._publisher:
             self._publisher.close()
 
-    def _request_stop(self) -> None:
+    def _stop_on_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT, on a thread of its own.
+
+        A handler interrupts the main thread anywhere, also while it holds a lock that a stop needs. So handlers only
+        put something into a queue, whose `put` may be interrupted by itself.
+        """
+        requests: SimpleQueue[None] = SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: requests.put(None))
+
+        def wait() -> None:
+            requests.get()
+            self._request_stop()
+
+        threading.Thread(target=wait, name="stop", daemon=True).start()
+
+    def _request_stop(self) -> float:
+        """Let everything end, and return when it must have ended."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + STOP_TIMEOUT_S
         self._consumer.stop()
         self._loops.request_stop()
+        return self._stop_by
+
+    def _reason_to_rest(self) -> str | None:
+        """Return why the consumer must not take messages now, or None."""
+        if self._loops.waits_for:
+            return self._loops.waits_for
+        try:
+            with self._database.read() as session:
+                self._paused = inbox.is_paused(session)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return f"database away: {error}"
+        return PAUSED if self._paused else None
 
     def _loop(self, job: Job) -> Loop:
         def run() -> float:
@@ -114,6 +154,7 @@ class Worker:
         return Loop(job.name, run, job_signal, failure_pause=max(job.every, FAILURE_PAUSE_S))
 
     def _retry_due(self) -> float:
+        self._runner.give_back()
         with self._database.read() as session:
             self._paused, due_at = inbox.next_due(session)
         if self._paused or due_at is None:
@@ -126,14 +167,15 @@ class Worker:
 
     def _prune(self) -> None:
         now = utcnow()
+        inbox.drop_unhandled(self._database, now - inbox.UNHANDLED_RETENTION)
         inbox.prune(self._database, now - inbox.RETENTION)
         if self._relay:
             self._relay.prune(now)
 
     def _drain(self) -> float:
         assert self._relay is not None  # noqa: S101 - for the type checker; this loop exists only with a relay
-        self._relay.drain()
-        return RELAY_POLL_S
+        # One claim per run, so that a stop does not wait for the whole backlog.
+        return 0 if self._relay.run_once() else RELAY_POLL_S
 
     def _listen(self) -> float:
         """Pass on what other processes notify, until the connection breaks or the worker stops."""
@@ -143,8 +185,7 @@ class Worker:
 
     def _check(self) -> None:
         self._database.ping()
-        if not self._consumer.consuming.is_set():
-            raise RuntimeError("not consuming")
+        self._consumer.check()
 
     def _serve_health(self) -> HealthServer:
         checks = {"worker": self._check}

@@ -13,9 +13,9 @@ from events.operations.inbox import DISCARD, FILTERS, RETRY
 from events.operations.inbox_schemas import (
     AuditArgs,
     AuditPage,
-    BulkArgs,
     BulkDiscardArgs,
     BulkResult,
+    BulkRetryArgs,
     InboxDetail,
     InboxPage,
     ReasonArgs,
@@ -69,7 +69,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     @blueprint.route("/inbox/retry", methods=["POST"])
     @operator_required
-    @blueprint.arguments(BulkArgs)
+    @blueprint.arguments(BulkRetryArgs)
     @blueprint.response(200, BulkResult)
     def retry_many(args: dict[str, Any]) -> dict[str, Any]:
         return act_on_all(RETRY, args)
@@ -95,7 +95,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
                 raise Problem(
                     409,
                     "event-finished",
-                    f"{event_id} is {row.status}. Only unfinished events can be retried or discarded.",
+                    f"{event_id} is {row.status}. Only unfinished events and those without a handler can be retried.",
                 )
             session.refresh(row)
             return row

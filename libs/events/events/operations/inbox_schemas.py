@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from events.messaging.inbox_models import UNFINISHED, InboxStatus
+from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
 from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
@@ -49,6 +49,15 @@ class BulkArgs(Filters):
     def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
         if data["all"] == bool(data.keys() & FILTERS.keys()):
             raise ValidationError("Give a filter, or all: true for all unfinished events, not both.", "all")
+
+
+class BulkRetryArgs(BulkArgs):
+    """A bulk retry, also of events that had no handler."""
+
+    status = fields.String(
+        validate=validate.OneOf((*UNFINISHED, IGNORED), error="{input} events are finished. Use one of: {choices}."),
+        metadata={"description": "`ignored` retries the events that had no handler, for a week after their receipt"},
+    )
 
 
 class BulkDiscardArgs(BulkArgs):

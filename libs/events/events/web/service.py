@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from events.config import Common
 from events.database.engine import Database
-from events.database.errors import is_away
+from events.database.errors import is_unavailable
 from events.database.migrations import Chain, check
 from events.messaging.chains import OUTBOX
 from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
@@ -56,7 +56,7 @@ def create_service_app(
 
 
 def _from_database(error: DBAPIError) -> Response:
-    return _unavailable(error) if is_away(error) else from_defect(error)
+    return _unavailable(error) if is_unavailable(error) else from_defect(error)
 
 
 def _unavailable(error: Exception) -> Response:

@@ -231,7 +231,7 @@ def test_bulk_action_by_http_changes_the_oldest(
     [
         {},
         {"status": "done"},
-        {"status": "ignored"},
+        {"status": "discarded"},
         {"statsu": "failed"},
         {"error": "x", "limit": 0},
         {"all": True, "type": "x"},

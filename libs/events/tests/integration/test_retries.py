@@ -22,6 +22,7 @@ from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.waiting import wait_until
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 # Starts a new worker process after each death, as an orchestrator would, until no event is due. Each death is a line.
@@ -147,6 +148,26 @@ def test_failed_retry_logs_what_happens_next(
     assert row.status == status
     assert expected in line
     assert "checkout.checkout.canceled" in line
+
+
+def test_outage_during_a_retry_costs_no_attempt(postgres_database: MakeDatabase) -> None:
+    """Without this, an event that waited would wait for the next step of its schedule, up to 40 hours."""
+    database, handlers, ran = store_backlog(postgres_database([INBOX]), ["evt_1"]), Handlers(), list[str]()
+
+    @handlers.on("checkout.checkout.canceled")
+    def lose_connection_once(event: Event, session: Session) -> None:
+        ran.append(event.id)
+        if len(ran) == 1:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    runner = Runner(database, handlers)
+    with pytest.raises(DBAPIError):
+        runner.retry_batch()
+    assert runner.retry_batch() == 0  # the claim lasts
+    runner.give_back()
+    assert [(row.attempts, row.error) for row in read_rows(database, "evt_1")] == [(1, inbox_models.GIVEN_BACK)]
+    assert runner.retry_batch() == 1
+    assert [row.status for row in read_rows(database, "evt_1")] == ["done"]
 
 
 def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDatabase, handlers: Handlers) -> None:
