@@ -17,7 +17,9 @@ def shop(sqlite_database: MakeDatabase) -> Shop:
     return made
 
 
-def test_refund_with_a_refused_key_waits_and_says_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refund_with_a_refused_key_waits_and_says_why(
+    shop: Shop, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     started = shop.start()
     shop.at_stripe("pay", started, method="card")
     shop.deliver_events()
@@ -29,7 +31,7 @@ def test_refund_with_a_refused_key_waits_and_says_why(shop: Shop, capsys: pytest
     assert answer.json["error"].startswith("Stripe refused the shop's API key")
     reason = "Stripe refused the shop's API key, so the refund of 19.99 EUR that zoe requested"
     assert shop.timeline()[-1] == f"{reason} waits until it is corrected."
-    assert "set STRIPE_API_KEY" in "".join(capsys.readouterr())
+    assert "set STRIPE_API_KEY" in "".join(capsys.readouterr()) + caplog.text
 
 
 def test_cancel_with_a_refused_key_leaves_the_checkout_open(shop: Shop) -> None:
