@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from events.database.email_keys import email_key
 from events.database.transaction import for_update, insert_once
-from events.email_addresses import email_key
 from events.money import format_amount, percentage
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session

@@ -30,7 +30,10 @@ def lock_checkouts(events: Sequence[Event], session: Session) -> None:
     "stripe.checkout.session.async_payment_failed",
 )
 def record_completion(event: Event, session: Session) -> None:
-    """Mark the checkout as complete and record its payment status. The discount's use follows from both."""
+    """Mark the checkout as complete, also after another end, and record its payment status and the discount's use.
+
+    If the request died before it attached the session, attach it and publish the start.
+    """
     checkout = _lock_checkout(event, session)
     attach_session_and_publish(session, checkout, event.object, causation=event)
     checkout.complete(event.object["id"])

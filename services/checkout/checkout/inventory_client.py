@@ -34,7 +34,7 @@ class InventoryClient:
         )
 
     def reserve(self, checkout_id: str, until: datetime, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Reserve all lines or none.
+        """Reserve all lines until an instant, or none. A repeat with the same lines can only make it longer.
 
         Raises `OutOfStockError` with the lines that have too little stock, and `CheckoutExpiredError` if the
         checkout's reservation has already been released.

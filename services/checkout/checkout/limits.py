@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from events.email_addresses import email_key
+from events.database.email_keys import email_key
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import func, select

@@ -106,8 +106,10 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
         "already-paid",
         "The customer has completed this checkout. It can no longer be canceled: refund its order instead.",
     ),
-    CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id."),
-    DiscountNotFoundError: lambda _: Problem(404, "discount-not-found", "No discount has this code."),
+    CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id. Check it."),
+    DiscountNotFoundError: lambda _: Problem(
+        404, "discount-not-found", "No discount has this code. Check it, or create the discount with PUT."
+    ),
     InventoryAwayError: lambda _: Problem(
         503,
         "inventory-unavailable",

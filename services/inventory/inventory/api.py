@@ -183,7 +183,10 @@ def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservati
 @blueprint.response(201, schemas.Reservation)
 @blueprint.alt_response(200, schema=schemas.Reservation, description="The checkout has already reserved these lines.")
 def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
-    """Reserve all lines of a checkout until a time, or none."""
+    """Reserve all lines of a checkout until a time, or none.
+
+    A repeat can only make the time later. 409 if pieces are missing, or if the checkout has other lines or has ended.
+    """
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
     reservation, is_new = _write(

@@ -85,7 +85,7 @@ class NewMovement(Schema):
                 "Give what the count was made against: the expected on_hand, or counted_at.", "expected"
             )
         if "adjust" in data and "counted_at" in data:
-            raise ValidationError("Only a count has an instant. Leave it out.", "counted_at")
+            raise ValidationError("Only a count has an instant. Leave counted_at out.", "counted_at")
 
     @validates("counted_at")
     def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's

@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from events.database import transaction
+from events.database.email_keys import email_key
 from events.database.transaction import skip_locked
 from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
-from events.email_addresses import email_key
 from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column

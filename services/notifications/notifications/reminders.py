@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from events.database.email_keys import email_key
 from events.database.transaction import insert
-from events.email_addresses import email_key
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 

@@ -253,7 +253,10 @@ class Sender:
             try:
                 self._record(email, done.exception())
             except Exception:
-                log.exception("the outcome of an e-mail is not recorded, its claim will end", email_id=email.id)
+                log.exception(
+                    "the outcome of an e-mail is not recorded, another sender takes it after its claim",
+                    email_id=email.id,
+                )
             self._database.signal(CHANNEL).set()  # more e-mails may be due, and one more answer can be awaited
 
         log.info("mail server needs long for its answer", email_id=email.id, kind=email.kind)

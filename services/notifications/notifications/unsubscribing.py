@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+from events.database.email_keys import email_key
 from events.database.transaction import insert_once
-from events.email_addresses import email_key
 from sqlalchemy.orm import Session
 
 from notifications.models import UnsubscribedAddress

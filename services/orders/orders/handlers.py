@@ -148,7 +148,10 @@ def fail_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.expired")
 def expire_order(event: Event, session: Session) -> None:
-    """Record that the session expired unpaid, with Stripe's link to recover the cart."""
+    """Record that the session expired unpaid, with Stripe's link to recover the cart, and publish it.
+
+    An order with a payment, paid or under way, only gets the link.
+    """
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}

@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 
 from events.clock import utcnow
+from events.database.email_keys import email_key
 from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
-from events.email_addresses import email_key
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
 from sqlalchemy import select

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from events.email_addresses import email_key
+from events.database.email_keys import email_key
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, not_, or_, select, tuple_, union
 from sqlalchemy.orm import Session, aliased, selectinload
 

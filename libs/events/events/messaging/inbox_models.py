@@ -117,7 +117,7 @@ class InboxEvent(Base):
         self.error = INTERRUPTED
 
     def give_back(self) -> None:
-        """Undo `begin_attempt`: the attempt ended with the database, not with the process."""
+        """Take the attempt back and make the event due now: the database ended the attempt, not this process."""
         self.attempts -= 1
         self.error, self.next_attempt_at = GIVEN_BACK, utcnow()
 

@@ -98,10 +98,11 @@ class Loops:
                 rest = loop.run()
             except Exception as error:
                 FAILURES.labels(loop.name).inc()
+                facts = {"loop": loop.name, "pause_s": loop.failure_pause}
                 if is_unavailable(error):
-                    log.error("database away, or a row locked", loop=loop.name, error=str(error))
+                    log.error("database away, or a row locked: the loop pauses", **facts, error=str(error))
                 else:
-                    log.exception("loop failed", loop=loop.name)
+                    log.exception("loop failed, it runs again after a pause", **facts)
                 self._stop.wait(loop.failure_pause)
             else:
                 loop.signal.wait(rest)

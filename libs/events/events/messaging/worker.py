@@ -86,7 +86,7 @@ class Worker:
         self._stop_on_signals()
         health = self._serve_health() if self._config.health_port else None
         self._loops.start()
-        log.info("worker ready", queue=self._config.service)
+        log.info("worker started", queue=self._config.service)
         try:
             self._consumer.run()
         finally:

@@ -18,8 +18,8 @@ from enum import StrEnum
 from typing import Any
 
 from events.clock import utcnow
+from events.database.email_keys import email_key
 from events.database.types import Json, UtcDateTime, one_of, partial_index
-from events.email_addresses import email_key
 from events.messaging.contracts import RefundStatus, ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -245,7 +245,7 @@ class Order(Base):
         return self._record_fact("expired_at", at)
 
     def mark_canceled(self, at: datetime) -> bool:
-        """Record that the customer canceled; return True if the status changed."""
+        """Record that the checkout was canceled before payment; return True if the status changed."""
         return self._record_fact("canceled_at", at)
 
     def mark_paid_published(self, at: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""E-mail addresses of customers, as all services compare them."""
+"""The key under which services store and compare the e-mail addresses of customers."""
 
 
 def email_key(address: str) -> str:
