@@ -14,7 +14,7 @@ from tests.e2e.processes import WITH_DATABASE
 from tests.faults.rig import Rig
 
 ALARM_WATERMARK, NORMAL_WATERMARK = "0.00001", "0.6"  # shares of the memory that the broker may use
-SHORT_CONSUMER_TIMEOUT_MS = 3000
+SHORT_CONSUMER_TIMEOUT_MS = 10_000  # the hold limit, the batch before it and a busy machine need less
 WORKERS = [(service, "worker") for service in WITH_DATABASE]
 
 Break = Callable[[Rig], AbstractContextManager[None]]
@@ -142,12 +142,12 @@ def consumer_timeout(rig: Rig) -> Iterator[None]:
     for worker in WORKERS:
         rig.restart(*worker, HOLD_LIMIT_S="1")
     wait_until(lambda: rig.consumer_counts() == {1}, what="the consumers")
-    used_before = rig.deliveries_used()
+    wait_until(rig.is_idle, what="the messages that the kills have returned")
     rig.postgres.stop()
     try:
         yield
         wait_until(lambda: rig.held_messages() == 0, what="the release of all messages")
-        assert rig.deliveries_used() <= used_before
+        assert rig.deliveries_used() == 0
     finally:
         rig.postgres.start()
         _set_in_rabbitmq(rig, consumer_timeout=1_800_000, channel_tick_interval=60_000)  # its defaults
@@ -237,7 +237,7 @@ FAULTS = (
     Fault("network to PostgreSQL silent", silent_network_to_database, 30, (5, 35)),
     Fault("PostgreSQL read-only after a failover", read_only_database, 5, (2, 10)),
     Fault("workers' hosts lost in their transactions", lost_worker_hosts, 1, (1, 5)),
-    Fault("database away for a consumer timeout", consumer_timeout, 10, (8, 15)),
+    Fault("database away for a consumer timeout", consumer_timeout, 15, (12, 20)),
     Fault("services paused, reconnected and restarted", paused_services, 3, (2, 10)),
     Fault("workers killed at random moments", killed(WORKERS, (0.5, 1.5)), 5, (5, 15)),
     Fault("ingest killed at random moments", killed([("webhooks", "web")], (1.5, 3)), 4, (5, 10)),

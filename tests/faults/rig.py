@@ -142,6 +142,10 @@ class Rig:
         """Return how many messages of all queues are delivered and not acknowledged."""
         return sum(map(int, self.broker.ctl("list_queues", "--quiet", "messages_unacknowledged").split()[1:]))
 
+    def is_idle(self) -> bool:
+        """Return True if no message waits in a service's queue or is being handled."""
+        return not self._queued_messages() and self.held_messages() == 0
+
     def set_paused(self, paused: bool) -> None:
         """Pause or resume the consumers of all services, as an operator does."""
         for database in self.databases.values():

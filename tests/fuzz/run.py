@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -133,7 +133,9 @@ class _Connections(ExitStack):
 
     def _exchange(self, service: str, request: Request) -> tuple[int, bytes, bool]:
         connection = self._open[service]
-        connection.request(request.operation.method, request.target, request.body, dict(request.headers))
+        # A request can be refused before its body is read: the sending then fails, and the answer is there.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(request.operation.method, request.target, request.body, dict(request.headers))
         response = connection.getresponse()
         return response.status, response.read(), response.headers.get_content_subtype().endswith("json")
 

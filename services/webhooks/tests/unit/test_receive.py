@@ -99,8 +99,8 @@ def test_header_with_several_signatures_is_accepted(client: FlaskClient) -> None
         ("t=1,v1=é", "bad-signature"),
         ("t=99999999999999999999,v1=00", "bad-signature"),
         (f"t={'9' * 900},v1={'0' * 64}", "bad-signature"),
-        (f"t={int(time.time())},v1=00", "bad-signature"),
-        (f"t={int(time.time())},v0={'0' * 64}", "bad-signature"),
+        ("t=NOW,v1=00", "bad-signature"),
+        ("t=NOW,v0=" + "0" * 64, "bad-signature"),
     ],
 )
 def test_malformed_signature_is_refused(
@@ -110,7 +110,7 @@ def test_malformed_signature_is_refused(
         "/webhooks/stripe",
         data=completed(),
         content_type="application/json",
-        environ_overrides={"HTTP_STRIPE_SIGNATURE": signature},
+        environ_overrides={"HTTP_STRIPE_SIGNATURE": signature.replace("NOW", str(int(time.time())))},
     )
     assert answer.status_code == 400
     assert answer.json is not None
