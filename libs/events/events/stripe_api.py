@@ -23,7 +23,7 @@ from events.observability.logging import get_logger
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
 MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
-MISSING = "resource_missing"  # Stripe's error code for an unknown id
+RESOURCE_MISSING = "resource_missing"  # Stripe's error code for an unknown id
 MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 

@@ -72,7 +72,7 @@ class StripeSessions:
             with _raising_domain_errors("delete coupon", checkout_id):
                 self._coupons.delete(checkout_id)
         except StripeRejectedError as error:
-            if error.code != stripe_api.MISSING:
+            if error.code != stripe_api.RESOURCE_MISSING:
                 raise
 
     def _create_coupon(self, checkout: Checkout) -> None:

@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, vali
 
 from inventory.models import ReservationStatus
 
-MAX_SHOWN_AVAILABLE = 100  # enough for every cart; the exact stock and its sales stay private
+MAX_SHOWN_AVAILABLE = 100  # pieces: enough for every cart; the exact stock and its sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # the counting device's clock may be ahead

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 COMMAND_TIMEOUT_S = 10  # for the connection and each command; a healthy server needs less than one second
 DEFAULT_PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
 STARTTLS_MODES = ("auto", "require", "never")
-SHUTTING_DOWN = 421  # the server closes the connection after this answer to any command
+SHUTTING_DOWN_CODE = 421  # SMTP code: the server closes the connection after this answer to any command
 
 
 ENHANCED_CODE = re.compile(r"5\.(\d{1,3})\.(\d{1,3})\b")  # RFC 3463: the subject and the detail
@@ -32,7 +32,7 @@ ABOUT_THE_MAIL = frozenset({1, 2, 4, 6})  # subjects: the address, the mailbox, 
 ABOUT_THE_SENDER = frozenset({(1, 7), (1, 8)})  # details of subject 1 that mean our own address
 ABOUT_THE_RECIPIENT = frozenset({(3, 4), (7, 17), (7, 18)})  # too big for the server; mailbox or domain has a new owner
 RECIPIENT_CODES = frozenset({550, 551, 552, 553, 556})  # without an enhanced code
-TOO_BIG = 552
+TOO_BIG_CODE = 552  # the SMTP code of a full mailbox or an e-mail that is too big: the sender is not the reason
 
 
 class ServerAwayError(Exception):
@@ -243,7 +243,7 @@ class Connection:
         code, text = answer
         if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the e-mail
             return
-        if code == SHUTTING_DOWN:
+        if code == SHUTTING_DOWN_CODE:
             self._client.close()
         else:
             try:
@@ -273,7 +273,7 @@ def _content(message: EmailMessage, is_international: bool) -> bytes:
 def _error_for(command: str, code: int, answer: bytes | str) -> Exception:
     text = _text(answer)
     description = f"{code} {text}"
-    if code == SHUTTING_DOWN:
+    if code == SHUTTING_DOWN_CODE:
         return ConnectionLostError(description)
     if not 500 <= code < 600:
         return MailDeferredError(description)
@@ -287,7 +287,7 @@ def _is_about_the_mail(command: str, code: int, text: str) -> bool:
     if (subject, detail) in ABOUT_THE_RECIPIENT:
         return True
     if command == "MAIL" or (subject, detail) in ABOUT_THE_SENDER:
-        return code == TOO_BIG
+        return code == TOO_BIG_CODE
     return subject in ABOUT_THE_MAIL if subject else code in RECIPIENT_CODES
 
 

@@ -403,7 +403,7 @@ class DisputeChanged(OrderSnapshot):
 
 
 class CustomerErased(Contract):
-    """The customer of this checkout must be erased everywhere, and stay erased. The event has no personal data."""
+    """An erased customer: every service erases them too, and keeps them erased. The event has no personal data."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)

@@ -37,8 +37,8 @@ class InboxStatus(StrEnum):
 
 
 DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in InboxStatus)
-PENDING = (WAITING, RETRYING)
-UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they can be retried
+RETRIED_STATUSES = (WAITING, RETRYING)
+UNFINISHED = (*RETRIED_STATUSES, FAILED)  # these rows still have their payload, so they can be retried
 
 # A failed handler is most often a passing fault (a lock, a deployment). After seven hours a person has to look.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))

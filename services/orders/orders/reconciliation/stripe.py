@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import stripe
-from events.stripe_api import MISSING
+from events.stripe_api import RESOURCE_MISSING
 
 from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of
 
@@ -85,19 +85,19 @@ def _retrieve(service: Any, object_id: str) -> StripeObject | None:
     try:
         found: StripeObject = service.retrieve(object_id).to_dict(for_json=True)
     except stripe.InvalidRequestError as error:
-        if error.code != MISSING:
+        if error.code != RESOURCE_MISSING:
             raise
         return None
     return found
 
 
-def _intent(obj: StripeObject) -> Intent:
-    charge = obj["latest_charge"] or {}
+def _intent(intent: StripeObject) -> Intent:
+    charge = intent["latest_charge"] or {}
     return Intent(
-        id=obj["id"],
-        checkout_id=checkout_id_of(obj),
-        status=obj["status"],
-        amount_received=obj["amount_received"],
-        currency=obj["currency"],
-        tried_at=max(obj["created"], charge.get("created", 0)),
+        id=intent["id"],
+        checkout_id=checkout_id_of(intent),
+        status=intent["status"],
+        amount_received=intent["amount_received"],
+        currency=intent["currency"],
+        tried_at=max(intent["created"], charge.get("created", 0)),
     )

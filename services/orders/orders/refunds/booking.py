@@ -23,7 +23,7 @@ from orders.models.refunds import UNKNOWN, Refund, RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.gateway import REQUEST_ID
+from orders.refunds.gateway import REQUEST_ID_KEY
 from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
 from orders.timeline import add_entry
@@ -50,37 +50,37 @@ from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
 log = get_logger(__name__)
 
 
-def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
-    """Book Stripe's refund `obj`: its status, the order's totals, the timeline, the events.
+def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cause: Cause) -> Refund:
+    """Book Stripe's refund: its status, the order's totals, the timeline, the events.
 
     The order must be locked.
     """
-    request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
+    request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
-    status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
-    presentment = obj.get("presentment_details") or {}
+    status_at = cause.occurred_at if cause.event else to_datetime(stripe_refund["created"])
+    presentment = stripe_refund.get("presentment_details") or {}
     is_new = insert_once(
         session,
         Refund,
-        id=obj["id"],
+        id=stripe_refund["id"],
         order_id=order.id,
-        payment_id=obj["payment_intent"],
+        payment_id=stripe_refund["payment_intent"],
         refund_request_id=request.id if request else None,
         status=status,
         status_at=status_at,
-        currency=obj["currency"],
-        amount=obj["amount"],
-        reason=obj.get("reason"),
-        failure_reason=obj.get("failure_reason"),
-        created_at=to_datetime(obj["created"]),
+        currency=stripe_refund["currency"],
+        amount=stripe_refund["amount"],
+        reason=stripe_refund.get("reason"),
+        failure_reason=stripe_refund.get("failure_reason"),
+        created_at=to_datetime(stripe_refund["created"]),
     )
     if is_new:
         session.expire(order, ["refunds"])
-    refund = session.get_one(Refund, obj["id"])
+    refund = session.get_one(Refund, stripe_refund["id"])
     if refund.presentment_amount is None:  # an older API version, or an answer that did not have it yet
         refund.presentment_currency = presentment.get("presentment_currency")
         refund.presentment_amount = presentment.get("presentment_amount")
-    changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
+    changed = refund.record_status(status, stripe_refund.get("failure_reason"), status_at) or is_new
     if request:
         _link(session, order, request, refund)
     if changed:
@@ -95,9 +95,9 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     return refund
 
 
-def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequest | None:
+def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> RefundRequest | None:
     """Return the request that the refund's metadata name. Metadata can be copied by hand, so the order is checked."""
-    request_id = (obj.get("metadata") or {}).get(REQUEST_ID)
+    request_id = (stripe_refund.get("metadata") or {}).get(REQUEST_ID_KEY)
     found = session.get(RefundRequest, request_id) if request_id else None
     return found if found is not None and found.order_id == order.id else None
 

@@ -14,7 +14,7 @@ from orders.stripe_objects import PAGE_SIZE, StripeObject
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
 
-REQUEST_ID = "refund_request"  # the key in a refund's metadata
+REQUEST_ID_KEY = "refund_request"  # the key in a refund's metadata
 
 
 class RefundRefusedError(Exception):
@@ -46,7 +46,7 @@ class RefundGateway:
             page = self._refunds.list({"payment_intent": request.payment_id, "limit": PAGE_SIZE})
             for refund in page.auto_paging_iter():
                 found: StripeObject = refund.to_dict(for_json=True)
-                if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
+                if (found.get("metadata") or {}).get(REQUEST_ID_KEY) == request.id:
                     return found
         return None
 
@@ -71,7 +71,7 @@ def _params(request: RefundRequest) -> "RefundCreateParams":
         "metadata": {
             "checkout_id": request.checkout_id,
             "order_id": request.order_id,
-            REQUEST_ID: request.id,
+            REQUEST_ID_KEY: request.id,
         },
     }
     if request.reason:
