@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from events.observability import metrics
 from events.observability.logging import get_logger
+from events.web.parameters import ignores_query
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 DEADLINE_S = 2.0  # for a check, and for the backlog metrics; probes wait three seconds
@@ -126,6 +127,7 @@ def health_blueprint(health: Health) -> Blueprint:
     blueprint = Blueprint("health", __name__)
 
     def add(path: str) -> None:
+        @ignores_query  # probes and load balancers append their own
         def respond() -> Response:
             answer = health.answer(path)
             assert answer is not None  # noqa: S101 - for the type checker; each of PATHS has an answer

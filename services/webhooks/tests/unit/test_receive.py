@@ -77,6 +77,14 @@ def test_signed_event_is_published_with_its_exact_bytes(client: FlaskClient, pub
     assert event.headers["api_version"] == "2026-10-28.endive"
 
 
+def test_query_of_the_endpoint_at_stripe_is_ignored(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    body = completed()
+    headers = {"Stripe-Signature": sign(body, SECRET)}
+    answer = client.post("/webhooks/stripe?from=stripe", data=body, content_type="application/json", headers=headers)
+    assert answer.status_code == 200
+    assert len(publisher.events) == 1
+
+
 def test_every_configured_secret_is_valid(client: FlaskClient, publisher: RecordingPublisher) -> None:
     body = completed()
     assert post(client, body, **{"Stripe-Signature": sign(body, OLD_SECRET)}).status_code == 200
