@@ -57,16 +57,15 @@ from notifications.models import (
 from notifications.refund_amounts import is_announced, refund_sums
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
-from notifications.smtp import (
+from notifications.smtp import Connection, MailServer
+from notifications.smtp_answers import (
     AnswerLostError,
     BlockedError,
-    Connection,
     ConnectionLostError,
     MailBlockedError,
     MailDeferredError,
     MailNotSentError,
     MailRefusedError,
-    MailServer,
     ServerAwayError,
 )
 from notifications.suppression import suppress_stale
