@@ -13,7 +13,7 @@ from events.clock import utcnow
 from events.testing.fixtures import MakeDatabase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inventory import ledger
+from inventory import stock_changes
 from inventory.models import Movement, ReservationLine, StockItem
 from orders.goods import load_goods
 from orders.models.orders import Order
@@ -130,9 +130,9 @@ class Purchase:
         return answer.status_code
 
     def _move(self, pieces: int) -> None:
-        request = ledger.StockRequest(sku=self.sku, adjust=pieces, reason="property")
+        request = stock_changes.StockRequest(sku=self.sku, adjust=pieces, reason="property")
         with self.shop.databases["inventory"].begin() as session:
-            ledger.change_stock(session, request, None, actor="zoe", now=utcnow())
+            stock_changes.change_stock(session, request, None, actor="zoe", now=utcnow())
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -19,7 +19,7 @@ from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations, schemas
+from inventory import reservations, schemas, stock_changes
 from inventory.config import Config
 from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
@@ -83,7 +83,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
         listed = page(session.scalars(statement).all(), args["limit"], "sku")
-        return listed | {"items": ledger.describe(session, listed["items"])}
+        return listed | {"items": stock_changes.describe(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
@@ -96,7 +96,7 @@ def show_stock(sku: str) -> dict[str, Any]:
         item = session.get(StockItem, sku)
         if item is None:
             raise UnknownSkuError(sku)
-        return ledger.describe(session, [item])[0]
+        return stock_changes.describe(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")
@@ -126,9 +126,9 @@ def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> d
     key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
-    request = ledger.StockRequest(sku=sku, **change)
+    request = stock_changes.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, key, actor=actor, now=utcnow()))
+    return _write(lambda session: stock_changes.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")
