@@ -8,22 +8,21 @@ from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import RefundStatus, ReviewDecision
+from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
 from orders.goods import update_fulfillment
 from orders.models.orders import Order
 from orders.models.refunds import UNKNOWN, Refund, RefundRequest
-from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID_KEY
+from orders.refunds.review_reasons import review_reason_of
 from orders.returns import publish_returns
 from orders.stripe_objects import StripeObject, to_datetime
 from orders.timeline import add_entry
@@ -42,7 +41,6 @@ ENTRY_KINDS: Mapping[RefundStatus | None, EntryKind] = {
     RefundStatus.FAILED: EntryKind.REFUND_FAILED,
 }
 
-REVIEW_KEY_PREFIX = "rev_"  # a review's id begins the idempotency keys of its refund requests
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
 from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
@@ -128,22 +126,10 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         refund_currency=refund.currency,
         presentment_currency=refund.presentment_currency,
         presentment_amount=refund.presentment_amount,
-        review_reason=_review_reason(session, refund),
+        review_reason=review_reason_of(session, refund),
         amount_refunded=order.amount_refunded,
         failure_reason=refund.failure_reason,
     )
-
-
-def _review_reason(session: Session, refund: Refund) -> str | None:
-    """Return the reason of the review that ended in this refund; None for other refunds."""
-    request = session.get(RefundRequest, refund.refund_request_id) if refund.refund_request_id else None
-    if request is None or not request.idempotency_key.startswith(REVIEW_KEY_PREFIX):
-        return None
-    refunded = (Review.order_id == refund.order_id, Review.decision == ReviewDecision.REFUND)
-    reviews = session.scalars(select(Review).where(*refunded).order_by(Review.resolved_at)).all()
-    about_payment = [review for review in reviews if review.subject == refund.payment_id]
-    found = about_payment or [review for review in reviews if not review.subject] or list(reviews)
-    return found[-1].reason if found else None
 
 
 def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> str:
