@@ -151,7 +151,7 @@ def test_operators_release_outlives_the_sweeps(shop: Shop) -> None:
     release = {"reason": "never paid", "override": True}
     operator = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
     answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=operator)
-    assert answer.json["operator_released_at"]
+    assert answer.get_json()["operator_released_at"]
     for _ in range(3):
         shop.advance(timedelta(days=1))
     shop.deliver_events()

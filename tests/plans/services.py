@@ -260,10 +260,22 @@ SERVICES = {
                 "/checkouts?status=complete&customer_email=c1@shop.example",
                 "/checkouts?status=complete&discount_code=CODE-1",
                 "/checkouts?status=complete&sku=SKU-1",
+                f"/checkouts?status=complete&client_key={'a' * 64}",
                 "/catalog/discounts",
                 "/catalog/discounts/CODE-1",
             ),
             lambda: (event for each in (checkout_events(), erased_event()) for event in each),
+            posts=(
+                (
+                    "/checkout/sessions",
+                    {
+                        "items": [{"sku": "SKU-000000000001", "quantity": 1}],
+                        "currency": "eur",
+                        "customer_email": "c1@shop.example",
+                        "discount_code": "CODE-1",
+                    },
+                ),
+            ),
             commands={"outbox republish": republish},
         ),
         Service(

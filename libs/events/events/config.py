@@ -4,6 +4,7 @@ A service's settings are the fields of its `Config`. `setting` declares each of 
 default and validation; `load_settings` reads them all. A secret NAME may come from the file that NAME_FILE names.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
@@ -130,7 +131,8 @@ class Common:
     )
     health_port: int = setting(
         "HEALTH_PORT",
-        "The port of a worker's `/healthz`, `/readyz` and `/metrics`. 0 turns them off.",
+        "The port of `/healthz`, `/readyz` and `/metrics`, on threads that do nothing else. 0: a web process has them"
+        " only on `PORT`, and a worker has none.",
         default=0,
         checks=[PORT],
     )
@@ -213,6 +215,13 @@ def load_settings(config: type[ConfigT]) -> ConfigT:
 def settings(config: type[Common]) -> dict[str, Setting]:
     """Return a configuration's settings by the names of their fields."""
     return {each.name: each.metadata["setting"] for each in fields(config) if "setting" in each.metadata}
+
+
+def forget_secrets(config: type[Common]) -> None:
+    """Remove the secrets of a configuration, which has been read, from this process's environment."""
+    for declared in settings(config).values():
+        if declared.is_secret:
+            os.environ.pop(declared.variable, None)
 
 
 class _Environment(FileAwareEnv):

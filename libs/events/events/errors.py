@@ -25,6 +25,10 @@ class PublishWindowFullError(PublishUnconfirmedError):
     """The window is full of unconfirmed messages. Nothing was sent."""
 
 
+class UnpublishableError(PublishUnconfirmedError):
+    """AMQP cannot carry the event's envelope, so a repeat fails too. Nothing was sent."""
+
+
 class ConfigError(Exception):
     """Settings are missing or invalid; ``problems`` lists them by variable."""
 

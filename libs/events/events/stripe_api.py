@@ -1,10 +1,11 @@
-"""Clients for Stripe's API, with timeouts, retries and a count of Stripe's answers.
+"""Clients for Stripe's API, with timeouts, retries, a limit of calls at once, and a count of Stripe's answers.
 
 It needs the package `stripe`, an extra of this library. `StripeClient` ignores the module's settings, and its defaults
 are no retries and a timeout of 80 s, so everything is set here.
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -14,31 +15,55 @@ import stripe
 from prometheus_client import Counter
 
 from events.config import setting, validate_url
+from events.database.storable import without_unstorable
 
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
 MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
+MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
 
 
 class CountingClient(stripe.RequestsClient):
-    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable."""
+    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable.
+
+    A call beyond `MAX_CONCURRENT_CALLS` is not sent. It raises `APIConnectionError` and counts as rejected.
+    """
 
     def __init__(self) -> None:
         super().__init__(timeout=TIMEOUT_S)
+        self._free = threading.BoundedSemaphore(MAX_CONCURRENT_CALLS)
+
+    def request_with_retries(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a call with all of its attempts, if fewer than `MAX_CONCURRENT_CALLS` are being made."""
+        if not self._free.acquire(blocking=False):
+            CALLS.labels(_operation(method, url), "rejected").inc()
+            raise stripe.APIConnectionError("Too many calls to Stripe are unanswered.", should_retry=False)
+        try:
+            return super().request_with_retries(method, url, *args, **kwargs)
+        finally:
+            self._free.release()
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send one attempt and count its outcome under its operation, a path without ids."""
-        operation = f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
+        """Send one attempt and count its outcome under its operation, a path without ids.
+
+        The returned answer has no text that the databases cannot store.
+        """
+        operation = _operation(method, url)
         try:
             answer = super().request(method, url, *args, **kwargs)
         except stripe.APIConnectionError:
             CALLS.labels(operation, "unreachable").inc()
             raise
-        CALLS.labels(operation, _outcome(answer[1])).inc()
-        return answer
+        content, status, *rest = answer
+        CALLS.labels(operation, _outcome(status)).inc()
+        return (without_unstorable(content), status, *rest)
+
+
+def _operation(method: str, url: str) -> str:
+    return f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
 
 
 def _outcome(status: int) -> str:

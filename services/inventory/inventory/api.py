@@ -9,12 +9,12 @@ from events.database.engine import Database
 from events.database.errors import is_conflict
 from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
-from events.web.idempotency import KeyHeader
+from events.web.blueprint import Blueprint
+from events.web.idempotency import KeyHeader, require_key_unless
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
-from flask_smorest import Blueprint
-from marshmallow import RAISE, ValidationError
+from marshmallow import ValidationError
 from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -53,7 +53,7 @@ def config() -> Config:
 
 
 @blueprint.get("/availability")
-@blueprint.arguments(schemas.AvailabilityArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.arguments(schemas.AvailabilityArgs, location="query")
 @blueprint.response(200, schemas.AvailabilityPage)
 def list_availability(args: dict[str, Any]) -> dict[str, Any]:
     """List the pieces that a cart can reserve, of all skus or of those in the query. Unknown skus are left out."""
@@ -74,7 +74,7 @@ def list_availability(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/stock")
 @operator_required
-@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.StockPage)
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
     """List all stock items by sku."""
@@ -101,7 +101,7 @@ def show_stock(sku: str) -> dict[str, Any]:
 
 @blueprint.get("/stock/<sku>/movements")
 @operator_required
-@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.MovementPage)
 def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
     """List all changes of a sku's stock on hand, newest first."""
@@ -120,19 +120,20 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
     """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
 
-    A repeated Idempotency-Key changes nothing and returns the first answer.
+    A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
     """
     _check_sku(sku)
+    key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
     request = ledger.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, headers["key"], actor=actor, now=utcnow()))
+    return _write(lambda session: ledger.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")
 @operator_required
-@blueprint.arguments(schemas.ReservationArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.ReservationArgs, location="query")
 @blueprint.response(200, schemas.ReservationPage)
 def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
     """List who holds what: the reservations, newest first."""

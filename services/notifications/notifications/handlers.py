@@ -13,8 +13,9 @@
 | `orders.review.opened` | `staff_review_opened` | staff |
 | `orders.review.opened` | `order_in_review` | customer |
 | `orders.review.resolved` | `staff_review_resolved`, if the policy resolved it | staff |
-| `orders.review.resolved` | `order_canceled`, or `order_confirmed` if it was confirmed before | customer |
+| `orders.review.resolved` | `order_canceled`; or `order_confirmed`, if no other event sends it | customer |
 | `orders.refund.failed` | `staff_refund_failed` | staff |
+| `orders.refund.failed` | `refund_failed`, if they got `refund_succeeded` | customer |
 | `orders.dispute.opened` | `staff_dispute_opened` | staff |
 | `orders.dispute.updated` | `staff_dispute_updated` | staff |
 | `orders.dispute.closed` | `staff_dispute_closed` | staff |
@@ -141,6 +142,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.refund.failed")
     def report_failed_refund(event: Event, session: Session) -> None:
         notify_staff(event, session, Kind.STAFF_REFUND_FAILED, event.data["refund_id"], due_at=staff_due_at())
+        notify_customer_if_known(event, session, Kind.REFUND_FAILED, event.data["refund_id"])
 
     @handlers.on("orders.dispute.opened")
     def report_opened_dispute(event: Event, session: Session) -> None:
@@ -189,19 +191,22 @@ def _record_purchase(event: Event, session: Session) -> None:
 def _kind_of_decision(event: Event) -> Kind | None:
     """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has an e-mail of its own. An accepted order gets its confirmation, unless it got one before the review.
+    A refund has its own e-mail. An order that was not confirmed before the review gets its confirmation by another
+    event. The acceptance of a duplicate payment is news beside the confirmation.
     """
     data = event.data
     if data["decision"] == ReviewDecision.CANCEL:
         return Kind.ORDER_CANCELED  # for every reason: the customer waits for a parcel
-    if data["reason"] not in CUSTOMER_REASONS:
+    if data["decision"] != ReviewDecision.ACCEPT or data["reason"] not in CUSTOMER_REASONS:
         return None
-    accepted = data["decision"] == ReviewDecision.ACCEPT and data["reason"] != ReviewReason.DUPLICATE_PAYMENT
-    return Kind.ORDER_CONFIRMED if accepted and data["was_confirmed"] else None
+    is_news = data["was_confirmed"] or data["reason"] == ReviewReason.DUPLICATE_PAYMENT
+    return Kind.ORDER_CONFIRMED if is_news else None
 
 
 def _review_key(event: Event) -> str:
-    return f"{event.data['order_id']}:{event.data['reason']}"
+    """Return the key of a review: an order can have several for one reason, such as two duplicate payments."""
+    data = event.data
+    return ":".join(filter(None, (data["order_id"], data["reason"], data["subject"])))
 
 
 def _dispute_state_key(event: Event) -> str:

@@ -54,7 +54,7 @@ from notifications.models import (
     claim_due,
     lock_or_insert_checkout,
 )
-from notifications.refund_amounts import newest_refund_amounts
+from notifications.refund_amounts import is_announced, refund_sums
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
 from notifications.smtp import (
@@ -137,24 +137,30 @@ class Sender:
             emails = self._without_stopped(session, claim_due(session, self._clock(), CLAIM_BATCH_SIZE))
             for email in emails:
                 email.message_id = email.message_id or self._message_id(email)
-                if email.kind == Kind.REFUND_SUCCEEDED:
-                    email.event_data = {**email.event_data, **newest_refund_amounts(session, email)}
+                if email.kind in (Kind.REFUND_SUCCEEDED, Kind.REFUND_FAILED):
+                    email.event_data = {**email.event_data, **refund_sums(session, email)}
         return emails
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-        """Suppress the claimed reminders that must not be sent any more, and return the other e-mails."""
+        """Suppress the claimed e-mails that must not be sent any more, and return the others."""
         reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS and email.may_be_handed_over]
         stopped = set()
+
+        def stop(email: Email, reason: str) -> None:
+            email.finish(SUPPRESSED, error=reason)
+            email.attempts -= 1
+            stopped.add(email.id)
+
         for email in emails:
             if not email.may_be_handed_over:  # its sender died while it waited for the answer
                 email.finish(UNKNOWN, error=email.error or "the sender ended before the mail server's answer")
                 stopped.add(email.id)
                 self._count(email, "unknown")
+            elif email.kind == Kind.REFUND_FAILED and not email.resend_of and not is_announced(session, email):
+                stop(email, "the customer does not know of the refund")
         for email in sorted(reminders, key=lambda one: one.recipient or ""):  # the same lock order in every sender
             if reason := take_turn(session, email, self._links, self._clock()):
-                email.finish(SUPPRESSED, error=reason)
-                email.attempts -= 1
-                stopped.add(email.id)
+                stop(email, reason)
         return [email for email in emails if email.id not in stopped]
 
     def _message_id(self, email: Email) -> str:

@@ -58,6 +58,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "resolved_by", data["resolved_by"]
     if "refund_id" in data:
         yield "refund_amount", values["refund"]
+        yield "statement", values["refund_statement"]
         yield "refunded_so_far", values["refunded"]
         yield "failure", data.get("failure_reason") and translated("failure", data["failure_reason"])
         yield "refund_id", data["refund_id"]

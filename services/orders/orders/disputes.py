@@ -69,7 +69,7 @@ def book_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause
     ):
         add_entry(session, order, cause, kind, text)
     verb = "closed" if closes else "opened" if is_new else "updated"
-    publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(dispute))
+    publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(order, dispute))
 
 
 def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tuple[EntryKind, int | None]]:
@@ -197,7 +197,7 @@ def _update_order(session: Session, order: Order) -> None:
         order.dispute_status = OrderDisputeStatus.NONE
 
 
-def _event_fields(dispute: Dispute) -> dict[str, Any]:
+def _event_fields(order: Order, dispute: Dispute) -> dict[str, Any]:
     return {
         "dispute_id": dispute.id,
         "dispute_status": dispute.status,
@@ -207,6 +207,7 @@ def _event_fields(dispute: Dispute) -> dict[str, Any]:
         "evidence_due_by": dispute.evidence_due_by,
         "funds_withdrawn": dispute.funds_withdrawn,
         "amount_held": dispute.amount_held,
+        "order_is_canceled": order.fulfillment_canceled_at is not None,
     }
 
 

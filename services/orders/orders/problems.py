@@ -24,6 +24,11 @@ def no_order_yet() -> Problem:
     return Problem(404, "order-not-found", "This session has no order yet. Try again in a second.", headers=RETRY_AFTER)
 
 
+def not_a_session(session_id: str) -> Problem:
+    """Return the problem for a text that is no session's id: it never gets an order."""
+    return Problem(404, "order-not-found", f"{session_id} is not the id of a Stripe session. Check the link.")
+
+
 def refund_refused(request: RefundRequest) -> Problem:
     """Return the problem for a refund request that Stripe refused."""
     detail = f"Stripe refused this refund. To try again, use a new Idempotency-Key. Stripe's reason: {request.error}"

@@ -22,6 +22,7 @@ from orders.unmatched_events import lock_payment_ids, park_if_unmatched
 NUMBER_ALPHABET = (
     "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, without I, L, O, U: numbers are read out on the phone
 )
+NUMBER_PREFIX = "CL-"
 NUMBER_CHARACTERS = 8  # characters of 5 bits each: 40 bits of a hash
 NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
 PAYING_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
@@ -148,7 +149,9 @@ def _numbers(checkout_id: str) -> Iterator[str]:
     """Yield the order numbers to try, because another order may have the first one."""
     for salt in range(NUMBER_ATTEMPTS):
         digest = hashlib.sha256(f"{checkout_id}/{salt}".encode()).digest()
-        yield "CL-" + "".join(NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_CHARACTERS])
+        yield NUMBER_PREFIX + "".join(
+            NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_CHARACTERS]
+        )
 
 
 def _lock_order_by_payment(session: Session, payment_id: str) -> Order | None:

@@ -12,6 +12,7 @@ from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderSession
 from orders.models.payments import Payment
+from orders.repository import NUMBER_PREFIX
 
 FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
@@ -58,9 +59,10 @@ def search(
     return session.scalars(statement.options(selectinload(Order.payments))).all()
 
 
-def find_with_details(session: Session, order_id: str) -> Order | None:
-    """Return an order with the rows of all tables that belong to it, or None."""
-    statement = select(Order).where(Order.id == order_id)
+def find_with_details(session: Session, id_or_number: str) -> Order | None:
+    """Return the order with this id or number, with the rows of all tables that belong to it, or None."""
+    is_number = id_or_number.upper().startswith(NUMBER_PREFIX)
+    statement = select(Order).where(Order.number == id_or_number.upper() if is_number else Order.id == id_or_number)
     return session.scalar(statement.options(*(selectinload(detail) for detail in DETAILS)))
 
 

@@ -18,6 +18,7 @@ from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
+POOL_TIMEOUT_S = 5  # until a thread without a free connection gives its own thread back
 SQLITE_BUSY_TIMEOUT_S = 30  # an SQLite writer waits this long for another one
 
 Execute = Callable[[Executable, Mapping[str, Any]], object]
@@ -98,6 +99,7 @@ def _engine(url: str) -> Engine:
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         hide_parameters=True,  # error texts are logged, and values are personal data
         connect_args=dict(CONNECT_OPTIONS),

@@ -310,6 +310,12 @@ class OrderShipped(OrderSnapshot):
         load_default=None,
         metadata={"description": "pieces left to ship after this parcel, without refunded ones; null: unknown"},
     )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's earlier parcels; null: unknown"},
+    )
 
 
 class RefundChanged(OrderSnapshot):
@@ -362,6 +368,9 @@ class DisputeChanged(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+    )
+    order_is_canceled = fields.Boolean(
+        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from events.database.storable import without_unstorable
 from events.errors import DecodeError
 from events.messaging import contracts, topology
 
@@ -49,12 +50,12 @@ class Event:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The parsed body: Stripe's event as it is, an own event loaded by its contract.
+        """The parsed body: Stripe's event without text that no database stores, an own event loaded by its contract.
 
         Raises `DecodeError` when the body does not match its envelope.
         """
         try:
-            document = orjson.loads(self.body)
+            document = orjson.loads(without_unstorable(self.body) if self.is_stripe else self.body)
         except orjson.JSONDecodeError as error:
             raise DecodeError(f"{self.id}: the body is not JSON: {error}") from error
         if not isinstance(document, dict):

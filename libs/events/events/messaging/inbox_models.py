@@ -68,6 +68,7 @@ class InboxEvent(Base):
         Index("ix_inbox_routing_key", "routing_key"),
         partial_index("ix_inbox_not_done", "status <> 'done'", "status", "received_at", "event_id"),
         partial_index("ix_inbox_error", "error IS NOT NULL AND status <> 'ignored'", "received_at", "event_id"),
+        partial_index("ix_inbox_unhandled", "status = 'ignored' AND body IS NOT NULL", "received_at"),
         Index("ix_inbox_correlation_id", "correlation_id"),
     )
 

@@ -1,6 +1,7 @@
 """The outbox: events to publish, committed in the same transaction as the change that they report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from events.database.transaction import defer_insert, for_update, skip_locked
 from events.database.types import Json, UtcDateTime, metadata, partial_index
 from events.messaging.erased_checkouts import is_erased
 from events.messaging.event import STRIPE, Event, own_event
+from events.messaging.pika_connection import encode
 from events.messaging.redaction import redacted
 from events.observability import tracing
 
@@ -118,6 +120,9 @@ def recovered_event_id(checkout_session: Mapping[str, Any], fact: str) -> str:
 
 
 def _add(session: Session, event: Event) -> str:
+    """Add an event. Raises `UnpublishableError`: a row that AMQP cannot carry would block the relay."""
+    event = replace(event, headers={**event.headers, **tracing.carrier()})
+    encode(event)
     defer_insert(
         session,
         OutboxEvent,
@@ -126,7 +131,7 @@ def _add(session: Session, event: Event) -> str:
         source=event.source,
         correlation_id=event.correlation_id,
         occurred_at=event.occurred_at,
-        headers={**event.headers, **tracing.carrier()},
+        headers=event.headers,
         body=event.body,
     )
     notify_after_commit(session, CHANNEL)

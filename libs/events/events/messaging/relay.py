@@ -1,5 +1,6 @@
 """The relay: publishes the outbox and marks exactly the rows that the broker confirmed."""
 
+from concurrent.futures import Future
 from datetime import datetime
 
 from prometheus_client import Counter
@@ -29,19 +30,20 @@ class Relay:
         """
         with self._database.begin() as session:
             rows = outbox.claim(session)
-            futures = [(row.event_id, self._publisher.publish(row.event())) for row in rows]
-            confirmed, errors = [], []
-            for event_id, future in futures:
-                try:
-                    self._publisher.wait(future)
-                    confirmed.append(event_id)
-                except PublishUnconfirmedError as error:
-                    errors.append(error)
+            if not rows:
+                return 0
+            futures = [self._publisher.publish(row.event()) for row in rows]
+            failure: PublishUnconfirmedError | None = None
+            try:
+                self._publisher.wait(*futures)  # one deadline for all: the transaction holds its rows meanwhile
+            except PublishUnconfirmedError as error:
+                failure = error
+            confirmed = [row.event_id for row, future in zip(rows, futures, strict=True) if _is_confirmed(future)]
             if confirmed:
                 outbox.mark_published(session, confirmed)
         RELAYED.inc(len(confirmed))
-        if errors:
-            raise errors[0]
+        if failure:
+            raise failure
         return len(confirmed)
 
     def drain(self) -> int:
@@ -54,3 +56,7 @@ class Relay:
     def prune(self, now: datetime) -> int:
         """Delete published rows older than the retention and return their number."""
         return outbox.prune(self._database, now - outbox.RETENTION)
+
+
+def _is_confirmed(future: "Future[None]") -> bool:
+    return future.done() and future.exception() is None

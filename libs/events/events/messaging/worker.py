@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Sequence
 from queue import SimpleQueue
-from wsgiref.simple_server import WSGIServer
+
+from prometheus_client.registry import Collector
 
 from events.clock import utcnow
 from events.config import Common
@@ -22,7 +23,7 @@ from events.messaging.runner import Runner
 from events.observability import tracing
 from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
 from events.observability.logging import configure_logging, get_logger
-from events.web.health import serve_health
+from events.web.health import Health, HealthServer
 
 RETRY_POLL_S = 5.0  # between polls of the inbox when nothing wakes the loop
 RELAY_POLL_S = 5.0  # between polls of the outbox when nothing wakes the loop
@@ -91,7 +92,7 @@ class Worker:
         finally:
             self.stop()
             if health:
-                health.shutdown()
+                health.close()
             log.info("worker stopped")
 
     def start(self) -> None:
@@ -186,6 +187,10 @@ class Worker:
         self._database.ping()
         self._consumer.check()
 
-    def _serve_health(self) -> WSGIServer:
-        collectors = [InboxBacklog(self._database), *([OutboxBacklog(self._database)] if self._relay else [])]
-        return serve_health(self._config.health_port, {"worker": self._check}, collectors)
+    def _serve_health(self) -> HealthServer:
+        checks = {"worker": self._check}
+        collectors: list[Collector] = [InboxBacklog(self._database)]
+        if self._publisher:
+            checks["publisher"] = self._publisher.check
+            collectors.append(OutboxBacklog(self._database))
+        return HealthServer(self._config.health_port, Health(checks, collectors))

@@ -5,8 +5,6 @@ from typing import Any
 
 from flask import g
 from flask.views import MethodView
-from flask_smorest import Blueprint
-from marshmallow import RAISE
 
 from events.database.engine import Database
 from events.messaging.inbox_models import InboxEvent
@@ -24,6 +22,7 @@ from events.operations.inbox_schemas import (
     SearchArgs,
 )
 from events.web.auth import operator_required
+from events.web.blueprint import Blueprint
 from events.web.pagination import decode_cursor, page
 from events.web.problems import Problem
 
@@ -35,7 +34,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
     @blueprint.route("/inbox")
     class Inbox(MethodView):
         @operator_required
-        @blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would find everything
+        @blueprint.arguments(SearchArgs, location="query")
         @blueprint.response(200, InboxPage)
         def get(self, args: dict[str, Any]) -> dict[str, Any]:
             limit, after = args["limit"], decode_cursor(args["cursor"], datetime, str)
@@ -45,7 +44,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     @blueprint.route("/inbox/audit", methods=["GET"])
     @operator_required
-    @blueprint.arguments(AuditArgs, location="query", unknown=RAISE)
+    @blueprint.arguments(AuditArgs, location="query")
     @blueprint.response(200, AuditPage)
     def audit(args: dict[str, Any]) -> dict[str, Any]:
         limit = args["limit"]

@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 
 
@@ -18,8 +18,8 @@ class Filters(Schema):
     error = fields.String(
         metadata={"description": "part of the error text; not of ignored events, unless `status` is `ignored`"}
     )
-    received_from = fields.AwareDateTime()
-    received_to = fields.AwareDateTime()
+    received_from = Instant()
+    received_to = Instant()
 
 
 class SearchArgs(PageArgs, Filters):

@@ -1,5 +1,7 @@
 """The relay, and the pruning of outbox and inbox."""
 
+import threading
+import time
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 
@@ -7,14 +9,16 @@ import pytest
 from events.clock import utcnow
 from events.database import chunks
 from events.database.engine import Database
-from events.errors import NotYet, PublishUnconfirmedError
+from events.errors import NotYet, PublishUnconfirmedError, UnpublishableError
 from events.messaging import inbox, outbox
 from events.messaging.chains import INBOX, OUTBOX
 from events.messaging.event import Event, own_event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
+from events.messaging.publisher import CALLER_GRACE_S, CONFIRM_TIMEOUT_S, PikaPublisher
 from events.messaging.relay import Relay
 from events.testing.fixtures import MakeDatabase
+from events.testing.waiting import wait_until
 from sqlalchemy import delete, event, select, update
 
 
@@ -32,10 +36,11 @@ class ScriptedPublisher:
             future.set_result(None)
         return future
 
-    def wait(self, future: "Future[None]") -> None:
+    def wait(self, *futures: "Future[None]") -> None:
         if self._dies:
             raise SystemExit
-        future.result(0)
+        for future in futures:
+            future.result(0)
 
     def check(self) -> None: ...
 
@@ -70,6 +75,31 @@ def test_row_is_not_marked_before_its_confirm(any_database: MakeDatabase) -> Non
     with pytest.raises(SystemExit):
         Relay(database, ScriptedPublisher(dies=True)).drain()
     assert unpublished(database) == ["chk_1"]
+
+
+def test_stuck_publisher_holds_a_transaction_for_seconds(any_database: MakeDatabase, broker_url: str) -> None:
+    """All rows of a claim share one deadline; one for each would hold the transaction for minutes."""
+    database = any_database([OUTBOX])
+    for number in range(4):
+        add_to_outbox(database, number)
+    publisher, release = PikaPublisher(broker_url), threading.Event()
+    wait_until(lambda: publisher._state == "ready", 10, "the publisher")
+    publisher._loop.add_callback_threadsafe(lambda: release.wait(60))
+    started = time.monotonic()
+    with pytest.raises(PublishUnconfirmedError, match="no confirm"):
+        Relay(database, publisher).run_once()
+    assert time.monotonic() - started < 2 * (CONFIRM_TIMEOUT_S + CALLER_GRACE_S)
+    release.set()
+    publisher.close()
+    assert len(unpublished(database)) == 4
+
+
+def test_event_that_amqp_cannot_carry_enters_no_outbox(any_database: MakeDatabase) -> None:
+    database, checkout_id = any_database([OUTBOX]), "\u00fc" * 200
+    data = {"checkout_id": checkout_id, "session_id": "cs_1"}
+    with pytest.raises(UnpublishableError), database.begin() as session:
+        outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout_id)
+    assert unpublished(database) == []
 
 
 def test_prune_deletes_only_old_published_outbox_rows(any_database: MakeDatabase) -> None:

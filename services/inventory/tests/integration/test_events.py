@@ -197,7 +197,7 @@ def test_lost_reserved_piece_makes_the_last_order_oversold(stock: Any, deliver_f
     stock.fill(TEE=2)
     stock.reserve("chk_1", TEE=1)
     stock.reserve("chk_2", TEE=1)
-    lost = client.post("/stock/TEE/movements", json={"adjust": -1, "reason": "moths"}, headers=operator)
+    lost = client.post("/stock/TEE/movements", json={"adjust": -1, "expected": 2, "reason": "moths"}, headers=operator)
     assert lost.status_code == 201
     assert lost.json == {
         "sku": "TEE", "on_hand": 1, "reserved": 2, "available": 0, "deficit": 1, "sold_unshipped": 0,

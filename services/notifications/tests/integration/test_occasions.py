@@ -18,7 +18,7 @@ KIND_OF_EVENT = {
     "orders.review.resolved": "staff_review_resolved",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
-    "orders.refund.failed": "staff_refund_failed",
+    "orders.refund.failed": "refund_failed and staff_refund_failed",
     "orders.dispute.opened": "staff_dispute_opened",
     "orders.dispute.updated": "staff_dispute_updated",
     "orders.dispute.closed": "staff_dispute_closed",

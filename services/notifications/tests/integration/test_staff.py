@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from events.messaging.event import own_event
@@ -14,6 +15,11 @@ from notifications.digest import DigestSchedule
 from notifications.sender import Sender
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
+
+
+def keyed() -> dict[str, str]:
+    """Return an operator's headers with a new idempotency key."""
+    return AUTHORIZED | {"Idempotency-Key": str(uuid4())}
 
 
 skus = itertools.count()
@@ -64,7 +70,7 @@ def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) 
     assert sqlite_service.sender.run() == 1
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
     path = f"/notifications/{sqlite_service.emails()[0].id}/resend"
-    answers = [client.post(path, headers=AUTHORIZED) for _ in range(2)]
+    answers = [client.post(path, headers=keyed()) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 409]
     assert answers[0].get_json()["checkout_id"] is None
 
@@ -102,7 +108,7 @@ def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -
     sqlite_service.receive("orders.review.opened", customer_email=None)
     sqlite_service.sender.run()
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
-    client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=AUTHORIZED)
+    client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=keyed())
     receive_low_stock(sqlite_service)
     receive_low_stock(sqlite_service)
     sqlite_service.sender.run()

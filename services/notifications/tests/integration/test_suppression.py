@@ -4,8 +4,9 @@ import itertools
 from typing import Any
 
 import pytest
+from notifications.refund_amounts import refund_sums
 
-FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending"}
+FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending", "refund_failed": "pending"}
 CLOSED = {
     "staff_dispute_opened": "suppressed",
     "staff_dispute_updated": "suppressed",
@@ -108,6 +109,30 @@ def test_all_refund_mails_have_the_newest_sum(service: Any, order: Any) -> None:
     service.sender.run()
     assert [email.subject_key for email in service.emails()] == [f"re_{number}" for number in order]
     assert all("Refunded so far: €49.98" in mail.get_body(("plain",)).get_content() for mail in service.server.messages)
+
+
+def test_refunded_sum_does_not_depend_on_the_order_of_events(sqlite_service: Any) -> None:
+    """The first refund fails later. All events have the same second, and each has the order's sum at its time."""
+    facts = [
+        ("succeeded", 1, 1000, 1000),
+        ("succeeded", 2, 2000, 3000),
+        ("failed", 1, 1000, 2000),
+        ("succeeded", 3, 500, 2500),
+    ]
+    for number, permutation in enumerate(itertools.permutations(facts)):
+        for verb, refund, amount, so_far in permutation:
+            sqlite_service.receive(
+                f"orders.refund.{verb}",
+                checkout_id=f"chk_{number}",
+                order_id=f"ord_{number}",
+                amount_paid=4000 + refund,
+                refund_id=f"re_{refund}",
+                refund_amount=amount,
+                amount_refunded=so_far,
+            )
+        with sqlite_service.database.read() as session:
+            mail = next(one for one in sqlite_service.emails() if one.checkout_id == f"chk_{number}")
+            assert refund_sums(session, mail) == {"amount_refunded": 2500, "amount_paid": 4003}, permutation
 
 
 def test_deferred_refund_mail_has_the_sum_at_its_sending(sqlite_service: Any) -> None:

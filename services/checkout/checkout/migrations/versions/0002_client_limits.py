@@ -12,12 +12,9 @@ def upgrade() -> None:
     op.add_column("checkouts", sa.Column("pieces", sa.Integer(), server_default="0", nullable=False))
     for key in KEYS:
         op.add_column("checkouts", sa.Column(key, sa.String(length=64), nullable=True))
-        known = sa.text(f"{key} IS NOT NULL")
-        op.create_index(f"ix_checkouts_{key}", "checkouts", [key], postgresql_where=known, sqlite_where=known)
 
 
 def downgrade() -> None:
-    for key in KEYS:
-        op.drop_index(f"ix_checkouts_{key}", "checkouts")
+    for key in reversed(KEYS):
         op.drop_column("checkouts", key)
     op.drop_column("checkouts", "pieces")
