@@ -226,7 +226,7 @@ def test_order_that_waits_for_its_stock_is_a_metric(
     assert waiting_orders(client) == (0, 0)
     other = Purchase("chk_2")
     service.deliver(purchase.started(), purchase.completed(recovered_from="cs_0"), other.started(), other.completed())
-    wait_until(lambda: waiting_orders(client)[0] == 1)  # a scrape may get the values of the last second
+    wait_until(lambda: waiting_orders(client)[0] == 1, what="the next scrape that is not cached")
     assert waiting_orders(client)[1] > 900
     service.deliver(purchase.committed())
-    wait_until(lambda: waiting_orders(client) == (0, 0))
+    wait_until(lambda: waiting_orders(client) == (0, 0), what="the next scrape that is not cached")
