@@ -10,7 +10,9 @@ The runner works on a thread of its own. So heartbeats and a stop never wait for
 
 A requeue and a lost connection count as deliveries, of which a message has few. So messages are held while the database
 is away. RabbitMQ closes a consumer that holds a message for 30 minutes, and that counts, too. So after `HOLD_LIMIT_S`
-the messages are released: a copy goes to the end of the queue, and the original is acknowledged.
+the messages are released: a copy goes to the end of the queue, and the original is acknowledged. A locked row concerns
+few messages. So each message of the batch is handled alone, and those for the row are released after
+`LOCK_HOLD_LIMIT_S`: the others must not wait for the session that locks it.
 
 A redelivered message may have killed its last consumer, and each such death costs every unacknowledged message one of
 its deliveries. So a connection starts with one message at a time and takes more after the first message that is not
@@ -19,7 +21,7 @@ redelivered. Redelivered messages are handled one by one, after the others are a
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -43,6 +45,7 @@ SILENCE_LIMIT_S = 60.0  # after this long without a message, another node is ask
 PROBE_TIMEOUT_S = 5  # for the other node's answer
 KEEP_ALIVE_S = 1.0  # between two looks at the connection while something else is waited for
 HOLD_LIMIT_S = 240.0  # RabbitMQ advises against a consumer timeout of less than five minutes
+LOCK_HOLD_LIMIT_S = 10.0  # for a row that another session locks: a lost host's session ends after 20 s
 STOP_WAIT_S = 5.0  # a stop waits this long for the current messages; the broker redelivers them afterwards
 
 CONNECTING, CONSUMING, PAUSED = "connecting to the broker", "consuming", "paused"
@@ -227,9 +230,9 @@ class Consumer(ConsumerMixin):
     def _process(self, readable: list[tuple[Message, Event]], connection: Connection) -> None:
         """Have the messages handled, then acknowledge them; hold them while the database is away or a row locked.
 
-        Raises `_HeldTooLongError` when they were held for `HOLD_LIMIT_S`.
+        Raises `_HeldTooLongError` when they were held for `HOLD_LIMIT_S`. Those for a locked row are released earlier.
         """
-        held_since: float | None = None
+        held_since, is_memory = None, self._is_memory(connection)
         while readable:
             events = [event for _, event in readable]
             try:
@@ -240,9 +243,16 @@ class Consumer(ConsumerMixin):
             except Exception as error:
                 if not is_unavailable(error):
                     raise
+                if is_locked(error) and len(readable) > 1:
+                    for pair in readable:  # only some of them need the row
+                        self._process([pair], connection)
+                    break
                 what = "another session holds a row" if is_locked(error) else "database away"
                 log.error(f"{what}, holding messages", held=len(readable), error=str(error))
                 held_since = held_since or time.monotonic()
+                if is_locked(error) and time.monotonic() - held_since > LOCK_HOLD_LIMIT_S and not is_memory:
+                    self._release(connection, [message for message, _ in readable])
+                    break
                 self._wait_for_database(connection, until=held_since + HOLD_LIMIT_S)
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
@@ -327,20 +337,20 @@ class Consumer(ConsumerMixin):
         for consumer in consumers:
             consumer.cancel()
         if not self._is_memory(connection):  # it has no timeout, and its messages cannot be copied one by one
-            self._release(connection)
+            self._release(connection, [*self._batch, *self._unacked])
+            self._unacked.clear()
         self._rest(connection)
         for consumer in consumers:
             consumer.consume()
         self._state = CONSUMING
         self._last_message_at = time.monotonic()
 
-    def _release(self, connection: Connection) -> None:
+    def _release(self, connection: Connection, messages: Sequence[Message]) -> None:
         """Put a copy of each unacknowledged message at the end of the queue, then acknowledge the message.
 
         A crash in between leaves both, and the inbox makes the second one harmless.
         """
-        held = [message for message in [*self._batch, *self._unacked] if not message.acknowledged]
-        self._batch, self._unacked[:] = [], []
+        held = [message for message in messages if not message.acknowledged]
         for message in held:
             publish_copy(connection, message, self._queue.name)
             message.ack()

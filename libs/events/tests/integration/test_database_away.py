@@ -104,7 +104,9 @@ def recording_handlers() -> Handlers:
 
     @handlers.on("checkout.checkout.canceled")
     def record(event: Event, session: Session) -> None:
-        session.execute(text("INSERT INTO effects VALUES (:id)"), {"id": event.data["checkout_id"]})
+        checkout = {"id": event.data["checkout_id"]}
+        session.execute(text("SELECT FROM effects WHERE checkout_id = :id FOR UPDATE"), checkout)
+        session.execute(text("INSERT INTO effects VALUES (:id)"), checkout)
 
     return handlers
 
@@ -339,6 +341,28 @@ def test_locked_row_holds_messages_until_it_is_free(
         wait_until(lambda: len(holds) >= 2, 30, "two holds")
     wait_until(lambda: effects(database) == ["chk_1", "chk_2"], 30)
     assert not any(redeliveries)
+    assert statuses(database) == {"done"}
+
+
+def test_locked_row_holds_up_only_its_own_messages(
+    publish: Callable[..., None],
+    url: str,
+    database: Database,
+    start: Callable[[], Worker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_session(monkeypatch, lock_timeout=200)
+    monkeypatch.setattr(consumer, "LOCK_HOLD_LIMIT_S", 0.2)
+    with psycopg.connect(url) as other:
+        other.execute("INSERT INTO effects VALUES ('chk_1')")
+        other.commit()
+        other.execute("SELECT FROM effects FOR UPDATE")
+        publish(1, 2, 1, 3)
+        start()
+        publish(4)
+        wait_until(lambda: set(effects(database)) == {"chk_1", "chk_2", "chk_3", "chk_4"}, 30, "all others")
+        assert effects(database).count("chk_1") == 1
+    wait_until(lambda: effects(database).count("chk_1") == 3, 30, "the locked ones")
     assert statuses(database) == {"done"}
 
 
