@@ -25,7 +25,7 @@ FALLBACKS = Counter(
 from_zero(FALLBACKS, KINDS)
 
 INVISIBLE = "Cf"  # the category of joiners (Persian and Indic names, emoji), marks of direction and soft hyphens
-TURNING = frozenset("LRE RLE PDF LRO RLO LRI RLI FSI PDI".split())  # they could turn the text around them, too
+TURNING = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}  # they could turn the text around them, too
 
 log = get_logger(__name__)
 
