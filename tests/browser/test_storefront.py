@@ -124,7 +124,7 @@ def test_success_page_shows_what_stripe_charged(page: Page, shop: tuple[System, 
     check_fits_width(page)
 
 
-def test_success_page_says_what_became_of_a_paid_order(page: Page, shop: tuple[System, str]) -> None:
+def test_success_page_shows_what_was_decided(page: Page, shop: tuple[System, str]) -> None:
     system, url = shop
     run = ScenarioRun(system, "decided")
 

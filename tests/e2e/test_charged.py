@@ -320,6 +320,13 @@ def test_every_optional_field_of_an_event_has_a_producer(running: tuple[System, 
     shopper.page(disputed, "paid")
     system.stripe.open_dispute(disputed["id"])
     shopper.mail("staff_dispute_opened")
+    decided = shopper.start_checkout({TEE: 1})
+    shopper.pay(decided)
+    assert shopper.operate(decided, "shipments", all=True).status_code == 201
+    system.stripe.open_review(decided["session_id"])
+    system.stripe.warn(decided["session_id"])
+    shopper.check("It has two reviews", 2, lambda: len(shopper.order_field(decided, "reviews")))
+    assert shopper.operate(decided, "review", decision="cancel").is_success
     wanted = {
         (declared_by(type(schema), name), name)
         for schema in SCHEMAS.values()
