@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import stripe
+from events.observability.logging import get_logger
 
 from orders.models.refunds import RefundRequest
 from orders.stripe_objects import PAGE_SIZE, StripeObject
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
+
+log = get_logger(__name__)
 
 REQUEST_ID = "refund_request"  # the key in a refund's metadata
 
@@ -23,8 +26,12 @@ class StripeAwayError(Exception):
     """Stripe did not answer clearly: the refund may exist or not."""
 
 
+class StripeUnauthorizedError(StripeAwayError):
+    """Stripe refused our API key (401, 403) and did nothing: a retry succeeds once an operator has corrected it."""
+
+
 class RefundGateway:
-    """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeAwayError`."""
+    """Stripe's refunds. Each method raises `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
@@ -79,5 +86,8 @@ def _translate_errors() -> Iterator[None]:
         yield
     except (stripe.InvalidRequestError, stripe.CardError) as error:
         raise RefundRefusedError(error.user_message or str(error)) from error
-    except stripe.StripeError as error:  # also an invalid API key, or an idempotency key in use: a retry can succeed
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        log.error("stripe refused the API key: set STRIPE_API_KEY", http_status=error.http_status, error=str(error))
+        raise StripeUnauthorizedError(f"Stripe refused the shop's API key: {error}") from error
+    except stripe.StripeError as error:  # also an idempotency key in use: a retry can succeed
         raise StripeAwayError(f"{type(error).__name__}: {error}") from error

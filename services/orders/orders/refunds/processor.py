@@ -24,7 +24,7 @@ from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.allocation import needs_charged_lines, record_charged_lines
 from orders.refunds.booking import book_refund
-from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError, StripeUnauthorizedError
 from orders.refunds.requests import SENDING_LEASE, RefundParams, create_request, find_request
 from orders.repository import lock_order
 from orders.returns import publish_returns
@@ -90,7 +90,7 @@ class RefundProcessor:
         except RefundRefusedError as reason:
             self._record_refusal(request.id, str(reason), notify_staff=notify_staff)
         except StripeAwayError as error:
-            self._schedule_retry(request.id, str(error), now)
+            self._schedule_retry(request.id, error, now)
         else:
             self._record_answer(request.id, refund)
 
@@ -128,17 +128,19 @@ class RefundProcessor:
             order, request = _lock_request(session, request_id)
             book_refund(session, order, refund, Cause.now(request.id))
 
-    def _schedule_retry(self, request_id: str, error: str, now: datetime) -> None:
+    def _schedule_retry(self, request_id: str, error: StripeAwayError, now: datetime) -> None:
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
             if not request.is_unanswered:
                 return  # an event arrived first
-            request.error = error
+            request.error = str(error)
             request.next_attempt_at = now + RETRY_DELAYS[min(request.attempts, len(RETRY_DELAYS) - 1)]
             request.attempts += 1
             text = f"Stripe has not answered {_description(request)} yet. We will ask again."
+            if isinstance(error, StripeUnauthorizedError):
+                text = f"Stripe refused the shop's API key for {_description(request)}. We will ask again."
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
-        log.warning("stripe did not answer a refund request", refund_request_id=request_id, error=error)
+        log.warning("stripe did not answer a refund request", refund_request_id=request_id, error=str(error))
 
     def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
         """Record that Stripe refused the request. Staff are notified if no operator waits for the response."""
