@@ -30,6 +30,7 @@ DATABASE = validate.Regexp(
     r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Use postgresql://user:password@host/name."
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+RESERVED_NAMES = ("policy", "stripe")  # of those who act beside operators, as their acts record it
 MIN_SECRET_CHARACTERS = 16  # characters; a shorter token can be guessed over the network
 
 Check = Callable[[Any], Any]
@@ -198,6 +199,8 @@ def _parse_tokens(text: str) -> dict[str, str]:
             "Use name:token pairs separated by commas. Each name must be unique,"
             f" each token at least {MIN_SECRET_CHARACTERS} characters long."
         )
+    if reserved := [name for name, _ in pairs if name.casefold() in RESERVED_NAMES]:
+        raise ValueError(f"Rename {', '.join(reserved)}: the shop's policy and Stripe act under this name.")
     return dict(pairs)
 
 

@@ -4,10 +4,12 @@ It needs the package `stripe`, an extra of this library. `StripeClient` ignores 
 are no retries and a timeout of 80 s, so everything is set here.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,14 +18,18 @@ from prometheus_client import Counter
 
 from events.config import setting, validate_url
 from events.database.storable import without_unstorable
+from events.observability.logging import get_logger
 
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
 MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
+RESOURCE_MISSING = "resource_missing"  # Stripe's error code for an unknown id
 MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
+
+log = get_logger(__name__)
 
 
 class CountingClient(stripe.RequestsClient):
@@ -91,6 +97,40 @@ def api_base_setting() -> Any:
         "The base URL of Stripe's API. Set it to use the fake Stripe.",
         default=API,
         checks=[validate_url],
+    )
+
+
+class Failure(StrEnum):
+    """The meanings of Stripe's errors for a caller."""
+
+    REJECTED = "rejected"  # the parameters: nothing was done, and a repeat fails too
+    UNAUTHORIZED = "unauthorized"  # our key: nothing was done, and a repeat fails until an operator corrects it
+    AWAY = "away"  # Stripe may have carried the call out, and it can be repeated
+
+
+def failure_of(error: stripe.StripeError) -> Failure:
+    """Return what an error of Stripe's means."""
+    if isinstance(error, stripe.InvalidRequestError | stripe.CardError):
+        return Failure.REJECTED
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return Failure.UNAUTHORIZED
+    return Failure.AWAY  # also an idempotency key that is in use
+
+
+def log_failure(action: str, about: str, error: stripe.StripeError) -> None:
+    """Log a failed call: `action`, the id that it is about, and Stripe's request id. An error only if we must act."""
+    is_ours = failure_of(error) == Failure.UNAUTHORIZED
+    answered = "stripe answered with an error" if error.http_status else "stripe is unreachable"
+    log.log(
+        logging.ERROR if is_ours else logging.WARNING,
+        "stripe refused the API key: set STRIPE_API_KEY" if is_ours else answered,
+        action=action,
+        about=about,
+        request_id=error.request_id,
+        http_status=error.http_status,
+        code=error.code,
+        param=getattr(error, "param", None),
+        error=type(error).__name__,
     )
 
 

@@ -99,7 +99,10 @@ def show_checkout(checkout_id: str) -> Checkout:
 @blueprint.post("/checkout/sessions/<checkout_id>/cancel")
 @blueprint.response(200, schemas.CheckoutDetails)
 def cancel_checkout(checkout_id: str) -> Checkout:
-    """Cancel a checkout: it can no longer be paid, and its stock is released."""
+    """Cancel a new or open checkout: it can no longer be paid, and its stock is released.
+
+    One that ended unpaid is returned as it is. 409 once it is completed.
+    """
     return dependencies().checkouts.cancel(checkout_id)
 
 
@@ -120,10 +123,11 @@ def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, schemas.CheckoutEntry)
 def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
-    """Cancel an open checkout, for example after its price or discount was withdrawn. A repeat changes nothing."""
-    checkout = dependencies().checkouts.cancel(checkout_id)
-    log.info("checkout canceled by an operator", checkout_id=checkout_id, actor=g.actor)
-    return checkout
+    """Cancel a new or open checkout, for example after its price or discount was withdrawn.
+
+    One that ended unpaid is returned as it is. 409 once it is completed.
+    """
+    return dependencies().checkouts.cancel(checkout_id, operator=g.actor)
 
 
 @blueprint.put("/catalog/products/<sku>")

@@ -19,9 +19,9 @@ from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations, schemas
+from inventory import reservations, schemas, stock_changes
 from inventory.config import Config
-from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
+from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
     PAID,
@@ -83,7 +83,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
         listed = page(session.scalars(statement).all(), args["limit"], "sku")
-        return listed | {"items": ledger.describe(session, listed["items"])}
+        return listed | {"items": stock_changes.describe(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
@@ -96,7 +96,7 @@ def show_stock(sku: str) -> dict[str, Any]:
         item = session.get(StockItem, sku)
         if item is None:
             raise UnknownSkuError(sku)
-        return ledger.describe(session, [item])[0]
+        return stock_changes.describe(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")
@@ -126,9 +126,9 @@ def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> d
     key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
-    request = ledger.StockRequest(sku=sku, **change)
+    request = stock_changes.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, key, actor=actor, now=utcnow()))
+    return _write(lambda session: stock_changes.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")
@@ -183,7 +183,10 @@ def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservati
 @blueprint.response(201, schemas.Reservation)
 @blueprint.alt_response(200, schema=schemas.Reservation, description="The checkout has already reserved these lines.")
 def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
-    """Reserve all lines of a checkout until a time, or none."""
+    """Reserve all lines of a checkout until a time, or none.
+
+    A repeat can only make the time later. 409 if pieces are missing, or if the checkout has other lines or has ended.
+    """
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
     reservation, is_new = _write(
@@ -198,7 +201,10 @@ def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
 @service_required
 @blueprint.response(204)
 def release(checkout_id: str) -> None:
-    """Release a checkout's reservation. Without one, nothing changes."""
+    """Release a checkout's reservation. Without one, nothing changes.
+
+    409 if its pieces are paid for, or if a delayed payment is under way.
+    """
 
     def write(session: Session) -> None:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -213,7 +219,11 @@ def release(checkout_id: str) -> None:
 @blueprint.arguments(schemas.ReservationExtension)
 @blueprint.response(200, schemas.Reservation)
 def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
-    """Keep a reservation until a later time. An earlier time changes nothing."""
+    """Keep a reservation until a later time. An earlier time changes nothing.
+
+    An expired one is held again if all its pieces are available; so is a released one while a payment is under way.
+    409 if the pieces are then not held.
+    """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -224,7 +234,7 @@ def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
 
     reservation = _write(write)
     if reservation.status != HELD:
-        raise ReservationConflictError(f"The reservation of {checkout_id} is {reservation.status}.")
+        raise NotHeldError(checkout_id, reservation.status)
     return reservation
 
 

@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, vali
 
 from inventory.models import ReservationStatus
 
-MAX_SHOWN_AVAILABLE = 100  # enough for every cart; the exact stock and its sales stay private
+MAX_SHOWN_AVAILABLE = 100  # pieces: enough for every cart; the exact stock and its sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # the counting device's clock may be ahead
@@ -85,7 +85,7 @@ class NewMovement(Schema):
                 "Give what the count was made against: the expected on_hand, or counted_at.", "expected"
             )
         if "adjust" in data and "counted_at" in data:
-            raise ValidationError("Only a count has an instant. Leave it out.", "counted_at")
+            raise ValidationError("Only a count has an instant. Leave counted_at out.", "counted_at")
 
     @validates("counted_at")
     def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's

@@ -1,30 +1,8 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-| event | e-mail | to |
-|---|---|---|
-| `orders.order.paid` | `order_confirmed` | customer |
-| `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
-| `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
-| `orders.payment.failed` | `payment_failed` | customer |
-| `orders.order.expired` | `abandoned_cart`, with consent, after ABANDONED_CART_DELAY | customer |
-| `orders.order.canceled` | `order_canceled`, if an operator canceled a paid order | customer |
-| `orders.order.shipped` | `order_shipped` | customer |
-| `orders.refund.succeeded` | `refund_succeeded` | customer |
-| `orders.review.opened` | `staff_review_opened` | staff |
-| `orders.review.opened` | `order_in_review` | customer |
-| `orders.review.resolved` | `staff_review_resolved`, if the policy resolved it | staff |
-| `orders.review.resolved` | `order_canceled`; or `order_confirmed`, if no other event sends it | customer |
-| `orders.refund.failed` | `staff_refund_failed` | staff |
-| `orders.refund.failed` | `refund_failed`, if they got `refund_succeeded` | customer |
-| `orders.dispute.opened` | `staff_dispute_opened` | staff |
-| `orders.dispute.updated` | `staff_dispute_updated` | staff |
-| `orders.dispute.closed` | `staff_dispute_closed` | staff |
-| `inventory.stock.low` | `staff_stock_low`, once for a sku and day (UTC) | staff |
-| `inventory.reservation.expiring` | `staff_reservation_expiring` | staff |
-
-Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
-`orders.customer.erased` erases the customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become
-one `staff_digest`.
+docs/architecture.md lists which event sends which e-mail. Two events can send none: `orders.order.canceled` of an
+unpaid order only makes the reminder of the cart stale, and `orders.customer.erased` erases the customer. With
+STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -33,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -61,7 +39,6 @@ CUSTOMER_REASONS = (
         }
     )
 )
-RESOLVED_BY_POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -132,7 +109,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
         resolved_by = event.data["resolved_by"]
-        if resolved_by == RESOLVED_BY_POLICY:
+        if resolved_by == POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no e-mail needed"

@@ -1,4 +1,4 @@
-"""The kinds of e-mail, and which of them become stale. handlers.py lists the event that sends each kind."""
+"""The kinds of e-mail, and which of them become stale. docs/architecture.md lists the events."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum

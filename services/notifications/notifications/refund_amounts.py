@@ -33,7 +33,11 @@ def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
             Email.checkout_id == email.checkout_id, Email.kind.in_((Kind.REFUND_SUCCEEDED, Kind.STAFF_REFUND_FAILED))
         )
     ).all()
-    failed = {data["refund_id"]: _own_amount(data) for kind, data in rows if kind == Kind.STAFF_REFUND_FAILED}
+    failed = {
+        data["refund_id"]: 0 if was_refused(data) else _own_amount(data)  # no sum ever contained a refused one
+        for kind, data in rows
+        if kind == Kind.STAFF_REFUND_FAILED
+    }
     succeeded = {data["refund_id"]: _own_amount(data) for _, data in rows if data["refund_id"] not in failed}
     reported = max((data["amount_refunded"] for kind, data in rows if kind == Kind.REFUND_SUCCEEDED), default=0)
     paid = [data["amount_paid"] for _, data in rows if data.get("amount_paid") is not None]
@@ -41,6 +45,11 @@ def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
         "amount_refunded": max(sum(succeeded.values()), reported - sum(failed.values())),
         "amount_paid": max(paid, default=None),
     }
+
+
+def was_refused(data: Mapping[str, Any]) -> bool:
+    """Return True if Stripe refused the request, so that a failed refund never existed there."""
+    return bool(data["refund_id"] == data.get("refund_request_id"))
 
 
 def _own_amount(data: Mapping[str, Any]) -> int:

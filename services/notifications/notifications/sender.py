@@ -57,16 +57,15 @@ from notifications.models import (
 from notifications.refund_amounts import is_announced, refund_sums
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
-from notifications.smtp import (
+from notifications.smtp import Connection, MailServer
+from notifications.smtp_answers import (
     AnswerLostError,
     BlockedError,
-    Connection,
     ConnectionLostError,
     MailBlockedError,
     MailDeferredError,
     MailNotSentError,
     MailRefusedError,
-    MailServer,
     ServerAwayError,
 )
 from notifications.suppression import suppress_stale
@@ -108,7 +107,11 @@ class Sender:
         self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due e-mails for `MAX_RUN_TIME` at most, and return how many the server accepted."""
+        """Start due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
+
+        The last one may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
+        server is away: its e-mails get a later attempt.
+        """
         until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
@@ -239,7 +242,7 @@ class Sender:
         )
         with self._database.begin() as session:
             if session.execute(count).first() is None:
-                raise ConnectionLostError("the claim ended before the e-mail")
+                raise ConnectionLostError("our claim ended before the e-mail did: another sender sends it")
 
     def _await_answer(self, email: Email, connection: Connection, answer: "Future[None]") -> None:
         """Record the answer when it comes, on the thread that waits for it."""
@@ -249,7 +252,10 @@ class Sender:
             try:
                 self._record(email, done.exception())
             except Exception:
-                log.exception("the outcome of an e-mail is not recorded, its claim will end", email_id=email.id)
+                log.exception(
+                    "the outcome of an e-mail is not recorded, another sender takes it after its claim",
+                    email_id=email.id,
+                )
             self._database.signal(CHANNEL).set()  # more e-mails may be due, and one more answer can be awaited
 
         log.info("mail server needs long for its answer", email_id=email.id, kind=email.kind)

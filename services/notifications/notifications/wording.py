@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from events.messaging.dispute_status import is_inquiry
+
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
 
@@ -116,10 +118,6 @@ def _is_partly_lost(data: Data) -> bool:
     return data["dispute_status"] == "lost" and withheld is not None and withheld < data["dispute_amount"]
 
 
-def _is_inquiry(data: Data) -> bool:
-    return str(data["dispute_status"]).startswith("warning_")  # the bank asks, and no money has moved yet
-
-
 VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.ORDER_CONFIRMED: lambda data: [_confirmation(data)],
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
@@ -137,7 +135,7 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
         "refund_duplicate" if data["decision"] == "refund" and _is_about_duplicates(data) else "",
         data["decision"],
     ],
-    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if _is_inquiry(data) else ""],
+    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if is_inquiry(data["dispute_status"]) else ""],
     Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
     Kind.STAFF_DISPUTE_CLOSED: lambda data: [
         "canceled" if _is_owed_after_cancellation(data) else "",

@@ -155,7 +155,7 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
         found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
     shown = found[: args["limit"]]
     next_cursor = encode_cursor(*search.dispute_sort_key(shown[-1][0])) if len(found) > len(shown) else None
-    return {"items": [dispute_row(*one) for one in shown], "next_cursor": next_cursor}
+    return {"items": [dispute_row(*found) for found in shown], "next_cursor": next_cursor}
 
 
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:

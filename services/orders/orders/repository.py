@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 
 from events.clock import utcnow
+from events.database.email_keys import email_key
 from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
@@ -125,7 +126,7 @@ def create_order(session: Session, event: Event) -> Order | None:
         "livemode": started["livemode"],
         **{name: started[name] for name in AMOUNT_FIELDS},
         "customer_email": email,
-        "customer_email_key": email.lower() if email else None,
+        "customer_email_key": email_key(email) if email else None,
         "locale": started["locale"],
         "promotion_codes": started["promotion_codes"],
         "needs_address": started["needs_shipping"],

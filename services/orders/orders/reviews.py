@@ -7,7 +7,7 @@ from datetime import datetime
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import insert_once
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
 from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,7 +26,6 @@ from orders.refunds.requests import RefundParams, request_rest
 from orders.repository import lock_order
 from orders.timeline import add_entry, format_note
 
-POLICY = "policy"  # who resolves a review without a person
 STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
     ReviewDecision.ACCEPT: "accepted the order ({reason}).",

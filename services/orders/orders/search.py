@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from events.database.email_keys import email_key
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, not_, or_, select, tuple_, union
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -18,7 +19,7 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
     "number": lambda number: Order.number == number.upper(),
     "checkout_id": lambda checkout_id: Order.checkout_id == checkout_id,
-    "email": lambda email: Order.customer_email_key == email.lower(),
+    "email": lambda email: Order.customer_email_key == email_key(email),
     "session_id": lambda session_id: Order.id.in_(_order_ids_by_session(session_id)),
     "payment_intent": lambda intent: Order.id.in_(_order_ids_by_intent(intent)),
     "needs_review": lambda value: and_(Order.needs_review) if value else not_(Order.needs_review),

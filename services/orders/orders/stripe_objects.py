@@ -5,13 +5,12 @@ from typing import Any
 
 StripeObject = dict[str, Any]
 
-FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session; any other one may still change
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 
-def checkout_id_of(obj: StripeObject) -> str | None:
+def checkout_id_of(stripe_object: StripeObject) -> str | None:
     """Return the id of the checkout that an object belongs to; None if our checkout did not create the object."""
-    found = (obj.get("metadata") or {}).get("checkout_id")
+    found = (stripe_object.get("metadata") or {}).get("checkout_id")
     return str(found) if found else None
 
 

@@ -35,7 +35,10 @@ def create_blueprint(config: Config, broker: Publisher) -> Blueprint:
     @blueprint.response(200)
     @ignores_query  # a shop's address at Stripe may have one, and a refused event would wait for three days
     def receive() -> Response:
-        """Verify an event and publish its exact bytes. Answer 200 only once the broker has confirmed it."""
+        """Verify an event and publish its exact bytes. Answer 200 only once the broker has confirmed it.
+
+        After any other answer Stripe sends the event again: 4xx if it is rejected, 503 without the broker's confirm.
+        """
         signature = request.headers.get("Stripe-Signature", "")
         try:
             check_header(signature)  # before the body is read: strangers may send it slowly, or never

@@ -318,7 +318,7 @@ class Consumer(ConsumerMixin):
                 if not is_unavailable(error):
                     raise
             else:
-                log.info("database answers")
+                log.info("database answers again, held messages are handled now")
                 return
             self._keep_alive(connection, KEEP_ALIVE_S)
 

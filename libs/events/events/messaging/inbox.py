@@ -21,7 +21,7 @@ from events.messaging.inbox_models import (
     DISCARDED,
     DONE,
     IGNORED,
-    PENDING,
+    RETRIED_STATUSES,
     WAITING,
     ConsumerControl,
     InboxEvent,
@@ -155,7 +155,7 @@ def give_back(session: Session, claimed: Sequence[InboxEvent]) -> None:
 def _still_pending(claimed: Sequence[InboxEvent]) -> Select[Any]:
     """Return a query in the order of the ids: the lock order of the inbox."""
     ids = [row.event_id for row in claimed]
-    statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(PENDING))
+    statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(RETRIED_STATUSES))
     return statement.order_by(InboxEvent.event_id)
 
 

@@ -37,8 +37,8 @@ class InboxStatus(StrEnum):
 
 
 DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in InboxStatus)
-PENDING = (WAITING, RETRYING)
-UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they can be retried
+RETRIED_STATUSES = (WAITING, RETRYING)
+UNFINISHED = (*RETRIED_STATUSES, FAILED)  # these rows still have their payload, so they can be retried
 
 # A failed handler is most often a passing fault (a lock, a deployment). After seven hours a person has to look.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
@@ -118,7 +118,7 @@ class InboxEvent(Base):
         self.error = INTERRUPTED
 
     def give_back(self) -> None:
-        """Undo `begin_attempt`: the attempt ended with the database, not with the process."""
+        """Take the attempt back and make the event due now: the database ended the attempt, not this process."""
         self.attempts -= 1
         self.error, self.next_attempt_at = GIVEN_BACK, utcnow()
 
@@ -144,7 +144,11 @@ class InboxEvent(Base):
         self.traceback = None
 
     def schedule_retry(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule."""
+        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule.
+
+        `status` is waiting or retrying and selects the schedule. Its change starts that schedule from the beginning.
+        The error's text is stored, and for retrying also its traceback.
+        """
         schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
         if status != self.status:
             self.attempts = 1  # attempts spent on waiting are not taken from the retries

@@ -23,7 +23,11 @@ def connect(broker_url: str) -> Connection:
 
 
 def declare_topology(channel: Any) -> None:
-    """Declare the whole bus on an open channel; existing parts are left as they are. The first failure is raised."""
+    """Declare the whole bus on an open channel; existing parts are left as they are.
+
+    Raises the client's error at the first part that fails, such as one that exists with other arguments. The parts
+    after it are not declared.
+    """
     _declare_exchanges(channel)
     for spec in topology.QUEUES:
         _declare_queue(channel, spec)

@@ -22,10 +22,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A periodic task: runs `every` so many seconds, and when the channel `on` is notified."""
+    """A periodic task: runs every `every_s` seconds, and when the channel `on` is notified."""
 
     name: str
-    every: float
+    every_s: float
     run: Callable[[], object]
     on: str | None = None
 
@@ -37,7 +37,7 @@ class Loop:
     name: str
     run: Callable[[], float]
     signal: Signal
-    failure_pause: float = FAILURE_PAUSE_S
+    failure_pause_s: float = FAILURE_PAUSE_S
 
 
 class Loops:
@@ -98,10 +98,11 @@ class Loops:
                 rest = loop.run()
             except Exception as error:
                 FAILURES.labels(loop.name).inc()
+                facts = {"loop": loop.name, "pause_s": loop.failure_pause_s}
                 if is_unavailable(error):
-                    log.error("database away, or a row locked", loop=loop.name, error=str(error))
+                    log.error("database away, or a row locked: the loop pauses", **facts, error=str(error))
                 else:
-                    log.exception("loop failed", loop=loop.name)
-                self._stop.wait(loop.failure_pause)
+                    log.exception("loop failed, it runs again after a pause", **facts)
+                self._stop.wait(loop.failure_pause_s)
             else:
                 loop.signal.wait(rest)

@@ -357,7 +357,7 @@ class PikaPublisher:
             self._loop.stop()
             return
         delay = self._next_delay()
-        log.warning("no connection to the broker", reason=str(reason), next_attempt_in=delay)
+        log.warning("no connection to the broker, publishes wait", reason=str(reason), next_attempt_in_s=delay)
         self._loop.call_later(delay, self._on_connect)
 
     def _next_delay(self) -> float:

@@ -81,7 +81,9 @@ class Runner:
             if is_unavailable(error):
                 raise
             if not isinstance(error, NotYet):
-                log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
+                log.exception(
+                    "handler failed, the event will be retried", event_id=event.id, routing_key=event.routing_key
+                )
             failure = error
             outcome = self._write(
                 lambda session: inbox.store_unhandled(session, event, _status_after(failure), failure)
@@ -128,7 +130,11 @@ class Runner:
             if is_unavailable(error):
                 raise
             if is_conflict(error):
-                log.warning("batch rolled back after a conflict", events=len(events), error=str(error))
+                log.warning(
+                    "batch rolled back after a conflict, its events run one by one",
+                    events=len(events),
+                    error=str(error),
+                )
             return False  # the failing event fails again in its savepoint or transaction, and is logged there
         for event in events:
             self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
@@ -178,7 +184,12 @@ class Runner:
         if error is None:
             return DONE
         if not isinstance(error, NotYet):
-            log.error("handler failed", event_id=event.id, routing_key=event.routing_key, exc_info=error)
+            log.error(
+                "handler failed, the event will be retried",
+                event_id=event.id,
+                routing_key=event.routing_key,
+                exc_info=error,
+            )
         inbox.release_claim(session, event)
         return inbox.store_unhandled(session, event, _status_after(error), error)
 
@@ -249,17 +260,14 @@ class Runner:
         if isinstance(error, Ignored):
             row.finish(IGNORED, str(error), keep_payload=isinstance(error, NoHandler))
             return row.status
-        if not isinstance(error, NotYet):
-            log.error("handler failed again", event_id=event.id, attempts=row.attempts, exc_info=error)
-        row.schedule_retry(_status_after(error), error)
+        _schedule_retry(row, error)
         return row.status
 
     def _reschedule(self, claimed: InboxEvent, error: Exception) -> None:
         """Schedule the next attempt of an event that failed before its handler ran, or at commit."""
-        log.error("retry failed outside its handler", event_id=claimed.event_id, exc_info=error)
         with self._database.begin() as session:
             for row in inbox.lock_claimed(session, [claimed]):
-                row.schedule_retry(_status_after(error), error)
+                _schedule_retry(row, error)
 
     def _run(self, event: Event, session: Session) -> None:
         parent = event.headers.get(tracing.HEADER)
@@ -276,6 +284,17 @@ class Runner:
         HANDLED.labels(event.routing_key, outcome).inc()
         if outcome == DONE:
             LAG.observe(max(0.0, (datetime.now(UTC) - event.occurred_at).total_seconds()))
+
+
+def _schedule_retry(row: InboxEvent, error: Exception) -> None:
+    """Schedule the next attempt of a retried event and log what happens next, unless its cause is only late."""
+    row.schedule_retry(_status_after(error), error)
+    facts = {"event_id": row.event_id, "routing_key": row.routing_key, "attempts": row.attempts}
+    if row.status == FAILED:
+        log.error("retry failed, it was the last: an operator must act", **facts, exc_info=error)
+    elif row.status == RETRYING:
+        next_attempt_at = row.next_attempt_at.isoformat() if row.next_attempt_at else None
+        log.error("retry failed, the next one is scheduled", **facts, next_attempt_at=next_attempt_at, exc_info=error)
 
 
 def _status_after(error: Exception) -> str:

@@ -74,7 +74,7 @@ class Worker:
         if self._relay:
             self._channels.append(outbox.CHANNEL)
             outbox_signal = database.signal(outbox.CHANNEL)
-            loops.append(Loop("relay", self._drain, outbox_signal, failure_pause=RELAY_FAILURE_PAUSE_S))
+            loops.append(Loop("relay", self._drain, outbox_signal, failure_pause_s=RELAY_FAILURE_PAUSE_S))
         if database.is_postgresql:
             loops.append(Loop("listen", self._listen, Signal()))
         self._loops = Loops(config.service, loops, lambda: check(database, chains))
@@ -86,7 +86,7 @@ class Worker:
         self._stop_on_signals()
         health = self._serve_health() if self._config.health_port else None
         self._loops.start()
-        log.info("worker ready", queue=self._config.service)
+        log.info("worker started", queue=self._config.service)
         try:
             self._consumer.run()
         finally:
@@ -148,10 +148,10 @@ class Worker:
     def _loop(self, job: Job) -> Loop:
         def run() -> float:
             job.run()
-            return job.every
+            return job.every_s
 
         job_signal = self._database.signal(job.on) if job.on else Signal()
-        return Loop(job.name, run, job_signal, failure_pause=max(job.every, FAILURE_PAUSE_S))
+        return Loop(job.name, run, job_signal, failure_pause_s=max(job.every_s, FAILURE_PAUSE_S))
 
     def _retry_due(self) -> float:
         self._runner.give_back()

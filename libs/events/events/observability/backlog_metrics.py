@@ -111,5 +111,5 @@ def _unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
     """Return no metrics while the database is away or too busy, so that the others can be scraped."""
     if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error
-    log.warning("database away or too busy, backlog unknown", error=str(error))
+    log.warning("database away or too busy, this scrape has no backlog", error=str(error))
     return []

@@ -23,7 +23,7 @@ from events.messaging.inbox_models import (
 )
 
 RETRY, DISCARD = ACTIONS = ("retry", "discard")
-EVENTS_PER_TRANSACTION = 500  # events per transaction: short locks that delay no worker
+EVENTS_PER_TRANSACTION = 500  # short locks, which delay no worker
 
 FILTERS: Mapping[str, Any] = {
     "status": lambda value: InboxEvent.status == value,

@@ -128,8 +128,8 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
         reason: str | None,
         **wanted: Any,
     ) -> None:
-        filtered = everything or any(value is not None for value in wanted.values())
-        if bool(event_ids) == filtered:
+        is_filtered = any(value is not None for value in wanted.values())
+        if sum([bool(event_ids), is_filtered, everything]) != 1:
             raise click.UsageError("Give event ids, or filters, or --all: exactly one of them.")
         if event_ids and (limit or rate or dry_run):
             raise click.UsageError("--limit, --rate and --dry-run need filters, not event ids.")

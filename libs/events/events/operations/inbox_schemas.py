@@ -35,7 +35,7 @@ class ReasonArgs(Schema):
 
 
 class BulkArgs(Filters):
-    """A bulk action: at least one filter, or `all`. A missing filter must not mean everything."""
+    """A bulk action: at least one filter, or `all`, not both. A missing filter must not mean everything."""
 
     status = fields.String(
         validate=validate.OneOf(UNFINISHED, error="{input} events are finished. Use one of: {choices}.")
@@ -47,8 +47,8 @@ class BulkArgs(Filters):
 
     @validates_schema
     def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
-        if not data["all"] and not data.keys() & FILTERS.keys():
-            raise ValidationError("Give a filter, or all: true for all unfinished events.", "all")
+        if data["all"] == bool(data.keys() & FILTERS.keys()):
+            raise ValidationError("Give a filter, or all: true for all unfinished events, not both.", "all")
 
 
 class BulkRetryArgs(BulkArgs):
@@ -98,7 +98,7 @@ class InboxPage(Schema):
 
 
 class BulkResult(Schema):
-    """The result of a bulk action."""
+    """The events that a bulk retry or discard changed or, with `dry_run`, would change."""
 
     event_ids = fields.List(
         fields.String(), metadata={"description": "changed events; with dry_run, the events that would be changed"}

@@ -8,7 +8,7 @@ import os
 import sys
 from http.client import HTTPConnection, HTTPException
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 4.0  # shorter than the 5 s of Docker's health check, so that the reason is printed
 
 
 def unready_reason(port: int) -> str | None:

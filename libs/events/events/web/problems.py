@@ -44,7 +44,7 @@ class Problem(Exception):  # noqa: N818 - the field's own word
 
 
 def invalid_request(**errors: Any) -> Problem:
-    """Return the problem for invalid fields, with a list of messages or nested errors for each."""
+    """Return the problem 422 for invalid fields, with a list of messages or nested errors for each."""
     return Problem(422, "invalid-request", INVALID, errors=errors)
 
 

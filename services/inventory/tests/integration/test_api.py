@@ -256,7 +256,9 @@ def test_repeated_reservation_is_200_and_other_lines_conflict(client: Any, stock
     made = reserve(client, TEE=2)
     assert (made.status_code, made.json) == (201, wanted(TEE=2) | {"status": "held"})
     assert reserve(client, TEE=2).status_code == 200
-    assert problem(reserve(client, TEE=3)) == (409, "reservation-conflict")
+    answer = reserve(client, TEE=3)
+    assert problem(answer) == (409, "reservation-conflict")
+    assert "Use a new checkout id." in answer.json["detail"]
 
 
 def test_short_lines_are_listed(client: Any, stock: Any) -> None:
@@ -295,7 +297,11 @@ def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
     assert extend("chk_1", UNTIL).json["expires_at"] == LATER
     assert problem(extend("chk_2", LATER)) == (404, "reservation-not-found")
     client.delete("/reservations/chk_1", headers=SERVICE)
-    assert problem(extend("chk_1", LATER)) == (409, "reservation-conflict")
+    answer = extend("chk_1", LATER)  # a payment is under way, so its checkout id cannot change
+    assert problem(answer) == (409, "reservation-conflict")
+    assert answer.json["detail"] == (
+        "The reservation of chk_1 is released and cannot be extended. Its pieces are not held: check the stock."
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,16 @@ def test_new_order_is_mailed_to_staff_if_they_want_it(sqlite_service: Any, email
     assert len(sqlite_service.server.messages) == (2 if email else 1)
 
 
+@pytest.mark.parametrize(
+    ("refund_id", "label"), [("re_1", "Refund id"), ("rfr_1", "Refund request, which Stripe refused")]
+)
+def test_failed_refund_shows_an_id_that_stripe_knows(sqlite_service: Any, refund_id: str, label: str) -> None:
+    sqlite_service.receive("orders.refund.failed", refund_id=refund_id, refund_request_id="rfr_1")
+    sqlite_service.sender.run()
+    (mail,) = sqlite_service.server.messages
+    assert f"{label}: {refund_id}" in mail.get_body(("plain",)).get_content()
+
+
 def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) -> None:
     sqlite_service.server.answers["staff@shop.example"] = "451 later"
     sqlite_service.receive("inventory.stock.low")

@@ -135,6 +135,16 @@ def test_refunded_sum_does_not_depend_on_the_order_of_events(sqlite_service: Any
             assert refund_sums(session, mail) == {"amount_refunded": 2500, "amount_paid": 4003}, permutation
 
 
+def test_request_that_stripe_refused_reduces_no_sum(sqlite_service: Any) -> None:
+    """The second refund was made in the dashboard, and its own event is late."""
+    receive_refund(sqlite_service, 1, at=11, so_far=3000)
+    sqlite_service.receive(
+        "orders.refund.failed", refund_id="rfr_1", refund_request_id="rfr_1", refund_amount=500, amount_refunded=3000
+    )
+    with sqlite_service.database.read() as session:
+        assert refund_sums(session, sqlite_service.emails()[0])["amount_refunded"] == 3000
+
+
 def test_deferred_refund_mail_has_the_sum_at_its_sending(sqlite_service: Any) -> None:
     sqlite_service.server.answers["ada@example.org"] = "451 greylisted"
     receive_refund(sqlite_service, 1, at=11, so_far=2499)

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import stripe
-from events.observability.logging import get_logger
+from events import stripe_api
+from events.stripe_api import Failure
 
 from orders.models.refunds import RefundRequest
 from orders.stripe_objects import PAGE_SIZE, StripeObject
@@ -13,9 +14,7 @@ from orders.stripe_objects import PAGE_SIZE, StripeObject
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
 
-log = get_logger(__name__)
-
-REQUEST_ID = "refund_request"  # the key in a refund's metadata
+REQUEST_ID_KEY = "refund_request"  # the key in a refund's metadata
 
 
 class RefundRefusedError(Exception):
@@ -27,7 +26,7 @@ class StripeAwayError(Exception):
 
 
 class StripeUnauthorizedError(StripeAwayError):
-    """Stripe refused our API key (401, 403) and did nothing: a retry succeeds once an operator has corrected it."""
+    """Stripe refused our API key and did nothing. A repeat succeeds once an operator has corrected the key."""
 
 
 class RefundGateway:
@@ -38,28 +37,28 @@ class RefundGateway:
 
     def create(self, request: RefundRequest) -> StripeObject:
         """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
-        with _translate_errors():
+        with _raising_gateway_errors("create refund", request.id):
             return self._refunds.create(_params(request), {"idempotency_key": request.id}).to_dict(for_json=True)
 
     def find(self, request: RefundRequest) -> StripeObject | None:
         """Return the refund that Stripe made for the request at any time, or None."""
-        with _translate_errors():
+        with _raising_gateway_errors("list refunds", request.payment_id):
             page = self._refunds.list({"payment_intent": request.payment_id, "limit": PAGE_SIZE})
             for refund in page.auto_paging_iter():
                 found: StripeObject = refund.to_dict(for_json=True)
-                if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
+                if (found.get("metadata") or {}).get(REQUEST_ID_KEY) == request.id:
                     return found
         return None
 
     def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
         """Return all refunds of a payment."""
-        with _translate_errors():
+        with _raising_gateway_errors("list refunds", payment_id):
             page = self._refunds.list({"payment_intent": payment_id, "limit": PAGE_SIZE})
             return [refund.to_dict(for_json=True) for refund in page.auto_paging_iter()]
 
     def line_items(self, session_id: str) -> list[StripeObject]:
         """Return the line items of a Checkout Session with their products, as Stripe charged them."""
-        with _translate_errors():
+        with _raising_gateway_errors("list line items", session_id):
             page = self._sessions.line_items.list(session_id, {"limit": PAGE_SIZE, "expand": ["data.price.product"]})
             return [item.to_dict(for_json=True) for item in page.auto_paging_iter()]
 
@@ -72,7 +71,7 @@ def _params(request: RefundRequest) -> "RefundCreateParams":
         "metadata": {
             "checkout_id": request.checkout_id,
             "order_id": request.order_id,
-            REQUEST_ID: request.id,
+            REQUEST_ID_KEY: request.id,
         },
     }
     if request.reason:
@@ -81,13 +80,15 @@ def _params(request: RefundRequest) -> "RefundCreateParams":
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _raising_gateway_errors(action: str, about: str) -> Iterator[None]:
     try:
         yield
-    except (stripe.InvalidRequestError, stripe.CardError) as error:
-        raise RefundRefusedError(error.user_message or str(error)) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        log.error("stripe refused the API key: set STRIPE_API_KEY", http_status=error.http_status, error=str(error))
-        raise StripeUnauthorizedError(f"Stripe refused the shop's API key: {error}") from error
-    except stripe.StripeError as error:  # also an idempotency key in use: a retry can succeed
-        raise StripeAwayError(f"{type(error).__name__}: {error}") from error
+    except stripe.StripeError as error:
+        stripe_api.log_failure(action, about, error)
+        match stripe_api.failure_of(error):
+            case Failure.REJECTED:
+                raise RefundRefusedError(error.user_message or str(error)) from error
+            case Failure.UNAUTHORIZED:
+                raise StripeUnauthorizedError(f"Stripe refused the shop's API key: {error}") from error
+            case Failure.AWAY:
+                raise StripeAwayError(f"{type(error).__name__}: {error}") from error

@@ -16,14 +16,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.errors import LineAmountsUnknownError
-from orders.goods import succeeded_payments, update_fulfillment
+from orders.goods import update_fulfillment
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.allocation import needs_charged_lines, record_charged_lines
 from orders.refunds.booking import book_refund
+from orders.refunds.charged_lines import fetch_charged_lines
 from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError, StripeUnauthorizedError
 from orders.refunds.requests import SENDING_LEASE, RefundParams, create_request, find_request
 from orders.repository import lock_order
@@ -49,7 +48,7 @@ class RefundProcessor:
         Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnknownError`.
         """
         if params.lines and not params.without_money:
-            self._fetch_charged_lines(order_id)
+            fetch_charged_lines(self._database, self._gateway, order_id)
         with self._database.begin() as session:
             order = lock_order(session, order_id)
             known = find_request(session, order, params, key)
@@ -94,35 +93,6 @@ class RefundProcessor:
         else:
             self._record_answer(request.id, refund)
 
-    def _fetch_charged_lines(self, order_id: str) -> None:
-        """Store what Stripe charged for each line, if the agreed totals do not say so.
-
-        Raises `LineAmountsUnknownError` if Stripe does not answer. If it answers without fitting lines, the agreed
-        totals count.
-        """
-        with self._database.read() as session:
-            order = session.get(Order, order_id)
-            payments = succeeded_payments(order) if order else []
-            payment = payments[0] if payments else None
-            if (
-                order is None
-                or payment is None
-                or payment.session_id is None
-                or not needs_charged_lines(order, payment)
-            ):
-                return
-        try:
-            items = self._gateway.line_items(payment.session_id)
-        except StripeAwayError as error:
-            raise LineAmountsUnknownError from error
-        except RefundRefusedError as reason:
-            log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
-            return
-        with self._database.begin() as session:
-            order = lock_order(session, order_id)
-            if not record_charged_lines(order, succeeded_payments(order)[0], items):
-                log.warning("stripe's lines of a session do not fit the order", order_id=order_id)
-
     def _record_answer(self, request_id: str, refund: StripeObject) -> None:
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
@@ -138,9 +108,9 @@ class RefundProcessor:
             request.attempts += 1
             text = f"Stripe has not answered {_description(request)} yet. We will ask again."
             if isinstance(error, StripeUnauthorizedError):
-                text = f"Stripe refused the shop's API key for {_description(request)}. We will ask again."
+                text = f"Stripe refused the shop's API key, so {_description(request)} waits until it is corrected."
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
-        log.warning("stripe did not answer a refund request", refund_request_id=request_id, error=str(error))
+        log.warning("a refund request waits for stripe's answer", refund_request_id=request_id, error=str(error))
 
     def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
         """Record that Stripe refused the request. Staff are notified if no operator waits for the response."""
@@ -160,7 +130,8 @@ class RefundProcessor:
                     order,
                     "orders.refund.failed",
                     cause,
-                    refund_id=request.id,
+                    refund_id=request.id,  # there is none at Stripe
+                    refund_request_id=request.id,
                     refund_status=RefundStatus.FAILED.value,
                     refund_amount=request.amount,
                     refund_currency=request.currency,

@@ -55,7 +55,7 @@ def find_request(session: Session, order: Order, params: RefundParams, key: str)
 
 
 def create_request(session: Session, order: Order, params: RefundParams, key: str, actor: str) -> RefundRequest:
-    """Check and store a refund request. The order must be locked.
+    """Check and store a refund request; the caller or the worker sends it to Stripe. The order must be locked.
 
     Lines belong to the payment that paid the order. Raises `OrderNotPaidError`, `InvalidRequestError` and
     `RefundExceedsPaymentError`.
