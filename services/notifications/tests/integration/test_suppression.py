@@ -59,7 +59,8 @@ def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> No
 def test_decision_suppresses_the_requests_of_all_its_reviews(sqlite_service: Any, resolved_by: str) -> None:
     others = [{"reason": "duplicate-payment", "subject": "pi_2"}, {"reason": "radar-review", "subject": "prv_1"}]
     resolution = {"reason": "oversold", "subject": None, "resolved_by": resolved_by, "also_resolved": others}
-    events = [("orders.review.opened", other) for other in others] + [OPENED, ("orders.review.resolved", resolution)]
+    events: list[tuple[str, Any]] = [("orders.review.opened", other) for other in others]
+    events += [OPENED, ("orders.review.resolved", resolution)]
     for number, permutation in enumerate(itertools.permutations(events)):
         ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
         sqlite_service.deliver(*(sqlite_service.event(type_, **changes, **ids) for type_, changes in permutation))
