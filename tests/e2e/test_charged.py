@@ -211,9 +211,20 @@ def test_country_chooses_the_language_where_the_shop_gave_none(system: System, c
     assert subject in shopper.mail("order_confirmed").subject
 
 
-@pytest.mark.parametrize("name", ["می\u200cخواهم", "क्\u200dष", "\U0001f469\u200d\U0001f9b0"])  # noqa: RUF001
-def test_name_keeps_its_joiners_up_to_the_mail(system: System, name: str) -> None:
-    shopper = Shopper(system, "joiners")
+INVISIBLE = {  # in names: joiners, marks of direction, a soft hyphen, and the tags of a flag
+    "persian": "می\u200cخواهم",  # noqa: RUF001
+    "hindi": "क्\u200dष",
+    "emoji": "\U0001f469\u200d\U0001f9b0",
+    "hebrew": "\u200fד״ר כהן\u200e (J\u200fR)",
+    "german": "Baum\u00adgärtner",
+    "thai": "สม\u200bชาย",
+    "flag": "Zoë \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+}
+
+
+@pytest.mark.parametrize("name", INVISIBLE.values(), ids=INVISIBLE.keys())
+def test_name_keeps_invisible_characters_up_to_the_mail(system: System, name: str) -> None:
+    shopper = Shopper(system, "invisible")
     shopper.buy(name=name)
     assert name in shopper.mail("order_confirmed").text
 
@@ -313,6 +324,13 @@ def test_every_optional_field_of_an_event_has_a_producer(running: tuple[System, 
     shopper.page(disputed, "paid")
     system.stripe.open_dispute(disputed["id"])
     shopper.mail("staff_dispute_opened")
+    decided = shopper.start_checkout({TEE: 1})
+    shopper.pay(decided)
+    assert shopper.operate(decided, "shipments", all=True).status_code == 201
+    system.stripe.open_review(decided["session_id"])
+    system.stripe.warn(decided["session_id"])
+    shopper.check("It has two reviews", 2, lambda: len(shopper.order_field(decided, "reviews")))
+    assert shopper.operate(decided, "review", decision="cancel").is_success
     wanted = {
         (declared_by(type(schema), name), name)
         for schema in SCHEMAS.values()

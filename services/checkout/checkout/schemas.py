@@ -226,11 +226,11 @@ class ProductFields(Schema):
     tax_code = fields.String(
         load_default=None,
         allow_none=True,
-        validate=validate.Regexp(r"txcd_\d{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
+        validate=validate.Regexp(r"txcd_[0-9]{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
     )
     tax_behavior = tax_behavior()
     tax_rates = LimitedList(
-        fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
+        fields.String(validate=validate.Regexp(r"txr_[A-Za-z0-9_]{1,250}\Z")),
         validate.Length(max=5),
         load_default=list,
         metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},

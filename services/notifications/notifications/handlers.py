@@ -25,6 +25,7 @@ from notifications.models import lock_or_insert_checkout, lock_or_insert_checkou
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
+from notifications.wording import has_shipped_whole
 
 CUSTOMER_REASONS = (
     frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
@@ -113,6 +114,14 @@ def create_handlers(  # noqa: C901 - one handler after the other
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no e-mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
+        for other in event.data["also_resolved"]:  # no e-mail may ask for its decision any more
+            record_suppressed(
+                event,
+                session,
+                Kind.STAFF_REVIEW_RESOLVED,
+                _review_key(event, **other),
+                reason=f"resolved together with {event.data['reason']}",
+            )
         if kind := _kind_of_decision(event):
             notify_customer_if_known(event, session, kind, _review_key(event))
 
@@ -172,17 +181,21 @@ def _kind_of_decision(event: Event) -> Kind | None:
     event. The acceptance of a duplicate payment is news beside the confirmation.
     """
     data = event.data
-    if data["decision"] == ReviewDecision.CANCEL:
-        return Kind.ORDER_CANCELED  # for every reason: the customer waits for a parcel
+    if data["decision"] == ReviewDecision.CANCEL:  # for every reason, while the customer waits for a parcel
+        is_news = data["reason"] in CUSTOMER_REASONS or not has_shipped_whole(data)
+        return Kind.ORDER_CANCELED if is_news else None
     if data["decision"] != ReviewDecision.ACCEPT or data["reason"] not in CUSTOMER_REASONS:
         return None
     is_news = data["was_confirmed"] or data["reason"] == ReviewReason.DUPLICATE_PAYMENT
     return Kind.ORDER_CONFIRMED if is_news else None
 
 
-def _review_key(event: Event) -> str:
-    """Return the key of a review: an order can have several for one reason, such as two duplicate payments."""
-    data = event.data
+def _review_key(event: Event, **other: str | None) -> str:
+    """Return the key of the event's review or of the `other` one.
+
+    An order can have several for one reason, such as two duplicate payments.
+    """
+    data = {**event.data, **other}
     return ":".join(filter(None, (data["order_id"], data["reason"], data["subject"])))
 
 

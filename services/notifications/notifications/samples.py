@@ -105,6 +105,8 @@ RESOLVED: Mapping[str, Any] = {
     "decision": "refund",
     "resolved_by": "policy",
     "was_confirmed": False,
+    "also_resolved": [],
+    "shipped_before": [],
 }
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
@@ -174,6 +176,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "refunded": {"amount_refunded": 12052},
         "free": {**FREE, "reason": "operator", "amount_paid": 0},
         "operator": {"reason": "operator"},
+        "shipped": {"shipped_before": PART},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {
@@ -196,7 +199,10 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
     Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
-    Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
+    Kind.STAFF_REVIEW_RESOLVED: {
+        **{decision: {"decision": decision} for decision in ("accept", "cancel")},
+        "duplicate": {"reason": "duplicate-payment"},
+    },
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
         "no-deadline": {"evidence_due_by": None},

@@ -16,7 +16,7 @@ from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
-from orders.goods import update_fulfillment
+from orders.goods import load_goods, to_lines, update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
@@ -102,6 +102,12 @@ def resolve(
         "decision": decision,
         "resolved_by": actor,
         "was_confirmed": was_published,
+        "also_resolved": [
+            {"reason": review.reason, "subject": review.subject or None}
+            for review in unresolved
+            if review is not most_severe
+        ],
+        "shipped_before": to_lines(load_goods(session, order).shipped),
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:

@@ -261,6 +261,20 @@ class ReviewOpened(OrderSnapshot):
     )
 
 
+class Pieces(Contract):
+    """`quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class ResolvedReview(Contract):
+    """Another review that a decision has resolved."""
+
+    reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
+    subject = fields.String(required=True, allow_none=True)
+
+
 class ReviewResolved(OrderSnapshot):
     """An operator decided, or the policy as `resolved_by` policy: ship the order, refund it, or neither."""
 
@@ -275,13 +289,17 @@ class ReviewResolved(OrderSnapshot):
     was_confirmed = fields.Boolean(
         load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
     )
-
-
-class Pieces(Contract):
-    """`quantity` pieces of one sku."""
-
-    sku = fields.String(required=True)
-    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    also_resolved = fields.List(
+        fields.Nested(ResolvedReview),
+        load_default=list,
+        metadata={"description": "the order's other open reviews, which the same decision resolved"},
+    )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's parcels when it was decided; null: unknown"},
+    )
 
 
 class StockReturned(Contract):

@@ -55,6 +55,21 @@ def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> No
     assert {email.status for email in sqlite_service.emails()} == {"pending"}
 
 
+@pytest.mark.parametrize("resolved_by", ["zoe", "policy"])
+def test_decision_suppresses_the_requests_of_all_its_reviews(sqlite_service: Any, resolved_by: str) -> None:
+    others = [{"reason": "duplicate-payment", "subject": "pi_2"}, {"reason": "radar-review", "subject": "prv_1"}]
+    resolution = {"reason": "oversold", "subject": None, "resolved_by": resolved_by, "also_resolved": others}
+    events: list[tuple[str, Any]] = [("orders.review.opened", other) for other in others]
+    events += [OPENED, ("orders.review.resolved", resolution)]
+    for number, permutation in enumerate(itertools.permutations(events)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        sqlite_service.deliver(*(sqlite_service.event(type_, **changes, **ids) for type_, changes in permutation))
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        requests = {email.status for email in made if email.kind in ("staff_review_opened", "order_in_review")}
+        reports = [email.status for email in made if email.kind == "staff_review_resolved"]
+        assert (requests, reports.count("pending")) == ({"suppressed"}, int(resolved_by == "policy")), permutation
+
+
 def test_review_resolved_by_a_person_sends_no_mail(sqlite_service: Any) -> None:
     sqlite_service.receive("orders.review.resolved", resolved_by="zoe")
     (email,) = sqlite_service.emails()
