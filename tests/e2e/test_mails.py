@@ -132,9 +132,9 @@ def test_customer_learns_that_an_extra_payment_was_accepted(system: System, loca
     checkout = pay_again(shopper, 2)
     shopper.mail("order_in_review")
     act(shopper, checkout, "review", decision="accept")
-    accepted = mails(shopper, "order_confirmed", 2)[-1]
     words = built_in_translations()[locale]["order_confirmed"]
-    assert accepted.subject == words["subject_duplicate"].format(number=shopper.order_field(checkout, "number"))
+    subject = words["subject_duplicate"].format(number=shopper.order_field(checkout, "number"))
+    [accepted] = [mail for mail in mails(shopper, "order_confirmed", 2) if mail.subject == subject]  # in any order
     assert money(2 * checkout["amount_total"], locale) in flat(accepted)
 
 
