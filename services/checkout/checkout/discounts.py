@@ -110,7 +110,10 @@ def _check_limits(session: Session, code: str, email: str | None) -> None:
             discount.limit_per_email,
             _uses(session, code, DiscountUse.email == email),
             used="You have already used this code as often as allowed. Pay without it.",
-            held="One of your open checkouts uses this code. Cancel that checkout, or pay without the code.",
+            held=(
+                "Another checkout of yours uses this code. If it is open, cancel it. If its payment is on its way, wait,"
+                " or pay without the code."
+            ),
         )
     if discount.limit_total:
         _check_limit(

@@ -105,8 +105,9 @@ def await_payment(event: Event, session: Session) -> None:
 def record_payment(event: Event, session: Session) -> None:
     """Record a paid session: the payment, the customer's data and the order's totals.
 
-    Publish the order as paid if everything matches. Open a review if the amount, currency, account or address does
-    not, or if another session of the order is paid already.
+    Open a review if the amount, currency, account or mode does not match, if the address is missing, or if another
+    session of the order is paid already. Otherwise publish the order as paid, unless another review is open or nothing
+    is owed. A late payment waits for inventory first (`publish_late_order`).
     """
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
