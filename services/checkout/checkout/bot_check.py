@@ -47,9 +47,11 @@ class BotCheck:
             answer.raise_for_status()
             verdict = answer.json()
             passed = verdict["success"] is True
-            if not passed and SECRET_REFUSED & set(verdict.get("error-codes", ())):
-                raise ValueError("the provider refuses BOT_CHECK_SECRET")
+            is_our_fault = not passed and bool(SECRET_REFUSED & set(verdict.get("error-codes", ())))
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             log.error("bot check gave no usable answer, the checkout passes", error=repr(error))
+            return "unreachable"
+        if is_our_fault:
+            log.error("bot check refuses BOT_CHECK_SECRET, the checkout passes")
             return "unreachable"
         return "passed" if passed else "refused"

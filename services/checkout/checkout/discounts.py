@@ -111,8 +111,8 @@ def _check_limits(session: Session, code: str, email: str | None) -> None:
             _uses(session, code, DiscountUse.email == email),
             used="You have already used this code as often as allowed. Pay without it.",
             held=(
-                "Another checkout of yours uses this code. If it is open, cancel it. If its payment is on its way, wait,"
-                " or pay without the code."
+                "Another checkout of yours uses this code. If it is open, cancel it. If its payment is on its way,"
+                " wait, or pay without the code."
             ),
         )
     if discount.limit_total:
