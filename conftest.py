@@ -18,7 +18,7 @@ pytest_plugins = ["events.testing.fixtures"]
 BROKER = "broker"
 GROUPS = {  # by the beginnings of their paths; the first match counts
     "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_outage.py"),
-    BROKER: ("libs/events/tests/integration/", "tests/e2e/"),
+    BROKER: ("libs/events/tests/integration/", "tests/e2e/", "tests/fuzz/"),
 }
 UNIT = "/tests/unit/"  # the folder of every unit suite
 SERVERS = ("postgres_url", "rabbitmq_url")  # the fixtures of all shared servers

@@ -15,6 +15,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / ".secrets"
 USERS = Path(__file__).parent / "rabbitmq" / "users.json"
+POLICIES = Path(__file__).parent / "rabbitmq" / "policies.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
 TAGS = {"admin": ["administrator"], "prometheus": ["monitoring"]}
 
@@ -71,6 +72,7 @@ def definitions(users: dict[str, dict[str, str]], passwords: dict[str, str]) -> 
             for user in users
         ],
         "permissions": [{"user": user, "vhost": "/", **rights} for user, rights in users.items()],
+        "policies": json.loads(POLICIES.read_text()),
     }
 
 

@@ -5,12 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from events.messaging import topology
 from events.messaging.contracts import SCHEMAS
 from events.messaging.event import STRIPE
 
-from tools.own_events import EXAMPLES, OCCASIONS, STRIPE_TYPES, class_name, example, json_schemas, publisher
+from tools.own_events import (
+    EXAMPLES,
+    OCCASIONS,
+    STRIPE_TYPES,
+    class_name,
+    example,
+    json_schemas,
+    page_command,
+    publisher,
+)
 
 PAGE = Path("docs/asyncapi.json")
 AMQP_BINDING = "0.3.0"  # the newest one that AsyncAPI 3.0 lists
@@ -188,14 +196,7 @@ def _versions() -> dict[str, list[int]]:
     return found
 
 
-@click.command()
-@click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=PAGE, show_default=True)
-def main(examples: Path, out: Path) -> None:
-    """Write the AsyncAPI document, with the contracts in EXAMPLES as examples."""
-    out.write_text(text(examples), encoding="utf-8")
-    click.echo(out)
-
+main = page_command(PAGE, text, "Write the AsyncAPI document, with the contracts in EXAMPLES as examples.")
 
 if __name__ == "__main__":
     main()

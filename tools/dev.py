@@ -72,7 +72,10 @@ class Processes:
     def start(self) -> None:
         """Start both, each in its own session: Ctrl-C then reaches only this process, which stops them."""
         for name in self._commands:
-            process = subprocess.Popen(self._command(name), env=self._environment, start_new_session=True)
+            environment = dict(self._environment)
+            if name == "web":
+                environment["HEALTH_PORT"] = "0"  # the worker has that port
+            process = subprocess.Popen(self._command(name), env=environment, start_new_session=True)
             self._watched.enter_context(kill_if_orphaned("process", str(process.pid), str(self._folder)))
             self._running[name] = process
 

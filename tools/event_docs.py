@@ -5,12 +5,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from events.messaging import topology
 from events.messaging.contracts import SCHEMAS
 from events.messaging.event import STRIPE
 
-from tools.own_events import EXAMPLES, OCCASIONS, STRIPE_TYPES, class_name, example, json_schemas, publisher
+from tools.own_events import (
+    EXAMPLES,
+    OCCASIONS,
+    STRIPE_TYPES,
+    class_name,
+    example,
+    json_schemas,
+    page_command,
+    publisher,
+)
 
 PAGE = Path("docs/events.md")
 
@@ -27,19 +35,20 @@ def _markdown(examples: Path) -> Iterator[str]:
     yield ""
     yield "These events are published to the exchange `events`. Each is delivered at least once, and events have no"
     yield "order. Times are UTC. Amounts are integers in the currency's minor unit, as Stripe counts it. Readers ignore"
-    yield "fields that they do not know. [asyncapi.json](asyncapi.json) has the same for tools. To add an event, follow"
+    yield "fields that they do not know, and services ignore received events that they have no use for."
+    yield "[asyncapi.json](asyncapi.json) has the same for tools. To add an event, follow"
     yield "[CONTRIBUTING](../CONTRIBUTING.md#add-an-event)."
     yield ""
     yield "## Our own events"
     yield ""
     yield from _table(
-        ["event", "version", "published by", "read by"],
+        ["event", "version", "published by", "received by"],
         [
             [
                 f"[`{event_type}`](#{_anchor(event_type, version)})",
                 str(version),
                 publisher(event_type),
-                _readers(event_type),
+                _receivers(event_type),
             ]
             for event_type, version in SCHEMAS
         ],
@@ -75,7 +84,7 @@ def _section(event_type: str, version: int, schema: Mapping[str, Any], example: 
     yield ""
     yield f"**When:** {OCCASIONS[event_type]}"
     yield ""
-    yield f"**Published by** {publisher(event_type)}, **read by** {_readers(event_type)}."
+    yield f"**Published by** {publisher(event_type)}, **received by** {_receivers(event_type)}."
     yield ""
     yield schema["description"]
     yield ""
@@ -135,7 +144,7 @@ def _doc(field: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
-def _readers(event_type: str) -> str:
+def _receivers(event_type: str) -> str:
     return _listed(topology.queues_for(event_type)) or "no service"
 
 
@@ -154,14 +163,7 @@ def _table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-@click.command()
-@click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=PAGE, show_default=True)
-def main(examples: Path, out: Path) -> None:
-    """Write the Markdown page, with the contracts in EXAMPLES as examples."""
-    out.write_text(text(examples), encoding="utf-8")
-    click.echo(out)
-
+main = page_command(PAGE, text, "Write the Markdown page, with the contracts in EXAMPLES as examples.")
 
 if __name__ == "__main__":
     main()

@@ -2,10 +2,11 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
@@ -23,7 +24,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.payment.pending": "The customer used a delayed payment method, or Stripe has said how they have to pay.",
     "orders.payment.failed": "A delayed payment has failed. The session is not paid.",
     "orders.order.expired": "The session ended without a payment.",
-    "orders.order.canceled": "The customer canceled the checkout, or an operator canceled the paid order.",
+    "orders.order.canceled": "The checkout was canceled before payment, or an operator canceled the paid order.",
     "orders.review.opened": "A payment does not match the order. An operator must decide before anything ships.",
     "orders.review.resolved": "An operator or the shop's policy has decided about an order that needed a review.",
     "orders.stock.returned": "Sold pieces are for sale again, because of a refund with restock or a cancellation.",
@@ -41,6 +42,19 @@ OCCASIONS: Mapping[str, str] = {
     "inventory.reservation.committed": "A checkout was paid after its session's end, and its stock was still there.",
     "inventory.reservation.oversold": "An order was paid, or a refund with restock failed, but the stock is gone.",
 }
+
+
+def page_command(page: Path, text: Callable[[Path], str], summary: str) -> click.Command:
+    """Return the command of a generator: it writes the text, made from the golden JSON of a folder, to a page."""
+
+    @click.command(help=summary)
+    @click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)
+    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=page, show_default=True)
+    def main(examples: Path, out: Path) -> None:
+        out.write_text(text(examples), encoding="utf-8")
+        click.echo(out)
+
+    return main
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:

@@ -49,9 +49,15 @@ def _error_answer(error: StripeError) -> Answer:
     return Answer(error.status, orjson.dumps(error.body(), option=orjson.OPT_INDENT_2))
 
 
-def _fault_answer() -> Answer:
-    message = "An unknown error occurred at Stripe (a fault that the control API queued)."
-    return _error_answer(StripeError(message, status=500, type_="api_error"))
+def _fault_answer(fault: Fault) -> Answer:
+    queued = "(a fault that the control API queued)"
+    if fault.kind == "api_401":
+        return _error_answer(StripeError(f"Invalid API Key provided {queued}", status=401))
+    if fault.kind == "api_403":
+        return _error_answer(
+            StripeError(f"The provided key does not have the required permissions {queued}", status=403)
+        )
+    return _error_answer(StripeError(f"An unknown error occurred at Stripe {queued}.", status=500, type_="api_error"))
 
 
 class _Call:
@@ -83,7 +89,7 @@ class _Call:
         kept = keys.claim(key, (request.method, request.path, params), self.account.clock.now())
         fault = self._take_fault()
         if kept:
-            answer = _fault_answer() if fault else kept
+            answer = _fault_answer(fault) if fault else kept
             return _respond(answer, self.request_id, Idempotent_Replayed="true", **headers), fault
         keep = False
         try:
@@ -102,10 +108,10 @@ class _Call:
         """Run the call with its fault. Return the answer, and True if the idempotency key keeps it."""
         if fault and not fault.performed:
             self._pause(fault)
-            return _fault_answer(), False
+            return _fault_answer(fault), False
         answer, keep = self._run(params)
         # The call has done its work and then failed. Stripe replays such a 500 too.
-        return (_fault_answer(), True) if fault and fault.kind == "api_500" else (answer, keep)
+        return (_fault_answer(fault), True) if fault and fault.kind == "api_500" else (answer, keep)
 
     def _run(self, raw: Any) -> tuple[Answer, bool]:
         """Run the call. The key does not keep the error for a refused parameter, so the client can correct it."""

@@ -47,6 +47,12 @@ class Stripe(Protocol):
     def refund(self, session_id: str, **params: Any) -> Object:
         """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
 
+    def queue_refund_status(self, status: str) -> object:
+        """Set the first status of the next refund: pending or requires_action."""
+
+    def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
+        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
+
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does."""
 
@@ -109,6 +115,14 @@ class FakeStripeClient:
     def refund(self, session_id: str, **params: Any) -> Object:
         """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
         return self._control("refund", session_id=session_id, **params)
+
+    def queue_refund_status(self, status: str) -> object:
+        """Set the first status of the next refund: pending or requires_action."""
+        return self._control("next-refund", status=status)
+
+    def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
+        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
+        return self._control("refund", refund_id=refund_id, status=status, failure_reason=reason)
 
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does."""

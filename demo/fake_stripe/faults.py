@@ -17,6 +17,8 @@ KINDS = {
     "reorder": "`count` events are held back and delivered in reverse order, at the latest after `seconds`.",
     "corrupt_signature": "The signature of one attempt is wrong.",
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
+    "api_401": "The API answers 401 as to a key that was rolled, and does not run the call.",
+    "api_403": "The API answers 403 as to a key with too few rights, and does not run the call.",
     "api_timeout": "The API answers after `seconds`. It runs the call at once, or with `performed` false never.",
 }
 
@@ -81,7 +83,7 @@ class Faults:
         """Return the fault for this API call, if there is one. This uses the fault once."""
 
         def applies(fault: Fault) -> bool:
-            is_for_calls = fault.kind in ("api_500", "api_timeout")
+            is_for_calls = fault.kind.startswith("api_")
             return is_for_calls and fnmatchcase(path, fault.path) and fnmatchcase(method, fault.method.upper())
 
         return self._take(applies)

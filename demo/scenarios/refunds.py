@@ -41,6 +41,21 @@ def canceled_order(run: ScenarioRun) -> None:
     run.operate_and_check("It cannot be shipped", 409, checkout, "shipments", all=True)
 
 
+def failed_refund(run: ScenarioRun) -> None:
+    """Refund a part. The customer's bank sends it back days later, and the operator refunds it again."""
+    checkout = run.start_checkout({"BEA-RIB-RUS-OS": 1})
+    run.pay(checkout)
+    run.operate_and_check("A refund is accepted", 201, checkout, "refunds", amount=1000)
+    check_refunded(run, checkout, "partial", 1000)
+    run.check_email_says("The customer reads of the refund", "refund_succeeded", f"Refunded so far: {amount(1000)}")
+    [refund] = run.order_field(checkout, "refunds")
+    run.system.stripe.advance_refund(refund["id"], "failed")
+    check_refunded(run, checkout, "none", 0)
+    run.check_email_says("The customer reads that it failed", "refund_failed", amount(1000), "We will contact you")
+    run.operate_and_check("It is refunded again", 201, checkout, "refunds", amount=1000)
+    check_refunded(run, checkout, "partial", 1000)
+
+
 def check_refunded(run: ScenarioRun, checkout: Checkout, status: str, minor: int) -> None:
     """Check that the order and Stripe have refunds of this sum, in minor units."""
     run.check(f"The order has a {status} refund", f"{status}, {amount(minor)}", lambda: _refund(run, checkout))

@@ -1,6 +1,6 @@
 """Scenarios of reviews: an order paid after its pieces are sold, one paid twice, and one that Radar holds."""
 
-from demo.scenarios.run import ScenarioRun, Stock, amount
+from demo.scenarios.run import ScenarioRun, Stock, amount, new_key
 
 
 def oversold(run: ScenarioRun) -> None:
@@ -28,7 +28,7 @@ def oversold(run: ScenarioRun) -> None:
     run.check("They never read that it is confirmed", False, lambda: "order_confirmed" in run.emails_about(late))
     run.check("The stock does not change", Stock(0, 0), lambda: run.stock(sku))
     restock = {"adjust": pieces, "reason": "a new delivery"}
-    run.system.operate("POST", "inventory", f"/stock/{sku}/movements", restock).raise_for_status()
+    run.system.operate("POST", "inventory", f"/stock/{sku}/movements", restock, **new_key()).raise_for_status()
 
 
 def fraud_review(run: ScenarioRun) -> None:
@@ -63,7 +63,12 @@ def paid_twice(run: ScenarioRun) -> None:
     run.check("It is paid twice", both, lambda: amount(run.order_field(checkout, "amount_paid")))
     run.operate_and_check("The operator's refund is accepted", 200, checkout, "review", decision="refund")
     run.check("The order has a partial refund", "partial", lambda: run.order_field(checkout, "refund_status"))
-    words = f"refunded {total} of what you paid", f"Refunded so far: {total}", f"You paid: {both}", "paid twice"
+    words = (
+        f"refunded {total} of what you paid",
+        f"Refunded so far: {total}",
+        f"You paid: {both}",
+        "paid more than once",
+    )
     run.check_email_says("The customer reads both sums", "refund_succeeded", *words)
     run.operate_and_check("The order itself can ship", 201, checkout, "shipments", all=True)
 

@@ -20,7 +20,8 @@ SUBJECTS = {  # words of each kind of e-mail's subject, in English
     "order_in_review": "We are checking your order",
     "order_canceled": "is canceled",  # by an operator; after a review: "We had to cancel your order"
     "order_shipped": "on its way",
-    "refund_succeeded": "Your refund",
+    "refund_succeeded": "Your refund for",
+    "refund_failed": "did not go through",
 }
 
 Checkout = dict[str, Any]  # the answer of POST /checkout/sessions
@@ -99,10 +100,8 @@ class ScenarioRun:
 
     def operate(self, checkout: Checkout, action: str, **body: Any) -> httpx.Response:
         """Send an operator's action on the order (refunds, shipments, review) with its own idempotency key."""
-        key = {"Idempotency-Key": f"demo-{time.monotonic_ns()}"}
-        return self.system.operate(
-            "POST", "orders", f"/orders/{self.order_field(checkout, 'id')}/{action}", body, **key
-        )
+        path = f"/orders/{self.order_field(checkout, 'id')}/{action}"
+        return self.system.operate("POST", "orders", path, body, **new_key())
 
     def operate_and_check(self, effect: str, status: int, checkout: Checkout, action: str, **body: Any) -> None:
         """Send an operator's action once, and check the HTTP status of its answer."""
@@ -178,6 +177,11 @@ class ScenarioRun:
             "The order has one payment of the total", [total], lambda: [format_amount(*paid) for paid in payments]
         )
         self.check("Stripe's session has the same total", total, lambda: amount(session["amount_total"]))
+
+
+def new_key() -> dict[str, str]:
+    """Return the header with a new idempotency key."""
+    return {"Idempotency-Key": f"demo-{time.monotonic_ns()}"}
 
 
 def amount(minor: int) -> str:

@@ -23,6 +23,7 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
     "two parcels": shipments.two_parcels,
     "refunds": refunds.part_then_rest,
     "canceled order": refunds.canceled_order,
+    "failed refund": refunds.failed_refund,
     "lost dispute": disputes.lost,
     "won dispute": disputes.won,
     "appealed dispute": disputes.appealed,

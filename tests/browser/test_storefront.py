@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
@@ -122,6 +122,32 @@ def test_success_page_shows_what_stripe_charged(page: Page, shop: tuple[System, 
     expect(sums).to_contain_text("Tax€11.21", timeout=TIMEOUT_MS)
     expect(sums).to_contain_text("Total€75.11")
     check_fits_width(page)
+
+
+def test_success_page_shows_what_was_decided(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    run = ScenarioRun(system, "decided")
+
+    def shown(checkout: dict[str, str]) -> Locator:
+        page.goto(f"{url}/success?session_id={checkout['session_id']}")
+        return page.get_by_test_id("order")
+
+    canceled, shipped = run.start_checkout({"SOC-MER-SLA-3640": 1}), run.start_checkout({"SOC-MER-SLA-3640": 1})
+    run.pay(canceled)
+    run.pay(shipped)
+    assert run.operate(canceled, "cancel", refund=False).status_code == 200
+    expect(shown(canceled)).to_have_attribute("data-status", "order_canceled", timeout=TIMEOUT_MS)
+    expect(page.get_by_test_id("order")).not_to_contain_text("Nothing was charged")
+    assert run.operate(shipped, "shipments", all=True).status_code == 201
+    system.stripe.warn(shipped["session_id"])
+    run.check("It is reviewed", True, lambda: run.order_field(shipped, "needs_review"))
+    assert run.operate(shipped, "review", decision="cancel").status_code == 200
+    expect(shown(shipped)).to_have_attribute("data-status", "fulfilled", timeout=TIMEOUT_MS)
+
+
+def test_success_page_stops_at_an_answer_that_is_final(page: Page, shop: tuple[System, str]) -> None:
+    page.goto(f"{shop[1]}/success?session_id=not-a-session")
+    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "unknown", timeout=TIMEOUT_MS)
 
 
 def test_cancel_releases_the_stock_and_keeps_the_bag(page: Page, shop: tuple[System, str]) -> None:

@@ -6,7 +6,7 @@ from .manifests import Manifest, containers, matches, pods
 
 VERSION = "1.32"
 OPERATOR_KINDS = {  # only their operators have their schemas
-    *("ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "ExternalSecret"),
+    *("PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication", "ExternalSecret"),
     *("RabbitmqCluster", "Cluster", "Database"),
 }
 SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
@@ -44,8 +44,11 @@ def test_every_server_is_probed(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         if manifest["kind"] == "Deployment" and "clozit/" in str(manifest["spec"]["template"]):
             container = manifest["spec"]["template"]["spec"]["containers"][0]
-            assert container["livenessProbe"]["httpGet"]["path"] == "/healthz", manifest["metadata"]["name"]
-            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz", manifest["metadata"]["name"]
+            name = manifest["metadata"]["name"]
+            assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}, name
+            assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}, name
+            [health] = [port["containerPort"] for port in container["ports"] if port["name"] == "health"]
+            assert {"name": "HEALTH_PORT", "value": str(health)} in container["env"], name
 
 
 def test_manifests_contain_no_secret(manifests: list[Manifest]) -> None:

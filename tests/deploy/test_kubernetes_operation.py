@@ -92,20 +92,19 @@ def test_ingress_has_only_public_routes(manifests: list[Manifest]) -> None:
     assert routes["/availability"] == routes["/products"] == "Exact"
 
 
-def test_monitors_find_every_process_and_set_its_labels(production: list[Manifest]) -> None:
-    web = of_kind(production, "ServiceMonitor")["web"]["spec"]
-    found = [
-        each for each in of_kind(production, "Service").values() if matches(web["selector"], each["metadata"]["labels"])
-    ]
-    assert {each["metadata"]["name"] for each in found} == SERVICES
-    workers = of_kind(production, "PodMonitor")["workers"]["spec"]
+def test_monitor_finds_every_process_and_sets_its_labels(production: list[Manifest]) -> None:
+    monitor = of_kind(production, "PodMonitor")["services"]["spec"]
     scraped = [
-        name for name, each in own_deployments(production).items() if matches(workers["selector"], pod_labels(each))
+        name for name, each in own_deployments(production).items() if matches(monitor["selector"], pod_labels(each))
     ]
-    assert set(scraped) == {f"{name}-worker" for name in CONSUMERS}
-    for job, [endpoint] in (("web", web["endpoints"]), ("worker", workers["podMetricsEndpoints"])):
-        assert {"targetLabel": "job", "replacement": job} in endpoint["relabelings"]
-        assert "service" in {each["targetLabel"] for each in endpoint["relabelings"]}
+    assert set(scraped) == SERVICES | {f"{name}-worker" for name in CONSUMERS}
+    [endpoint] = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] == "health"
+    assert {each["targetLabel"] for each in endpoint["relabelings"]} == {"job", "service"}
+    assert {pod_labels(own_deployments(production)[name])["app.kubernetes.io/component"] for name in scraped} == {
+        "web",
+        "worker",
+    }
 
 
 def test_queue_metrics_match_the_composed_system(production: list[Manifest]) -> None:

@@ -6,6 +6,7 @@ Without nginx, these tests are skipped. `make test-compose` runs one of them thr
 import json
 import re
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def shop(tmp_path: Path, stub: int) -> Iterator[httpx.Client]:
         text = text.replace(f"http://{service}:8000", f"http://127.0.0.1:{port}")
     text = text.replace("listen 8080;", f"listen 127.0.0.1:{public};")
     text = re.sub(r"listen (80\d\d);", lambda _: f"listen 127.0.0.1:{free_port()};", text)
+    text = text.replace("_timeout 10s;", "_timeout 1s;")  # the deadlines of slow clients
     text = text.replace("/etc/nginx/", f"{PROXY}/").replace("/run/nginx.pid", f"{tmp_path}/nginx.pid")
     text = text.replace("/dev/stdout", f"{tmp_path}/access.log").replace("/dev/stderr", f"{tmp_path}/error.log")
     folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -137,3 +139,15 @@ def test_logs_have_no_client_address(shop: httpx.Client, tmp_path: Path) -> None
     logs = [tmp_path / "access.log", tmp_path / "error.log"]
     wait_until(lambda: logs[0].read_text().count("\n") >= BURST + 1, what="the access log")
     assert CLIENT not in "".join(log.read_text() for log in logs)
+
+
+@pytest.mark.parametrize("body", [b"{", b""])
+def test_half_sent_body_never_reaches_a_service(shop: httpx.Client, tmp_path: Path, body: bytes) -> None:
+    head = b"POST /webhooks/stripe HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", shop.base_url.port or 0), timeout=10) as slow:
+        slow.sendall(head + body)
+        assert slow.recv(100) == b"", "the proxy ends a connection that sends nothing"
+    log = tmp_path / "access.log"
+    wait_until(lambda: '"path":"/webhooks/stripe"' in log.read_text(), what="the log line")
+    [line] = [json.loads(line) for line in log.read_text().splitlines() if "/webhooks/stripe" in line]
+    assert (line["status"], line["upstream"]) == (408, "")

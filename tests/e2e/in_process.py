@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import checkout.app
 import checkout.chains
 import httpx
 import inventory.app
@@ -41,6 +42,7 @@ from demo.fake_stripe.app import create_app as create_stripe
 
 SERVICE_TOKEN = "service-token-of-tests"
 OPERATOR_TOKEN = "operator-token-0123"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
 
 class InProcessClient(stripe.HTTPClient):
@@ -51,10 +53,14 @@ class InProcessClient(stripe.HTTPClient):
     def __init__(self, app: Any) -> None:
         super().__init__()
         self._http = app.test_client()
+        self.lost_answer_of = ""  # the path whose next answer gets lost on its way to us
 
     def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
         path = url.removeprefix("https://stripe.test")
         answer = self._http.open(path, method=method.upper(), headers=headers, data=post_data)
+        if path == self.lost_answer_of:
+            self.lost_answer_of = ""
+            raise stripe.APIConnectionError("the answer got lost")
         return answer.get_data(as_text=True), answer.status_code, dict(answer.headers)
 
 
@@ -70,16 +76,19 @@ class Shop:
         now = datetime.now(UTC).timestamp()
         self.account = Account(StripeConfig(time_source=lambda: now, followup_delay=0), "https://stripe.test")
         app = create_stripe(self.account)
-        self._stripe_http = InProcessClient(app)
-        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=self._stripe_http, retries=0)
+        self.stripe_http = InProcessClient(app)
+        self.stripe = StripeSessions("sk_test_1", "https://stripe.test", http_client=self.stripe_http, retries=0)
         self.control = app.test_client()
         self.inventory = self._inventory()
-        config = Config(
+        self.config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
             shop_url="https://shop.test", shipping_countries=("DE",),
         )  # fmt: skip
-        self.checkouts = Checkouts(config, self.databases["checkout"], self.stripe, self.inventory, self.now)
+        self.checkouts = Checkouts(self.config, self.databases["checkout"], self.stripe, self.inventory, self.now)
+        self.web = checkout.app.create_app(
+            self.config, database=self.databases["checkout"], stripe=self.stripe, inventory=self.inventory
+        ).test_client()
         self.sweeper = Sweeper(self.databases["checkout"], self.stripe, self.inventory)
         handlers = {"checkout": checkout_handlers, "inventory": inventory_handlers, "orders": orders_handlers}
         self.bus = Bus({name: (self.databases[name], handlers[name]) for name in self.databases})
@@ -147,12 +156,18 @@ class Shop:
         with self.databases["checkout"].read() as session:
             return [use.status for use in session.query(DiscountUse).order_by(DiscountUse.checkout_id)]
 
-    def operators(self) -> FlaskClient:
-        """Return a client of the orders service, whose refunds go to the fake Stripe."""
+    def timeline(self) -> list[str]:
+        """Return the texts of the only order's timeline as operators read them, the oldest first."""
+        web: Any = self.operators()
+        (order,) = web.get("/orders", headers=OPERATOR).json["items"]
+        return [entry["text"] for entry in web.get(f"/orders/{order['id']}", headers=OPERATOR).json["timeline"]]
+
+    def operators(self, api_key: str = "sk_test_1") -> FlaskClient:
+        """Return a client of the orders service, whose refunds go to the fake Stripe with this key."""
         config = orders.config.Config(
             service="orders", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, stripe_api_key="sk_test_1",
         )  # fmt: skip
-        client = stripe_api.client("sk_test_1", "https://stripe.test", retries=0, http_client=self._stripe_http)
+        client = stripe_api.client(api_key, "https://stripe.test", retries=0, http_client=self.stripe_http)
         database, gateway = self.databases["orders"], RefundGateway(client)
         return orders.app.create_app(config, database=database, gateway=gateway).test_client()

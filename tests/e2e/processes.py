@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +124,12 @@ def installation(
     broker_url: str,
     mailbox: Mailbox | None = None,
     settings: Mapping[str, str] = MappingProxyType({}),
+    only_web: Collection[str] = (),
 ) -> Iterator[Installation]:
-    """Start the whole system and yield it when it is ready for a purchase. All services get `settings`."""
+    """Start the whole system and yield it when it is ready for a purchase. All services get `settings`.
+
+    With `only_web`, start only the web processes of these services.
+    """
     with ExitStack() as stack:
         ports = Ports.find_free()
         mailbox = mailbox or Mailbox(port=0)
@@ -137,15 +141,18 @@ def installation(
         )
         stack.enter_context(stripe)
         environments = _environments(ports, new_database, broker_url, stripe.url, mailbox.port, secret, token)
+        if only_web:
+            environments = {service: environments[service] for service in only_web}
+        with_database = [service for service in WITH_DATABASE if service in environments]
         processes = ServiceProcesses({service: {**own, **settings} for service, own in environments.items()}, folder)
         stack.callback(processes.close)
-        for service in WITH_DATABASE:
+        for service in with_database:
             processes.run_command(service, "migrate")
         for service in ("checkout", "inventory"):
             processes.run_command(service, "seed", str(CATALOG))
         for service in environments:
             processes.start(service, "web")
-        for service in WITH_DATABASE:
+        for service in () if only_web else with_database:
             processes.start(service, "worker")
         urls = {service: ports.url(service) for service in environments}
         system = System(urls, token, stripe, mailbox)

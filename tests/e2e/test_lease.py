@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from checkout import catalog
 from checkout.creation import CheckoutRequest
-from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError
+from checkout.errors import AlreadyPaidError, AmountTooSmallError, OutOfStockError, StripeAwayError
 from checkout.pricing import Item
 from events.messaging.outbox import OutboxEvent
 from events.testing.fixtures import MakeDatabase
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from inventory import ledger, reservations
 from orders.models.orders import Order
 
-from tests.e2e.in_process import OPERATOR_TOKEN, Shop
+from tests.e2e.in_process import OPERATOR, Shop
 
 PRICES = {"eur": [1, 999, 1999], "jpy": [50, 3200], "isk": [10000, 99500], "kwd": [10, 12340], "usd": [2199]}
 RESERVATION_ENDED = timedelta(hours=2)  # longer than any session of these tests and its reservation's grace
@@ -56,6 +56,30 @@ def test_cancel_before_the_payment_releases_everything(shop: Shop) -> None:
     shop.deliver_events()
     assert shop.statuses(started) == ("canceled", "released", "canceled")
     assert (shop.stock(), shop.discount_uses()) == ((3, 0), ["released"])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "who"),
+    [
+        ("/checkout/sessions/{}/cancel", {}, "The customer"),
+        ("/checkouts/{}/cancel", OPERATOR, "An operator"),
+    ],
+)
+def test_timeline_shows_who_canceled_the_checkout(shop: Shop, path: str, headers: Any, who: str) -> None:
+    started = shop.start()
+    assert shop.web.post(path.format(started.id), headers=headers).status_code == 200
+    shop.deliver_events()
+    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", f"{who} canceled the checkout."]
+
+
+def test_timeline_shows_an_abandoned_checkout_as_such(shop: Shop) -> None:
+    shop.stripe_http.lost_answer_of = "/v1/checkout/sessions"
+    with pytest.raises(StripeAwayError):
+        shop.start()
+    shop.advance(timedelta(minutes=39))
+    shop.deliver_events()
+    interrupted = "The checkout was interrupted. The customer never got the link to the payment page."
+    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", interrupted]
 
 
 def test_payment_after_the_reservation_ended_takes_pieces_again(shop: Shop) -> None:
@@ -149,8 +173,7 @@ def test_operators_release_outlives_the_sweeps(shop: Shop) -> None:
     shop.advance(timedelta(days=2))
     assert shop.statuses(started) == ("complete", "held", "payment_pending")
     release = {"reason": "never paid", "override": True}
-    operator = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
-    answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=operator)
+    answer = shop.inventory_api.post(f"/reservations/{started.id}/release", json=release, headers=OPERATOR)
     assert answer.get_json()["operator_released_at"]
     for _ in range(3):
         shop.advance(timedelta(days=1))

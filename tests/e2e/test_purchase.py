@@ -97,6 +97,17 @@ def test_events_of_another_application_are_stored_as_ignored(installed: Installa
     assert foreign[2]["id"] not in ignored()
 
 
+def test_nul_in_a_customers_name_does_not_stop_the_order(installed: Installation) -> None:
+    run = ScenarioRun(installed.system, "name with NUL")
+    checkout = run.start_checkout({"TEE-ORG-WHT-M": 1})
+    installed.stripe.pay(checkout["session_id"], "card", run.email, name="Zo\0e", line1="Linden\0weg 7")
+    run.check("order", "paid", lambda: run.status(checkout))
+    run.check("e-mails", ["order_confirmed"], run.customer_emails)
+    assert all(result.ok for result in run.results), results_table(run.results)
+    order = run.order(checkout)
+    assert (order["customer_name"], order["shipping_address"]["line1"]) == ("Zoe", "Lindenweg 7")
+
+
 def test_sigterm_ends_every_process_with_exit_code_0(installed: Installation) -> None:
     processes = installed.processes
     codes = {name: processes.stop(*name.split()) for name in list(processes.running)}  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from events.testing.waiting import wait_until
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
-from demo.scenarios.run import ScenarioRun
+from demo.scenarios.run import ScenarioRun, new_key
 from demo.system import System
 
 
@@ -37,7 +37,7 @@ class Shop:
         return self.system.operate(method, service, path, body, **headers).raise_for_status().json()
 
     def move(self, **change: Any) -> Any:
-        return self.operate("POST", "inventory", f"/stock/{self.sku}/movements", change)
+        return self.operate("POST", "inventory", f"/stock/{self.sku}/movements", change, **new_key())
 
     def stock(self, *names: str) -> tuple[int, ...]:
         found = self.system.get("inventory", f"/stock/{self.sku}", operator=True).raise_for_status().json()

@@ -13,14 +13,14 @@ from events.clock import utcnow
 from events.testing.fixtures import MakeDatabase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inventory import ledger
+from inventory import stock_changes
 from inventory.models import Movement, ReservationLine, StockItem
 from orders.goods import load_goods
 from orders.models.orders import Order
 from orders.models.stock_returns import StockReturn
 from sqlalchemy import func, select
 
-from tests.e2e.in_process import OPERATOR_TOKEN, Shop
+from tests.e2e.in_process import OPERATOR, Shop
 
 BOUGHT = 3
 STATUSES = st.sampled_from(["succeeded", "pending"])
@@ -124,15 +124,15 @@ class Purchase:
             self.shop.account.next_refund_statuses.clear()
 
     def _post(self, action: str, **body: Any) -> int:
-        headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}", "Idempotency-Key": next(self.keys)}
+        headers = {**OPERATOR, "Idempotency-Key": next(self.keys)}
         answer = self.operators.post(f"/orders/{self.order().id}/{action}", json=body, headers=headers)
         assert answer.status_code in (200, 201, 409, 422), answer.get_json()
         return answer.status_code
 
     def _move(self, pieces: int) -> None:
-        request = ledger.StockRequest(sku=self.sku, adjust=pieces, reason="property")
+        request = stock_changes.StockRequest(sku=self.sku, adjust=pieces, reason="property")
         with self.shop.databases["inventory"].begin() as session:
-            ledger.change_stock(session, request, None, actor="zoe", now=utcnow())
+            stock_changes.change_stock(session, request, None, actor="zoe", now=utcnow())
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -97,6 +97,11 @@ class Auditor:
             for sent in ledger.acknowledged
         )
 
+    def count_received(self, service: str) -> int:
+        """Return the number of events in a service's inbox."""
+        [(count,)] = self._rows(service, "SELECT count(*) FROM inbox")
+        return int(count)
+
     def longest_stall_s(self, since: float) -> float:
         """Return the longest time in which a service finished no event, from `since` to its last event, in seconds."""
         longest = 0.0

@@ -19,8 +19,7 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import lock_rows
 from events.testing.stripe import charge, checkout_session, payment_intent
-from inventory import ledger as stock
-from inventory import reservations
+from inventory import reservations, stock_changes
 
 from tests.e2e.processes import CATALOG
 from tests.faults.stripe_ledger import Outcome, Purchase
@@ -57,8 +56,8 @@ class BulkCheckouts:
         """Set the stock of every product that purchases choose from."""
         with self._databases["inventory"].begin() as session:
             for sku in self._prices:
-                request = stock.StockRequest(sku=sku, on_hand=STOCK_PIECES, reason="stock for a load")
-                stock.change_stock(session, request, None, actor="faults", now=utcnow())
+                request = stock_changes.StockRequest(sku=sku, on_hand=STOCK_PIECES, reason="stock for a load")
+                stock_changes.change_stock(session, request, None, actor="faults", now=utcnow())
 
     def choose(self) -> tuple[Purchase, Ending]:
         """Return a random purchase, which is not started yet, and how it will end."""

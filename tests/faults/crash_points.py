@@ -7,6 +7,7 @@ renamed one breaks the import or the type check, and test_crash_points.py shows 
 
 - CRASH_AT: the name of a point. The process kills itself when it reaches the point; `…:2` means the second time.
 - CRASH_POINTS_LOG: a file to which the process writes the name of each point that it reaches, without a crash.
+- HOLD_LIMIT_S: a shorter time for which messages are held while the database is away.
 - MAIL_LEASE_S: a shorter lease for e-mails, so that the e-mails of a killed sender are sent again soon.
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import kombu.message
-from events.messaging import inbox, outbox
+from events.messaging import consumer, inbox, outbox
 from events.messaging.handlers import Handlers
 from events.messaging.publisher import PikaPublisher
 from events.messaging.runner import Runner
@@ -136,6 +137,9 @@ def prepare_process(process: str) -> None:
     if log := os.environ.get("CRASH_POINTS_LOG"):
         for point in POINTS.values():
             log_reached(point, Path(log), process)
+    if seconds := os.environ.get("HOLD_LIMIT_S"):
+        assert float(seconds) < consumer.HOLD_LIMIT_S
+        consumer.HOLD_LIMIT_S = float(seconds)
     if seconds := os.environ.get("MAIL_LEASE_S"):
         shorten_mail_lease(timedelta(seconds=float(seconds)))
 

@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from events.database.errors import is_away
+from events.database.errors import is_unavailable
 from events.testing.stripe import sign, stripe_event, to_bytes
 from events.testing.waiting import wait_until
 
@@ -143,12 +143,12 @@ class Load:
             self._changed.notify_all()
 
     def _repeat_while_away(self, step: Callable[[Sequence[Purchase]], None], purchases: Sequence[Purchase]) -> None:
-        """Run a step again and again until the databases that it needs are back."""
+        """Run a step again and again until the databases that it needs are back, and its rows are free."""
         while not self._is_over:
             try:
                 step(purchases)
             except Exception as error:
-                if not is_away(error):
+                if not is_unavailable(error):
                     raise
                 self._pause(until=time.monotonic() + RETRY_DELAYS_S[0])
             else:

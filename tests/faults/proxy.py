@@ -1,4 +1,4 @@
-"""A TCP proxy between the services and their broker, which a test can cut or silence."""
+"""A TCP proxy between the services and a server of theirs, which a test can cut, silence, or make lose all ends."""
 
 import asyncio
 import threading
@@ -31,6 +31,10 @@ class Proxy:
         """Forward nothing until `restore`, as with a pulled cable: connections stay open and can be opened."""
         self._loop.call_soon_threadsafe(self._is_forwarding.clear)
 
+    def swallow_ends(self) -> None:
+        """Pass on no end of a connection until `restore`: each closing side looks as if its host was lost."""
+        self._loop.call_soon_threadsafe(self._passes_ends.clear)
+
     def restore(self) -> None:
         """Forward and accept connections again. Silenced connections continue with the bytes that they kept."""
         self._call(self._listen())
@@ -47,9 +51,10 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self.port == 0:
-            self._is_forwarding = asyncio.Event()
+            self._is_forwarding, self._passes_ends = asyncio.Event(), asyncio.Event()
             self._server: asyncio.Server | None = None
         self._is_forwarding.set()
+        self._passes_ends.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -84,6 +89,8 @@ class Proxy:
                     await self._is_forwarding.wait()
                     sink.write(chunk)
                     await sink.drain()
+            await self._is_forwarding.wait()
+            await self._passes_ends.wait()
         finally:
             self._writers.discard(sink)
             sink.transport.abort() if sink.transport.is_closing() else sink.close()

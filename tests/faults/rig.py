@@ -1,4 +1,4 @@
-"""The test rig: all services' processes on private servers, a proxy before the broker, and the auditor."""
+"""The test rig: all services' processes on private servers, proxies before both servers, and the auditor."""
 
 import itertools
 import os
@@ -22,6 +22,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from events.database.engine import Database
 from events.messaging import topology
+from events.operations import inbox as inbox_operations
 from events.testing.servers.choice import private_postgres, private_rabbitmq
 from events.testing.servers.server import Server
 
@@ -73,6 +74,7 @@ class Rig:
     broker: Server
     postgres: Server
     proxy: Proxy  # between the services and the broker
+    database_proxy: Proxy  # between the services and PostgreSQL; the auditor connects directly
     mail_counter: MailCounter
     databases: Mapping[str, Database]
     mail_lease_s: str = MAIL_LEASE_S  # "": the service's own
@@ -127,6 +129,33 @@ class Rig:
         """Return the numbers of consumers that the services' queues have."""
         return {state.consumer_count for state in self._queue_states().values()}
 
+    def deliveries_used(self) -> int:
+        """Return how many deliveries the services' waiting messages have used up. The messages stay in their queues."""
+        with closing(pika.BlockingConnection(pika.URLParameters(self.broker.url))) as connection:
+            channel, used = connection.channel(), 0
+            for queue in topology.BINDINGS:
+                while (answer := channel.basic_get(queue))[0] is not None:
+                    used += int((answer[1].headers or {}).get("x-delivery-count", 0))
+        return used
+
+    def held_messages(self) -> int:
+        """Return how many messages of all queues are delivered and not acknowledged."""
+        return sum(map(int, self.broker.ctl("list_queues", "--quiet", "messages_unacknowledged").split()[1:]))
+
+    def is_idle(self) -> bool:
+        """Return True if no message waits in a service's queue or is being handled."""
+        return not self._queued_messages() and self.held_messages() == 0
+
+    def set_paused(self, paused: bool) -> None:
+        """Pause or resume the consumers of all services, as an operator does."""
+        for database in self.databases.values():
+            with database.begin() as session:
+                inbox_operations.set_paused(session, paused, actor="faults", reason="a fault")
+
+    def received(self) -> int:
+        """Return the number of events in all inboxes."""
+        return sum(self.auditor.count_received(service) for service in self.databases)
+
     def _queue_states(self) -> dict[str, Any]:
         with closing(pika.BlockingConnection(pika.URLParameters(self.broker.url))) as connection:
             channel = connection.channel()
@@ -171,15 +200,15 @@ def running_rig(folder: Path) -> Iterator[Rig]:
     with ExitStack() as stack:
         postgres = stack.enter_context(private_postgres())
         broker = stack.enter_context(private_rabbitmq())
-        address = urlsplit(broker.url)
-        proxy = Proxy(str(address.hostname), address.port or 5672)
+        proxy, database_proxy = _proxy_before(broker.url), _proxy_before(postgres.url)
         stack.callback(proxy.close)
-        proxied_url = urlunsplit(
-            address._replace(netloc=f"{address.username}:{address.password}@127.0.0.1:{proxy.port}")
-        )
+        stack.callback(database_proxy.close)
         urls = {service: _create_database(postgres.url, service) for service in WITH_DATABASE}
-        unused_urls, mail_counter = iter(urls.values()), MailCounter()
-        installed = stack.enter_context(installation(folder, lambda: next(unused_urls), proxied_url, mail_counter))
+        unused_urls = iter([_through(database_proxy, url) for url in urls.values()])
+        mail_counter = MailCounter()
+        installed = stack.enter_context(
+            installation(folder, lambda: next(unused_urls), _through(proxy, broker.url), mail_counter)
+        )
         databases = {service: Database(url) for service, url in urls.items()}
         for database in databases.values():
             stack.callback(database.dispose)
@@ -190,11 +219,23 @@ def running_rig(folder: Path) -> Iterator[Rig]:
             broker,
             postgres,
             proxy,
+            database_proxy,
             mail_counter,
             databases,
         )
         rig.restart("notifications", "worker")  # with the shorter lease
         yield rig
+
+
+def _proxy_before(url: str) -> Proxy:
+    address = urlsplit(url)
+    assert address.port is not None
+    return Proxy(str(address.hostname), address.port)
+
+
+def _through(proxy: Proxy, url: str) -> str:
+    address = urlsplit(url)
+    return urlunsplit(address._replace(netloc=f"{address.username}:{address.password}@127.0.0.1:{proxy.port}"))
 
 
 def _create_database(server_url: str, service: str) -> str:

@@ -14,6 +14,7 @@ RATE = 6  # purchases per second, some forty events: enough to be in every stage
 LOAD_AROUND_FAULT_S = 2.0
 DELIVERY_STALL_TIMEOUT_S = 120.0
 DRAIN_STALL_TIMEOUT_S = 150.0  # an event's third retry comes up to 144 seconds after the second
+STALL_LIMIT_S = 45.0  # no service may finish nothing for longer, after any fault
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 pytestmark = pytest.mark.timeout(900)  # the shorter limits above find what is stuck
@@ -42,4 +43,5 @@ def check(rig: Rig, report: Report, fault: str, load: Load) -> None:
     findings = rig.auditor.audit(rig.ledger)
     report.rows.append(Row.measure(fault, load.ledger, rig.auditor, findings, began_at=load.began_at, drain_s=drain_s))
     assert findings == []
+    assert report.rows[-1].stall_s < STALL_LIMIT_S
     assert report.rows[-1].handled == len(load.ledger.events)

@@ -265,6 +265,17 @@ SERVICES = {
                 "/catalog/discounts/CODE-1",
             ),
             lambda: (event for each in (checkout_events(), erased_event()) for event in each),
+            posts=(
+                (
+                    "/checkout/sessions",
+                    {
+                        "items": [{"sku": "SKU-000000000001", "quantity": 1}],
+                        "currency": "eur",
+                        "customer_email": "c1@shop.example",
+                        "discount_code": "CODE-1",
+                    },
+                ),
+            ),
             commands={"outbox republish": republish},
         ),
         Service(

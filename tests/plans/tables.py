@@ -57,6 +57,7 @@ SERVICES: Mapping[str, Values] = {
             "payment_intent": f"'pi_' || {ID}",
             "payment_id": f"'pi_' || {ID}",
             "currency": "'eur'",
+            "sku": "'SKU-' || n % 1000",
         },
         "orders": {
             "id": f"'ord_' || {ID}",
@@ -83,7 +84,7 @@ SERVICES: Mapping[str, Values] = {
             "paid_at": f"CASE WHEN n % 10 > 0 THEN {TIME} END",
             "confirmed_at": f"CASE WHEN n % 10 > 0 THEN {TIME} END",
         },
-        "order_lines": {"sku": "'SKU-' || n % 1000", "quantity": "1"},
+        "order_lines": {"quantity": "1"},
         "payments": {"id": f"'pi_' || {ID}", "status": "'succeeded'", "amount": "1000", "paid_at": TIME},
         "refunds": {
             "id": f"'re_' || {ID}",
@@ -124,6 +125,7 @@ SERVICES: Mapping[str, Values] = {
             "payment_status": (
                 "CASE WHEN n <= 30 THEN 'pending' WHEN n <= 40 THEN 'failed' WHEN n % 2 = 1 THEN 'paid' END"
             ),
+            "email_key": "CASE WHEN n <= 8 THEN repeat('b', 64) END",
             "check_at": DUE,
             "coupon_ends_at": "CASE WHEN n BETWEEN 5 AND 6 THEN now() - interval '1 minute' END",
             "customer_email": "'c' || n % ({rows} / 10) || '@shop.example'",
@@ -173,7 +175,10 @@ SERVICES: Mapping[str, Values] = {
             "next_attempt_at": DUE,
             "error": "CASE WHEN n <= 12 THEN '550 no such user' WHEN n % 5 = 0 THEN 'the order is paid' END",
             "digest_id": "CASE WHEN n BETWEEN 17 AND 20 THEN 'eml_' || lpad('21', 12, '0') END",
-            "event_data": """'{{"occurred_at": "2026-01-01T00:00:00+00:00", "amount_refunded": 1}}'::jsonb""",
+            "event_data": (
+                "jsonb_build_object('occurred_at', '2026-01-01T00:00:00+00:00', 'refund_id', 're_1', 'currency', 'eur',"
+                " 'amount_refunded', 1, 'amount_paid', 1, 'refund_amount', 1, 'refund_currency', 'eur')"
+            ),
         },
         "reminders": {"email_id": f"'eml_' || {ID}"},
     },

@@ -46,6 +46,7 @@ from sqlalchemy.event import listen
 from tests.simulation.outside import (
     STRIPE_URL,
     Broker,
+    Inline,
     Seat,
     ServiceTransport,
     StripeClient,
@@ -167,7 +168,9 @@ class Installation:
             "inventory": lambda: inventory.worker.create_worker(config, database=database, broker=self.broker),
             "notifications": lambda: notifications.worker.create_worker(config, database=database, server=mail_server),
         }
-        return makers[service]()
+        worker = makers[service]()
+        worker.consumer.background = Inline(service)
+        return worker
 
 
 def _template(service: str) -> Database:

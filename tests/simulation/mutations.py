@@ -36,8 +36,8 @@ MUTATIONS = (
     Mutation(
         "An outbox event is published after any crash: only confirmed rows are marked.",
         "events.messaging.relay",
-        "errors.append(error)",
-        "confirmed.append(event_id)",
+        "return future.done() and future.exception() is None",
+        "return True",
     ),
     Mutation(
         "While the database is away, messages are held.",

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import stripe
 from events.database.engine import Database, Execute
 from events.errors import PublishUnconfirmedError
 from events.messaging import topology
+from events.messaging.background import Background
 from events.messaging.event import Event
 from notifications.smtp import Connection, MailServer
 from sqlalchemy.exc import OperationalError
@@ -24,6 +26,9 @@ from tests.simulation.adversary import Crash
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+Result = TypeVar("Result")
 
 
 class Seat:
@@ -55,7 +60,7 @@ class Message:
 
     @property
     def delivery_info(self) -> dict[str, Any]:
-        return {"routing_key": self.event.routing_key, "redelivered": self.deliveries > 1}
+        return {"exchange": topology.EVENTS, "routing_key": self.event.routing_key, "redelivered": self.deliveries > 1}
 
     def ack(self) -> None:
         self.bus.world.point("crash before ack")
@@ -134,8 +139,9 @@ class Broker:
         world.point("crash after publish")
         return future
 
-    def wait(self, future: "Future[None]") -> None:
-        future.result()
+    def wait(self, *futures: "Future[None]") -> None:
+        for future in futures:
+            future.result()
 
     def check(self) -> None:
         """Say that the broker is there."""
@@ -144,11 +150,24 @@ class Broker:
         """Close nothing."""
 
 
+class Inline(Background):
+    """Runs the calls of a consumer at once, instead of on a thread of their own."""
+
+    def submit(self, call: Callable[[], Result]) -> "Future[Result]":
+        future: Future[Result] = Future()
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where the consumer waits
+            future.set_exception(error)
+        return future
+
+
 class NoConnection:
     """The broker's connection while messages are held: time passes until the database is back."""
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self.transport = SimpleNamespace(driver_type="memory")  # there is no broker to give messages back to
 
     def drain_events(self, timeout: float) -> None:
         self._seat.world.nature.advance(timeout)

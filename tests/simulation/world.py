@@ -279,7 +279,7 @@ class World:
         before = len(self.trace)
 
         def run() -> None:
-            self._due[key] = self.nature.now + loop.failure_pause
+            self._due[key] = self.nature.now + loop.failure_pause_s
             self._due[key] = self.nature.now + max(0.2, loop.run())
 
         self._guard(f"loop {loop.name}", f"{service} worker", run)

@@ -41,7 +41,7 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> ParamType
     """Return the type of an integer between these limits, both inclusive."""
 
     def read(raw: Any, name: str) -> int:
-        if not isinstance(raw, str) or not re.fullmatch(r"-?\d+", raw):
+        if not isinstance(raw, str) or not re.fullmatch(r"-?[0-9]+", raw):
             raise _invalid(f"Invalid integer: {raw}", name, "parameter_invalid_integer")
         value = int(raw)
         if minimum is not None and value < minimum:
@@ -105,7 +105,7 @@ def coupon_id(raw: Any, name: str) -> str:
 
 def tax_code(raw: Any, name: str) -> str:
     """Read the id of a tax code."""
-    if not isinstance(raw, str) or not re.fullmatch(r"txcd_\d{8}", raw):
+    if not isinstance(raw, str) or not re.fullmatch(r"txcd_[0-9]{8}", raw):
         raise _invalid(f"No such tax code: '{raw}'", name, "resource_missing")
     return raw
 

@@ -2,9 +2,10 @@ const REQUEST_TIMEOUT_MS = 30_000; // a checkout waits for the inventory and for
 
 /** An answer that is not 2xx, as problem details (RFC 9457), or no answer at all (status 0). */
 export class Problem extends Error {
-  constructor(status, body = {}) {
+  constructor(status, body = {}, retryAfter = null) {
     super(messageFor(status, body));
     this.status = status;
+    this.mayChange = status !== 404 || retryAfter !== null; // a 404 for good has no Retry-After
     this.name = String(body.type ?? "").split(":").pop();
     this.lines = body.lines ?? [];
     this.fields = body.errors ?? {};
@@ -32,7 +33,7 @@ export async function call(url, { method = "GET", headers = {}, body } = {}) {
     throw new Problem(0);
   }
   const answer = await response.json().catch(() => ({})); // a 204 or a proxy's error page has no JSON
-  if (!response.ok) throw new Problem(response.status, answer);
+  if (!response.ok) throw new Problem(response.status, answer, response.headers.get("Retry-After"));
   return answer;
 }
 

@@ -19,13 +19,14 @@ const STATES = { // badge, headline and explanation
   in_review: ["Paid, in review", "Thank you.", "We have received your payment. We are checking your order and will write to you."],
   review_cancel: ["Canceled", "We had to cancel your order.", "We will not ship it. Our e-mail says more."],
   review_refund: ["Canceled", "We are refunding your payment.", "We cannot ship your order. Our e-mail says more."],
+  order_canceled: ["Canceled", "We have canceled your order.", "We will not ship it. Our e-mail says more."],
   partial: ["Partly shipped", "Part of your order is on its way.", "The rest will follow in another parcel."],
   fulfilled: ["Shipped", "Your order is on its way.", "Thank you for your order."],
   refunded: ["Refunded", "We have refunded your payment.", "Depending on your bank, it can take a few days to show up."],
   payment_failed: ["Payment failed", "Your payment did not go through.", "Nothing was charged, and your items are no longer reserved. Your bank can give you the reason."],
   expired: ["Expired", "This order has expired.", "It was not paid in time. Nothing was charged."],
   canceled: ["Canceled", "This order was canceled.", "Nothing was charged."],
-  unknown: ["No order", "We cannot show your order.", "The address of this page has no session_id, so we do not know which order is yours."],
+  unknown: ["No order", "We cannot show your order.", "The address of this page has no valid session_id, so we do not know which order is yours."],
 };
 const WITHOUT_ACTION = new Set(["au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"]); // nothing more to do
 const CHANGING = new Set(["waiting", "open", "payment_pending", "payment_debit", "payment_voucher", "in_review"]); // the page keeps asking in these states
@@ -49,6 +50,7 @@ async function refresh(ordersUrl, isLate) {
     byId("order-problem").textContent = "";
     return show(order);
   } catch (problem) {
+    if (!problem.mayChange) return showState("unknown");
     byId("order-problem").textContent = problem.status === 404 ? "" : `${problem.message} This page keeps trying.`;
     if (isLate && problem.status === 404) showState("late");
     return "waiting";
@@ -69,7 +71,7 @@ function stateOf(order) {
   if (order.status !== "paid") return order.status;
   if (order.refund_status === "full") return "refunded";
   if (order.needs_review) return "in_review";
-  if (["cancel", "refund"].includes(order.review_decision)) return `review_${order.review_decision}`;
+  if (order.fulfillment_status === "canceled") return order.review_decision ? `review_${order.review_decision}` : "order_canceled";
   return order.fulfillment_status === "unfulfilled" ? "paid" : order.fulfillment_status;
 }
 

@@ -31,14 +31,15 @@ def service_cli(
     @click.group(name=name, help=f"Clozit Payments: the {name} service.")
     def group() -> None: ...
 
-    @group.command(help="Serve HTTP on PORT until SIGTERM.")
+    @group.command(help="Serve HTTP on PORT, and health on HEALTH_PORT, until SIGTERM.")
     @click.option("--threads", default=server.THREADS, show_default=True, help="Threads of each process.")
     @click.option(
         "--workers", default=1, show_default=True, help="Number of processes. Replicas are the better way to scale."
     )
     @click.option("--pin", is_flag=True, help="Pin each process to one core, for machines that run nothing else.")
     def web(threads: int, workers: int, pin: bool) -> None:
-        server.serve(app, configuration(load).port, threads=threads, workers=workers, pin=pin)
+        config = configuration(load)
+        server.serve(app, config.port, health_port=config.health_port, threads=threads, workers=workers, pin=pin)
 
     if create_worker is not None:
 

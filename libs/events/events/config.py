@@ -4,6 +4,7 @@ A service's settings are the fields of its `Config`. `setting` declares each of 
 default and validation; `load_settings` reads them all. A secret NAME may come from the file that NAME_FILE names.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
@@ -29,6 +30,7 @@ DATABASE = validate.Regexp(
     r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Use postgresql://user:password@host/name."
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+RESERVED_NAMES = ("policy", "stripe")  # of those who act beside operators, as their acts record it
 MIN_SECRET_CHARACTERS = 16  # characters; a shorter token can be guessed over the network
 
 Check = Callable[[Any], Any]
@@ -130,7 +132,8 @@ class Common:
     )
     health_port: int = setting(
         "HEALTH_PORT",
-        "The port of a worker's `/healthz`, `/readyz` and `/metrics`. 0 turns them off.",
+        "The port of `/healthz`, `/readyz` and `/metrics`, on threads that do nothing else. 0: a web process has them"
+        " only on `PORT`, and a worker has none.",
         default=0,
         checks=[PORT],
     )
@@ -196,6 +199,8 @@ def _parse_tokens(text: str) -> dict[str, str]:
             "Use name:token pairs separated by commas. Each name must be unique,"
             f" each token at least {MIN_SECRET_CHARACTERS} characters long."
         )
+    if reserved := [name for name, _ in pairs if name.casefold() in RESERVED_NAMES]:
+        raise ValueError(f"Rename {', '.join(reserved)}: the shop's policy and Stripe act under this name.")
     return dict(pairs)
 
 
@@ -213,6 +218,13 @@ def load_settings(config: type[ConfigT]) -> ConfigT:
 def settings(config: type[Common]) -> dict[str, Setting]:
     """Return a configuration's settings by the names of their fields."""
     return {each.name: each.metadata["setting"] for each in fields(config) if "setting" in each.metadata}
+
+
+def forget_secrets(config: type[Common]) -> None:
+    """Remove the secrets of a configuration, which has been read, from this process's environment."""
+    for declared in settings(config).values():
+        if declared.is_secret:
+            os.environ.pop(declared.variable, None)
 
 
 class _Environment(FileAwareEnv):

@@ -9,6 +9,10 @@ class Ignored(Exception):  # noqa: N818 - a signal, not an error
     """This event does not concern the service: record the reason in the inbox and undo the handler's writes."""
 
 
+class NoHandler(Ignored):
+    """This release has no handler for such events: keep the payload for a while, since another release may have one."""
+
+
 class DecodeError(Exception):
     """The envelope or the body of a message cannot be read: reject it to the dead-letter queue."""
 
@@ -19,6 +23,10 @@ class PublishUnconfirmedError(Exception):
 
 class PublishWindowFullError(PublishUnconfirmedError):
     """The window is full of unconfirmed messages. Nothing was sent."""
+
+
+class UnpublishableError(PublishUnconfirmedError):
+    """AMQP cannot carry the event's envelope, so a repeat fails too. Nothing was sent."""
 
 
 class ConfigError(Exception):

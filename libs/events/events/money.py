@@ -24,8 +24,8 @@ MINIMUM_CHARGES = {
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
 }
 # fmt: on
-MAXIMUM_CHARGES = {"idr": 999_999_999_999}  # twelve digits
-DEFAULT_MAXIMUM_CHARGE = 99_999_999  # eight digits, in all other currencies
+MAXIMUM_CHARGES = {"idr": 999_999_999_999}  # minor units: Stripe allows twelve digits here
+DEFAULT_MAXIMUM_CHARGE = 99_999_999  # minor units: Stripe allows eight digits in all other currencies
 
 # fmt: off
 SUPPORTED = frozenset([

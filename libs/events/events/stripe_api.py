@@ -1,12 +1,15 @@
-"""Clients for Stripe's API, with timeouts, retries and a count of Stripe's answers.
+"""Clients for Stripe's API, with timeouts, retries, a limit of calls at once, and a count of Stripe's answers.
 
 It needs the package `stripe`, an extra of this library. `StripeClient` ignores the module's settings, and its defaults
 are no retries and a timeout of 80 s, so everything is set here.
 """
 
+import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,31 +17,59 @@ import stripe
 from prometheus_client import Counter
 
 from events.config import setting, validate_url
+from events.database.storable import without_unstorable
+from events.observability.logging import get_logger
 
 API = "https://api.stripe.com"
 TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a customer may be waiting
 MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
+RESOURCE_MISSING = "resource_missing"  # Stripe's error code for an unknown id
+MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
 
+log = get_logger(__name__)
+
 
 class CountingClient(stripe.RequestsClient):
-    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable."""
+    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable.
+
+    A call beyond `MAX_CONCURRENT_CALLS` is not sent. It raises `APIConnectionError` and counts as rejected.
+    """
 
     def __init__(self) -> None:
         super().__init__(timeout=TIMEOUT_S)
+        self._free = threading.BoundedSemaphore(MAX_CONCURRENT_CALLS)
+
+    def request_with_retries(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a call with all of its attempts, if fewer than `MAX_CONCURRENT_CALLS` are being made."""
+        if not self._free.acquire(blocking=False):
+            CALLS.labels(_operation(method, url), "rejected").inc()
+            raise stripe.APIConnectionError("Too many calls to Stripe are unanswered.", should_retry=False)
+        try:
+            return super().request_with_retries(method, url, *args, **kwargs)
+        finally:
+            self._free.release()
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send one attempt and count its outcome under its operation, a path without ids."""
-        operation = f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
+        """Send one attempt and count its outcome under its operation, a path without ids.
+
+        The returned answer has no text that the databases cannot store.
+        """
+        operation = _operation(method, url)
         try:
             answer = super().request(method, url, *args, **kwargs)
         except stripe.APIConnectionError:
             CALLS.labels(operation, "unreachable").inc()
             raise
-        CALLS.labels(operation, _outcome(answer[1])).inc()
-        return answer
+        content, status, *rest = answer
+        CALLS.labels(operation, _outcome(status)).inc()
+        return (without_unstorable(content), status, *rest)
+
+
+def _operation(method: str, url: str) -> str:
+    return f"{method.upper()} {ID.sub('{id}', urlsplit(url).path)}"
 
 
 def _outcome(status: int) -> str:
@@ -66,6 +97,40 @@ def api_base_setting() -> Any:
         "The base URL of Stripe's API. Set it to use the fake Stripe.",
         default=API,
         checks=[validate_url],
+    )
+
+
+class Failure(StrEnum):
+    """The meanings of Stripe's errors for a caller."""
+
+    REJECTED = "rejected"  # the parameters: nothing was done, and a repeat fails too
+    UNAUTHORIZED = "unauthorized"  # our key: nothing was done, and a repeat fails until an operator corrects it
+    AWAY = "away"  # Stripe may have carried the call out, and it can be repeated
+
+
+def failure_of(error: stripe.StripeError) -> Failure:
+    """Return what an error of Stripe's means."""
+    if isinstance(error, stripe.InvalidRequestError | stripe.CardError):
+        return Failure.REJECTED
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return Failure.UNAUTHORIZED
+    return Failure.AWAY  # also an idempotency key that is in use
+
+
+def log_failure(action: str, about: str, error: stripe.StripeError) -> None:
+    """Log a failed call: `action`, the id that it is about, and Stripe's request id. An error only if we must act."""
+    is_ours = failure_of(error) == Failure.UNAUTHORIZED
+    answered = "stripe answered with an error" if error.http_status else "stripe is unreachable"
+    log.log(
+        logging.ERROR if is_ours else logging.WARNING,
+        "stripe refused the API key: set STRIPE_API_KEY" if is_ours else answered,
+        action=action,
+        about=about,
+        request_id=error.request_id,
+        http_status=error.http_status,
+        code=error.code,
+        param=getattr(error, "param", None),
+        error=type(error).__name__,
     )
 
 

@@ -6,13 +6,13 @@ from typing import Any
 from events.database.engine import Database
 from events.observability.logging import get_logger
 from events.web.auth import operator_required
+from events.web.blueprint import Blueprint
 from events.web.client_address import client_network
 from events.web.idempotency import KeyHeader
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g, request
-from flask_smorest import Blueprint
-from marshmallow import RAISE, Schema
+from marshmallow import Schema
 from sqlalchemy.orm import Session
 
 from checkout import catalog, discounts, redirects, repository, schemas, shipping
@@ -44,7 +44,7 @@ def dependencies() -> Dependencies:
 
 
 @blueprint.get("/products")
-@blueprint.arguments(schemas.ProductArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.ProductArgs, location="query")
 @blueprint.response(200, schemas.ProductPage)
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
     """List the products for sale in a currency, by sku."""
@@ -99,13 +99,16 @@ def show_checkout(checkout_id: str) -> Checkout:
 @blueprint.post("/checkout/sessions/<checkout_id>/cancel")
 @blueprint.response(200, schemas.CheckoutDetails)
 def cancel_checkout(checkout_id: str) -> Checkout:
-    """Cancel a checkout: it can no longer be paid, and its stock is released."""
+    """Cancel a new or open checkout: it can no longer be paid, and its stock is released.
+
+    One that ended unpaid is returned as it is. 409 once it is completed.
+    """
     return dependencies().checkouts.cancel(checkout_id)
 
 
 @blueprint.get("/checkouts")
 @operator_required
-@blueprint.arguments(schemas.CheckoutArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.CheckoutArgs, location="query")
 @blueprint.response(200, schemas.CheckoutPage)
 def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
     """List the open checkouts, or those with another status, newest first."""
@@ -120,10 +123,11 @@ def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, schemas.CheckoutEntry)
 def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
-    """Cancel an open checkout, for example after its price or discount was withdrawn. A repeat changes nothing."""
-    checkout = dependencies().checkouts.cancel(checkout_id)
-    log.info("checkout canceled by an operator", checkout_id=checkout_id, actor=g.actor)
-    return checkout
+    """Cancel a new or open checkout, for example after its price or discount was withdrawn.
+
+    One that ended unpaid is returned as it is. 409 once it is completed.
+    """
+    return dependencies().checkouts.cancel(checkout_id, operator=g.actor)
 
 
 @blueprint.put("/catalog/products/<sku>")
@@ -139,7 +143,7 @@ def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
 
 
 @blueprint.get("/shipping-options")
-@blueprint.arguments(schemas.ShippingArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.ShippingArgs, location="query")
 @blueprint.response(200, schemas.OfferedShippingList)
 def list_shipping(args: dict[str, Any]) -> dict[str, Any]:
     """List the shipping options with their price in a currency, the cheapest first."""
@@ -173,7 +177,7 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
 
 @blueprint.get("/catalog/discounts")
 @operator_required
-@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.DiscountPage)
 def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
     """List all discounts by code, with the number of their uses."""

@@ -13,6 +13,7 @@ from checkout.errors import BotCheckFailedError
 from checkout.limits import BOT, REFUSED
 
 TIMEOUT_S = 3  # the customer is waiting
+SECRET_REFUSED = {"missing-input-secret", "invalid-input-secret"}  # the error codes of siteverify that are our fault
 
 CHECKS = Counter("clozit_bot_checks_total", "Bot checks of checkouts by outcome", ["outcome"])
 from_zero(CHECKS, ["passed", "refused", "unreachable"])
@@ -44,8 +45,13 @@ class BotCheck:
         try:
             answer = self._http.post(self._url, data={"secret": self._secret, "response": token})
             answer.raise_for_status()
-            passed = answer.json()["success"] is True
+            verdict = answer.json()
+            passed = verdict["success"] is True
+            is_our_fault = not passed and bool(SECRET_REFUSED & set(verdict.get("error-codes", ())))
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            log.warning("bot check is unreachable, the checkout passes", error=repr(error))
+            log.error("bot check gave no usable answer, the checkout passes", error=repr(error))
+            return "unreachable"
+        if is_our_fault:
+            log.error("bot check refuses BOT_CHECK_SECRET, the checkout passes")
             return "unreachable"
         return "passed" if passed else "refused"

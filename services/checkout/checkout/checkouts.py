@@ -15,6 +15,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.engine import Database
+from events.messaging.contracts import CancelReason
 from events.observability.logging import get_logger
 
 from checkout import creation, discounts, models
@@ -95,21 +96,18 @@ class Checkouts:
         with self._database.read() as session:
             return get_checkout(session, checkout_id)
 
-    def cancel(self, checkout_id: str) -> Checkout:
-        """Cancel a checkout: end its session at Stripe and release its stock.
+    def cancel(self, checkout_id: str, operator: str | None = None) -> Checkout:
+        """Cancel a new or open checkout: end its session at Stripe, release its stock, and return it.
 
+        One that ended unpaid is returned as it is. `operator` is the name of the token; None: the customer cancels.
         Raises `AlreadyPaidError` if the customer completed it first.
         """
         checkout = self.get(checkout_id)
         if checkout.status == models.OPEN:
-            checkout = self._record_end(checkout.id, self._expire_at_stripe(str(checkout.session_id)))
+            stripe_session = self._expire_at_stripe(str(checkout.session_id))
+            checkout = self._record_end(checkout.id, stripe_session, operator)
         elif checkout.status == models.NEW:
-            with self._database.begin() as session:
-                checkout = lock_checkout(session, checkout_id)
-                checkout.abandon(self._clock())
-                discounts.update_use(session, checkout)
-            if checkout.status == models.ABANDONED:
-                self._release(checkout_id)
+            checkout = self._abandon(checkout.id, operator)
         if checkout.status == models.COMPLETE:
             raise AlreadyPaidError
         return checkout
@@ -176,17 +174,32 @@ class Checkouts:
                 raise
             return stripe_session
 
-    def _record_end(self, checkout_id: str, stripe_session: Mapping[str, Any]) -> Checkout:
+    def _abandon(self, checkout_id: str, operator: str | None) -> Checkout:
+        """Record a new checkout as abandoned and release its stock. The sweeper ends the session that it may have."""
+        with self._database.begin() as session:
+            checkout = lock_checkout(session, checkout_id)
+            is_changed = checkout.abandon(self._clock())
+            discounts.update_use(session, checkout)
+        if is_changed:
+            log.info("checkout canceled before it was open", checkout_id=checkout_id, actor=operator or "customer")
+        if checkout.status == models.ABANDONED:
+            self._release(checkout_id)
+        return checkout
+
+    def _record_end(self, checkout_id: str, stripe_session: Mapping[str, Any], operator: str | None) -> Checkout:
         """Record a checkout as complete or canceled, as its ended session says. Release a canceled one's stock."""
+        is_canceled = False
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
             if stripe_session["status"] == models.COMPLETE:
                 checkout.complete(stripe_session["id"])
                 status = models.payment_status_of(stripe_session)
                 checkout.record_payment_status(stripe_session["id"], status, self._clock())
-            elif checkout.cancel():
-                publish_canceled(session, checkout)
+            elif is_canceled := checkout.cancel():
+                publish_canceled(session, checkout, CancelReason.OPERATOR if operator else CancelReason.CUSTOMER)
             discounts.update_use(session, checkout)
+        if is_canceled:
+            log.info("checkout canceled", checkout_id=checkout_id, actor=operator or "customer")
         if checkout.status == models.CANCELED:
             self._release(checkout_id)
         return checkout

@@ -174,7 +174,7 @@ class Config(Common):
 
     @property
     def origins(self) -> frozenset[str]:
-        """The origins of the shop's own sites."""
+        """The origins of the shop's own sites, as `scheme://host[:port]` in lower case."""
         return frozenset((url_origin(self.shop_url), *self.allowed_origins))
 
 

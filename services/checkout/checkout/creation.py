@@ -30,7 +30,7 @@ COUPON_GRACE = timedelta(hours=1)  # clocks differ, and a customer may be paying
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutRequest:
-    """A validated request for a checkout."""
+    """A validated request for a checkout. None: the shop's default for a currency or URL, otherwise nothing is set."""
 
     items: Sequence[Item]
     currency: str | None = None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from events.database.email_keys import email_key
 from events.database.transaction import for_update, insert_once
 from events.money import format_amount, percentage
 from sqlalchemy import func, select, update
@@ -50,7 +51,7 @@ def hold_use(session: Session, checkout: Checkout) -> None:
     if checkout.discount_code is None:
         return
     discount = session.get_one(Discount, checkout.discount_code)
-    email = normalize_email(checkout.customer_email)
+    email = _email_key(checkout)
     if discount.limit_total or discount.limit_per_email:
         _check_limits(session, checkout.discount_code, email)
     session.add(DiscountUse(checkout_id=checkout.id, code=discount.code, email=email, status=HELD))
@@ -61,7 +62,7 @@ def update_use(session: Session, checkout: Checkout) -> None:
     if checkout.discount_code is None:
         return
     status = _use_status(checkout)
-    email = normalize_email(checkout.customer_email)
+    email = _email_key(checkout)
     key = {"checkout_id": checkout.id}
     if not insert_once(session, DiscountUse, **key, code=checkout.discount_code, email=email, status=status):
         session.execute(update(DiscountUse).filter_by(**key).values(status=status))
@@ -86,9 +87,8 @@ def count_uses(session: Session, codes: list[str]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def normalize_email(email: str | None) -> str | None:
-    """Return an address in the form in which addresses of one customer are equal."""
-    return email.strip().casefold() if email else None
+def _email_key(checkout: Checkout) -> str | None:
+    return email_key(checkout.customer_email) if checkout.customer_email else None
 
 
 def _use_status(checkout: Checkout) -> str:
@@ -110,7 +110,10 @@ def _check_limits(session: Session, code: str, email: str | None) -> None:
             discount.limit_per_email,
             _uses(session, code, DiscountUse.email == email),
             used="You have already used this code as often as allowed. Pay without it.",
-            held="One of your open checkouts uses this code. Cancel that checkout, or pay without the code.",
+            held=(
+                "Another checkout of yours uses this code. If it is open, cancel it. If its payment is on its way,"
+                " wait, or pay without the code."
+            ),
         )
     if discount.limit_total:
         _check_limit(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from events.database import transaction
 from events.errors import Ignored
+from events.messaging.contracts import CancelReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -29,7 +30,10 @@ def lock_checkouts(events: Sequence[Event], session: Session) -> None:
     "stripe.checkout.session.async_payment_failed",
 )
 def record_completion(event: Event, session: Session) -> None:
-    """Mark the checkout as complete and record its payment status. The discount's use follows from both."""
+    """Mark the checkout as complete, also after another end, and record its payment status and the discount's use.
+
+    If the request died before it attached the session, attach it and publish the start.
+    """
     checkout = _lock_checkout(event, session)
     attach_session_and_publish(session, checkout, event.object, causation=event)
     checkout.complete(event.object["id"])
@@ -43,7 +47,7 @@ def record_expiry(event: Event, session: Session) -> None:
     checkout = _lock_checkout(event, session)
     is_new = attach_session_and_publish(session, checkout, event.object, causation=event)
     if is_new and checkout.status == models.ABANDONED:
-        publish_canceled(session, checkout)
+        publish_canceled(session, checkout, CancelReason.ABANDONED)
     if checkout.session_id == event.object["id"] and checkout.expire():
         discounts.update_use(session, checkout)
 

@@ -1,10 +1,12 @@
 """The URLs of product images, in the form that Stripe accepts: absolute, in ASCII, and not too long."""
 
+import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import idna
 
 MAX_URL_CHARACTERS = 2048  # characters, Stripe's limit
+HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")  # with its port, if it needs no encoding
 SAFE = "!#$%&'()*+,/:;=?@~"  # characters that keep their meaning; `%` because parts may be encoded already
 
 
@@ -23,7 +25,8 @@ def is_allowed_image(image: str) -> bool:
 def encode_image(image: str) -> str:
     """Return the URL or path in ASCII. Raises `ValueError` for a host that is not a domain."""
     parts = urlsplit(image)
-    host = parts.netloc if parts.netloc.isascii() else idna.encode(parts.netloc, uts46=True).decode("ascii")
+    is_plain = not parts.netloc or HOST.fullmatch(parts.netloc)
+    host = parts.netloc if is_plain else idna.encode(parts.netloc, uts46=True).decode("ascii")
     encoded = (quote(part, safe=SAFE) for part in (parts.path, parts.query, parts.fragment))
     return urlunsplit((parts.scheme, host, *encoded))
 

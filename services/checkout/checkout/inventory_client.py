@@ -34,7 +34,7 @@ class InventoryClient:
         )
 
     def reserve(self, checkout_id: str, until: datetime, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Reserve all lines or none.
+        """Reserve all lines until an instant, or none. A repeat with the same lines can only make it longer.
 
         Raises `OutOfStockError` with the lines that have too little stock, and `CheckoutExpiredError` if the
         checkout's reservation has already been released.
@@ -56,17 +56,25 @@ class InventoryClient:
             raise CheckoutExpiredError
 
     def release(self, checkout_id: str) -> None:
-        """Release the checkout's reservation, if it has one. Sold stock stays sold."""
+        """Release the checkout's reservation, if it has one.
+
+        Pieces that are sold, or held for a payment under way, stay so: inventory refuses this, which is no error here.
+        """
         answer = self._send("DELETE", f"/reservations/{checkout_id}")
         if answer.status_code != httpx.codes.CONFLICT:
             self._expect_success(answer)
 
     def extend(self, checkout_id: str, until: datetime) -> None:
-        """Keep the checkout's pieces until a later time, if they are held or still available."""
+        """Keep the checkout's pieces until a later time.
+
+        If they are not held and cannot be held again, log a warning and return: the payment goes on without them.
+        """
         body = {"expires_at": until.astimezone(UTC).isoformat()}
         answer = self._send("PATCH", f"/reservations/{checkout_id}", json=body)
         if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.NOT_FOUND):
-            log.warning("the stock of a payment under way is not held", checkout_id=checkout_id)
+            log.warning(
+                "the stock of a payment under way is not held, the order may be oversold", checkout_id=checkout_id
+            )
         else:
             self._expect_success(answer)
 

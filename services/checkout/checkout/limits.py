@@ -11,13 +11,13 @@ import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from events.database.email_keys import email_key
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from checkout.config import Config
-from checkout.discounts import normalize_email
 from checkout.errors import InvalidCartError, TooManyOpenCheckoutsError
 from checkout.models import Checkout
 
@@ -47,7 +47,7 @@ class Limit:
 
 def client_limits(config: Config, network: str | None, email: str | None) -> Sequence[Limit]:
     """Return the limits of a client, with the keys under which its checkouts are stored."""
-    limits = _limits(config, network, normalize_email(email))
+    limits = _limits(config, network, email_key(email) if email else None)
     return [limit for limit in limits if limit.max_checkouts or limit.max_pieces]
 
 

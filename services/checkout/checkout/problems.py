@@ -104,10 +104,12 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     AlreadyPaidError: lambda _: Problem(
         409,
         "already-paid",
-        "The customer has completed this checkout. It can no longer be canceled.",
+        "The customer has completed this checkout. It can no longer be canceled: refund its order instead.",
     ),
-    CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id."),
-    DiscountNotFoundError: lambda _: Problem(404, "discount-not-found", "No discount has this code."),
+    CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id. Check it."),
+    DiscountNotFoundError: lambda _: Problem(
+        404, "discount-not-found", "No discount has this code. Check it, or create the discount with PUT."
+    ),
     InventoryAwayError: lambda _: Problem(
         503,
         "inventory-unavailable",
@@ -123,11 +125,12 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     StripeUnauthorizedError: lambda _: Problem(
         503,
         "stripe-unauthorized",
-        "The payment provider refused the shop's access. Nothing was charged. The shop has to correct its settings.",
+        "The payment provider refused the shop's access. Nothing was started or canceled. Do not repeat this until the"
+        " shop has corrected its key.",
     ),
     StripeRejectedError: lambda _: Problem(
         502,
         "stripe-rejected",
-        "The payment provider rejected this checkout. A repeat would fail too: contact the shop.",
+        "The payment provider rejected this request. A repeat would fail too: contact the shop.",
     ),
 }

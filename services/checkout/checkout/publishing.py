@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.messaging import outbox
+from events.messaging.contracts import CancelReason
 from events.messaging.event import Event
 from sqlalchemy.orm import Session
 
@@ -46,7 +47,7 @@ def attach_session_and_publish(
     return True
 
 
-def publish_canceled(session: Session, checkout: Checkout) -> None:
-    """Publish that a checkout was canceled: its stock is free, and the customer gets no reminder."""
-    data = {"checkout_id": checkout.id, "session_id": checkout.session_id}
+def publish_canceled(session: Session, checkout: Checkout, reason: CancelReason) -> None:
+    """Publish that a checkout ended before payment. It cannot be paid any more, and the customer gets no reminder."""
+    data = {"checkout_id": checkout.id, "session_id": checkout.session_id, "reason": reason}
     outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout.id)

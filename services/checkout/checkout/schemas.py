@@ -5,7 +5,7 @@ from typing import Any
 
 import idna
 from events.money import SUPPORTED, format_amount, is_valid_amount, maximum, step
-from events.web.fields import LimitedDict, LimitedList
+from events.web.fields import Instant, LimitedDict, LimitedList
 from events.web.pagination import PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
@@ -226,11 +226,11 @@ class ProductFields(Schema):
     tax_code = fields.String(
         load_default=None,
         allow_none=True,
-        validate=validate.Regexp(r"txcd_\d{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
+        validate=validate.Regexp(r"txcd_[0-9]{8}\Z", error="Use a tax code of Stripe, such as txcd_30011000."),
     )
     tax_behavior = tax_behavior()
     tax_rates = LimitedList(
-        fields.String(validate=validate.Regexp(r"txr_\w{1,250}\Z")),
+        fields.String(validate=validate.Regexp(r"txr_[A-Za-z0-9_]{1,250}\Z")),
         validate.Length(max=5),
         load_default=list,
         metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},
@@ -292,8 +292,8 @@ class DiscountFields(Schema):
     percent_off = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 100))
     amounts_off = amounts_by_currency(1, load_default=None, allow_none=True)
     minimums = amounts_by_currency(0, load_default=dict)
-    starts_at = fields.AwareDateTime(load_default=None, allow_none=True)
-    ends_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    starts_at = Instant(load_default=None, allow_none=True)
+    ends_at = Instant(load_default=None, allow_none=True)
     limit_total = usage_limit()
     limit_per_email = usage_limit()
     active = fields.Boolean(load_default=True)

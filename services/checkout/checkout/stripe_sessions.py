@@ -1,6 +1,5 @@
 """The client of Stripe's Checkout Sessions. A session is made from the stored checkout alone."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import stripe
 from events import stripe_api
 from events.observability import tracing
-from events.observability.logging import get_logger
+from events.stripe_api import Failure
 
 from checkout.errors import StripeAwayError, StripeRejectedError, StripeUnauthorizedError
 from checkout.models import INCLUSIVE, Checkout
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
 
 SHIPPING_TAX_CODE = "txcd_92010001"  # Stripe's code for shipping
-
-log = get_logger(__name__)
 
 
 class StripeSessions:
@@ -75,7 +72,7 @@ class StripeSessions:
             with _raising_domain_errors("delete coupon", checkout_id):
                 self._coupons.delete(checkout_id)
         except StripeRejectedError as error:
-            if error.code != "resource_missing":
+            if error.code != stripe_api.RESOURCE_MISSING:
                 raise
 
     def _create_coupon(self, checkout: Checkout) -> None:
@@ -193,30 +190,12 @@ def _tax_behavior(checkout: Checkout, priced: Mapping[str, Any]) -> dict[str, st
 def _raising_domain_errors(action: str, about: str) -> Iterator[None]:
     try:
         yield
-    except (stripe.InvalidRequestError, stripe.CardError) as error:
-        _log(action, about, error)
-        raise StripeRejectedError(error.code, error.param) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        _log(action, about, error, is_ours=True)
-        raise StripeUnauthorizedError from error
     except stripe.StripeError as error:
-        _log(action, about, error)
-        raise StripeAwayError from error
-
-
-def _log(action: str, about: str, error: stripe.StripeError, *, is_ours: bool = False) -> None:
-    log.log(
-        logging.ERROR if is_ours else logging.WARNING,
-        "stripe refused the API key: set STRIPE_API_KEY"
-        if is_ours
-        else "stripe answered with an error"
-        if error.http_status
-        else "stripe is unreachable",
-        action=action,
-        about=about,
-        request_id=error.request_id,
-        http_status=error.http_status,
-        code=error.code,
-        param=getattr(error, "param", None),
-        error=type(error).__name__,
-    )
+        stripe_api.log_failure(action, about, error)
+        match stripe_api.failure_of(error):
+            case Failure.REJECTED:
+                raise StripeRejectedError(error.code, getattr(error, "param", None)) from error
+            case Failure.UNAUTHORIZED:
+                raise StripeUnauthorizedError from error
+            case Failure.AWAY:
+                raise StripeAwayError from error

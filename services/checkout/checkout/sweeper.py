@@ -12,6 +12,8 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
+from events.messaging.contracts import CancelReason
+from events.messaging.payment_status import PENDING_HOLD_TIME
 from events.observability.logging import get_logger
 from sqlalchemy import select
 
@@ -27,7 +29,6 @@ from checkout.stripe_sessions import StripeSessions
 CLAIM_BATCH_SIZE = 50  # checkouts per claim; while a neighbor is slow, each may take seconds
 MIN_RECHECK_DELAY = timedelta(minutes=5)  # until the first retry: longer than the sweep of one batch
 MAX_RECHECK_DELAY = models.DELAYED_PAYMENT_CHECK  # a payment under way keeps its stock from one check to the next
-PENDING_HOLD_TIME = timedelta(days=14)  # from each check: long enough for operators to repair what fails meanwhile
 COUPON_RETRY_DELAY = timedelta(hours=1)  # a coupon that could not be deleted harms no one: its session has ended
 RECHECK_AGE_DIVISOR = 4  # later retries wait for a quarter of the checkout's age: after four hours, for one hour
 DELAYED_PAYMENT_EVENTS = {models.PAID: "async_payment_succeeded", models.FAILED: "async_payment_failed"}
@@ -115,7 +116,7 @@ class Sweeper:
             with self._database.begin() as session:
                 current = lock_checkout(session, checkout.id)
                 if attach_session_and_publish(session, current, stripe_session):
-                    publish_canceled(session, current)
+                    publish_canceled(session, current, CancelReason.ABANDONED)
             self._expire_at_stripe(stripe_session["id"])
         with self._database.begin() as session:
             current = lock_checkout(session, checkout.id)

@@ -7,6 +7,7 @@ from events.messaging.loops import Job
 from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
+from checkout.chains import CHAINS
 from checkout.config import Config
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
@@ -32,4 +33,6 @@ def create_worker(
         inventory or InventoryClient(config.inventory_url, config.service_token),
         timedelta(days=config.delayed_payment_days),
     )
-    return Worker(config, database, handlers, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)], broker=broker)
+    return Worker(
+        config, database, handlers, chains=CHAINS, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)], broker=broker
+    )

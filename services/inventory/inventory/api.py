@@ -9,19 +9,19 @@ from events.database.engine import Database
 from events.database.errors import is_conflict
 from events.observability.logging import get_logger
 from events.web.auth import operator_required, service_required
-from events.web.idempotency import KeyHeader
+from events.web.blueprint import Blueprint
+from events.web.idempotency import KeyHeader, require_key_unless
 from events.web.pagination import PageArgs, decode_cursor, page
 from events.web.problems import invalid_request
 from flask import current_app, g
-from flask_smorest import Blueprint
-from marshmallow import RAISE, ValidationError
+from marshmallow import ValidationError
 from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from inventory import ledger, reservations, schemas
+from inventory import reservations, schemas, stock_changes
 from inventory.config import Config
-from inventory.errors import ReservationConflictError, ReservationNotFoundError, UnknownSkuError
+from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
     PAID,
@@ -53,7 +53,7 @@ def config() -> Config:
 
 
 @blueprint.get("/availability")
-@blueprint.arguments(schemas.AvailabilityArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.arguments(schemas.AvailabilityArgs, location="query")
 @blueprint.response(200, schemas.AvailabilityPage)
 def list_availability(args: dict[str, Any]) -> dict[str, Any]:
     """List the pieces that a cart can reserve, of all skus or of those in the query. Unknown skus are left out."""
@@ -74,7 +74,7 @@ def list_availability(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/stock")
 @operator_required
-@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.StockPage)
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
     """List all stock items by sku."""
@@ -83,7 +83,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
         listed = page(session.scalars(statement).all(), args["limit"], "sku")
-        return listed | {"items": ledger.describe(session, listed["items"])}
+        return listed | {"items": stock_changes.describe(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
@@ -96,12 +96,12 @@ def show_stock(sku: str) -> dict[str, Any]:
         item = session.get(StockItem, sku)
         if item is None:
             raise UnknownSkuError(sku)
-        return ledger.describe(session, [item])[0]
+        return stock_changes.describe(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")
 @operator_required
-@blueprint.arguments(PageArgs, location="query", unknown=RAISE)
+@blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.MovementPage)
 def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
     """List all changes of a sku's stock on hand, newest first."""
@@ -120,19 +120,20 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
     """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
 
-    A repeated Idempotency-Key changes nothing and returns the first answer.
+    A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
     """
     _check_sku(sku)
+    key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
     if "counted_at" in change:
         change["counted_at"] = change["counted_at"].isoformat()
-    request = ledger.StockRequest(sku=sku, **change)
+    request = stock_changes.StockRequest(sku=sku, **change)
     actor = g.actor
-    return _write(lambda session: ledger.change_stock(session, request, headers["key"], actor=actor, now=utcnow()))
+    return _write(lambda session: stock_changes.change_stock(session, request, key, actor=actor, now=utcnow()))
 
 
 @blueprint.get("/reservations")
 @operator_required
-@blueprint.arguments(schemas.ReservationArgs, location="query", unknown=RAISE)
+@blueprint.arguments(schemas.ReservationArgs, location="query")
 @blueprint.response(200, schemas.ReservationPage)
 def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
     """List who holds what: the reservations, newest first."""
@@ -182,7 +183,10 @@ def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservati
 @blueprint.response(201, schemas.Reservation)
 @blueprint.alt_response(200, schema=schemas.Reservation, description="The checkout has already reserved these lines.")
 def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
-    """Reserve all lines of a checkout until a time, or none."""
+    """Reserve all lines of a checkout until a time, or none.
+
+    A repeat can only make the time later. 409 if pieces are missing, or if the checkout has other lines or has ended.
+    """
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
     reservation, is_new = _write(
@@ -197,7 +201,10 @@ def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
 @service_required
 @blueprint.response(204)
 def release(checkout_id: str) -> None:
-    """Release a checkout's reservation. Without one, nothing changes."""
+    """Release a checkout's reservation. Without one, nothing changes.
+
+    409 if its pieces are paid for, or if a delayed payment is under way.
+    """
 
     def write(session: Session) -> None:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -212,7 +219,11 @@ def release(checkout_id: str) -> None:
 @blueprint.arguments(schemas.ReservationExtension)
 @blueprint.response(200, schemas.Reservation)
 def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
-    """Keep a reservation until a later time. An earlier time changes nothing."""
+    """Keep a reservation until a later time. An earlier time changes nothing.
+
+    An expired one is held again if all its pieces are available; so is a released one while a payment is under way.
+    409 if the pieces are then not held.
+    """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
@@ -223,7 +234,7 @@ def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
 
     reservation = _write(write)
     if reservation.status != HELD:
-        raise ReservationConflictError(f"The reservation of {checkout_id} is {reservation.status}.")
+        raise NotHeldError(checkout_id, reservation.status)
     return reservation
 
 

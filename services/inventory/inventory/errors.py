@@ -58,10 +58,18 @@ class ReservationNotFoundError(Exception):
 
 
 class ReservationConflictError(Exception):
-    """The checkout's reservation has other lines, or a status that does not allow the request. The text says which."""
+    """A checkout cannot be reserved: its reservation has other lines, or has ended. The text says which."""
 
 
-class ReservationCommittedError(ReservationConflictError):
+class NotHeldError(Exception):
+    """The reservation cannot be extended: it has the status `status`, and its pieces are not held."""
+
+    def __init__(self, checkout_id: str, status: str) -> None:
+        self.checkout_id, self.status = checkout_id, status
+        super().__init__(checkout_id, status)
+
+
+class ReservationCommittedError(Exception):
     """The reservation is committed: its pieces are paid for."""
 
 

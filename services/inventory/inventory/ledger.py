@@ -1,20 +1,18 @@
-"""The ledger: the stock on hand, and one movement for each change of it."""
+"""The ledger: the stock on hand, and one movement for each change of it. stock_changes.py has operators' changes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import for_update, insert_once
-from events.web.idempotency import fingerprint
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inventory import schemas
-from inventory.errors import BelowZeroError, KeyReusedError, StaleCountError, StockChangedError, UnknownSkuError
-from inventory.models import ADJUSTMENT, OPENING, Movement, ReservationLine, StockChange, StockItem
+from inventory.errors import UnknownSkuError
+from inventory.models import OPENING, Movement, StockItem
 
 
 def record_movement(
@@ -35,70 +33,6 @@ def record_movement(
     session.add(Movement(sku=item.sku, kind=kind, delta=delta, occurred_at=occurred_at, **note))
 
 
-@dataclass(frozen=True, kw_only=True)
-class StockRequest:
-    """An operator's request: `on_hand` pieces were counted, or `adjust` pieces are added.
-
-    A count was made when `expected` pieces were on the books, or at `counted_at`: what was sold later is not in it.
-    """
-
-    sku: str
-    on_hand: int | None = None
-    adjust: int | None = None
-    expected: int | None = None
-    counted_at: str | None = None
-    reason: str
-
-
-def change_stock(
-    session: Session, request: StockRequest, key: str | None, *, actor: str, now: datetime
-) -> dict[str, Any]:
-    """Count or adjust the stock and return it; return the first answer for a repeated key.
-
-    Raises `KeyReusedError`, `UnknownSkuError`, `BelowZeroError`, `StockChangedError`, or `StaleCountError`.
-    """
-    if key is not None:
-        asked = fingerprint(request)
-        if not insert_once(session, StockChange, idempotency_key=key, fingerprint=asked, answer={}, created_at=now):
-            return _first_answer(session, key, asked)
-    if request.on_hand is not None:
-        insert_once(session, StockItem, sku=request.sku, on_hand=0, reserved=0)
-    item = _lock_item(session, request.sku)
-    _check_expected(item, request.expected)
-    occurred_at = now
-    delta = request.adjust or 0
-    if request.on_hand is not None:
-        if request.counted_at is not None:
-            occurred_at = datetime.fromisoformat(request.counted_at)
-            _check_newest(item, occurred_at)
-        item.counted_at = occurred_at
-        delta = request.on_hand - (item.on_hand - _moved_after(session, request.sku, request.counted_at))
-    _record_adjustment(session, item, delta, request.reason, actor, occurred_at)
-    [answer] = describe(session, [item])
-    if key is not None:
-        session.execute(update(StockChange).where(StockChange.idempotency_key == key).values(answer=answer))
-    return answer
-
-
-def describe(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
-    """Return the stock of these items as operators see it, with the sold pieces that wait for their parcel."""
-    unshipped = _unshipped_pieces(session, [item.sku for item in items])
-    names = ("sku", "on_hand", "reserved", "available", "deficit")
-    return [
-        {name: getattr(item, name) for name in names} | {"sold_unshipped": unshipped.get(item.sku, 0)} for item in items
-    ]
-
-
-def _unshipped_pieces(session: Session, skus: Sequence[str]) -> dict[str, int]:
-    """Return the pieces that are sold and wait for their parcel, by sku. They are not part of `on_hand`."""
-    waiting = (
-        select(ReservationLine.sku, func.sum(ReservationLine.unshipped).label("pieces"))
-        .where(ReservationLine.sku.in_(skus), ReservationLine.unshipped > 0)
-        .group_by(ReservationLine.sku)
-    )
-    return {row.sku: int(row.pieces) for row in session.execute(waiting)}
-
-
 def seed(database: Database, document: Mapping[str, Any]) -> int:
     """Set the opening stock of a catalog's new products and return their number. Existing products are kept.
 
@@ -112,55 +46,14 @@ def seed(database: Database, document: Mapping[str, Any]) -> int:
 def _record_opening(session: Session, sku: str, on_hand: int) -> bool:
     if not insert_once(session, StockItem, sku=sku, on_hand=0, reserved=0):
         return False
-    item = _lock_item(session, sku)
+    item = lock_item(session, sku)
     item.counted_at = now = utcnow()
     record_movement(session, item, OPENING, on_hand, reason="opening stock", actor="seed", occurred_at=now)
     return True
 
 
-def _record_adjustment(
-    session: Session, item: StockItem, delta: int, reason: str, actor: str, occurred_at: datetime
-) -> None:
-    on_hand = item.on_hand + delta
-    if on_hand < 0:
-        raise BelowZeroError(item.sku, item.on_hand, on_hand)
-    if delta:
-        record_movement(session, item, ADJUSTMENT, delta, reason=reason, actor=actor, occurred_at=occurred_at)
-
-
-def _check_expected(item: StockItem, expected: int | None) -> None:
-    if expected is not None and expected != item.on_hand:
-        raise StockChangedError(item.sku, expected, item.on_hand)
-
-
-def _check_newest(item: StockItem, counted_at: datetime) -> None:
-    """Raise `StaleCountError` if a later count, or a later opening stock, is recorded.
-
-    The later one contains what this count found. Applied after it, the difference would count twice.
-    """
-    if item.counted_at is not None and counted_at < item.counted_at:
-        raise StaleCountError(item.sku, counted_at, item.counted_at)
-
-
-def _moved_after(session: Session, sku: str, counted_at: str | None) -> int:
-    """Return the pieces that came or left after an instant; 0 without one."""
-    if counted_at is None:
-        return 0
-    later = Movement.occurred_at > datetime.fromisoformat(counted_at)
-    return int(
-        session.scalar(select(func.coalesce(func.sum(Movement.delta), 0)).where(Movement.sku == sku, later)) or 0
-    )
-
-
-def _first_answer(session: Session, key: str, asked: str) -> dict[str, Any]:
-    """Return the answer that the key's first request got. Raises `KeyReusedError` for a different request."""
-    first = session.get_one(StockChange, key)
-    if first.fingerprint != asked:
-        raise KeyReusedError
-    return first.answer
-
-
-def _lock_item(session: Session, sku: str) -> StockItem:
+def lock_item(session: Session, sku: str) -> StockItem:
+    """Lock a stock item until the transaction ends and return it. Raises `UnknownSkuError`."""
     item = session.scalar(for_update(session, select(StockItem).where(StockItem.sku == sku)))
     if item is None:
         raise UnknownSkuError(sku)

@@ -10,6 +10,7 @@ from flask import Flask
 from inventory.errors import (
     BelowZeroError,
     KeyReusedError,
+    NotHeldError,
     OutOfStockError,
     PaymentPendingError,
     ReservationCommittedError,
@@ -19,6 +20,7 @@ from inventory.errors import (
     StockChangedError,
     UnknownSkuError,
 )
+from inventory.models import COMMITTED
 
 
 def register(app: Flask) -> None:
@@ -72,6 +74,12 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         "reservation-conflict",
         f"{error} Use a new checkout id.",
     ),
+    NotHeldError: lambda error: Problem(
+        409,
+        "reservation-conflict",
+        f"The reservation of {error.checkout_id} is {error.status} and cannot be extended."
+        + ("" if error.status == COMMITTED else " Its pieces are not held: check the stock."),
+    ),
     PaymentPendingError: lambda error: Problem(
         409,
         "payment-pending",
@@ -80,6 +88,6 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     ReservationCommittedError: lambda error: Problem(
         409,
         "reservation-committed",
-        f"{error} Its pieces are paid for. Refund the order instead.",
+        f"{error} Its pieces are paid for. Refund the order with restock instead.",
     ),
 }

@@ -15,6 +15,7 @@ from events.database.transaction import insert_once, lock_rows, skip_locked
 from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
+from events.messaging.payment_status import PENDING_HOLD_TIME
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import exists, select, update
@@ -38,7 +39,6 @@ from inventory.models import (
     StockItem,
 )
 
-DELAYED_PAYMENT_TIME = timedelta(days=14)  # a first hold; checkout extends it as long as it knows the payment pending
 EXPIRY_BATCH_SIZE = 100  # reservations that one transaction ends; its locks are too short to delay a checkout
 
 Quantities = Mapping[str, int]  # pieces by sku
@@ -163,7 +163,7 @@ def apply_session(
     if reservation.is_paid:
         commit(session, reservation, paid_at=event.occurred_at, causation=event)
     elif pending_since := reservation.pending_since:
-        extend(session, reservation, pending_since + DELAYED_PAYMENT_TIME)
+        extend(session, reservation, pending_since + PENDING_HOLD_TIME)
     elif reservation.status != COMMITTED:
         release(session, reservation)
 
@@ -319,7 +319,7 @@ def _unreserve(session: Session, reservations: Sequence[Reservation]) -> None:
 
 def _check_unchanged(reservation: Reservation, wanted: Quantities) -> None:
     if {line.sku: line.quantity for line in reservation.lines} != wanted:
-        raise ReservationConflictError(f"The reservation of {reservation.checkout_id} has other lines.")
+        raise ReservationConflictError(f"{reservation.checkout_id} has already reserved other lines.")
     if reservation.status != HELD:
         raise ReservationConflictError(f"The reservation of {reservation.checkout_id} is {reservation.status}.")
 

@@ -33,11 +33,15 @@ def record_return(
         counted = min(quantity, max(0, -moved.get(sku, 0)))
         if counted < quantity:
             log.warning(
-                "return has more pieces than were sold: the others are not added to the stock",
+                "return has more pieces than are sold and not returned: only the counted ones are added",
                 checkout_id=checkout_id, return_id=return_id, sku=sku, returned=quantity, counted=counted,
             )  # fmt: skip
         if counted:
-            capped = "" if counted == quantity else f", {counted} of {quantity} pieces: only these were sold"
+            capped = (
+                ""
+                if counted == quantity
+                else f", {counted} of {quantity} pieces: only these were sold and not returned"
+            )
             ledger.record_movement(
                 session, items[sku], RETURN, counted,
                 reason=f"returned ({return_id}){capped}", actor="orders", occurred_at=occurred_at,

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from events.clock import utcnow
-from events.web.fields import LimitedList, StrictBoolean
+from events.web.fields import Instant, LimitedList, StrictBoolean
 from events.web.pagination import MAX_LIMIT, PageArgs
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates, validates_schema
 
 from inventory.models import ReservationStatus
 
-MAX_SHOWN_AVAILABLE = 100  # enough for every cart; the exact stock and its sales stay private
+MAX_SHOWN_AVAILABLE = 100  # pieces: enough for every cart; the exact stock and its sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # the counting device's clock may be ahead
@@ -66,13 +66,14 @@ class NewMovement(Schema):
 
     A count says what it was made against, so that it does not overwrite sales: `expected` is the `on_hand` that the
     operator saw, and must still be right; `counted_at` is the instant of the count, and later movements stay. Sold
-    pieces that wait for their parcel are not part of the count. Send an Idempotency-Key to repeat a request safely.
+    pieces that wait for their parcel are not part of the count. An `adjust` needs `expected` or an Idempotency-Key, so
+    that a repeated request is not applied twice.
     """
 
     on_hand = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
     adjust = fields.Integer(strict=True, validate=validate.Range(-MAX_PIECES, MAX_PIECES))
     expected = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
-    counted_at = fields.AwareDateTime()
+    counted_at = Instant()
     reason = fields.String(required=True, validate=validate.And(validate.Length(1, 500), NOT_BLANK))
 
     @validates_schema
@@ -84,7 +85,7 @@ class NewMovement(Schema):
                 "Give what the count was made against: the expected on_hand, or counted_at.", "expected"
             )
         if "adjust" in data and "counted_at" in data:
-            raise ValidationError("Only a count has an instant. Leave it out.", "counted_at")
+            raise ValidationError("Only a count has an instant. Leave counted_at out.", "counted_at")
 
     @validates("counted_at")
     def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's
@@ -122,14 +123,14 @@ class NewReservation(Schema):
     """A checkout's request to reserve its lines."""
 
     checkout_id = fields.String(required=True, validate=CHECKOUT_ID)
-    expires_at = fields.AwareDateTime(required=True)
+    expires_at = Instant(required=True)
     lines = LimitedList(fields.Nested(ReservationLine), validate.Length(1, 100), required=True)
 
 
 class ReservationExtension(Schema):
     """A reservation's later end."""
 
-    expires_at = fields.AwareDateTime(required=True)
+    expires_at = Instant(required=True)
 
 
 class Reservation(Schema):
@@ -149,7 +150,7 @@ class ReservationArgs(PageArgs):
     pending = fields.Boolean(
         load_default=None, metadata={"description": "Only those with, or without, a payment under way."}
     )
-    expires_before = fields.AwareDateTime(load_default=None)
+    expires_before = Instant(load_default=None)
 
 
 class HeldLine(ReservationLine):

@@ -9,6 +9,7 @@ from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
 from inventory import reservations
+from inventory.chains import CHAINS
 from inventory.config import Config
 from inventory.handlers import handlers
 from inventory.low_stock import publish_low_stock
@@ -18,9 +19,7 @@ EXPIRING_INTERVAL_S = 60  # the notice is hours long
 LOW_STOCK_INTERVAL_S = 5  # a check that finds nothing is one cheap query
 
 
-def create_worker(
-    config: Config, *, database: Database | None = None, broker: Publisher | None = None
-) -> Worker:
+def create_worker(config: Config, *, database: Database | None = None, broker: Publisher | None = None) -> Worker:
     """Return the worker. A database that is not given is created from the configuration."""
     stock = database or Database(config.database_url)
     notice = timedelta(hours=config.expiring_notice_hours)
@@ -34,4 +33,4 @@ def create_worker(
     ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
-    return Worker(config, stock, handlers, jobs=jobs, broker=broker)
+    return Worker(config, stock, handlers, chains=CHAINS, jobs=jobs, broker=broker)

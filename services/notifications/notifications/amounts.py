@@ -11,7 +11,16 @@ from notifications.localization import Language
 
 Data = Mapping[str, Any]  # an event's data, as JSON values
 
-OPTIONAL = ("discount", "shipping", "added_tax", "included_tax", "statement", "paid", "refunded")  # "" if there is none
+OPTIONAL = (
+    "discount",
+    "shipping",
+    "added_tax",
+    "included_tax",
+    "statement",
+    "paid",
+    "refunded",
+    "refund_statement",
+)  # "" if there is none
 
 
 def format_amounts(data: Data, language: Language) -> dict[str, str]:
@@ -24,6 +33,7 @@ def format_amounts(data: Data, language: Language) -> dict[str, str]:
     found["refunded"] = data.get("amount_refunded"), currency
     if "refund_amount" in data:
         found["refund"] = data["refund_amount"], data.get("refund_currency") or currency
+        found["refund_statement"] = data.get("presentment_amount"), data.get("presentment_currency") or currency
     if "dispute_amount" in data:
         found["disputed"] = data["dispute_amount"], data.get("dispute_currency") or currency
     return {

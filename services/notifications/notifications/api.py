@@ -5,11 +5,10 @@ from typing import Any
 
 from events.database.engine import Database
 from events.web.auth import operator_required
+from events.web.blueprint import Blueprint
 from events.web.idempotency import KeyHeader, require_key
 from events.web.pagination import decode_cursor, page
 from flask import current_app, g
-from flask_smorest import Blueprint
-from marshmallow import RAISE
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
@@ -36,7 +35,7 @@ def database() -> Database:
 
 @blueprint.get("/notifications")
 @operator_required
-@blueprint.arguments(schemas.SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.arguments(schemas.SearchArgs, location="query")
 @blueprint.response(200, schemas.NotificationPage)
 def list_notifications(args: dict[str, Any]) -> dict[str, Any]:
     """List the e-mails that match all filters, newest first."""
@@ -57,9 +56,10 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key, if given."""
+    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key."""
+    key = require_key(headers["key"])
     with database().begin() as session:
-        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, headers["key"])
+        return resend(session, ResendOne(email_id, args["recipient"]), g.actor, key)
 
 
 @blueprint.post("/notifications/resend")

@@ -172,5 +172,5 @@ def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
     config = load_settings(Config)
     if config.abandoned_cart_emails == ReminderMode.ALL and not config.unsubscribe_links:
-        raise ConfigError({"ABANDONED_CART_EMAILS": ["`all` needs PUBLIC_URL and UNSUBSCRIBE_SECRET."]})
+        raise ConfigError({"ABANDONED_CART_EMAILS": ["`all` needs PUBLIC_URL and UNSUBSCRIBE_SECRET. Set both."]})
     return config

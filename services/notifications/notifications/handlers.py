@@ -1,29 +1,8 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-| event | e-mail | to |
-|---|---|---|
-| `orders.order.paid` | `order_confirmed` | customer |
-| `orders.order.paid` | `staff_order_paid`, with STAFF_NEW_ORDER | staff |
-| `orders.payment.pending` | `payment_pending`, or `payment_instructions` with a voucher or bank details | customer |
-| `orders.payment.failed` | `payment_failed` | customer |
-| `orders.order.expired` | `abandoned_cart`, with consent, after ABANDONED_CART_DELAY | customer |
-| `orders.order.canceled` | `order_canceled`, if an operator canceled a paid order | customer |
-| `orders.order.shipped` | `order_shipped` | customer |
-| `orders.refund.succeeded` | `refund_succeeded` | customer |
-| `orders.review.opened` | `staff_review_opened` | staff |
-| `orders.review.opened` | `order_in_review` | customer |
-| `orders.review.resolved` | `staff_review_resolved`, if the policy resolved it | staff |
-| `orders.review.resolved` | `order_canceled`, or `order_confirmed` if it was confirmed before | customer |
-| `orders.refund.failed` | `staff_refund_failed` | staff |
-| `orders.dispute.opened` | `staff_dispute_opened` | staff |
-| `orders.dispute.updated` | `staff_dispute_updated` | staff |
-| `orders.dispute.closed` | `staff_dispute_closed` | staff |
-| `inventory.stock.low` | `staff_stock_low`, once for a sku and day (UTC) | staff |
-| `inventory.reservation.expiring` | `staff_reservation_expiring` | staff |
-
-Two events can send none: `orders.order.canceled` of an unpaid order only makes the reminder of the cart stale, and
-`orders.customer.erased` erases the customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become
-one `staff_digest`.
+docs/architecture.md lists which event sends which e-mail. Two events can send none: `orders.order.canceled` of an
+unpaid order only makes the reminder of the cart stale, and `orders.customer.erased` erases the customer. With
+STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -46,6 +25,7 @@ from notifications.models import lock_or_insert_checkout, lock_or_insert_checkou
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
+from notifications.wording import has_shipped_whole
 
 CUSTOMER_REASONS = (
     frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
@@ -59,7 +39,6 @@ CUSTOMER_REASONS = (
         }
     )
 )
-RESOLVED_BY_POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -130,17 +109,26 @@ def create_handlers(  # noqa: C901 - one handler after the other
     @handlers.on("orders.review.resolved")
     def report_resolved_review(event: Event, session: Session) -> None:
         resolved_by = event.data["resolved_by"]
-        if resolved_by == RESOLVED_BY_POLICY:
+        if resolved_by == POLICY:
             notify_staff(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), due_at=staff_due_at())
         else:  # its row still suppresses the request for a review, also one that comes later
             reason = f"resolved by {resolved_by}: no e-mail needed"
             record_suppressed(event, session, Kind.STAFF_REVIEW_RESOLVED, _review_key(event), reason=reason)
+        for other in event.data["also_resolved"]:  # no e-mail may ask for its decision any more
+            record_suppressed(
+                event,
+                session,
+                Kind.STAFF_REVIEW_RESOLVED,
+                _review_key(event, **other),
+                reason=f"resolved together with {event.data['reason']}",
+            )
         if kind := _kind_of_decision(event):
             notify_customer_if_known(event, session, kind, _review_key(event))
 
     @handlers.on("orders.refund.failed")
     def report_failed_refund(event: Event, session: Session) -> None:
         notify_staff(event, session, Kind.STAFF_REFUND_FAILED, event.data["refund_id"], due_at=staff_due_at())
+        notify_customer_if_known(event, session, Kind.REFUND_FAILED, event.data["refund_id"])
 
     @handlers.on("orders.dispute.opened")
     def report_opened_dispute(event: Event, session: Session) -> None:
@@ -189,19 +177,26 @@ def _record_purchase(event: Event, session: Session) -> None:
 def _kind_of_decision(event: Event) -> Kind | None:
     """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has an e-mail of its own. An accepted order gets its confirmation, unless it got one before the review.
+    A refund has its own e-mail. An order that was not confirmed before the review gets its confirmation by another
+    event. The acceptance of a duplicate payment is news beside the confirmation.
     """
     data = event.data
-    if data["decision"] == ReviewDecision.CANCEL:
-        return Kind.ORDER_CANCELED  # for every reason: the customer waits for a parcel
-    if data["reason"] not in CUSTOMER_REASONS:
+    if data["decision"] == ReviewDecision.CANCEL:  # for every reason, while the customer waits for a parcel
+        is_news = data["reason"] in CUSTOMER_REASONS or not has_shipped_whole(data)
+        return Kind.ORDER_CANCELED if is_news else None
+    if data["decision"] != ReviewDecision.ACCEPT or data["reason"] not in CUSTOMER_REASONS:
         return None
-    accepted = data["decision"] == ReviewDecision.ACCEPT and data["reason"] != ReviewReason.DUPLICATE_PAYMENT
-    return Kind.ORDER_CONFIRMED if accepted and data["was_confirmed"] else None
+    is_news = data["was_confirmed"] or data["reason"] == ReviewReason.DUPLICATE_PAYMENT
+    return Kind.ORDER_CONFIRMED if is_news else None
 
 
-def _review_key(event: Event) -> str:
-    return f"{event.data['order_id']}:{event.data['reason']}"
+def _review_key(event: Event, **other: str | None) -> str:
+    """Return the key of the event's review or of the `other` one.
+
+    An order can have several for one reason, such as two duplicate payments.
+    """
+    data = {**event.data, **other}
+    return ":".join(filter(None, (data["order_id"], data["reason"], data["subject"])))
 
 
 def _dispute_state_key(event: Event) -> str:

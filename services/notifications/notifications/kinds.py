@@ -1,4 +1,4 @@
-"""The kinds of e-mail, and which of them become stale. handlers.py lists the event that sends each kind."""
+"""The kinds of e-mail, and which of them become stale. docs/architecture.md lists the events."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -16,6 +16,7 @@ class Kind(StrEnum):
     ABANDONED_CART = "abandoned_cart"
     ORDER_SHIPPED = "order_shipped"
     REFUND_SUCCEEDED = "refund_succeeded"
+    REFUND_FAILED = "refund_failed"  # a refund that the customer knows of
     STAFF_REVIEW_OPENED = "staff_review_opened"
     STAFF_REVIEW_RESOLVED = "staff_review_resolved"
     STAFF_REFUND_FAILED = "staff_refund_failed"
@@ -39,6 +40,7 @@ CUSTOMER_KINDS = (
     Kind.ABANDONED_CART,
     Kind.ORDER_SHIPPED,
     Kind.REFUND_SUCCEEDED,
+    Kind.REFUND_FAILED,
 )
 STAFF_KINDS = (
     Kind.STAFF_REVIEW_OPENED,

@@ -90,7 +90,12 @@ def choose_language(tag: str | None, translations: Translations | None = None) -
 
 
 def format_money(minor: int, currency: str, locale: Locale | str) -> str:
-    """Return Stripe's integer amount as money. The fraction digits are Stripe's; Babel's differ for some currencies."""
+    """Return Stripe's integer amount as money. The fraction digits are Stripe's; Babel's differ for some currencies.
+
+    An unsupported currency stays in minor units, and says so: staff get e-mails about such payments.
+    """
+    if currency not in money.SUPPORTED:
+        return money.format_amount(minor, currency)
     value = money.to_decimal(minor, currency)
     whole = currency in money.TWO_DECIMAL_WHOLE and value == value.to_integral_value()
     digits = 0 if whole else money.exponent(currency)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database import transaction
+from events.database.email_keys import email_key
 from events.database.transaction import skip_locked
 from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
 from events.observability import tracing
@@ -56,7 +57,7 @@ class Checkout(Base):
     """One checkout: the outcome that can make its e-mails stale. Its row is the lock of all handlers of the checkout.
 
     `purchased_at` is when money for it was first reported, also money that is still on its way, and `purchaser` the
-    normalized address of its customer then.
+    e-mail key of its customer then.
     """
 
     __tablename__ = "checkouts"
@@ -72,7 +73,7 @@ class Checkout(Base):
         """Record who bought, and the earliest time. An erased customer's address is not added."""
         self.purchased_at = min(self.purchased_at or at, at)
         if self.erased_at is None:
-            self.purchaser = self.purchaser or (normalized(address) if address else None)
+            self.purchaser = self.purchaser or (email_key(address) if address else None)
 
     def record_outcome(self, outcome: str) -> bool:
         """Set the outcome and return True if it changed. Paid replaces canceled, and never the other way round."""
@@ -195,11 +196,6 @@ class ResendRequest(Base):
     result: Mapped[dict[str, Any]] = mapped_column(Json())
     requested_by: Mapped[str] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
-
-
-def normalized(address: str) -> str:
-    """Return the form in which two spellings of one address are equal."""
-    return address.strip().lower()
 
 
 def lock_or_insert_checkout(session: Session, checkout_id: str) -> Checkout:

@@ -1,24 +1,58 @@
-"""The sums that e-mails about refunds show: those of the newest event, because the e-mails can be sent out of order."""
+"""Refunds in e-mails: the sums that all of them show, and what the customer knows of a refund."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from notifications.kinds import Kind
-from notifications.models import Email
+from notifications.models import SENDING, SENT, UNKNOWN, Email, subject_of
 
 
-def newest_refund_amounts(session: Session, email: Email) -> Mapping[str, int | None]:
-    """Return the order's refunded and paid amounts from the newest event that has them.
+def is_announced(session: Session, email: Email) -> bool:
+    """Return True if the customer was informed, or perhaps was, that the refund of this e-mail had succeeded."""
+    announcements = session.scalars(
+        select(Email).where(Email.checkout_id == email.checkout_id, Email.kind == Kind.REFUND_SUCCEEDED)
+    )
+    return any(
+        (one.status in (SENT, SENDING, UNKNOWN) or one.handovers)
+        and subject_of(one.subject_key) == subject_of(email.subject_key)
+        for one in announcements
+    )
 
-    Refund e-mails can be sent out of order. With these amounts, all of them show the same sums.
+
+def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
+    """Return what is refunded and paid, from all events about refunds of the order, in any order of their arrival.
+
+    Their times do not order them: some are Stripe's in whole seconds, others are ours. Each refund counts once, and
+    not if it failed. An event's sum also contains refunds whose own events have not arrived yet.
     """
-    found = session.scalars(
-        select(Email.event_data).where(
+    rows = session.execute(
+        select(Email.kind, Email.event_data).where(
             Email.checkout_id == email.checkout_id, Email.kind.in_((Kind.REFUND_SUCCEEDED, Kind.STAFF_REFUND_FAILED))
         )
-    )
-    newest = max(found, key=lambda data: (datetime.fromisoformat(data["occurred_at"]), data["amount_refunded"]))
-    return {name: newest.get(name) for name in ("amount_refunded", "amount_paid")}
+    ).all()
+    failed = {
+        data["refund_id"]: 0 if was_refused(data) else _own_amount(data)  # no sum ever contained a refused one
+        for kind, data in rows
+        if kind == Kind.STAFF_REFUND_FAILED
+    }
+    succeeded = {data["refund_id"]: _own_amount(data) for _, data in rows if data["refund_id"] not in failed}
+    reported = max((data["amount_refunded"] for kind, data in rows if kind == Kind.REFUND_SUCCEEDED), default=0)
+    paid = [data["amount_paid"] for _, data in rows if data.get("amount_paid") is not None]
+    return {
+        "amount_refunded": max(sum(succeeded.values()), reported - sum(failed.values())),
+        "amount_paid": max(paid, default=None),
+    }
+
+
+def was_refused(data: Mapping[str, Any]) -> bool:
+    """Return True if Stripe refused the request, so that a failed refund never existed there."""
+    return bool(data["refund_id"] == data.get("refund_request_id"))
+
+
+def _own_amount(data: Mapping[str, Any]) -> int:
+    """Return a refund's amount if it is in the order's currency, as the order's sums are."""
+    amount: int = data["refund_amount"]
+    return amount if (data.get("refund_currency") or data["currency"]) == data["currency"] else 0

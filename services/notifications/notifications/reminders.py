@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from events.database.email_keys import email_key
 from events.database.transaction import insert
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from notifications.models import Checkout, Email, Reminder, normalized
+from notifications.models import Checkout, Email, Reminder
 from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
@@ -59,18 +60,18 @@ def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: date
         return "the address is unsubscribed"
     if _has_bought(session, recipient, since=email.created_at - REMINDER_INTERVAL):
         return "the customer has bought"
-    if not _is_turn(session, email, links.address_key(recipient), now):
+    if not _record_turn(session, email, links.address_key(recipient), now):
         return f"the address had a reminder within {REMINDER_INTERVAL.days} days"
     return None
 
 
 def _has_bought(session: Session, address: str, since: datetime) -> bool:
-    bought = select(Checkout.checkout_id).where(Checkout.purchaser == normalized(address))
+    bought = select(Checkout.checkout_id).where(Checkout.purchaser == email_key(address))
     return session.scalar(bought.where(Checkout.purchased_at >= since).limit(1)) is not None
 
 
-def _is_turn(session: Session, email: Email, address_key: str, now: datetime) -> bool:
-    """Record the reminder unless the address had another one. Two senders cannot both succeed."""
+def _record_turn(session: Session, email: Email, address_key: str, now: datetime) -> bool:
+    """Record the reminder and return True, unless the address had another one. Two senders cannot both succeed."""
     record = insert(session, Reminder).values(address_key=address_key, email_id=email.id, reminded_at=now)
     same_reminder = Reminder.email_id.in_([email.id, email.resend_of or email.id])
     record = record.on_conflict_do_update(

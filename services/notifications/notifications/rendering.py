@@ -4,6 +4,7 @@ There is one template for each kind and form, for all languages; e-mails to staf
 one line and without control characters before a template gets it. HTML is escaped.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ FALLBACKS = Counter(
 )
 from_zero(FALLBACKS, KINDS)
 
-JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of Persian and Indic names, and of emoji
+INVISIBLE = "Cf"  # the category of joiners (Persian and Indic names, emoji), marks of direction and soft hyphens
+TURNING = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}  # they could turn the text around them, too
 
 log = get_logger(__name__)
 
@@ -74,9 +76,15 @@ def render(
     )
 
 
+def _is_kept(character: str) -> bool:
+    """Return True for a character that shows, and for an invisible one that is a part of names and words."""
+    is_invisible = unicodedata.category(character) == INVISIBLE
+    return character.isprintable() or (is_invisible and unicodedata.bidirectional(character) not in TURNING)
+
+
 def _single_lines(value: Any) -> Any:
     if isinstance(value, str):
-        return " ".join("".join(c if c.isprintable() or c in JOINERS else " " for c in value).split())
+        return " ".join("".join(c if _is_kept(c) else " " for c in value).split())
     if isinstance(value, Mapping):
         return {key: _single_lines(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
 """Resends: an operator has e-mails sent once more. Each resend is a new row, and the original stays unchanged.
 
-A request with an idempotency key has its effect once: a repeat returns the e-mails that the first one added.
+A request has its effect once for its idempotency key: a repeat returns the e-mails that the first one added.
 Promotional e-mails stay subject to the rules of reminders.py.
 """
 
@@ -79,7 +79,7 @@ def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
     return conditions
 
 
-def resend(session: Session, request: ResendOne, actor: str, key: str | None = None) -> Email:
+def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
     """Add a copy of an e-mail, due at once, and return it.
 
     Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
@@ -171,12 +171,8 @@ def _resend_one(session: Session, request: ResendOne, actor: str) -> Email:
     return copy
 
 
-def _once(
-    session: Session, key: str | None, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]
-) -> Result:
+def _once(session: Session, key: str, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]) -> Result:
     """Return the result of the first request under this key; act only for the first one."""
-    if key is None:
-        return act()
     request_hash = fingerprint(request)
     values = {"fingerprint": request_hash, "result": {}, "requested_by": actor, "created_at": utcnow()}
     is_new = insert_once(session, ResendRequest, idempotency_key=key, **values)

@@ -43,6 +43,7 @@ CHARGED: Mapping[str, Any] = {
     "presentment_currency": None,
     "presentment_amount": None,
 }
+FREE = {"amount_discount": 12847, "amount_shipping": 0, "amount_total": 0}
 WITH_TAX = {**CHARGED, "amount_tax": 2290, "amount_total": 14342}
 CHARGES: Mapping[str, Mapping[str, Any]] = {  # what Stripe charges, where it differs from what was agreed
     "taxed": {"charged": WITH_TAX, "amount_paid": 14342},
@@ -67,6 +68,12 @@ REFUND: Mapping[str, Any] = {
     "review_reason": None,
     "failure_reason": None,
 }
+FAILED_REFUND: Mapping[str, Any] = {
+    **REFUND,
+    "refund_status": "failed",
+    "amount_refunded": 2499,
+    "failure_reason": "expired_or_canceled_card",
+}
 DISPUTE: Mapping[str, Any] = {
     "dispute_id": "du_1QxYzA2eZvKYlo2CdIsPuTe1",
     "dispute_status": "needs_response",
@@ -89,13 +96,17 @@ EXPIRING: Mapping[str, Any] = {
 }
 REVIEW: Mapping[str, Any] = {
     "reason": "amount-mismatch",
+    "subject": None,
     "detail": "Paid 100.52 eur; the checkout says 120.52 eur.",
 }
 RESOLVED: Mapping[str, Any] = {
     "reason": "oversold",
+    "subject": None,
     "decision": "refund",
     "resolved_by": "policy",
     "was_confirmed": False,
+    "also_resolved": [],
+    "shipped_before": [],
 }
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
@@ -121,16 +132,13 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
         "shipped": PART,
         "is_complete": False,
         "remaining": REST,
+        "shipped_before": [],
     },
     Kind.REFUND_SUCCEEDED: REFUND,
+    Kind.REFUND_FAILED: FAILED_REFUND,
     Kind.STAFF_REVIEW_OPENED: REVIEW,
     Kind.STAFF_REVIEW_RESOLVED: RESOLVED,
-    Kind.STAFF_REFUND_FAILED: {
-        **REFUND,
-        "refund_status": "failed",
-        "amount_refunded": 2499,
-        "failure_reason": "expired_or_canceled_card",
-    },
+    Kind.STAFF_REFUND_FAILED: FAILED_REFUND,
     Kind.STAFF_DISPUTE_OPENED: DISPUTE,
     Kind.STAFF_DISPUTE_UPDATED: {**DISPUTE, "dispute_status": "under_review"},
     Kind.STAFF_DISPUTE_CLOSED: {**DISPUTE, "dispute_status": "won", "funds_withdrawn": False},
@@ -146,7 +154,14 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
 # More cases of a kind, where its texts depend on the event. The sample itself is the case "".
 CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CONFIRMED: {
-        "free": {"amount_subtotal": 0, "amount_discount": 0, "amount_shipping": 0, "amount_total": 0},
+        "free": FREE,
+        "duplicate": {
+            "reason": "duplicate-payment",
+            "decision": "accept",
+            "resolved_by": "ana",
+            "was_confirmed": True,
+            "amount_paid": 24104,
+        },
         **CHARGES,
     },
     Kind.PAYMENT_PENDING: {"debit": {"payment_method_types": ["card", "sepa_debit"]}, "taxed": CHARGES["taxed"]},
@@ -159,17 +174,21 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.ORDER_CANCELED: {
         "mismatch": {"reason": "amount-mismatch"},
         "refunded": {"amount_refunded": 12052},
+        "free": {**FREE, "reason": "operator", "amount_paid": 0},
         "operator": {"reason": "operator"},
+        "shipped": {"shipped_before": PART},
     },
     Kind.ABANDONED_CART: {"no-link": {"recovery_url": None}},
     Kind.ORDER_SHIPPED: {
         "whole": {"shipped": ALL, "is_complete": True, "remaining": []},
-        "last": {"shipped": REST, "is_complete": True, "remaining": []},
+        "last": {"shipped": REST, "is_complete": True, "remaining": [], "shipped_before": PART},
+        "reduced": {"shipped": REST, "is_complete": True, "remaining": []},
         "no-carrier": {"remaining": None, "carrier": None, "tracking": None, "tracking_url": None},
     },
     Kind.REFUND_SUCCEEDED: {
         "first": {"amount_refunded": 2499},
         "whole": {"refund_amount": 12052, "amount_refunded": 12052},
+        "statement": {"presentment_currency": "jpy", "presentment_amount": 4085},
         "duplicate": {
             "refund_amount": 12052,
             "amount_refunded": 12052,
@@ -180,7 +199,10 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
     Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
-    Kind.STAFF_REVIEW_RESOLVED: {decision: {"decision": decision} for decision in ("accept", "cancel")},
+    Kind.STAFF_REVIEW_RESOLVED: {
+        **{decision: {"decision": decision} for decision in ("accept", "cancel")},
+        "duplicate": {"reason": "duplicate-payment"},
+    },
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
         "no-deadline": {"evidence_due_by": None},
@@ -195,6 +217,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
         "partly": {"dispute_status": "lost", "funds_withdrawn": True, "amount_held": 8052},
+        "canceled": {"order_is_canceled": True, "amount_paid": 12052, "amount_held": 0},
         "warning_closed": {"dispute_status": "warning_closed"},
         "unknown": {"dispute_status": "prevented"},
     },

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -31,8 +31,8 @@ class Filters(Schema):
         validate=validate.Length(min=1),
         metadata={"description": "a part of the error; not of suppressed e-mails, unless `status` is `suppressed`"},
     )
-    created_from = fields.AwareDateTime()
-    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+    created_from = Instant()
+    created_to = Instant(metadata={"description": "exclusive"})
 
 
 class SearchArgs(PageArgs, Filters):

@@ -54,19 +54,18 @@ from notifications.models import (
     claim_due,
     lock_or_insert_checkout,
 )
-from notifications.refund_amounts import newest_refund_amounts
+from notifications.refund_amounts import is_announced, refund_sums
 from notifications.reminders import take_turn
 from notifications.rendering import render_with_fallback
-from notifications.smtp import (
+from notifications.smtp import Connection, MailServer
+from notifications.smtp_answers import (
     AnswerLostError,
     BlockedError,
-    Connection,
     ConnectionLostError,
     MailBlockedError,
     MailDeferredError,
     MailNotSentError,
     MailRefusedError,
-    MailServer,
     ServerAwayError,
 )
 from notifications.suppression import suppress_stale
@@ -115,7 +114,11 @@ class Sender:
         self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due e-mails for `MAX_RUN_TIME` at most, and return how many the server accepted."""
+        """Start due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
+
+        The last one may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
+        server is away: its e-mails get a later attempt.
+        """
         until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self._has_due():
             if not (emails := self._claim()):
@@ -144,24 +147,30 @@ class Sender:
             emails = self._without_stopped(session, claim_due(session, self._clock(), CLAIM_BATCH_SIZE))
             for email in emails:
                 email.message_id = email.message_id or self._message_id(email)
-                if email.kind == Kind.REFUND_SUCCEEDED:
-                    email.event_data = {**email.event_data, **newest_refund_amounts(session, email)}
+                if email.kind in (Kind.REFUND_SUCCEEDED, Kind.REFUND_FAILED):
+                    email.event_data = {**email.event_data, **refund_sums(session, email)}
         return emails
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-        """Suppress the claimed reminders that must not be sent any more, and return the other e-mails."""
+        """Suppress the claimed e-mails that must not be sent any more, and return the others."""
         reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS and email.may_be_handed_over]
         stopped = set()
+
+        def stop(email: Email, reason: str) -> None:
+            email.finish(SUPPRESSED, error=reason)
+            email.attempts -= 1
+            stopped.add(email.id)
+
         for email in emails:
             if not email.may_be_handed_over:  # its sender died while it waited for the answer
                 email.finish(UNKNOWN, error=email.error or "the sender ended before the mail server's answer")
                 stopped.add(email.id)
                 self._count(email, "unknown")
+            elif email.kind == Kind.REFUND_FAILED and not email.resend_of and not is_announced(session, email):
+                stop(email, "the customer does not know of the refund")
         for email in sorted(reminders, key=lambda one: one.recipient or ""):  # the same lock order in every sender
             if reason := take_turn(session, email, self._links, self._clock()):
-                email.finish(SUPPRESSED, error=reason)
-                email.attempts -= 1
-                stopped.add(email.id)
+                stop(email, reason)
         return [email for email in emails if email.id not in stopped]
 
     def _message_id(self, email: Email) -> str:
@@ -240,7 +249,7 @@ class Sender:
         )
         with self._database.begin() as session:
             if session.execute(count).first() is None:
-                raise ConnectionLostError("the claim ended before the e-mail")
+                raise ConnectionLostError("our claim ended before the e-mail did: another sender sends it")
 
     def _await_answer(self, email: Email, connection: Connection, answer: "Future[None]") -> None:
         """Record the answer when it comes, on the thread that waits for it."""
@@ -250,7 +259,10 @@ class Sender:
             try:
                 self._record(email, done.exception())
             except Exception:
-                log.exception("the outcome of an e-mail is not recorded, its claim will end", email_id=email.id)
+                log.exception(
+                    "the outcome of an e-mail is not recorded, another sender takes it after its claim",
+                    email_id=email.id,
+                )
             self._database.signal(CHANNEL).set()  # more e-mails may be due, and one more answer can be awaited
 
         log.info("mail server needs long for its answer", email_id=email.id, kind=email.kind)

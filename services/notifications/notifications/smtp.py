@@ -1,4 +1,4 @@
-"""SMTP: one connection to the mail server, and the meaning of its answers for an e-mail.
+"""SMTP: one connection to the mail server. smtp_answers.py has the meaning of its answers.
 
 An e-mail is sent in two steps. `transmit` sends everything but the final dot: until then, the server has accepted
 nothing. `finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6).
@@ -21,55 +21,29 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from notifications.smtp_answers import (
+    SHUTTING_DOWN_CODE,
+    AnswerLostError,
+    BlockedError,
+    ConnectionLostError,
+    MailRefusedError,
+    ServerAwayError,
+    describe,
+    error_for,
+)
+
 COMMAND_TIMEOUT_S = 10  # for the connection and each command; a healthy server needs less than one second
 DEFAULT_PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
 STARTTLS_MODES = ("auto", "require", "never")
-SHUTTING_DOWN = 421  # the server closes the connection after this answer to any command
-
-
-ENHANCED_CODE = re.compile(r"5\.(\d{1,3})\.(\d{1,3})\b")  # RFC 3463: the subject and the detail
-ABOUT_THE_MAIL = frozenset({1, 2, 4, 6})  # subjects: the address, the mailbox, the way to it, the content
-ABOUT_THE_SENDER = frozenset({(1, 7), (1, 8)})  # details of subject 1 that mean our own address
-ABOUT_THE_RECIPIENT = frozenset({(3, 4), (7, 17), (7, 18)})  # too big for the server; mailbox or domain has a new owner
-RECIPIENT_CODES = frozenset({550, 551, 552, 553, 556})  # without an enhanced code
-TOO_BIG = 552
-
-
-class ServerAwayError(Exception):
-    """No session began: the server is away, or TLS failed. Nothing is wrong with any e-mail."""
-
-
-class BlockedError(ServerAwayError):
-    """The server refuses us: no login, no relay, no encryption, or a quota. An operator has to act."""
-
-
-class MailNotSentError(Exception):
-    """One of the outcomes of an e-mail that the server has not accepted, as far as we know."""
-
-
-class ConnectionLostError(MailNotSentError):
-    """The connection broke, or the server closed it, before the end of an e-mail. The server did not accept it."""
-
-
-class AnswerLostError(MailNotSentError):
-    """The connection broke, or the time ended, after the whole e-mail. The server may or may not have accepted it."""
-
-
-class MailDeferredError(MailNotSentError):
-    """The server does not accept this e-mail now: try again later."""
-
-
-class MailBlockedError(MailNotSentError):
-    """The server refuses this e-mail for a reason that is probably ours, such as relay or quota."""
-
-
-class MailRefusedError(MailNotSentError):
-    """The server will never accept this e-mail for this recipient."""
 
 
 @dataclass(frozen=True)
 class MailServer:
-    """The mail server of SMTP_URL. `starttls` is auto (encrypt if the server offers it), require or never."""
+    """The mail server of SMTP_URL.
+
+    `starttls` is auto (encrypt if the server offers it, and never send a password in clear), require (refuse a server
+    that does not offer it) or never (in clear, also the password).
+    """
 
     host: str
     port: int
@@ -105,12 +79,12 @@ class MailServer:
         try:
             return Connection(self._open())
         except smtplib.SMTPNotSupportedError as error:
-            raise BlockedError(_describe(error)) from error
+            raise BlockedError(describe(error)) from error
         except smtplib.SMTPResponseException as error:
             kind = BlockedError if 500 <= error.smtp_code < 600 else ServerAwayError
-            raise kind(_describe(error)) from error
+            raise kind(describe(error)) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise ServerAwayError(_describe(error)) from error
+            raise ServerAwayError(describe(error)) from error
 
     def _open(self) -> smtplib.SMTP:
         if self.encrypted:
@@ -167,11 +141,11 @@ class Connection:
         try:
             self._transmit(message, sender, recipient)
         except smtplib.SMTPNotSupportedError as error:  # an address that this server cannot handle
-            raise MailRefusedError(_describe(error)) from error
+            raise MailRefusedError(describe(error)) from error
         except ValueError as error:  # characters that cannot be sent
-            raise MailRefusedError(_describe(error)) from error
+            raise MailRefusedError(describe(error)) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise ConnectionLostError(_describe(error)) from error
+            raise ConnectionLostError(describe(error)) from error
 
     def _transmit(self, message: EmailMessage, sender: str, recipient: str) -> None:
         is_international = not f"{sender}{recipient}".isascii()
@@ -200,7 +174,7 @@ class Connection:
             self._client.sock.settimeout(COMMAND_TIMEOUT_S)
         except (smtplib.SMTPException, OSError) as error:
             self._client.close()
-            raise AnswerLostError(_describe(error)) from error
+            raise AnswerLostError(describe(error)) from error
         self._expect("end of DATA", 250, answer)
 
     def finish_in_background(self, timeout: float) -> "Future[None]":
@@ -243,14 +217,14 @@ class Connection:
         code, text = answer
         if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the e-mail
             return
-        if code == SHUTTING_DOWN:
+        if code == SHUTTING_DOWN_CODE:
             self._client.close()
         else:
             try:
                 self._client.rset()
             except (smtplib.SMTPException, OSError):
                 self._client.close()
-        raise _error_for(command, code, text)
+        raise error_for(command, code, text)
 
     def __enter__(self) -> Self:
         return self
@@ -268,34 +242,3 @@ def _content(message: EmailMessage, is_international: bool) -> bytes:
     BytesGenerator(buffer, policy=policy).flatten(message, linesep="\r\n")
     content = re.sub(rb"(?m)^\.", b"..", buffer.getvalue())
     return content if content.endswith(b"\r\n") else content + b"\r\n"
-
-
-def _error_for(command: str, code: int, answer: bytes | str) -> Exception:
-    text = _text(answer)
-    description = f"{code} {text}"
-    if code == SHUTTING_DOWN:
-        return ConnectionLostError(description)
-    if not 500 <= code < 600:
-        return MailDeferredError(description)
-    return MailRefusedError(description) if _is_about_the_mail(command, code, text) else MailBlockedError(description)
-
-
-def _is_about_the_mail(command: str, code: int, text: str) -> bool:
-    """Return True for a permanent refusal of this e-mail or recipient, and False if it is probably about us."""
-    enhanced = ENHANCED_CODE.match(text)
-    subject, detail = (int(enhanced[1]), int(enhanced[2])) if enhanced else (0, 0)
-    if (subject, detail) in ABOUT_THE_RECIPIENT:
-        return True
-    if command == "MAIL" or (subject, detail) in ABOUT_THE_SENDER:
-        return code == TOO_BIG
-    return subject in ABOUT_THE_MAIL if subject else code in RECIPIENT_CODES
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{error.smtp_code} {_text(error.smtp_error)}"
-    return str(error) or type(error).__name__
-
-
-def _text(answer: bytes | str) -> str:
-    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer

@@ -8,6 +8,7 @@ from typing import Any
 from notifications.amounts import Data
 from notifications.kinds import Kind
 from notifications.localization import Language
+from notifications.refund_amounts import was_refused
 from notifications.wording import NEEDS_RESPONSE
 
 OPERATOR_ROUTES: Mapping[str, str] = {
@@ -58,9 +59,10 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "resolved_by", data["resolved_by"]
     if "refund_id" in data:
         yield "refund_amount", values["refund"]
+        yield "statement", values["refund_statement"]
         yield "refunded_so_far", values["refunded"]
         yield "failure", data.get("failure_reason") and translated("failure", data["failure_reason"])
-        yield "refund_id", data["refund_id"]
+        yield "refund_request_id" if was_refused(data) else "refund_id", data["refund_id"]
     yield "paid", values.get("paid")
     if "dispute_id" in data:
         yield "disputed_amount", values["disputed"]

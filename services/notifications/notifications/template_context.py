@@ -17,7 +17,7 @@ from notifications.amounts import Data, format_amounts
 from notifications.kinds import STAFF_KINDS, Kind
 from notifications.localization import Language
 from notifications.staff_details import staff_details
-from notifications.wording import count_by_sku, text_variants
+from notifications.wording import count_by_sku, pieces_left_out, text_variants
 
 MAX_NAME_CHARACTERS = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
@@ -59,8 +59,9 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
     }
     if "currency" in data:  # the event of an order
         context["money"] = partial(language.money, currency=data["currency"])
-        context["parcel"] = named_pieces(data.get("shipped"), data)
-        context["remaining"] = named_pieces(data.get("remaining"), data)
+        context["parcel"] = named_pieces(count_by_sku(data.get("shipped") or []), data)
+        context["remaining"] = named_pieces(count_by_sku(data.get("remaining") or []), data)
+        context["left_out"] = named_pieces(pieces_left_out(data), data) if "shipped" in data else []
     if kind in STAFF_KINDS:
         context["details"] = staff_details(kind, data, values, language, safe_link(shop.order_link(data)))
     return context
@@ -102,10 +103,10 @@ def text_values(data: Data, language: Language, amounts: Mapping[str, str]) -> d
     return {**amounts, **plain, **moments}
 
 
-def named_pieces(lines: Sequence[Mapping[str, Any]] | None, data: Data) -> list[tuple[str, int]]:
-    """Return (name, quantity) of pieces of an order, with the names that the customer knows."""
+def named_pieces(pieces: Mapping[str, int], data: Data) -> list[tuple[str, int]]:
+    """Return (name, quantity) of an order's pieces by sku, with the names that the customer knows."""
     names = {line["sku"]: line["name"] for line in data["lines"]}
-    return [(names.get(sku, sku), quantity) for sku, quantity in count_by_sku(lines or []).items()]
+    return [(names.get(sku, sku), quantity) for sku, quantity in pieces.items()]
 
 
 def greeting_name(name: str | None) -> str:

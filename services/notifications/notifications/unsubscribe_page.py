@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from events.clock import utcnow
 from events.database.engine import Database
 from events.observability.logging import get_logger
+from events.web.parameters import ignores_query
 from events.web.requests import accepts_forms
 from flask import Blueprint, Response, current_app, request
 
@@ -41,12 +42,14 @@ class UnsubscribePage:
 
 
 @blueprint.get("/unsubscribe/<token>")
+@ignores_query  # mail programs and scanners append their own
 def ask(token: str) -> Response:
     """Show the page that asks if the customer wants to unsubscribe. It changes nothing."""
     return _answer(ASK) if _page().links.verified_key(token) else _answer(INVALID)
 
 
 @blueprint.post("/unsubscribe/<token>")
+@ignores_query
 @accepts_forms
 def confirm(token: str) -> Response:
     """Unsubscribe the address of the link from promotional e-mails. A repeat changes nothing."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+from events.database.email_keys import email_key
 from events.database.transaction import insert_once
 from sqlalchemy.orm import Session
 
-from notifications.models import UnsubscribedAddress, normalized
+from notifications.models import UnsubscribedAddress
 
 SIGNATURE_BYTES = 16  # bytes: 128 bits
 KEY_BYTES = sha256().digest_size
@@ -32,7 +33,7 @@ class UnsubscribeLinks:
 
     def address_key(self, address: str) -> str:
         """Return the keyed hash of an address, in hexadecimal digits."""
-        return self._mac(b"address", normalized(address).encode()).hex()
+        return self._mac(b"address", email_key(address).encode()).hex()
 
     def url(self, address: str) -> str:
         """Return the link with which this address unsubscribes."""

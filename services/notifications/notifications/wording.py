@@ -1,7 +1,10 @@
 """The wording of an e-mail: which variants of its texts fit the event, such as `lead_whole` instead of `lead`."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from events.messaging.dispute_status import is_inquiry
 
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
@@ -40,9 +43,14 @@ def is_fully_refunded(data: Data) -> bool:
     return whole
 
 
-def is_single_parcel(data: Data) -> bool:
-    """Return True if this one parcel contains all ordered pieces."""
-    return bool(data["is_complete"]) and count_by_sku(data["shipped"]) == count_by_sku(data["lines"])
+def pieces_left_out(data: Data) -> dict[str, int]:
+    """Return the pieces by sku that do not ship any more, such as refunded ones. Empty if that is unknown."""
+    if data.get("remaining") is None or data.get("shipped_before") is None:
+        return {}
+    left = Counter(count_by_sku(data["lines"]))
+    for name in ("shipped", "shipped_before", "remaining"):
+        left.subtract(count_by_sku(data[name]))
+    return {sku: quantity for sku, quantity in left.items() if quantity > 0}
 
 
 def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -66,10 +74,43 @@ def _evidence(data: Data) -> str:
     return "respond" if data.get("evidence_due_by") else "respond_soon"
 
 
+def has_shipped_whole(data: Data) -> bool:
+    """Return True if all pieces had shipped before a decision about the order."""
+    return count_by_sku(data.get("shipped_before") or ()) == count_by_sku(data["lines"])
+
+
 def _parcel(data: Data) -> str:
     if not data["is_complete"]:
         return "part"
-    return "" if is_single_parcel(data) else "last"
+    before = data.get("shipped_before")
+    is_single = count_by_sku(data["shipped"]) == count_by_sku(data["lines"]) if before is None else not before
+    return "" if is_single else "last"
+
+
+def _money_left(data: Data) -> str:
+    """Return the variant of a canceled order that has no money to refund."""
+    if data.get("amount_paid") == 0 and charged_amounts(data)["amount_total"] == 0:
+        return "free"
+    return "refunded" if data.get("amount_refunded") and is_fully_refunded(data) else ""
+
+
+def _confirmation(data: Data) -> str:
+    if data.get("reason") == DUPLICATE:
+        return "duplicate"
+    return "" if charged_amounts(data)["amount_total"] else "free"
+
+
+def _is_owed_after_cancellation(data: Data) -> bool:
+    """Return True if a canceled order's money is neither refunded nor held by the bank, all of it."""
+    paid = data.get("amount_paid")
+    total = charged_amounts(data)["amount_total"] if paid is None else paid
+    gone = (data.get("amount_refunded") or 0) + (data.get("amount_held") or 0)
+    return bool(data.get("order_is_canceled")) and total > gone
+
+
+def _is_about_duplicates(data: Data) -> bool:
+    """Return True if all resolved reviews are about duplicate payments: then only these are refunded."""
+    return {data["reason"], *(other["reason"] for other in data.get("also_resolved") or ())} == {DUPLICATE}
 
 
 def _is_partly_lost(data: Data) -> bool:
@@ -77,21 +118,28 @@ def _is_partly_lost(data: Data) -> bool:
     return data["dispute_status"] == "lost" and withheld is not None and withheld < data["dispute_amount"]
 
 
-def _is_inquiry(data: Data) -> bool:
-    return str(data["dispute_status"]).startswith("warning_")  # the bank asks, and no money has moved yet
-
-
 VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
-    Kind.ORDER_CONFIRMED: lambda data: ["" if charged_amounts(data)["amount_total"] else "free"],
+    Kind.ORDER_CONFIRMED: lambda data: [_confirmation(data)],
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
     Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
     Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == DUPLICATE else ""],
-    Kind.ORDER_CANCELED: lambda data: [data.get("reason") or ""],
+    Kind.ORDER_CANCELED: lambda data: [
+        _money_left(data),
+        "shipped" if data.get("shipped_before") else "",
+        data.get("reason") or "",
+    ],
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
     Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
-    Kind.STAFF_REVIEW_RESOLVED: lambda data: [data["decision"]],
-    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if _is_inquiry(data) else ""],
+    Kind.STAFF_REVIEW_RESOLVED: lambda data: [
+        "refund_duplicate" if data["decision"] == "refund" and _is_about_duplicates(data) else "",
+        data["decision"],
+    ],
+    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if is_inquiry(data["dispute_status"]) else ""],
     Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
-    Kind.STAFF_DISPUTE_CLOSED: lambda data: ["partly" if _is_partly_lost(data) else "", data["dispute_status"]],
+    Kind.STAFF_DISPUTE_CLOSED: lambda data: [
+        "canceled" if _is_owed_after_cancellation(data) else "",
+        "partly" if _is_partly_lost(data) else "",
+        data["dispute_status"],
+    ],
 }

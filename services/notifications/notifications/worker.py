@@ -4,6 +4,7 @@ from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.worker import Worker
 
+from notifications.chains import CHAINS
 from notifications.config import Config
 from notifications.handlers import create_handlers
 from notifications.models import CHANNEL
@@ -31,6 +32,7 @@ def create_worker(config: Config, *, database: Database | None = None, server: M
             reminders=config.reminders,
             staff_new_order=config.staff_new_order,
         ),
+        chains=CHAINS,
         jobs=[Job("sender", SEND_INTERVAL_S, send, on=CHANNEL)],
         publishes=False,
     )

@@ -14,7 +14,7 @@ from orders.models.orders import Order
 
 @dataclass(frozen=True)
 class Act:
-    """An act by its name and its parameters."""
+    """An act by its name and its parameters: under one key, both must be the same each time."""
 
     name: str
     params: Any

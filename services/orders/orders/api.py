@@ -1,5 +1,6 @@
 """The routes: the order for the success page, and everything for operators."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,10 @@ from typing import Any
 from events.database.engine import Database
 from events.messaging.contracts import ReviewDecision
 from events.web.auth import operator_required
-from events.web.idempotency import KeyHeader, require_key
+from events.web.blueprint import Blueprint
+from events.web.idempotency import KeyHeader, require_key, require_key_unless
 from events.web.pagination import decode_cursor, encode_cursor, page
 from flask import current_app, g
-from flask_smorest import Blueprint
-from marshmallow import RAISE
 
 from orders import cancellation, problems, reviews, search, shipments
 from orders.cancellation import CancelParams
@@ -31,6 +31,8 @@ from orders.schemas.refunds import NewRefund, RefundRequestItem
 from orders.schemas.reviews import ReviewResolution
 from orders.schemas.shipments import NewShipment, ShipmentItem
 from orders.shipments import ShipmentParams
+
+SESSION_ID = re.compile(r"cs_\w{1,252}", re.ASCII)  # Stripe's ids of Checkout Sessions
 
 blueprint = Blueprint("orders", __name__)
 
@@ -53,6 +55,8 @@ def dependencies() -> Dependencies:
 @blueprint.response(200, PublicOrder, headers={"Cache-Control": {"schema": {"type": "string"}}})
 def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Return the order of a Stripe session, for the success page."""
+    if not SESSION_ID.fullmatch(session_id):
+        raise problems.not_a_session(session_id)
     with dependencies().database.read() as session:
         order = search.find_by_session(session, session_id)
     if order is None:
@@ -62,7 +66,7 @@ def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, st
 
 @blueprint.get("/orders")
 @operator_required
-@blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would list all
+@blueprint.arguments(SearchArgs, location="query")
 @blueprint.response(200, OrderPage)
 def list_orders(args: dict[str, Any]) -> dict[str, Any]:
     """Return the orders that match all filters, newest first."""
@@ -76,7 +80,7 @@ def list_orders(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, OrderDetail)
 def show_order(order_id: str) -> Order:
-    """Return one order with everything that belongs to it."""
+    """Return one order with everything that belongs to it, by its id or its number (CL-…)."""
     with dependencies().database.read() as session:
         order = search.find_with_details(session, order_id)
     if order is None:
@@ -131,14 +135,18 @@ def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -
 @blueprint.arguments(NewShipment)
 @blueprint.response(201, ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
-    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail."""
+    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail.
+
+    Lines need an Idempotency-Key. Without one, a repeat with `all` finds nothing to ship.
+    """
+    key = require_key_unless(params.all, headers["key"])
     with dependencies().database.begin() as session:
-        return shipments.ship(session, lock_order(session, order_id), params, headers["key"], g.actor)
+        return shipments.ship(session, lock_order(session, order_id), params, key, g.actor)
 
 
 @blueprint.get("/disputes")
 @operator_required
-@blueprint.arguments(DisputeArgs, location="query", unknown=RAISE)
+@blueprint.arguments(DisputeArgs, location="query")
 @blueprint.response(200, DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
     """Return disputes and inquiries by their deadline for evidence, earliest first."""
@@ -147,12 +155,15 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
         found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
     shown = found[: args["limit"]]
     next_cursor = encode_cursor(*search.dispute_sort_key(shown[-1][0])) if len(found) > len(shown) else None
-    return {"items": [dispute_row(*one) for one in shown], "next_cursor": next_cursor}
+    return {"items": [dispute_row(*found) for found in shown], "next_cursor": next_cursor}
 
 
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
-    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one."""
-    answers = [dependencies().refunds.send(request, notify_staff=True) for request in requests]
+    """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one.
+
+    Many requests are not sent at once: their statuses in the order say which ones the worker still has to send.
+    """
+    answers = dependencies().refunds.send_decided(requests)
     if refused := [request for request in answers if request.is_refused]:
         raise problems.review_refund_refused(refused)
     with dependencies().database.read() as session:

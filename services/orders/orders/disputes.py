@@ -18,7 +18,7 @@ from orders.models.disputes import UNKNOWN, Dispute, DisputeStatus
 from orders.models.orders import Order, OrderDisputeStatus
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, to_datetime
 from orders.timeline import add_entry
 
 WITHDRAWN_EVENT, REINSTATED_EVENT = "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"
@@ -32,30 +32,30 @@ RESULT_TEXTS = {
 }
 
 
-def book_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause) -> None:
-    """Record Stripe's dispute `obj`: its status, deadline and funds, the timeline, the events.
+def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, cause: Cause) -> None:
+    """Record Stripe's dispute: its status, deadline and funds, the timeline, the events.
 
     The order must be locked.
     """
-    status = obj.get("status") or UNKNOWN
+    status = stripe_dispute.get("status") or UNKNOWN
     is_new = insert_once(
         session,
         Dispute,
-        id=obj["id"],
+        id=stripe_dispute["id"],
         order_id=order.id,
-        payment_id=obj["payment_intent"],
+        payment_id=stripe_dispute["payment_intent"],
         status=status,
         status_at=cause.occurred_at,
-        currency=obj["currency"],
-        amount=obj["amount"],
-        reason=obj.get("reason") or "general",
-        opened_at=to_datetime(obj["created"]),
+        currency=currency_of(stripe_dispute),
+        amount=stripe_dispute["amount"],
+        reason=stripe_dispute.get("reason") or "general",
+        opened_at=to_datetime(stripe_dispute["created"]),
     )
-    dispute = session.get_one(Dispute, obj["id"])
+    dispute = session.get_one(Dispute, stripe_dispute["id"])
     was_closed = dispute.is_closed and not is_new
     has_new_status = dispute.record_status(status, cause.occurred_at) or is_new
-    moved = _record_funds(dispute, obj, cause)
-    has_new_deadline = _extend_deadline(dispute, obj)
+    moved = _record_funds(dispute, stripe_dispute, cause)
+    has_new_deadline = _extend_deadline(dispute, stripe_dispute)
     if not (has_new_status or moved or has_new_deadline):
         return
     _update_order(session, order)
@@ -69,21 +69,25 @@ def book_dispute(session: Session, order: Order, obj: StripeObject, cause: Cause
     ):
         add_entry(session, order, cause, kind, text)
     verb = "closed" if closes else "opened" if is_new else "updated"
-    publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(dispute))
+    publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(order, dispute))
 
 
-def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tuple[EntryKind, int | None]]:
+def _record_funds(dispute: Dispute, stripe_dispute: StripeObject, cause: Cause) -> list[tuple[EntryKind, int | None]]:
     """Record what the bank withdrew and reinstated; return the movements that are new, with their amounts.
 
     Stripe reports a movement in the dispute's balance transactions and by the event's type. The sums come from the
     transactions. An amount is None if only the event's type reports the movement.
     """
     listed: dict[str, StripeObject] = {
-        _movement_id(one): one for one in obj.get("balance_transactions") or [] if isinstance(one, dict)
+        _movement_id(movement): movement
+        for movement in stripe_dispute.get("balance_transactions") or []
+        if isinstance(movement, dict)
     }
     known = dispute.movements or {}
     found: dict[str, StripeObject] = {
-        key: {name: one.get(name) for name in MOVEMENT_FIELDS} for key, one in listed.items() if key not in known
+        key: {name: movement.get(name) for name in MOVEMENT_FIELDS}
+        for key, movement in listed.items()
+        if key not in known
     }
     before = dispute.amount_withdrawn or 0, dispute.amount_reinstated or 0
     flags = dispute.funds_withdrawn_at is not None, dispute.funds_reinstated_at is not None
@@ -93,7 +97,7 @@ def _record_funds(dispute: Dispute, obj: StripeObject, cause: Cause) -> list[tup
         ("funds_withdrawn_at", -1, WITHDRAWN_EVENT),
         ("funds_reinstated_at", 1, REINSTATED_EVENT),
     ):
-        times = [to_datetime(one["created"]) for one in found.values() if one["amount"] * sign > 0]
+        times = [to_datetime(movement["created"]) for movement in found.values() if movement["amount"] * sign > 0]
         times += [cause.occurred_at] if event_type == type_ else []
         setattr(dispute, name, _earliest(getattr(dispute, name), *times))
     _update_sums(dispute)
@@ -135,9 +139,9 @@ def _movement_id(transaction: StripeObject) -> str:
 def _update_sums(dispute: Dispute) -> None:
     """Derive the dispute's amounts again from its movements, or from the flags where Stripe listed no movement."""
     amount, movements = dispute.amount, list((dispute.movements or {}).values())
-    if any(one["amount"] < 0 for one in movements):
+    if any(movement["amount"] < 0 for movement in movements):
         withdrawn, withheld = _withdrawn_and_withheld(amount, movements)
-        is_converted = any(one["currency"] not in (None, dispute.currency) for one in movements)
+        is_converted = any(movement["currency"] not in (None, dispute.currency) for movement in movements)
         if dispute.status == DisputeStatus.WON and is_converted and withheld < withdrawn:
             withheld = 0  # all came back, and only the exchange rate differs
     elif dispute.status == DisputeStatus.LOST or dispute.funds_withdrawn_at is not None:
@@ -156,9 +160,9 @@ def _withdrawn_and_withheld(amount: int, movements: Sequence[Mapping[str, Any]])
     """
     running = most = withdrawn = 0
     # Stripe's times have a resolution of one second: within it, the bank withdraws before it returns.
-    for one in sorted(movements, key=lambda movement: (movement["created"], movement["amount"])):
-        running -= one["amount"]
-        withdrawn += max(0, -one["amount"])
+    for movement in sorted(movements, key=lambda each: (each["created"], each["amount"])):
+        running -= movement["amount"]
+        withdrawn += max(0, -movement["amount"])
         most = max(most, running)
     if most <= 0:
         return amount, 0
@@ -166,9 +170,9 @@ def _withdrawn_and_withheld(amount: int, movements: Sequence[Mapping[str, Any]])
     return max(withheld, withdrawn * amount // most), withheld
 
 
-def _extend_deadline(dispute: Dispute, obj: StripeObject) -> bool:
+def _extend_deadline(dispute: Dispute, stripe_dispute: StripeObject) -> bool:
     """Record the deadline for evidence if it is later than the known one; return True if it is."""
-    due_by = (obj.get("evidence_details") or {}).get("due_by")
+    due_by = (stripe_dispute.get("evidence_details") or {}).get("due_by")
     if not due_by or (dispute.evidence_due_by and dispute.evidence_due_by >= to_datetime(due_by)):
         return False
     dispute.evidence_due_by = to_datetime(due_by)
@@ -197,7 +201,7 @@ def _update_order(session: Session, order: Order) -> None:
         order.dispute_status = OrderDisputeStatus.NONE
 
 
-def _event_fields(dispute: Dispute) -> dict[str, Any]:
+def _event_fields(order: Order, dispute: Dispute) -> dict[str, Any]:
     return {
         "dispute_id": dispute.id,
         "dispute_status": dispute.status,
@@ -207,6 +211,7 @@ def _event_fields(dispute: Dispute) -> dict[str, Any]:
         "evidence_due_by": dispute.evidence_due_by,
         "funds_withdrawn": dispute.funds_withdrawn,
         "amount_held": dispute.amount_held,
+        "order_is_canceled": order.fulfillment_canceled_at is not None,
     }
 
 

@@ -1,12 +1,12 @@
 """The event handlers: each records facts about one order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from events.errors import Ignored
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts import CancelReason, ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late
+from events.messaging.payment_status import is_late, is_paid
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
@@ -31,13 +31,26 @@ from orders.repository import (
 )
 from orders.returns import correct_taken
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
-from orders.stripe_objects import FULFILLING
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
 MISSING_ADDRESS_TEXT = "Stripe's session has no shipping address. Ask the customer where to send the order."
+CANCELED_TEXT = "The checkout was canceled."
+CANCEL_TEXTS: Mapping[str | None, str] = {
+    CancelReason.CUSTOMER: "The customer canceled the checkout.",
+    CancelReason.OPERATOR: "An operator canceled the checkout.",
+    CancelReason.ABANDONED: "The checkout was interrupted. The customer never got the link to the payment page.",
+}
 
 handlers = Handlers()
+# What they report comes again with the attempt's end, or is a fact about Stripe's own books.
+handlers.ignore(
+    "stripe.payment_intent.created",
+    "stripe.payment_intent.processing",
+    "stripe.payment_intent.canceled",
+    "stripe.charge.captured",
+    "stripe.charge.updated",
+)
 
 
 @handlers.prepare
@@ -51,16 +64,16 @@ def open_order(event: Event, session: Session) -> None:
     """Create the order of a started checkout. Events that wait for it become due."""
     if order := create_order(session, event):
         total = format_amount(order.amount_total, order.currency)
-        text = f"The customer went to the payment page to pay {total}."
+        text = f"A checkout of {total} was started."  # whether the customer opens its page, Stripe does not say
         add_entry(session, order, Cause.from_event(event), EntryKind.STARTED, text)
 
 
 @handlers.on("checkout.checkout.canceled")
 def cancel_order(event: Event, session: Session) -> None:
-    """Record that the customer canceled the checkout."""
+    """Record that the checkout was canceled before payment, and publish the order as canceled."""
     order, cause = get_order_by_checkout(session, event, event.data["checkout_id"]), Cause.from_event(event)
     if order.mark_canceled(event.occurred_at):
-        add_entry(session, order, cause, EntryKind.CANCELED, "The customer canceled the checkout.")
+        add_entry(session, order, cause, EntryKind.CANCELED, CANCEL_TEXTS.get(event.data["reason"], CANCELED_TEXT))
         publish(session, order, "orders.order.canceled", cause)
 
 
@@ -70,7 +83,7 @@ def complete_session(event: Event, session: Session) -> None:
 
     An unknown payment status fulfills nothing. It counts as money that is under way.
     """
-    if event.object.get("payment_status") in FULFILLING:
+    if is_paid(event.object):
         record_payment(event, session)
     else:
         await_payment(event, session)
@@ -92,8 +105,9 @@ def await_payment(event: Event, session: Session) -> None:
 def record_payment(event: Event, session: Session) -> None:
     """Record a paid session: the payment, the customer's data and the order's totals.
 
-    Publish the order as paid if everything matches. Open a review if the amount, currency, account or address does
-    not, or if another session of the order is paid already.
+    Open a review if the amount, currency, account or mode does not match, if the address is missing, or if another
+    session of the order is paid already. Otherwise publish the order as paid, unless another review is open or nothing
+    is owed. A late payment waits for inventory first (`publish_late_order`).
     """
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
@@ -135,7 +149,10 @@ def fail_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.expired")
 def expire_order(event: Event, session: Session) -> None:
-    """Record that the session expired unpaid, with Stripe's link to recover the cart."""
+    """Record that the session expired unpaid, with Stripe's link to recover the cart, and publish it.
+
+    An order with a payment, paid or under way, only gets the link.
+    """
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}

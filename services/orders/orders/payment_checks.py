@@ -8,6 +8,9 @@ from events.messaging.event import Event
 from events.money import format_amount
 
 from orders.models.orders import Order
+from orders.stripe_objects import currency_of
+
+MAX_SHOWN_CURRENCY = 30  # characters of a text that is no currency's code
 
 
 class Mismatch(NamedTuple):
@@ -30,8 +33,9 @@ def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
     paid = event.object
     # With Adaptive Pricing the customer pays in another currency, which is in `presentment_details`. The session's own
     # currency and amount stay those of the checkout. Only these are compared.
-    if paid["currency"] != order.currency:
-        detail = f"The customer paid in {paid['currency'].upper()} instead of {order.currency.upper()}."
+    if currency_of(paid) != order.currency:
+        code = str(paid.get("currency")).upper()[:MAX_SHOWN_CURRENCY]
+        detail = f"The customer paid in {code} instead of {order.currency.upper()}."
         yield Mismatch(ReviewReason.CURRENCY_MISMATCH, detail)
     elif not _is_expected_total(order, paid["amount_total"], paid.get("total_details") or {}):
         expected, actual = (

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from orders.models.orders import Order
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_datetime
 from orders.unmatched_events import requeue_matched
 
 BANK_TRANSFER = "bank_transfer"
@@ -17,13 +17,17 @@ BANK_TRANSFER = "bank_transfer"
 
 def record_session_payment(session: Session, order: Order, event: Event) -> Payment:
     """Get or create the payment of a session event, and set its amounts to what the session charges."""
-    obj = event.object
-    payment_id = obj.get("payment_intent") or obj["id"]  # a free order has no payment intent
-    payment = _get_or_create(session, order, event, payment_id, obj["amount_total"])
-    payment.session_id, payment.currency, payment.amount = obj["id"], obj["currency"], obj["amount_total"]
-    record_charged(payment, obj)
-    payment.recovered_from = obj.get("recovered_from")
-    payment.payment_method_types = list(obj.get("payment_method_types") or ())
+    stripe_session = event.object
+    payment_id = stripe_session.get("payment_intent") or stripe_session["id"]  # a free order has no payment intent
+    payment = _get_or_create(session, order, event, payment_id, stripe_session["amount_total"])
+    payment.session_id, payment.currency, payment.amount = (
+        stripe_session["id"],
+        currency_of(stripe_session),
+        stripe_session["amount_total"],
+    )
+    record_charged(payment, stripe_session)
+    payment.recovered_from = stripe_session.get("recovered_from")
+    payment.payment_method_types = list(stripe_session.get("payment_method_types") or ())
     return payment
 
 
@@ -42,9 +46,8 @@ def record_charged(payment: Payment, checkout_session: StripeObject) -> None:
     payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
-    presentment = checkout_session.get("presentment_details") or {}
-    payment.presentment_currency = presentment.get("presentment_currency") or payment.presentment_currency
-    payment.presentment_amount = presentment.get("presentment_amount") or payment.presentment_amount
+    if presentment := presentment_of(checkout_session):
+        payment.presentment_currency, payment.presentment_amount = presentment
 
 
 def asks_for_transfer(intent: StripeObject) -> bool:
@@ -79,8 +82,8 @@ def _instructions(intent: StripeObject) -> tuple[str, StripeObject] | None:
 
 def get_or_create_by_intent(session: Session, order: Order, event: Event) -> Payment:
     """Get or create the payment of a payment intent event."""
-    obj = event.object
-    return _get_or_create(session, order, event, obj["id"], obj.get("amount_received") or obj["amount"])
+    intent = event.object
+    return _get_or_create(session, order, event, intent["id"], intent.get("amount_received") or intent["amount"])
 
 
 def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Payment:
@@ -90,13 +93,13 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
     """Add a failed attempt; return None if it is known. The payment intent and the charge both report it."""
-    obj = event.object
-    is_charge = obj["object"] == "charge"
-    error = _charge_error(obj) if is_charge else obj.get("last_payment_error") or {}
+    reported = event.object
+    is_charge = reported["object"] == "charge"
+    error = _charge_error(reported) if is_charge else reported.get("last_payment_error") or {}
     attempt = PaymentAttempt(
-        id=obj["id"] if is_charge else error.get("charge") or _attempt_id(obj, error),
+        id=reported["id"] if is_charge else error.get("charge") or _attempt_id(reported, error),
         order_id=order.id,
-        payment_intent=obj.get("payment_intent") if is_charge else obj["id"],
+        payment_intent=reported.get("payment_intent") if is_charge else reported["id"],
         code=error.get("decline_code") or error.get("code"),
         message=error.get("message"),
         attempted_at=event.occurred_at,
@@ -128,7 +131,7 @@ def _get_or_create(session: Session, order: Order, event: Event, payment_id: str
         id=payment_id,
         order_id=order.id,
         status=PaymentStatus.PENDING,
-        currency=event.object["currency"],
+        currency=currency_of(event.object),
         amount=amount,
         amount_tax=0,
         created_at=event.occurred_at,

@@ -24,6 +24,11 @@ def no_order_yet() -> Problem:
     return Problem(404, "order-not-found", "This session has no order yet. Try again in a second.", headers=RETRY_AFTER)
 
 
+def not_a_session(session_id: str) -> Problem:
+    """Return the problem for a text that is no session's id: it never gets an order."""
+    return Problem(404, "order-not-found", f"{session_id} is not the id of a Stripe session. Check the link.")
+
+
 def refund_refused(request: RefundRequest) -> Problem:
     """Return the problem for a refund request that Stripe refused."""
     detail = f"Stripe refused this refund. To try again, use a new Idempotency-Key. Stripe's reason: {request.error}"
@@ -38,7 +43,7 @@ def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
     )
     detail = (
         "The decision about the order is stored, but Stripe refused a refund. The customer's money is still"
-        f" with the shop. Stripe's reason for {refused}"
+        f" with the shop. Request the refund again once the reason is gone. Stripe's reason for {refused}"
     )
     return Problem(409, "refund-refused", detail, refund_request_id=requests[0].id)
 
@@ -62,7 +67,11 @@ def _refund_exceeds_payment(error: errors.RefundExceedsPaymentError) -> Problem:
 
 
 def _nothing_to_ship(error: errors.NothingToShipError) -> Problem:
-    return Problem(409, "nothing-to-ship", f"Order {error.number} has no pieces left to ship.")
+    return Problem(
+        409,
+        "nothing-to-ship",
+        f"Order {error.number} has no pieces left to ship: they are shipped, refunded or canceled.",
+    )
 
 
 def _order_needs_review(error: errors.OrderNeedsReviewError) -> Problem:
@@ -75,18 +84,23 @@ def _order_needs_review(error: errors.OrderNeedsReviewError) -> Problem:
 
 def _shipping_canceled(error: errors.ShippingCanceledError) -> Problem:
     decided = f"{error.resolved_by} resolved its review with {error.decision} ({error.reason})"
-    return Problem(409, "shipping-canceled", f"Order {error.number} does not ship: {decided}.")
+    return Problem(409, "shipping-canceled", f"Order {error.number} does not ship: {decided}. This is final.")
 
 
 def _order_refunded(error: errors.OrderRefundedError) -> Problem:
     detail = (
         f"Order {error.number} does not ship: refunds that were made, requested or are under way cover its payments."
+        " If one of them fails, it can ship again."
     )
     return Problem(409, "order-refunded", detail)
 
 
 def _order_canceled(error: errors.OrderCanceledError) -> Problem:
-    return Problem(409, "order-canceled", f"Order {error.number} is canceled. It does not ship.")
+    return Problem(
+        409,
+        "order-canceled",
+        f"Order {error.number} is canceled. It does not ship. What is still paid can be refunded.",
+    )
 
 
 def _order_awaits_stock(error: errors.OrderAwaitsStockError) -> Problem:

@@ -19,32 +19,42 @@ WARNING_ROUTING_KEYS = ("stripe.radar.early_fraud_warning.created", "stripe.rada
 APPROVED = "approved"
 
 
-def record_radar_review(session: Session, order: Order, obj: StripeObject, cause: Cause) -> None:
-    """Hold the order while Stripe's review `obj` is open, and release it once the payment is approved.
+def record_radar_review(session: Session, order: Order, stripe_review: StripeObject, cause: Cause) -> None:
+    """Hold the order while Stripe's review is open, and release it once the payment is approved.
 
     The order must be locked.
     """
-    closed_reason = obj.get("closed_reason")
+    closed_reason = stripe_review.get("closed_reason")
     if closed_reason == APPROVED:
-        release_review(session, order, ReviewReason.RADAR_REVIEW, obj["id"], STRIPE_ACTOR, cause)
-        add_entry(session, order, cause, EntryKind.RADAR, f"The payment was approved in Stripe's review {obj['id']}.")
+        release_review(session, order, ReviewReason.RADAR_REVIEW, stripe_review["id"], STRIPE_ACTOR, cause)
+        add_entry(
+            session,
+            order,
+            cause,
+            EntryKind.RADAR,
+            f"The payment was approved in Stripe's review {stripe_review['id']}.",
+        )
         return
-    opened_by = {"rule": "a rule of Stripe Radar", "manual": "a person"}.get(str(obj.get("opened_reason")), "Stripe")
-    detail = f"The payment {obj['payment_intent']} was placed in review by {opened_by} ({obj['id']})."
-    open_review(session, order, ReviewReason.RADAR_REVIEW, detail, cause, subject=obj["id"])
+    opened_by = {"rule": "a rule of Stripe Radar", "manual": "a person"}.get(
+        str(stripe_review.get("opened_reason")), "Stripe"
+    )
+    detail = (
+        f"The payment {stripe_review['payment_intent']} was placed in review by {opened_by} ({stripe_review['id']})."
+    )
+    open_review(session, order, ReviewReason.RADAR_REVIEW, detail, cause, subject=stripe_review["id"])
     if closed_reason:
-        text = f"Stripe's review {obj['id']} is closed: {str(closed_reason).replace('_', ' ')}."
+        text = f"Stripe's review {stripe_review['id']} is closed: {str(closed_reason).replace('_', ' ')}."
         add_entry(session, order, cause, EntryKind.RADAR, f"{text} The order is held until an operator decides.")
 
 
-def record_fraud_warning(session: Session, order: Order, obj: StripeObject, cause: Cause) -> None:
+def record_fraud_warning(session: Session, order: Order, warning: StripeObject, cause: Cause) -> None:
     """Hold the order because the card's bank suspects fraud. A warning that needs no action is only an entry.
 
     Stripe says that a warning needs no action once the payment is disputed or fully refunded. The order must be locked.
     """
-    kind = str(obj.get("fraud_type") or "unknown").replace("_", " ")
-    detail = f"The bank suspects fraud with the payment {obj['payment_intent']}: {kind} ({obj['id']})."
-    if obj.get("actionable") is False:
+    kind = str(warning.get("fraud_type") or "unknown").replace("_", " ")
+    detail = f"The bank suspects fraud with the payment {warning['payment_intent']}: {kind} ({warning['id']})."
+    if warning.get("actionable") is False:
         add_entry(session, order, cause, EntryKind.RADAR, detail)
         return
-    open_review(session, order, ReviewReason.EARLY_FRAUD_WARNING, detail, cause, subject=obj["id"])
+    open_review(session, order, ReviewReason.EARLY_FRAUD_WARNING, detail, cause, subject=warning["id"])

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 
 from events.clock import utcnow
+from events.database.email_keys import email_key
 from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
@@ -22,6 +23,7 @@ from orders.unmatched_events import lock_payment_ids, park_if_unmatched
 NUMBER_ALPHABET = (
     "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's, without I, L, O, U: numbers are read out on the phone
 )
+NUMBER_PREFIX = "CL-"
 NUMBER_CHARACTERS = 8  # characters of 5 bits each: 40 bits of a hash
 NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
 PAYING_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
@@ -124,7 +126,7 @@ def create_order(session: Session, event: Event) -> Order | None:
         "livemode": started["livemode"],
         **{name: started[name] for name in AMOUNT_FIELDS},
         "customer_email": email,
-        "customer_email_key": email.lower() if email else None,
+        "customer_email_key": email_key(email) if email else None,
         "locale": started["locale"],
         "promotion_codes": started["promotion_codes"],
         "needs_address": started["needs_shipping"],
@@ -148,7 +150,9 @@ def _numbers(checkout_id: str) -> Iterator[str]:
     """Yield the order numbers to try, because another order may have the first one."""
     for salt in range(NUMBER_ATTEMPTS):
         digest = hashlib.sha256(f"{checkout_id}/{salt}".encode()).digest()
-        yield "CL-" + "".join(NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_CHARACTERS])
+        yield NUMBER_PREFIX + "".join(
+            NUMBER_ALPHABET[byte % len(NUMBER_ALPHABET)] for byte in digest[:NUMBER_CHARACTERS]
+        )
 
 
 def _lock_order_by_payment(session: Session, payment_id: str) -> Order | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import insert_once
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
 from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
-from orders.goods import update_fulfillment
+from orders.goods import load_goods, to_lines, update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
@@ -26,7 +26,6 @@ from orders.refunds.requests import RefundParams, request_rest
 from orders.repository import lock_order
 from orders.timeline import add_entry, format_note
 
-POLICY = "policy"  # who resolves a review without a person
 STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
     ReviewDecision.ACCEPT: "accepted the order ({reason}).",
@@ -103,6 +102,12 @@ def resolve(
         "decision": decision,
         "resolved_by": actor,
         "was_confirmed": was_published,
+        "also_resolved": [
+            {"reason": review.reason, "subject": review.subject or None}
+            for review in unresolved
+            if review is not most_severe
+        ],
+        "shipped_before": to_lines(load_goods(session, order).shipped),
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:

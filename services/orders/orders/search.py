@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from events.database.email_keys import email_key
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, not_, or_, select, tuple_, union
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -12,12 +13,13 @@ from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderSession
 from orders.models.payments import Payment
+from orders.repository import NUMBER_PREFIX
 
 FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
     "number": lambda number: Order.number == number.upper(),
     "checkout_id": lambda checkout_id: Order.checkout_id == checkout_id,
-    "email": lambda email: Order.customer_email_key == email.lower(),
+    "email": lambda email: Order.customer_email_key == email_key(email),
     "session_id": lambda session_id: Order.id.in_(_order_ids_by_session(session_id)),
     "payment_intent": lambda intent: Order.id.in_(_order_ids_by_intent(intent)),
     "needs_review": lambda value: and_(Order.needs_review) if value else not_(Order.needs_review),
@@ -58,9 +60,10 @@ def search(
     return session.scalars(statement.options(selectinload(Order.payments))).all()
 
 
-def find_with_details(session: Session, order_id: str) -> Order | None:
-    """Return an order with the rows of all tables that belong to it, or None."""
-    statement = select(Order).where(Order.id == order_id)
+def find_with_details(session: Session, id_or_number: str) -> Order | None:
+    """Return the order with this id or number, with the rows of all tables that belong to it, or None."""
+    is_number = id_or_number.upper().startswith(NUMBER_PREFIX)
+    statement = select(Order).where(Order.number == id_or_number.upper() if is_number else Order.id == id_or_number)
     return session.scalar(statement.options(*(selectinload(detail) for detail in DETAILS)))
 
 

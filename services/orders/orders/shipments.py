@@ -87,6 +87,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
         shipped=lines,
         is_complete=order.fulfillment_status == FulfillmentStatus.FULFILLED,
         remaining=to_lines(load_goods(session, order).owed),
+        shipped_before=to_lines(goods.shipped),
     )
     return shipment
 

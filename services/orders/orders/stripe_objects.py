@@ -1,18 +1,36 @@
 """Stripe's objects as plain JSON values, and what several modules read from them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 StripeObject = dict[str, Any]
 
-FULFILLING = ("paid", "no_payment_required")  # payment statuses of a session; any other one may still change
+CURRENCY = re.compile(r"[a-z]{3}")  # as in the contracts of events
+NO_CURRENCY = "xxx"  # ISO 4217's code for no currency
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 
-def checkout_id_of(obj: StripeObject) -> str | None:
+def checkout_id_of(stripe_object: StripeObject) -> str | None:
     """Return the id of the checkout that an object belongs to; None if our checkout did not create the object."""
-    found = (obj.get("metadata") or {}).get("checkout_id")
+    found = (stripe_object.get("metadata") or {}).get("checkout_id")
     return str(found) if found else None
+
+
+def currency_of(stripe_object: StripeObject) -> str:
+    """Return the currency of an object; `NO_CURRENCY` if Stripe sent a text that is no code.
+
+    The money is booked in any case: a paid order must not stay open. It opens a review, because it does not match.
+    """
+    code = str(stripe_object.get("currency") or "").lower()
+    return code if CURRENCY.fullmatch(code) else NO_CURRENCY
+
+
+def presentment_of(stripe_object: StripeObject) -> tuple[str, int] | None:
+    """Return the currency and amount of the customer's statement; None if Stripe does not say them."""
+    details = stripe_object.get("presentment_details") or {}
+    code, amount = str(details.get("presentment_currency")), details.get("presentment_amount")
+    return (code, amount) if amount and CURRENCY.fullmatch(code) else None
 
 
 def to_datetime(seconds: int) -> datetime:

@@ -7,7 +7,6 @@ in the inbox again.
 """
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from events.clock import utcnow
 from events.database.engine import Database
@@ -22,8 +21,6 @@ from sqlalchemy.orm import Session
 
 from orders.models.payments import Payment
 from orders.models.unmatched_events import UnmatchedEvent
-
-RETENTION = timedelta(days=35)  # as long as the inbox keeps the event's row
 
 
 def park_if_unmatched(session: Session, event: Event, payment_id: str) -> bool:
@@ -61,9 +58,9 @@ def requeue_matched(session: Session, payment_ids: Collection[str]) -> None:
 
 
 def prune(database: Database) -> None:
-    """Delete events older than `RETENTION`."""
+    """Delete events that are older than the inbox's rows of them can be (`inbox.RETENTION`)."""
     with database.begin() as session:
-        session.execute(delete(UnmatchedEvent).where(UnmatchedEvent.parked_at < utcnow() - RETENTION))
+        session.execute(delete(UnmatchedEvent).where(UnmatchedEvent.parked_at < utcnow() - inbox.RETENTION))
 
 
 def lock_payment_ids(session: Session, payment_ids: Collection[str]) -> None:

@@ -7,6 +7,7 @@ from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
 from orders import radar, unmatched_events
+from orders.chains import CHAINS
 from orders.config import Config
 from orders.handlers import handlers
 from orders.refunds.gateway import RefundGateway
@@ -38,4 +39,4 @@ def create_worker(
     if reasons := config.review_auto_refund:
         jobs.append(Job("policy", POLICY_INTERVAL_S, lambda: resolve_by_policy(database, reasons)))
     radar_keys = () if config.radar_holds else (*radar.ROUTING_KEYS, *radar.WARNING_ROUTING_KEYS)
-    return Worker(config, database, handlers.without(*radar_keys), jobs=jobs, broker=broker)
+    return Worker(config, database, handlers.without(*radar_keys), chains=CHAINS, jobs=jobs, broker=broker)

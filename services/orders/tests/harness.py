@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from events.database.engine import Database
 from events.messaging.event import Event, own_event
@@ -255,9 +256,13 @@ class FakeRefundGateway(RefundGateway):
 
 
 def post(client: FlaskClient, service: OrdersService, action: str, key: str | None = None, **body: Any) -> Any:
-    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it."""
+    """Send an operator's request about checkout chk_1's order and return the response. An empty body is all of it.
+
+    Without a key, the request has a new one. An empty key is none.
+    """
     if action in ("shipments", "refunds") and not body.keys() & {"all", "amount", "lines"}:
         body["all"] = True
+    key = f"key-{uuid4()}" if key is None else key
     headers = OPERATOR | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/orders/{service.order().id}/{action}", json=body, headers=headers)
 

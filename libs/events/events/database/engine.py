@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, ExceptionContext, Executable, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from events.database.connection import CONNECT_OPTIONS, BoundedConnection
+from events.database.errors import READ_ONLY
 from events.database.notify import Notifier, Signal, run_after_commit
 from events.database.pooler import refuse_poolers
 from events.database.transaction import flush_deferred
 
 POOL_SIZE = 10  # connections that a process keeps; the web server's threads share them
+POOL_TIMEOUT_S = 5  # until a thread without a free connection gives its own thread back
 SQLITE_BUSY_TIMEOUT_S = 30  # an SQLite writer waits this long for another one
-STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one must not block a consumer
-LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
 
 Execute = Callable[[Executable, Mapping[str, Any]], object]
 
@@ -98,18 +99,20 @@ def _engine(url: str) -> Engine:
         parsed,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         hide_parameters=True,  # error texts are logged, and values are personal data
-        connect_args={
-            "connect_timeout": 5,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        },
+        connect_args=dict(CONNECT_OPTIONS),
     )
-    refuse_poolers(engine)
+    event.listen(engine, "handle_error", _drop_read_only)
+    refuse_poolers(engine, BoundedConnection.connect)
     return engine
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Drop the connections to a server that has become read-only in a failover: new ones may reach its successor."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature

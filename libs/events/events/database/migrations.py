@@ -16,12 +16,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
+from events.database.connection import BoundedConnection
 from events.database.engine import Database
 
 LOCK_KEY = 0x636C6F7A  # "cloz": one migration at a time in a database
 LOCK_POLL_S = 0.1  # between attempts to get the lock, while another process migrates
 LOCK_TIMEOUT = "5s"  # DDL that waits longer for its lock would block the service's traffic behind it
 STATEMENT_TIMEOUT = "10min"  # an index on a large table takes minutes
+ANSWER_TIMEOUT_S = 11 * 60.0  # longer than a statement's
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,17 @@ def migrate(database: Database, chains: Sequence[Chain], revision: str = "head")
 
 
 def check(database: Database, chains: Sequence[Chain]) -> None:
-    """Raise `RuntimeError` unless the database has this release's tables. Raises the driver's errors, too."""
+    """Raise `RuntimeError` unless the database has this release's tables. Raises the driver's errors, too.
+
+    A later release's tables will do: migrations only expand, and this release may run beside it or after it.
+    """
     with database.engine.execution_options(readonly=True).connect() as connection:
         for chain in chains:
             script = ScriptDirectory.from_config(chain.config(connection))
             context = MigrationContext.configure(connection, opts={"version_table": chain.version_table})
-            if set(context.get_current_heads()) != set(script.get_heads()):
+            known = {revision.revision for revision in script.walk_revisions()}
+            current = set(context.get_current_heads())
+            if current <= known and current != set(script.get_heads()):
                 raise RuntimeError(f"the tables of {chain.name} are not at this release: run the migrate command")
 
 
@@ -87,6 +94,8 @@ def _exclusive(database: Database) -> Iterator[Connection]:
         if not database.is_postgresql:
             yield connection
             return
+        assert isinstance(connection.connection.driver_connection, BoundedConnection)  # noqa: S101 - for the type checker
+        connection.connection.driver_connection.answer_timeout_s = ANSWER_TIMEOUT_S
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
         connection.commit()
         # Not pg_advisory_lock: an index that is built concurrently waits for all statements, also for one that waits.

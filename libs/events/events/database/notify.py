@@ -10,16 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-import psycopg
 from prometheus_client import Counter
 from psycopg import sql
 from sqlalchemy import URL, Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from events.database.connection import connect
 from events.observability.logging import get_logger
 
 LISTEN_CHECK_S = 2.0  # between a listener's checks whether to stop
+LISTEN_PING_S = 10.0  # between its statements: a server that is gone sends nothing either
 NOTIFY_PAUSE_S = 0.05  # between two notifications of a process; the first one is sent at once
 FLUSH_TIMEOUT_S = 1.0  # at the end of a process; what is not sent then is found by the waiters' polls
 
@@ -108,7 +108,7 @@ class Notifier:
         while channels := self._take():
             try:
                 self._send(channels)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001 - after any error, the next notification is worth a try
                 log.warning("notification not sent, other processes poll", channels=channels, error=str(error))
             finally:
                 with self._changed:
@@ -133,14 +133,17 @@ class Notifier:
 def listen(url: URL, channels: Sequence[str], signal: Callable[[str], Signal], should_stop: Callable[[], bool]) -> None:
     """Pass PostgreSQL's notifications on to this process's signals until `should_stop`.
 
-    Raises psycopg's errors when the connection breaks. Every channel is signaled once at the start, because
-    notifications that came before LISTEN are lost.
+    Raises psycopg's errors when the connection breaks or the server does not answer. Every channel is signaled once at
+    the start, because notifications that came before LISTEN are lost.
     """
-    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with connect(url) as connection:
         for channel in channels:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             signal(channel).set()
+        pinged_at = time.monotonic()
         while not should_stop():
             for notification in connection.notifies(timeout=LISTEN_CHECK_S, stop_after=1):
                 signal(notification.channel).set()
+            if time.monotonic() - pinged_at > LISTEN_PING_S:
+                connection.execute("SELECT 1")
+                pinged_at = time.monotonic()

@@ -4,6 +4,7 @@ Through them, LISTEN gets nothing, the session's timeouts are lost, and the migr
 keeps few connections and pools them itself, so a pooler has no use here. Plain TCP proxies are no poolers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -22,19 +23,19 @@ class PoolerError(RuntimeError):
         )
 
 
-def refuse_poolers(engine: Engine) -> None:
-    """Let each new connection of the engine raise `PoolerError` if it leads to a pooler."""
-    event.listen(engine, "do_connect", _connect)
+def refuse_poolers(engine: Engine, connect: Callable[..., "psycopg.Connection[Any]"]) -> None:
+    """Open the engine's connections with `connect`, and raise `PoolerError` for one that leads to a pooler."""
+
+    def open_connection(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+        try:
+            return connect(*arguments, **parameters)
+        except psycopg.OperationalError as error:
+            if UNSUPPORTED not in str(error):
+                raise
+            raise PoolerError(UNSUPPORTED) from error
+
+    event.listen(engine, "do_connect", open_connection)
     event.listen(engine, "connect", _check_process)
-
-
-def _connect(dialect: Any, record: object, arguments: Any, parameters: Any) -> Any:  # noqa: ARG001 - SQLAlchemy's
-    try:
-        return dialect.connect(*arguments, **parameters)
-    except psycopg.OperationalError as error:
-        if UNSUPPORTED not in str(error):
-            raise
-        raise PoolerError(UNSUPPORTED) from error
 
 
 def _check_process(connection: "psycopg.Connection[Any]", record: object) -> None:  # noqa: ARG001 - SQLAlchemy's

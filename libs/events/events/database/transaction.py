@@ -76,7 +76,11 @@ def defer_insert(session: Session, model: Any, **values: Any) -> None:
 
 
 def before_commit(session: Session, do: Callable[[Session, Sequence[Item]], object], item: Item) -> None:
-    """Call `do` once before the commit, after all deferred inserts, with every item that was given for it."""
+    """Call `do` before the commit, after the deferred inserts, with the items that were given since its last call.
+
+    That is once for a whole batch. In savepoints it is once for each event, and a failed savepoint undoes it. So `do`
+    must only write to the database.
+    """
     session.info.setdefault("before_commit", {}).setdefault(do, []).append(item)
 
 

@@ -1,7 +1,18 @@
 """The consumer: takes messages from the service's queue, has the runner handle them, then acknowledges them.
 
-While the database is away, unacknowledged messages are held (a requeue would use up the delivery limit), no more are
-taken, and heartbeats continue.
+    connecting ─▶ consuming ─▶ holding      the database is away, or a row is locked
+        │  ▲          │  ▲        │
+        │  │          │  └────────┤ the database is back
+        ▼  │          ▼           ▼ after `HOLD_LIMIT_S`
+       resting ◀──────┴───────────┘         takes nothing and holds nothing, until `gate` opens
+
+The runner works on a thread of its own. So heartbeats and a stop never wait for a database that does not answer.
+
+A requeue and a lost connection count as deliveries, of which a message has few. So messages are held while the database
+is away. RabbitMQ closes a consumer that holds a message for 30 minutes, and that counts, too. So after `HOLD_LIMIT_S`
+the messages are released: a copy goes to the end of the queue, and the original is acknowledged. A locked row concerns
+few messages. So each message of the batch is handled alone, and those for the row are released after
+`LOCK_HOLD_LIMIT_S`: the others must not wait for the session that locks it.
 
 A redelivered message may have killed its last consumer, and each such death costs every unacknowledged message one of
 its deliveries. So a connection starts with one message at a time and takes more after the first message that is not
@@ -11,18 +22,19 @@ redelivered. Redelivered messages are handled one by one, after the others are a
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kombu import Connection, Message, Queue
 from kombu.mixins import ConsumerMixin
 
 from events.database.engine import Database
-from events.database.errors import is_away
+from events.database.errors import is_locked, is_unavailable
 from events.errors import DecodeError
-from events.messaging import topology
+from events.messaging.background import Background
 from events.messaging.event import Event
-from events.messaging.kombu_connection import bytes_of, connect, declare_topology
+from events.messaging.kombu_connection import bytes_of, connect, declare_each, publish_copy, routing_key_of
 from events.messaging.runner import Runner
 from events.observability.logging import get_logger
 
@@ -31,8 +43,24 @@ IDLE_POLL_S = 0.5  # an idle queue's consumer notices a stop or a pause this lat
 RECONNECT_MAX_DELAY_S = 2  # between attempts to reach a broker that is away
 SILENCE_LIMIT_S = 60.0  # after this long without a message, another node is asked whether messages wait
 PROBE_TIMEOUT_S = 5  # for the other node's answer
+KEEP_ALIVE_S = 1.0  # between two looks at the connection while something else is waited for
+HOLD_LIMIT_S = 240.0  # RabbitMQ advises against a consumer timeout of less than five minutes
+LOCK_HOLD_LIMIT_S = 10.0  # for a row that another session locks: a lost host's session ends after 20 s
+STOP_WAIT_S = 5.0  # a stop waits this long for the current messages; the broker redelivers them afterwards
+
+CONNECTING, CONSUMING, PAUSED = "connecting to the broker", "consuming", "paused"
+
+Result = TypeVar("Result")
 
 log = get_logger(__name__)
+
+
+class _HeldTooLongError(Exception):
+    """The hold limit has passed: release the messages."""
+
+
+class _StoppingError(Exception):
+    """A stop was requested while there is no broker, nothing to take, or no end of the current messages in sight."""
 
 
 class Consumer(ConsumerMixin):
@@ -45,19 +73,42 @@ class Consumer(ConsumerMixin):
         database: Database,
         runner: Runner,
         *,
+        gate: Callable[[], str | None],
         is_paused: Callable[[], bool],
         declare: bool = True,
     ) -> None:
+        """Prepare a consumer. `gate` returns why no message may be taken now, or None. It may ask the database.
+
+        `is_paused` returns what was last known about the operators' switch. It must be fast.
+        """
         self.connection = connect(broker_url)
         self._queue = Queue(service, no_declare=True)
         self._database = database
         self._runner = runner
+        self._gate = gate
         self._is_paused = is_paused
-        self._declare = declare
+        self._declares = self._must_declare = declare
+        self.background = Background(f"{service}-handler")
         self._unacked: list[Message] = []  # delivered and not yet given to the runner
+        self._batch: list[Message] = []  # given to the runner
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
+        self._stop_by: float | None = None
+        self._state = CONNECTING
         self.consuming = threading.Event()
+
+    def check(self) -> None:
+        """Raise `RuntimeError` with the reason while no messages are taken, unless an operator paused the service."""
+        if self._state not in (CONSUMING, PAUSED):
+            raise RuntimeError(f"not consuming: {self._state}")
+
+    def run(self, _tokens: int = 1, **options: Any) -> None:
+        """Consume until `stop`; reconnect after every lost connection."""
+        try:
+            super().run(_tokens, **options)
+        finally:
+            self._state = "stopped"
+            self.background.close()
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
@@ -65,7 +116,7 @@ class Consumer(ConsumerMixin):
 
         def check() -> None:
             if self.should_stop:
-                raise ConnectionAbortedError("stopping while the broker is away")
+                raise _StoppingError("no messages are being taken")
 
         with self.create_connection() as connection:
             connection.ensure_connection(
@@ -75,17 +126,23 @@ class Consumer(ConsumerMixin):
                 callback=check,
                 reraise_as_library_errors=False,  # `run` knows the transport's own
             )
+            if self._must_declare:
+                self._must_declare = False
+                declare_each(connection)
+            self._rest(connection)
+            check()
             yield connection
 
     def stop(self) -> None:
-        """Make `run` finish the current messages and return."""
+        """Make `run` finish the current messages and return. After `STOP_WAIT_S` it returns in any case."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + STOP_WAIT_S
         self.should_stop = True
 
     def get_consumers(self, make: Any, channel: Any) -> list[Any]:
         """Return the queue's consumer, with a prefetch count of one at first. kombu calls this for each connection."""
+        del channel
         self._unacked.clear()  # the broker redelivers an earlier connection's messages
-        if self._declare:
-            declare_topology(channel)
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
         return [make(queues=[self._queue], on_message=self._unacked.append, prefetch_count=1)]
@@ -95,26 +152,39 @@ class Consumer(ConsumerMixin):
     ) -> Iterator[None]:
         """Process batches until `stop`. Raises the connection's errors, after which `run` reconnects."""
         del limit, timeout, safety_interval
-        with self.consumer_context() as (connection, _channel, consumers):
-            self.consuming.set()
-            try:
+        try:
+            with self.consumer_context() as (connection, _channel, consumers):
+                self._state = CONSUMING
+                self.consuming.set()
                 while not self.should_stop:
-                    self._receive(connection)
-                    if self._unacked:
-                        self._last_message_at = time.monotonic()
-                    elif time.monotonic() - self._last_message_at > SILENCE_LIMIT_S:
-                        self._probe_other_node(connection)
-                    redelivered = [_is_redelivered(message) for message in self._unacked]
-                    batch = self._unacked[:]
-                    self._unacked.clear()  # it collects the messages that arrive while the batch is held
-                    self.process(batch, connection)
-                    if self._prefetch_one and redelivered and not any(redelivered):
-                        self._raise_prefetch(consumers)
-                    if self._is_paused():
-                        self._pause(connection, consumers)
+                    self._take(connection, consumers)
                     yield
-            finally:
-                self.consuming.clear()
+        except _StoppingError as stopping:
+            log.info("consumer stops", reason=str(stopping))
+        except self.connection.channel_errors:
+            self._must_declare = self._declares  # the queue may be missing, as on a new broker
+            raise
+        finally:
+            self._state = CONNECTING
+            self.consuming.clear()
+
+    def _take(self, connection: Connection, consumers: list[Any]) -> None:
+        """Take some messages and have them handled, or rest."""
+        self._receive(connection)
+        if self._unacked:
+            self._last_message_at = time.monotonic()
+        elif time.monotonic() - self._last_message_at > SILENCE_LIMIT_S:
+            self._probe_other_node(connection)
+        redelivered = [_is_redelivered(message) for message in self._unacked]
+        try:
+            self._process_batch(connection)
+        except _HeldTooLongError:
+            self._release_and_rest(connection, consumers)
+        else:
+            if self._prefetch_one and redelivered and not any(redelivered):
+                self._raise_prefetch(consumers)
+            if self._is_paused():
+                self._release_and_rest(connection, consumers)
 
     def _receive(self, connection: Connection) -> None:
         """Wait for a message, then collect the ones that are already there."""
@@ -149,32 +219,70 @@ class Consumer(ConsumerMixin):
             log.warning("cannot ask another node for waiting messages", error=str(error))
             return False
 
+    def _process_batch(self, connection: Connection) -> None:
+        batch = self._batch = self._unacked[:]
+        self._unacked.clear()  # it collects the messages that arrive while the batch is handled or held
+        self.process(batch, connection)
+
     def process(self, batch: Sequence[Message], connection: Connection) -> None:
-        """Have delivered messages handled, then acknowledge them. `connection` stays alive while they are held."""
+        """Have delivered messages handled, then acknowledge them. `connection` stays alive meanwhile."""
         readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
         fresh = [pair for pair in readable if not _is_redelivered(pair[0])]
         for together in [fresh, *([pair] for pair in readable if _is_redelivered(pair[0]))]:
             self._process(together, connection)
 
     def _process(self, readable: list[tuple[Message, Event]], connection: Connection) -> None:
-        """Have the messages handled, then acknowledge them; hold them while the database is away."""
+        """Have the messages handled, then acknowledge them; hold them while the database is away or a row locked.
+
+        Raises `_HeldTooLongError` when they were held for `HOLD_LIMIT_S`. Those for a locked row are released earlier.
+        """
+        held_since, is_memory = None, self._is_memory(connection)
         while readable:
+            events = [event for _, event in readable]
             try:
-                self._runner.handle([event for _, event in readable])
+                self._run_aside(lambda events=events: self._runner.handle(events), connection)  # type: ignore[misc]
             except DecodeError as error:
                 readable = self._reject_undecodable(readable, error)
                 continue
             except Exception as error:
-                if not is_away(error):
+                if not is_unavailable(error):
                     raise
-                log.error("database away, holding messages", held=len(readable), error=str(error))
-                self._wait_for_database(connection)
+                if is_locked(error) and len(readable) > 1:
+                    for pair in readable:  # only some of them need the row
+                        self._process([pair], connection)
+                    break
+                what = "another session holds a row" if is_locked(error) else "database away"
+                log.error(f"{what}, holding messages", held=len(readable), error=str(error))
+                held_since = held_since or time.monotonic()
+                if is_locked(error) and time.monotonic() - held_since > LOCK_HOLD_LIMIT_S and not is_memory:
+                    self._release(connection, [message for message, _ in readable])
+                    break
+                self._wait_for_database(connection, until=held_since + HOLD_LIMIT_S)
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
                 continue
             for message, _ in readable:
                 message.ack()
             break
+
+    def _run_aside(self, call: Callable[[], Result], connection: Connection) -> Result:
+        """Run a call that may block on the background thread, and keep the connection alive meanwhile.
+
+        Raises the call's error, the connection's, and `_StoppingError`.
+        """
+        future = self.background.submit(call)
+        try:
+            while not wait([future], timeout=KEEP_ALIVE_S).done:
+                self._check_stop()
+                self._keep_alive(connection, 0.001)
+        except BaseException:
+            future.add_done_callback(_log_abandoned)
+            raise
+        return future.result()
+
+    def _check_stop(self) -> None:
+        if self._stop_by is not None and time.monotonic() > self._stop_by:
+            raise _StoppingError("the current messages take too long; the broker redelivers them")
 
     def _raise_prefetch(self, consumers: list[Any]) -> None:
         """Take up to `PREFETCH_COUNT` messages. The consumers start again, because a new count needs new ones."""
@@ -205,45 +313,78 @@ class Consumer(ConsumerMixin):
     def _read(self, message: Message) -> Event | None:
         properties = {"headers": message.headers, **message.properties}
         try:
-            key = message.headers.get(topology.ORIGINAL_KEY_HEADER, message.delivery_info["routing_key"])
-            return Event.from_delivery(key, properties, bytes_of(message))
+            return Event.from_delivery(routing_key_of(message), properties, bytes_of(message))
         except DecodeError as error:
             _reject(message, error)
             return None
 
-    def _wait_for_database(self, connection: Connection) -> None:
-        """Keep the connection alive until the database answers or the process stops."""
+    def _wait_for_database(self, connection: Connection, until: float) -> None:
+        """Keep the connection alive until the database answers or the process stops.
+
+        Raises `_HeldTooLongError` at `until`.
+        """
         while not self.should_stop:
+            if time.monotonic() > until and not self._is_memory(connection):
+                raise _HeldTooLongError
             try:
-                self._database.ping()
+                self._run_aside(self._database.ping, connection)
             except Exception as error:
-                if not is_away(error):
+                if not is_unavailable(error):
                     raise
             else:
-                log.info("database back")
+                log.info("database answers again, held messages are handled now")
                 return
-            self._keep_alive(connection)
+            self._keep_alive(connection, KEEP_ALIVE_S)
 
-    def _pause(self, connection: Connection, consumers: list[Any]) -> None:
-        """Take no messages until resumed; the ones that the broker had already sent are handled afterwards."""
+    def _release_and_rest(self, connection: Connection, consumers: list[Any]) -> None:
+        """Take no messages and hold none until the gate opens."""
         for consumer in consumers:
             consumer.cancel()
-        log.info("paused")
-        while self._is_paused() and not self.should_stop:
-            self._keep_alive(connection)
+        if not self._is_memory(connection):  # it has no timeout, and its messages cannot be copied one by one
+            self._release(connection, [*self._batch, *self._unacked])
+            self._unacked.clear()
+        self._rest(connection)
         for consumer in consumers:
             consumer.consume()
+        self._state = CONSUMING
         self._last_message_at = time.monotonic()
-        log.info("resumed")
 
-    def _keep_alive(self, connection: Connection) -> None:
+    def _release(self, connection: Connection, messages: Sequence[Message]) -> None:
+        """Put a copy of each unacknowledged message at the end of the queue, then acknowledge the message.
+
+        A crash in between leaves both, and the inbox makes the second one harmless.
+        """
+        held = [message for message in messages if not message.acknowledged]
+        for message in held:
+            publish_copy(connection, message, self._queue.name)
+            message.ack()
+        if held:
+            log.warning("messages released", released=len(held))
+
+    def _rest(self, connection: Connection) -> None:
+        """Keep the connection alive until the gate opens or the process stops."""
+        while not self.should_stop and (reason := self._run_aside(self._gate, connection)) is not None:
+            if reason != self._state:
+                log.warning("taking no messages", reason=reason)
+            self._state = reason
+            self._keep_alive(connection, KEEP_ALIVE_S)
+
+    def _keep_alive(self, connection: Connection, wait_s: float) -> None:
+        """Send and receive heartbeats; messages that arrive are kept for later."""
         try:
-            connection.drain_events(timeout=1)
+            while True:
+                connection.drain_events(timeout=wait_s)
+                wait_s = 0.001
         except TimeoutError:
             connection.heartbeat_check()
 
     def _is_memory(self, connection: Connection) -> bool:
         return bool(connection.transport.driver_type == "memory")
+
+
+def _log_abandoned(future: "Future[Any]") -> None:
+    if error := future.exception():
+        log.error("abandoned messages failed; the broker redelivers them", error=str(error))
 
 
 def _is_redelivered(message: Message) -> bool:

@@ -41,12 +41,26 @@ class ReviewReason(StrEnum):
     EARLY_FRAUD_WARNING = "early-fraud-warning"
 
 
+class CancelReason(StrEnum):
+    """The reasons for which a checkout ended before payment.
+
+    The customer or an operator canceled it. An abandoned one was interrupted: no customer ever got its URL.
+    """
+
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
+    ABANDONED = "abandoned"
+
+
 class ReviewDecision(StrEnum):
     """The decisions that resolve a review: ship the order, refund it, or neither."""
 
     ACCEPT = "accept"
     REFUND = "refund"
     CANCEL = "cancel"
+
+
+POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 class Contract(Schema):
@@ -117,7 +131,13 @@ class CheckoutStarted(CheckoutRef, Amounts):
 
 
 class CheckoutCanceled(CheckoutRef):
-    """The customer canceled; the session is expired at Stripe."""
+    """The checkout ended before payment. Its session is expired at Stripe, or will be within minutes."""
+
+    reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": f"{', '.join(CancelReason)}; null: unknown. Readers must accept others"},
+    )
 
 
 class Charged(Contract):
@@ -217,12 +237,12 @@ class OrderExpired(OrderSnapshot):
 
 
 class OrderCanceled(OrderSnapshot):
-    """The customer canceled the checkout, or an operator canceled a paid order before it shipped."""
+    """The checkout was canceled before payment, or an operator canceled a paid order before it shipped."""
 
     reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "`operator`: a paid order was canceled; null: the customer canceled the checkout"},
+        metadata={"description": "`operator`: a paid order was canceled; null: the checkout ended before payment"},
     )
 
 
@@ -241,8 +261,22 @@ class ReviewOpened(OrderSnapshot):
     )
 
 
+class Pieces(Contract):
+    """`quantity` pieces of one sku."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+
+
+class ResolvedReview(Contract):
+    """Another review that a decision has resolved."""
+
+    reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
+    subject = fields.String(required=True, allow_none=True)
+
+
 class ReviewResolved(OrderSnapshot):
-    """An operator decided, or the policy as `policy`: ship the order, refund it, or neither."""
+    """An operator decided, or the policy as `resolved_by` policy: ship the order, refund it, or neither."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
@@ -255,13 +289,17 @@ class ReviewResolved(OrderSnapshot):
     was_confirmed = fields.Boolean(
         load_default=False, metadata={"description": "the order was published as paid before the review was resolved"}
     )
-
-
-class Pieces(Contract):
-    """`quantity` pieces of one sku."""
-
-    sku = fields.String(required=True)
-    quantity = fields.Integer(required=True, strict=True, validate=validate.Range(min=1))
+    also_resolved = fields.List(
+        fields.Nested(ResolvedReview),
+        load_default=list,
+        metadata={"description": "the order's other open reviews, which the same decision resolved"},
+    )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's parcels when it was decided; null: unknown"},
+    )
 
 
 class StockReturned(Contract):
@@ -310,12 +348,26 @@ class OrderShipped(OrderSnapshot):
         load_default=None,
         metadata={"description": "pieces left to ship after this parcel, without refunded ones; null: unknown"},
     )
+    shipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "pieces in the order's earlier parcels; null: unknown"},
+    )
 
 
 class RefundChanged(OrderSnapshot):
-    """One refund of an order, by its id at Stripe; `amount_refunded` is the order's sum of succeeded refunds."""
+    """One refund of an order; `amount_refunded` is the order's sum of succeeded refunds."""
 
-    refund_id = fields.String(required=True)
+    refund_id = fields.String(
+        required=True,
+        metadata={"description": "at Stripe; the refund request's id if Stripe refused it, so that no refund exists"},
+    )
+    refund_request_id = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "the operators' request; null: made in Stripe's dashboard. Unknown at Stripe"},
+    )
     refund_status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
     refund_amount = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(
@@ -363,10 +415,13 @@ class DisputeChanged(OrderSnapshot):
         load_default=None,
         metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
     )
+    order_is_canceled = fields.Boolean(
+        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
+    )
 
 
 class CustomerErased(Contract):
-    """The customer of this checkout must be erased everywhere, and stay erased. The event has no personal data."""
+    """An erased customer: every service erases them too, and keeps them erased. The event has no personal data."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)

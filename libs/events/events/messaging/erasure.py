@@ -5,7 +5,7 @@ published ones can be published again after a restore: all of them without the c
 checkout find it in `erased_checkouts` and are stored without the customer (inbox.py, outbox.py).
 """
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from events.clock import utcnow
@@ -24,7 +24,8 @@ def erase_inbox(session: Session, checkout_id: str) -> None:
     lock_erasure(session, checkout_id)
     insert_once(session, ErasedCheckout, checkout_id=checkout_id, erased_at=utcnow())
     stored = select(InboxEvent).where(
-        InboxEvent.correlation_id == checkout_id, InboxEvent.status.not_in((DONE, IGNORED))
+        InboxEvent.correlation_id == checkout_id,
+        or_(InboxEvent.status.not_in((DONE, IGNORED)), InboxEvent.body.is_not(None)),
     )
     for row in session.scalars(for_update(session, stored.order_by(InboxEvent.event_id))):
         row.redact()

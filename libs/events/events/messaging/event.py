@@ -10,8 +10,9 @@ import orjson
 import uuid_utils
 
 from events.clock import utcnow
+from events.database.storable import without_unstorable
 from events.errors import DecodeError
-from events.messaging import contracts
+from events.messaging import contracts, topology
 
 STRIPE = "stripe."
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
@@ -57,12 +58,12 @@ class Event:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The parsed body: Stripe's event as it is, an own event loaded by its contract.
+        """The parsed body: Stripe's event without text that no database stores, an own event loaded by its contract.
 
         Raises `DecodeError` when the body does not match its envelope.
         """
         try:
-            document = orjson.loads(self.body)
+            document = orjson.loads(without_unstorable(self.body) if self.is_stripe else self.body)
         except orjson.JSONDecodeError as error:
             raise DecodeError(f"{self.id}: the body is not JSON: {error}") from error
         if not isinstance(document, dict):
@@ -150,3 +151,21 @@ def own_event(
         correlation_id=correlation_id,
         headers=headers,
     )
+
+
+def original_routing_key(exchange: str, routing_key: str, message_type: str | None, headers: Mapping[str, Any]) -> str:
+    """Return the routing key under which a message was first published.
+
+    Requeued messages keep it in a header of ours, dead letters in `x-death`. RabbitMQ's management page and its shovels
+    publish by the queue's name. Then the message's type has the key; only our own events have a version.
+    """
+    if exchange == topology.EVENTS:
+        return routing_key
+    if kept := headers.get(topology.ORIGINAL_KEY_HEADER):
+        return str(kept)
+    for death in reversed(headers.get("x-death") or []):  # the newest is first
+        if death.get("exchange") == topology.EVENTS and death.get("routing-keys"):
+            return str(death["routing-keys"][0])
+    if not message_type:
+        return routing_key
+    return message_type if "version" in headers else f"{STRIPE}{message_type}"

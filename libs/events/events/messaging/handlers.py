@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
-from events.errors import Ignored
+from events.errors import Ignored, NoHandler
 from events.messaging.event import Event
 
 Handler = Callable[[Event, Session], None]
 Preparation = Callable[[Sequence[Event], Session], None]
 
 NO_HANDLER = "no handler for such events"
+NOT_NEEDED = "not needed"
 
 
 class Handlers:
@@ -22,6 +23,7 @@ class Handlers:
     def __init__(self) -> None:
         self._by_key: dict[str, list[Handler]] = {}
         self._unblocking: set[str] = set()
+        self._not_needed: set[str] = set()
         self._preparations: list[Preparation] = []
 
     def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
@@ -36,11 +38,16 @@ class Handlers:
 
         return register
 
+    def ignore(self, *routing_keys: str) -> None:
+        """Register events that the service knows and does not need: they are ignored, and their payload is not kept."""
+        self._not_needed.update(routing_keys)
+
     def without(self, *routing_keys: str) -> "Handlers":
-        """Return these handlers without those of the routing keys: such events are recorded as ignored."""
+        """Return these handlers without those of the routing keys: such events are not needed."""
         kept = Handlers()
         kept._by_key = {key: found for key, found in self._by_key.items() if key not in routing_keys}
         kept._unblocking = self._unblocking - {*routing_keys}
+        kept._not_needed = self._not_needed | {*routing_keys}
         kept._preparations = list(self._preparations)
         return kept
 
@@ -66,13 +73,19 @@ class Handlers:
         """Return True if a handler is registered for this event's routing key."""
         return event.routing_key in self._by_key
 
+    def is_needed(self, event: Event) -> bool:
+        """Return False if the service has registered this event's routing key as not needed."""
+        return event.routing_key not in self._not_needed
+
     def unblocks(self, event: Event) -> bool:
         """Return True if other events may wait for this one."""
         return event.routing_key in self._unblocking
 
     def run(self, event: Event, session: Session) -> None:
-        """Run the event's handlers. Raises `Ignored` if there is none, and any error of a handler."""
+        """Run the event's handlers. Raises `NoHandler` or `Ignored` if there is none, and any error of a handler."""
+        if not self.is_needed(event):
+            raise Ignored(NOT_NEEDED)
         if not self.has_handler(event):
-            raise Ignored(NO_HANDLER)
+            raise NoHandler(NO_HANDLER)
         for handler in self._by_key[event.routing_key]:
             handler(event, session)

@@ -21,7 +21,7 @@ from events.messaging.inbox_models import (
     DISCARDED,
     DONE,
     IGNORED,
-    PENDING,
+    RETRIED_STATUSES,
     WAITING,
     ConsumerControl,
     InboxEvent,
@@ -32,6 +32,7 @@ CHANNEL = "inbox"  # notified when an event is due earlier than planned, and whe
 DUPLICATE = "duplicate"  # the outcome of an event that is already in the inbox
 
 CLAIM_BATCH_SIZE = 50  # rows per claim: enough to share a transaction, few enough to try one by one
+UNHANDLED_RETENTION = timedelta(days=7)  # payload of events that no handler of this release takes
 RETENTION = timedelta(days=35)  # Stripe lists events for 30 days: a backfill must find their rows here
 
 
@@ -48,6 +49,14 @@ def release_claim(session: Session, event: Event) -> None:
     session.execute(delete(InboxEvent).where(InboxEvent.event_id == event.id))
 
 
+def keep_unhandled(session: Session, event: Event, reason: str) -> None:
+    """Set a claimed event that this release cannot handle to ignored, with its payload. Call it after all handlers."""
+    row = session.get_one(InboxEvent, event.id)
+    row.status, row.error = IGNORED, reason
+    _store_payload(session, row, event)
+    session.flush()
+
+
 def mark_ignored(session: Session, event_ids: Sequence[str], reason: str) -> None:
     """Set claimed events to ignored, with the reason."""
     values = {"status": IGNORED, "error": reason}
@@ -58,19 +67,25 @@ def store_unhandled(session: Session, event: Event, status: str, error: BaseExce
     """Store an event whose first attempt did not succeed; return its status, or `DUPLICATE` if it is there already."""
     if session.get(InboxEvent, event.id) is not None:
         return DUPLICATE
-    row = InboxEvent(**_row(event, status, received_at=utcnow()), body=event.body)
-    row.headers, row.attempts = dict(event.headers), 1
+    row = InboxEvent(**_row(event, status, received_at=utcnow()))
+    row.attempts = 1
     row.schedule_retry(status, error)
+    _store_payload(session, row, event)
+    session.add(row)
+    session.flush()
+    wake_after_commit(session, CHANNEL)
+    return row.status
+
+
+def _store_payload(session: Session, row: InboxEvent, event: Event) -> None:
+    """Store the payload, without the customer if they are erased or could not be erased later."""
+    row.body, row.headers = event.body, dict(event.headers)
     if event.correlation_id is None:
         row.body = redacted(event.routing_key, event.body)
     else:
         lock_erasure(session, event.correlation_id)
         if is_erased(session, event.correlation_id):
             row.redact()
-    session.add(row)
-    session.flush()
-    wake_after_commit(session, CHANNEL)
-    return row.status
 
 
 def _row(event: Event, status: str, **more: Any) -> dict[str, Any]:
@@ -131,10 +146,16 @@ def lock_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[In
     return sorted(unchanged, key=lambda row: (row.occurred_at, row.event_id))
 
 
+def give_back(session: Session, claimed: Sequence[InboxEvent]) -> None:
+    """Make claimed rows due now and take back the attempt: the database went away before it ended."""
+    for row in lock_claimed(session, claimed):
+        row.give_back()
+
+
 def _still_pending(claimed: Sequence[InboxEvent]) -> Select[Any]:
     """Return a query in the order of the ids: the lock order of the inbox."""
     ids = [row.event_id for row in claimed]
-    statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(PENDING))
+    statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(RETRIED_STATUSES))
     return statement.order_by(InboxEvent.event_id)
 
 
@@ -152,6 +173,28 @@ def next_due(session: Session) -> tuple[bool, datetime | None]:
     due = select(func.min(InboxEvent.next_attempt_at)).where(InboxEvent.next_attempt_at.is_not(None)).scalar_subquery()
     is_paused, due_at = session.execute(select(paused, due)).one()
     return bool(is_paused), due_at
+
+
+def is_paused(session: Session) -> bool:
+    """Return whether an operator has paused the consumers."""
+    return bool(session.scalar(select(ConsumerControl.paused).where(ConsumerControl.id == 1)))
+
+
+def drop_unhandled(database: Database, before: datetime) -> int:
+    """Drop the payload of unhandled events received before an instant and return their number.
+
+    It looks back as far again as the payload is kept, so that a run reads few rows. `prune` deletes any that are left.
+    """
+    expired = select(InboxEvent.event_id).where(
+        InboxEvent.status == IGNORED,
+        InboxEvent.received_at.between(before - UNHANDLED_RETENTION, before),
+        InboxEvent.body.is_not(None),
+    )
+
+    def drop_payload(session: Session, event_ids: Sequence[str]) -> None:
+        session.execute(update(InboxEvent).where(InboxEvent.event_id.in_(event_ids)).values(body=None, headers=None))
+
+    return change_in_chunks(database, expired.order_by(InboxEvent.received_at), drop_payload)
 
 
 def prune(database: Database, before: datetime) -> int:

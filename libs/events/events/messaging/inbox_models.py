@@ -5,8 +5,9 @@
         ├──▶ waiting   its cause has not arrived  ──┐
         └──▶ retrying  its handler failed         ──┴──▶ done | ignored | failed ──▶ discarded (by an operator)
 
-The payload is kept while a retry may need it and dropped with success. It is redacted (redaction.py) where the customer
-is erased, and where the event names no checkout by which it could be erased later.
+The payload is kept while a retry may need it and dropped with success. "No handler" is a verdict of one release: such
+an event is ignored and keeps its payload for a week, in which an operator can retry it. The payload is redacted
+(redaction.py) where the customer is erased, and where the event names no checkout by which it could be erased later.
 """
 
 import random
@@ -36,8 +37,8 @@ class InboxStatus(StrEnum):
 
 
 DONE, IGNORED, WAITING, RETRYING, FAILED, DISCARDED = (status.value for status in InboxStatus)
-PENDING = (WAITING, RETRYING)
-UNFINISHED = (*PENDING, FAILED)  # these rows still have their payload, so they can be retried
+RETRIED_STATUSES = (WAITING, RETRYING)
+UNFINISHED = (*RETRIED_STATUSES, FAILED)  # these rows still have their payload, so they can be retried
 
 # A failed handler is most often a passing fault (a lock, a deployment). After seven hours a person has to look.
 RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600))
@@ -45,6 +46,7 @@ RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3
 WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600, 40 * 3600))
 JITTER_SHARE = 0.2  # events that failed together must not be retried together
 CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
+GIVEN_BACK = "the database was away during an attempt, which does not count"
 INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
 
 
@@ -66,6 +68,7 @@ class InboxEvent(Base):
         Index("ix_inbox_routing_key", "routing_key"),
         partial_index("ix_inbox_not_done", "status <> 'done'", "status", "received_at", "event_id"),
         partial_index("ix_inbox_error", "error IS NOT NULL AND status <> 'ignored'", "received_at", "event_id"),
+        partial_index("ix_inbox_unhandled", "status = 'ignored' AND body IS NOT NULL", "received_at"),
         Index("ix_inbox_correlation_id", "correlation_id"),
     )
 
@@ -114,16 +117,23 @@ class InboxEvent(Base):
         self.attempts += 1
         self.error = INTERRUPTED
 
+    def give_back(self) -> None:
+        """Take the attempt back and make the event due now: the database ended the attempt, not this process."""
+        self.attempts -= 1
+        self.error, self.next_attempt_at = GIVEN_BACK, utcnow()
+
     @property
     def is_interrupted(self) -> bool:
         """True while a worker handles this event, and afterwards if the worker died."""
         return self.error == INTERRUPTED
 
-    def finish(self, status: str, reason: str | None = None) -> None:
-        """Set a final status: no more attempts. The payload is dropped unless the event was discarded."""
+    def finish(self, status: str, reason: str | None = None, *, keep_payload: bool = False) -> None:
+        """Set a final status: no more attempts. A done or ignored event's payload is dropped, unless it is kept."""
         self.status, self.finished_at, self.next_attempt_at = status, utcnow(), None
         if status in (DONE, IGNORED):
-            self.body, self.headers, self.traceback, self.error = None, None, None, reason
+            self.traceback, self.error = None, reason
+            if not keep_payload:
+                self.body = self.headers = None
 
     def redact(self) -> None:
         """Remove the customer but keep what a retry needs. An error's text may quote the customer; its class cannot."""
@@ -134,7 +144,11 @@ class InboxEvent(Base):
         self.traceback = None
 
     def schedule_retry(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule."""
+        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule.
+
+        `status` is waiting or retrying and selects the schedule. Its change starts that schedule from the beginning.
+        The error's text is stored, and for retrying also its traceback.
+        """
         schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
         if status != self.status:
             self.attempts = 1  # attempts spent on waiting are not taken from the retries

@@ -7,11 +7,12 @@ from functools import partial
 
 from prometheus_client import Counter
 
-from events.database.errors import is_away
+from events.database.errors import is_unavailable
 from events.database.notify import Signal
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
 
+READY_POLL_S = 2.0  # between checks whether the loops can start
 FAILURE_PAUSE_S = 5.0  # after an unexpected failure: long enough to spare a database that is starting up
 
 FAILURES = Counter("clozit_worker_loop_failures_total", "Unexpected failures of a worker's loops", ["loop"])
@@ -21,10 +22,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A periodic task: runs `every` so many seconds, and when the channel `on` is notified."""
+    """A periodic task: runs every `every_s` seconds, and when the channel `on` is notified."""
 
     name: str
-    every: float
+    every_s: float
     run: Callable[[], object]
     on: str | None = None
 
@@ -36,23 +37,43 @@ class Loop:
     name: str
     run: Callable[[], float]
     signal: Signal
-    failure_pause: float = FAILURE_PAUSE_S
+    failure_pause_s: float = FAILURE_PAUSE_S
 
 
 class Loops:
-    """Runs loops until `request_stop`. A failure is logged and counted; the loop goes on, since it may repeat work."""
+    """Runs loops until `request_stop`. A failure is logged and counted; the loop goes on, since it may repeat work.
 
-    def __init__(self, service: str, loops: Sequence[Loop]) -> None:
+    The loops start once `check_ready` does not raise.
+    """
+
+    def __init__(self, service: str, loops: Sequence[Loop], check_ready: Callable[[], object] = lambda: None) -> None:
         self._service = service
         self._loops = loops
+        self._check_ready = check_ready
         self._stop = threading.Event()
         self.threads: list[threading.Thread] = []
+        self.waits_for: str | None = "starting"  # why the loops have not started, or None
         from_zero(FAILURES, [loop.name for loop in loops])
 
     def start(self) -> None:
-        """Start a thread for each loop."""
-        for loop in self._loops:
-            self.spawn(loop.name, partial(self._repeat, loop))
+        """Start a thread for each loop, from a thread that first waits until they can work."""
+        self.spawn("start", self._start_when_ready)
+
+    def _start_when_ready(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._check_ready()
+            except Exception as error:  # noqa: BLE001 - after any error, the loops cannot work yet
+                reason = str(error).partition("\n")[0]
+                if reason != self.waits_for:
+                    log.error("worker cannot start yet", error=reason)
+                self.waits_for = reason
+                self._stop.wait(READY_POLL_S)
+            else:
+                self.waits_for = None
+                for loop in self._loops:
+                    self.spawn(loop.name, partial(self._repeat, loop))
+                return
 
     def spawn(self, name: str, target: Callable[[], object]) -> None:
         """Start one more thread and add it to `threads`."""
@@ -77,10 +98,11 @@ class Loops:
                 rest = loop.run()
             except Exception as error:
                 FAILURES.labels(loop.name).inc()
-                if is_away(error):
-                    log.error("database away", loop=loop.name, error=str(error))
+                facts = {"loop": loop.name, "pause_s": loop.failure_pause_s}
+                if is_unavailable(error):
+                    log.error("database away, or a row locked: the loop pauses", **facts, error=str(error))
                 else:
-                    log.exception("loop failed", loop=loop.name)
-                self._stop.wait(loop.failure_pause)
+                    log.exception("loop failed, it runs again after a pause", **facts)
+                self._stop.wait(loop.failure_pause_s)
             else:
                 loop.signal.wait(rest)

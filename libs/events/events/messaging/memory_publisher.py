@@ -5,10 +5,11 @@ from concurrent.futures import Future
 
 from kombu import Exchange, Producer
 
-from events.errors import PublishUnconfirmedError
+from events.errors import PublishUnconfirmedError, UnpublishableError
 from events.messaging import topology
 from events.messaging.event import Event
 from events.messaging.kombu_connection import connect, declare_topology
+from events.messaging.pika_connection import encode
 
 
 class MemoryPublisher:
@@ -27,6 +28,11 @@ class MemoryPublisher:
         if self._closed:
             future.set_exception(PublishUnconfirmedError("shutting down"))
             return future
+        try:
+            encode(event)  # what RabbitMQ could not carry fails here, too
+        except UnpublishableError as error:
+            future.set_exception(error)
+            return future
         properties = event.properties()
         routed = bool(topology.queues_for(event.routing_key))  # this transport has no alternate exchange
         with self._lock:
@@ -42,9 +48,10 @@ class MemoryPublisher:
         future.set_result(None)
         return future
 
-    def wait(self, future: "Future[None]") -> None:
-        """Return or raise at once: the event is stored or rejected already."""
-        future.result()
+    def wait(self, *futures: "Future[None]") -> None:
+        """Return or raise at once: each event is stored or rejected already."""
+        for future in futures:
+            future.result()
 
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` after `close`."""

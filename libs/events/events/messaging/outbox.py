@@ -1,11 +1,12 @@
 """The outbox: events to publish, committed in the same transaction as the change that they report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Index, LargeBinary, Select, String, delete, func, select, update
+from sqlalchemy import ColumnElement, Index, LargeBinary, Select, String, delete, func, or_, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from events.clock import utcnow
@@ -16,11 +17,13 @@ from events.database.transaction import defer_insert, for_update, skip_locked
 from events.database.types import Json, UtcDateTime, metadata, partial_index
 from events.messaging.erased_checkouts import is_erased
 from events.messaging.event import STRIPE, Event, own_event
+from events.messaging.pika_connection import encode
 from events.messaging.redaction import redacted
 from events.observability import tracing
 
 RETENTION = timedelta(days=7)  # published rows: long enough to answer whether an event was published
 CHANNEL = "outbox"  # notified when there is something to publish
+CLAIM_LEASE = timedelta(seconds=10)  # a round ends within 4 s; its unconfirmed rows wait for the rest of the lease
 CLAIM_BATCH_SIZE = 200  # the publisher's window: one pipelined round per claim
 
 
@@ -31,7 +34,10 @@ class Base(DeclarativeBase):
 
 
 class OutboxEvent(Base):
-    """One event to publish; `published_at` is set once the broker has confirmed it."""
+    """One event to publish; `published_at` is set once the broker has confirmed it.
+
+    Until `claimed_until`, one relay publishes it, and the others leave it out.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -48,6 +54,7 @@ class OutboxEvent(Base):
     headers: Mapped[dict[str, Any]] = mapped_column(Json())
     body: Mapped[bytes] = mapped_column(LargeBinary())
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     def event(self) -> Event:
         """Return the event to publish."""
@@ -118,6 +125,9 @@ def recovered_event_id(checkout_session: Mapping[str, Any], fact: str) -> str:
 
 
 def _add(session: Session, event: Event) -> str:
+    """Add an event. Raises `UnpublishableError`: a row that AMQP cannot carry would block the relay."""
+    event = replace(event, headers={**event.headers, **tracing.carrier()})
+    encode(event)
     defer_insert(
         session,
         OutboxEvent,
@@ -126,22 +136,25 @@ def _add(session: Session, event: Event) -> str:
         source=event.source,
         correlation_id=event.correlation_id,
         occurred_at=event.occurred_at,
-        headers={**event.headers, **tracing.carrier()},
+        headers=event.headers,
         body=event.body,
     )
     notify_after_commit(session, CHANNEL)
     return event.id
 
 
-def claim(session: Session) -> Sequence[OutboxEvent]:
-    """Return the oldest unpublished rows, locked until the transaction ends."""
-    statement = (
-        select(OutboxEvent)
-        .where(OutboxEvent.published_at.is_(None))
-        .order_by(OutboxEvent.event_id)
-        .limit(CLAIM_BATCH_SIZE)
-    )
-    return session.scalars(skip_locked(session, statement)).all()
+def claim(session: Session, *, newest_first: bool = False) -> Sequence[OutboxEvent]:
+    """Claim the oldest unpublished rows, or the newest ones, for `CLAIM_LEASE`. Commit before they are published."""
+    now = utcnow()
+    free = OutboxEvent.published_at.is_(None), or_(OutboxEvent.claimed_until.is_(None), OutboxEvent.claimed_until < now)
+    order = OutboxEvent.event_id.desc() if newest_first else OutboxEvent.event_id
+    statement = select(OutboxEvent).where(*free).order_by(order).limit(CLAIM_BATCH_SIZE)
+    rows = session.scalars(skip_locked(session, statement)).all()
+    if rows:
+        claimed = update(OutboxEvent).where(OutboxEvent.event_id.in_([row.event_id for row in rows]))
+        values = {"claimed_until": now + CLAIM_LEASE}
+        session.execute(claimed.values(values), execution_options={"synchronize_session": False})
+    return rows
 
 
 def mark_published(session: Session, event_ids: Sequence[str]) -> None:
@@ -164,8 +177,10 @@ def republish(database: Database, since: datetime) -> int:
     published = _published(OutboxEvent.published_at >= since, OutboxEvent.published_at < utcnow())
 
     def mark_unpublished(session: Session, event_ids: Sequence[str]) -> None:
-        statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids)).values(published_at=None)
-        session.execute(statement, execution_options={"synchronize_session": False})
+        statement = update(OutboxEvent).where(OutboxEvent.event_id.in_(event_ids))
+        session.execute(
+            statement.values(published_at=None, claimed_until=None), execution_options={"synchronize_session": False}
+        )
         notify_after_commit(session, CHANNEL)
 
     return change_in_chunks(database, published, mark_unpublished, lock=for_update)

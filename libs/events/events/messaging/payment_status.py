@@ -1,12 +1,16 @@
 """The payment status of Stripe's Checkout Sessions. Stripe can add values, so an unknown one never counts as paid."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from events.messaging.event import Event
 
 PAID = frozenset(["paid", "no_payment_required"])  # the only statuses that fulfill a checkout
+
+# How long a payment under way keeps its stock: inventory from its start, checkout again from each of its daily checks.
+# It is long enough for operators to repair what fails meanwhile.
+PENDING_HOLD_TIME = timedelta(days=14)
 
 
 def is_paid(stripe_session: Mapping[str, Any]) -> bool:

@@ -3,6 +3,9 @@
 One pika `SelectConnection` runs on one I/O thread. Callers pass a message and wait for its future, so many confirms
 are in flight at once. Anything that leaves a confirm in doubt (no answer within the timeout, a nack, a return, a
 closed channel) fails that publish and discards the channel: a late ack must never count for another message.
+
+Callers encode their events, so a bad one fails alone. If the I/O thread fails nevertheless, it fails all publishes in
+flight and starts over with a new connection.
 """
 
 import threading
@@ -19,10 +22,10 @@ from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from prometheus_client import Counter, Gauge, Histogram
 
-from events.errors import PublishUnconfirmedError, PublishWindowFullError
-from events.messaging import topology
+from events.errors import PublishUnconfirmedError, PublishWindowFullError, UnpublishableError
+from events.messaging.declaration import Declaration
 from events.messaging.event import Event
-from events.messaging.pika_connection import BufferedConnection, node_parameters
+from events.messaging.pika_connection import CHANNEL, BufferedConnection, encode, node_parameters
 from events.observability.logging import get_logger
 
 CONFIRM_TIMEOUT_S = 3.0  # until an unconfirmed publish fails: Stripe waits longer, a customer should not
@@ -31,9 +34,11 @@ OUTAGE_GRACE_S = 1.0  # callers wait for the broker only at an outage's start. L
 # may already have waited for a free thread as long as the callers before them waited for the broker
 WINDOW_SIZE = 200  # messages in flight: 7,800 to 11,300/s at p99 below 25 ms; a larger window only adds waiting
 TICK_S = 0.1  # between checks for expired timeouts
+STUCK_AFTER_S = 3.0  # without a tick the I/O thread counts as stuck, and the process as not ready
 RECONNECT_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0)  # the last one repeats
 HEARTBEAT_S = 10  # a dead connection is noticed after two missed heartbeats
 CLOSE_TIMEOUT_S = 0.5  # for the broker's answer to a close
+NOT_FOUND = 404  # the code with which the broker closes the channel when the exchange is missing
 CONNECT_TIMEOUT_S = 3.0  # for TCP, TLS and AMQP together
 
 PUBLISHED = Counter("clozit_messages_published_total", "Messages by the broker's answer", ["outcome"])
@@ -52,10 +57,16 @@ class Publisher(Protocol):
     """The interface of the publishers that `connect` returns."""
 
     def publish(self, event: Event) -> "Future[None]":
-        """Send an event. The future fails with `PublishUnconfirmedError` unless the broker confirms it in time."""
+        """Send an event. The future fails with `PublishUnconfirmedError` unless the broker confirms it in time.
 
-    def wait(self, future: "Future[None]") -> None:
-        """Return once the event is confirmed. Raises `PublishUnconfirmedError` at the caller's own deadline."""
+        It fails with `UnpublishableError` at once if the event does not fit into a message.
+        """
+
+    def wait(self, *futures: "Future[None]") -> None:
+        """Return once all events are confirmed.
+
+        Otherwise raises the first `PublishUnconfirmedError`, at the latest at the one deadline of all of them.
+        """
 
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` while nothing can be published."""
@@ -67,6 +78,7 @@ class Publisher(Protocol):
 @dataclass(eq=False)
 class _Pending:
     event: Event
+    envelope: bytes = b""
     future: "Future[None]" = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
 
@@ -81,7 +93,7 @@ class PikaPublisher:
     def __init__(self, broker_url: str, *, window: int = WINDOW_SIZE, declare: bool = True) -> None:
         self._nodes = cycle(_parameters(broker_url))
         self._window = window
-        self._declare = declare
+        self._declaration = Declaration() if declare else None
         self._lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._unanswered = 0
@@ -93,6 +105,8 @@ class PikaPublisher:
         self._away_since: float | None = time.monotonic()  # None while the broker confirms
         self._attempt = 0
         self._loop = IOLoop()
+        self._failure = ""  # of the loop, which is then replaced
+        self._ticked_at = time.monotonic()
         self._connection: Any = None
         self._channel: Channel | None = None  # None while nothing can be published
         self._in_flight: dict[int, _Pending] = {}  # by delivery tag, oldest first
@@ -104,6 +118,12 @@ class PikaPublisher:
     def publish(self, event: Event) -> "Future[None]":
         """Send an event, see `Publisher.publish`."""
         pending = _Pending(event)
+        try:
+            pending.envelope = encode(event)
+        except UnpublishableError as error:
+            PUBLISHED.labels("rejected").inc()
+            pending.future.set_exception(error)
+            return pending.future
         with self._lock:
             if rejection := self._rejection():
                 PUBLISHED.labels("rejected").inc()
@@ -126,15 +146,25 @@ class PikaPublisher:
             return PublishWindowFullError("too many publishes in flight")
         return None
 
-    def wait(self, future: "Future[None]") -> None:
-        """Wait for the confirm, see `Publisher.wait`."""
-        try:
-            future.result(CONFIRM_TIMEOUT_S + CALLER_GRACE_S)
-        except TimeoutError as error:
-            raise PublishUnconfirmedError(f"no confirm within {CONFIRM_TIMEOUT_S:g} s") from error
+    def wait(self, *futures: "Future[None]") -> None:
+        """Wait for the confirms, see `Publisher.wait`."""
+        deadline = time.monotonic() + CONFIRM_TIMEOUT_S + CALLER_GRACE_S
+        failure: PublishUnconfirmedError | None = None
+        for future in futures:
+            try:
+                future.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                failure = failure or PublishUnconfirmedError(f"no confirm within {CONFIRM_TIMEOUT_S:g} s")
+            except PublishUnconfirmedError as error:
+                failure = failure or error
+        if failure:
+            raise failure
 
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` while nothing can be published."""
+        silent_s = time.monotonic() - self._ticked_at
+        if silent_s > STUCK_AFTER_S:
+            raise PublishUnconfirmedError(f"the publisher's I/O thread has not responded for {silent_s:.0f} s")
         if self._state != "ready":
             raise PublishUnconfirmedError(f"the broker is not ready: {self._state}")
 
@@ -151,10 +181,35 @@ class PikaPublisher:
     # On the I/O thread from here.
 
     def _run(self) -> None:
-        self._loop.call_later(0, self._on_connect)
-        self._loop.call_later(TICK_S, self._on_tick)
-        self._loop.start()
-        self._loop.close()
+        while not self._serve():
+            time.sleep(self._next_delay())
+
+    def _serve(self) -> bool:
+        """Run the I/O loop until it is stopped; return False after an unexpected exception."""
+        try:
+            if self._failure:
+                self._start_over(self._failure)
+            self._loop.call_later(0, self._on_connect)
+            self._loop.call_later(0, self._on_tick)
+            self._loop.start()
+            self._loop.close()
+        except Exception as error:
+            log.exception("the publisher's I/O thread failed and starts over")
+            self._failure = f"the I/O thread failed: {error!r}"
+            return False
+        return True
+
+    def _start_over(self, why: str) -> None:
+        """Leave the failed loop with its connection, timers and callbacks: none of them can be trusted."""
+        self._fail_in_flight(why)
+        failed, self._loop = self._loop, IOLoop()
+        connection, self._connection = self._connection, None
+        self._failure = ""
+        if connection is not None:
+            connection.discard()
+        failed.close()
+        if self._closing:  # the request to stop may have gone to the failed loop
+            self._loop.call_later(0, self._on_stop)
 
     def _on_connect(self) -> None:
         if self._stopping:
@@ -173,13 +228,17 @@ class PikaPublisher:
             return
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
-        connection.channel(on_open_callback=self._on_channel)
+        if self._declaration is None:
+            self._open_channel(connection)
+        else:
+            self._declaration.run(connection, lambda: self._open_channel(connection))
+
+    def _open_channel(self, connection: Any) -> None:
+        connection.channel(CHANNEL, on_open_callback=self._on_channel)
 
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_returned)
-        if self._declare:
-            _declare_topology(channel)
         channel.confirm_delivery(
             lambda frame: self._on_answer(channel, frame.method), lambda _frame: self._on_ready(channel)
         )
@@ -193,26 +252,20 @@ class PikaPublisher:
     def _on_flush(self) -> None:
         with self._lock:
             self._flush_requested = False
-        if self._queue and self._channel is not None and self._state == "ready":
+        channel = self._channel
+        if self._queue and channel is not None and channel.is_open and self._state == "ready":
             with self._connection.buffered():
-                self._publish_queued(self._channel)
+                self._publish_queued()
 
-    def _publish_queued(self, channel: Channel) -> None:
+    def _publish_queued(self) -> None:
         while self._queue:
             pending = self._queue.popleft()
             if pending.is_expired:
                 self._fail(pending, "no connection to the broker within the timeout")
                 continue
-            event = pending.event
             self._tag += 1
             self._in_flight[self._tag] = pending
-            channel.basic_publish(
-                topology.EVENTS,
-                event.routing_key,
-                event.body,
-                pika.BasicProperties(**event.properties()),
-                mandatory=True,
-            )
+            self._connection.send(pending.envelope, pending.event.body)
 
     def _on_answer(self, channel: Channel, method: Any) -> None:
         if channel is not self._channel:
@@ -238,9 +291,16 @@ class PikaPublisher:
             if pending.event.id == properties.message_id:
                 del self._in_flight[tag]
                 self._fail(pending, f"no queue takes {method.routing_key}: {method.reply_text}")
+        self._declare_again()
         self._discard_channel("return")
 
+    def _declare_again(self) -> None:
+        """Declare the bus on the next connection: a queue or the exchange is missing, as on a new broker."""
+        if self._declaration is not None:
+            self._declaration.request()
+
     def _on_tick(self) -> None:
+        self._ticked_at = time.monotonic()
         IN_FLIGHT.set(self._unanswered)  # with several processes, /metrics reads files and calls no function
         while self._queue and self._queue[0].is_expired:
             self._fail(self._queue.popleft(), "no connection to the broker within the timeout")
@@ -283,6 +343,8 @@ class PikaPublisher:
 
     def _on_channel_closed(self, channel: Channel, reason: Any) -> None:
         if channel is self._channel or self._channel is None:
+            if getattr(reason, "reply_code", None) == NOT_FOUND:
+                self._declare_again()
             self._fail_in_flight(f"channel closed: {reason}")
             if not self._connection.is_closed and not self._connection.is_closing:
                 self._discard_channel(f"channel closed: {reason}")
@@ -294,10 +356,14 @@ class PikaPublisher:
         if self._stopping:
             self._loop.stop()
             return
-        delay = RECONNECT_DELAYS_S[min(self._attempt, len(RECONNECT_DELAYS_S) - 1)]
-        self._attempt += 1
-        log.warning("no connection to the broker", reason=str(reason), next_attempt_in=delay)
+        delay = self._next_delay()
+        log.warning("no connection to the broker, publishes wait", reason=str(reason), next_attempt_in_s=delay)
         self._loop.call_later(delay, self._on_connect)
+
+    def _next_delay(self) -> float:
+        """Return the seconds until the next connection, and count the attempt."""
+        self._attempt += 1
+        return RECONNECT_DELAYS_S[min(self._attempt, len(RECONNECT_DELAYS_S)) - 1]
 
     def _on_stop(self) -> None:
         self._fail_in_flight("shutting down")
@@ -329,15 +395,6 @@ class PikaPublisher:
                 pending.future.set_result(None)
             else:
                 pending.future.set_exception(error)
-
-
-def _declare_topology(channel: Channel) -> None:
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange.name, exchange.type, durable=True, arguments=dict(exchange.arguments))
-    for queue in topology.QUEUES:
-        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-        for exchange_name, key in queue.bindings:
-            channel.queue_bind(queue.name, exchange_name, key)
 
 
 def _parameters(broker_url: str) -> list[pika.URLParameters]:

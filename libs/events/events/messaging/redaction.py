@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from events.database.storable import without_unstorable
 from events.messaging.event import STRIPE
 
 # Own events have these on their top level. `locale` is of no use without the customer.
@@ -37,7 +38,7 @@ KEPT_METADATA = frozenset({"checkout_id", "order_id", "refund_request", "tracepa
 def redacted(routing_key: str, body: bytes) -> bytes:
     """Return the body without personal data: the same bytes if it has none, no bytes if it is not JSON."""
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(without_unstorable(body))
     except orjson.JSONDecodeError:
         return b""
     if not isinstance(document, dict):

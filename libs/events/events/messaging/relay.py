@@ -1,5 +1,6 @@
 """The relay: publishes the outbox and marks exactly the rows that the broker confirmed."""
 
+from concurrent.futures import Future
 from datetime import datetime
 
 from prometheus_client import Counter
@@ -15,33 +16,41 @@ RELAYED = Counter("clozit_outbox_relayed_total", "Outbox events confirmed by the
 class Relay:
     """Publishes outbox rows. Several relays may run at once: each claims rows that no other has claimed.
 
-    After a crash between confirm and commit, rows are published again. The consumers' inboxes make that harmless.
+    No transaction is open while the broker is waited for. Rows of a relay that died, and rows that were not confirmed,
+    are published again after their lease. The consumers' inboxes make that harmless.
     """
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self._database = database
         self._publisher = publisher
+        self._has_failed = False
 
     def run_once(self) -> int:
         """Publish one claim, pipelined, and return the number of confirmed rows.
 
         Raises `PublishUnconfirmedError` when the broker left some unconfirmed; the confirmed ones are marked first.
+        After that, newer rows come first: those of a queue that takes nothing must not hold up all others.
         """
+        if self._has_failed:
+            self._publisher.check()  # while the broker is away, nothing is claimed
         with self._database.begin() as session:
-            rows = outbox.claim(session)
-            futures = [(row.event_id, self._publisher.publish(row.event())) for row in rows]
-            confirmed, errors = [], []
-            for event_id, future in futures:
-                try:
-                    self._publisher.wait(future)
-                    confirmed.append(event_id)
-                except PublishUnconfirmedError as error:
-                    errors.append(error)
-            if confirmed:
+            rows = outbox.claim(session, newest_first=self._has_failed)
+        if not rows:
+            return 0
+        futures = [self._publisher.publish(row.event()) for row in rows]
+        failure: PublishUnconfirmedError | None = None
+        try:
+            self._publisher.wait(*futures)  # one deadline for all, shorter than the lease
+        except PublishUnconfirmedError as error:
+            failure = error
+        self._has_failed = failure is not None
+        confirmed = [row.event_id for row, future in zip(rows, futures, strict=True) if _is_confirmed(future)]
+        if confirmed:
+            with self._database.begin() as session:
                 outbox.mark_published(session, confirmed)
         RELAYED.inc(len(confirmed))
-        if errors:
-            raise errors[0]
+        if failure:
+            raise failure
         return len(confirmed)
 
     def drain(self) -> int:
@@ -54,3 +63,7 @@ class Relay:
     def prune(self, now: datetime) -> int:
         """Delete published rows older than the retention and return their number."""
         return outbox.prune(self._database, now - outbox.RETENTION)
+
+
+def _is_confirmed(future: "Future[None]") -> bool:
+    return future.done() and future.exception() is None

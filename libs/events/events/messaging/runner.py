@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 
 from events.clock import utcnow
 from events.database.engine import Database
-from events.database.errors import is_away, is_conflict
+from events.database.errors import is_away, is_conflict, is_unavailable
 from events.database.transaction import before_commit, savepoint
-from events.errors import DecodeError, Ignored, NotYet
+from events.errors import DecodeError, Ignored, NoHandler, NotYet
 from events.messaging import inbox
 from events.messaging.event import Event
-from events.messaging.handlers import NO_HANDLER, Handlers
+from events.messaging.handlers import NO_HANDLER, NOT_NEEDED, Handlers
 from events.messaging.inbox import DUPLICATE
 from events.messaging.inbox_models import DONE, FAILED, IGNORED, RETRYING, WAITING, InboxEvent
 from events.observability import tracing
@@ -47,11 +47,16 @@ log = get_logger(__name__)
 
 
 class Runner:
-    """Runs a service's handlers on its database. Raises `DecodeError`, and the driver's error for a database away."""
+    """Runs a service's handlers on its database.
+
+    Raises `DecodeError`, and the driver's error while the database is away or another session holds a row. A retry that
+    waits too long for a row has failed like any other: its schedule gives the row time.
+    """
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
         self._database = database
         self._handlers = handlers
+        self._cut_short: list[InboxEvent] = []  # claimed, then the database went away
 
     def handle(self, events: Sequence[Event]) -> None:
         """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged."""
@@ -70,13 +75,15 @@ class Runner:
         except DecodeError:
             raise
         except Ignored as ignored:
-            reason = str(ignored)
+            reason = ignored
             outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if not isinstance(error, NotYet):
-                log.exception("handler failed", event_id=event.id, routing_key=event.routing_key)
+                log.exception(
+                    "handler failed, the event will be retried", event_id=event.id, routing_key=event.routing_key
+                )
             failure = error
             outcome = self._write(
                 lambda session: inbox.store_unhandled(session, event, _status_after(failure), failure)
@@ -92,10 +99,13 @@ class Runner:
             self._run(event, session)
         return DONE
 
-    def _claim_as_ignored(self, session: Session, event: Event, reason: str) -> str:
+    def _claim_as_ignored(self, session: Session, event: Event, reason: Ignored) -> str:
         if not inbox.claim_new(session, [event]):
             return DUPLICATE
-        inbox.mark_ignored(session, [event.id], reason)
+        if isinstance(reason, NoHandler):
+            inbox.keep_unhandled(session, event, str(reason))
+        else:
+            inbox.mark_ignored(session, [event.id], str(reason))
         return IGNORED
 
     def _write(self, write: Callable[[Session], str]) -> str:
@@ -112,21 +122,31 @@ class Runner:
                 once = {event.id: event for event in events if event.id in fresh}
                 # By checkout, so that transactions with the same checkouts lock their rows in the same order.
                 new = sorted(once.values(), key=lambda event: event.correlation_id or "")
-                unknown = [event for event in new if not self._handlers.has_handler(event)]
-                if unknown:
-                    inbox.mark_ignored(session, [event.id for event in unknown], NO_HANDLER)
                 known = [event for event in new if self._handlers.has_handler(event)]
                 self._handlers.run_preparations(known, session)
                 outcomes = run(session, known)
+                self._ignore(session, [event for event in new if not self._handlers.has_handler(event)])
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             if is_conflict(error):
-                log.warning("batch rolled back after a conflict", events=len(events), error=str(error))
+                log.warning(
+                    "batch rolled back after a conflict, its events run one by one",
+                    events=len(events),
+                    error=str(error),
+                )
             return False  # the failing event fails again in its savepoint or transaction, and is logged there
         for event in events:
             self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
         return True
+
+    def _ignore(self, session: Session, events: Sequence[Event]) -> None:
+        """Set claimed events without a handler to ignored."""
+        if not_needed := [event.id for event in events if not self._handlers.is_needed(event)]:
+            inbox.mark_ignored(session, not_needed, NOT_NEEDED)
+        for event in events:
+            if self._handlers.is_needed(event):
+                inbox.keep_unhandled(session, event, NO_HANDLER)
 
     def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
         """Run all events with nothing between them; raise if one does not simply succeed."""
@@ -149,7 +169,7 @@ class Runner:
             with savepoint(session):
                 self._run(event, session)
         except Exception as error:
-            if is_away(error) or is_conflict(error):
+            if is_unavailable(error) or is_conflict(error):
                 raise
             return error
         return None
@@ -164,7 +184,12 @@ class Runner:
         if error is None:
             return DONE
         if not isinstance(error, NotYet):
-            log.error("handler failed", event_id=event.id, routing_key=event.routing_key, exc_info=error)
+            log.error(
+                "handler failed, the event will be retried",
+                event_id=event.id,
+                routing_key=event.routing_key,
+                exc_info=error,
+            )
         inbox.release_claim(session, event)
         return inbox.store_unhandled(session, event, _status_after(error), error)
 
@@ -188,8 +213,20 @@ class Runner:
         for row in claimed:
             if row.status == FAILED:
                 log.error("event failed: it killed its worker in every attempt", event_id=row.event_id)
-        self._retry_claimed(claimed)
+        try:
+            self._retry_claimed(claimed)
+        except Exception:
+            self._cut_short += claimed
+            raise
         return len(claimed)
+
+    def give_back(self) -> None:
+        """Make the events due again whose retry the database cut short. Raises while the database is still away."""
+        if not self._cut_short:
+            return
+        with self._database.begin() as session:
+            inbox.give_back(session, self._cut_short)
+        self._cut_short = []
 
     def _retry_claimed(self, claimed: Sequence[InboxEvent]) -> None:
         try:
@@ -221,19 +258,16 @@ class Runner:
         if error is None:
             return DONE
         if isinstance(error, Ignored):
-            row.finish(IGNORED, str(error))
+            row.finish(IGNORED, str(error), keep_payload=isinstance(error, NoHandler))
             return row.status
-        if not isinstance(error, NotYet):
-            log.error("handler failed again", event_id=event.id, attempts=row.attempts, exc_info=error)
-        row.schedule_retry(_status_after(error), error)
+        _schedule_retry(row, error)
         return row.status
 
     def _reschedule(self, claimed: InboxEvent, error: Exception) -> None:
         """Schedule the next attempt of an event that failed before its handler ran, or at commit."""
-        log.error("retry failed outside its handler", event_id=claimed.event_id, exc_info=error)
         with self._database.begin() as session:
             for row in inbox.lock_claimed(session, [claimed]):
-                row.schedule_retry(_status_after(error), error)
+                _schedule_retry(row, error)
 
     def _run(self, event: Event, session: Session) -> None:
         parent = event.headers.get(tracing.HEADER)
@@ -250,6 +284,17 @@ class Runner:
         HANDLED.labels(event.routing_key, outcome).inc()
         if outcome == DONE:
             LAG.observe(max(0.0, (utcnow() - event.occurred_at).total_seconds()))
+
+
+def _schedule_retry(row: InboxEvent, error: Exception) -> None:
+    """Schedule the next attempt of a retried event and log what happens next, unless its cause is only late."""
+    row.schedule_retry(_status_after(error), error)
+    facts = {"event_id": row.event_id, "routing_key": row.routing_key, "attempts": row.attempts}
+    if row.status == FAILED:
+        log.error("retry failed, it was the last: an operator must act", **facts, exc_info=error)
+    elif row.status == RETRYING:
+        next_attempt_at = row.next_attempt_at.isoformat() if row.next_attempt_at else None
+        log.error("retry failed, the next one is scheduled", **facts, next_attempt_at=next_attempt_at, exc_info=error)
 
 
 def _status_after(error: Exception) -> str:

@@ -13,6 +13,7 @@ EVENTS = "events"
 UNROUTED = "events.unrouted"
 DEAD = "events.dead"
 ORIGINAL_KEY_HEADER = "original_routing_key"  # a requeued message is routed by its queue's name, and keeps its key here
+BROKER_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
 INSPECTION_LIMIT = 1_000_000  # deliveries of queues that operators inspect; RabbitMQ 4 would drop messages after 20
 DELIVERY_LIMIT = 20  # deliveries in which a message may kill its consumer before it is a dead letter
 UNROUTED_LIMIT = 100_000  # newest events without a consumer, kept for operators
@@ -116,3 +117,9 @@ def matches(pattern: str, routing_key: str) -> bool:
 def queues_for(routing_key: str) -> list[str]:
     """Return the services that receive events with this routing key."""
     return [name for name, keys in BINDINGS.items() if any(matches(key, routing_key) for key in keys)]
+
+
+def headers_of_copy(headers: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
+    """Return the headers of a message's copy that is published by its queue's name."""
+    kept = {name: value for name, value in headers.items() if not name.startswith(BROKER_HEADERS)}
+    return {**kept, ORIGINAL_KEY_HEADER: routing_key}

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Select, func, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from events.clock import utcnow
 from events.database.engine import Database
@@ -44,7 +45,7 @@ class InboxBacklog(Collector):
         try:
             with self._database.read() as session:
                 found |= {status: (count, oldest) for status, count, oldest in session.execute(unfinished)}
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             return _unknown(error)
         rows, ages = self._families()
         for status, (count, oldest) in found.items():
@@ -83,7 +84,7 @@ class Backlog(Collector):
         try:
             with self._database.read() as session:
                 count, oldest = session.execute(self.select()).one()
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             return _unknown(error)
         return self._families(count, _age(oldest))
 
@@ -106,9 +107,9 @@ def _age(oldest: datetime | None) -> float:
     return max(0.0, (utcnow() - oldest).total_seconds()) if oldest else 0.0
 
 
-def _unknown(error: DBAPIError) -> list[GaugeMetricFamily]:
-    """Return no metrics while the database is away, so that the others can be scraped."""
-    if not is_away(error):
+def _unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
+    """Return no metrics while the database is away or too busy, so that the others can be scraped."""
+    if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error
-    log.warning("database away, backlog unknown", error=str(error))
+    log.warning("database away or too busy, this scrape has no backlog", error=str(error))
     return []

@@ -18,12 +18,12 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from events.messaging import topology
+from events.messaging.event import original_routing_key
 from events.messaging.pika_connection import node_parameters
 
 BROKER_TIMEOUT_S = 10  # for a blocked or silent broker: an operator waits for the answer
 EMPTY_AFTER_S = 2.0  # without a message for this long, a queue is reported as empty: a wrong "empty" would mislead
 STABLE_FOR_S = 0.1  # a count is used once it has not changed for this long
-BROKER_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ class DeadLetterQueue:
 
         Raises pika's errors when the broker does not confirm; the dead letter then stays.
         """
-        headers = {key: value for key, value in message.headers.items() if not key.startswith(BROKER_HEADERS)}
-        headers[topology.ORIGINAL_KEY_HEADER] = message.routing_key
+        headers = topology.headers_of_copy(message.headers, message.routing_key)
         properties = pika.BasicProperties(**message.properties, headers=headers)
         self._channel.basic_publish("", self._service, message.body, properties, mandatory=True)
         audit()
@@ -98,10 +97,9 @@ def _read(method: Any, sent: pika.BasicProperties, body: bytes) -> DeadLetter:
     headers: dict[str, Any] = dict(sent.headers or {})
     first = (headers.get("x-death") or [{}])[-1]
     died_at = first.get("time")
-    key = headers.get(topology.ORIGINAL_KEY_HEADER) or next(iter(first.get("routing-keys") or [method.routing_key]))
     return DeadLetter(
         reference=sent.message_id or f"body:{hashlib.sha256(body).hexdigest()[:16]}",
-        routing_key=str(key),
+        routing_key=original_routing_key(method.exchange, method.routing_key, sent.type, headers),
         reason=str(first.get("reason", "unknown")),
         died_at=died_at.strftime("%Y-%m-%dT%H:%M:%SZ") if died_at else "unknown",
         deaths=int(first.get("count", 0)),

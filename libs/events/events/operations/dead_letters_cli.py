@@ -48,7 +48,9 @@ def dead_letters_group(load: Callable[[], Common]) -> click.Group:
         with _open(load()) as queue:
             message = next((each for each in queue.messages() if each.reference == reference), None)
         if message is None:
-            raise click.ClickException(f"{reference} is not in the dead-letter queue.")
+            raise click.ClickException(
+                f"{reference} is not in the dead-letter queue. List what is in it with: dead-letters list."
+            )
         click.echo(json.dumps(_summary(message), indent=2, default=str))
         click.echo(message.body.decode("utf-8", "replace"))
 

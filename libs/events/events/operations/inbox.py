@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from events.clock import utcnow
@@ -23,7 +23,7 @@ from events.messaging.inbox_models import (
 )
 
 RETRY, DISCARD = ACTIONS = ("retry", "discard")
-EVENTS_PER_TRANSACTION = 500  # events per transaction: short locks that delay no worker
+EVENTS_PER_TRANSACTION = 500  # short locks, which delay no worker
 
 FILTERS: Mapping[str, Any] = {
     "status": lambda value: InboxEvent.status == value,
@@ -49,17 +49,17 @@ def search(
 def unfinished(
     session: Session, filters: Mapping[str, Any], *, limit: int | None, after: tuple[Any, ...] | None = None
 ) -> Sequence[InboxEvent]:
-    """Return the matching unfinished rows, oldest first."""
-    statement = select(InboxEvent).where(InboxEvent.status.in_(UNFINISHED), *_conditions(filters))
+    """Return the matching unfinished rows, oldest first. With the status `ignored`, those that still have a payload."""
+    statement = select(InboxEvent).where(_can_change(filters), *_conditions(filters))
     if after:
         statement = statement.where(tuple_(InboxEvent.received_at, InboxEvent.event_id) > after)
     return session.scalars(statement.order_by(InboxEvent.received_at, InboxEvent.event_id).limit(limit)).all()
 
 
 def count_unfinished(session: Session, filters: Mapping[str, Any]) -> int:
-    """Return the number of matching unfinished rows."""
+    """Return the number of rows that `unfinished` would return without a limit."""
     statement = select(func.count()).select_from(InboxEvent)
-    return session.scalar(statement.where(InboxEvent.status.in_(UNFINISHED), *_conditions(filters))) or 0
+    return session.scalar(statement.where(_can_change(filters), *_conditions(filters))) or 0
 
 
 def apply_action(
@@ -73,12 +73,13 @@ def apply_action(
 ) -> list[str]:
     """Retry or discard unfinished events and return the ids of those that were changed.
 
-    A retry starts the schedule from its beginning, at `due` or now. A discarded event keeps its payload until pruned.
+    A retry starts the schedule from its beginning, at `due` or now. It also takes events that had no handler, while
+    their payload is kept. A discarded event keeps its payload until pruned.
     """
     values = _retry_values(due or utcnow()) if action == RETRY else _discard_values()
     statement = (
         update(InboxEvent)
-        .where(InboxEvent.event_id.in_(event_ids), InboxEvent.status.in_(UNFINISHED))
+        .where(InboxEvent.event_id.in_(event_ids), _RETRYABLE if action == RETRY else _UNFINISHED)
         .values(**values)
         .returning(InboxEvent.event_id)
     )
@@ -156,6 +157,16 @@ def _retry_values(due: datetime) -> dict[str, Any]:
 
 def _discard_values() -> dict[str, Any]:
     return {"status": DISCARDED, "next_attempt_at": None, "finished_at": utcnow()}
+
+
+_UNFINISHED = InboxEvent.status.in_(UNFINISHED)
+_UNHANDLED = and_(InboxEvent.status == IGNORED, InboxEvent.body.is_not(None))
+_RETRYABLE = or_(_UNFINISHED, _UNHANDLED)
+
+
+def _can_change(filters: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Return the condition of a bulk action: events without a handler only where the filter asks for them."""
+    return _UNHANDLED if filters.get("status") == IGNORED else _UNFINISHED
 
 
 def _conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:

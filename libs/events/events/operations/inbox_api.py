@@ -5,8 +5,6 @@ from typing import Any
 
 from flask import g
 from flask.views import MethodView
-from flask_smorest import Blueprint
-from marshmallow import RAISE
 
 from events.database.engine import Database
 from events.messaging.inbox_models import InboxEvent
@@ -15,15 +13,16 @@ from events.operations.inbox import DISCARD, FILTERS, RETRY
 from events.operations.inbox_schemas import (
     AuditArgs,
     AuditPage,
-    BulkArgs,
     BulkDiscardArgs,
     BulkResult,
+    BulkRetryArgs,
     InboxDetail,
     InboxPage,
     ReasonArgs,
     SearchArgs,
 )
 from events.web.auth import operator_required
+from events.web.blueprint import Blueprint
 from events.web.pagination import decode_cursor, page
 from events.web.problems import Problem
 
@@ -35,7 +34,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
     @blueprint.route("/inbox")
     class Inbox(MethodView):
         @operator_required
-        @blueprint.arguments(SearchArgs, location="query", unknown=RAISE)  # a misspelled filter would find everything
+        @blueprint.arguments(SearchArgs, location="query")
         @blueprint.response(200, InboxPage)
         def get(self, args: dict[str, Any]) -> dict[str, Any]:
             limit, after = args["limit"], decode_cursor(args["cursor"], datetime, str)
@@ -45,7 +44,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     @blueprint.route("/inbox/audit", methods=["GET"])
     @operator_required
-    @blueprint.arguments(AuditArgs, location="query", unknown=RAISE)
+    @blueprint.arguments(AuditArgs, location="query")
     @blueprint.response(200, AuditPage)
     def audit(args: dict[str, Any]) -> dict[str, Any]:
         limit = args["limit"]
@@ -70,7 +69,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
 
     @blueprint.route("/inbox/retry", methods=["POST"])
     @operator_required
-    @blueprint.arguments(BulkArgs)
+    @blueprint.arguments(BulkRetryArgs)
     @blueprint.response(200, BulkResult)
     def retry_many(args: dict[str, Any]) -> dict[str, Any]:
         return act_on_all(RETRY, args)
@@ -96,7 +95,7 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
                 raise Problem(
                     409,
                     "event-finished",
-                    f"{event_id} is {row.status}. Only unfinished events can be retried or discarded.",
+                    f"{event_id} is {row.status}. Only unfinished events and those without a handler can be retried.",
                 )
             session.refresh(row)
             return row

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from events.database.engine import Database
-from events.messaging.inbox_models import UNFINISHED, InboxEvent, InboxStatus
+from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxEvent, InboxStatus
 from events.operations import inbox as operations
 from events.operations.click_types import Instant
 from events.operations.inbox import DISCARD, RETRY
@@ -99,7 +99,13 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
                 f"{row.acted_at:%Y-%m-%dT%H:%M:%SZ} {row.actor} {row.action} {row.event_id or '-'} {row.reason or ''}"
             )
 
-    group.add_command(_action(connect, RETRY, "Make unfinished events due now, and start their schedule again."))
+    group.add_command(
+        _action(
+            connect,
+            RETRY,
+            "Make unfinished events due now, or those without a handler (--status ignored). Their schedule restarts.",
+        )
+    )
     group.add_command(_action(connect, DISCARD, "Discard unfinished events. Their rows stay until they are pruned."))
     return group
 
@@ -107,7 +113,7 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
 def _action(connect: Connect, action: str, summary: str) -> click.Command:
     @click.command(name=action, help=f"{summary}\n\nGive event ids, or filters, or --all.")
     @click.argument("event_ids", nargs=-1)
-    @filters(UNFINISHED)
+    @filters((*UNFINISHED, IGNORED) if action == RETRY else UNFINISHED)
     @click.option("--all", "everything", is_flag=True, help="All unfinished events.")
     @click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
     @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second.")
@@ -122,8 +128,8 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
         reason: str | None,
         **wanted: Any,
     ) -> None:
-        filtered = everything or any(value is not None for value in wanted.values())
-        if bool(event_ids) == filtered:
+        is_filtered = any(value is not None for value in wanted.values())
+        if sum([bool(event_ids), is_filtered, everything]) != 1:
             raise click.UsageError("Give event ids, or filters, or --all: exactly one of them.")
         if event_ids and (limit or rate or dry_run):
             raise click.UsageError("--limit, --rate and --dry-run need filters, not event ids.")

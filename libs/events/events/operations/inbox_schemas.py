@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from events.messaging.inbox_models import UNFINISHED, InboxStatus
+from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
-from events.web.fields import StrictBoolean
+from events.web.fields import Instant, StrictBoolean
 from events.web.pagination import PageArgs
 
 
@@ -18,8 +18,8 @@ class Filters(Schema):
     error = fields.String(
         metadata={"description": "part of the error text; not of ignored events, unless `status` is `ignored`"}
     )
-    received_from = fields.AwareDateTime()
-    received_to = fields.AwareDateTime()
+    received_from = Instant()
+    received_to = Instant()
 
 
 class SearchArgs(PageArgs, Filters):
@@ -35,7 +35,7 @@ class ReasonArgs(Schema):
 
 
 class BulkArgs(Filters):
-    """A bulk action: at least one filter, or `all`. A missing filter must not mean everything."""
+    """A bulk action: at least one filter, or `all`, not both. A missing filter must not mean everything."""
 
     status = fields.String(
         validate=validate.OneOf(UNFINISHED, error="{input} events are finished. Use one of: {choices}.")
@@ -47,8 +47,17 @@ class BulkArgs(Filters):
 
     @validates_schema
     def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
-        if not data["all"] and not data.keys() & FILTERS.keys():
-            raise ValidationError("Give a filter, or all: true for all unfinished events.", "all")
+        if data["all"] == bool(data.keys() & FILTERS.keys()):
+            raise ValidationError("Give a filter, or all: true for all unfinished events, not both.", "all")
+
+
+class BulkRetryArgs(BulkArgs):
+    """A bulk retry, also of events that had no handler."""
+
+    status = fields.String(
+        validate=validate.OneOf((*UNFINISHED, IGNORED), error="{input} events are finished. Use one of: {choices}."),
+        metadata={"description": "`ignored` retries the events that had no handler, for a week after their receipt"},
+    )
 
 
 class BulkDiscardArgs(BulkArgs):
@@ -89,7 +98,7 @@ class InboxPage(Schema):
 
 
 class BulkResult(Schema):
-    """The result of a bulk action."""
+    """The events that a bulk retry or discard changed or, with `dry_run`, would change."""
 
     event_ids = fields.List(
         fields.String(), metadata={"description": "changed events; with dry_run, the events that would be changed"}

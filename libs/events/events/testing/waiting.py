@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 START_TIMEOUT_S = 180.0  # a RabbitMQ starts in eight seconds, and on two busy cores in up to sixty
-POLL_S = 0.02
+POLL_S = 0.02  # seconds between checks: a test notices a result at once, and a busy machine has time for it
 
 
 def wait_until(

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from flask import Flask
 from flask_cors import CORS
-from flask_smorest import Api, Blueprint
+from flask_smorest import Api
 from marshmallow import Schema, fields
 from prometheus_client.registry import Collector
 
 from events.config import Common
 from events.observability import tracing
 from events.observability.logging import configure_logging
-from events.web import problems, requests
+from events.web import parameters, problems, requests
 from events.web.auth import is_service
-from events.web.health import Check, health_blueprint
+from events.web.blueprint import Blueprint
+from events.web.health import Check, Health, health_blueprint
 
 
 def create_app(
@@ -45,9 +46,11 @@ def create_app(
     api = _ProblemApi(app)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    app.register_blueprint(health_blueprint(checks, collectors))
+    app.extensions["clozit.health"] = health = Health(checks, collectors)
+    app.register_blueprint(health_blueprint(health))
     problems.register(app)
     requests.register(app)
+    parameters.register(app, api.spec.to_dict())
     tracing.instrument(app, is_service(config.service_token))
     if allowed_origins:
         CORS(

@@ -7,7 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app, g, request
 
+from events.config import Common
 from events.web.problems import Problem
+
+OPERATOR, SERVICE = "an operator's token", "the service token"
+REFUSED = 'Bearer error="invalid_token"'  # RFC 6750: a request without a token gets no error code
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,12 +19,12 @@ R = TypeVar("R")
 
 def operator_required(view: Callable[P, R]) -> Callable[P, R]:
     """Require an operator's token for a view and set `g.actor` to the token's name."""
-    return _required(view, lambda: current_app.extensions["clozit.config"].operator_tokens)
+    return _required(view, OPERATOR)
 
 
 def service_required(view: Callable[P, R]) -> Callable[P, R]:
     """Require the service token for a view."""
-    return _required(view, lambda: {"service": current_app.extensions["clozit.config"].service_token})
+    return _required(view, SERVICE)
 
 
 def is_service(token: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -33,24 +37,35 @@ def is_service(token: str) -> Callable[[Mapping[str, Any]], bool]:
     return check
 
 
-def _required(view: Callable[P, R], tokens: Callable[[], Mapping[str, str]]) -> Callable[P, R]:
+def _required(view: Callable[P, R], kind: str) -> Callable[P, R]:
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.actor = _holder(tokens())
+        g.actor = _holder(kind)
         return view(*args, **kwargs)
 
     return guarded
 
 
-def _holder(tokens: Mapping[str, str]) -> str:
+def _holder(kind: str) -> str:
     """Return the name of the request's token. Every token is compared, each in constant time."""
+    config: Common = current_app.extensions["clozit.config"]
+    tokens = [(OPERATOR, name, token) for name, token in config.operator_tokens.items()]
+    tokens.append((SERVICE, "service", config.service_token))
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    names = [name for name, token in tokens.items() if token and hmac.compare_digest(token.encode(), given.encode())]
-    if scheme.lower() != "bearer" or not names:
-        raise Problem(
-            401,
-            "unauthorized",
-            "Send a valid token as 'Authorization: Bearer <token>'.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    return names[0]
+    found = [
+        (its_kind, name)
+        for its_kind, name, token in tokens
+        if hmac.compare_digest(token.encode(), given.encode()) and token
+    ]
+    if scheme.lower() != "bearer" or not given:
+        raise _unauthorized(f"This route needs {kind}. Send it as 'Authorization: Bearer <token>'.", "Bearer")
+    names = [name for its_kind, name in found if its_kind == kind]
+    if names:
+        return names[0]
+    if found:
+        raise _unauthorized(f"This token is {found[0][0]}. This route needs {kind}.", REFUSED)
+    raise _unauthorized(f"This token is unknown. Check it: this route needs {kind}.", REFUSED)
+
+
+def _unauthorized(detail: str, challenge: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})

@@ -1,5 +1,6 @@
 """Fields of request schemas, shared by the services."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import fields, validate
@@ -12,6 +13,24 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, *args, **kwargs)
+
+
+class Instant(fields.AwareDateTime):
+    """An instant with a time zone, loaded in UTC. The first and the last year of the calendar are refused."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded = super()._deserialize(value, *args, **kwargs)
+        try:
+            return to_utc(loaded)
+        except ValueError as error:
+            raise self.make_error("invalid", input=value, obj_type="datetime") from error
+
+
+def to_utc(instant: datetime) -> datetime:
+    """Return the instant in UTC. Raises `ValueError` at the edge of the calendar: a sum with it could overflow."""
+    if not 1 < instant.year < 9999:  # MINYEAR and MAXYEAR of datetime
+        raise ValueError(f"{instant} is at the edge of the calendar")
+    return instant.astimezone(UTC)
 
 
 class LimitedList(fields.List[Any]):

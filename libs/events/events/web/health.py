@@ -1,71 +1,183 @@
-"""Health and metrics: /healthz, /readyz and /metrics, of a web process and of a worker."""
+"""Health and metrics: /healthz, /readyz and /metrics, of a web process and of a worker.
 
+A process serves them on HEALTH_PORT, from threads that do nothing else: a web server's threads may all wait for Stripe
+or for slow senders, and a consumer for its database. /healthz touches neither a lock nor the database. The checks
+and the backlog metrics may hang, so each runs on a thread of its own, and has a deadline. A web process has the same
+routes on PORT, too.
+"""
+
+import json
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from concurrent.futures import Future
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
 from events.observability import metrics
+from events.observability.logging import get_logger
+from events.web.parameters import ignores_query
 
 PATHS = ("/healthz", "/readyz", "/metrics")
+DEADLINE_S = 2.0  # for a check, and for the backlog metrics; probes wait three seconds
+MAX_AGE_S = 1.0  # a younger result is used again, so that no caller can flood the database by probing
+SEND_TIMEOUT_S = 5.0  # a connection is closed when its client neither sends nor reads for so long
 
 Check = Callable[[], None]
+ResultT = TypeVar("ResultT")
+
+log = get_logger(__name__)
 
 
-def health_blueprint(checks: Mapping[str, Check], collectors: Sequence[Collector]) -> Blueprint:
-    """Return the routes of health and metrics. A check raises while the process cannot work.
+class Answer(NamedTuple):
+    """An HTTP answer."""
 
-    `collectors` are queried at each scrape.
-    """
-    blueprint = Blueprint("health", __name__)
-    own = CollectorRegistry()  # the embedded mode has several services in one process
-    for collector in collectors:
-        own.register(collector)
-
-    @blueprint.get("/healthz")
-    def alive() -> dict[str, str]:
-        return {"status": "alive"}
-
-    @blueprint.get("/readyz")
-    def ready() -> tuple[dict[str, Any], int]:
-        states = {name: _state(check) for name, check in checks.items()}
-        good = all(state == "ok" for state in states.values())
-        return {"status": "ready" if good else "not ready", "checks": states}, 200 if good else 503
-
-    @blueprint.get("/metrics")
-    def scrape() -> Response:
-        return Response(metrics.latest() + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
-
-    return blueprint
+    status: int
+    content_type: str
+    body: bytes
 
 
-def _state(check: Check) -> str:
+class Health:
+    """The answers of a process. `checks` raise while it cannot work; `collectors` are queried at each scrape."""
+
+    def __init__(self, checks: Mapping[str, Check], collectors: Sequence[Collector] = ()) -> None:
+        self._checks = {name: _Recent(check) for name, check in checks.items()}
+        own = CollectorRegistry()  # the embedded mode has several services in one process
+        for collector in collectors:
+            own.register(collector)
+        self._backlog = _Recent(lambda: generate_latest(own))
+
+    def answer(self, path: str) -> Answer | None:
+        """Return the answer to GET of a path; None for an unknown path."""
+        if path == "/healthz":
+            return _json(200, {"status": "alive"})
+        if path == "/readyz":
+            return self._readiness()
+        if path == "/metrics":
+            return Answer(200, CONTENT_TYPE_LATEST, metrics.latest() + self._backlog_metrics())
+        return None
+
+    def _readiness(self) -> Answer:
+        for check in self._checks.values():
+            check.refresh()  # all of them, before the first one is waited for
+        states = {name: _state(check) for name, check in self._checks.items()}
+        is_ready = all(state == "ok" for state in states.values())
+        return _json(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "checks": states})
+
+    def _backlog_metrics(self) -> bytes:
+        try:
+            return self._backlog.result()
+        except TimeoutError:  # the metrics of the process itself are worth a scrape
+            log.warning("the backlog metrics took too long", deadline_s=DEADLINE_S)
+            return b""
+
+
+class _Recent(Generic[ResultT]):
+    """The result of a call that may hang: one call at a time, on a thread of its own, and at most one a second."""
+
+    def __init__(self, call: Callable[[], ResultT]) -> None:
+        self._call = call
+        self._lock = threading.Lock()
+        self._latest: Future[ResultT] | None = None
+        self._began_at = 0.0
+
+    def refresh(self) -> "Future[ResultT]":
+        """Return the latest call, or a new one if the latest is too old and not running any more."""
+        with self._lock:
+            age = time.monotonic() - self._began_at
+            if self._latest is None or (self._latest.done() and age > MAX_AGE_S):
+                self._latest, self._began_at = Future(), time.monotonic()
+                threading.Thread(target=self._run, args=[self._latest], name="health-check", daemon=True).start()
+            return self._latest
+
+    def result(self) -> ResultT:
+        """Return the result. Raises what the call raised, or `TimeoutError` when the call exceeds its deadline."""
+        latest = self.refresh()
+        return latest.result(max(0.0, self._began_at + DEADLINE_S - time.monotonic()))
+
+    def _run(self, future: "Future[ResultT]") -> None:
+        try:
+            future.set_result(self._call())
+        except BaseException as error:  # noqa: BLE001 - the caller of `result` gets it
+            future.set_exception(error)
+
+
+def _state(check: _Recent[None]) -> str:
     try:
-        check()
+        check.result()
+    except TimeoutError as error:
+        return str(error) or f"no answer within {DEADLINE_S:g} s"
     except Exception as error:  # noqa: BLE001 - this route reports errors of every class
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return "ok"
 
 
-def create_health_app(checks: Mapping[str, Check], collectors: Sequence[Collector] = ()) -> Flask:
-    """Return an application with nothing but health and metrics: a worker's."""
-    app = Flask("health", static_folder=None)
-    app.register_blueprint(health_blueprint(checks, collectors))
-    return app
+def _json(status: int, document: Mapping[str, Any]) -> Answer:
+    return Answer(status, "application/json", json.dumps(document).encode())
 
 
-def serve_health(port: int, checks: Mapping[str, Check], collectors: Sequence[Collector]) -> WSGIServer:
-    """Serve a worker's health and metrics from a thread; call `shutdown` on the returned server to end it."""
-    app = create_health_app(checks, collectors)
-    server = make_server("0.0.0.0", port, app, handler_class=_QuietHandler)
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server
+def health_blueprint(health: Health) -> Blueprint:
+    """Return the routes of a web process, for its web server."""
+    blueprint = Blueprint("health", __name__)
+
+    def add(path: str) -> None:
+        @ignores_query  # probes and load balancers append their own
+        def respond() -> Response:
+            answer = health.answer(path)
+            assert answer is not None  # noqa: S101 - for the type checker; each of PATHS has an answer
+            return Response(answer.body, answer.status, content_type=answer.content_type)
+
+        blueprint.add_url_rule(path, path.removeprefix("/"), respond)
+
+    for path in PATHS:
+        add(path)
+    return blueprint
 
 
-class _QuietHandler(WSGIRequestHandler):
+class HealthServer(ThreadingHTTPServer):
+    """Serves health and metrics until `close`, each connection on a thread of its own."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, health: Health, *, shared: bool = False) -> None:
+        self.health = health
+        self.allow_reuse_port = shared
+        super().__init__(("0.0.0.0", port), _Handler)
+        threading.Thread(target=self.serve_forever, name="health", daemon=True).start()
+
+    def server_bind(self) -> None:
+        """Bind without `HTTPServer`'s look-up of the host's name, which may hang."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "", self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the parent's parameters
+        """Log the error; the parent would print it, and a log line is JSON."""
+        log.error("health request failed", exc_info=sys.exc_info()[1])
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HealthServer
+    timeout = SEND_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        answer = self.server.health.answer(self.path.partition("?")[0]) or _json(404, {"status": "not found"})
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's parameter name
         """Log nothing: probes and scrapes come every few seconds, and these lines would not be JSON."""

@@ -1,4 +1,7 @@
-"""Idempotency keys: a repeated request returns the first result, another request under the same key is refused."""
+"""Idempotency keys: a repeated request returns the first result, another request under the same key is refused.
+
+Proxies and people repeat requests. So each operator's act has a key, unless its repeat has no effect without one.
+"""
 
 import hashlib
 import json
@@ -41,6 +44,11 @@ def key_reused() -> Problem:
     return Problem(
         409, "idempotency-key-reused", "This Idempotency-Key was used for a different request. Use a new key."
     )
+
+
+def require_key_unless(repeat_is_harmless: bool, key: str | None) -> str | None:
+    """Return the key. Raises `Problem` 400 without one, unless a repeat of the request has no effect by itself."""
+    return key if repeat_is_harmless else require_key(key)
 
 
 def require_key(key: str | None) -> str:

@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import orjson
 from marshmallow import Schema, fields, validate
 
+from events.database.storable import NUL
+from events.web.fields import to_utc
 from events.web.problems import invalid_request
 
 Row = TypeVar("Row")
 
 DEFAULT_LIMIT = 50  # rows: a screenful
+MAX_INTEGER = 2**31 - 1  # of PostgreSQL's integer, the type of the ids in cursors
 MAX_LIMIT = 200  # rows: one query stays quick and one answer small
 
 
@@ -63,7 +66,11 @@ def _convert(value: Any, kind: type) -> Any:
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is None:
             raise ValueError("no time zone")
-        return instant
+        return to_utc(instant)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(value)
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ValueError(value)
+    if isinstance(value, str) and NUL in value:
+        raise ValueError(value)
     return value

@@ -1,14 +1,14 @@
 """A container's health check, `python -m events.web.probe`: exits 0 when the process in it can work.
 
-It asks /readyz on HEALTH_PORT (a worker) or PORT (a web process), and imports only the standard library, because it
-runs every few seconds.
+It asks /readyz on HEALTH_PORT, or on the PORT of a web process without one. It imports only the standard library,
+because it runs every few seconds.
 """
 
 import os
 import sys
 from http.client import HTTPConnection, HTTPException
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 4.0  # shorter than the 5 s of Docker's health check, so that the reason is printed
 
 
 def unready_reason(port: int) -> str | None:

@@ -9,12 +9,13 @@ from werkzeug.exceptions import HTTPException
 from events.observability.logging import get_logger
 
 DETAILS = {  # for API callers; werkzeug's own texts are for people with a browser
-    400: "The body is not valid JSON in UTF-8. Correct it and send it again.",
+    400: "The request is malformed. Correct it and send it again.",
     404: "This route does not exist. /openapi.json lists the routes of this service.",
     405: "This route does not support the method. The Allow header lists the supported ones.",
 }
 
 INVALID = "Some fields are invalid. Correct the fields in errors and send the request again."
+NUL_ERROR = "Remove the NUL character."  # PostgreSQL cannot store it
 
 log = get_logger(__name__)
 
@@ -43,7 +44,7 @@ class Problem(Exception):  # noqa: N818 - the field's own word
 
 
 def invalid_request(**errors: Any) -> Problem:
-    """Return the problem for invalid fields, with a list of messages or nested errors for each."""
+    """Return the problem 422 for invalid fields, with a list of messages or nested errors for each."""
     return Problem(422, "invalid-request", INVALID, errors=errors)
 
 
@@ -51,7 +52,7 @@ def register(app: Flask) -> None:
     """Make the app answer every error with a problem."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _from_http)
-    app.register_error_handler(Exception, _from_defect)
+    app.register_error_handler(Exception, from_defect)
 
 
 def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
@@ -79,7 +80,8 @@ def _fields(data: Mapping[str, Any]) -> Any:
     return next(iter(messages.values())) if len(messages) == 1 else messages
 
 
-def _from_defect(error: Exception) -> Response:
+def from_defect(error: Exception) -> Response:
+    """Log an error that no caller can act on, and answer 500 without its details."""
     log.error("request failed", exc_info=error)
     return Problem(
         500,

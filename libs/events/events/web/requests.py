@@ -19,7 +19,7 @@ from events.web.health import PATHS as HEALTH_PATHS
 from events.web.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024  # bytes; far more than any request that these services read
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 USUAL_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8")  # need no parsing; Stripe's is one
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
@@ -42,7 +42,7 @@ class Request(FlaskRequest):
         super().__init__(environ, populate_request, shallow)
         self.started = time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        self.id: str = given if REQUEST_ID.fullmatch(given) else new_id("req")
+        self.id: str = given if VALID_REQUEST_ID.fullmatch(given) else new_id("req")
 
 
 class App(Flask):

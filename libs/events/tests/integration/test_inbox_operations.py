@@ -115,7 +115,15 @@ def test_show_prints_the_payload_and_the_traceback(database: Database, run: Runn
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
 @pytest.mark.parametrize(
-    "arguments", [[], ["evt_1", "--status", "failed"], ["evt_1", "--all"], ["evt_1", "--dry-run"], ["--status", "done"]]
+    "arguments",
+    [
+        [],
+        ["evt_1", "--status", "failed"],
+        ["evt_1", "--all"],
+        ["--all", "--status", "failed"],
+        ["evt_1", "--dry-run"],
+        ["--status", "done"],
+    ],
 )
 def test_ambiguous_selection_changes_nothing(
     database: Database, run: Running, action: str, arguments: list[str]
@@ -219,7 +227,15 @@ def test_bulk_action_by_http_changes_the_oldest(
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
 @pytest.mark.parametrize(
-    "wanted", [{}, {"status": "done"}, {"status": "ignored"}, {"statsu": "failed"}, {"error": "x", "limit": 0}]
+    "wanted",
+    [
+        {},
+        {"status": "done"},
+        {"status": "discarded"},
+        {"statsu": "failed"},
+        {"error": "x", "limit": 0},
+        {"all": True, "type": "x"},
+    ],
 )
 def test_bulk_action_without_valid_filter_is_refused(
     database: Database, client: FlaskClient, action: str, wanted: dict[str, Any]

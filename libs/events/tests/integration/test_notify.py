@@ -94,6 +94,23 @@ def test_command_notifies_before_it_ends(database: Database, listening: "psycopg
     assert [found.channel for found in listening.notifies(timeout=10, stop_after=1)] == [outbox.CHANNEL]
 
 
+def test_notifier_continues_after_any_failure(database: Database, listening: "psycopg.Connection[Any]") -> None:
+    engine, failures = create_engine(database.engine.url), ["the pool leads to pgbouncer"]
+
+    def fail_once(*_: object) -> None:
+        if failures:
+            raise RuntimeError(failures.pop())
+
+    event.listen(engine, "do_connect", fail_once)
+    notifier = Notifier(engine)
+    notifier.notify(outbox.CHANNEL)
+    notifier.flush()
+    notifier.notify(outbox.CHANNEL)
+    assert [found.channel for found in listening.notifies(timeout=10, stop_after=1)] == [outbox.CHANNEL]
+    notifier.close()
+    engine.dispose()
+
+
 @pytest.fixture
 def logging_of_a_process() -> None:
     configure_logging("orders", "INFO")

@@ -1,36 +1,33 @@
 """The containers' health check."""
 
-import threading
 from collections.abc import Callable, Iterator
-from wsgiref.simple_server import make_server
 
 import pytest
 from events.testing.ports import free_port
 from events.web import probe
-from events.web.health import create_health_app
+from events.web.health import Check, Health, HealthServer
+
+Serve = Callable[[Check], int]
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[], None]], int]]:
+def serve() -> Iterator[Serve]:
     servers = []
 
-    def start(check: Callable[[], None]) -> int:
-        server = make_server("127.0.0.1", 0, create_health_app({"database": check}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return server.server_port
+    def start(check: Check) -> int:
+        servers.append(HealthServer(0, Health({"database": check})))
+        return servers[-1].server_port
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
-def test_ready_process_has_no_unready_reason(serve: Callable[[Callable[[], None]], int]) -> None:
+def test_ready_process_has_no_unready_reason(serve: Serve) -> None:
     assert probe.unready_reason(serve(lambda: None)) is None
 
 
-def test_unready_process_names_the_failed_check(serve: Callable[[Callable[[], None]], int]) -> None:
+def test_unready_process_names_the_failed_check(serve: Serve) -> None:
     def away() -> None:
         raise ConnectionError("no database")
 

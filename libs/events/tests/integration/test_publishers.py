@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
-from events.errors import PublishUnconfirmedError, PublishWindowFullError
+from events.errors import PublishUnconfirmedError, PublishWindowFullError, UnpublishableError
 from events.messaging import publisher as publishers
 from events.messaging import topology
 from events.messaging.event import Event, own_event
@@ -158,6 +160,82 @@ def test_stuck_io_thread_does_not_block_the_caller(broker_url: str, monkeypatch:
         publisher.wait(Future())
     assert time.monotonic() - started < publishers.CALLER_GRACE_S + 2
     publisher.close()
+
+
+def unencodable() -> list[Event]:
+    """Return events whose envelopes AMQP cannot carry, although each field has fewer than 256 characters."""
+    long_id, before_1970 = "\u00fc" * 200, datetime(1969, 12, 31, tzinfo=UTC)
+    return [
+        replace(canceled(), correlation_id=long_id),
+        replace(canceled(), id=long_id),
+        replace(canceled(), occurred_at=before_1970),
+        replace(canceled(), headers={"note": "x" * 10_000}),
+    ]
+
+
+def test_unencodable_event_fails_only_its_own_publish(publisher: Publisher) -> None:
+    events = [event for bad in unencodable() for event in (canceled(1), bad, canceled(2))]
+    outcomes = [future.exception(5) for future in [publisher.publish(event) for event in events]]
+    assert [type(outcome) for outcome in outcomes] == [type(None), UnpublishableError, type(None)] * 4
+    publisher.check()
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_failed_io_thread_starts_over_with_a_new_connection(broker_url: str) -> None:
+    publisher = publishers.PikaPublisher(broker_url)
+    for number in range(3):
+        publisher.wait(publisher.publish(canceled(number)))
+        publisher._loop.add_callback_threadsafe(fail)
+        wait_until(lambda: is_confirmed(publisher, canceled(100)), 10, "the publisher starts over")
+        publisher.check()
+    publisher.close()
+    assert not publisher._thread.is_alive()
+
+
+def is_confirmed(publisher: Publisher, event: Event) -> bool:
+    try:
+        publisher.wait(publisher.publish(event))
+    except PublishUnconfirmedError:
+        return False
+    return True
+
+
+def test_failed_io_thread_fails_the_publishes_in_flight(broker_url: str) -> None:
+    publisher = publishers.PikaPublisher(broker_url)
+    publisher.wait(publisher.publish(canceled(1)))
+    pending = publishers._Pending(canceled(2))
+
+    def crash() -> None:
+        publisher._in_flight[2] = pending
+        publisher._unanswered += 1
+        fail()
+
+    publisher._loop.add_callback_threadsafe(crash)
+    with pytest.raises(PublishUnconfirmedError, match="ZeroDivisionError"):
+        publisher.wait(pending.future)
+    publisher.close()
+
+
+def test_stuck_io_thread_makes_the_process_unready(broker_url: str) -> None:
+    publisher, release = publishers.PikaPublisher(broker_url), threading.Event()
+    publisher.wait(publisher.publish(canceled(1)))
+    publisher.check()
+    publisher._loop.add_callback_threadsafe(lambda: release.wait(30))
+    wait_until(lambda: "not responded" in unready_reason(publisher), 10, "the publisher reports its stuck thread")
+    release.set()
+    wait_until(lambda: not unready_reason(publisher), 10, "the publisher is ready again")
+    publisher.close()
+
+
+def unready_reason(publisher: Publisher) -> str:
+    try:
+        publisher.check()
+    except PublishUnconfirmedError as error:
+        return str(error)
+    return ""
 
 
 def test_unreachable_node_is_skipped_for_the_next(broker_url: str) -> None:

@@ -1,5 +1,7 @@
 """The relay, and the pruning of outbox and inbox."""
 
+import threading
+import time
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 
@@ -7,14 +9,16 @@ import pytest
 from events.clock import utcnow
 from events.database import chunks
 from events.database.engine import Database
-from events.errors import NotYet, PublishUnconfirmedError
+from events.errors import NotYet, PublishUnconfirmedError, UnpublishableError
 from events.messaging import inbox, outbox
 from events.messaging.chains import INBOX, OUTBOX
 from events.messaging.event import Event, own_event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.outbox import OutboxEvent
+from events.messaging.publisher import PikaPublisher
 from events.messaging.relay import Relay
 from events.testing.fixtures import MakeDatabase
+from events.testing.waiting import wait_until
 from sqlalchemy import delete, event, select, update
 
 
@@ -32,10 +36,11 @@ class ScriptedPublisher:
             future.set_result(None)
         return future
 
-    def wait(self, future: "Future[None]") -> None:
+    def wait(self, *futures: "Future[None]") -> None:
         if self._dies:
             raise SystemExit
-        future.result(0)
+        for future in futures:
+            future.result(0)
 
     def check(self) -> None: ...
 
@@ -49,8 +54,14 @@ def add_to_outbox(database: Database, number: int) -> None:
 
 
 def unpublished(database: Database) -> list[str | None]:
+    rows = select(OutboxEvent.correlation_id).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id)
     with database.read() as session:
-        return [row.correlation_id for row in outbox.claim(session)]
+        return list(session.scalars(rows))
+
+
+def end_leases(database: Database) -> None:
+    with database.begin() as session:
+        session.execute(update(OutboxEvent).values(claimed_until=utcnow() - timedelta(seconds=1)))
 
 
 def test_only_confirmed_rows_are_marked_as_published(any_database: MakeDatabase) -> None:
@@ -60,6 +71,7 @@ def test_only_confirmed_rows_are_marked_as_published(any_database: MakeDatabase)
     with pytest.raises(PublishUnconfirmedError):
         Relay(database, ScriptedPublisher("chk_1", "chk_2")).drain()
     assert unpublished(database) == ["chk_1", "chk_2"]
+    end_leases(database)
     assert Relay(database, ScriptedPublisher()).drain() == 2
     assert unpublished(database) == []
 
@@ -70,6 +82,90 @@ def test_row_is_not_marked_before_its_confirm(any_database: MakeDatabase) -> Non
     with pytest.raises(SystemExit):
         Relay(database, ScriptedPublisher(dies=True)).drain()
     assert unpublished(database) == ["chk_1"]
+
+
+def test_rows_of_a_dead_relay_are_published_after_the_lease(any_database: MakeDatabase) -> None:
+    database = any_database([OUTBOX])
+    add_to_outbox(database, 1)
+    with pytest.raises(SystemExit):
+        Relay(database, ScriptedPublisher(dies=True)).drain()
+    other = Relay(database, ScriptedPublisher())
+    assert other.run_once() == 0, "the relay may still be alive"
+    end_leases(database)
+    assert other.run_once() == 1
+    assert unpublished(database) == []
+
+
+def test_no_transaction_is_open_while_events_are_published(any_database: MakeDatabase) -> None:
+    database = any_database([OUTBOX])
+    for number in range(2):
+        add_to_outbox(database, number)
+    publisher = ScriptedPublisher("chk_0")
+    changed: list[str] = []
+
+    def wait(*futures: "Future[None]") -> None:
+        with database.begin() as session:  # as an erasure does
+            changed.extend(session.scalars(update(OutboxEvent).values(headers={}).returning(OutboxEvent.event_id)))
+        ScriptedPublisher.wait(publisher, *futures)
+
+    publisher.wait = wait  # type: ignore[method-assign]
+    with pytest.raises(PublishUnconfirmedError):
+        Relay(database, publisher).run_once()
+    assert len(changed) == 2, "no row is locked"
+
+
+def test_events_for_a_bad_queue_do_not_hold_up_others(
+    any_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "CLAIM_BATCH_SIZE", 2)
+    monkeypatch.setattr(outbox, "CLAIM_LEASE", timedelta(seconds=-1))  # as if the leases had ended meanwhile
+    database, bad = any_database([OUTBOX]), [f"chk_{number}" for number in range(5)]
+    for number in range(6):
+        add_to_outbox(database, number)
+    relay = Relay(database, ScriptedPublisher(*bad))
+    for _ in range(2):
+        with pytest.raises(PublishUnconfirmedError):
+            relay.run_once()
+    assert unpublished(database) == bad
+
+
+def test_absent_broker_leaves_rows_unclaimed(any_database: MakeDatabase) -> None:
+    database = any_database([OUTBOX])
+    publisher = PikaPublisher("amqp://guest:guest@127.0.0.1:1", declare=False)
+    add_to_outbox(database, 0)
+    relay = Relay(database, publisher)
+    with pytest.raises(PublishUnconfirmedError):
+        relay.run_once()
+    add_to_outbox(database, 1)
+    with pytest.raises(PublishUnconfirmedError):
+        relay.run_once()
+    publisher.close()
+    assert Relay(database, ScriptedPublisher()).run_once() == 1, "the second one waits for no lease"
+
+
+def test_stuck_publisher_holds_a_claim_for_seconds(any_database: MakeDatabase, broker_url: str) -> None:
+    """All rows of a claim share one deadline; one for each would take longer than the lease."""
+    database = any_database([OUTBOX])
+    for number in range(4):
+        add_to_outbox(database, number)
+    publisher, release = PikaPublisher(broker_url), threading.Event()
+    wait_until(lambda: publisher._state == "ready", 10, "the publisher")
+    publisher._loop.add_callback_threadsafe(lambda: release.wait(60))
+    started = time.monotonic()
+    with pytest.raises(PublishUnconfirmedError, match="no confirm"):
+        Relay(database, publisher).run_once()
+    assert time.monotonic() - started < outbox.CLAIM_LEASE.total_seconds()
+    release.set()
+    publisher.close()
+    assert len(unpublished(database)) == 4
+
+
+def test_event_that_amqp_cannot_carry_enters_no_outbox(any_database: MakeDatabase) -> None:
+    database, checkout_id = any_database([OUTBOX]), "\u00fc" * 200
+    data = {"checkout_id": checkout_id, "session_id": "cs_1"}
+    with pytest.raises(UnpublishableError), database.begin() as session:
+        outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout_id)
+    assert unpublished(database) == []
 
 
 def test_prune_deletes_only_old_published_outbox_rows(any_database: MakeDatabase) -> None:

@@ -22,6 +22,7 @@ from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.testing.waiting import wait_until
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 # Starts a new worker process after each death, as an orchestrator would, until no event is due. Each death is a line.
@@ -121,6 +122,52 @@ def test_each_event_of_a_retry_batch_gets_its_own_outcome(any_database: MakeData
     assert "nowhere" in (broken.traceback or "")
     assert (ignored.status, ignored.error) == ("ignored", "not ours")
     assert (waiting.status, waiting.attempts, waiting.error) == ("waiting", 1, "NotYet: no order yet")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "status", "expected"),
+    [
+        (1, "retrying", "retry failed, the next one is scheduled"),
+        (len(inbox_models.RETRY_DELAYS), "failed", "retry failed, it was the last: an operator must act"),
+    ],
+)
+def test_failed_retry_logs_what_happens_next(
+    sqlite_database: MakeDatabase,
+    handlers: Handlers,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    attempts: int,
+    status: str,
+    expected: str,
+) -> None:
+    database = store_backlog(sqlite_database([INBOX]), ["evt_broken"])
+    with database.begin() as session:
+        session.execute(update(InboxEvent).values(attempts=attempts))
+    Runner(database, handlers).retry_batch()
+    (row,) = read_rows(database, "evt_broken")
+    assert row.status == status
+    lines = logged(capsys, caplog).splitlines()
+    assert any(expected in line and "checkout.checkout.canceled" in line for line in lines)
+
+
+def test_outage_during_a_retry_costs_no_attempt(postgres_database: MakeDatabase) -> None:
+    """Without this, an event that waited would wait for the next step of its schedule, up to 40 hours."""
+    database, handlers, ran = store_backlog(postgres_database([INBOX]), ["evt_1"]), Handlers(), list[str]()
+
+    @handlers.on("checkout.checkout.canceled")
+    def lose_connection_once(event: Event, session: Session) -> None:
+        ran.append(event.id)
+        if len(ran) == 1:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    runner = Runner(database, handlers)
+    with pytest.raises(DBAPIError):
+        runner.retry_batch()
+    assert runner.retry_batch() == 0  # the claim lasts
+    runner.give_back()
+    assert [(row.attempts, row.error) for row in read_rows(database, "evt_1")] == [(1, inbox_models.GIVEN_BACK)]
+    assert runner.retry_batch() == 1
+    assert [row.status for row in read_rows(database, "evt_1")] == ["done"]
 
 
 def test_event_discarded_after_the_claim_is_not_retried(any_database: MakeDatabase, handlers: Handlers) -> None:
@@ -229,7 +276,7 @@ def test_failed_preparation_of_a_retry_fails_only_its_event(any_database: MakeDa
 
 
 def test_retry_and_its_arriving_cause_do_not_deadlock(
-    postgres_database: MakeDatabase, caplog: pytest.LogCaptureFixture
+    postgres_database: MakeDatabase, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Both lock the row of the checkout and the rows of the inbox, and must do so in the same order."""
     database, registry, started = postgres_database((INBOX,)), Handlers(), threading.Event()
@@ -261,7 +308,12 @@ def test_retry_and_its_arriving_cause_do_not_deadlock(
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
     assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
-    assert "deadlock" not in caplog.text
+    assert "deadlock" not in logged(capsys, caplog)
+
+
+def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
+    """Return what was logged: on the standard streams, or through `logging` if an earlier test has configured it."""
+    return "".join(capsys.readouterr()) + caplog.text
 
 
 def is_lock_awaited(database: Database) -> bool:

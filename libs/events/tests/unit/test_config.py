@@ -159,7 +159,9 @@ def test_every_operator_has_a_token(load: Load) -> None:
     assert config.operator_tokens == {"zoe": TOKEN, "ana": f"a{TOKEN}", "bot": f"b:{TOKEN}"}
 
 
-@pytest.mark.parametrize("value", ["", "zoe:short", f":{TOKEN}", f"zoe:{TOKEN},ana:short"])
+@pytest.mark.parametrize(
+    "value", ["", "zoe:short", f":{TOKEN}", f"zoe:{TOKEN},ana:short", f"Policy:{TOKEN}", f"stripe:{TOKEN}"]
+)
 def test_invalid_operator_tokens_are_refused(load: Load, value: str) -> None:
     assert problems(load, {**GIVEN, "OPERATOR_TOKENS": value}) == {"OPERATOR_TOKENS"}
 

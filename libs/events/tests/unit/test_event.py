@@ -123,7 +123,7 @@ def test_unknown_version_is_undecodable() -> None:
 
 
 def test_event_without_a_version_has_version_one() -> None:
-    assert with_body(orjson.dumps(REF)).data == REF
+    assert with_body(orjson.dumps(REF)).data == REF | {"reason": None}
 
 
 @pytest.mark.parametrize("version", ["new", None, []], ids=str)
@@ -136,3 +136,15 @@ def test_version_that_is_not_a_number_is_undecodable(version: Any) -> None:
 def test_stripe_event_without_an_object_is_undecodable(body: bytes) -> None:
     with pytest.raises(DecodeError, match=r"data\.object"):
         _ = with_body(body, "stripe.charge.succeeded").object
+
+
+def test_stripe_event_is_read_without_unstorable_text() -> None:
+    body = rb'{"data": {"object": {"na\u0000me": "Z\ud800o\u0000\ud83d\ude00 \\u0000"}}}'
+    event = with_body(body, "stripe.charge.updated")
+    assert event.object == {"name": "Zo\N{GRINNING FACE} \\u0000"}
+    assert event.body == body
+
+
+def test_own_event_with_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(DecodeError):
+        _ = with_body(rb'{"checkout_id": "\ud800"}').data

@@ -95,3 +95,10 @@ def test_body_without_personal_data_stays_byte_for_byte() -> None:
 @pytest.mark.parametrize("body", [b"", b"no json: zoe@example.com", b'["zoe@example.com"]', b'"zoe@example.com"'])
 def test_redacted_body_that_is_not_an_object_is_empty(body: bytes) -> None:
     assert redacted("stripe.charge.succeeded", body) == b""
+
+
+def test_unstorable_text_does_not_prevent_redaction() -> None:
+    body = rb'{"data": {"object": {"id": "pi_1", "name": "Zo\ud800e", "amount": 7}}}'
+    assert orjson.loads(redacted("stripe.charge.updated", body)) == {
+        "data": {"object": {"id": "pi_1", "name": None, "amount": 7}}
+    }

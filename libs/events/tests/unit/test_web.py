@@ -1,5 +1,6 @@
 """Every service's web application, by the example of one with a few routes."""
 
+import base64
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,13 +12,13 @@ from events.config import Common
 from events.web import auth
 from events.web.app import create_app
 from events.web.auth import operator_required, service_required
-from events.web.health import create_health_app
+from events.web.blueprint import MAX_CONTAINERS, MAX_DEPTH, Blueprint
+from events.web.fields import Instant
 from events.web.pagination import PageArgs, decode_cursor, encode_cursor
-from events.web.problems import Problem
+from events.web.problems import NUL_ERROR, Problem
 from flask import g
 from flask.testing import FlaskClient
-from flask_smorest import Blueprint
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields
 
 OPERATOR, OTHER, SERVICE = "operator-token-0123", "another-token-01234", "service-token-01234"
 SHOP, STAGING = "https://shop.example", "https://staging.example"
@@ -48,6 +49,10 @@ def routes() -> Blueprint:
     @blueprint.response(201)
     def make_many(carts: list[dict[str, Any]]) -> dict[str, Any]:
         return {"carts": len(carts)}
+
+    @blueprint.route("/carts/by-name/<name>")
+    def show(name: str) -> dict[str, Any]:
+        return {"name": name}
 
     @blueprint.route("/defect")
     def fail() -> dict[str, Any]:
@@ -129,9 +134,103 @@ def test_body_with_wrong_shape_is_refused(client: FlaskClient) -> None:
     }
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff"])
-def test_body_that_is_not_json_is_a_problem(client: FlaskClient, body: bytes) -> None:
-    problem(client.post("/carts", data=body, content_type="application/json"), 400, "bad-request")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b'{"items": [NaN]}',
+        b'{"items": [Infinity]}',
+        b'{"items": [1e400]}',
+        b'{"email": "\\ud800"}',
+        b'{"email": "\xed\xa0\x80"}',
+        b'{"\\udfff": 1}',
+        b"[" * 5000 + b"]" * 5000,
+        b'{"a":' * 4000 + b"1" + b"}" * 4000,
+    ],
+)
+def test_body_that_is_not_json_names_the_position(client: FlaskClient, body: bytes) -> None:
+    response = client.post("/carts", data=body, content_type="application/json")
+    assert "line 1 column " in problem(response, 400, "bad-request")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        (b'{"email": "a\\u0000b", "items": []}', {"email": [NUL_ERROR]}),
+        (b'{"items": [1, {"sku": ["\\u0000"]}]}', {"items": {"1": {"sku": {"0": [NUL_ERROR]}}}}),
+        (b'{"items": {"a\\u0000": 1}}', {"items": [NUL_ERROR]}),
+        (b'{"\\u0000": 1}', {"_schema": [NUL_ERROR]}),
+        (b'"\\u0000"', {"_schema": [NUL_ERROR]}),
+    ],
+)
+def test_nul_in_the_body_is_refused_at_its_place(client: FlaskClient, body: bytes, errors: dict[str, Any]) -> None:
+    response = client.post("/carts", data=body, content_type="application/json")
+    assert problem(response, 422, "invalid-request")["errors"] == errors
+
+
+def test_backslash_before_u0000_is_no_nul(client: FlaskClient) -> None:
+    response = client.post("/carts", data=rb'{"email": "\\u0000", "items": []}', content_type="application/json")
+    assert problem(response, 422, "invalid-request")["errors"] == {"email": ["Not a valid email address."]}
+
+
+def test_body_nested_too_deep_is_refused(client: FlaskClient) -> None:
+    def refused(levels: int) -> Any:
+        response = client.post("/carts", data="[" * levels + "]" * levels, content_type="application/json")
+        return problem(response, 422, "invalid-request")["errors"]["_schema"]
+
+    assert refused(MAX_DEPTH) == ["Invalid input type."]
+    assert refused(MAX_DEPTH + 1) == refused(900) == [f"Send at most {MAX_DEPTH} levels of lists and objects."]
+
+
+def test_body_with_too_many_lists_is_not_read(client: FlaskClient) -> None:
+    body = '{"items": [' + "[]," * MAX_CONTAINERS  # no JSON: nothing parses it
+    response = client.post("/carts", data=body, content_type="application/json")
+    errors = problem(response, 422, "invalid-request")["errors"]
+    assert errors == {"_schema": [f"Send at most {MAX_CONTAINERS} lists and objects."]}
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "9" * 5000, "1e300", "1.5"])
+def test_number_that_is_no_integer_is_refused(client: FlaskClient, number: str) -> None:
+    response = client.post("/carts", data=f'{{"items": [{number}]}}', content_type="application/json")
+    assert response.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/carts/by-name/%00", "name"), ("/carts?cursor=a%00", "cursor"), ("/carts?limit=%00", "limit")]
+)
+def test_nul_in_path_or_query_is_refused_by_name(client: FlaskClient, path: str, name: str) -> None:
+    assert problem(client.get(path), 422, "invalid-request")["errors"] == {name: [NUL_ERROR]}
+
+
+def test_unknown_query_parameter_names_the_known_ones(client: FlaskClient) -> None:
+    errors = problem(client.get("/carts?limt=1&limit=2"), 422, "invalid-request")["errors"]
+    assert errors == {"limt": ["Unknown parameter. Use one of: cursor, limit."]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/out-of-stock"),
+        ("HEAD", "/out-of-stock"),
+        ("POST", "/carts"),
+        ("GET", "/openapi.json"),
+    ],
+)
+def test_route_without_query_refuses_every_parameter(client: FlaskClient, method: str, path: str) -> None:
+    response = client.open(f"{path}?limit=1", method=method)
+    assert response.status_code == 422
+    if method != "HEAD":
+        assert problem(response, 422, "invalid-request")["errors"] == {"limit": ["This route has no query parameters."]}
+
+
+def test_probe_may_have_any_query(client: FlaskClient) -> None:
+    assert client.get("/healthz?probe=1").status_code == 200
+
+
+def test_preflight_request_may_have_any_query(client: FlaskClient) -> None:
+    preflight = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
+    assert client.options("/carts?any=1", headers=preflight).status_code == 200
 
 
 def test_body_above_the_limit_is_refused(client: FlaskClient) -> None:
@@ -178,32 +277,35 @@ def test_valid_token_is_accepted_and_names_the_actor(client: FlaskClient, path: 
         assert (response.status_code, response.get_json()) == (200, {"actor": actor})
 
 
-@pytest.mark.parametrize("path", ["/operator", "/service"])
-@pytest.mark.parametrize(
-    "given",
-    [
-        None,
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer wrong",
-        f"Basic {OPERATOR}",
-        OPERATOR,
-        f"Bearer {OPERATOR} ",
-        f"Bearer {OPERATOR[:-1]}",
-        "Bearer é",
-        "Bearer zoe",
-    ],
-)
-def test_missing_or_wrong_token_is_refused(client: FlaskClient, path: str, given: str | None) -> None:
+@pytest.mark.parametrize(("path", "kind"), [("/operator", "an operator's token"), ("/service", "the service token")])
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer ", f"Basic {OPERATOR}", OPERATOR])
+def test_missing_token_says_which_one_to_send(client: FlaskClient, path: str, kind: str, given: str | None) -> None:
     response = client.get(path, headers={"Authorization": given} if given is not None else {})
-    problem(response, 401, "unauthorized")
+    detail = problem(response, 401, "unauthorized")["detail"]
+    assert detail == f"This route needs {kind}. Send it as 'Authorization: Bearer <token>'."
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_operator_and_service_tokens_are_not_interchangeable(client: FlaskClient) -> None:
-    assert client.get("/operator", headers={"Authorization": f"Bearer {SERVICE}"}).status_code == 401
-    assert client.get("/service", headers={"Authorization": f"Bearer {OPERATOR}"}).status_code == 401
+@pytest.mark.parametrize(("path", "kind"), [("/operator", "an operator's token"), ("/service", "the service token")])
+@pytest.mark.parametrize("given", ["wrong", f"{OPERATOR} ", OPERATOR[:-1], "é", "zoe"])
+def test_unknown_token_is_called_unknown(client: FlaskClient, path: str, kind: str, given: str) -> None:
+    response = client.get(path, headers={"Authorization": f"Bearer {given}"})
+    detail = problem(response, 401, "unauthorized")["detail"]
+    assert detail == f"This token is unknown. Check it: this route needs {kind}."
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "detail"),
+    [
+        ("/operator", SERVICE, "This token is the service token. This route needs an operator's token."),
+        ("/service", OPERATOR, "This token is an operator's token. This route needs the service token."),
+    ],
+)
+def test_token_of_the_other_kind_is_named(client: FlaskClient, path: str, token: str, detail: str) -> None:
+    response = client.get(path, headers={"Authorization": f"Bearer {token}"})
+    assert problem(response, 401, "unauthorized")["detail"] == detail
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
 def test_service_without_tokens_refuses_every_token(make_client: MakeClient) -> None:
@@ -224,7 +326,39 @@ def test_every_token_is_compared_in_constant_time(client: FlaskClient, monkeypat
 
     monkeypatch.setattr(auth, "hmac", Hmac)
     client.get("/operator", headers={"Authorization": f"Bearer {OPERATOR}"})
-    assert compared == [OPERATOR.encode(), OTHER.encode()]
+    assert compared == [OPERATOR.encode(), OTHER.encode(), SERVICE.encode()]
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "0001-06-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+def test_instant_at_the_edge_of_the_calendar_is_refused(instant: str) -> None:
+    with pytest.raises(ValidationError, match="Not a valid datetime"):
+        Instant().deserialize(instant)
+    with pytest.raises(Problem):
+        decode_cursor(encode_cursor(instant), datetime)
+
+
+def test_instant_is_loaded_in_utc() -> None:
+    assert Instant().deserialize("2026-05-04T12:00:00+02:00") == datetime(2026, 5, 4, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "types"),
+    [
+        ("WyJcdTAwMDAiXQ", [str]),  # ["\\u0000"]
+        ("W10", [str]),  # []
+        ("W3RydWVd", [int]),  # [true]
+        (encode_cursor(2**31), [int]),
+        (encode_cursor(-(2**31)), [int]),
+        ("W1sxXSwi", [str]),
+        (base64.urlsafe_b64encode(b"[" * 5000).decode(), [str]),
+        (base64.urlsafe_b64encode(b'["\\ud800"]').decode(), [str]),
+        (base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b"]").decode(), [int]),
+    ],
+)
+def test_cursor_that_decodes_to_something_else_is_refused(cursor: str, types: list[type]) -> None:
+    with pytest.raises(Problem) as raised:
+        decode_cursor(cursor, *types)
+    assert (raised.value.status, *raised.value.members["errors"]) == (422, "cursor")
 
 
 @pytest.mark.parametrize("cursor", ["zzz", "!!!", "é", "e30", "bnVsbA", "%00", "W", encode_cursor("a") + "x"])
@@ -313,16 +447,6 @@ def test_failing_check_makes_the_service_unready_but_alive(make_client: MakeClie
 def test_service_is_ready_when_all_checks_pass(make_client: MakeClient) -> None:
     ready = make_client(checks={"database": lambda: None}).get("/readyz")
     assert (ready.status_code, ready.get_json()) == (200, {"status": "ready", "checks": {"database": "ok"}})
-
-
-def test_worker_serves_only_health_routes() -> None:
-    client = create_health_app({"worker": fail_check}).test_client()
-    assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/carts")] == [
-        200,
-        503,
-        200,
-        404,
-    ]
 
 
 def test_requests_are_counted_by_route(client: FlaskClient) -> None:

@@ -190,6 +190,8 @@ def checked(shop: Any) -> Any:
         assert form["secret"] == "secret-of-the-check"
         if form["response"] == "away":
             raise httpx.ConnectTimeout("", request=request)
+        if form["response"] == "wrong-secret":
+            return httpx.Response(200, json={"success": False, "error-codes": ["invalid-input-secret"]})
         passed = form["response"].startswith("good") and form["response"] not in used
         used.add(form["response"])
         return httpx.Response(200, json={"success": passed})
@@ -220,8 +222,9 @@ def test_confirmed_token_starts_a_checkout_and_its_repeat(checked: Any) -> None:
     assert post_checked(checked, "good-1", "cart-2").status_code == 403
 
 
-def test_unreachable_bot_check_does_not_stop_the_shop(checked: Any) -> None:
-    assert post_checked(checked, "away", "cart-1").status_code == 201
+@pytest.mark.parametrize("fault", ["away", "wrong-secret"])
+def test_faulty_bot_check_does_not_stop_the_shop(checked: Any, fault: str) -> None:
+    assert post_checked(checked, fault, "cart-1").status_code == 201
 
 
 def test_bot_check_needs_url_and_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,15 +75,15 @@ def test_cursor_of_another_list_is_refused(client: Any, cursor: str) -> None:
 
 def test_unknown_sku_is_not_found(client: Any) -> None:
     assert problem(client.get("/stock/GHOST", headers=OPERATOR)) == (404, "sku-not-found")
-    change = {"adjust": 1, "reason": "found"}
-    assert problem(client.post("/stock/GHOST/movements", json=change, headers=OPERATOR)) == (404, "sku-not-found")
+    change, keyed = {"adjust": 1, "reason": "found"}, OPERATOR | {"Idempotency-Key": "found-1"}
+    assert problem(client.post("/stock/GHOST/movements", json=change, headers=keyed)) == (404, "sku-not-found")
     assert problem(client.get("/stock/%00", headers=OPERATOR)) == (422, "invalid-request")
 
 
 def test_operators_changes_are_listed_as_movements(client: Any, stock: Any) -> None:
     counts = [({"on_hand": 8, "expected": 0}, 8), ({"adjust": -3}, 5), ({"on_hand": 5, "expected": 5}, 5)]
-    for change, on_hand in counts:
-        answer = client.post("/stock/TEE/movements", json={**change, "reason": f"{change}"}, headers=OPERATOR)
+    for number, (change, on_hand) in enumerate(counts):
+        answer = move(client, {**change, "reason": f"{change}"}, Idempotency_Key=f"key-{number}")
         assert (answer.status_code, answer.json["on_hand"]) == (201, on_hand)
     first = client.get("/stock/TEE/movements?limit=1", headers=OPERATOR).json
     second = client.get(f"/stock/TEE/movements?cursor={first['next_cursor']}", headers=OPERATOR).json
@@ -97,7 +97,7 @@ def move(client: Any, change: dict[str, Any], **headers: str) -> Any:
     return client.post("/stock/TEE/movements", json={"reason": "moths", **change}, headers=OPERATOR | named)
 
 
-@pytest.mark.parametrize("change", [{"on_hand": 2, "expected": 5}, {"adjust": -3}])
+@pytest.mark.parametrize("change", [{"on_hand": 2, "expected": 5}, {"adjust": -3, "expected": 5}])
 def test_change_below_the_reserved_pieces_shows_the_deficit(client: Any, stock: Any, change: Any) -> None:
     stock.fill(TEE=5).reserve("chk_1", TEE=3)
     answer = move(client, change)
@@ -107,7 +107,7 @@ def test_change_below_the_reserved_pieces_shows_the_deficit(client: Any, stock: 
 
 def test_change_below_zero_is_refused(client: Any, stock: Any) -> None:
     stock.fill(TEE=5)
-    answer = move(client, {"adjust": -6})
+    answer = move(client, {"adjust": -6}, Idempotency_Key="count-1")
     assert (problem(answer), answer.json["on_hand"]) == ((409, "below-zero"), 5)
     assert stock.pieces() == {"TEE": (5, 0)}
 
@@ -122,11 +122,20 @@ def test_repeated_key_changes_the_stock_once(client: Any, stock: Any, change: An
     assert problem(other) == (409, "idempotency-key-reused")
 
 
+def test_adjustment_needs_a_key_or_the_expected_value(client: Any, stock: Any) -> None:
+    stock.fill(TEE=5)
+    assert problem(move(client, {"adjust": -2})) == (400, "idempotency-key-required")
+    assert stock.pieces() == {"TEE": (5, 0)}
+    first, second = (move(client, {"adjust": -2, "expected": 5}) for _ in range(2))
+    assert (first.status_code, problem(second)) == (201, (409, "stock-changed"))
+    assert stock.pieces() == {"TEE": (3, 0)}
+
+
 def test_key_of_a_refused_change_can_be_used_again(client: Any, stock: Any) -> None:
     stock.fill(TEE=5)
     assert problem(move(client, {"adjust": -6}, Idempotency_Key="count-1")) == (409, "below-zero")
     stock.fill(SOCK=1)
-    move(client, {"adjust": 1})
+    move(client, {"adjust": 1}, Idempotency_Key="count-2")
     assert move(client, {"adjust": -6}, Idempotency_Key="count-1").json["on_hand"] == 0
 
 
@@ -247,7 +256,9 @@ def test_repeated_reservation_is_200_and_other_lines_conflict(client: Any, stock
     made = reserve(client, TEE=2)
     assert (made.status_code, made.json) == (201, wanted(TEE=2) | {"status": "held"})
     assert reserve(client, TEE=2).status_code == 200
-    assert problem(reserve(client, TEE=3)) == (409, "reservation-conflict")
+    answer = reserve(client, TEE=3)
+    assert problem(answer) == (409, "reservation-conflict")
+    assert "Use a new checkout id." in answer.json["detail"]
 
 
 def test_short_lines_are_listed(client: Any, stock: Any) -> None:
@@ -286,7 +297,11 @@ def test_extension_sets_a_later_end_only(client: Any, stock: Any) -> None:
     assert extend("chk_1", UNTIL).json["expires_at"] == LATER
     assert problem(extend("chk_2", LATER)) == (404, "reservation-not-found")
     client.delete("/reservations/chk_1", headers=SERVICE)
-    assert problem(extend("chk_1", LATER)) == (409, "reservation-conflict")
+    answer = extend("chk_1", LATER)  # a payment is under way, so its checkout id cannot change
+    assert problem(answer) == (409, "reservation-conflict")
+    assert answer.json["detail"] == (
+        "The reservation of chk_1 is released and cannot be extended. Its pieces are not held: check the stock."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import pytest
 from events.database.engine import Database
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
+from events.messaging.payment_status import PENDING_HOLD_TIME
 from events.testing.bus import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import handlers
 from inventory.models import Reservation, ReservationLine
-from inventory.reservations import DELAYED_PAYMENT_TIME, expire_due, publish_expiring
+from inventory.reservations import expire_due, publish_expiring
 
 PAID = ("completed", "paid", "2")
 UNPAID = ("completed", "unpaid", "2")
@@ -75,8 +76,8 @@ def test_delayed_method_keeps_the_pieces_until_it_can_fail(stock: Any, deliver_f
     stock.fill(TEE=1)
     stock.reserve("chk_1", TEE=1)
     deliver_fact("chk_1", UNPAID)
-    assert expire_due(stock.database, now + DELAYED_PAYMENT_TIME - timedelta(seconds=1)) == 0
-    assert expire_due(stock.database, now + DELAYED_PAYMENT_TIME) == 1
+    assert expire_due(stock.database, now + PENDING_HOLD_TIME - timedelta(seconds=1)) == 0
+    assert expire_due(stock.database, now + PENDING_HOLD_TIME) == 1
 
 
 def test_late_payment_sells_the_released_pieces(stock: Any, deliver_fact: Any) -> None:
@@ -155,7 +156,7 @@ def test_payment_under_way_outranks_the_other_sessions(
         for each in order:
             assert deliver_fact(checkout_id, each) == "done"
         assert (stock.status(checkout_id), stock.pieces()[sku]) == ("held", (10, 3)), order
-        expire_due(stock.database, now + DELAYED_PAYMENT_TIME - timedelta(seconds=1))
+        expire_due(stock.database, now + PENDING_HOLD_TIME - timedelta(seconds=1))
         assert stock.status(checkout_id) == "held"
     assert outbox_events(stock.database) == []
 
@@ -176,9 +177,9 @@ def test_recovered_cart_paid_late_without_stock_is_oversold(stock: Any, deliver_
 def test_pending_reservation_is_published_once_before_its_end(stock: Any, deliver_fact: Any, now: datetime) -> None:
     stock.fill(TEE=1, SOCK=1)
     stock.reserve("chk_1", now, TEE=1)
-    stock.reserve("chk_open", now + DELAYED_PAYMENT_TIME, SOCK=1)
+    stock.reserve("chk_open", now + PENDING_HOLD_TIME, SOCK=1)
     deliver_fact("chk_1", UNPAID)
-    notice, end = timedelta(days=2), now + DELAYED_PAYMENT_TIME
+    notice, end = timedelta(days=2), now + PENDING_HOLD_TIME
 
     def publish(at: datetime) -> int:
         return publish_expiring(stock.database, notice, at)
@@ -197,7 +198,7 @@ def test_lost_reserved_piece_makes_the_last_order_oversold(stock: Any, deliver_f
     stock.fill(TEE=2)
     stock.reserve("chk_1", TEE=1)
     stock.reserve("chk_2", TEE=1)
-    lost = client.post("/stock/TEE/movements", json={"adjust": -1, "reason": "moths"}, headers=operator)
+    lost = client.post("/stock/TEE/movements", json={"adjust": -1, "expected": 2, "reason": "moths"}, headers=operator)
     assert lost.status_code == 201
     assert lost.json == {
         "sku": "TEE", "on_hand": 1, "reserved": 2, "available": 0, "deficit": 1, "sold_unshipped": 0,

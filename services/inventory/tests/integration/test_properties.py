@@ -11,7 +11,7 @@ from events.testing.bus import deliver
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inventory import ledger, reservations
+from inventory import reservations, stock_changes
 from inventory.errors import (
     BelowZeroError,
     OutOfStockError,
@@ -125,8 +125,8 @@ def perform(stock: Stock, sku: str, act: str, number: int, detail: Any) -> None:
             change: Any = (
                 {"adjust": number} if act == "adjust" else {"on_hand": number, "counted_at": utcnow().isoformat()}
             )
-            request = ledger.StockRequest(sku=sku, reason="property", **change)
-            ledger.change_stock(session, request, None, actor="ana", now=NOW)
+            request = stock_changes.StockRequest(sku=sku, reason="property", **change)
+            stock_changes.change_stock(session, request, None, actor="ana", now=NOW)
     elif act == "sweep":
         expire_due(stock.database, NOW + timedelta(days=number))
     elif stock.status(checkout_id) != "unknown":

@@ -15,7 +15,7 @@ from events.messaging.outbox import OutboxEvent
 from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
-from inventory import ledger
+from inventory import stock_changes
 from inventory.chains import CHAINS
 from inventory.handlers import handlers
 from inventory.models import Movement, Reservation, ReservationLine, Shipment, StockItem
@@ -72,8 +72,8 @@ def test_return_adds_at_most_the_sold_pieces(sold: Any, database: Database) -> N
     assert sold.pieces() == {"TEE": (5, 0), "SOCK": (2, 0)}
     assert recorded_returns(database) == [
         ("TEE", 2, "returned (ret_1)"),
-        ("SOCK", 1, "returned (ret_2), 1 of 9 pieces: only these were sold"),
-        ("TEE", 1, "returned (ret_2), 1 of 2 pieces: only these were sold"),
+        ("SOCK", 1, "returned (ret_2), 1 of 9 pieces: only these were sold and not returned"),
+        ("TEE", 1, "returned (ret_2), 1 of 2 pieces: only these were sold and not returned"),
     ]
 
 
@@ -135,7 +135,7 @@ def canceled(revision: int, **pieces: int) -> Event:
 
 def waiting_pieces(database: Database) -> dict[str, int]:
     with database.read() as session:
-        items = ledger.describe(session, session.scalars(select(StockItem)).all())
+        items = stock_changes.describe(session, session.scalars(select(StockItem)).all())
     return {item["sku"]: item["sold_unshipped"] for item in items}
 
 
@@ -198,8 +198,8 @@ def test_missing_piece_that_ships_after_all_leaves_the_stock(stock: Any, databas
     stock.reserve("chk_2", TEE=1)
     deliver(database, handlers, paid("chk_1"))
     with database.begin() as session:
-        request = ledger.StockRequest(sku="TEE", adjust=4, reason="delivery")
-        ledger.change_stock(session, request, None, actor="ana", now=now)
+        request = stock_changes.StockRequest(sku="TEE", adjust=4, reason="delivery")
+        stock_changes.change_stock(session, request, None, actor="ana", now=now)
     assert stock.pieces() == {"TEE": (5, 1)}
     deliver(database, handlers, shipped("shp_1", TEE=2))
     assert stock.pieces() == {"TEE": (4, 1)}

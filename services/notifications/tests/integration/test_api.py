@@ -1,6 +1,7 @@
 """The operators' routes."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from events.messaging.event import own_event
@@ -8,6 +9,11 @@ from events.testing.openapi import unlimited_lists
 from notifications.app import create_app
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
+
+
+def keyed() -> dict[str, str]:
+    """Return an operator's headers with a new idempotency key."""
+    return AUTHORIZED | {"Idempotency-Key": str(uuid4())}
 
 
 @pytest.fixture
@@ -92,7 +98,7 @@ def test_resend_adds_a_row_and_keeps_the_original(sqlite_service: Any, client: A
     sqlite_service.receive_paid(1)
     sqlite_service.sender.run()
     (old,) = listed(client)["items"]
-    answer = client.post(f"/notifications/{old['id']}/resend", headers=AUTHORIZED)
+    answer = client.post(f"/notifications/{old['id']}/resend", headers=keyed())
     assert answer.status_code == 201
     new = answer.json
     assert (new["kind"], new["recipient"], new["status"]) == (old["kind"], old["recipient"], "pending")
@@ -110,7 +116,7 @@ def test_resend_of_a_resend_has_the_same_subject(sqlite_service: Any, client: An
     sqlite_service.sender.run()
     identifier = listed(client)["items"][0]["id"]
     for _ in range(2):
-        answer = client.post(f"/notifications/{identifier}/resend", headers=AUTHORIZED).json
+        answer = client.post(f"/notifications/{identifier}/resend", headers=keyed()).json
         sqlite_service.sender.run()
         identifier = answer["id"]
     assert answer["subject_key"] == f"ord_1/{identifier}"
@@ -120,7 +126,7 @@ def test_second_click_does_not_send_twice(sqlite_service: Any, client: Any) -> N
     sqlite_service.receive_paid(1)
     sqlite_service.sender.run()
     path = f"/notifications/{listed(client)['items'][0]['id']}/resend"
-    answers = [client.post(path, headers=AUTHORIZED) for _ in range(2)]
+    answers = [client.post(path, headers=keyed()) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 409]
     assert answers[1].json["type"] == "urn:clozit:problem:notification-unsent"
     assert answers[1].json["notification_id"] == answers[0].json["id"]
@@ -130,10 +136,10 @@ def test_failed_mail_can_be_resent_and_a_pending_one_cannot(sqlite_service: Any,
     sqlite_service.server.answers["c1@example.org"] = "550 no"
     sqlite_service.receive_paid(1)
     path = f"/notifications/{listed(client)['items'][0]['id']}/resend"
-    assert client.post(path, headers=AUTHORIZED).status_code == 409
+    assert client.post(path, headers=keyed()).status_code == 409
     sqlite_service.sender.run()
     sqlite_service.server.answers.clear()
-    assert client.post(path, headers=AUTHORIZED).status_code == 201
+    assert client.post(path, headers=keyed()).status_code == 201
     assert sqlite_service.sender.run() == 1
     assert [item["status"] for item in listed(client)["items"]] == ["sent", "failed"]
 
@@ -144,12 +150,12 @@ def test_mail_to_an_erased_customer_cannot_be_resent(sqlite_service: Any, client
     data = {"order_id": "ord_1", "checkout_id": "chk_1", "erased_at": sqlite_service.clock.now}
     sqlite_service.deliver(own_event("orders.customer.erased", data, correlation_id="chk_1"))
     (item,) = listed(client)["items"]
-    answer = client.post(f"/notifications/{item['id']}/resend", headers=AUTHORIZED)
+    answer = client.post(f"/notifications/{item['id']}/resend", headers=keyed())
     assert (answer.status_code, answer.json["type"]) == (409, "urn:clozit:problem:customer-erased")
 
 
 def test_unknown_notification_is_not_found(client: Any) -> None:
-    answer = client.post("/notifications/eml_none/resend", headers=AUTHORIZED)
+    answer = client.post("/notifications/eml_none/resend", headers=keyed())
     assert (answer.status_code, answer.json["type"]) == (404, "urn:clozit:problem:notification-not-found")
 
 

@@ -137,9 +137,9 @@ def test_only_mails_to_staff_can_be_resent_after_the_erasure(sqlite_service: Any
     sqlite_service.deliver(erasure())
     mails = by_kind(sqlite_service)
     with sqlite_service.database.begin() as session, pytest.raises(CustomerErasedError):
-        resend(session, ResendOne(mails["order_confirmed"].id), "zoe")
+        resend(session, ResendOne(mails["order_confirmed"].id), "zoe", "key-1")
     with sqlite_service.database.begin() as session:
-        assert resend(session, ResendOne(mails["staff_review_opened"].id), "zoe").status == "pending"
+        assert resend(session, ResendOne(mails["staff_review_opened"].id), "zoe", "key-2").status == "pending"
 
 
 def test_erasure_redacts_one_customer_in_digests_and_resends(any_database: Any, make_config: Any, service: Any) -> None:
@@ -150,7 +150,7 @@ def test_erasure_redacts_one_customer_in_digests_and_resends(any_database: Any, 
     other.clock.advance(hours=2)
     assert other.sender.run() == 2  # the digest, and the customer's e-mail about the review
     with other.database.begin() as session:
-        resend(session, ResendOne(by_kind(other)["staff_digest"].id), "zoe")
+        resend(session, ResendOne(by_kind(other)["staff_digest"].id), "zoe", "key-1")
     other.deliver(erasure())
     assert columns_with(other.database, *PERSONAL_WORDS) == []
     digests = [email.event_data["items"] for email in other.emails() if email.kind == "staff_digest"]

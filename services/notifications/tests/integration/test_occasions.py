@@ -4,11 +4,13 @@ import itertools
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from notifications import handlers
+from notifications.kinds import CUSTOMER_KINDS, KINDS, STAFF_KINDS, STALE_AFTER_MAIL, STALE_AFTER_OUTCOME, Outcome
 
+ARCHITECTURE = Path(__file__).parents[4] / "docs" / "architecture.md"
 KIND_OF_EVENT = {
     "orders.order.paid": "order_confirmed",
     "orders.payment.pending": "payment_pending",
@@ -18,7 +20,7 @@ KIND_OF_EVENT = {
     "orders.review.resolved": "staff_review_resolved",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
-    "orders.refund.failed": "staff_refund_failed",
+    "orders.refund.failed": "refund_failed and staff_refund_failed",
     "orders.dispute.opened": "staff_dispute_opened",
     "orders.dispute.updated": "staff_dispute_updated",
     "orders.dispute.closed": "staff_dispute_closed",
@@ -37,17 +39,40 @@ def test_duplicated_event_queues_one_mail(sqlite_service: Any, event_type: str, 
     assert all((email.recipient is None) == email.kind.startswith("staff_") for email in emails)
 
 
-def test_table_in_the_docstring_lists_each_event_and_its_mail() -> None:
-    table = re.findall(r"^\| `([\w.]+)` \| `(\w+)`.* \| (customer|staff) \|$", str(handlers.__doc__), re.MULTILINE)
-    kinds: dict[str, set[str]] = {}
-    for event_type, kind, _ in table:
-        kinds.setdefault(event_type, set()).add(kind)
+def test_table_of_the_architecture_lists_each_mail_of_an_event() -> None:
+    kinds = {event_type: cells[0] | cells[1] for event_type, *cells in architecture_table()}
     assert kinds == {event_type: {*kind.split(" and ")} for event_type, kind in KIND_OF_EVENT.items()} | {
-        "orders.review.resolved": {"staff_review_resolved", "order_canceled"},
+        "orders.payment.pending": {"payment_pending", "payment_instructions"},
+        "orders.review.resolved": {"staff_review_resolved", "order_canceled", "order_confirmed"},
         "orders.order.canceled": {"order_canceled"},
         "orders.order.paid": {"order_confirmed", "staff_order_paid"},  # with STAFF_NEW_ORDER
     }
-    assert all(kind.startswith("staff_") == (to == "staff") for _, kind, to in table)
+    for _, to_customer, to_staff, _ in architecture_table():
+        assert to_customer <= {*CUSTOMER_KINDS}
+        assert to_staff <= {*STAFF_KINDS}
+
+
+def test_table_of_the_architecture_lists_what_is_suppressed() -> None:
+    outcomes = {"orders.order.paid": Outcome.PAID, "orders.order.canceled": Outcome.CANCELED}
+    for event_type, to_customer, to_staff, suppressed in architecture_table():
+        stale = {*STALE_AFTER_OUTCOME.get(outcomes.get(event_type), ())}
+        for kind in to_customer | to_staff:
+            stale |= {*STALE_AFTER_MAIL.get(kind, ())}
+        assert suppressed == stale, event_type
+
+
+def architecture_table() -> list[tuple[str, set[str], set[str], set[str]]]:
+    """Return the event of every row, and the kinds in each of its other columns."""
+    section = ARCHITECTURE.read_text("utf-8").partition("## Which events send which e-mails")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|$", section, re.MULTILINE)
+    return [
+        (event_type, kinds_in(first), kinds_in(second), kinds_in(third)) for event_type, first, second, third in rows
+    ]
+
+
+def kinds_in(cell: str) -> set[str]:
+    """Return the kinds that a cell lists, without those in a condition (", if …") or a cause (", by …")."""
+    return set(re.findall(r"`(\w+)`", re.sub(r", (if|by)[^;]*", "", cell))) & {*KINDS}
 
 
 def test_failed_payments_of_two_sessions_are_two_occasions(sqlite_service: Any) -> None:

@@ -250,9 +250,9 @@ def test_resend_of_a_reminder_respects_the_list(sqlite_service: Any) -> None:
     _, path = remind_and_read_link(sqlite_service)
     client = browse(sqlite_service)
     resend = f"/notifications/{sqlite_service.emails()[0].id}/resend"
-    assert client.post(resend, headers=AUTHORIZED).status_code == 201
+    assert client.post(resend, headers=AUTHORIZED | {"Idempotency-Key": "key-1"}).status_code == 201
     assert send_reminders(sqlite_service) == 1  # the same reminder once more is no second one
     client.post(path, **ONE_CLICK)
-    assert client.post(resend, headers=AUTHORIZED).status_code == 201
+    assert client.post(resend, headers=AUTHORIZED | {"Idempotency-Key": "key-2"}).status_code == 201
     assert send_reminders(sqlite_service) == 0
     assert reasons(sqlite_service)[-1] == "the address is unsubscribed"

@@ -38,7 +38,7 @@ def resend_path(service: Any, number: int = 1) -> str:
 
 def test_resend_goes_to_a_corrected_address(service: Any, client: Any) -> None:
     fail(service, 1)
-    answer = post(client, resend_path(service), {"recipient": "right@example.org"})
+    answer = post(client, resend_path(service), {"recipient": "right@example.org"}, "key-1")
     assert answer.status_code == 201
     assert answer.json["recipient"] == "right@example.org"
     assert service.sender.run() == 1
@@ -60,7 +60,7 @@ def test_resend_goes_to_a_corrected_address(service: Any, client: Any) -> None:
 )
 def test_invalid_resend_is_refused(service: Any, client: Any, body: Any, field: str) -> None:
     fail(service, 1)
-    answer = post(client, resend_path(service), body)
+    answer = post(client, resend_path(service), body, "key-1")
     assert (answer.status_code, list(answer.json["errors"])) == (422, [field])
     assert len(service.emails()) == 1
 
@@ -69,9 +69,9 @@ def test_mail_to_staff_has_no_other_recipient(service: Any, client: Any) -> None
     service.receive("inventory.stock.low")
     service.sender.run()
     path = f"/notifications/{service.emails()[0].id}/resend"
-    answer = post(client, path, {"recipient": "stranger@example.org"})
+    answer = post(client, path, {"recipient": "stranger@example.org"}, "key-1")
     assert (answer.status_code, list(answer.json["errors"])) == (422, ["recipient"])
-    assert post(client, path).status_code == 201
+    assert post(client, path, key="key-2").status_code == 201
 
 
 def test_same_key_resends_once(service: Any, client: Any) -> None:
@@ -215,8 +215,9 @@ def test_bulk_resend_without_a_valid_filter_is_refused(service: Any, client: Any
     assert len(service.emails()) == 1
 
 
-def test_bulk_resend_needs_a_key(client: Any) -> None:
-    answer = post(client, "/notifications/resend", {"all": True})
+@pytest.mark.parametrize("path", ["/notifications/resend", "/notifications/eml_1/resend"])
+def test_resend_needs_a_key(client: Any, path: str) -> None:
+    answer = post(client, path, {"all": True} if path == "/notifications/resend" else {})
     assert (answer.status_code, answer.json["type"]) == (400, "urn:clozit:problem:idempotency-key-required")
 
 

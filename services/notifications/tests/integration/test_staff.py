@@ -6,14 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from events.messaging.event import own_event
+from notifications import samples
 from notifications.app import create_app
 from notifications.digest import DigestSchedule
 from notifications.sender import Sender
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
+
+
+def keyed() -> dict[str, str]:
+    """Return an operator's headers with a new idempotency key."""
+    return AUTHORIZED | {"Idempotency-Key": str(uuid4())}
 
 
 skus = itertools.count()
@@ -42,6 +49,16 @@ def test_low_stock_sends_one_mail_for_a_sku_and_day(service: Any) -> None:
     assert len({mail["Message-ID"] for mail in service.server.messages}) == 3
 
 
+def test_payment_in_no_currency_is_mailed_to_staff(sqlite_service: Any) -> None:
+    charged = {**samples.CHARGED, "currency": "xxx"}
+    detail = "The customer paid in EUROS instead of EUR."
+    sqlite_service.receive("orders.review.opened", reason="currency-mismatch", detail=detail, charged=charged)
+    sqlite_service.receive("orders.refund.failed", refund_currency="xxx", charged=charged)
+    sqlite_service.sender.run()
+    assert {email.status for email in sqlite_service.emails() if email.kind.startswith("staff_")} == {"sent"}
+    assert detail in " ".join(sqlite_service.server.messages[0].get_body(("plain",)).get_content().split())
+
+
 @pytest.mark.parametrize("email", ["ada@example.org", None])
 def test_new_order_is_mailed_to_staff_if_they_want_it(sqlite_service: Any, email: str | None) -> None:
     sqlite_service.use(staff_new_order=True)
@@ -55,6 +72,16 @@ def test_new_order_is_mailed_to_staff_if_they_want_it(sqlite_service: Any, email
     assert len(sqlite_service.server.messages) == (2 if email else 1)
 
 
+@pytest.mark.parametrize(
+    ("refund_id", "label"), [("re_1", "Refund id"), ("rfr_1", "Refund request, which Stripe refused")]
+)
+def test_failed_refund_shows_an_id_that_stripe_knows(sqlite_service: Any, refund_id: str, label: str) -> None:
+    sqlite_service.receive("orders.refund.failed", refund_id=refund_id, refund_request_id="rfr_1")
+    sqlite_service.sender.run()
+    (mail,) = sqlite_service.server.messages
+    assert f"{label}: {refund_id}" in mail.get_body(("plain",)).get_content()
+
+
 def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) -> None:
     sqlite_service.server.answers["staff@shop.example"] = "451 later"
     sqlite_service.receive("inventory.stock.low")
@@ -64,7 +91,7 @@ def test_mail_without_a_checkout_can_be_retried_and_resent(sqlite_service: Any) 
     assert sqlite_service.sender.run() == 1
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
     path = f"/notifications/{sqlite_service.emails()[0].id}/resend"
-    answers = [client.post(path, headers=AUTHORIZED) for _ in range(2)]
+    answers = [client.post(path, headers=keyed()) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 409]
     assert answers[0].get_json()["checkout_id"] is None
 
@@ -102,7 +129,7 @@ def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -
     sqlite_service.receive("orders.review.opened", customer_email=None)
     sqlite_service.sender.run()
     client = create_app(sqlite_service.config, database=sqlite_service.database).test_client()
-    client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=AUTHORIZED)
+    client.post(f"/notifications/{sqlite_service.emails()[0].id}/resend", headers=keyed())
     receive_low_stock(sqlite_service)
     receive_low_stock(sqlite_service)
     sqlite_service.sender.run()

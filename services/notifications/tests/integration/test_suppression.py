@@ -4,8 +4,9 @@ import itertools
 from typing import Any
 
 import pytest
+from notifications.refund_amounts import refund_sums
 
-FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending"}
+FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending", "refund_failed": "pending"}
 CLOSED = {
     "staff_dispute_opened": "suppressed",
     "staff_dispute_updated": "suppressed",
@@ -52,6 +53,21 @@ def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> No
     sqlite_service.receive("orders.review.opened", reason="oversold")
     sqlite_service.receive("orders.review.resolved", reason="duplicate-payment")
     assert {email.status for email in sqlite_service.emails()} == {"pending"}
+
+
+@pytest.mark.parametrize("resolved_by", ["zoe", "policy"])
+def test_decision_suppresses_the_requests_of_all_its_reviews(sqlite_service: Any, resolved_by: str) -> None:
+    others = [{"reason": "duplicate-payment", "subject": "pi_2"}, {"reason": "radar-review", "subject": "prv_1"}]
+    resolution = {"reason": "oversold", "subject": None, "resolved_by": resolved_by, "also_resolved": others}
+    events: list[tuple[str, Any]] = [("orders.review.opened", other) for other in others]
+    events += [OPENED, ("orders.review.resolved", resolution)]
+    for number, permutation in enumerate(itertools.permutations(events)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        sqlite_service.deliver(*(sqlite_service.event(type_, **changes, **ids) for type_, changes in permutation))
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        requests = {email.status for email in made if email.kind in ("staff_review_opened", "order_in_review")}
+        reports = [email.status for email in made if email.kind == "staff_review_resolved"]
+        assert (requests, reports.count("pending")) == ({"suppressed"}, int(resolved_by == "policy")), permutation
 
 
 def test_review_resolved_by_a_person_sends_no_mail(sqlite_service: Any) -> None:
@@ -108,6 +124,40 @@ def test_all_refund_mails_have_the_newest_sum(service: Any, order: Any) -> None:
     service.sender.run()
     assert [email.subject_key for email in service.emails()] == [f"re_{number}" for number in order]
     assert all("Refunded so far: €49.98" in mail.get_body(("plain",)).get_content() for mail in service.server.messages)
+
+
+def test_refunded_sum_does_not_depend_on_the_order_of_events(sqlite_service: Any) -> None:
+    """The first refund fails later. All events have the same second, and each has the order's sum at its time."""
+    facts = [
+        ("succeeded", 1, 1000, 1000),
+        ("succeeded", 2, 2000, 3000),
+        ("failed", 1, 1000, 2000),
+        ("succeeded", 3, 500, 2500),
+    ]
+    for number, permutation in enumerate(itertools.permutations(facts)):
+        for verb, refund, amount, so_far in permutation:
+            sqlite_service.receive(
+                f"orders.refund.{verb}",
+                checkout_id=f"chk_{number}",
+                order_id=f"ord_{number}",
+                amount_paid=4000 + refund,
+                refund_id=f"re_{refund}",
+                refund_amount=amount,
+                amount_refunded=so_far,
+            )
+        with sqlite_service.database.read() as session:
+            mail = next(one for one in sqlite_service.emails() if one.checkout_id == f"chk_{number}")
+            assert refund_sums(session, mail) == {"amount_refunded": 2500, "amount_paid": 4003}, permutation
+
+
+def test_request_that_stripe_refused_reduces_no_sum(sqlite_service: Any) -> None:
+    """The second refund was made in the dashboard, and its own event is late."""
+    receive_refund(sqlite_service, 1, at=11, so_far=3000)
+    sqlite_service.receive(
+        "orders.refund.failed", refund_id="rfr_1", refund_request_id="rfr_1", refund_amount=500, amount_refunded=3000
+    )
+    with sqlite_service.database.read() as session:
+        assert refund_sums(session, sqlite_service.emails()[0])["amount_refunded"] == 3000
 
 
 def test_deferred_refund_mail_has_the_sum_at_its_sending(sqlite_service: Any) -> None:

@@ -45,9 +45,8 @@ def test_money_has_as_many_decimals_as_stripe_counts(currency: str) -> None:
     assert len(digits.strip(".")) == money.exponent(currency)
 
 
-def test_unknown_currency_is_refused() -> None:
-    with pytest.raises(ValueError, match="xxx"):
-        format_money(1, "xxx", "en")
+def test_amount_in_an_unknown_currency_stays_in_minor_units() -> None:
+    assert format_money(5738, "xxx", "de") == "5738 XXX (minor units)"
 
 
 @pytest.mark.parametrize(

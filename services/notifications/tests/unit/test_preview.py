@@ -31,7 +31,7 @@ def test_preview_writes_a_file(tmp_path: Path) -> None:
 def test_preview_of_an_unknown_case_lists_the_cases() -> None:
     result = preview("refund_succeeded", "--case", "none")
     assert result.exit_code == 2
-    assert "first, whole, duplicate" in result.output
+    assert "first, whole, statement, duplicate" in result.output
 
 
 def test_preview_shows_the_shops_template_and_its_errors(tmp_path: Path) -> None:

@@ -203,6 +203,13 @@ def test_joiners_of_names_are_kept(name: str, locale: str) -> None:
     assert rendered.text.count(name) == rendered.html.count(name) == 2
 
 
+@pytest.mark.parametrize("character", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_character_that_turns_the_text_is_removed(character: str) -> None:
+    rendered = mail(customer_name=f"Zoë{character}Müller")
+    assert "Zoë Müller" in rendered.text
+    assert character not in rendered.subject + rendered.text + rendered.html
+
+
 def test_mail_of_a_free_order_mentions_no_payment() -> None:
     rendered = mail(amount_subtotal=0, amount_discount=0, amount_shipping=0, amount_total=0)
     assert "nothing to pay" in rendered.text

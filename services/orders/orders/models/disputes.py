@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, partial_index, quoted
+from events.messaging.dispute_status import is_inquiry
 from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -91,7 +92,7 @@ class Dispute(Base):
     @property
     def is_inquiry(self) -> bool:
         """True if the bank only asks about the payment."""
-        return self.status.startswith("warning_")
+        return is_inquiry(self.status)
 
     @property
     def funds_withdrawn(self) -> bool:

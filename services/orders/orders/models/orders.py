@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.clock import utcnow
+from events.database.email_keys import email_key
 from events.database.types import Json, UtcDateTime, one_of, partial_index
 from events.messaging.contracts import RefundStatus, ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
@@ -244,7 +245,7 @@ class Order(Base):
         return self._record_fact("expired_at", at)
 
     def mark_canceled(self, at: datetime) -> bool:
-        """Record that the customer canceled; return True if the status changed."""
+        """Record that the checkout was canceled before payment; return True if the status changed."""
         return self._record_fact("canceled_at", at)
 
     def mark_paid_published(self, at: datetime) -> bool:
@@ -269,7 +270,7 @@ class Order(Base):
             return
         details = session.get("customer_details") or {}
         if (email := details.get("email")) and not self.customer_email:
-            self.customer_email, self.customer_email_key = email, email.lower()
+            self.customer_email, self.customer_email_key = email, email_key(email)
         self.customer_name = self.customer_name or details.get("name")
         self.customer_phone = self.customer_phone or details.get("phone")
         self.customer_country = self.customer_country or (details.get("address") or {}).get("country")

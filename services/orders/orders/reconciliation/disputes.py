@@ -7,7 +7,7 @@ from events.money import format_amount
 from orders.models.disputes import UNKNOWN, Dispute
 from orders.models.orders import Order
 from orders.reconciliation.difference import Difference
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, to_datetime
 
 MISSING_EVENT = "charge.dispute.updated"
 
@@ -22,7 +22,7 @@ def compare_dispute(order: Order, booked: Dispute | None, stripe_dispute: Stripe
         return
     dispute_id, status = stripe_dispute["id"], stripe_dispute.get("status") or UNKNOWN
     if booked is None:
-        amount = format_amount(stripe_dispute["amount"], stripe_dispute["currency"])
+        amount = format_amount(stripe_dispute["amount"], currency_of(stripe_dispute))
         text = f"The dispute {dispute_id} over {amount} ({status}) is not booked."
         yield _difference(order, "dispute-missing", text, dispute_id, MISSING_EVENT)
         return

@@ -7,7 +7,7 @@ from events.money import format_amount
 from orders.models.orders import Order
 from orders.models.refunds import UNKNOWN, Refund, can_follow
 from orders.reconciliation.difference import Difference, minor_units
-from orders.stripe_objects import StripeObject
+from orders.stripe_objects import StripeObject, currency_of
 
 
 def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObject | None) -> Iterator[Difference]:
@@ -19,14 +19,14 @@ def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObj
             yield _difference(order, "refund-not-at-stripe", text, booked.id)
         return
     amount, status = (
-        _describe(stripe_refund["amount"], stripe_refund["currency"]),
+        _describe(stripe_refund["amount"], currency_of(stripe_refund)),
         stripe_refund.get("status") or UNKNOWN,
     )
     if booked is None:
         text = f"Stripe refunded {amount} with {stripe_refund['id']} ({status}), which is not booked."
         yield _difference(order, "refund-missing", text, stripe_refund["id"], is_repairable=True)
         return
-    if (booked.amount, booked.currency) != (stripe_refund["amount"], stripe_refund["currency"]):
+    if (booked.amount, booked.currency) != (stripe_refund["amount"], currency_of(stripe_refund)):
         text = (
             f"{stripe_refund['id']} is {amount} at Stripe, but {_describe(booked.amount, booked.currency)} is booked."
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
+from events.messaging.payment_status import is_paid
 
 from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
@@ -12,7 +13,7 @@ from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.stripe import Intent
-from orders.stripe_objects import FULFILLING, StripeObject, shipping_of
+from orders.stripe_objects import StripeObject, currency_of, shipping_of
 
 UNPAID_INTENT = ("requires_payment_method", "canceled")  # a complete session's intent after a delayed payment failed
 SUCCEEDED = "succeeded"  # a payment intent with the money
@@ -28,11 +29,11 @@ SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
     """Yield the differences between an order and its session at Stripe, with the session's payment intent."""
     payment = _payment_of_session(order, stripe_session)
-    if stripe_session["status"] == "complete" and stripe_session["payment_status"] in FULFILLING:
+    if stripe_session["status"] == "complete" and is_paid(stripe_session):
         if payment is None or payment.paid_at is None:
             # A pending order handled `completed`, unless that was of another session.
             missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
-            amount = minor_units(stripe_session["amount_total"], stripe_session["currency"])
+            amount = minor_units(stripe_session["amount_total"], currency_of(stripe_session))
             text = f"{stripe_session['id']} is paid at Stripe with {amount}, but the order is {order.status}."
             yield session_difference(order, "not-paid", text, stripe_session, missing)
         else:
@@ -82,7 +83,7 @@ def _compare_paid(
     order: Order, payment: Payment, stripe_session: StripeObject, intent: Intent | None
 ) -> Iterator[Difference]:
     booked = minor_units(payment.amount, payment.currency)
-    if booked != (expected := minor_units(stripe_session["amount_total"], stripe_session["currency"])):
+    if booked != (expected := minor_units(stripe_session["amount_total"], currency_of(stripe_session))):
         text = f"{stripe_session['id']} is paid at Stripe with {expected}, but {booked} is booked."
         yield session_difference(order, "payment-differs", text, stripe_session)
     if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import stripe
+from events.stripe_api import RESOURCE_MISSING
 
-from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of
-
-MISSING = "resource_missing"  # Stripe's error code for an unknown id
+from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of, currency_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,7 @@ class StripeRecords:
 
     def session(self, session_id: str) -> StripeObject | None:
         """Return a session, or None if Stripe does not know it."""
-        try:
-            return self._sessions.retrieve(session_id).to_dict(for_json=True)
-        except stripe.InvalidRequestError as error:
-            if error.code != MISSING:
-                raise
-            return None
+        return _retrieve(self._sessions, session_id)
 
     def session_of(self, intent_id: str) -> StripeObject | None:
         """Return the session of a payment intent, or None."""
@@ -72,12 +67,7 @@ class StripeRecords:
 
     def refund(self, refund_id: str) -> StripeObject | None:
         """Return a refund, or None if Stripe does not know it."""
-        try:
-            return self._refunds.retrieve(refund_id).to_dict(for_json=True)
-        except stripe.InvalidRequestError as error:
-            if error.code != MISSING:
-                raise
-            return None
+        return _retrieve(self._refunds, refund_id)
 
     def disputes(self, since: datetime) -> Iterator[StripeObject]:
         """Yield the disputes opened since an instant, newest first."""
@@ -87,21 +77,27 @@ class StripeRecords:
 
     def dispute(self, dispute_id: str) -> StripeObject | None:
         """Return a dispute, or None if Stripe does not know it."""
-        try:
-            return self._disputes.retrieve(dispute_id).to_dict(for_json=True)
-        except stripe.InvalidRequestError as error:
-            if error.code != MISSING:
-                raise
-            return None
+        return _retrieve(self._disputes, dispute_id)
 
 
-def _intent(obj: StripeObject) -> Intent:
-    charge = obj["latest_charge"] or {}
+def _retrieve(service: Any, object_id: str) -> StripeObject | None:
+    """Return an object of one of the SDK's services, or None if Stripe does not know its id."""
+    try:
+        found: StripeObject = service.retrieve(object_id).to_dict(for_json=True)
+    except stripe.InvalidRequestError as error:
+        if error.code != RESOURCE_MISSING:
+            raise
+        return None
+    return found
+
+
+def _intent(intent: StripeObject) -> Intent:
+    charge = intent["latest_charge"] or {}
     return Intent(
-        id=obj["id"],
-        checkout_id=checkout_id_of(obj),
-        status=obj["status"],
-        amount_received=obj["amount_received"],
-        currency=obj["currency"],
-        tried_at=max(obj["created"], charge.get("created", 0)),
+        id=intent["id"],
+        checkout_id=checkout_id_of(intent),
+        status=intent["status"],
+        amount_received=intent["amount_received"],
+        currency=currency_of(intent),
+        tried_at=max(intent["created"], charge.get("created", 0)),
     )

@@ -18,5 +18,6 @@
                             └─────▶ failed
 
 A process can die between any two steps. The stored request has a lease, and after it the worker continues.
-allocation.py says how much a piece is worth when lines are refunded.
+allocation.py says how much a piece is worth when lines are refunded, and charged_lines.py fetches what that needs.
+review_reasons.py says which review ended in a refund.
 """

@@ -25,9 +25,10 @@ def goods_amount(order: Order, payment: Payment) -> int:
 
 
 def needs_charged_lines(order: Order, payment: Payment) -> bool:
-    """Return True if the agreed totals of the lines do not say in which proportion Stripe charged the lines.
+    """Return True if Stripe's line amounts must be fetched, because a part of the lines cannot be refunded without.
 
-    Tax rates can differ by product, and a promotion code can be for some products only.
+    False if they are stored, or if the agreed totals have the same proportion, as those of a single line have. Tax
+    rates can differ by product, and a promotion code can be for some products only.
     """
     if len(order.lines) == 1 or all(line.charged_total is not None for line in order.lines):
         return False

@@ -1,31 +1,30 @@
 """Booking of refunds at Stripe: from overlapping events, from the answer to our call, and from reconciliation.
 
-A refund is booked once, by its id. Repeats change nothing. `charge.refunded` is not booked: it has only the sum of
-all refunds.
+A refund is booked once, by its id. Repeats change nothing. A charge's sum of refunds is not booked: the refunds that
+the charge lists are, and lookups.py fetches the others.
 """
 
 from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import RefundStatus, ReviewDecision
+from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
 from orders.goods import update_fulfillment
 from orders.models.orders import Order
 from orders.models.refunds import UNKNOWN, Refund, RefundRequest
-from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.gateway import REQUEST_ID
+from orders.refunds.gateway import REQUEST_ID_KEY
+from orders.refunds.review_reasons import review_reason_of
 from orders.returns import publish_returns
-from orders.stripe_objects import StripeObject, to_datetime
+from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_datetime
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
@@ -42,7 +41,6 @@ ENTRY_KINDS: Mapping[RefundStatus | None, EntryKind] = {
     RefundStatus.FAILED: EntryKind.REFUND_FAILED,
 }
 
-REVIEW_KEY_PREFIX = "rev_"  # a review's id begins the idempotency keys of its refund requests
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
 from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
@@ -50,37 +48,35 @@ from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
 log = get_logger(__name__)
 
 
-def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause) -> Refund:
-    """Book Stripe's refund `obj`: its status, the order's totals, the timeline, the events.
+def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cause: Cause) -> Refund:
+    """Book Stripe's refund: its status, the order's totals, the timeline, the events.
 
     The order must be locked.
     """
-    request, status = _request_of(session, order, obj), obj.get("status") or UNKNOWN
+    request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
-    status_at = cause.occurred_at if cause.event else to_datetime(obj["created"])
-    presentment = obj.get("presentment_details") or {}
+    status_at = cause.occurred_at if cause.event else to_datetime(stripe_refund["created"])
     is_new = insert_once(
         session,
         Refund,
-        id=obj["id"],
+        id=stripe_refund["id"],
         order_id=order.id,
-        payment_id=obj["payment_intent"],
+        payment_id=stripe_refund["payment_intent"],
         refund_request_id=request.id if request else None,
         status=status,
         status_at=status_at,
-        currency=obj["currency"],
-        amount=obj["amount"],
-        reason=obj.get("reason"),
-        failure_reason=obj.get("failure_reason"),
-        created_at=to_datetime(obj["created"]),
+        currency=currency_of(stripe_refund),
+        amount=stripe_refund["amount"],
+        reason=stripe_refund.get("reason"),
+        failure_reason=stripe_refund.get("failure_reason"),
+        created_at=to_datetime(stripe_refund["created"]),
     )
     if is_new:
         session.expire(order, ["refunds"])
-    refund = session.get_one(Refund, obj["id"])
-    if refund.presentment_amount is None:  # an older API version, or an answer that did not have it yet
-        refund.presentment_currency = presentment.get("presentment_currency")
-        refund.presentment_amount = presentment.get("presentment_amount")
-    changed = refund.record_status(status, obj.get("failure_reason"), status_at) or is_new
+    refund = session.get_one(Refund, stripe_refund["id"])
+    if refund.presentment_amount is None and (presentment := presentment_of(stripe_refund)):  # it can come later
+        refund.presentment_currency, refund.presentment_amount = presentment
+    changed = refund.record_status(status, stripe_refund.get("failure_reason"), status_at) or is_new
     if request:
         _link(session, order, request, refund)
     if changed:
@@ -95,9 +91,9 @@ def book_refund(session: Session, order: Order, obj: StripeObject, cause: Cause)
     return refund
 
 
-def _request_of(session: Session, order: Order, obj: StripeObject) -> RefundRequest | None:
+def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> RefundRequest | None:
     """Return the request that the refund's metadata name. Metadata can be copied by hand, so the order is checked."""
-    request_id = (obj.get("metadata") or {}).get(REQUEST_ID)
+    request_id = (stripe_refund.get("metadata") or {}).get(REQUEST_ID_KEY)
     found = session.get(RefundRequest, request_id) if request_id else None
     return found if found is not None and found.order_id == order.id else None
 
@@ -122,27 +118,16 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         event_type,
         cause,
         refund_id=refund.id,
+        refund_request_id=refund.refund_request_id,
         refund_status=refund.status,
         refund_amount=refund.amount,
         refund_currency=refund.currency,
         presentment_currency=refund.presentment_currency,
         presentment_amount=refund.presentment_amount,
-        review_reason=_review_reason(session, refund),
+        review_reason=review_reason_of(session, refund),
         amount_refunded=order.amount_refunded,
         failure_reason=refund.failure_reason,
     )
-
-
-def _review_reason(session: Session, refund: Refund) -> str | None:
-    """Return the reason of the review that ended in this refund; None for other refunds."""
-    request = session.get(RefundRequest, refund.refund_request_id) if refund.refund_request_id else None
-    if request is None or not request.idempotency_key.startswith(REVIEW_KEY_PREFIX):
-        return None
-    refunded = (Review.order_id == refund.order_id, Review.decision == ReviewDecision.REFUND)
-    reviews = session.scalars(select(Review).where(*refunded).order_by(Review.resolved_at)).all()
-    about_payment = [review for review in reviews if review.subject == refund.payment_id]
-    found = about_payment or [review for review in reviews if not review.subject] or list(reviews)
-    return found[-1].reason if found else None
 
 
 def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> str:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import stripe
+from events import stripe_api
+from events.stripe_api import Failure
 
 from orders.models.refunds import RefundRequest
 from orders.stripe_objects import PAGE_SIZE, StripeObject
@@ -12,7 +14,7 @@ from orders.stripe_objects import PAGE_SIZE, StripeObject
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
 
-REQUEST_ID = "refund_request"  # the key in a refund's metadata
+REQUEST_ID_KEY = "refund_request"  # the key in a refund's metadata
 
 
 class RefundRefusedError(Exception):
@@ -23,36 +25,40 @@ class StripeAwayError(Exception):
     """Stripe did not answer clearly: the refund may exist or not."""
 
 
+class StripeUnauthorizedError(StripeAwayError):
+    """Stripe refused our API key and did nothing. A repeat succeeds once an operator has corrected the key."""
+
+
 class RefundGateway:
-    """Stripe's refunds. Each method raises `RefundRefusedError` and `StripeAwayError`."""
+    """Stripe's refunds. Each method raises `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
 
     def create(self, request: RefundRequest) -> StripeObject:
         """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
-        with _translate_errors():
+        with _raising_gateway_errors("create refund", request.id):
             return self._refunds.create(_params(request), {"idempotency_key": request.id}).to_dict(for_json=True)
 
     def find(self, request: RefundRequest) -> StripeObject | None:
         """Return the refund that Stripe made for the request at any time, or None."""
-        with _translate_errors():
+        with _raising_gateway_errors("list refunds", request.payment_id):
             page = self._refunds.list({"payment_intent": request.payment_id, "limit": PAGE_SIZE})
             for refund in page.auto_paging_iter():
                 found: StripeObject = refund.to_dict(for_json=True)
-                if (found.get("metadata") or {}).get(REQUEST_ID) == request.id:
+                if (found.get("metadata") or {}).get(REQUEST_ID_KEY) == request.id:
                     return found
         return None
 
     def list_of_payment(self, payment_id: str) -> Sequence[StripeObject]:
         """Return all refunds of a payment."""
-        with _translate_errors():
+        with _raising_gateway_errors("list refunds", payment_id):
             page = self._refunds.list({"payment_intent": payment_id, "limit": PAGE_SIZE})
             return [refund.to_dict(for_json=True) for refund in page.auto_paging_iter()]
 
     def line_items(self, session_id: str) -> list[StripeObject]:
         """Return the line items of a Checkout Session with their products, as Stripe charged them."""
-        with _translate_errors():
+        with _raising_gateway_errors("list line items", session_id):
             page = self._sessions.line_items.list(session_id, {"limit": PAGE_SIZE, "expand": ["data.price.product"]})
             return [item.to_dict(for_json=True) for item in page.auto_paging_iter()]
 
@@ -65,7 +71,7 @@ def _params(request: RefundRequest) -> "RefundCreateParams":
         "metadata": {
             "checkout_id": request.checkout_id,
             "order_id": request.order_id,
-            REQUEST_ID: request.id,
+            REQUEST_ID_KEY: request.id,
         },
     }
     if request.reason:
@@ -74,10 +80,15 @@ def _params(request: RefundRequest) -> "RefundCreateParams":
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _raising_gateway_errors(action: str, about: str) -> Iterator[None]:
     try:
         yield
-    except (stripe.InvalidRequestError, stripe.CardError) as error:
-        raise RefundRefusedError(error.user_message or str(error)) from error
-    except stripe.StripeError as error:  # also an invalid API key, or an idempotency key in use: a retry can succeed
-        raise StripeAwayError(f"{type(error).__name__}: {error}") from error
+    except stripe.StripeError as error:
+        stripe_api.log_failure(action, about, error)
+        match stripe_api.failure_of(error):
+            case Failure.REJECTED:
+                raise RefundRefusedError(error.user_message or str(error)) from error
+            case Failure.UNAUTHORIZED:
+                raise StripeUnauthorizedError(f"Stripe refused the shop's API key: {error}") from error
+            case Failure.AWAY:
+                raise StripeAwayError(f"{type(error).__name__}: {error}") from error

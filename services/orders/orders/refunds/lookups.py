@@ -80,7 +80,11 @@ class RefundLookups:
         try:
             found = self._gateway.list_of_payment(payment_id)
         except (RefundRefusedError, StripeAwayError) as error:
-            log.warning("stripe did not list the refunds of a payment", payment_id=payment_id, error=str(error))
+            log.warning(
+                "refunds not listed, stripe is asked again later",
+                payment_id=payment_id,
+                error=str(error),
+            )
         else:
             self._finish(payment_id, found, now)
 

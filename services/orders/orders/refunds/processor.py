@@ -4,6 +4,8 @@ The process may die between any two of these steps. After the lease, the worker 
 is none, the worker sends the request again under the same key. Stripe's events may arrive at any time in between.
 """
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from events.clock import utcnow
@@ -12,19 +14,18 @@ from events.database.transaction import skip_locked
 from events.messaging.contracts import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.errors import LineAmountsUnknownError
-from orders.goods import succeeded_payments, update_fulfillment
+from orders.goods import update_fulfillment
 from orders.models.orders import Order
 from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.allocation import needs_charged_lines, record_charged_lines
 from orders.refunds.booking import book_refund
-from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError
+from orders.refunds.charged_lines import fetch_charged_lines
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError, StripeUnauthorizedError
 from orders.refunds.requests import SENDING_LEASE, RefundParams, create_request, find_request
 from orders.repository import lock_order
 from orders.returns import publish_returns
@@ -33,6 +34,8 @@ from orders.timeline import add_entry
 
 # A timeout is often over soon. Stripe repeats a stored 500 to the same key for 24 hours: frequent retries are useless.
 RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (15, 60, 300, 1800, 3600))
+
+SENDING_BUDGET_S = 2.0  # after which an operator does not wait for another call: one order can have many payments
 
 log = get_logger(__name__)
 
@@ -49,7 +52,7 @@ class RefundProcessor:
         Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnknownError`.
         """
         if params.lines and not params.without_money:
-            self._fetch_charged_lines(order_id)
+            fetch_charged_lines(self._database, self._gateway, order_id)
         with self._database.begin() as session:
             order = lock_order(session, order_id)
             known = find_request(session, order, params, key)
@@ -64,6 +67,26 @@ class RefundProcessor:
         self._send(request, utcnow(), first=True, notify_staff=notify_staff)
         with self._database.read() as session:
             return session.get_one(RefundRequest, request.id)
+
+    def send_decided(self, requests: Sequence[RefundRequest]) -> list[RefundRequest]:
+        """Send new requests that follow from a decision, and return those that were sent, with Stripe's answers.
+
+        No call begins after `SENDING_BUDGET_S`. The worker sends the rest at once.
+        """
+        began_at, sent = time.monotonic(), list[RefundRequest]()
+        for request in requests:
+            if sent and time.monotonic() - began_at >= SENDING_BUDGET_S:
+                break
+            sent.append(self.send(request, notify_staff=True))
+        if rest := [request.id for request in requests[len(sent) :]]:
+            self._hand_over(rest)
+        return sent
+
+    def _hand_over(self, request_ids: Sequence[str]) -> None:
+        """Make requests due that were never sent. If this process dies before, they are due at the end of the lease."""
+        unsent = RefundRequest.id.in_(request_ids), RefundRequest.next_attempt_at > utcnow()
+        with self._database.begin() as session:
+            session.execute(update(RefundRequest).where(*unsent).values(next_attempt_at=utcnow()))
 
     def resume_due(self, now: datetime | None = None) -> int:
         """Process every due request without an answer, and return their number."""
@@ -90,55 +113,28 @@ class RefundProcessor:
         except RefundRefusedError as reason:
             self._record_refusal(request.id, str(reason), notify_staff=notify_staff)
         except StripeAwayError as error:
-            self._schedule_retry(request.id, str(error), now)
+            self._schedule_retry(request.id, error, now)
         else:
             self._record_answer(request.id, refund)
-
-    def _fetch_charged_lines(self, order_id: str) -> None:
-        """Store what Stripe charged for each line, if the agreed totals do not say so.
-
-        Raises `LineAmountsUnknownError` if Stripe does not answer. If it answers without fitting lines, the agreed
-        totals count.
-        """
-        with self._database.read() as session:
-            order = session.get(Order, order_id)
-            payments = succeeded_payments(order) if order else []
-            payment = payments[0] if payments else None
-            if (
-                order is None
-                or payment is None
-                or payment.session_id is None
-                or not needs_charged_lines(order, payment)
-            ):
-                return
-        try:
-            items = self._gateway.line_items(payment.session_id)
-        except StripeAwayError as error:
-            raise LineAmountsUnknownError from error
-        except RefundRefusedError as reason:
-            log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
-            return
-        with self._database.begin() as session:
-            order = lock_order(session, order_id)
-            if not record_charged_lines(order, succeeded_payments(order)[0], items):
-                log.warning("stripe's lines of a session do not fit the order", order_id=order_id)
 
     def _record_answer(self, request_id: str, refund: StripeObject) -> None:
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
             book_refund(session, order, refund, Cause.now(request.id))
 
-    def _schedule_retry(self, request_id: str, error: str, now: datetime) -> None:
+    def _schedule_retry(self, request_id: str, error: StripeAwayError, now: datetime) -> None:
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
             if not request.is_unanswered:
                 return  # an event arrived first
-            request.error = error
+            request.error = str(error)
             request.next_attempt_at = now + RETRY_DELAYS[min(request.attempts, len(RETRY_DELAYS) - 1)]
             request.attempts += 1
             text = f"Stripe has not answered {_description(request)} yet. We will ask again."
+            if isinstance(error, StripeUnauthorizedError):
+                text = f"Stripe refused the shop's API key, so {_description(request)} waits until it is corrected."
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
-        log.warning("stripe did not answer a refund request", refund_request_id=request_id, error=error)
+        log.warning("a refund request waits for stripe's answer", refund_request_id=request_id, error=str(error))
 
     def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
         """Record that Stripe refused the request. Staff are notified if no operator waits for the response."""
@@ -158,7 +154,8 @@ class RefundProcessor:
                     order,
                     "orders.refund.failed",
                     cause,
-                    refund_id=request.id,
+                    refund_id=request.id,  # there is none at Stripe
+                    refund_request_id=request.id,
                     refund_status=RefundStatus.FAILED.value,
                     refund_amount=request.amount,
                     refund_currency=request.currency,

@@ -8,7 +8,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.messaging.event import new_id
-from events.money import format_amount, is_valid_amount
+from events.money import SUPPORTED, format_amount, is_valid_amount
 from events.web.idempotency import fingerprint
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -55,7 +55,7 @@ def find_request(session: Session, order: Order, params: RefundParams, key: str)
 
 
 def create_request(session: Session, order: Order, params: RefundParams, key: str, actor: str) -> RefundRequest:
-    """Check and store a refund request. The order must be locked.
+    """Check and store a refund request; the caller or the worker sends it to Stripe. The order must be locked.
 
     Lines belong to the payment that paid the order. Raises `OrderNotPaidError`, `InvalidRequestError` and
     `RefundExceedsPaymentError`.
@@ -187,6 +187,8 @@ def _checked_amount(params: RefundParams, payment: Payment) -> int:
 
 
 def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequence[Mapping[str, Any]]) -> int:
+    if payment.currency not in SUPPORTED:
+        raise InvalidRequestError(lines=["This payment's currency is unknown. Refund all that is left instead."])
     paid = goods_amount(order, payment)
     amount = amount_of_pieces(order.lines, paid, payment.currency, goods.refunded, count_pieces(lines))
     if amount == 0:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from events.web.fields import Instant
 from events.web.pagination import PageArgs
 from marshmallow import Schema, fields, validate
 
@@ -30,8 +31,8 @@ class SearchArgs(PageArgs):
     dispute_status = fields.String(validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(validate=validate.OneOf([*FulfillmentStatus]))
     to_ship = fields.Boolean(metadata={"description": "the pick list: owed pieces, and no hold"})
-    created_from = fields.AwareDateTime()
-    created_to = fields.AwareDateTime(metadata={"description": "exclusive"})
+    created_from = Instant()
+    created_to = Instant(metadata={"description": "exclusive"})
 
 
 class HoldField(fields.String):

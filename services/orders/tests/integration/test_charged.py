@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from events.testing.fixtures import MakeDatabase
+from events.testing.waiting import wait_until
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,7 +226,7 @@ def test_order_that_waits_for_its_stock_is_a_metric(
     assert waiting_orders(client) == (0, 0)
     other = Purchase("chk_2")
     service.deliver(purchase.started(), purchase.completed(recovered_from="cs_0"), other.started(), other.completed())
-    count, age = waiting_orders(client)
-    assert (count, age > 900) == (1, True)
+    wait_until(lambda: waiting_orders(client)[0] == 1, what="the next scrape that is not cached")
+    assert waiting_orders(client)[1] > 900
     service.deliver(purchase.committed())
-    assert waiting_orders(client) == (0, 0)
+    wait_until(lambda: waiting_orders(client) == (0, 0), what="the next scrape that is not cached")

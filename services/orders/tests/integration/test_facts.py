@@ -4,10 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import checkout_session
 from flask.testing import FlaskClient
+from orders.app import create_app
+from orders.chains import CHAINS
+from orders.config import Config
 
-from services.orders.tests.harness import OrdersService, Purchase
+from services.orders.tests.harness import FakeRefundGateway, OrdersService, Purchase, post
 
 
 def test_pending_payment_is_published_with_the_customer(service: OrdersService, purchase: Purchase) -> None:
@@ -99,6 +103,27 @@ def test_payment_that_does_not_match_opens_a_review(
     order = service.order()
     assert (order.status, order.needs_review, order.review_reason) == ("paid", True, reason)
     assert service.published_types() == ["orders.review.opened"], "nothing is fulfilled before an operator decides"
+
+
+@pytest.mark.parametrize("currency", ["euros and cents, please", "", None, "e\u00e4r"])
+def test_payment_in_no_currency_is_paid_and_reviewed(
+    postgres_database: MakeDatabase, config: Config, gateway: FakeRefundGateway, purchase: Purchase, currency: Any
+) -> None:
+    database = postgres_database(CHAINS)  # SQLite does not limit a column's length
+    service = OrdersService(database)
+    presentment: dict[str, Any] = {"presentment_details": {"presentment_currency": "whatever", "presentment_amount": 7}}
+    events = (purchase.completed(currency=currency, **presentment), purchase.refund("re_0", 38, currency=currency))
+    disputed = purchase.dispute(currency=currency)
+    assert service.deliver(purchase.started(), *events, disputed) == ["done"] * 4
+    order = service.order()
+    assert (order.status, order.review_reason, len(order.disputes)) == ("paid", "currency-mismatch", 1)
+    assert order.sums == [{"currency": "xxx", "amount_paid": 5738, "amount_refunded": 38}]
+    assert str(currency).upper() in str(order.review_detail)
+    client = create_app(config, database=database, gateway=gateway).test_client()
+    lines = [{"sku": "SOCK", "quantity": 1}]
+    assert post(client, service, "refunds", key="lines", lines=lines).status_code == 422
+    assert post(client, service, "review", decision="accept").status_code == 200
+    assert "orders.order.paid" in service.published_types()
 
 
 def test_payment_to_a_connected_account_opens_a_review(service: OrdersService, purchase: Purchase) -> None:

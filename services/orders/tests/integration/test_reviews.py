@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
 from orders.app import create_app
 from orders.chains import CHAINS
 from orders.config import Config
+from orders.refunds import processor
 from orders.refunds.processor import RefundProcessor
 from orders.reviews import resolve_by_policy
 
@@ -66,6 +68,26 @@ def test_duplicate_payment_is_refunded_and_the_order_ships(
     post(client, service, "review", decision="refund")
     assert [(refund.payment_id, refund.amount) for refund in service.order().refunds] == [("pi_2", 5738)]
     assert (service.returned_lines(), post(client, service, "shipments").status_code) == ([], 201)
+
+
+def test_refunds_of_many_payments_are_left_to_the_worker(
+    service: OrdersService,
+    purchase: Purchase,
+    client: FlaskClient,
+    database: Database,
+    gateway: FakeRefundGateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processor, "SENDING_BUDGET_S", 0.0)
+    again = [purchase.completed(f"{n}", id=f"cs_{n}", payment_intent=f"pi_{n}") for n in range(5)]
+    service.deliver(purchase.started(), purchase.completed(), *again)
+    body: Any = post(client, service, "review", decision="refund").get_json()
+    assert sorted(request["status"] for request in body["refund_requests"]) == ["requested"] * 4 + ["succeeded"]
+    assert len(gateway.request_ids) == 1, "one call to Stripe has used up the time"
+    assert RefundProcessor(database, gateway).resume_due() == 4, "the rest is due at once"
+    refunded = {refund.payment_id: refund.amount for refund in service.order().refunds}
+    assert refunded == {f"pi_{n}": 5738 for n in range(5)}
+    assert len(gateway.request_ids) == 5
 
 
 def test_review_that_is_not_open_or_not_paid_is_refused(

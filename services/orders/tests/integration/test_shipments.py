@@ -29,6 +29,14 @@ def test_parcels_ship_until_nothing_is_left(service: OrdersService, purchase: Pu
     assert "ana shipped 1 x TEE-M with DHL, tracking number JD01." in service.entry_texts()
 
 
+def test_parcel_of_lines_needs_a_key(service: OrdersService, purchase: Purchase, client: FlaskClient) -> None:
+    service.deliver(purchase.started(), purchase.completed())
+    without = post(client, service, "shipments", "", lines=[{"sku": "TEE-M", "quantity": 1}])
+    assert problem_of(without) == (400, "idempotency-key-required")
+    assert service.data_of("orders.order.shipped") == []
+    assert post(client, service, "shipments", "", all=True).status_code == 201
+
+
 def test_pieces_refunded_with_restock_do_not_ship(
     service: OrdersService, purchase: Purchase, client: FlaskClient
 ) -> None:

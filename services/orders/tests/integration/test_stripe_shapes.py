@@ -173,7 +173,9 @@ def test_refused_refund_of_a_review_is_shown_and_published(
     answer = post(client, service, "review", decision="refund")
     assert problem_of(answer) == (409, "refund-refused")
     assert "No such payment_intent" in answer.get_json()["detail"]
-    assert service.data_of("orders.refund.failed")[0]["failure_reason"] == "No such payment_intent"
+    (published,) = service.data_of("orders.refund.failed")
+    assert published["failure_reason"] == "No such payment_intent"
+    assert published["refund_request_id"] == published["refund_id"] == answer.get_json()["refund_request_id"]
     assert any("Stripe refused" in text for text in service.entry_texts())
 
 

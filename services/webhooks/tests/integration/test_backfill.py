@@ -49,8 +49,9 @@ class RecordingPublisher:
             future.set_result(None)
         return future
 
-    def wait(self, future: "Future[None]") -> None:
-        future.result()
+    def wait(self, *futures: "Future[None]") -> None:
+        for future in futures:
+            future.result()
 
     def check(self) -> None: ...
 

@@ -3,9 +3,11 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from events.testing.ports import free_port
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
+from events.web.server import THREADS
 
 REJECTED_REQUESTS = 60  # enough that each process gets some of them
 COUNTED = re.compile(rb'^clozit_webhook_requests_total\{outcome="bad-signature"\} (\d+)', re.MULTILINE)
@@ -38,6 +41,28 @@ def url(tmp_path: Path) -> Iterator[str]:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
     assert not list(tmp_path.glob("metrics-*")), "the processes' metrics files were not removed"
+
+
+@pytest.mark.parametrize(
+    "headers", [b"", b"Stripe-Signature: t=1,v1=00\r\n", b"Stripe-Signature: %b\r\n" % (b"v1=0," * 30_000)]
+)
+def test_unsigned_post_is_answered_before_its_body(url: str, headers: bytes) -> None:
+    """More half-sent posts than threads: none of them may keep a thread."""
+    with ExitStack() as open_posts:
+        posts = [open_posts.enter_context(half_sent_post(url, headers)) for _ in range(2 * 2 * THREADS)]
+        assert {post.recv(12) for post in posts} == {b"HTTP/1.1 400"}
+        assert answers(url)
+
+
+def half_sent_post(base: str, headers: bytes) -> socket.socket:
+    """Post to the ingest, send ten of a thousand bytes, and return the connection."""
+    connection = socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), timeout=10)
+    connection.sendall(
+        b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+        + headers
+        + b"\r\n{123456789"
+    )
+    return connection
 
 
 def answers(base: str) -> bool:

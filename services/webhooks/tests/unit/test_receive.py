@@ -1,11 +1,13 @@
 """The webhook route: the requests that it accepts and rejects, and its answers."""
 
+import io
 import time
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from events.errors import PublishUnconfirmedError
+from events.messaging import pika_connection
 from events.messaging.event import Event
 from events.testing.stripe import checkout_session, sign, stripe_event, to_bytes
 from flask.testing import FlaskClient
@@ -27,7 +29,7 @@ class RecordingPublisher:
         self.events.append(event)
         return Future()
 
-    def wait(self, future: "Future[None]") -> None:
+    def wait(self, *futures: "Future[None]") -> None:
         if self.error:
             raise self.error
 
@@ -75,6 +77,14 @@ def test_signed_event_is_published_with_its_exact_bytes(client: FlaskClient, pub
     assert event.headers["api_version"] == "2026-10-28.endive"
 
 
+def test_query_of_the_endpoint_at_stripe_is_ignored(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    body = completed()
+    headers = {"Stripe-Signature": sign(body, SECRET)}
+    answer = client.post("/webhooks/stripe?from=stripe", data=body, content_type="application/json", headers=headers)
+    assert answer.status_code == 200
+    assert len(publisher.events) == 1
+
+
 def test_every_configured_secret_is_valid(client: FlaskClient, publisher: RecordingPublisher) -> None:
     body = completed()
     assert post(client, body, **{"Stripe-Signature": sign(body, OLD_SECRET)}).status_code == 200
@@ -96,6 +106,9 @@ def test_header_with_several_signatures_is_accepted(client: FlaskClient) -> None
         ("v1=00", "bad-signature"),
         ("t=1,v1=é", "bad-signature"),
         ("t=99999999999999999999,v1=00", "bad-signature"),
+        (f"t={'9' * 900},v1={'0' * 64}", "bad-signature"),
+        ("t=NOW,v1=00", "bad-signature"),
+        ("t=NOW,v0=" + "0" * 64, "bad-signature"),
     ],
 )
 def test_malformed_signature_is_refused(
@@ -105,7 +118,7 @@ def test_malformed_signature_is_refused(
         "/webhooks/stripe",
         data=completed(),
         content_type="application/json",
-        environ_overrides={"HTTP_STRIPE_SIGNATURE": signature},
+        environ_overrides={"HTTP_STRIPE_SIGNATURE": signature.replace("NOW", str(int(time.time())))},
     )
     assert answer.status_code == 400
     assert answer.json is not None
@@ -138,8 +151,11 @@ def test_one_more_newline_breaks_the_signature(client: FlaskClient) -> None:
         b'{"id":"evt_1"}',
         b'{"id":1,"type":"a","created":1,"livemode":false,"data":{"object":{}}}',
         b'{"id":"evt_1","type":"a","created":"1","livemode":false,"data":{"object":{}}}',
-        b'{"id":"evt_1","type":"a","created":99999999999999,"livemode":false,"data":{"object":{}}}',
         b'{"id":"evt_1","type":"a","created":1,"livemode":false,"data":{"object":[]}}',
+        b'{"id":"evt_1","type":"a","created":1e999,"livemode":false,"data":{"object":{}}}',
+        '{"id":"evt_%s","type":"a","created":1,"livemode":false,"data":{"object":{}}}'.replace(
+            "%s", "ü" * 200
+        ).encode(),
         b'{"id":"","type":"a","created":1,"livemode":false,"data":{"object":{}}}',
         b'{"id":"evt_1","type":"\\u0000","created":1,"livemode":false,"data":{"object":{}}}',
         b'{"id":"evt_1","object":"v2.core.event","type":"v1.x","created":"2026-11-02T00:00:00Z"}',
@@ -166,10 +182,54 @@ def test_event_of_the_other_mode_is_refused(client: FlaskClient, publisher: Reco
 
 
 def test_invalid_metadata_gives_no_correlation_id(client: FlaskClient, publisher: RecordingPublisher) -> None:
-    invalid: list[Any] = [None, [], {"checkout_id": 5}, {"checkout_id": "x" * 300}]
+    invalid: list[Any] = [
+        None,
+        [],
+        {"checkout_id": 5},
+        *({"checkout_id": text} for text in ("x" * 300, "ü" * 200, "\n")),
+    ]
     for metadata in invalid:
         assert post(client, to_bytes(stripe_event("charge.succeeded", {"metadata": metadata}))).status_code == 200
-    assert [event.correlation_id for event in publisher.events] == [None] * 4
+    assert [event.correlation_id for event in publisher.events] == [None] * 6
+
+
+@pytest.mark.parametrize(("created", "year"), [(-1, 1970), (-(2**63), 1970), (2**32, 2106), (99999999999999, 2106)])
+def test_impossible_time_is_clamped_and_its_event_published(
+    client: FlaskClient, publisher: RecordingPublisher, created: int, year: int
+) -> None:
+    body = completed(created=created)
+    assert post(client, body).status_code == 200
+    [event] = publisher.events
+    assert (event.occurred_at.year, event.body) == (year, body)
+
+
+def test_odd_events_of_other_integrations_can_be_encoded(client: FlaskClient, publisher: RecordingPublisher) -> None:
+    """A signed event is published with any content: Stripe would stop sending it after three days."""
+    long = "ü" * 5000
+    odd = {"metadata": {"checkout_id": long, "traceparent": long}}
+    assert post(client, to_bytes(stripe_event("charge.succeeded", odd, created=-1, account=long))).status_code == 200
+    assert [pika_connection.encode(event)[:1] for event in publisher.events] == [b"\x01"]
+    assert publisher.events[0].headers.keys() == {"livemode", "api_version", "received_at"}
+
+
+def test_signature_header_is_checked_before_the_body_is_read(client: FlaskClient) -> None:
+    class NeverSent(io.RawIOBase):
+        def readinto(self, _buffer: Any) -> int:
+            raise AssertionError("the body was read")
+
+    for signature in ("", "t=1,v1=" + "0" * 64, ",".join([f"t={int(time.time())}", *["v1=" + "0" * 64] * 2000])):
+        answer = client.post(
+            "/webhooks/stripe",
+            content_type="application/json",
+            environ_overrides={
+                "HTTP_STRIPE_SIGNATURE": signature,
+                "CONTENT_LENGTH": "1000",
+                "wsgi.input": NeverSent(),
+            },
+        )
+        assert answer.status_code == 400
+        assert answer.json is not None
+        assert answer.json["type"] == "urn:clozit:problem:bad-signature"
 
 
 def test_other_content_type_is_refused(client: FlaskClient) -> None:
@@ -184,7 +244,13 @@ def test_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: Recor
 def test_chunked_body_over_one_mebibyte_is_refused(client: FlaskClient, publisher: RecordingPublisher) -> None:
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
     body = b" " * (1024 * 1024 + 1)
-    answer = client.post("/webhooks/stripe", data=body, content_type="application/json", environ_overrides=chunked)
+    answer = client.post(
+        "/webhooks/stripe",
+        data=body,
+        headers={"Stripe-Signature": sign(body, SECRET)},
+        content_type="application/json",
+        environ_overrides=chunked,
+    )
     assert answer.status_code == 413
     assert publisher.events == []
 
@@ -213,3 +279,13 @@ def test_metrics_and_openapi_are_served(client: FlaskClient) -> None:
 def test_request_id_is_kept_or_generated(client: FlaskClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "abc-1"}).headers["X-Request-ID"] == "abc-1"
     assert client.get("/healthz", headers={"X-Request-ID": "evil id"}).headers["X-Request-ID"].startswith("req_")
+
+
+@pytest.mark.parametrize("text", [rb"\u0000", rb"\ud800", rb"\udfff\ud800"])
+def test_unstorable_text_is_published_exactly(client: FlaskClient, publisher: RecordingPublisher, text: bytes) -> None:
+    session = checkout_session("chk_@", customer_details={"name": "Zo@e"})
+    body = to_bytes(stripe_event("checkout.session.completed", session)).replace(b"@", text)
+    assert post(client, body).status_code == 200
+    (event,) = publisher.events
+    assert (event.body, event.correlation_id) == (body, "chk_")
+    assert event.object["customer_details"]["name"] == "Zoe"

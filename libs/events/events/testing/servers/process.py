@@ -74,11 +74,26 @@ class ProcessServer:
 
     def freeze(self) -> None:
         """Suspend the program and all its helpers."""
-        self.signal(signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Resume the program after `freeze`."""
-        self.signal(signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the program and everything that it started, parents first.
+
+        PostgreSQL's sessions have process groups of their own.
+        """
+        if self._process is None:
+            return
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+        parents = [(int(pid), int(parent)) for pid, parent in map(str.split, listed.splitlines())]
+        family = [self._process.pid]
+        for member in family:
+            with suppress(ProcessLookupError):
+                os.kill(member, number)
+            family += [pid for pid, parent in parents if parent == member]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program and all its helpers."""

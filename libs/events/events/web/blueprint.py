@@ -1,0 +1,53 @@
+"""The blueprint of every service's routes: flask-smorest's, with a strict parser of bodies."""
+
+from typing import Any
+
+import flask_smorest
+import orjson
+from flask import Request
+from marshmallow import Schema
+from webargs import core
+from webargs.flaskparser import FlaskParser, is_json_request
+
+from events.database.storable import find_nul, has_nul, is_deeper
+from events.web.problems import NUL_ERROR, Problem, invalid_request
+
+MAX_CONTAINERS = 50_000  # lists and objects in a body: more cost a tenth of a second before the schema refuses them
+MAX_DEPTH = 32  # no request of these services has more than five; Python's own limit is near 1,000
+
+
+class _StrictParser(FlaskParser):
+    """A parser that refuses JSON which is no JSON (NaN, lone surrogates), or which no database can store."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs' signature
+        """Return the parsed body, or webargs' `missing` without one. Raises `Problem` that names the place."""
+        body = req.get_data(cache=True)
+        if not body or not is_json_request(req):
+            return core.missing
+        containers = body.count(b"{") + body.count(b"[")
+        if containers > MAX_CONTAINERS:  # counted before any work with them
+            raise invalid_request(_schema=[f"Send at most {MAX_CONTAINERS} lists and objects."])
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            detail = f"The body is not valid JSON in UTF-8: {error}. Correct it and send it again."
+            raise Problem(400, "bad-request", detail) from error
+        if containers > MAX_DEPTH and is_deeper(document, MAX_DEPTH):
+            raise invalid_request(_schema=[f"Send at most {MAX_DEPTH} levels of lists and objects."])
+        if has_nul(body):
+            raise _refused(find_nul(document) or [])
+        return document
+
+
+def _refused(place: list[str]) -> Problem:
+    """Return the problem for a NUL, with its error at its place."""
+    errors: Any = [NUL_ERROR]
+    for name in reversed(place or ["_schema"]):
+        errors = {name: errors}
+    return invalid_request(**errors)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A group of routes whose arguments are parsed strictly."""
+
+    ARGUMENTS_PARSER = _StrictParser()

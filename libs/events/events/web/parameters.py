@@ -1,0 +1,54 @@
+"""The check of every request's path and query: only documented parameters, and no NUL in them."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, request
+
+from events.web.problems import NUL_ERROR, invalid_request
+
+PATH_PARAMETER = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")  # Flask's, with or without a converter
+View = TypeVar("View", bound=Callable[..., Any])
+Names = Mapping[tuple[str, str], list[str]]  # of query parameters, by path and method of the OpenAPI document
+
+
+def register(app: Flask, openapi: Mapping[str, Any]) -> None:
+    """Check all requests of the app. Routes that the OpenAPI document does not have accept no query parameter."""
+    known = _query_parameters(openapi)
+    app.before_request(lambda: _check(known))
+
+
+def ignores_query(view: View) -> View:
+    """Mark a view that ignores its query, because others append parameters to its address."""
+    view.__dict__["ignores_query"] = True
+    return view
+
+
+def _check(known: Names) -> None:
+    if request.url_rule is None or request.method == "OPTIONS":  # a 404 or 405, or a preflight request
+        return
+    for name, value in (request.view_args or {}).items():
+        if "\0" in value:
+            raise invalid_request(**{name: [NUL_ERROR]})
+    if not request.query_string or hasattr(current_app.view_functions[request.endpoint or ""], "ignores_query"):
+        return
+    method = "get" if request.method == "HEAD" else request.method.lower()
+    names = known.get((PATH_PARAMETER.sub(r"{\1}", request.url_rule.rule), method), [])
+    errors = {name: [_unknown(names)] for name in request.args if name not in names}
+    errors |= {name: [NUL_ERROR] for name in names if any("\0" in value for value in request.args.getlist(name))}
+    if errors:
+        raise invalid_request(**errors)
+
+
+def _unknown(names: list[str]) -> str:
+    return f"Unknown parameter. Use one of: {', '.join(names)}." if names else "This route has no query parameters."
+
+
+def _query_parameters(openapi: Mapping[str, Any]) -> Names:
+    return {
+        (path, method): [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+        for path, operations in openapi.get("paths", {}).items()
+        for method, operation in operations.items()
+        if isinstance(operation, dict)
+    }

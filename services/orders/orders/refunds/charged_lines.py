@@ -1,0 +1,38 @@
+"""Stripe's amounts of an order's lines, fetched before a refund of lines that depends on them."""
+
+from events.database.engine import Database
+from events.observability.logging import get_logger
+
+from orders.errors import LineAmountsUnknownError
+from orders.goods import succeeded_payments
+from orders.models.orders import Order
+from orders.refunds.allocation import needs_charged_lines, record_charged_lines
+from orders.refunds.gateway import RefundGateway, RefundRefusedError, StripeAwayError
+from orders.repository import lock_order
+
+log = get_logger(__name__)
+
+
+def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: str) -> None:
+    """Store what Stripe charged for each line, if the agreed totals do not say so.
+
+    Raises `LineAmountsUnknownError` if Stripe does not answer. If it answers without fitting lines, the agreed
+    totals count.
+    """
+    with database.read() as session:
+        order = session.get(Order, order_id)
+        payments = succeeded_payments(order) if order else []
+        payment = payments[0] if payments else None
+        if order is None or payment is None or payment.session_id is None or not needs_charged_lines(order, payment):
+            return
+    try:
+        items = gateway.line_items(payment.session_id)
+    except StripeAwayError as error:
+        raise LineAmountsUnknownError from error
+    except RefundRefusedError as reason:
+        log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
+        return
+    with database.begin() as session:
+        order = lock_order(session, order_id)
+        if not record_charged_lines(order, succeeded_payments(order)[0], items):
+            log.warning("stripe's lines of a session do not fit the order", order_id=order_id)

@@ -1,0 +1,107 @@
+"""Decisions about orders that shipped before, or have several reviews: what the customer and the staff read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events.database.engine import Database
+from events.messaging.contracts import ReviewReason
+from orders.reviews import resolve_by_policy
+
+from demo.embedded import embedded_system
+from demo.ports import Ports
+from demo.system import System
+from tests.e2e.shopper import CATALOG, SOCKS, TEE, Shopper
+
+WILL_NOT_SHIP = {
+    "en": "not ship it",
+    "de": "sie wird nicht verschickt",
+    "fr": "elle ne sera pas",
+    "ja": "商品は発送されません",
+}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Path]]:
+    folder = tmp_path_factory.mktemp("system")
+    with embedded_system(folder, Ports.find_free()) as system:
+        yield system, folder
+
+
+@pytest.fixture
+def system(running: tuple[System, Path]) -> System:
+    return running[0]
+
+
+def held_after_shipping(shopper: Shopper, *skus: str) -> dict[str, Any]:
+    """Return an order of a T-shirt and socks. Some of it shipped, then the bank warned of fraud."""
+    checkout = shopper.start_checkout({TEE: 1, SOCKS: 1}, locale=shopper.locale)
+    shopper.pay(checkout)
+    lines = [{"sku": sku, "quantity": 1} for sku in skus]
+    assert shopper.operate(checkout, "shipments", lines=lines).status_code == 201
+    shopper.system.stripe.warn(checkout["session_id"])
+    shopper.check("It is held", True, lambda: shopper.order_field(checkout, "needs_review"))
+    assert "Nothing more is shipped until you decide" in shopper.text("staff_review_opened")
+    return checkout
+
+
+def staff_rows(shopper: Shopper, checkout: dict[str, Any], kind: str) -> list[tuple[str, str]]:
+    """Return status and reason of the order's e-mails to staff of a kind."""
+    path = f"/notifications?checkout_id={checkout['checkout_id']}"
+    rows = shopper.system.get("notifications", path, operator=True).raise_for_status().json()["items"]
+    return sorted((row["status"], str(row["error"])) for row in rows if row["kind"] == kind)
+
+
+@pytest.mark.parametrize("locale", WILL_NOT_SHIP)
+def test_cancellation_after_a_parcel_speaks_of_the_rest(system: System, locale: str) -> None:
+    shopper = Shopper(system, f"rest {locale}", locale)
+    checkout = held_after_shipping(shopper, TEE)
+    assert shopper.operate(checkout, "review", decision="cancel").status_code == 200
+    assert WILL_NOT_SHIP[locale] not in shopper.text("order_canceled")
+    assert shopper.order_field(checkout, "pieces_owed") == 0
+
+
+def test_customer_who_has_everything_reads_of_no_cancellation(system: System) -> None:
+    shopper = Shopper(system, "everything")
+    checkout = held_after_shipping(shopper, TEE, SOCKS)
+    assert shopper.operate(checkout, "review", decision="cancel").status_code == 200
+    decided = [("suppressed", "resolved by demo: no e-mail needed")]
+    shopper.check("It is decided", decided, lambda: staff_rows(shopper, checkout, "staff_review_resolved"))
+    assert shopper.mails("order_canceled") == []
+
+
+def test_one_decision_ends_the_requests_of_all_reviews(system: System) -> None:
+    shopper = Shopper(system, "both")
+    checkout = shopper.start_checkout({TEE: 1})
+    shopper.pay(checkout)
+    system.stripe.open_review(checkout["session_id"])
+    system.stripe.warn(checkout["session_id"])
+    shopper.check("Both are open", 2, lambda: len(shopper.order_field(checkout, "reviews")))
+    assert shopper.operate(checkout, "review", decision="accept").status_code == 200
+    ended = [
+        ("suppressed", "resolved by demo: no e-mail needed"),
+        ("suppressed", "resolved together with radar-review"),
+    ]
+    shopper.check("Both ended", ended, lambda: staff_rows(shopper, checkout, "staff_review_resolved"))
+    assert shopper.results[-1].ok, shopper.results[-1]
+
+
+def test_policy_about_a_duplicate_says_that_only_it_goes_back(running: tuple[System, Path]) -> None:
+    system, folder = running
+    shopper = Shopper(system, "twice")
+    checkout = shopper.start_checkout({TEE: 1})
+    system.stripe.expire(checkout["session_id"])
+    shopper.check("It expires", "expired", lambda: shopper.status(checkout))
+    for _ in range(2):
+        system.stripe.pay(system.stripe.recover(checkout["session_id"])["id"], "card", shopper.email)
+    shopper.check("It is held", "duplicate-payment", lambda: shopper.order_field(checkout, "review_reason"))
+    database = Database(f"sqlite:///{folder / 'orders'}.db")
+    resolve_by_policy(database, [ReviewReason.DUPLICATE_PAYMENT])
+    database.dispose()
+    read = shopper.text("staff_review_resolved")
+    assert "refunds the duplicate payment" in read
+    assert "everything that the customer paid" not in read
+    shopper.check("One payment went back", "partial", lambda: shopper.order_field(checkout, "refund_status"))
+    assert shopper.order_field(checkout, "pieces_owed") == 1
+    assert CATALOG[TEE]["name"] in shopper.text("order_confirmed")

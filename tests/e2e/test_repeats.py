@@ -1,0 +1,72 @@
+"""Repeated requests of operators: without a key nothing happens, and with one an act has its effect once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.embedded import embedded_system
+from demo.ports import Ports
+from demo.scenarios.run import Checkout, ScenarioRun, new_key
+from demo.system import System
+
+SKU = "TEE-ORG-WHT-M"
+
+
+class Act:
+    """One act of an operator, with what people see of it."""
+
+    def __init__(self, run: ScenarioRun, name: str) -> None:
+        self.run, self.system, self.name = run, run.system, name
+        self.checkout: Checkout = run.start_checkout({SKU: 2})
+        run.pay(self.checkout)
+        run.check("The confirmation is sent", ["order_confirmed"], run.customer_emails)
+        self.service, self.path, self.body = self._request()
+
+    def _request(self) -> tuple[str, str, dict[str, Any]]:
+        if self.name == "shipment":
+            path = f"/orders/{self.run.order_field(self.checkout, 'id')}/shipments"
+            return "orders", path, {"lines": [{"sku": SKU, "quantity": 1}]}
+        if self.name == "adjustment":
+            return "inventory", f"/stock/{SKU}/movements", {"adjust": 1, "reason": "found"}
+        path = f"/notifications?checkout_id={self.checkout['checkout_id']}"
+        [mail] = self.system.get("notifications", path, operator=True).json()["items"]
+        return "notifications", f"/notifications/{mail['id']}/resend", {}
+
+    def send(self, **headers: str) -> httpx.Response:
+        return self.system.operate("POST", self.service, self.path, self.body, **headers)
+
+    def seen(self) -> tuple[list[str], int]:
+        """Return the customer's mails and the stock."""
+        return self.run.customer_emails(), self.run.stock(SKU).on_hand
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with embedded_system(tmp_path_factory.mktemp("shop"), Ports.find_free()) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("name", "mails", "found"),
+    [
+        ("shipment", ["order_confirmed", "order_shipped"], 0),
+        ("adjustment", ["order_confirmed"], 1),
+        ("resend", ["order_confirmed", "order_confirmed"], 0),
+    ],
+)
+def test_repeated_act_needs_a_key_and_has_its_effect_once(
+    system: System, name: str, mails: list[str], found: int
+) -> None:
+    act = Act(ScenarioRun(system, f"repeated {name}"), name)
+    before = act.seen()
+    refused = act.send()
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:clozit:problem:idempotency-key-required")
+    assert "the same one when you repeat it" in refused.json()["detail"]
+    assert act.seen() == before
+    key = new_key()
+    answers = [act.send(**key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    act.run.check("It happens once", (mails, before[1] + found), act.seen)
+    assert all(result.ok for result in act.run.results), act.run.results
