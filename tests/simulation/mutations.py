@@ -42,7 +42,7 @@ MUTATIONS = (
     Mutation(
         "While the database is away, messages are held.",
         "events.messaging.consumer",
-        "                self._wait_for_database(connection)\n",
+        "                self._wait_for_database(connection, until=held_since + HOLD_LIMIT_S)\n",
         "                for message, _ in readable:\n                    message.ack()\n                return\n",
     ),
     Mutation(
