@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz plans bench docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate plans bench docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-docker: $(READY) ## run the tests that need servers on Docker's PostgreSQL 
 
 faults: $(READY) ## run the fault suite, write bench/results/faults.md; FAULTS_EVENTS=100000 adds a long run
 	FAULTS_ALL=1 FAULTS_REPORT=bench/results/faults.md $(BIN)/python -m pytest tests/faults -s -p no:randomly $(ARGS)
+
+SEEDS ?= 200
+
+simulate: $(READY) ## play SEEDS=200 simulated worlds, replay SEED=7, or break each guard with MUTATIONS=1000
+	$(BIN)/python -m tests.simulation$(if $(MUTATIONS),.mutations $(MUTATIONS) 2,$(if $(SEED), --seed $(SEED), --seeds $(SEEDS)) $(ARGS))
 
 fuzz: $(READY) ## fuzz all routes, write bench/results/fuzz.md; FUZZ_REQUESTS, FUZZ_SEED, FUZZ_EXAMPLES
 	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-100000} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} FUZZ_REPORT=bench/results/fuzz.md \

@@ -5,8 +5,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
+
+import httpx
 
 from .clock import Clock, Timers
 from .faults import Faults
@@ -29,6 +32,8 @@ class Config:
     followup_delay: float = 1.0  # until balance transactions, bank references and disputes appear
     redirect_wait: float = 10.0  # the longest time that Checkout waits for the webhook's answer before it redirects
     time_source: Callable[[], float] = field(default=time.time)
+    webhook_pool: Executor | None = None  # for deliveries; threads if None
+    webhook_transport: httpx.BaseTransport | None = None  # HTTP if None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class Account:
             backoff=config.webhook_backoff,
             timeout=config.webhook_timeout,
             endpoints=[Endpoint(url, secret) for url, secret in config.webhooks],
+            pool=config.webhook_pool,
+            transport=config.webhook_transport,
         )
 
     def start(self) -> None:

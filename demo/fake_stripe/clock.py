@@ -66,6 +66,18 @@ class Timers:
             self._clock.advance(seconds)
             self._changed.notify()
 
+    @property
+    def next_at(self) -> float | None:
+        """The time of the next action, for a caller that runs the actions itself instead of `start`."""
+        with self._changed:
+            return self._due[0][0] if self._due else None
+
+    def run_next(self) -> None:
+        """Run the next action now."""
+        with self._changed:
+            action = heapq.heappop(self._due)[2]
+        action()
+
     def _run(self) -> None:
         while action := self._next():
             try:

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -77,13 +77,15 @@ class Webhooks:
         backoff: Sequence[float],
         timeout: float,
         endpoints: list[Endpoint],
+        pool: Executor | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._store, self._timers, self._faults, self._backoff = store, timers, faults, backoff
         self.endpoints = endpoints
         self._deliveries: dict[str, list[Delivery]] = {}  # by event id
         self._held: list[Delivery] = []  # by the fault `reorder`
-        self._client = httpx.Client(timeout=timeout, trust_env=False)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fake-stripe-webhook")
+        self._client = httpx.Client(timeout=timeout, trust_env=False, transport=transport)
+        self._pool = pool or ThreadPoolExecutor(THREADS, thread_name_prefix="fake-stripe-webhook")
         self._stopped = False
 
     def stop(self) -> None:

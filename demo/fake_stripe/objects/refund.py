@@ -2,6 +2,14 @@
 
 from ..store import Object, new_id
 
+DESTINATIONS = {  # by payment method; money for a voucher goes to the customer's bank account
+    "sepa_debit": "sepa_credit_transfer",
+    "customer_balance": "customer_cash_balance",
+    "boleto": "br_bank_transfer",
+    "konbini": "jp_bank_transfer",
+    "multibanco": "multibanco",
+    "oxxo": "mx_bank_transfer",
+}
 EXPIRY_S = 6 * 7 * 24 * 3600  # the customer has six weeks to enter bank details
 
 
@@ -33,7 +41,7 @@ def refund(created: int, charge: Object, amount: int, params: Object, status: st
 def _destination(method: str) -> Object:
     if method == "card":
         return _to_card()
-    name = {"sepa_debit": "sepa_credit_transfer", "customer_balance": "customer_cash_balance"}[method]
+    name = DESTINATIONS[method]
     return {name: {}, "type": name}
 
 

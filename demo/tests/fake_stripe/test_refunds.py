@@ -115,3 +115,14 @@ def test_refunds_are_listed_by_payment_with_metadata(client: stripe.StripeClient
     assert again.id == listed[1].id
     assert client.v1.refunds.list({"charge": str(listed[0].charge)}).data == listed
     assert client.v1.refunds.list({"payment_intent": "pi_other"}).data == []
+
+
+def test_paid_voucher_is_refunded_to_a_bank_account(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session()
+    fake.pay(session.id, "voucher")
+    assert fake.settle(session.id)
+    refund = client.v1.refunds.create({"payment_intent": str(fake.session(session.id)["payment_intent"])})
+    assert refund.destination_details is not None
+    assert refund.destination_details.type == "multibanco"

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from events.database.engine import Database
 from events.messaging.loops import Job
+from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
 from checkout.chains import CHAINS
@@ -22,6 +23,7 @@ def create_worker(
     database: Database | None = None,
     stripe: StripeSessions | None = None,
     inventory: InventoryClient | None = None,
+    broker: Publisher | None = None,
 ) -> Worker:
     """Return the worker. Clients that are not given are made from the configuration."""
     database = database or Database(config.database_url)
@@ -31,4 +33,6 @@ def create_worker(
         inventory or InventoryClient(config.inventory_url, config.service_token),
         timedelta(days=config.delayed_payment_days),
     )
-    return Worker(config, database, handlers, chains=CHAINS, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)])
+    return Worker(
+        config, database, handlers, chains=CHAINS, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)], broker=broker
+    )

@@ -5,6 +5,7 @@ from datetime import timedelta
 from events.clock import utcnow
 from events.database.engine import Database
 from events.messaging.loops import Job
+from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
 from inventory import reservations
@@ -18,7 +19,7 @@ EXPIRING_INTERVAL_S = 60  # the notice is hours long
 LOW_STOCK_INTERVAL_S = 5  # a check that finds nothing is one cheap query
 
 
-def create_worker(config: Config, *, database: Database | None = None) -> Worker:
+def create_worker(config: Config, *, database: Database | None = None, broker: Publisher | None = None) -> Worker:
     """Return the worker. A database that is not given is created from the configuration."""
     stock = database or Database(config.database_url)
     notice = timedelta(hours=config.expiring_notice_hours)
@@ -32,4 +33,4 @@ def create_worker(config: Config, *, database: Database | None = None) -> Worker
     ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
-    return Worker(config, stock, handlers, chains=CHAINS, jobs=jobs)
+    return Worker(config, stock, handlers, chains=CHAINS, jobs=jobs, broker=broker)

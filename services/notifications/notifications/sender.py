@@ -94,10 +94,17 @@ log = get_logger(__name__)
 class Sender:
     """Sends due e-mails. Several senders may run at once: each e-mail is claimed by one of them."""
 
-    def __init__(self, config: Config, database: Database, *, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        *,
+        clock: Callable[[], datetime] = utcnow,
+        server: MailServer | None = None,
+    ) -> None:
         self._config = config
         self._database = database
-        self._server = MailServer.parse(config.smtp_url)
+        self._server = server or MailServer.parse(config.smtp_url)
         self._links = config.unsubscribe_links
         self._templates = Templates.load(config.templates_dir)
         self._clock = clock

@@ -10,7 +10,7 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,11 +122,15 @@ class MailServer:
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-class Connection:
-    """An open session, over which e-mails are sent one after the other."""
+def _on_thread(task: Callable[[], None]) -> None:
+    threading.Thread(target=task, name="smtp-answer", daemon=True).start()
 
-    def __init__(self, client: smtplib.SMTP) -> None:
-        self._client = client
+
+class Connection:
+    """An open session, over which e-mails are sent one after the other. `spawn` runs a task that may wait long."""
+
+    def __init__(self, client: smtplib.SMTP, spawn: Callable[[Callable[[], None]], None] = _on_thread) -> None:
+        self._client, self._spawn = client, spawn
         self._is_ours = True
 
     def transmit(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
@@ -185,7 +189,7 @@ class Connection:
             else:
                 answer.set_result(None)
 
-        threading.Thread(target=finish, name="smtp-answer", daemon=True).start()
+        self._spawn(finish)
         return answer
 
     def detach(self) -> None:

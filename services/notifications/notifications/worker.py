@@ -9,14 +9,15 @@ from notifications.config import Config
 from notifications.handlers import create_handlers
 from notifications.models import CHANNEL
 from notifications.sender import Sender
+from notifications.smtp import MailServer
 
 SEND_INTERVAL_S = 5  # for e-mails that become due with time; a new e-mail wakes the sender at once
 
 
-def create_worker(config: Config, *, database: Database | None = None) -> Worker:
-    """Return the worker. A database that is not given is created from the configuration."""
+def create_worker(config: Config, *, database: Database | None = None, server: MailServer | None = None) -> Worker:
+    """Return the worker. A database or mail server that is not given is created from the configuration."""
     database = database or Database(config.database_url)
-    sender = Sender(config, database)
+    sender = Sender(config, database, server=server)
 
     def send() -> None:
         if sender.run():  # more e-mails may be due than one run has time for

@@ -3,6 +3,7 @@
 from events import stripe_api
 from events.database.engine import Database
 from events.messaging.loops import Job
+from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 
 from orders import radar, unmatched_events
@@ -20,7 +21,13 @@ POLICY_INTERVAL_S = 5.0  # a customer whose order cannot be fulfilled gets the r
 PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
 
 
-def create_worker(config: Config, *, database: Database | None = None, gateway: RefundGateway | None = None) -> Worker:
+def create_worker(
+    config: Config,
+    *,
+    database: Database | None = None,
+    gateway: RefundGateway | None = None,
+    broker: Publisher | None = None,
+) -> Worker:
     """Return the worker. Dependencies that are not given are created from the configuration."""
     database = database or Database(config.database_url)
     gateway = gateway or RefundGateway(stripe_api.client(config.stripe_api_key, config.stripe_api_base, retries=0))
@@ -32,4 +39,4 @@ def create_worker(config: Config, *, database: Database | None = None, gateway: 
     if reasons := config.review_auto_refund:
         jobs.append(Job("policy", POLICY_INTERVAL_S, lambda: resolve_by_policy(database, reasons)))
     radar_keys = () if config.radar_holds else (*radar.ROUTING_KEYS, *radar.WARNING_ROUTING_KEYS)
-    return Worker(config, database, handlers.without(*radar_keys), chains=CHAINS, jobs=jobs)
+    return Worker(config, database, handlers.without(*radar_keys), chains=CHAINS, jobs=jobs, broker=broker)

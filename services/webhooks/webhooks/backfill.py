@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import stripe
+from events.clock import utcnow
 from events.errors import PublishUnconfirmedError
 from events.messaging.event import Event
 from events.messaging.publisher import Publisher
@@ -34,7 +35,7 @@ RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # after an unconfirmed publish; toge
 
 def limit_to_retention(since: datetime) -> datetime:
     """Return `since`, or the oldest instant whose events Stripe lists, if that is later."""
-    return max(since, (datetime.now(UTC) - STRIPE_RETENTION).replace(microsecond=0))
+    return max(since, (utcnow() - STRIPE_RETENTION).replace(microsecond=0))
 
 
 @dataclass

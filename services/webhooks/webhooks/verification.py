@@ -7,12 +7,12 @@ A signed event is never refused for a field that only helps to read it: such a f
 """
 
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from events.clock import utcnow
 from events.database.storable import without_unstorable
 from events.messaging.event import STRIPE, Event
 from events.observability import tracing
@@ -38,7 +38,9 @@ def check_header(signature: str) -> None:
         raise _bad_signature("The Stripe-Signature header has no timestamp.") from error
     if not SIGNATURE.search(signature):
         raise _bad_signature("The Stripe-Signature header has no signature of scheme v1.")
-    if abs(timestamp - int(time.time())) > SIGNATURE_TOLERANCE_S:  # the SDK accepts any timestamp in the future
+    if (
+        abs(timestamp - int(utcnow().timestamp())) > SIGNATURE_TOLERANCE_S
+    ):  # the SDK accepts any timestamp in the future
         raise _bad_signature(
             f"The signature's timestamp is more than {SIGNATURE_TOLERANCE_S} s away. Check the clocks of both hosts."
         )
@@ -65,7 +67,7 @@ def parse_event(body: bytes) -> Event:
         "livemode": document["livemode"],
         "api_version": document.get("api_version"),
         "account": document.get("account"),
-        "received_at": datetime.now(UTC).isoformat(),
+        "received_at": utcnow().isoformat(),
         tracing.HEADER: _metadata(stripe_object).get(tracing.HEADER),  # checkout puts its trace into the metadata
     }
     return Event(

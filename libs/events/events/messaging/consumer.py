@@ -88,7 +88,7 @@ class Consumer(ConsumerMixin):
         self._gate = gate
         self._is_paused = is_paused
         self._declares = self._must_declare = declare
-        self._background = Background(f"{service}-handler")
+        self.background = Background(f"{service}-handler")
         self._unacked: list[Message] = []  # delivered and not yet given to the runner
         self._batch: list[Message] = []  # given to the runner
         self._prefetch_one = True
@@ -108,7 +108,7 @@ class Consumer(ConsumerMixin):
             super().run(_tokens, **options)
         finally:
             self._state = "stopped"
-            self._background.close()
+            self.background.close()
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
@@ -222,6 +222,10 @@ class Consumer(ConsumerMixin):
     def _process_batch(self, connection: Connection) -> None:
         batch = self._batch = self._unacked[:]
         self._unacked.clear()  # it collects the messages that arrive while the batch is handled or held
+        self.process(batch, connection)
+
+    def process(self, batch: Sequence[Message], connection: Connection) -> None:
+        """Have delivered messages handled, then acknowledge them. `connection` stays alive meanwhile."""
         readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
         fresh = [pair for pair in readable if not _is_redelivered(pair[0])]
         for together in [fresh, *([pair] for pair in readable if _is_redelivered(pair[0]))]:
@@ -266,7 +270,7 @@ class Consumer(ConsumerMixin):
 
         Raises the call's error, the connection's, and `_StoppingError`.
         """
-        future = self._background.submit(call)
+        future = self.background.submit(call)
         try:
             while not wait([future], timeout=KEEP_ALIVE_S).done:
                 self._check_stop()

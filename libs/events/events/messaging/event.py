@@ -1,6 +1,6 @@
 """An event as it travels: its envelope is the AMQP basic properties, its body stays as its author wrote it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import uuid_utils
 
+from events.clock import utcnow
 from events.database.storable import without_unstorable
 from events.errors import DecodeError
 from events.messaging import contracts, topology
@@ -17,9 +18,16 @@ STRIPE = "stripe."
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
 
 
+def _uuid7() -> str:
+    return str(uuid_utils.uuid7().hex)
+
+
+id_source: Callable[[], str] = _uuid7  # a simulation sets another one, like the clock's
+
+
 def new_id(prefix: str = "evt") -> str:
     """Return a new identifier such as ``evt_0199…``: a UUIDv7, so ids sort by the time they were made."""
-    return f"{prefix}_{uuid_utils.uuid7().hex}"
+    return f"{prefix}_{id_source()}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ def own_event(
         id=event_id or new_id(),
         routing_key=event_type,
         source=source or event_type.split(".", 1)[0],
-        occurred_at=occurred_at or datetime.now(UTC),
+        occurred_at=occurred_at or utcnow(),
         body=orjson.dumps(contracts.dump(event_type, version, data)),
         correlation_id=correlation_id,
         headers=headers,

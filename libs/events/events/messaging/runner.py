@@ -12,7 +12,7 @@ do not slow a batch down.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
@@ -283,7 +283,7 @@ class Runner:
     def _count(self, event: Event, outcome: str) -> None:
         HANDLED.labels(event.routing_key, outcome).inc()
         if outcome == DONE:
-            LAG.observe(max(0.0, (datetime.now(UTC) - event.occurred_at).total_seconds()))
+            LAG.observe(max(0.0, (utcnow() - event.occurred_at).total_seconds()))
 
 
 def _schedule_retry(row: InboxEvent, error: Exception) -> None:

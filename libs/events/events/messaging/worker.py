@@ -18,6 +18,7 @@ from events.messaging import inbox, outbox, publisher
 from events.messaging.consumer import PAUSED, Consumer
 from events.messaging.handlers import Handlers
 from events.messaging.loops import FAILURE_PAUSE_S, Job, Loop, Loops
+from events.messaging.publisher import Publisher
 from events.messaging.relay import Relay
 from events.messaging.runner import Runner
 from events.observability import tracing
@@ -36,7 +37,11 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one."""
+    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one.
+
+    `loops` and `consumer` are for a caller that takes each step itself, without threads. A `broker` that is not given
+    is connected.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Worker:
         chains: Sequence[Chain] = (),
         jobs: Sequence[Job] = (),
         publishes: bool = True,
+        broker: Publisher | None = None,
     ) -> None:
         """Prepare a worker. It starts to work once the database has the tables of `chains`."""
         self._config = config
@@ -55,7 +61,7 @@ class Worker:
         self._paused = False
         self._stop_by: float | None = None
         self._runner = Runner(database, handlers)
-        self._consumer = Consumer(
+        self.consumer = Consumer(
             config.broker_url,
             config.service,
             database,
@@ -64,20 +70,20 @@ class Worker:
             is_paused=lambda: self._paused,
             declare=config.declare_topology,
         )
-        self._publisher = publisher.connect(config.broker_url, declare=config.declare_topology) if publishes else None
+        self._publisher = _publisher(config, broker) if publishes else None
         self._relay = Relay(database, self._publisher) if self._publisher else None
         self._channels = [inbox.CHANNEL, *(job.on for job in jobs if job.on)]
-        loops = [
+        self.loops = [
             Loop("retries", self._retry_due, database.signal(inbox.CHANNEL)),
             *(self._loop(job) for job in [Job("prune", PRUNE_INTERVAL_S, self._prune), *jobs]),
         ]
         if self._relay:
             self._channels.append(outbox.CHANNEL)
             outbox_signal = database.signal(outbox.CHANNEL)
-            loops.append(Loop("relay", self._drain, outbox_signal, failure_pause_s=RELAY_FAILURE_PAUSE_S))
+            self.loops.append(Loop("relay", self._drain, outbox_signal, failure_pause_s=RELAY_FAILURE_PAUSE_S))
         if database.is_postgresql:
-            loops.append(Loop("listen", self._listen, Signal()))
-        self._loops = Loops(config.service, loops, lambda: check(database, chains))
+            self.loops.append(Loop("listen", self._listen, Signal()))
+        self._loops = Loops(config.service, self.loops, lambda: check(database, chains))
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish the current messages and return."""
@@ -88,7 +94,7 @@ class Worker:
         self._loops.start()
         log.info("worker started", queue=self._config.service)
         try:
-            self._consumer.run()
+            self.consumer.run()
         finally:
             self.stop()
             if health:
@@ -98,7 +104,7 @@ class Worker:
     def start(self) -> None:
         """Work on threads of this process until `stop`."""
         self._loops.start()
-        self._loops.spawn("consumer", self._consumer.run)
+        self._loops.spawn("consumer", self.consumer.run)
 
     def stop(self) -> None:
         """Finish the current messages, stop all threads within `STOP_TIMEOUT_S`, and disconnect from the broker."""
@@ -107,6 +113,11 @@ class Worker:
             thread.join(max(0.0, stop_by - time.monotonic()))
         if self._publisher:
             self._publisher.close()
+
+    @property
+    def is_paused(self) -> bool:
+        """True while an operator has paused the consumer."""
+        return self._paused
 
     def _stop_on_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, on a thread of its own.
@@ -128,7 +139,7 @@ class Worker:
         """Let everything end, and return when it must have ended."""
         if self._stop_by is None:
             self._stop_by = time.monotonic() + STOP_TIMEOUT_S
-        self._consumer.stop()
+        self.consumer.stop()
         self._loops.request_stop()
         return self._stop_by
 
@@ -185,7 +196,7 @@ class Worker:
 
     def _check(self) -> None:
         self._database.ping()
-        self._consumer.check()
+        self.consumer.check()
 
     def _serve_health(self) -> HealthServer:
         checks = {"worker": self._check}
@@ -194,3 +205,7 @@ class Worker:
             checks["publisher"] = self._publisher.check
             collectors.append(OutboxBacklog(self._database))
         return HealthServer(self._config.health_port, Health(checks, collectors))
+
+
+def _publisher(config: Common, given: Publisher | None) -> Publisher:
+    return given or publisher.connect(config.broker_url, declare=config.declare_topology)

@@ -108,7 +108,7 @@ def test_bad_queue_does_not_stop_the_workers_of_others(broker: Server, database:
     worker = Worker(Common(service="orders", port=0, broker_url=broker.url), database, handlers)
     worker.start()
     try:
-        wait_until(worker._consumer.consuming.is_set, 30)
+        wait_until(worker.consumer.consuming.is_set, 30)
         publisher = publishers.connect(broker.url)
         assert publish(publisher, canceled("evt_1"))
         publisher.close()
@@ -149,7 +149,7 @@ def test_missing_queue_is_declared_by_its_consumer(broker: Server, database: Dat
     worker = Worker(Common(service="orders", port=0, broker_url=broker.url), database, Handlers(), publishes=False)
     worker.start()
     try:
-        wait_until(worker._consumer.consuming.is_set, 30)
+        wait_until(worker.consumer.consuming.is_set, 30)
         with Connection(broker.url) as connection:
             connection.default_channel.queue_delete("orders")
         wait_until(lambda: _consumers(broker) == 1, 30)

@@ -92,7 +92,7 @@ def test_consumer_continues_after_a_broker_crash(broker: Server, publisher: Publ
     worker = Worker(Common(service="orders", port=0, broker_url=broker.url), database, handlers)
     worker.start()
     try:
-        wait_until(lambda: not worker._consumer.consuming.is_set() and handled, 30)
+        wait_until(lambda: not worker.consumer.consuming.is_set() and handled, 30)
         broker.start()
         restarted = time.monotonic()
         wait_until(lambda: try_publish(publisher, "evt_after"), 30)

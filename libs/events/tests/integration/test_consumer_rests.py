@@ -95,8 +95,8 @@ def test_paused_worker_takes_no_message_at_its_start(
     pause(database, True)
     publish("evt_1")
     with running(broker_url, database, accepting()) as worker:
-        wait_until(lambda: worker._consumer._state == PAUSED, 30)
-        worker._consumer.check()  # a paused worker is ready: an upgrade must not wait for it
+        wait_until(lambda: worker.consumer._state == PAUSED, 30)
+        worker.consumer.check()  # a paused worker is ready: an upgrade must not wait for it
         assert queue(broker_url) == (1, 0)
         assert done(database) == []
         pause(database, False)
@@ -118,7 +118,7 @@ def test_pause_gives_prefetched_messages_back(
 
     with running(broker_url, database, handlers) as worker:
         publish("evt_0")
-        wait_until(lambda: done(database) == ["evt_0"] and not worker._consumer._prefetch_one, 30)
+        wait_until(lambda: done(database) == ["evt_0"] and not worker.consumer._prefetch_one, 30)
         publish("evt_1")
         assert working.wait(30)
         publish(*EVENTS[2:])
@@ -135,7 +135,7 @@ def test_pause_gives_prefetched_messages_back(
 def test_worker_waits_for_its_tables(publish: Callable[..., None], database: Database, broker_url: str) -> None:
     publish("evt_1")
     with running(broker_url, database, accepting()) as worker:
-        wait_until(lambda: "run the migrate command" in worker._consumer._state, 30)
+        wait_until(lambda: "run the migrate command" in worker.consumer._state, 30)
         with pytest.raises(RuntimeError, match="run the migrate command"):
             worker._check()  # readiness
         assert queue(broker_url) == (1, 0)

@@ -444,13 +444,13 @@ from events.messaging.handlers import Handlers
 from events.messaging.worker import Worker
 database = Database({url!r})
 worker = Worker(Common(service="orders", port=0, broker_url="memory://"), database, Handlers(), publishes=False)
-run = worker._consumer.run
+run = worker.consumer.run
 def interrupted():
     with database.signal(inbox.CHANNEL)._event._cond:
         os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(1000): pass  # the handler runs here
     run()
-worker._consumer.run = interrupted
+worker.consumer.run = interrupted
 worker.run()
 """
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, cwd=tmp_path)

@@ -1,0 +1,340 @@
+"""The surroundings of the services: the broker, the mail server, and the ways to Stripe and between the services."""
+
+import smtplib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import stripe
+from events.database.engine import Database, Execute
+from events.errors import PublishUnconfirmedError
+from events.messaging import topology
+from events.messaging.background import Background
+from events.messaging.event import Event
+from notifications.smtp import Connection, MailServer
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from tests.simulation.adversary import Crash
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+Result = TypeVar("Result")
+
+
+class Seat:
+    """The place of the current world. What is built once and used by all worlds asks here."""
+
+    world: "World"
+
+
+@dataclass
+class Message:
+    """A message of the simulated broker, with the attributes and methods of kombu's messages that a consumer uses."""
+
+    event: Event
+    bus: "Bus" = field(repr=False)
+    queue: str
+    deliveries: int = 0
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        return dict(self.event.headers)
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        return {name: value for name, value in self.event.properties().items() if name != "headers"}
+
+    @property
+    def body(self) -> bytes:
+        return self.event.body
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        return {"exchange": topology.EVENTS, "routing_key": self.event.routing_key, "redelivered": self.deliveries > 1}
+
+    def ack(self) -> None:
+        self.bus.world.point("crash before ack")
+        self.bus.unacked.remove(self)
+        self.bus.world.delivered += 1
+
+    def reject(self) -> None:
+        self.bus.world.check_alive()
+        self.bus.unacked.remove(self)
+        self.bus.dead.append(self)
+
+
+class Bus:
+    """A broker with the real topology: a list for each queue."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.queues: dict[str, list[Message]] = {service: [] for service in topology.BINDINGS}
+        self.unacked: list[Message] = []
+        self.dead: list[Message] = []
+        self.unrouted: list[Event] = []
+
+    def route(self, event: Event) -> None:
+        receivers = topology.queues_for(event.routing_key)
+        for service in receivers:
+            self.queues[service].append(Message(event, self, service))
+        if not receivers:
+            self.unrouted.append(event)
+
+    def route_copy(self, message: Message) -> None:
+        """Put a second copy of a message at the end of its queue."""
+        self.queues[message.queue].append(Message(message.event, self, message.queue))
+
+    def take(self, service: str, positions: list[int]) -> list[Message]:
+        """Deliver the messages at these positions of a queue."""
+        queue = self.queues[service]
+        taken = [queue[position] for position in positions]
+        self.queues[service] = [message for message in queue if not any(message is one for one in taken)]
+        for message in taken:
+            message.deliveries += 1
+        self.unacked += taken
+        return taken
+
+    def return_unacked(self, service: str) -> None:
+        """Put a dead consumer's messages back, as the broker does. After too many deaths they are dead letters."""
+        lost = [message for message in self.unacked if message.queue == service]
+        self.unacked = [message for message in self.unacked if message.queue != service]
+        self.dead += [message for message in lost if message.deliveries >= topology.DELIVERY_LIMIT]
+        self.queues[service][:0] = [message for message in lost if message.deliveries < topology.DELIVERY_LIMIT]
+
+    def requeue_dead(self) -> None:
+        """Put every dead letter back into its queue, as an operator does with `dead-letters requeue`."""
+        dead, self.dead = self.dead, []
+        for message in dead:
+            self.world.say(f"  requeued: {message.event.routing_key} {message.event.id}")
+            self.route_copy(message)
+
+
+class Broker:
+    """The publisher of each process."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    def publish(self, event: Event) -> "Future[None]":
+        world, future = self._seat.world, Future[None]()
+        world.point("crash before publish")
+        if world.strikes("publish refused"):
+            future.set_exception(PublishUnconfirmedError(f"{event.id}: the broker refused the message (nack)"))
+            return future
+        world.bus.route(event)
+        if world.strikes("publish timeout"):
+            future.set_exception(PublishUnconfirmedError(f"{event.id}: no confirm within the timeout"))
+        else:
+            future.set_result(None)
+        world.point("crash after publish")
+        return future
+
+    def wait(self, *futures: "Future[None]") -> None:
+        for future in futures:
+            future.result()
+
+    def check(self) -> None:
+        """Say that the broker is there."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class Inline(Background):
+    """Runs the calls of a consumer at once, instead of on a thread of their own."""
+
+    def submit(self, call: Callable[[], Result]) -> "Future[Result]":
+        future: Future[Result] = Future()
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where the consumer waits
+            future.set_exception(error)
+        return future
+
+
+class NoConnection:
+    """The broker's connection while messages are held: time passes until the database is back."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self.transport = SimpleNamespace(driver_type="memory")  # there is no broker to give messages back to
+
+    def drain_events(self, timeout: float) -> None:
+        self._seat.world.nature.advance(timeout)
+        raise TimeoutError
+
+    def heartbeat_check(self) -> None:
+        """Send no heartbeat."""
+
+
+class WorldDatabase(Database):
+    """A service's database, at whose transactions a process can die, and which can be away."""
+
+    def __init__(self, service: str, seat: Seat) -> None:
+        super().__init__("sqlite://")
+        self.service, self._seat = service, seat
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        world = self._seat.world
+        world.check_alive()
+        if world.strikes("database away"):
+            raise OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
+        with super().begin() as session:
+            yield session
+            world.point("crash before commit")
+        world.point("crash after commit")
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Execute]:
+        world = self._seat.world
+        with super().autocommit() as execute:
+
+            def execute_alive(statement: Any, parameters: Mapping[str, Any]) -> None:
+                world.point("crash before commit")
+                execute(statement, parameters)
+                world.point("crash after commit")
+
+            yield execute_alive
+
+
+class Socket:
+    """A connection to the mail server. It has nothing to set."""
+
+    def settimeout(self, seconds: float) -> None:
+        """Set no timeout."""
+
+
+class MailSession:
+    """The mail server's side of one SMTP session, with the methods of `smtplib.SMTP` that a sender uses."""
+
+    def __init__(self, world: "World") -> None:
+        self._world, self._content = world, b""
+        self.sock: Socket | None = Socket()
+
+    def has_extn(self, name: str) -> bool:
+        return name in ("smtputf8", "8bitmime", "size")
+
+    def mail(self, sender: str, options: Any = ()) -> tuple[int, bytes]:
+        return 250, b"ok"
+
+    def rcpt(self, recipient: str) -> tuple[int, bytes]:
+        if self._world.strikes("mail refused for now"):
+            return 451, b"4.7.1 try again later"
+        return 250, b"ok"
+
+    def docmd(self, command: str) -> tuple[int, bytes]:
+        return 354, b"go ahead"
+
+    def send(self, data: bytes) -> None:
+        if data != b".\r\n":
+            if self._world.strikes("mail connection lost"):
+                self.close()
+                raise smtplib.SMTPServerDisconnected("connection lost")
+            self._content = data
+            return
+        self._world.point("crash before mail")
+        self._world.receive_mail(message_from_bytes(self._content, EmailMessage, policy=policy.default))
+        self._world.point("crash after mail")
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self._world.strikes("mail answer lost"):
+            raise smtplib.SMTPServerDisconnected("connection lost")
+        return 250, b"accepted"
+
+    def rset(self) -> tuple[int, bytes]:
+        return 250, b"ok"
+
+    def quit(self) -> tuple[int, bytes]:
+        return 221, b"bye"
+
+    def close(self) -> None:
+        self.sock = None
+
+
+class WorldMailServer(MailServer):
+    """The way to the mail server."""
+
+    seat: Seat
+
+    def connect(self) -> Connection:
+        client: Any = MailSession(self.seat.world)
+        return Connection(client, spawn=lambda task: task())
+
+
+class StripeClient(stripe.HTTPClient):
+    """The way to Stripe's API."""
+
+    name = "simulated"
+
+    def __init__(self, seat: Seat) -> None:
+        super().__init__()
+        self._seat = seat
+
+    def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
+        world = self._seat.world
+        world.check_alive()
+        if world.strikes("stripe unreachable"):
+            raise stripe.APIConnectionError("connection refused")
+        path = url.removeprefix(STRIPE_URL)
+        if world.strikes("stripe 500"):
+            world.account.faults.add(kind="api_500", performed=world.chance.random() < 0.5)
+        answer = world.stripe_http.open(path, method=method.upper(), headers=headers, data=post_data)
+        if world.strikes("stripe timeout after acting"):
+            raise stripe.APIConnectionError("timeout")
+        return answer.get_data(as_text=True), answer.status_code, dict(answer.headers)
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class ServiceTransport(httpx.BaseTransport):
+    """The way over HTTP to a web process, from a service or from Stripe."""
+
+    def __init__(self, seat: Seat, process: str, app: Callable[..., Any], lost: str, unreachable: str = "") -> None:
+        self._seat, self._process, self._lost, self._unreachable = seat, process, lost, unreachable
+        self._inner = httpx.WSGITransport(app)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        world = self._seat.world
+        world.check_alive()
+        if self._unreachable and world.strikes(self._unreachable):
+            raise httpx.ConnectError("connection refused")
+        try:
+            with world.running(self._process):
+                response = self._inner.handle_request(request)
+                world.point("crash before answer")
+        except Crash as crash:
+            if crash.process != self._process:
+                raise
+            raise httpx.ReadError("connection reset") from None
+        if world.strikes(self._lost):
+            raise httpx.ReadTimeout("timeout")
+        return response
+
+
+class Tasks(Executor):
+    """Deliveries of webhooks that wait for the scheduler, which runs them in any order."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.waiting.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.waiting.clear()
+
+
+STRIPE_URL = "https://stripe.test"

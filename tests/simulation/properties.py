@@ -1,0 +1,324 @@
+"""The properties of every world: of each e-mail at the moment it is sent, and of everything once the world is at rest.
+
+The checks compare the tables with Stripe's own objects. A reason to wait, such as an open review, is part of a check.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any
+
+from checkout.models import Checkout, DiscountUse
+from events.messaging import topology
+from events.messaging.event import STRIPE
+from events.messaging.inbox import RETENTION
+from events.messaging.inbox_models import DONE, IGNORED, InboxEvent
+from events.messaging.outbox import OutboxEvent
+from events.testing.columns import columns_with
+from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
+from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
+from notifications.models import Checkout as NotifiedCheckout
+from notifications.models import Email, subject_of
+from orders.goods import load_goods
+from orders.models.disputes import Dispute
+from orders.models.orders import Order
+from orders.models.payments import Payment
+from orders.models.refunds import Refund, RefundRequest
+from orders.models.shipments import Shipment
+from sqlalchemy import func, select
+
+from tests.simulation.adversary import KINDS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PUBLISHING = ("checkout", "orders", "inventory")
+COPYING = ("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "database away")
+FINAL_MAILS = ("sent", "suppressed", "unknown", "digested")
+assert set(COPYING) <= KINDS.keys()
+
+
+def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
+    """Yield what is wrong with an e-mail at the moment the server receives it."""
+    databases = world.installation.databases
+    with databases["notifications"].read() as session:
+        row = session.scalars(select(Email).where(Email.message_id == str(mail["Message-ID"]).strip())).first()
+        checkout = session.get(NotifiedCheckout, row.checkout_id) if row and row.checkout_id else None
+    if row is None:
+        yield f"{mail['Message-ID']} was sent, but notifications has no row of it"
+        return
+    kind = row.kind
+    if row.recipient and str(mail["To"]) != row.recipient:
+        yield f"{kind} of {row.checkout_id} went to {mail['To']}"
+    if checkout and checkout.erased_at and kind in CUSTOMER_KINDS:
+        yield f"{kind} of {row.checkout_id} was sent to an erased customer"
+    if checkout and checkout.outcome == Outcome.PAID and kind in STALE_AFTER_OUTCOME[Outcome.PAID]:
+        yield f"{kind} of {row.checkout_id} was sent although the order is paid"
+    with databases["orders"].read() as session:
+        order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
+        if kind == Kind.ORDER_CONFIRMED and (order is None or order.paid_at is None):
+            yield f"{row.checkout_id} was confirmed, but is not paid"
+        if kind == Kind.ORDER_SHIPPED and session.get(Shipment, row.subject_key) is None:
+            yield f"{row.checkout_id} was announced as shipped, but is not"
+    if kind == Kind.REFUND_SUCCEEDED and row.subject_key not in _refunds_that_succeeded(world):
+        yield f"the refund {row.subject_key} was announced, but has not succeeded"
+
+
+def check(world: "World") -> list[str]:
+    """Return every property that does not hold at rest."""
+    checks = (
+        _check_messages,
+        _check_sessions,
+        _check_refunds,
+        _check_disputes,
+        _check_stock,
+        _check_goods,
+        _check_checkouts,
+        _check_mails,
+        _check_erasure,
+    )
+    found = [text for one in checks for text in one(world)]
+    for text in found:
+        world.say(f"VIOLATION {text}")
+    return found
+
+
+def _rows(world: "World", service: str, model: Any) -> list[Any]:
+    with world.installation.databases[service].read() as session:
+        return list(session.scalars(select(model)))
+
+
+def _check_messages(world: "World") -> Iterator[str]:
+    """Every receiver has handled every event, and nothing is left in a queue, an inbox or an outbox."""
+    expected: dict[str, set[str]] = defaultdict(set)
+    kept_since = world.nature.now - RETENTION.total_seconds()
+    for event in world.account.store.all("event"):
+        if event["pending_webhooks"]:
+            yield f"{event['id']} ({event['type']}) was never delivered to the ingest"
+        for service in topology.queues_for(STRIPE + event["type"]) if event["created"] >= kept_since else ():
+            expected[service].add(event["id"])
+    for service in PUBLISHING:
+        for row in _rows(world, service, OutboxEvent):
+            if row.published_at is None:
+                yield f"{service} has not published {row.event_id} ({row.routing_key})"
+            for receiver in topology.queues_for(row.routing_key):
+                expected[receiver].add(row.event_id)
+    yield from _check_inboxes(world, expected)
+    waiting = {service: len(queue) for service, queue in world.bus.queues.items() if queue}
+    if waiting or world.bus.dead or world.bus.unacked:
+        yield f"in queues: {waiting}, dead letters: {len(world.bus.dead)}, unacknowledged: {len(world.bus.unacked)}"
+
+
+def _check_inboxes(world: "World", expected: Mapping[str, set[str]]) -> Iterator[str]:
+    for service, event_ids in expected.items():
+        rows = {row.event_id: row for row in _rows(world, service, InboxEvent)}
+        for event_id in sorted(event_ids - rows.keys()):
+            yield f"{service} has no row of {event_id}"
+        for row in rows.values():
+            if row.status not in (DONE, IGNORED):
+                yield f"{service}: {row.routing_key} {row.event_id} is {row.status}: {row.error}"
+            elif row.body is not None:
+                yield f"{service}: {row.routing_key} {row.event_id} is {row.status} and keeps its payload"
+
+
+def _check_sessions(world: "World") -> Iterator[str]:
+    """Stripe's sessions and the orders' payments are the same money."""
+    payments = {row.id: row for row in _rows(world, "orders", Payment)}
+    orders = {row.checkout_id: row for row in _rows(world, "orders", Order)}
+    taken: dict[str, int] = {}  # by checkout, of those that are paid at Stripe
+    for session in world.account.store.all("checkout.session"):
+        checkout_id, is_free = session["metadata"]["checkout_id"], session["payment_status"] == "no_payment_required"
+        # No customer got the URL of a session whose request died.
+        if checkout_id not in orders and (session["status"] != "expired" or session["payment_intent"]):
+            yield f"the session {session['id']} of {checkout_id} has no order"
+        if session["status"] != "complete" or session["payment_status"] == "unpaid":
+            continue
+        payment = payments.pop(session["id"] if is_free else session["payment_intent"], None)
+        if payment is None or payment.paid_at is None or payment.status != "succeeded":
+            yield f"{checkout_id} is paid at Stripe with {session['id']}, but has no such payment"
+        elif payment.amount != session["amount_total"]:
+            yield f"{checkout_id}: Stripe took {session['amount_total']}, the payment says {payment.amount}"
+        taken[checkout_id] = taken.get(checkout_id, 0) + session["amount_total"]
+    for payment in payments.values():
+        if payment.status == "succeeded":
+            yield f"the payment {payment.id} succeeded, but not at Stripe"
+    for order in orders.values():
+        yield from _check_order(order, taken)
+
+
+def _check_order(order: Order, taken: Mapping[str, int]) -> Iterator[str]:
+    if (order.paid_at is not None) != (order.checkout_id in taken):
+        word = "paid" if order.checkout_id in taken else "not paid"
+        yield f"{order.checkout_id} is {order.status}, at Stripe it is {word}"
+    if (order.status == "paid") != (order.paid_at is not None):
+        yield f"{order.checkout_id} is {order.status}, and was paid at {order.paid_at}"
+    if order.amount_paid != taken.get(order.checkout_id, 0):
+        yield f"{order.checkout_id} says {order.amount_paid} were paid, Stripe took {taken.get(order.checkout_id, 0)}"
+    if order.status in ("open", "payment_pending"):
+        yield f"{order.checkout_id} is still {order.status}"
+    waits = order.needs_review or order.pieces_owed == 0
+    if order.paid_at and order.paid_published_at is None and not waits:
+        yield f"{order.checkout_id} is paid and not published, without a cause to wait"
+
+
+def _check_refunds(world: "World") -> Iterator[str]:
+    """Stripe's refunds and the booked ones are the same, and no request waits for an answer."""
+    ours = {intent["id"] for intent in world.account.store.all("payment_intent")}
+    at_stripe = {
+        one["id"]: (one["status"], one["amount"])
+        for one in world.account.store.all("refund")
+        if one["payment_intent"] in ours
+    }
+    booked = {row.id: (row.status, row.amount) for row in _rows(world, "orders", Refund)}
+    for refund_id in sorted(at_stripe.keys() | booked.keys()):
+        if at_stripe.get(refund_id) != booked.get(refund_id):
+            yield f"the refund {refund_id} is {at_stripe.get(refund_id)} at Stripe, booked as {booked.get(refund_id)}"
+    for request in _rows(world, "orders", RefundRequest):
+        if request.amount and request.is_unanswered:
+            yield f"the refund request {request.id} has no answer: {request.error}"
+    made = Counter(one["metadata"].get("refund_request") for one in world.account.store.all("refund"))
+    for request_id, count in made.items():
+        if request_id and count > 1:
+            yield f"the refund request {request_id} made {count} refunds"
+
+
+def _check_disputes(world: "World") -> Iterator[str]:
+    at_stripe = {one["id"]: one["status"] for one in world.account.store.all("dispute")}
+    booked = {row.id: row.status for row in _rows(world, "orders", Dispute)}
+    if at_stripe != booked:
+        yield f"disputes at Stripe {at_stripe}, booked {booked}"
+
+
+def _check_stock(world: "World") -> Iterator[str]:
+    """The shelf is what the movements say, and no piece is held at rest."""
+    moved: Counter[str] = Counter()
+    for movement in _rows(world, "inventory", Movement):
+        moved[movement.sku] += movement.delta
+    for item in _rows(world, "inventory", StockItem):
+        if item.on_hand != moved[item.sku]:
+            yield f"{item.sku}: {item.on_hand} on hand, the movements add up to {moved[item.sku]}"
+        if item.reserved:
+            yield f"{item.sku}: {item.reserved} still reserved"
+    paid = {row.checkout_id for row in _rows(world, "orders", Order) if row.paid_at}
+    with world.installation.databases["inventory"].read() as session:
+        for reservation in session.scalars(select(Reservation)):
+            if reservation.status == HELD:
+                yield f"the reservation of {reservation.checkout_id} is still held"
+            if (reservation.status == COMMITTED) != (reservation.checkout_id in paid):
+                yield f"the reservation of {reservation.checkout_id} is {reservation.status}"
+
+
+def _check_goods(world: "World") -> Iterator[str]:
+    """Every bought piece has shipped, will not ship, or is owed; inventory and orders count the same pieces."""
+    databases = world.installation.databases
+    with databases["orders"].begin() as session, databases["inventory"].read() as stock:
+        for order in session.scalars(select(Order).where(Order.paid_at.is_not(None))):
+            goods, reservation = load_goods(session, order), stock.get(Reservation, order.checkout_id)
+            if reservation is None:
+                yield f"{order.checkout_id} is paid, but inventory has no reservation of it"
+                continue
+            counted = {line.sku: line for line in reservation.lines}
+            if order.pieces_owed != sum(goods.owed.values()):
+                yield f"{order.checkout_id} shows {order.pieces_owed} owed pieces, but owes {dict(goods.owed)}"
+            for sku, bought in goods.bought.items():
+                shipped, ended = goods.shipped.get(sku, 0), goods.refunded_unshipped.get(sku, 0)
+                owed, line = goods.owed.get(sku, 0), counted[sku]
+                if shipped + ended + owed != bought:
+                    yield f"{order.checkout_id} {sku}: {shipped} shipped + {ended} ended + {owed} owed, not {bought}"
+                if (line.shipped, line.canceled) != (shipped, ended):
+                    yield (
+                        f"{order.checkout_id} {sku}: orders counts {shipped} shipped and {ended} ended pieces,"
+                        f" inventory {line.shipped} and {line.canceled}"
+                    )
+                left = stock.scalar(
+                    select(func.coalesce(func.sum(Movement.delta), 0)).where(
+                        Movement.checkout_id == order.checkout_id, Movement.sku == sku
+                    )
+                )
+                if -(left or 0) > bought or (left or 0) > 0:
+                    yield f"{order.checkout_id} {sku}: {-(left or 0)} of {bought} pieces have left the stock"
+                if line.unshipped > owed:
+                    yield f"{order.checkout_id} {sku}: {line.unshipped} wait for a parcel, only {owed} are owed"
+                reasons = {review.reason for review in order.reviews}
+                if line.missing and owed and "oversold" not in reasons:
+                    yield f"{order.checkout_id} {sku}: {line.missing} are missing, and no review was opened"
+
+
+def _check_checkouts(world: "World") -> Iterator[str]:
+    """Every checkout has ended as its sessions say, and its discount with it."""
+    by_checkout = defaultdict(list)
+    for session in world.account.store.all("checkout.session"):
+        by_checkout[session["metadata"]["checkout_id"]].append(session)
+    uses = {row.checkout_id: row.status for row in _rows(world, "checkout", DiscountUse)}
+    for row in _rows(world, "checkout", Checkout):
+        found = by_checkout[row.id]
+        is_complete = any(one["status"] == "complete" for one in found)
+        is_paid = any(one["status"] == "complete" and one["payment_status"] != "unpaid" for one in found)
+        if row.status in ("new", "open"):
+            yield f"the checkout {row.id} is still {row.status}"
+        if (row.status == "complete") != is_complete:
+            yield f"the checkout {row.id} is {row.status}, its sessions are {[one['status'] for one in found]}"
+        if is_complete and (row.payment_status == "paid") != is_paid:
+            yield f"the checkout {row.id} has the payment status {row.payment_status}"
+        if row.id in uses and uses[row.id] != ("used" if is_paid else "released"):
+            yield f"the discount of {row.id} is {uses[row.id]}, {is_paid=}"
+        if any(one["status"] == "open" for one in found):
+            yield f"a session of {row.id} can still be paid"
+
+
+def _check_mails(world: "World") -> Iterator[str]:
+    """Every occasion has its e-mail, and an e-mail arrives twice only after a fault that can cause a copy."""
+    emails = _rows(world, "notifications", Email)
+    arrived = Counter(str(mail["Message-ID"]).strip() for mail in world.mails)
+    can_copy = any(kind in COPYING for kind, _ in world.adversary.hits)
+    written: dict[tuple[str | None, str], set[str]] = defaultdict(set)
+    for email in emails:
+        subjects = written[email.checkout_id, email.kind]
+        if (
+            email.resend_of is None
+            and subject_of(email.subject_key) in map(subject_of, subjects)
+            and "#" not in email.subject_key
+        ):
+            yield f"{email.kind} of {email.checkout_id} is written twice about {email.subject_key}"
+        subjects.add(email.subject_key)
+        if email.status not in FINAL_MAILS:
+            yield f"{email.kind} of {email.checkout_id} is {email.status}: {email.error}"
+        if email.status == "sent" and not arrived[email.message_id]:
+            yield f"{email.kind} of {email.checkout_id} is sent, but never arrived"
+        if arrived[email.message_id] > 1 and not can_copy:
+            yield f"{email.kind} of {email.checkout_id} arrived {arrived[email.message_id]} times"
+    yield from _check_occasions(world, written)
+
+
+def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], set[str]]) -> Iterator[str]:
+    orders = {row.id: row for row in _rows(world, "orders", Order) if row.customer_email}  # an erased one has none
+    for order in orders.values():
+        if order.paid_published_at and not written.get((order.checkout_id, Kind.ORDER_CONFIRMED)):
+            yield f"{order.checkout_id} is published as paid, and its customer has no confirmation"
+    occasions = [(Kind.ORDER_SHIPPED, row) for row in _rows(world, "orders", Shipment)]
+    occasions += [(Kind.REFUND_SUCCEEDED, row) for row in _rows(world, "orders", Refund) if row.status == "succeeded"]
+    for kind, row in occasions:
+        known = orders.get(row.order_id)
+        if known and row.id not in written.get((known.checkout_id, kind), ()):
+            yield f"{row.id} of {known.checkout_id} has no e-mail {kind}"
+
+
+def _check_erasure(world: "World") -> Iterator[str]:
+    """No word of an erased customer is left in any database."""
+    erased = {row.checkout_id for row in _rows(world, "orders", Order) if row.erased_at}
+    used = Counter(purchase.email for purchase in world.people.purchases)
+    for purchase in world.people.purchases:
+        if purchase.checkout_id not in erased:
+            continue
+        words = [purchase.name, purchase.street, *([purchase.email] if used[purchase.email] == 1 else [])]
+        for service, database in world.installation.databases.items():
+            if found := columns_with(database, *words):
+                yield f"{service} still has the erased customer of {purchase.checkout_id} in {', '.join(found)}"
+
+
+def _refunds_that_succeeded(world: "World") -> set[str]:
+    """Return the refunds that succeed, or once did: one can fail later, and Stripe can forget its events."""
+    events = [event["data"]["object"] for event in world.account.store.all("event")]
+    known = [one for one in events if one["object"] == "refund"] + world.account.store.all("refund")
+    booked = {row.id for row in _rows(world, "orders", Refund) if row.status == "succeeded"}
+    return booked | {one["id"] for one in known if one["status"] == "succeeded"}

@@ -1,0 +1,388 @@
+"""A world: all services, their surroundings and their people, in one thread and on one clock.
+
+A scheduler with a seed chooses what happens next: a message arrives, a loop runs, Stripe posts an event, an actor acts.
+After the last act the world comes to rest: the adversary stops, and time passes until nothing is left to do.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from functools import partial
+from random import Random
+from typing import Any
+
+import stripe
+from events.database.errors import is_away
+from events.errors import PublishUnconfirmedError
+from events.messaging.worker import Worker
+from werkzeug.test import TestResponse
+
+from demo.fake_stripe.account import Account
+from demo.fake_stripe.account import Config as StripeConfig
+from demo.fake_stripe.app import create_app as create_stripe
+from demo.fake_stripe.errors import StripeError
+from tests.simulation import actors, properties
+from tests.simulation.adversary import Adversary, Crash, Fault, plan_faults
+from tests.simulation.installation import OPERATORS, WEBHOOK_SECRET, Installation
+from tests.simulation.nature import BEGINNING, Nature
+from tests.simulation.outside import STRIPE_URL, Bus, NoConnection, Tasks
+
+MAX_BATCH = 8  # messages of one delivery
+RESTART_S = 2.0  # a dead process is back after this time
+HOUR_S = 3600
+LADDER_S = (10, 120, 900, 2 * HOUR_S, 8 * HOUR_S, *[24 * HOUR_S] * 2, *[48 * HOUR_S] * 4)  # the way to rest
+SELDOM = ("prune", "unmatched-events")  # loops that have work only after days: once on the way to rest
+CUSTOMER_ATTEMPTS = 4  # a browser repeats a request that had no clear answer
+MAX_STEPS = 5000  # a world that does not come to rest by then never does
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a world: the acts and the faults. Their order follows from the seed."""
+
+    seed: int
+    acts: tuple[actors.Act, ...]
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def of(cls, seed: int) -> "Plan":
+        """Return the plan of a seed."""
+        chance = Random(f"{seed}/plan")
+        return cls(seed, tuple(actors.plan_acts(chance)), tuple(plan_faults(chance)))
+
+
+class World:
+    """One run of a plan. `violations` has what is wrong, `trace` has what happened."""
+
+    def __init__(self, installation: Installation, plan: Plan) -> None:
+        self.installation, self.plan = installation, plan
+        self.nature = Nature(plan.seed)
+        self.chance = Random(f"{plan.seed}/schedule")
+        self.adversary = Adversary(list(plan.faults))
+        self.bus = Bus(self)
+        self.trace: list[str] = []
+        self.violations: list[str] = []
+        self.delivered = 0  # messages that a service has acknowledged
+        self.mails: list[EmailMessage] = []
+        self.visits: Counter[str] = Counter()  # loops, routes, handlers and acts
+        self._stack: list[str] = []
+        self._dead: set[str] = set()
+        self._careful: set[str] = set()  # services whose consumer takes one message at a time, after a death
+        self._due: dict[tuple[str, str], float] = {}
+        self._acts = list(plan.acts)
+        self.workers: dict[str, Worker] = {}
+
+    def play(self) -> "World":
+        """Play the plan to its end, and check the properties."""
+        self.installation.seat.world = self
+        with self.nature.ruling():
+            self.installation.reset()
+            self.tasks = Tasks()
+            config = StripeConfig(
+                time_source=self.nature.time,
+                followup_delay=1,
+                sepa_delay=2 * 24 * 3600,
+                webhook_backoff=(5, 60, 600, 3600, 6 * 3600),
+                webhooks=[("http://webhooks.test/webhooks/stripe", WEBHOOK_SECRET)],
+                webhook_pool=self.tasks,
+                webhook_transport=self.installation.webhook_transport,
+            )
+            self.account = Account(config, STRIPE_URL)
+            self.account.stopping.set()  # nothing waits in real time
+            self.stripe_http = create_stripe(self.account).test_client()
+            self.clients = {name: app.test_client() for name, app in self.installation.apps.items()}
+            self.people = actors.People(self)
+            for service in self.installation.databases:
+                self._start(service, 0)
+            while self._acts and not self.violations:
+                self._step()
+            if not self.violations:
+                self._come_to_rest()
+            if not self.violations:
+                self.violations += properties.check(self)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The hash of the trace: the same one whenever the same plan is played."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+    def say(self, text: str) -> None:
+        """Add a line to the trace."""
+        self.trace.append(f"{self.nature.now - BEGINNING:12.2f} s  {text}")
+
+    def violate(self, text: str) -> None:
+        """Record that a property does not hold."""
+        self.say(f"VIOLATION {text}")
+        self.violations.append(text)
+
+    # processes
+
+    @contextmanager
+    def running(self, process: str) -> Iterator[None]:
+        """Let the code of the block run as this process. After its death the process is built again."""
+        self._stack.append(process)
+        try:
+            yield
+        except Crash as crash:
+            if crash.process == process:
+                self._restart(process)
+            raise
+        finally:
+            self._stack.pop()
+
+    def point(self, kind: str) -> None:
+        """Let the running process die here, if the adversary wants it."""
+        self.check_alive()
+        if self._stack and self.strikes(kind):
+            self._dead.add(self._stack[-1])
+            raise Crash(self._stack[-1])
+
+    def check_alive(self) -> None:
+        """Raise `Crash` in a process that has died: what it does on its way out has no effect."""
+        if self._stack and self._stack[-1] in self._dead:
+            raise Crash(self._stack[-1])
+
+    def strikes(self, kind: str) -> bool:
+        """Return True if the adversary strikes now, and say so."""
+        place = self._stack[-1] if self._stack else "outside"
+        if not self.adversary.strikes(kind, place):
+            return False
+        self.say(f"  FAULT {kind} ({place})")
+        return True
+
+    def _start(self, service: str, delay: float) -> None:
+        self.workers[service] = self.installation.build_worker(service)
+        for loop in self.workers[service].loops:
+            self._due[service, loop.name] = self.nature.now + delay
+
+    def _restart(self, process: str) -> None:
+        self._dead.discard(process)
+        service = process.removesuffix(" worker")
+        if service in self.workers:
+            self.bus.return_unacked(service)
+            self._start(service, RESTART_S)
+            self._careful.add(service)
+        self.say(f"  {process} has died and starts again")
+
+    def run_as(self, process: str, do: Callable[[], object]) -> bool:
+        """Run a step of a process. Return False if it died."""
+        try:
+            with self.running(process):
+                do()
+        except Crash as crash:
+            if crash.process != process:
+                raise
+            return False
+        return True
+
+    def run_command(self, name: str, do: Callable[[], object]) -> None:
+        """Run a command. It may die, or find its database or Stripe away: its operator sees that."""
+        try:
+            alive = self.run_as(name, do)
+        except Exception as error:
+            if not is_away(error) and not isinstance(error, stripe.StripeError):
+                raise
+            alive = False
+        self.say(f"  {name} {'is done' if alive else 'has failed'}")
+
+    # the scheduler
+
+    def _step(self) -> None:
+        options = self._options()
+        options.append((1.5, self._act))
+        weights = [weight for weight, _ in options]
+        self.chance.choices(options, weights)[0][1]()
+        self.nature.advance(self.chance.choice((0.01, 0.05, 0.2, 1, 3)))
+        if self.strikes("clock jumps"):
+            self.nature.advance(self.chance.choice((60, 600, 2400, 7200, 24 * 3600, 3 * 24 * 3600)))
+
+    def _options(self) -> list[tuple[float, Callable[[], None]]]:
+        """Return what can happen now, with the weights of the choice."""
+        options: list[tuple[float, Callable[[], None]]] = []
+        for service, queue in self.bus.queues.items():
+            if queue and not self.workers[service].is_paused:
+                options.append((4, partial(self._deliver, service)))
+        if self.tasks.waiting:
+            options.append((4, self._post_webhook))
+        next_timer = self.account.timers.next_at
+        if next_timer is not None and next_timer <= self.nature.now:
+            options.append((4, self._run_timer))
+        for service, worker in self.workers.items():
+            for loop in worker.loops:
+                if woken := loop.signal.wait(0):
+                    self._due[service, loop.name] = min(self.nature.now, self._due[service, loop.name])
+                if self._due[service, loop.name] <= self.nature.now:
+                    options.append((3 if woken else 0.3, partial(self._run_loop, service, loop)))
+        return options
+
+    def _tempt_stripe(self) -> None:
+        """Let Stripe report the next change twice, or forget the next events of a session, refund or dispute."""
+        if self.strikes("stripe makes a second event"):
+            self.account.faults.add(kind="second_event")
+        if self.strikes("stripe forgets an event"):
+            about = self.chance.choice(("checkout.session.*", "*refund*", "charge.dispute.*"))
+            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4)))
+
+    def _act(self) -> None:
+        self._tempt_stripe()
+        act = self._acts.pop(0)
+        self.visits[f"act {act.name}"] += 1
+        self.people.do(act)
+        if self.chance.random() < 0.3:
+            self.nature.advance(self.chance.choice((10, 60, 300, 1800)))
+
+    def _deliver(self, service: str) -> None:
+        queue = self.bus.queues[service]
+        if self.strikes("message delayed"):
+            queue.append(queue.pop(0))
+        count = 1 if service in self._careful else min(len(queue), self.chance.randint(1, MAX_BATCH))
+        positions = list(range(count))
+        if self.strikes("messages reordered"):
+            positions = self.chance.sample(range(len(queue)), count)
+        if self.strikes("message duplicated"):
+            self.bus.route_copy(queue[positions[0]])
+        batch = self.bus.take(service, positions)
+        for message in batch:
+            self.visits[f"event {service} {message.event.routing_key}"] += 1
+        self.say(f"{service} receives {', '.join(f'{m.event.routing_key} {m.event.id}' for m in batch)}")
+        worker: Any = self.workers[service]
+        connection: Any = NoConnection(self.installation.seat)
+        before = self.workers[service]
+        self._guard(f"{service} consumer", f"{service} worker", lambda: worker.consumer.process(batch, connection))
+        died = self.workers[service] is not before
+        if not died and batch[0].deliveries == 1:
+            self._careful.discard(service)
+
+    def _post_webhook(self) -> None:
+        task = self.tasks.waiting.pop(self.chance.randrange(len(self.tasks.waiting)))
+        if self.strikes("webhook sent twice"):
+            self.tasks.waiting.append(task)
+        self.say("Stripe posts an event")
+        task()
+
+    def _run_timer(self) -> None:
+        self._tempt_stripe()
+        self.say("something happens at Stripe in time")
+        try:
+            self.account.timers.run_next()
+        except StripeError as error:  # such as the second dispute of a payment
+            self.say(f"  Stripe refuses: {error}")
+
+    def _run_loop(self, service: str, loop: Any) -> None:
+        self.visits[f"loop {service} {loop.name}"] += 1
+        key = (service, loop.name)
+        before = len(self.trace)
+
+        def run() -> None:
+            self._due[key] = self.nature.now + loop.failure_pause_s
+            self._due[key] = self.nature.now + max(0.2, loop.run())
+
+        self._guard(f"loop {loop.name}", f"{service} worker", run)
+        if len(self.trace) > before:
+            self.say(f"  in the loop {loop.name} of {service}")
+
+    def _guard(self, what: str, process: str, do: Callable[[], object]) -> None:
+        """Run a step. Only what an adversary can cause may fail."""
+        try:
+            self.run_as(process, do)
+        except PublishUnconfirmedError:
+            self.say(f"  {what} of {process} could not publish")
+        except Exception as error:  # noqa: BLE001 - what a loop would log
+            if not is_away(error):
+                self.violate(f"{what} of {process} failed: {type(error).__name__}: {error}")
+            elif what.endswith("consumer"):
+                self.violate(f"{what} lost its hold on messages: {error}")
+            else:
+                self.say(f"  {what} of {process}: the database is away")
+
+    def _come_to_rest(self) -> None:
+        self.adversary.rests = True
+        self.account.faults.clear()
+        self.say("the adversary rests")
+        self.people.end_exceptions()
+        for number, jump in enumerate((0, *LADDER_S)):
+            self.nature.advance(jump)
+            is_last = number == len(LADDER_S)
+            for key in self._due:
+                self._due[key] = self.nature.now if is_last or key[1] not in SELDOM else math.inf
+            if number == len(LADDER_S) // 2:
+                self.people.reconcile()
+            self._drain()
+            if self.violations:
+                return
+
+    def _drain(self) -> None:
+        for _ in range(MAX_STEPS):
+            options = self._options()
+            if not options:
+                return
+            self.chance.choice(options)[1]()
+            if self.violations:
+                return
+            self.nature.advance(0.01)
+        self.violate("the world does not come to rest")
+
+    # HTTP, as browsers and operators use it
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        operator: str | None = None,
+        key: str | None = None,
+    ) -> TestResponse | None:
+        """Send a request, and repeat it while there is no clear answer. Return None if there was none at all."""
+        headers = {"Authorization": f"Bearer {OPERATORS[operator]}"} if operator else {}
+        if key:
+            headers["Idempotency-Key"] = key
+        answer: TestResponse | None = None
+        for _ in range(CUSTOMER_ATTEMPTS):
+            answer = self._call_once(service, method, path, body, headers)
+            if answer is not None and answer.status_code < 500:
+                break
+            self.nature.advance(1)
+        return answer
+
+    def _call_once(self, service: str, method: str, path: str, body: Any, headers: Any) -> TestResponse | None:
+        process, answers = f"{service} web", []
+        away = self.adversary.count("database away")
+
+        def send() -> None:
+            answers.append(self.clients[service].open(path, method=method, json=body, headers=headers))
+            self.point("crash before answer")
+
+        alive = self.run_as(process, send)
+        answer = answers[0] if alive else None
+        status = answer.status_code if answer else "no answer"
+        self.say(f"  {method} {service}{path}: {status}")
+        if answer is not None and answer.status_code == 500 and self.adversary.count("database away") == away:
+            self.violate(f"{method} {service}{path} answered 500: {answer.get_data(as_text=True)}")
+        return answer
+
+    # mail
+
+    def receive_mail(self, mail: EmailMessage) -> None:
+        """Receive an e-mail as the mail server does, and check that it is true at this moment."""
+        self.mails.append(mail)
+        self.say(f"  mail to {mail['To']}: {mail['Subject']}")
+        self.violations += properties.check_mail(self, mail)
+
+
+def play(installation: Installation, plan: Plan) -> World:
+    """Play a plan in a new world."""
+    return World(installation, plan).play()
+
+
+def play_seeds(seeds: Sequence[int]) -> Iterator[World]:
+    """Play the plans of these seeds, one after the other."""
+    installation = Installation()
+    for seed in seeds:
+        yield play(installation, Plan.of(seed))
