@@ -205,6 +205,7 @@ def _environments(
         "inventory": for_inventory,
         "notifications": {
             "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+            "SMTP_ANSWER_TIMEOUT": "10",  # a killed sender's e-mail waits for so long, and the tests with it
             "MAIL_FROM": "Clozit <orders@clozit.example>",
             "STAFF_EMAIL": "staff@clozit.example",
             "ABANDONED_CART_DELAY": "2",
