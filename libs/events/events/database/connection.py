@@ -2,7 +2,7 @@
 
 | what is gone | who notices | after |
 |---|---|---|
-| this process's host, within a transaction | the server: `idle_in_transaction_session_timeout`, keepalives | 20 s |
+| this process's host, within a transaction | the server: `idle_in_transaction_session_timeout` | 10 s |
 | the server's host, or the packets between | this host: `tcp_user_timeout`, keepalives | 20 s |
 | the server, frozen on a host that still acknowledges packets | this process: `ANSWER_TIMEOUT_S` | 20 s |
 
@@ -21,7 +21,7 @@ STATEMENT_TIMEOUT_MS = 15_000  # healthy statements are far faster; a stuck one 
 LOCK_TIMEOUT_MS = 10_000  # shorter than a statement's, so that the error names the lock
 ANSWER_TIMEOUT_S = 20.0  # longer than a statement's, so that a server which answers at all answers earlier
 CONNECT_TIMEOUT_S = 5  # with the timeout above, an absent database is noticed within 30 s
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 20_000  # a transaction waits for no other service
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000  # a transaction waits for no other service, and its locks stop others
 UNACKNOWLEDGED_TIMEOUT_MS = 20_000  # for sent packets
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 2  # an idle connection's peer is gone after 20 s
 

@@ -178,7 +178,7 @@ def test_server_and_client_bound_every_session(database: Database) -> None:
     expected = {
         "statement_timeout": "15000",
         "lock_timeout": "10000",
-        "idle_in_transaction_session_timeout": "20000",
+        "idle_in_transaction_session_timeout": "10000",
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "2",
