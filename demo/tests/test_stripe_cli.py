@@ -61,6 +61,7 @@ def inbox(system: System, service: str) -> dict[str, str]:
     return statuses
 
 
+@pytest.mark.usefixtures("memory_broker_url")  # empty of other tests' messages
 def test_cli_triggers_succeed_and_create_no_orders(tmp_path: Path, stripe_cli: Any) -> None:
     triggers = triggers_in(stripe_cli("trigger", "--help").stdout)
     assert {"checkout.session.completed", "charge.refunded", "charge.dispute.created"} <= set(triggers)

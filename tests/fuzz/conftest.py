@@ -12,7 +12,7 @@ from tests.e2e.processes import Installation, installation
 PURCHASES = ("card payment", "canceled checkout", "discount code", "refunds")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # no longer: its workers share the queues of the tests that come next
 def installed(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, rabbitmq_url: str) -> Iterator[Installation]:
     empty_queues(rabbitmq_url)
     with (
