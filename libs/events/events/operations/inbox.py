@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.notify import notify_after_commit
+from events.database.transaction import insert_once
 from events.messaging.inbox import CHANNEL
 from events.messaging.inbox_models import (
     DISCARDED,
@@ -123,7 +124,8 @@ def apply_action_to_all(
 
 def set_paused(session: Session, paused: bool, *, actor: str, reason: str | None) -> None:
     """Stop the service's consumers from taking messages, or let them continue."""
-    session.merge(ConsumerControl(id=1, paused=paused))
+    if not insert_once(session, ConsumerControl, id=1, paused=paused):
+        session.execute(update(ConsumerControl).where(ConsumerControl.id == 1).values(paused=paused))
     audit(session, "pause" if paused else "resume", [None], actor=actor, reason=reason)
     notify_after_commit(session, CHANNEL)
 

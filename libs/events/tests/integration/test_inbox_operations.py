@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +20,10 @@ from events.messaging.inbox_models import InboxAuditEntry, InboxEvent
 from events.operations import inbox as inbox_operations
 from events.operations.inbox_api import inbox_blueprint
 from events.testing.fixtures import MakeDatabase
+from events.testing.waiting import wait_until
 from events.web.app import create_app
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 Running = Callable[..., Result]
 
@@ -270,6 +272,32 @@ def test_error_is_searched_in_ignored_events_only_by_status(database: Database, 
 
     assert found("") == [failed]
     assert found("status=ignored") == [ignored]
+
+
+def test_two_first_pauses_at_once_both_succeed(postgres_database: MakeDatabase) -> None:
+    database = postgres_database([INBOX])
+
+    def pause() -> None:
+        with database.begin() as session:
+            inbox_operations.set_paused(session, True, actor="ana", reason=None)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as session:
+            inbox_operations.set_paused(session, True, actor="ben", reason=None)
+            session.flush()
+            second = pool.submit(pause)
+            wait_until(lambda: waits_for_a_lock(database), what="the second pause to wait for the first")
+        second.result()
+    with database.read() as session:
+        assert inbox.is_paused(session)
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    with database.read() as session:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(session.scalar(text(waiting)))
 
 
 def test_http_actions_appear_in_the_paged_audit(database: Database, client: FlaskClient) -> None:
