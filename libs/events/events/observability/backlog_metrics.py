@@ -4,6 +4,7 @@ The web process and the worker of a service report the same numbers: use their m
 are counted when they finish (`clozit_events_handled_total`).
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -71,9 +72,9 @@ class Backlog(Collector):
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @abstractmethod
     def select(self) -> Select[int, Any]:
         """Return the query of the number of rows and the time since which the oldest waits."""
-        raise NotImplementedError
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the metrics without values, so that registering them needs no database."""
