@@ -4,14 +4,14 @@ SERVICES := checkout webhooks orders notifications inventory
 PACKAGES := libs/events $(SERVICES:%=services/%)
 CODE := libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench tools
 TESTS := libs/events/tests $(SERVICES:%=services/%/tests) demo/tests bench/tests tests
-UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) tests/prose tests/deploy tests/faults/test_auditor.py
+UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) bench/tests/unit tests/prose tests/deploy tests/faults/test_auditor.py
 READY := .venv/.ready
 # The demo needs fewer packages. They are installed only if the development packages are not.
 DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate plans bench docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate plans bench soak docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,12 @@ plans: $(READY) ## explain every list, job, claim and command on tables of 10^6 
 
 bench: $(READY) ## measure ingest and pipeline beside other libraries; ARGS="ingest --seconds 2" runs a part
 	$(BIN)/python -m bench $(ARGS)
+
+MINUTES ?= 60
+RATE ?= 50
+
+soak: $(READY) ## run idle and at RATE=50 events/s for MINUTES=60, write bench/results/soak.md; ARGS=idle runs one
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) $(ARGS)
 
 docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md and the alerts for Kubernetes
 	$(BIN)/python -m tools.event_docs

@@ -33,6 +33,10 @@ class MeasuredProcess:
         """Return the user and system time of the session so far, in seconds."""
         return sum(sum(int(value) for value in fields[11:15]) for _, fields in self._members()) / TICKS_PER_SECOND
 
+    def pids(self) -> Sequence[int]:
+        """Return the ids of the session's processes."""
+        return [pid for pid, _ in self._members()]
+
     def peak_bytes(self) -> int:
         """Return the sum of the processes' peaks of resident memory. Shared memory counts for each process."""
         return sum(_peak_bytes(pid) for pid, _ in self._members())
@@ -66,9 +70,8 @@ def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, ready: Callable[[], object]
 ) -> Iterator[MeasuredProcess]:
     """Run `python -m …` in the repository's root until the block ends. `ready` is the condition to wait for."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("ab") as output:
-        started = _start(command, {**inherited, "PYTHONUNBUFFERED": "1", **environment}, output)
+        started = _start(command, {**inherited_environment(), "PYTHONUNBUFFERED": "1", **environment}, output)
     process = MeasuredProcess(started)
     with watch("process", str(started.pid), str(log.parent)):  # removes the process if the bench is killed
         try:
@@ -76,6 +79,11 @@ def running(
             yield process
         finally:
             process.stop()
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables that measured processes get from this one's environment."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 def listens(port: int) -> bool:

@@ -1,13 +1,16 @@
 """The broker and the database of a measurement: private, and as durable as in production."""
 
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from events.messaging import topology
 from events.messaging.kombu_connection import declare_topology
 from events.testing.servers import local
+from events.testing.servers.server import Server
 from kombu import Connection
 
 # fsync and synchronous_commit stay on, as by default and in production. The pipeline reads the commit times.
@@ -17,9 +20,10 @@ POSTGRES_SETTINGS = ("-c", "max_connections=300", "-c", "track_commit_timestamp=
 class Broker:
     """RabbitMQ with the topology's quorum queues, which store each message on disk before its confirm."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._connection = Connection(url)
+    def __init__(self, server: Server) -> None:
+        self.url = server.url
+        self._server = server
+        self._connection = Connection(server.url)
         self._channel = self._connection.default_channel
         declare_topology(self._channel)
 
@@ -27,6 +31,10 @@ class Broker:
         """Return the number of ready messages by queue."""
         names = [queue.name for queue in topology.QUEUES]
         return {name: self._channel.queue_declare(name, passive=True).message_count for name in names}
+
+    def channels(self) -> Sequence[int]:
+        """Return the number of channels of each connection. One connection is this object's own."""
+        return [int(word) for word in self._server.ctl("list_connections", "--quiet", "channels").split()[1:]]
 
     def purge(self) -> None:
         """Empty all queues."""
@@ -50,9 +58,26 @@ class Databases:
 
     def create(self, name: str) -> str:
         """Create a database, in place of an existing one of that name, and return its URL."""
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with self.connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name}")
+        return self._url_of(name)
+
+    def create_with_role(self, name: str) -> str:
+        """Create a database and its owner, a role of the same name, and return the database's URL as that role."""
+        password = secrets.token_hex(8)
+        with self.connect() as connection:
+            connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+            connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+        address = urlsplit(self._url)
+        netloc = f"{name}:{password}@{address.hostname}:{address.port}"
+        return urlunsplit(address._replace(netloc=netloc, path=f"/{name}"))
+
+    def connect(self, name: str = "postgres") -> "psycopg.Connection[Any]":
+        """Return a new connection to a database as the superuser. It commits each statement."""
+        return psycopg.connect(self._url_of(name), autocommit=True)
+
+    def _url_of(self, name: str) -> str:
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
 
     def settings(self) -> str:
@@ -70,7 +95,7 @@ class Databases:
 def servers() -> Iterator[tuple[Broker, Databases]]:
     """Start both servers. Raises `ServerStartError` if the machine does not have their programs."""
     with local.postgres(POSTGRES_SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
-        broker = Broker(rabbitmq.url)
+        broker = Broker(rabbitmq)
         try:
             yield broker, Databases(postgres.url)
         finally:

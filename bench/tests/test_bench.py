@@ -2,11 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from events.testing.fixtures import skip_or_fail
 from events.testing.servers.server import ServerStartError
+from events.testing.waiting import wait_until
 
 from bench.ingest.contenders import Contender, contenders
 from bench.ingest.measure import MeasurementError, NumberedLoad, count_accepted
@@ -14,9 +16,15 @@ from bench.pipeline.measure import Pipeline
 from bench.pipeline.run import bench_system
 from bench.purchases import POSTED
 from bench.servers import Broker, Databases, servers
+from bench.soak.audit import Audit
+from bench.soak.customers import ABANDONED_AFTER_S, Customers, Ending
+from bench.soak.report import Findings, section
+from bench.soak.sampling import Sampler
+from bench.soak.system import soak_system
 
 POSTS = 30
 PURCHASES = 3
+SOAK_RATE = 20.0  # events per second
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +69,25 @@ def test_pipeline_counts_every_effect(started: tuple[Broker, Databases, Path]) -
         pipeline.check()
     assert (throughput.posts, pipeline.purchases) == (PURCHASES * len(POSTED), PURCHASES)
     assert throughput.rate > 0
+
+
+def test_soak_samples_all_and_finds_a_lost_order(started: tuple[Broker, Databases, Path]) -> None:
+    broker, databases, folder = started
+    broker.purge()
+    with (
+        soak_system(broker, databases, folder) as system,
+        closing(Customers(system, SOAK_RATE)) as customers,
+        closing(Sampler(system, folder / "samples", interval_s=0.1)) as sampler,
+    ):
+        with sampler.running(), customers.buying():
+            wait_until(
+                lambda: len(customers.purchases) >= PURCHASES and len(sampler.samples.of("RabbitMQ", "channels")) > 3
+            )
+        system.stripe.advance(ABANDONED_AFTER_S)  # whatever waits for a customer or a bank ends now
+        audit = Audit(system, customers.purchases)
+        audit.wait_until_drained()
+        assert (audit.findings(), customers.refused, sampler.failure) == ([], {}, None)
+        text = section("Load", ["about"], Findings(sampler.samples, []))
+        lost = Audit(system, {**customers.purchases, "chk_lost": Ending.CARD}).findings()
+    assert all(f"| {name} " in text for name in system.services)
+    assert "orders of 1 checkouts are None instead of ('paid', 'none'): chk_lost" in lost

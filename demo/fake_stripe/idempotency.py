@@ -34,7 +34,7 @@ class IdempotencyKeys:
         if len(key) > 255:
             raise StripeError("Idempotency keys have at most 255 characters", type_="idempotency_error")
         with self._lock:
-            self._prune(now)
+            self._prune(now - RETENTION_S)
             if key not in self._requests:
                 self._requests[key] = request
                 return None
@@ -54,8 +54,13 @@ class IdempotencyKeys:
         with self._lock:
             del self._requests[key]
 
-    def _prune(self, now: float) -> None:
-        expired = list(takewhile(lambda key: self._kept_at[key] + RETENTION_S < now, self._kept_at))
+    def forget(self, before: float) -> None:
+        """Remove the keys whose answers were stored before this Unix time."""
+        with self._lock:
+            self._prune(before)
+
+    def _prune(self, before: float) -> None:
+        expired = list(takewhile(lambda key: self._kept_at[key] < before, self._kept_at))
         for key in expired:
             del self._requests[key], self._answers[key], self._kept_at[key]
 

@@ -175,6 +175,13 @@ class FakeStripe:
         with self.account.store.lock:
             return radar.warn(self.account, control.get_charge(self.account, session_id))
 
+    def forget(self, age_s: float) -> None:
+        """Remove what is older than this and finished, so that the fake can run for hours. Stripe forgets nothing."""
+        before = self.account.clock.now() - age_s
+        with self.account.store.lock:
+            self.account.webhooks.forget(self.account.store.forget(before))
+        self.account.idempotency.forget(before)
+
     def advance(self, seconds: float) -> None:
         """Move the fake's clock forward."""
         self.account.timers.advance(seconds)

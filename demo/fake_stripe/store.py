@@ -18,6 +18,10 @@ def new_id(prefix: str, length: int = 24) -> str:
     return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def _is_in_use(obj: Object) -> bool:
+    return bool(obj.get("status") == "open" or obj.get("pending_webhooks"))
+
+
 class Store:
     """Objects by kind (their `object` field) and id, in the order of their creation.
 
@@ -51,6 +55,22 @@ class Store:
         """Remove an object. Raise `StripeError` (404) if it does not exist."""
         self.get(kind, object_id)
         del self._objects[kind][object_id]
+
+    def forget(self, before: float) -> list[str]:
+        """Remove the objects created before this Unix time, and return the ids of the events among them.
+
+        Open sessions and events that an endpoint still has to accept stay.
+        """
+        forgotten: list[str] = []
+        with self.lock:
+            for kind, objects in self._objects.items():
+                ids = [key for key, each in objects.items() if each["created"] < before and not _is_in_use(each)]
+                forgotten += ids if kind == "event" else ()
+                for object_id in ids:
+                    del objects[object_id]
+                    for about in (self.line_items, self.session_params, self.numbers, self.countries):
+                        about.pop(object_id, None)
+        return forgotten
 
     def all(self, kind: str) -> list[Object]:
         """Return the objects of a kind, newest first, as Stripe lists them."""

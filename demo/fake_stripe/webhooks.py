@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class Webhooks:
         self.endpoints = endpoints
         self._deliveries: dict[str, list[Delivery]] = {}  # by event id
         self._held: list[Delivery] = []  # by the fault `reorder`
+        self.answers: Counter[int | None] = Counter()  # of all attempts, by status; None: no answer
         self._client = httpx.Client(timeout=timeout, trust_env=False, transport=transport)
         self._pool = pool or ThreadPoolExecutor(THREADS, thread_name_prefix="fake-stripe-webhook")
         self._stopped = False
@@ -97,6 +99,11 @@ class Webhooks:
     def deliveries_of(self, event_id: str) -> list[Delivery]:
         """Return the deliveries of an event."""
         return self._deliveries.get(event_id, [])
+
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Remove the deliveries of these events. The caller holds the store's lock."""
+        for event_id in event_ids:
+            self._deliveries.pop(event_id, None)
 
     def send(self, event: Object) -> None:
         """Start the deliveries of a new event, with its faults. The caller holds the store's lock."""
@@ -171,6 +178,7 @@ class Webhooks:
         succeeded = 200 <= outcome.get("status", 0) < 300
         with self._store.changed:
             delivery.attempts.append(outcome)
+            self.answers[outcome.get("status")] += 1
             if succeeded:
                 self._mark_delivered(delivery)
             self._store.changed.notify_all()

@@ -165,3 +165,24 @@ def test_allowed_countries_are_those_of_the_sdk() -> None:
     [countries] = typing.get_args(typing.get_type_hints(params, vars(sdk))["allowed_countries"])
     literal = next(each for each in typing.get_args(countries) if typing.get_origin(each) is typing.Literal)
     assert set(typing.get_args(literal)) == ALLOWED_COUNTRIES
+
+
+def test_forgetting_keeps_open_sessions_and_new_objects(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession, cart: dict[str, typing.Any]
+) -> None:
+    key: typing.Any = {"idempotency_key": "key-1"}
+    paid, left = create_session(key), create_session()
+    fake.pay(paid.id)
+    assert fake.wait_event("charge.updated")
+    assert fake.wait_delivered()
+    fake.advance(100)
+    new = create_session()
+    fake.pay(new.id)
+    assert fake.wait_event("charge.updated", 2)
+    assert fake.wait_delivered()
+    fake.forget(50)
+    sessions = client.v1.checkout.sessions
+    assert {session.id for session in sessions.list().data} == {left.id, new.id}
+    assert [event["type"] for event in fake.events("checkout.session.*")] == ["checkout.session.completed"]
+    assert create_session(key).id != paid.id
+    fake.pay(left.id)

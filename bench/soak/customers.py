@@ -1,0 +1,164 @@
+"""Customers who buy through the services' HTTP and pay on the fake Stripe's page, by the clock (open loop).
+
+Each purchase has an ending. The next customer comes when the events of this one's ending are due at the planned rate.
+So a slow system gets no fewer customers.
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+
+import httpx
+
+from bench.soak.system import SoakSystem
+from demo.fake_stripe.errors import StripeError
+
+CUSTOMERS_AT_ONCE = 24  # more than a second of customers at 50 events/s
+REFUNDED_AFTER_S = 5.0  # the dashboard's refund, after the payment
+ABANDONED_AFTER_S = 60.0  # Stripe's shortest session has half an hour
+FORGET_AFTER_S = 180.0  # every purchase has ended, also by bank debit (20 s)
+FORGET_INTERVAL_S = 30.0
+SEED = 20261126
+ADDRESS = "93.{}.{}.{}"  # a customer's, from the proxy: each customer has an address, so none reaches a limit
+
+
+class Ending(StrEnum):
+    """The ways in which purchases end."""
+
+    CARD = "card"
+    DECLINED = "declined card, then another"
+    DELAYED = "bank debit"
+    REFUNDED = "card, then refunded"
+    CANCELED = "canceled by the customer"
+    ABANDONED = "abandoned"
+
+
+SHARES = {  # of all purchases
+    Ending.CARD: 0.7,
+    Ending.DECLINED: 0.08,
+    Ending.DELAYED: 0.08,
+    Ending.REFUNDED: 0.06,
+    Ending.CANCELED: 0.04,
+    Ending.ABANDONED: 0.04,
+}
+STRIPE_EVENTS = {  # that the fake Stripe posts for such a purchase
+    Ending.CARD: 5,
+    Ending.DECLINED: 7,
+    Ending.DELAYED: 8,
+    Ending.REFUNDED: 9,
+    Ending.CANCELED: 1,
+    Ending.ABANDONED: 1,
+}
+
+
+class Customers:
+    """A stream of customers. `purchases` maps the checkout ids of the started purchases to their endings."""
+
+    def __init__(self, system: SoakSystem, rate: float) -> None:
+        self.purchases: dict[str, Ending] = {}
+        self.latest_start_s = 0.0  # how late the customer who started latest was
+        self.refused: Counter[str] = Counter()  # answers that no customer should get
+        self._system, self._rate = system, rate
+        self._random = random.Random(SEED)  # noqa: S311 - no secret
+        limits = httpx.Limits(max_connections=CUSTOMERS_AT_ONCE, keepalive_expiry=30)
+        self._http = httpx.Client(trust_env=False, timeout=30, limits=limits)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def buying(self) -> Iterator[None]:
+        """Let customers come until the block ends. Then wait until the last of them has paid."""
+        stop = threading.Event()
+        threads = [threading.Thread(target=run, args=[stop], daemon=True) for run in (self._come, self._forget)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _come(self, stop: threading.Event) -> None:
+        due = time.monotonic()
+        with ThreadPoolExecutor(CUSTOMERS_AT_ONCE, thread_name_prefix="customer") as pool:
+            number = 0
+            while not stop.wait(max(0.0, due - time.monotonic())):
+                number += 1
+                [ending] = self._random.choices(list(SHARES), list(SHARES.values()))
+                pool.submit(self._buy_or_count, number, ending, self._cart(), due)
+                due += STRIPE_EVENTS[ending] / self._rate
+
+    def _forget(self, stop: threading.Event) -> None:
+        while not stop.wait(FORGET_INTERVAL_S):
+            self._system.stripe.forget(FORGET_AFTER_S)
+
+    def _cart(self) -> Mapping[str, int]:
+        skus = self._random.sample(sorted(self._system.products), self._random.choice((1, 1, 1, 2, 3)))
+        return {sku: self._random.choice((1, 1, 1, 2)) for sku in skus}
+
+    def _buy_or_count(self, number: int, ending: Ending, cart: Mapping[str, int], due: float) -> None:
+        late_s = time.monotonic() - due
+        try:
+            self._buy(number, ending, cart)
+        except Exception as error:  # noqa: BLE001 - the report counts every kind
+            with self._lock:
+                self.refused[f"{type(error).__name__}: {error}"] += 1
+        with self._lock:
+            self.latest_start_s = max(self.latest_start_s, late_s)
+
+    def _buy(self, number: int, ending: Ending, cart: Mapping[str, int]) -> None:
+        stripe, email = self._system.stripe, f"customer-{number}@example.com"
+        self._get("checkout", "/products?limit=20")
+        body = {
+            "items": [{"sku": sku, "quantity": quantity} for sku, quantity in cart.items()],
+            "currency": "eur",
+            "customer_email": email,
+            "shipping_option": "standard",
+            "locale": ("en", "de", "fr")[number % 3],
+        }
+        headers = {"X-Forwarded-For": _address(number), "Idempotency-Key": f"soak-{number:032d}"}
+        answer = self._http.post(f"{self._system.urls['checkout']}/checkout/sessions", json=body, headers=headers)
+        checkout = answer.raise_for_status().json()
+        checkout_id, session_id = checkout["checkout_id"], checkout["session_id"]
+        with self._lock:
+            self.purchases[checkout_id] = ending
+        if ending == Ending.CANCELED:
+            url = f"{self._system.urls['checkout']}/checkout/sessions/{checkout_id}/cancel"
+            self._http.post(url, json={}).raise_for_status()
+            return
+        if ending == Ending.ABANDONED:
+            stripe.account.schedule(ABANDONED_AFTER_S, partial(stripe.expire, session_id))
+            return
+        if ending == Ending.DECLINED:
+            self._pay_with_declined_card(session_id, email)
+        stripe.pay(session_id, "sepa_success" if ending == Ending.DELAYED else "card", email)
+        if ending == Ending.REFUNDED:
+            stripe.account.schedule(REFUNDED_AFTER_S, partial(stripe.refund, session_id))
+        self._get("orders", f"/orders/by-session/{session_id}")
+
+    def _pay_with_declined_card(self, session_id: str, email: str) -> None:
+        try:
+            self._system.stripe.pay(session_id, "decline", email)
+        except StripeError:
+            return
+        raise ValueError("The declined card was accepted.")
+
+    def _get(self, service: str, path: str) -> None:
+        """Read a page. An order may not be there yet: its event can still be in a queue."""
+        answer = self._http.get(self._system.urls[service] + path)
+        if answer.status_code != 404:
+            answer.raise_for_status()
+
+
+def _address(number: int) -> str:
+    return ADDRESS.format(number >> 16 & 255, number >> 8 & 255, number & 255)
