@@ -62,6 +62,7 @@ def run(mode: str, minutes: float, rate: float, interval_s: float, log: Path | N
             problems = _audit(system, customers)
         about.append(f"{minutes:g} minutes, {_load(system, customers, minutes * 60)}.")
         problems += [f"{count} requests failed: {reason}" for reason, count in customers.refused.items()]
+        problems += [f"{customers.turned_away} customers did not start in time"] * bool(customers.turned_away)
         problems += [f"{sampler.failed_probes} probes failed"] * bool(sampler.failed_probes)
         findings = Findings(sampler.samples, problems)
     text = section(mode.capitalize(), about, findings)

@@ -7,9 +7,9 @@ So a slow system gets no fewer customers.
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -24,6 +24,7 @@ REFUNDED_AFTER_S = 5.0  # the dashboard's refund, after the payment
 ABANDONED_AFTER_S = 60.0  # Stripe's shortest session has half an hour
 FORGET_AFTER_S = 180.0  # every purchase has ended, also by bank debit (20 s)
 FORGET_INTERVAL_S = 30.0
+BROWSING_INTERVAL = 4  # every so many customers read the catalog; the others come from a search engine
 SEED = 20261126
 ADDRESS = "93.{}.{}.{}"  # a customer's, from the proxy: each customer has an address, so none reaches a limit
 
@@ -63,6 +64,7 @@ class Customers:
     def __init__(self, system: SoakSystem, rate: float) -> None:
         self.purchases: dict[str, Ending] = {}
         self.latest_start_s = 0.0  # how late the customer who started latest was
+        self.turned_away = 0  # customers who were due, and had not started at the end
         self.refused: Counter[str] = Counter()  # answers that no customer should get
         self._system, self._rate = system, rate
         self._random = random.Random(SEED)  # noqa: S311 - no secret
@@ -91,12 +93,15 @@ class Customers:
     def _come(self, stop: threading.Event) -> None:
         due = time.monotonic()
         with ThreadPoolExecutor(CUSTOMERS_AT_ONCE, thread_name_prefix="customer") as pool:
-            number = 0
+            number, started = 0, deque[Future[None]]()
             while not stop.wait(max(0.0, due - time.monotonic())):
                 number += 1
                 [ending] = self._random.choices(list(SHARES), list(SHARES.values()))
-                pool.submit(self._buy_or_count, number, ending, self._cart(), due)
+                started.append(pool.submit(self._buy_or_count, number, ending, self._cart(), due))
+                while started and started[0].done():
+                    started.popleft()
                 due += STRIPE_EVENTS[ending] / self._rate
+            self.turned_away = sum(future.cancel() for future in started)
 
     def _forget(self, stop: threading.Event) -> None:
         while not stop.wait(FORGET_INTERVAL_S):
@@ -118,7 +123,8 @@ class Customers:
 
     def _buy(self, number: int, ending: Ending, cart: Mapping[str, int]) -> None:
         stripe, email = self._system.stripe, f"customer-{number}@example.com"
-        self._get("checkout", "/products?limit=20")
+        if number % BROWSING_INTERVAL == 0:
+            self._get("checkout", "/products?limit=20")
         body = {
             "items": [{"sku": sku, "quantity": quantity} for sku, quantity in cart.items()],
             "currency": "eur",

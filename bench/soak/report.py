@@ -8,12 +8,13 @@ from pathlib import Path
 from bench import report
 from bench.processes import ROOT
 from bench.soak.sampling import PROCESS_MEASURES, UNFINISHED, Samples
-from bench.soak.verdict import RULES, Trend, growing
+from bench.soak.verdict import COUNT_TOLERANCE, METRICS_TOLERANCE, RULES, Trend, changed, growing
 
 FILE = report.RESULTS / "soak.md"
 CPU = "CPU"
-MEMORY = ("RSS", "PSS")
-TREND_COLUMNS = ("processes", "threads", "descriptors", "sockets", "metrics lines")
+METRICS = "metrics lines"
+COUNT_COLUMNS = ("processes", "threads", "descriptors", "sockets")
+TREND_COLUMNS = (*COUNT_COLUMNS, METRICS)
 SECTIONS = ("Idle", "Load")  # the order in the file
 INTRODUCTION = """\
 `make soak` runs all services as in production, a web process and a worker each, on a private PostgreSQL and RabbitMQ.
@@ -30,7 +31,9 @@ class Findings:
         self.trends = {key: Trend.of(series) for key, series in samples.series.items()}
         memory = {_name(key): trend for key, trend in self.trends.items() if key[1] == "RSS"}
         counts = {_name(key): trend for key, trend in self.trends.items() if _is_bounded(key)}
-        self.problems = [*growing(memory, counts), *problems]
+        metrics = {_name(key): trend for key, trend in self.trends.items() if key[1] == METRICS}
+        found = (*growing(memory), *changed(counts, COUNT_TOLERANCE), *changed(metrics, METRICS_TOLERANCE))
+        self.problems = [*found, *problems]
 
     @property
     def subjects(self) -> Sequence[str]:
@@ -40,13 +43,13 @@ class Findings:
 
 def _name(key: tuple[str, str]) -> str:
     subject, measure = key
-    return f"{measure} of {subject}"
+    return f"{subject}: {measure}"
 
 
 def _is_bounded(key: tuple[str, str]) -> bool:
     """Return True for a count that must not grow. Queues and waiting rows vary; the audit needs them empty."""
     subject, measure = key
-    return measure in TREND_COLUMNS or subject == "PostgreSQL" or measure in ("connections", "channels", "dead letters")
+    return measure in COUNT_COLUMNS or subject == "PostgreSQL" or measure in ("connections", "channels", "dead letters")
 
 
 def commit() -> str:
@@ -94,8 +97,8 @@ def _server_table(findings: Findings) -> str:
         for key, trend in findings.trends.items()
         if key[1] not in PROCESS_MEASURES
     ]
-    unfinished = {f"inbox {status}" for status in UNFINISHED}
-    kept = [row for row in rows if row[2] != "0" or not any(row[0].startswith(name) for name in unfinished)]
+    unfinished = tuple(f"inbox {status}" for status in UNFINISHED)
+    kept = [row for row in rows if row[2] != "0" or not row[0].endswith(unfinished)]
     return report.table(("servers and rows", "first and last quarter", "largest"), kept)
 
 

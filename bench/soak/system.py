@@ -23,7 +23,7 @@ from demo.ports import Ports
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
 CATALOG = ROOT / "deploy" / "catalog.json"
 SEEDED = ("checkout", "inventory")  # they load the catalog
-STOCK_PIECES = 10_000_000  # of each product, so that no run sells out
+STOCK_PIECES = 1_000_000  # of each product, so that no run sells out
 COMMANDS = tuple((service, "web") for service in ("webhooks", *WITH_DATABASE)) + tuple(
     (service, "worker") for service in WITH_DATABASE
 )
@@ -97,7 +97,7 @@ def _started(service: str, kind: str, settings: Mapping[str, str], folder: Path)
 def _run(command: list[str], settings: Mapping[str, str]) -> None:
     """Run one of a service's commands to its end. Raises `CalledProcessError`."""
     environment = {**inherited_environment(), **settings}
-    subprocess.run([sys.executable, "-m", *command], env=environment, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", *command], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def _settings(

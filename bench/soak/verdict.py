@@ -7,6 +7,7 @@ from statistics import median
 
 WARM_UP_SHARE = 0.25  # of the run: pools, arenas and caches fill
 COUNT_TOLERANCE = 2  # a health check, a pool's connection or a reply may be open at a sample
+METRICS_TOLERANCE = 60  # lines; the first request with a new status adds a line for each bucket of a histogram
 MEMORY_LIMIT_MIB_PER_H = 2.0
 NOISE_MIB = 1.0  # RSS moves by as much within a minute, so a short run cannot show less
 MAX_SLOPE_SAMPLES = 300  # the slope compares all pairs
@@ -15,8 +16,9 @@ Point = tuple[float, float]  # seconds since the start, value
 Series = Sequence[Point]
 
 RULES = (
-    f"Processes, threads, file descriptors, sockets, connections, channels and lines of metrics are flat if the median"
-    f" of the last quarter is at most {COUNT_TOLERANCE} away from that of the first.",
+    f"Processes, threads, file descriptors, sockets, connections and channels are flat if the median of the last"
+    f" quarter is at most {COUNT_TOLERANCE} away from that of the first; the metrics of a process at most"
+    f" {METRICS_TOLERANCE} lines.",
     f"Memory (RSS) is flat if it grows by at most {MEMORY_LIMIT_MIB_PER_H:g} MiB/h after the warm-up, the first"
     f" {WARM_UP_SHARE:.0%} of the run. The slope is Theil and Sen's: the median of the slopes of all pairs of samples."
     f" Less than {NOISE_MIB:g} MiB in the whole run is noise.",
@@ -46,10 +48,9 @@ class Trend:
             hours=(warm[-1][0] - warm[0][0]) / 3600,
         )
 
-    @property
-    def is_steady(self) -> bool:
-        """True if a count is flat."""
-        return abs(self.last - self.first) <= COUNT_TOLERANCE
+    def is_steady(self, tolerance: float) -> bool:
+        """Return True if a count is flat."""
+        return abs(self.last - self.first) <= tolerance
 
     @property
     def is_memory_flat(self) -> bool:
@@ -64,11 +65,15 @@ def _slope_per_s(series: Series) -> float:
     return median(slopes) if slopes else 0.0
 
 
-def growing(memory: Mapping[str, Trend], counts: Mapping[str, Trend]) -> Iterator[str]:
-    """Yield a sentence for each series that is not flat."""
+def growing(memory: Mapping[str, Trend]) -> Iterator[str]:
+    """Yield a sentence for each memory in MiB that is not flat."""
     for name, trend in memory.items():
         if not trend.is_memory_flat:
             yield f"{name} grows by {trend.slope_per_h:.1f} MiB/h, from {trend.first:.1f} to {trend.last:.1f} MiB."
+
+
+def changed(counts: Mapping[str, Trend], tolerance: float) -> Iterator[str]:
+    """Yield a sentence for each count that is not flat."""
     for name, trend in counts.items():
-        if not trend.is_steady:
+        if not trend.is_steady(tolerance):
             yield f"{name} went from {trend.first:g} to {trend.last:g}."

@@ -83,7 +83,7 @@ def test_soak_samples_all_and_finds_a_lost_order(started: tuple[Broker, Database
             wait_until(
                 lambda: len(customers.purchases) >= PURCHASES and len(sampler.samples.of("RabbitMQ", "channels")) > 3
             )
-        system.stripe.advance(ABANDONED_AFTER_S)  # whatever waits for a customer or a bank ends now
+        system.stripe.advance(ABANDONED_AFTER_S)  # waiting customers and banks act now
         audit = Audit(system, customers.purchases)
         audit.wait_until_drained()
         assert (audit.findings(), customers.refused, sampler.failure) == ([], {}, None)

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.soak.verdict import Series, Trend, growing
+from bench.soak.verdict import Series, Trend, changed, growing
 
 INTERVAL_S = 15.0
 HOUR = 241  # samples
@@ -28,7 +28,7 @@ def test_trend_of_three_samples_is_refused() -> None:
 
 @pytest.mark.parametrize(("last", "steady"), [(10, True), (12, True), (8, True), (13, False), (7, False)])
 def test_count_is_steady_within_two(last: float, steady: bool) -> None:
-    assert Trend.of(series(*[10] * 40, *[last] * 40)).is_steady == steady
+    assert Trend.of(series(*[10] * 40, *[last] * 40)).is_steady(2) == steady
 
 
 @pytest.mark.parametrize(("mib_per_h", "flat"), [(0.0, True), (1.9, True), (2.1, False), (-20.0, True)])
@@ -56,9 +56,8 @@ def test_short_run_ignores_noise_but_not_growth() -> None:
 
 
 def test_growing_series_are_named_with_figures() -> None:
-    memory = {"RSS of orders worker": Trend.of(growth(12.0)), "RSS of orders web": Trend.of(growth(1.0))}
-    counts = {"threads of orders web": Trend.of(series(*[10] * 9, *[30] * 9))}
-    assert list(growing(memory, counts)) == [
-        "RSS of orders worker grows by 12.0 MiB/h, from 81.5 to 90.5 MiB.",
-        "threads of orders web went from 10 to 30.",
-    ]
+    memory = {"orders worker: RSS": Trend.of(growth(12.0)), "orders web: RSS": Trend.of(growth(1.0))}
+    assert list(growing(memory)) == ["orders worker: RSS grows by 12.0 MiB/h, from 81.5 to 90.5 MiB."]
+    counts = {"orders web: threads": Trend.of(series(*[10] * 9, *[30] * 9))}
+    assert list(changed(counts, 2)) == ["orders web: threads went from 10 to 30."]
+    assert list(changed(counts, 20)) == []
