@@ -1,7 +1,7 @@
 """The broker and the database of a measurement: private, and as durable as in production."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -32,9 +32,9 @@ class Broker:
         names = [queue.name for queue in topology.QUEUES]
         return {name: self._channel.queue_declare(name, passive=True).message_count for name in names}
 
-    def channels(self) -> Sequence[int]:
-        """Return the number of channels of each connection. One connection is this object's own."""
-        return [int(word) for word in self._server.ctl("list_connections", "--quiet", "channels").split()[1:]]
+    def count_channels(self) -> int:
+        """Return the number of channels, without this object's own. It takes seconds of CPU: rabbitmqctl is large."""
+        return len(self._server.ctl("list_channels", "--quiet", "pid").splitlines()) - 2  # its head and our own
 
     def purge(self) -> None:
         """Empty all queues."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import report
 from bench.processes import ROOT
 from bench.soak.sampling import PROCESS_MEASURES, UNFINISHED, Samples
-from bench.soak.verdict import COUNT_TOLERANCE, METRICS_TOLERANCE, RULES, Trend, changed, growing
+from bench.soak.verdict import COUNT_TOLERANCE, METRICS_TOLERANCE, MIN_SAMPLES, RULES, Trend, changed, growing
 
 FILE = report.RESULTS / "soak.md"
 CPU = "CPU"
@@ -28,7 +28,8 @@ class Findings:
 
     def __init__(self, samples: Samples, problems: Sequence[str]) -> None:
         self.samples = samples
-        self.trends = {key: Trend.of(series) for key, series in samples.series.items()}
+        enough = {key: series for key, series in samples.series.items() if len(series) >= MIN_SAMPLES}
+        self.trends = {key: Trend.of(series) for key, series in enough.items()}
         memory = {_name(key): trend for key, trend in self.trends.items() if key[1] == "RSS"}
         counts = {_name(key): trend for key, trend in self.trends.items() if _is_bounded(key)}
         metrics = {_name(key): trend for key, trend in self.trends.items() if key[1] == METRICS}

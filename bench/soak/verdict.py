@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
+MIN_SAMPLES = 4  # one in each quarter
 WARM_UP_SHARE = 0.25  # of the run: pools, arenas and caches fill
 COUNT_TOLERANCE = 2  # a health check, a pool's connection or a reply may be open at a sample
 METRICS_TOLERANCE = 60  # lines; the first request with a new status adds a line for each bucket of a histogram
@@ -36,9 +37,9 @@ class Trend:
 
     @classmethod
     def of(cls, series: Series) -> "Trend":
-        """Return the trend of at least four samples. Raises `ValueError` for fewer."""
-        if len(series) < 4:
-            raise ValueError(f"A trend needs at least four samples, and there are {len(series)}.")
+        """Return the trend of a series. Raises `ValueError` for fewer samples than `MIN_SAMPLES`."""
+        if len(series) < MIN_SAMPLES:
+            raise ValueError(f"A trend needs at least {MIN_SAMPLES} samples, and there are {len(series)}.")
         quarter = len(series) // 4
         warm = series[round(len(series) * WARM_UP_SHARE) :]
         return cls(

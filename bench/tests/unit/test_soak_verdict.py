@@ -22,7 +22,7 @@ def test_trend_has_medians_of_the_quarters() -> None:
 
 
 def test_trend_of_three_samples_is_refused() -> None:
-    with pytest.raises(ValueError, match="four samples, and there are 3"):
+    with pytest.raises(ValueError, match="4 samples, and there are 3"):
         Trend.of(series(1, 2, 3))
 
 

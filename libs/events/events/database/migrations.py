@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from events.database.connection import BoundedConnection
 from events.database.engine import Database
@@ -39,8 +40,8 @@ class Chain:
         """The table that records the chain's current revision."""
         return f"{self.name}_version"
 
-    def config(self, connection: Connection) -> Config:
-        """Return Alembic's configuration for this chain on a connection."""
+    def config(self, connection: Connection | None = None) -> Config:
+        """Return Alembic's configuration for this chain. Without a connection it only reads the revisions."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
         config.set_main_option("version_locations", str(self.versions))
@@ -64,12 +65,32 @@ def check(database: Database, chains: Sequence[Chain]) -> None:
     """
     with database.engine.execution_options(readonly=True).connect() as connection:
         for chain in chains:
-            script = ScriptDirectory.from_config(chain.config(connection))
-            context = MigrationContext.configure(connection, opts={"version_table": chain.version_table})
-            known = {revision.revision for revision in script.walk_revisions()}
-            current = set(context.get_current_heads())
-            if current <= known and current != set(script.get_heads()):
+            revisions, current = _revisions(chain), _current_heads(connection, chain)
+            if current <= revisions.known and current != revisions.heads:
                 raise RuntimeError(f"the tables of {chain.name} are not at this release: run the migrate command")
+
+
+class _Revisions(NamedTuple):
+    known: frozenset[str]
+    heads: frozenset[str]
+
+
+@cache
+def _revisions(chain: Chain) -> _Revisions:
+    """Return this release's revisions. Alembic would import all their files at each probe of the readiness."""
+    script = ScriptDirectory.from_config(chain.config())
+    known = frozenset(revision.revision for revision in script.walk_revisions())
+    return _Revisions(known, frozenset(script.get_heads()))
+
+
+def _current_heads(connection: Connection, chain: Chain) -> set[str]:
+    """Return the database's revisions. It is empty before the first migration.
+
+    Alembic would make a new table object each time. The engine's cache would keep it with its compiled statements.
+    """
+    if not inspect(connection).has_table(chain.version_table):
+        return set()
+    return set(connection.scalars(text(f"SELECT version_num FROM {chain.version_table}")))  # noqa: S608 - our own name
 
 
 def downgrade(database: Database, chain: Chain, revision: str = "base") -> None:

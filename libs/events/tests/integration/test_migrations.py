@@ -1,5 +1,6 @@
 """The library's migrations, and how indexes are built while a service works."""
 
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -71,3 +72,19 @@ def test_index_waits_for_a_long_transaction(new_postgres_url: Callable[..., str]
         migrating.result(timeout=30)
     check(database, [INBOX])
     database.dispose()
+
+
+def test_repeated_check_leaves_nothing_in_memory(any_database: MakeDatabase) -> None:
+    """Every probe of a web process's readiness checks the tables, for months."""
+    database = any_database([INBOX, OUTBOX])
+    checks = 20
+
+    def count_objects() -> int:
+        for _ in range(checks):
+            check(database, [INBOX, OUTBOX])
+        gc.collect()
+        return len(gc.get_objects())
+
+    count_objects()
+    before = count_objects()
+    assert count_objects() - before < checks
