@@ -149,7 +149,7 @@ class Sampler:
     def _channels(self) -> Mapping[tuple[str, str], float]:
         """Count the channels at some samples. A busy machine may have no time for it: it is left out then."""
         self._sample_count += 1
-        if self._sample_count % CHANNELS_INTERVAL != 1:
+        if self._sample_count % CHANNELS_INTERVAL:
             return {}
         try:
             return {("RabbitMQ", "channels"): self._system.broker.count_channels()}

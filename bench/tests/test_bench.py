@@ -81,7 +81,7 @@ def test_soak_samples_all_and_finds_a_lost_order(started: tuple[Broker, Database
     ):
         with sampler.running(), customers.buying():
             wait_until(
-                lambda: len(customers.purchases) >= PURCHASES and len(sampler.samples.of("RabbitMQ", "channels")) > 3
+                lambda: len(customers.purchases) >= PURCHASES and len(sampler.samples.of("RabbitMQ", "connections")) > 3
             )
         system.stripe.advance(ABANDONED_AFTER_S)  # waiting customers and banks act now
         audit = Audit(system, customers.purchases)
