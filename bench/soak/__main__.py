@@ -92,8 +92,7 @@ def _check(mode: str, system: SoakSystem, sampler: Sampler, customers: Customers
     ended = [name for name, service in system.services.items() if not service.process.is_running()]
     if ended:
         raise SystemExit(f"{', '.join(ended)} ended")
-    memory = {name: sampler.samples.of(name, "RSS")[-1][1] for name in system.services}
-    figures = ", ".join(f"{name} {rss:.1f}" for name, rss in memory.items())
+    figures = ", ".join(f"{name} {rss:.1f}" for name, rss in sampler.samples.latest("RSS").items())
     print(f"{mode}: {len(customers.purchases)} purchases, RSS in MiB: {figures}", flush=True)
 
 

@@ -41,6 +41,10 @@ class Samples:
         """Return one series."""
         return self.series[subject, measure]
 
+    def latest(self, measure: str) -> Mapping[str, float]:
+        """Return the latest value by subject. It is empty before the first sample."""
+        return {subject: series[-1][1] for (subject, each), series in self.series.items() if each == measure}
+
     def largest(self, subject: str, measure: str) -> float:
         """Return the largest value of a series."""
         return max(value for _, value in self.of(subject, measure))
@@ -57,6 +61,7 @@ class Sampler:
         self._began = time.monotonic()
         self._sample_count = 0
         self._metrics_lines: dict[str, int] = {}
+        log.write_text("")
         self._server = system.server.connect()
         self._connections = {service: system.server.connect(service) for service in WITH_DATABASE}
 
