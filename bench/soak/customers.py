@@ -8,9 +8,10 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
@@ -21,13 +22,14 @@ from demo.fake_stripe.errors import StripeError
 
 CUSTOMERS_AT_ONCE = 24  # more than a second of customers at 50 events/s
 START_TIMEOUT_S = 10.0  # a customer who cannot start for so long leaves, so that a busy machine gets no backlog of them
+PAYING_S = 10.0  # on Stripe's page; events that come before the order's own are handled twice
 REFUNDED_AFTER_S = 5.0  # the dashboard's refund, after the payment
 ABANDONED_AFTER_S = 60.0  # Stripe's shortest session has half an hour
 FORGET_AFTER_S = 180.0  # every purchase has ended, also by bank debit (20 s)
 FORGET_INTERVAL_S = 30.0
 BROWSING_INTERVAL = 4  # every so many customers read the catalog; the others come from a search engine
 SEED = 20261126
-ADDRESS = "93.{}.{}.{}"  # a customer's, from the proxy: each customer has an address, so none reaches a limit
+LOCALES = ("en", "de", "fr")
 
 
 class Ending(StrEnum):
@@ -59,19 +61,50 @@ STRIPE_EVENTS = {  # that the fake Stripe posts for such a purchase
 }
 
 
+@dataclass(frozen=True)
+class Customer:
+    """One customer, who is due to come at `due` on the monotonic clock."""
+
+    number: int
+    ending: Ending
+    cart: Mapping[str, int]
+    due: float
+
+    @property
+    def email(self) -> str:
+        """The customer's e-mail address."""
+        return f"customer-{self.number}@example.com"
+
+    def order(self) -> Mapping[str, object]:
+        """Return the body of the request for a checkout."""
+        return {
+            "items": [{"sku": sku, "quantity": quantity} for sku, quantity in self.cart.items()],
+            "currency": "eur",
+            "customer_email": self.email,
+            "shipping_option": "standard",
+            "locale": LOCALES[self.number % len(LOCALES)],
+        }
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the request's headers. The proxy adds the address: each customer has one, so none reaches a limit."""
+        address = f"93.{self.number >> 16 & 255}.{self.number >> 8 & 255}.{self.number & 255}"
+        return {"X-Forwarded-For": address, "Idempotency-Key": f"soak-{self.number:032d}"}
+
+
 class Customers:
     """A stream of customers. `purchases` maps the checkout ids of the started purchases to their endings."""
 
-    def __init__(self, system: SoakSystem, rate: float) -> None:
+    def __init__(self, system: SoakSystem, rate: float, paying_s: float = PAYING_S) -> None:
         self.purchases: dict[str, Ending] = {}
         self.latest_start_s = 0.0  # how late the customer who started latest was
         self.left = 0  # customers who could not start in time
         self.refused: Counter[str] = Counter()  # answers that no customer should get
-        self._system, self._rate = system, rate
+        self._system, self._rate, self._paying_s = system, rate, paying_s
+        self._unfinished = 0  # customers who have something left to do
+        self._ended = threading.Condition()
         self._random = random.Random(SEED)  # noqa: S311 - no secret
         limits = httpx.Limits(max_connections=CUSTOMERS_AT_ONCE, keepalive_expiry=30)
         self._http = httpx.Client(trust_env=False, timeout=30, limits=limits)
-        self._lock = threading.Lock()
 
     @contextmanager
     def buying(self) -> Iterator[None]:
@@ -98,8 +131,13 @@ class Customers:
             while not stop.wait(max(0.0, due - time.monotonic())):
                 number += 1
                 [ending] = self._random.choices(list(SHARES), list(SHARES.values()))
-                pool.submit(self._buy_or_count, number, ending, self._cart(), due)
+                customer = Customer(number, ending, self._cart(), due)
+                with self._ended:
+                    self._unfinished += 1
+                pool.submit(self._step, partial(self._start, customer, pool))
                 due += STRIPE_EVENTS[ending] / self._rate
+            with self._ended:
+                self._ended.wait_for(lambda: not self._unfinished)
 
     def _forget(self, stop: threading.Event) -> None:
         while not stop.wait(FORGET_INTERVAL_S):
@@ -109,50 +147,57 @@ class Customers:
         skus = self._random.sample(sorted(self._system.products), self._random.choice((1, 1, 1, 2, 3)))
         return {sku: self._random.choice((1, 1, 1, 2)) for sku in skus}
 
-    def _buy_or_count(self, number: int, ending: Ending, cart: Mapping[str, int], due: float) -> None:
-        late_s = time.monotonic() - due
-        if late_s > START_TIMEOUT_S:
-            with self._lock:
-                self.left += 1
-            return
+    def _step(self, act: Callable[[], bool]) -> None:
+        """Let a customer act. `act` returns True if the customer has something left to do."""
+        goes_on = False
         try:
-            self._buy(number, ending, cart)
+            goes_on = act()
         except Exception as error:  # noqa: BLE001 - the report counts every kind
-            with self._lock:
+            with self._ended:
                 self.refused[f"{type(error).__name__}: {error}"] += 1
-        with self._lock:
-            self.latest_start_s = max(self.latest_start_s, late_s)
+        if not goes_on:
+            with self._ended:
+                self._unfinished -= 1
+                self._ended.notify_all()
 
-    def _buy(self, number: int, ending: Ending, cart: Mapping[str, int]) -> None:
-        stripe, email = self._system.stripe, f"customer-{number}@example.com"
-        if number % BROWSING_INTERVAL == 0:
+    def _start(self, customer: "Customer", pool: ThreadPoolExecutor) -> bool:
+        """Start a checkout. The customer pays later, as on Stripe's page."""
+        late_s = time.monotonic() - customer.due
+        with self._ended:
+            self.left += late_s > START_TIMEOUT_S
+            self.latest_start_s = max(self.latest_start_s, min(late_s, START_TIMEOUT_S))
+        if late_s > START_TIMEOUT_S:
+            return False
+        if customer.number % BROWSING_INTERVAL == 0:
             self._get("checkout", "/products?limit=20")
-        body = {
-            "items": [{"sku": sku, "quantity": quantity} for sku, quantity in cart.items()],
-            "currency": "eur",
-            "customer_email": email,
-            "shipping_option": "standard",
-            "locale": ("en", "de", "fr")[number % 3],
-        }
-        headers = {"X-Forwarded-For": _address(number), "Idempotency-Key": f"soak-{number:032d}"}
-        answer = self._http.post(f"{self._system.urls['checkout']}/checkout/sessions", json=body, headers=headers)
+        answer = self._http.post(
+            f"{self._system.urls['checkout']}/checkout/sessions", json=customer.order(), headers=customer.headers()
+        )
         checkout = answer.raise_for_status().json()
         checkout_id, session_id = checkout["checkout_id"], checkout["session_id"]
-        with self._lock:
-            self.purchases[checkout_id] = ending
-        if ending == Ending.CANCELED:
+        with self._ended:
+            self.purchases[checkout_id] = customer.ending
+        if customer.ending == Ending.CANCELED:
             url = f"{self._system.urls['checkout']}/checkout/sessions/{checkout_id}/cancel"
             self._http.post(url, json={}).raise_for_status()
-            return
-        if ending == Ending.ABANDONED:
+            return False
+        if customer.ending == Ending.ABANDONED:
+            stripe = self._system.stripe
             stripe.account.schedule(ABANDONED_AFTER_S, partial(stripe.expire, session_id))
-            return
-        if ending == Ending.DECLINED:
-            self._pay_with_declined_card(session_id, email)
-        stripe.pay(session_id, "sepa_success" if ending == Ending.DELAYED else "card", email)
-        if ending == Ending.REFUNDED:
+            return False
+        pay = partial(pool.submit, self._step, partial(self._pay, customer, session_id))
+        self._system.stripe.account.timers.after(self._paying_s, pay)
+        return True
+
+    def _pay(self, customer: "Customer", session_id: str) -> bool:
+        stripe = self._system.stripe
+        if customer.ending == Ending.DECLINED:
+            self._pay_with_declined_card(session_id, customer.email)
+        stripe.pay(session_id, "sepa_success" if customer.ending == Ending.DELAYED else "card", customer.email)
+        if customer.ending == Ending.REFUNDED:
             stripe.account.schedule(REFUNDED_AFTER_S, partial(stripe.refund, session_id))
         self._get("orders", f"/orders/by-session/{session_id}")
+        return False
 
     def _pay_with_declined_card(self, session_id: str, email: str) -> None:
         try:
@@ -166,7 +211,3 @@ class Customers:
         answer = self._http.get(self._system.urls[service] + path)
         if answer.status_code != 404:
             answer.raise_for_status()
-
-
-def _address(number: int) -> str:
-    return ADDRESS.format(number >> 16 & 255, number >> 8 & 255, number & 255)

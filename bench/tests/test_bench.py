@@ -76,7 +76,7 @@ def test_soak_samples_all_and_finds_a_lost_order(started: tuple[Broker, Database
     broker.purge()
     with (
         soak_system(broker, databases, folder) as system,
-        closing(Customers(system, SOAK_RATE)) as customers,
+        closing(Customers(system, SOAK_RATE, paying_s=0.1)) as customers,
         closing(Sampler(system, folder / "samples", interval_s=0.1)) as sampler,
     ):
         with sampler.running(), customers.buying():
