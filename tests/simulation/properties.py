@@ -16,7 +16,7 @@ from events.messaging.inbox_models import DONE, IGNORED, InboxEvent
 from events.messaging.outbox import OutboxEvent
 from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
-from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
+from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
 from notifications.models import Checkout as NotifiedCheckout
 from notifications.models import Email, subject_of
 from orders.goods import load_goods
@@ -52,7 +52,7 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         yield f"{kind} of {row.checkout_id} went to {mail['To']}"
     if checkout and checkout.erased_at and kind in CUSTOMER_KINDS:
         yield f"{kind} of {row.checkout_id} was sent to an erased customer"
-    if checkout and checkout.outcome == Outcome.PAID and kind in STALE_AFTER_OUTCOME[Outcome.PAID]:
+    if checkout and checkout.outcome == CheckoutOutcome.PAID and kind in STALE_AFTER_OUTCOME[CheckoutOutcome.PAID]:
         yield f"{kind} of {row.checkout_id} was sent although the order is paid"
     with databases["orders"].read() as session:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()

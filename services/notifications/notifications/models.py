@@ -21,7 +21,7 @@ from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from notifications.kinds import Outcome
+from notifications.kinds import CheckoutOutcome
 
 
 class EmailStatus(StrEnum):
@@ -61,7 +61,7 @@ class Checkout(Base):
     """
 
     __tablename__ = "checkouts"
-    __table_args__ = (one_of("outcome", Outcome),)
+    __table_args__ = (one_of("outcome", CheckoutOutcome),)
 
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -77,7 +77,7 @@ class Checkout(Base):
 
     def record_outcome(self, outcome: str) -> bool:
         """Set the outcome and return True if it changed. Paid replaces canceled, and never the other way round."""
-        if self.outcome in (Outcome.PAID, outcome):
+        if self.outcome in (CheckoutOutcome.PAID, outcome):
             return False
         self.outcome = outcome
         return True
