@@ -17,8 +17,7 @@ from events.messaging.outbox import OutboxEvent
 from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
 from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
-from notifications.models import Checkout as NotifiedCheckout
-from notifications.models import Email, subject_of
+from notifications.models import CheckoutFacts, Email, subject_of
 from orders.goods import load_goods
 from orders.models.disputes import Dispute
 from orders.models.orders import Order
@@ -43,7 +42,7 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
     databases = world.installation.databases
     with databases["notifications"].read() as session:
         row = session.scalars(select(Email).where(Email.message_id == str(mail["Message-ID"]).strip())).first()
-        checkout = session.get(NotifiedCheckout, row.checkout_id) if row and row.checkout_id else None
+        checkout = session.get(CheckoutFacts, row.checkout_id) if row and row.checkout_id else None
     if row is None:
         yield f"{mail['Message-ID']} was sent, but notifications has no row of it"
         return

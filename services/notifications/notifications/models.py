@@ -53,11 +53,11 @@ class Base(DeclarativeBase):
     metadata = metadata()
 
 
-class Checkout(Base):
-    """One checkout: the outcome that can make its e-mails stale. Its row is the lock of all handlers of the checkout.
+class CheckoutFacts(Base):
+    """The facts about one checkout that decide on its e-mails. Its row is the lock of all handlers of the checkout.
 
-    `purchased_at` is when money for it was first reported, also money that is still on its way, and `purchaser` the
-    e-mail key of its customer then.
+    `outcome` can make them stale. `purchased_at` is when money for it was first reported, also money that is still on
+    its way, and `purchaser` the e-mail key of its customer then.
     """
 
     __tablename__ = "checkouts"
@@ -198,18 +198,18 @@ class ResendRequest(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
-def lock_or_insert_checkout(session: Session, checkout_id: str) -> Checkout:
+def lock_or_insert_checkout(session: Session, checkout_id: str) -> CheckoutFacts:
     """Return the checkout's row, locked until the transaction ends. Insert it if it is new."""
     return lock_or_insert_checkouts(session, [checkout_id])[checkout_id]
 
 
-def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Checkout]:
+def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) -> Mapping[str, CheckoutFacts]:
     """Return the checkouts' rows by id, locked in the order of their ids. Insert the new ones."""
-    known = transaction.lock_rows(session, Checkout, checkout_ids)
+    known = transaction.lock_rows(session, CheckoutFacts, checkout_ids)
     if new := sorted(set(checkout_ids) - known.keys()):
         rows = [{"checkout_id": checkout_id} for checkout_id in new]
-        session.execute(transaction.insert(session, Checkout.__table__).on_conflict_do_nothing(), rows)
-    return transaction.lock_rows(session, Checkout, checkout_ids)
+        session.execute(transaction.insert(session, CheckoutFacts.__table__).on_conflict_do_nothing(), rows)
+    return transaction.lock_rows(session, CheckoutFacts, checkout_ids)
 
 
 def subject_of(subject_key: str) -> str:
