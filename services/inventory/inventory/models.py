@@ -272,7 +272,7 @@ class Movement(Base):
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
-class Shipment(Base):
+class CountedShipment(Base):
     """A parcel whose pieces were counted as shipped: a second event about it counts nothing."""
 
     __tablename__ = "shipments"

@@ -18,7 +18,7 @@ from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory import stock_changes
 from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import Movement, Reservation, ReservationLine, Shipment, StockItem
+from inventory.models import CountedShipment, Movement, Reservation, ReservationLine, StockItem
 from inventory.reservations import expire_due
 from sqlalchemy import delete, select, update
 
@@ -162,7 +162,7 @@ def test_newest_revision_says_what_does_not_ship_any_more(sold: Any, database: D
         with database.begin() as session:
             session.execute(update(Reservation).values(goods_revision=0))
             session.execute(update(ReservationLine).values(canceled=0, shipped=0, unshipped=ReservationLine.quantity))
-            session.execute(delete(Shipment))
+            session.execute(delete(CountedShipment))
         for name in order:
             assert deliver(database, handlers, replace(facts[name], id=new_id())) == "done"
         assert waiting_pieces(database) == {"TEE": 1, "SOCK": 1}, order
