@@ -236,8 +236,8 @@ def _check_goods(world: "World") -> Iterator[str]:
                 )
                 if -(left or 0) > bought or (left or 0) > 0:
                     yield f"{order.checkout_id} {sku}: {-(left or 0)} of {bought} pieces have left the stock"
-                if line.unshipped > owed:
-                    yield f"{order.checkout_id} {sku}: {line.unshipped} wait for a parcel, only {owed} are owed"
+                if line.sold_unshipped > owed:
+                    yield f"{order.checkout_id} {sku}: {line.sold_unshipped} wait for a parcel, only {owed} are owed"
                 reasons = {review.reason for review in order.reviews}
                 if line.missing and owed and "oversold" not in reasons:
                     yield f"{order.checkout_id} {sku}: {line.missing} are missing, and no review was opened"

@@ -210,7 +210,8 @@ class ReservationLine(Base):
     """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
 
     `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
-    `unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is canceled.
+    `sold_unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is
+    canceled.
     """
 
     __tablename__ = "reservation_lines"
@@ -227,16 +228,16 @@ class ReservationLine(Base):
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
     canceled: Mapped[int] = mapped_column(server_default="0", default=0)
-    unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    sold_unshipped: Mapped[int] = mapped_column("unshipped", server_default="0", default=0)  # migrations only expand
 
     @property
     def sold(self) -> int:
         """The pieces that left the stock, if the reservation is committed."""
         return self.quantity - self.missing
 
-    def update_unshipped(self) -> None:
-        """Derive `unshipped` again. Call it after each change of the other numbers of a committed reservation."""
-        self.unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
+    def update_sold_unshipped(self) -> None:
+        """Derive `sold_unshipped` again. Call it after each change of the other numbers of a committed reservation."""
+        self.sold_unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
 
 
 class Movement(Base):

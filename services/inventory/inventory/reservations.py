@@ -116,7 +116,7 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
             item.reserved -= line.quantity
         sold = min(line.quantity, item.on_hand if was_held else item.available)
         line.missing = line.quantity - sold
-        line.update_unshipped()
+        line.update_sold_unshipped()
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,

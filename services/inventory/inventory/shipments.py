@@ -34,7 +34,7 @@ def record_shipment(
                 reason=f"shipped after it was oversold ({shipment_id})", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id,
             )  # fmt: skip
-        line.update_unshipped()
+        line.update_sold_unshipped()
 
 
 def record_canceled(session: Session, checkout_id: str, revision: int, canceled: Sequence[Mapping[str, Any]]) -> None:
@@ -49,4 +49,4 @@ def record_canceled(session: Session, checkout_id: str, revision: int, canceled:
     pieces = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in canceled)
     for line in reservation.lines:
         line.canceled = pieces.get(line.sku, 0)
-        line.update_unshipped()
+        line.update_sold_unshipped()

@@ -62,18 +62,18 @@ def change_stock(
 
 def describe(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
     """Return the stock of these items as operators see it, with the sold pieces that wait for their parcel."""
-    unshipped = _unshipped_pieces(session, [item.sku for item in items])
+    waiting = _count_sold_unshipped(session, [item.sku for item in items])
     names = ("sku", "on_hand", "reserved", "available", "deficit")
     return [
-        {name: getattr(item, name) for name in names} | {"sold_unshipped": unshipped.get(item.sku, 0)} for item in items
+        {name: getattr(item, name) for name in names} | {"sold_unshipped": waiting.get(item.sku, 0)} for item in items
     ]
 
 
-def _unshipped_pieces(session: Session, skus: Sequence[str]) -> dict[str, int]:
+def _count_sold_unshipped(session: Session, skus: Sequence[str]) -> dict[str, int]:
     """Return the pieces that are sold and wait for their parcel, by sku. They are not part of `on_hand`."""
     waiting = (
-        select(ReservationLine.sku, func.sum(ReservationLine.unshipped).label("pieces"))
-        .where(ReservationLine.sku.in_(skus), ReservationLine.unshipped > 0)
+        select(ReservationLine.sku, func.sum(ReservationLine.sold_unshipped).label("pieces"))
+        .where(ReservationLine.sku.in_(skus), ReservationLine.sold_unshipped > 0)
         .group_by(ReservationLine.sku)
     )
     return {row.sku: int(row.pieces) for row in session.execute(waiting)}

@@ -161,7 +161,8 @@ def test_newest_revision_says_what_does_not_ship_any_more(sold: Any, database: D
     for order in permutations(facts):
         with database.begin() as session:
             session.execute(update(Reservation).values(goods_revision=0))
-            session.execute(update(ReservationLine).values(canceled=0, shipped=0, unshipped=ReservationLine.quantity))
+            unshipped = {"canceled": 0, "shipped": 0, "sold_unshipped": ReservationLine.quantity}
+            session.execute(update(ReservationLine).values(unshipped))
             session.execute(delete(CountedShipment))
         for name in order:
             assert deliver(database, handlers, replace(facts[name], id=new_id())) == "done"
