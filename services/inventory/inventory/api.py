@@ -24,8 +24,8 @@ from inventory.config import Config
 from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
-    PAID,
-    PENDING,
+    SESSION_PAID,
+    SESSION_PENDING,
     Movement,
     Reservation,
     ReservationLine,
@@ -143,8 +143,8 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
     if args["sku"]:
         statement = statement.where(Reservation.lines.any(ReservationLine.sku == args["sku"]))
     if args["pending"] is not None:
-        is_pending = Reservation.sessions.any(ReservationSession.status == PENDING)
-        is_paid = Reservation.sessions.any(ReservationSession.status == PAID)
+        is_pending = Reservation.sessions.any(ReservationSession.status == SESSION_PENDING)
+        is_paid = Reservation.sessions.any(ReservationSession.status == SESSION_PAID)
         condition = and_(is_pending, not_(is_paid))
         statement = statement.where(condition if args["pending"] else not_(condition))
     if args["expires_before"]:

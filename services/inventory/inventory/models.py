@@ -50,7 +50,7 @@ class MovementKind(StrEnum):
 
 
 HELD, COMMITTED, RELEASED, EXPIRED = (status.value for status in ReservationStatus)
-SESSION_EXPIRED, PENDING, FAILED, PAID = (status.value for status in SessionStatus)
+SESSION_EXPIRED, SESSION_PENDING, SESSION_FAILED, SESSION_PAID = (status.value for status in SessionStatus)
 SESSION_PRECEDENCE = [*SessionStatus]  # events come in any order
 OPENING, SALE, RETURN, ADJUSTMENT = (kind.value for kind in MovementKind)
 
@@ -133,7 +133,7 @@ class Reservation(Base):
     @property
     def pending_since(self) -> datetime | None:
         """The time of the last pending payment's report; None if no payment is under way."""
-        pending = [session.reported_at for session in self.sessions if session.status == PENDING]
+        pending = [session.reported_at for session in self.sessions if session.status == SESSION_PENDING]
         return max(pending, default=None) if not self.is_paid else None
 
     @property
@@ -144,7 +144,7 @@ class Reservation(Base):
     @property
     def is_paid(self) -> bool:
         """True if any of its sessions is paid."""
-        return any(session.status == PAID for session in self.sessions)
+        return any(session.status == SESSION_PAID for session in self.sessions)
 
     def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
         """Record the status of a Stripe session. Return False if a stronger status is known already."""

@@ -31,8 +31,8 @@ from inventory.errors import (
 from inventory.models import (
     COMMITTED,
     HELD,
-    PENDING,
     SALE,
+    SESSION_PENDING,
     Reservation,
     ReservationLine,
     ReservationSession,
@@ -229,7 +229,7 @@ def publish_expiring(database: Database, notice: timedelta, now: datetime) -> in
     An end is published once; a later end again.
     """
     is_pending = exists().where(
-        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == PENDING
+        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == SESSION_PENDING
     )
     ending = (
         select(Reservation)
