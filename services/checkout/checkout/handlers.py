@@ -65,7 +65,7 @@ def erase_customer(event: Event, session: Session) -> None:
 
 def _payment_status(event: Event) -> str:
     if event.routing_key.endswith(".async_payment_failed"):
-        return models.FAILED
+        return models.PAYMENT_FAILED
     return models.payment_status_of(event.object)
 
 
