@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
-from events.messaging.payment_status import is_paid
+from events.messaging.session_payment import is_paid
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

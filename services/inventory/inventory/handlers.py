@@ -19,7 +19,7 @@ from events.errors import Ignored, NotYet
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late, is_paid
+from events.messaging.session_payment import is_late, is_paid
 from sqlalchemy.orm import Session
 
 from inventory import reservations, returns, shipments

@@ -15,7 +15,7 @@ from events.database.transaction import insert_once, lock_rows, skip_locked
 from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import exists, select, update

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
-from events.messaging.payment_status import is_paid
+from events.messaging.session_payment import is_paid
 
 from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
