@@ -228,7 +228,8 @@ class ReservationLine(Base):
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
     canceled: Mapped[int] = mapped_column(server_default="0", default=0)
-    sold_unshipped: Mapped[int] = mapped_column("unshipped", server_default="0", default=0)  # migrations only expand
+    # The column has its old name, because migrations only expand.
+    sold_unshipped: Mapped[int] = mapped_column("unshipped", server_default="0", default=0)
 
     @property
     def sold(self) -> int:

@@ -164,6 +164,7 @@ class Order(Base):
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    # The column has its old name, because migrations only expand.
     paid_published_at: Mapped[datetime | None] = mapped_column("confirmed_at", UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
