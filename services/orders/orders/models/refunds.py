@@ -13,7 +13,10 @@ from orders.models.base import Base
 
 
 class RefundRequestStatus(StrEnum):
-    """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund."""
+    """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund.
+
+    A failed request has a refund that failed, or none, because Stripe refused it: `RefundRequest.is_refused`.
+    """
 
     REQUESTED = "requested"
     REQUIRES_ACTION = RefundStatus.REQUIRES_ACTION.value
