@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from events.database import transaction
 from events.errors import Ignored
-from events.messaging.contracts import CancelReason
+from events.messaging.contracts.checkout import CancelReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers

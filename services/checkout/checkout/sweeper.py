@@ -12,7 +12,7 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
-from events.messaging.contracts import CancelReason
+from events.messaging.contracts.checkout import CancelReason
 from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.logging import get_logger
 from sqlalchemy import select

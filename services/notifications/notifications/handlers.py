@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers

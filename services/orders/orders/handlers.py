@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from events.errors import Ignored
-from events.messaging.contracts import CancelReason, ReviewReason
+from events.messaging.contracts.checkout import CancelReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
 from events.messaging.session_payment import is_late, is_paid

@@ -12,7 +12,8 @@ import uuid_utils
 from events.clock import utcnow
 from events.database.storable import without_unstorable
 from events.errors import DecodeError
-from events.messaging import contracts, topology
+from events.messaging import topology
+from events.messaging.contracts import registry
 
 STRIPE = "stripe."
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
@@ -74,7 +75,7 @@ class Event:
             version = int(self.headers.get("version", 1))
         except (TypeError, ValueError) as error:
             raise DecodeError(f"{self.id}: the version is not a number") from error
-        return contracts.load(self.type, version, document)
+        return registry.load(self.type, version, document)
 
     @property
     def object(self) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def own_event(
         routing_key=event_type,
         source=source or event_type.split(".", 1)[0],
         occurred_at=occurred_at or utcnow(),
-        body=orjson.dumps(contracts.dump(event_type, version, data)),
+        body=orjson.dumps(registry.dump(event_type, version, data)),
         correlation_id=correlation_id,
         headers=headers,
     )

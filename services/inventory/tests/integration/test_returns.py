@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.messaging import contracts
+from events.messaging.contracts import registry
 from events.messaging.event import Event, new_id, own_event
 from events.messaging.outbox import OutboxEvent
 from events.testing.bus import deliver
@@ -119,7 +119,7 @@ def test_returns_at_once_add_the_sold_pieces_once(stock_in: Any, postgres_databa
 
 def shipped(shipment_id: str, **pieces: int) -> Event:
     golden = json.loads((CONTRACTS / "orders.order.shipped.v1.json").read_text("utf-8"))
-    data = contracts.load("orders.order.shipped", 1, golden) | {
+    data = registry.load("orders.order.shipped", 1, golden) | {
         "checkout_id": "chk_1",
         "shipment_id": shipment_id,
         "shipped": [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()],

@@ -20,7 +20,8 @@ from typing import Any
 from events.clock import utcnow
 from events.database.email_keys import email_key
 from events.database.types import Json, UtcDateTime, one_of, partial_index
-from events.messaging.contracts import RefundStatus, ReviewReason
+from events.messaging.contracts.refunds import RefundStatus
+from events.messaging.contracts.reviews import ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 

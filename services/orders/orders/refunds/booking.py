@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from events import stripe_api
 from events.database.engine import Database
 from events.messaging import outbox
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import ReviewDecision
 from events.messaging.event import own_event
 from events.testing.bus import Bus, deliver, outbox_events
 from events.testing.fixtures import MakeDatabase
