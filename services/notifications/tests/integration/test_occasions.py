@@ -195,9 +195,9 @@ def test_cancel_does_not_suppress_a_failed_payments_mail(sqlite_service: Any) ->
 def test_deferred_mail_that_became_stale_is_suppressed(service: Any) -> None:
     service.server.answers["ada@example.org"] = "451 greylisted"
     service.receive("orders.payment.pending")
-    claimed = service.sender._claim()
+    claimed = service.sender.claims.claim()
     service.receive("orders.order.paid")
-    service.sender._schedule_retry(claimed[0], "451 greylisted")
+    service.sender.outcomes.schedule_retry(claimed[0], "451 greylisted")
     assert service.statuses() == {"payment_pending": "suppressed", "order_confirmed": "pending"}
 
 
