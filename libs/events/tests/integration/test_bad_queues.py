@@ -81,7 +81,7 @@ def break_queue(broker: Server, queue: str) -> None:
 
 
 def failures(queue: str) -> float:
-    return float(declaration.FAILURES.labels(queue)._value.get())
+    return float(declaration.DECLARE_FAILURES.labels(queue)._value.get())
 
 
 def test_bad_queue_does_not_stop_the_publisher(broker: Server) -> None:
