@@ -11,7 +11,7 @@ from events.config import Common
 from events.web.problems import Problem
 
 OPERATOR, SERVICE = "an operator's token", "the service token"
-INVALID_TOKEN = 'Bearer error="invalid_token"'  # RFC 6750: a request without a token gets no error code
+REFUSED_CHALLENGE = 'Bearer error="invalid_token"'  # RFC 6750: a request without a token gets no error code
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,8 +63,8 @@ def _holder(kind: str) -> str:
     if names:
         return names[0]
     if found:
-        raise _unauthorized(f"This token is {found[0][0]}. This route needs {kind}.", INVALID_TOKEN)
-    raise _unauthorized(f"This token is unknown. Check it: this route needs {kind}.", INVALID_TOKEN)
+        raise _unauthorized(f"This token is {found[0][0]}. This route needs {kind}.", REFUSED_CHALLENGE)
+    raise _unauthorized(f"This token is unknown. Check it: this route needs {kind}.", REFUSED_CHALLENGE)
 
 
 def _unauthorized(detail: str, challenge: str) -> Problem:
