@@ -8,6 +8,7 @@ StripeObject = dict[str, Any]
 
 CURRENCY = re.compile(r"[a-z]{3}")  # as in the contracts of events
 NO_CURRENCY = "xxx"  # ISO 4217's code for no currency
+UNKNOWN_STATUS = "unknown"  # of a refund or dispute whose status Stripe left empty
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 

@@ -26,7 +26,6 @@ class RefundRequestStatus(StrEnum):
     FAILED = RefundStatus.FAILED.value
 
 
-UNKNOWN = "unknown"  # a status that Stripe left empty
 FINAL = (RefundStatus.SUCCEEDED, RefundStatus.CANCELED, RefundStatus.FAILED)  # weakest first
 NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the money again
 
