@@ -27,7 +27,7 @@ def service_required(view: Callable[P, R]) -> Callable[P, R]:
     return _required(view, SERVICE)
 
 
-def is_service(token: str) -> Callable[[Mapping[str, Any]], bool]:
+def make_service_check(token: str) -> Callable[[Mapping[str, Any]], bool]:
     """Return a function that says if a WSGI request has the service token."""
     expected = f"Bearer {token}".encode()
 
