@@ -83,7 +83,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
         listed = page(session.scalars(statement).all(), args["limit"], "sku")
-        return listed | {"items": stock_changes.describe(session, listed["items"])}
+        return listed | {"items": stock_changes.stock_values(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
@@ -96,7 +96,7 @@ def show_stock(sku: str) -> dict[str, Any]:
         item = session.get(StockItem, sku)
         if item is None:
             raise UnknownSkuError(sku)
-        return stock_changes.describe(session, [item])[0]
+        return stock_changes.stock_values(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")

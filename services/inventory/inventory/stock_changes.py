@@ -54,13 +54,13 @@ def change_stock(
         item.counted_at = occurred_at
         delta = request.on_hand - (item.on_hand - _moved_after(session, request.sku, request.counted_at))
     _record_adjustment(session, item, delta, request.reason, actor, occurred_at)
-    [answer] = describe(session, [item])
+    [answer] = stock_values(session, [item])
     if key is not None:
         session.execute(update(StockChange).where(StockChange.idempotency_key == key).values(answer=answer))
     return answer
 
 
-def describe(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
+def stock_values(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
     """Return the stock of these items as operators see it, with the sold pieces that wait for their parcel."""
     waiting = _count_sold_unshipped(session, [item.sku for item in items])
     names = ("sku", "on_hand", "reserved", "available", "deficit")

@@ -135,7 +135,7 @@ def canceled(revision: int, **pieces: int) -> Event:
 
 def waiting_pieces(database: Database) -> dict[str, int]:
     with database.read() as session:
-        items = stock_changes.describe(session, session.scalars(select(StockItem)).all())
+        items = stock_changes.stock_values(session, session.scalars(select(StockItem)).all())
     return {item["sku"]: item["sold_unshipped"] for item in items}
 
 

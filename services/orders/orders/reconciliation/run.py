@@ -28,7 +28,7 @@ from orders.models.refunds import FINAL, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, describe, session_difference
+from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, session_difference, status_text
 from orders.reconciliation.stripe import Intent, StripeRecords
 from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, checkout_id_of
 
@@ -181,7 +181,8 @@ class Reconciliation:
         if order is not None:
             return list(compare_session(order, stripe_session, intent))
         text = (
-            f"{stripe_session['id']} is {describe(stripe_session)} at Stripe, but checkout.checkout.started is missing."
+            f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe,"
+            " but checkout.checkout.started is missing."
         )
         ids = {"session_id": stripe_session["id"], "payment_intent": stripe_session["payment_intent"]}
         return [Difference("no-order", text, checkout_id, **ids)]
