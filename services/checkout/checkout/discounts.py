@@ -78,12 +78,6 @@ def update_use(session: Session, checkout: Checkout) -> None:
         session.execute(update(DiscountUse).filter_by(**key).values(status=status))
 
 
-def erase_customer(session: Session, checkout: Checkout) -> None:
-    """Erase the customer from the checkout and its use. The use still counts in total, but no longer per customer."""
-    checkout.erase_customer()
-    session.execute(update(DiscountUse).filter_by(checkout_id=checkout.id).values(email=None))
-
-
 def count_uses(session: Session, codes: list[str]) -> dict[str, dict[str, int]]:
     """Return the number of used and of held uses by code."""
     statement = (

@@ -10,7 +10,7 @@ from events.messaging.event import Event
 from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
-from checkout import discounts, models
+from checkout import discounts, erasure, models
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
 from checkout.repository import lock_checkout_if_known
@@ -58,7 +58,7 @@ def erase_customer(event: Event, session: Session) -> None:
     checkout_id = event.data["checkout_id"]
     erase_inbox(session, checkout_id)
     if checkout := lock_checkout_if_known(session, checkout_id):
-        discounts.erase_customer(session, checkout)
+        erasure.erase_customer(session, checkout)
         checkout.idempotency_key = None  # a shop may make keys from anything, also from an e-mail address
     erase_outbox(session, checkout_id)
 

@@ -17,7 +17,7 @@ from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.logging import get_logger
 from sqlalchemy import select
 
-from checkout import discounts, models
+from checkout import discounts, erasure, models
 from checkout.checkouts import WEBHOOK_DELAY
 from checkout.errors import DomainError, StripeAwayError, StripeRejectedError
 from checkout.inventory_client import InventoryClient
@@ -126,7 +126,7 @@ class Sweeper:
             if current.check_at == checkout.check_at:  # otherwise a slow request has asked for one more check
                 current.check_at = None
                 if current.session_id is None:  # orders has no order of it, so no erasure would ever reach it
-                    discounts.erase_customer(session, current)
+                    erasure.erase_customer(session, current)
         log.info("abandoned checkout cleaned up", checkout_id=checkout.id)
 
     def _recreate_session(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:
