@@ -246,7 +246,7 @@ class Checkout(Base):
         if self.session_id is not None:
             return False
         self.session_id, self.url = stripe_session["id"], stripe_session.get("url")
-        self.livemode = bool(stripe_session["livemode"])
+        self.livemode = bool(stripe_session.get("livemode"))
         return True
 
     def open(self, check_at: datetime) -> bool:

@@ -24,7 +24,7 @@ from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID_KEY
 from orders.refunds.review_reasons import review_reason_of
 from orders.returns import publish_returns
-from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, currency_of, presentment_of, to_datetime
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, created_at_of, currency_of, presentment_of
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
@@ -55,7 +55,8 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
     """
     request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN_STATUS
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
-    status_at = cause.occurred_at if cause.event else to_datetime(stripe_refund["created"])
+    created_at = created_at_of(stripe_refund, cause.occurred_at)
+    status_at = cause.occurred_at if cause.event else created_at
     is_new = insert_once(
         session,
         Refund,
@@ -69,7 +70,7 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
         amount=stripe_refund["amount"],
         reason=stripe_refund.get("reason"),
         failure_reason=stripe_refund.get("failure_reason"),
-        created_at=to_datetime(stripe_refund["created"]),
+        created_at=created_at,
     )
     if is_new:
         session.expire(order, ["refunds"])
