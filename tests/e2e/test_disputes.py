@@ -75,3 +75,26 @@ def test_order_held_by_a_fraud_warning_ships_after_a_decision(system: System) ->
     assert "The card's bank suspects fraud" in case.staff_reads(checkout, "Needs review")
     assert case.operate(checkout, "review", decision="accept").status_code == 200
     assert case.operate(checkout, "shipments", all=True).status_code == 201
+
+
+@pytest.mark.parametrize("act", ["cancel", "review"])
+def test_refund_of_a_partly_lost_payment_stores_nothing(system: System, act: str) -> None:
+    """Stripe refunds no payment whose dispute was lost, also if a part of the money came back."""
+    case = Case(system, f"partly lost {act}")
+    checkout = case.buy()
+    if act == "review":
+        system.stripe.warn(checkout["session_id"])
+        case.becomes(checkout, "needs_review", True)
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    system.stripe.advance_dispute(checkout["session_id"], "lost", reinstated=1000)
+    case.becomes(checkout, "dispute_status", "lost")
+    refunding: dict[str, Any] = {"cancel": {"refund": True}, "review": {"decision": "refund"}}[act]
+    refused = case.operate(checkout, act, **refunding)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:clozit:problem:order-disputed")
+    order = case.order(checkout)
+    assert (order["refund_requests"], order["fulfillment_canceled_at"]) == ([], None)
+    assert order["needs_review"] is (act == "review")
+    other: dict[str, Any] = {"cancel": {"refund": False}, "review": {"decision": "cancel"}}[act]
+    assert case.operate(checkout, act, **other).status_code == 200
+    assert case.order_field(checkout, "fulfillment_status") == "canceled"
