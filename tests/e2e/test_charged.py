@@ -185,6 +185,8 @@ def test_customer_of_a_sold_out_cart_reads_check_and_decision(
     shopper.mail("order_in_review")
     shopper.check("The order waits", True, lambda: shopper.order_field(late, "needs_review"))
     assert "order_confirmed" not in shopper.emails_about(late)
+    page = shopper.success_page(late)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", False, True)
     assert shopper.operate(late, "review", decision=decision).status_code == 200
     assert money(shopper.order_field(late, "amount_paid"), locale) in shopper.text(kind)
     key = {"Idempotency-Key": f"{locale}-{decision}"}

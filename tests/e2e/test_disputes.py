@@ -71,6 +71,8 @@ def test_order_held_by_a_fraud_warning_ships_after_a_decision(system: System) ->
     checkout = case.buy()
     system.stripe.warn(checkout["session_id"])
     case.becomes(checkout, "review_reason", "early-fraud-warning")
+    page = case.success_page(checkout)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", True, False), "a fraudster reads it"
     assert case.operate(checkout, "shipments", all=True).status_code == 409
     assert "The card's bank suspects fraud" in case.staff_reads(checkout, "Needs review")
     assert case.operate(checkout, "review", decision="accept").status_code == 200

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts import CUSTOMER_REASONS, POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -26,19 +26,6 @@ from notifications.queueing import notify_customer, notify_customer_if_known, no
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
 from notifications.wording import has_shipped_whole
-
-CUSTOMER_REASONS = (
-    frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
-        {
-            ReviewReason.AMOUNT_MISMATCH,
-            ReviewReason.CURRENCY_MISMATCH,
-            ReviewReason.LIVEMODE_MISMATCH,
-            ReviewReason.ACCOUNT_MISMATCH,
-            ReviewReason.OVERSOLD,
-            ReviewReason.DUPLICATE_PAYMENT,
-        }
-    )
-)
 
 
 def create_handlers(  # noqa: C901 - one handler after the other

@@ -49,15 +49,15 @@ def record_charged(payment: Payment, checkout_session: StripeObject, *, agreed: 
 
     payment.amount_tax = first_known(details.get("amount_tax"), payment.amount_tax)
     payment.amount_discount = first_known(
-        details.get("amount_discount"), payment.amount_discount, agreed and agreed.amount_discount
+        details.get("amount_discount"), payment.amount_discount, getattr(agreed, "amount_discount", None)
     )
     payment.amount_shipping = first_known(
-        details.get("amount_shipping"), payment.amount_shipping, agreed and agreed.amount_shipping
+        details.get("amount_shipping"), payment.amount_shipping, getattr(agreed, "amount_shipping", None)
     )
     payment.amount_subtotal = first_known(
         checkout_session.get("amount_subtotal"),
         payment.amount_subtotal,
-        agreed and agreed.amount_subtotal,
+        getattr(agreed, "amount_subtotal", None),
         payment.amount,
     )
     shipping_cost = (checkout_session.get("shipping_cost") or {}).get("amount_total")

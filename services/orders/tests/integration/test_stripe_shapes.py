@@ -354,6 +354,21 @@ def test_every_review_reason_has_a_place_in_the_order() -> None:
     assert list(ReviewReason)[-3:] == ["missing-address", "radar-review", "early-fraud-warning"]
 
 
+@pytest.mark.parametrize("held_by", ["radar_review", "fraud_warning"])
+def test_page_of_a_suspected_fraud_shows_no_review(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, held_by: str
+) -> None:
+    def page() -> tuple[Any, ...]:
+        shown = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+        return tuple(shown[name] for name in ("status", "confirmed", "needs_review", "review_decision"))
+
+    service.deliver(purchase.started(), purchase.intent_succeeded(), getattr(purchase, held_by)())
+    service.deliver(purchase.completed())
+    assert (service.order().needs_review, page()) == (True, ("paid", False, False, None))
+    post(client, service, "review", decision="accept")
+    assert page() == ("paid", True, False, None)
+
+
 OMITTED: dict[str, Any] = {"total_details": None, "shipping_cost": None, "payment_method_types": None}
 
 
