@@ -1,6 +1,7 @@
 """Decisions about orders that shipped before, or have several reviews: what the customer and the staff read."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_customer_learns_a_refund_before_the_money_moves(system: System) -> None
     for _ in range(2):
         system.stripe.pay(system.stripe.recover(paid["session_id"])["id"], "card", twice.email)
     for shopper, checkout in ((fraud, held), (twice, paid)):
-        shopper.check("It is held", True, lambda s=shopper, c=checkout: s.order_field(c, "needs_review"))
+        shopper.check("It is held", True, partial(shopper.order_field, checkout, "needs_review"))
         system.stripe.queue_refund_status("requires_action")
         assert shopper.operate(checkout, "review", decision="refund").status_code == 200
     assert "had to cancel it, so we will not ship it" in fraud.text("order_canceled")

@@ -1,6 +1,6 @@
 """Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's e-mails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +12,10 @@ from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 STAFF_TIMEOUT_S = 30.0
+BODIES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of acts with a refund, and without one
+    "cancel": ({"refund": True}, {"refund": False}),
+    "review": ({"decision": "refund"}, {"decision": "cancel"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +95,11 @@ def test_refund_of_a_partly_lost_payment_stores_nothing(system: System, act: str
     case.becomes(checkout, "dispute_status", "open")
     system.stripe.advance_dispute(checkout["session_id"], "lost", reinstated=1000)
     case.becomes(checkout, "dispute_status", "lost")
-    refunding: dict[str, Any] = {"cancel": {"refund": True}, "review": {"decision": "refund"}}[act]
+    refunding, other = BODIES[act]
     refused = case.operate(checkout, act, **refunding)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:clozit:problem:order-disputed")
     order = case.order(checkout)
     assert (order["refund_requests"], order["fulfillment_canceled_at"]) == ([], None)
     assert order["needs_review"] is (act == "review")
-    other: dict[str, Any] = {"cancel": {"refund": False}, "review": {"decision": "cancel"}}[act]
     assert case.operate(checkout, act, **other).status_code == 200
     assert case.order_field(checkout, "fulfillment_status") == "canceled"
