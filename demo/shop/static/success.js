@@ -102,8 +102,8 @@ function showReceipt(order) {
     ? [["On your bank statement", formatMoney(order.presentment_amount, order.presentment_currency)]] : [];
   const refunds = order.amount_refunded ? [["Refunded", formatMoney(-order.amount_refunded, order.paid_currency)]] : [];
   byId("number").textContent = order.number;
-  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_subtotal }) =>
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_subtotal) }).node));
   const written = sums.map(([label, minor]) => [label, amount(minor)]);
   const rows = [...written, ...includedTax, ...statement, ...refunds]
     .map(([label, text]) => copyTemplate("sum", { label, amount: text }).node);

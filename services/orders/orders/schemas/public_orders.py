@@ -14,7 +14,8 @@ class PublicLine(Schema):
 
     name = fields.String(required=True)
     quantity = fields.Integer(required=True)
-    amount_total = fields.Integer(required=True)
+    amount_subtotal = fields.Integer(required=True, metadata={"description": "the pieces' prices, before discounts"})
+    amount_total = fields.Integer(required=True, metadata={"description": "as agreed, after the shop's discount"})
 
 
 class PublicOrder(Schema):
