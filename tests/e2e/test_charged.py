@@ -46,7 +46,7 @@ SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
     "refunded": lambda stripe: sum(refund["amount"] for refund in stripe["refunds"]),
     "disputed": lambda stripe: stripe["disputes"][0]["amount"],
     "line.unit_amount": lambda stripe: stripe["lines"][0]["price"]["unit_amount"],
-    "line.amount_total": lambda stripe: stripe["lines"][0]["amount_subtotal"],
+    "line.unit_amount * line.quantity": lambda stripe: stripe["lines"][0]["amount_subtotal"],
 }
 
 
@@ -103,7 +103,15 @@ def test_mails_and_success_page_show_what_stripe_charged(system: System, locale:
     assert (page["presentment_currency"], page["presentment_amount"]) == ("jpy", 7332)
     confirmed = shopper.text("order_confirmed")
     stripe = at_stripe(system, session)
-    shown = ("subtotal", "discount", "shipping", "added_tax", "total", "line.unit_amount", "line.amount_total")
+    shown = (
+        "subtotal",
+        "discount",
+        "shipping",
+        "added_tax",
+        "total",
+        "line.unit_amount",
+        "line.unit_amount * line.quantity",
+    )
     for name in shown:
         assert money(SOURCES[name](stripe), locale) in confirmed, name
     assert money(SOURCES["statement"](stripe), locale, "jpy") in confirmed
@@ -121,6 +129,18 @@ def test_mails_and_success_page_show_what_stripe_charged(system: System, locale:
     assert money(SOURCES["refund_statement"](stripe), locale, "jpy") in refunded
     assert agreed not in refunded
     assert money(4488, "en") not in disputed
+
+
+def test_lines_add_up_to_the_subtotal_before_a_discount(system: System) -> None:
+    shopper = Shopper(system, "discounted")
+    checkout = shopper.start_checkout({TEE: 2}, discount_code="WELCOME10")
+    shopper.pay(checkout)
+    session = system.stripe.session(checkout["session_id"])
+    assert session["total_details"]["amount_discount"] > 0
+    subtotal = session["amount_subtotal"]
+    [line] = shopper.success_page(checkout)["lines"]
+    assert line["amount_subtotal"] == subtotal
+    assert f"2 × {money(subtotal // 2, 'en')} = {money(subtotal, 'en')}" in shopper.text("order_confirmed")  # noqa: RUF001
 
 
 @pytest.mark.parametrize(
@@ -186,6 +206,8 @@ def test_customer_of_a_sold_out_cart_reads_check_and_decision(
     shopper.mail("order_in_review")
     shopper.check("The order waits", True, lambda: shopper.order_field(late, "needs_review"))
     assert "order_confirmed" not in shopper.emails_about(late)
+    page = shopper.success_page(late)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", False, True)
     assert shopper.operate(late, "review", decision=decision).status_code == 200
     assert money(shopper.order_field(late, "amount_paid"), locale) in shopper.text(kind)
     key = {"Idempotency-Key": f"{locale}-{decision}"}

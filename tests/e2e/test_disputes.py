@@ -1,6 +1,6 @@
 """Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's e-mails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +12,10 @@ from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 STAFF_TIMEOUT_S = 30.0
+BODIES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of acts with a refund, and without one
+    "cancel": ({"refund": True}, {"refund": False}),
+    "review": ({"decision": "refund"}, {"decision": "cancel"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,31 @@ def test_order_held_by_a_fraud_warning_ships_after_a_decision(system: System) ->
     checkout = case.buy()
     system.stripe.warn(checkout["session_id"])
     case.becomes(checkout, "review_reason", "early-fraud-warning")
+    page = case.success_page(checkout)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", True, False), "a fraudster reads it"
     assert case.operate(checkout, "shipments", all=True).status_code == 409
     assert "The card's bank suspects fraud" in case.staff_reads(checkout, "Needs review")
     assert case.operate(checkout, "review", decision="accept").status_code == 200
     assert case.operate(checkout, "shipments", all=True).status_code == 201
+
+
+@pytest.mark.parametrize("act", ["cancel", "review"])
+def test_refund_of_a_partly_lost_payment_stores_nothing(system: System, act: str) -> None:
+    """Stripe refunds no payment whose dispute was lost, also if a part of the money came back."""
+    case = Case(system, f"partly lost {act}")
+    checkout = case.buy()
+    if act == "review":
+        system.stripe.warn(checkout["session_id"])
+        case.becomes(checkout, "needs_review", True)
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    system.stripe.advance_dispute(checkout["session_id"], "lost", reinstated=1000)
+    case.becomes(checkout, "dispute_status", "lost")
+    refunding, other = BODIES[act]
+    refused = case.operate(checkout, act, **refunding)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:clozit:problem:order-disputed")
+    order = case.order(checkout)
+    assert (order["refund_requests"], order["fulfillment_canceled_at"]) == ([], None)
+    assert order["needs_review"] is (act == "review")
+    assert case.operate(checkout, act, **other).status_code == 200
+    assert case.order_field(checkout, "fulfillment_status") == "canceled"

@@ -85,4 +85,5 @@ STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
     Kind.STAFF_REFUND_FAILED: (Kind.REFUND_SUCCEEDED,),
     Kind.STAFF_DISPUTE_CLOSED: (Kind.STAFF_DISPUTE_OPENED, Kind.STAFF_DISPUTE_UPDATED),
     Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED, Kind.ORDER_IN_REVIEW),
+    Kind.REFUND_SUCCEEDED: (Kind.ORDER_CANCELED,),  # of a decision that ended in this refund: it says why
 }

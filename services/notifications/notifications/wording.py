@@ -108,10 +108,10 @@ def _is_owed_after_cancellation(data: Data) -> bool:
     return bool(data.get("order_is_canceled")) and total > gone
 
 
-def _is_about_duplicates(data: Data) -> bool:
-    """Return True if all resolved reviews are about duplicate payments: then only these are refunded."""
-    reasons = {data["reason"], *(other["reason"] for other in data.get("also_resolved") or ())}
-    return reasons == {ReviewReason.DUPLICATE_PAYMENT}
+def refunds_only_duplicates(data: Data) -> bool:
+    """Return True if a review ended in a refund of duplicate payments only: the order itself does not change."""
+    reasons = {data.get("reason"), *(other["reason"] for other in data.get("also_resolved") or ())}
+    return data.get("decision") == "refund" and reasons == {ReviewReason.DUPLICATE_PAYMENT}
 
 
 def _is_partly_lost(data: Data) -> bool:
@@ -124,16 +124,20 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
     Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
     Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == ReviewReason.DUPLICATE_PAYMENT else ""],
-    Kind.ORDER_CANCELED: lambda data: [
-        _money_left(data),
-        "shipped" if data.get("shipped_before") else "",
-        data.get("reason") or "",
-    ],
+    Kind.ORDER_CANCELED: lambda data: (
+        ["duplicate"]
+        if refunds_only_duplicates(data)
+        else [
+            _money_left(data),
+            "shipped" if data.get("shipped_before") else "",
+            data.get("reason") or "",
+        ]
+    ),
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
     Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [
-        "refund_duplicate" if data["decision"] == "refund" and _is_about_duplicates(data) else "",
+        "refund_duplicate" if refunds_only_duplicates(data) else "",
         data["decision"],
     ],
     Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if is_inquiry(data["dispute_status"]) else ""],

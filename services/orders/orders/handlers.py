@@ -128,7 +128,7 @@ def record_payment(event: Event, session: Session) -> None:
     order.record_address(event.object)  # of several sessions, the goods go where the one that paid says
     if order.is_address_missing:
         open_review(session, order, ReviewReason.MISSING_ADDRESS, MISSING_ADDRESS_TEXT, cause)
-    if mismatch := find_mismatch(order, event):
+    if mismatch := find_mismatch(order, event, payment):
         open_review(session, order, mismatch.reason, mismatch.detail, cause)
     update_fulfillment(session, order)
     publish_paid_order(session, order, cause)

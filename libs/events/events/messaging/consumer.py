@@ -24,11 +24,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from kombu import Connection, Message, Queue
 from kombu.mixins import ConsumerMixin
 
+from events.clock import utcnow
 from events.database.engine import Database
 from events.database.errors import is_locked, is_unavailable
 from events.errors import DecodeError
@@ -96,6 +98,9 @@ class Consumer(ConsumerMixin):
         self._batch: list[Message] = []  # given to the runner
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
+        self._keeps_order = True
+        # Messages that came to the queue before are handled, or stored for a retry; None until that is known.
+        self.caught_up_to: datetime | None = None
         self._stop_by: float | None = None
         self._state = CONNECTING
         self.consuming = threading.Event()
@@ -190,6 +195,7 @@ class Consumer(ConsumerMixin):
 
     def _receive(self, connection: Connection) -> None:
         """Wait for a message, then collect the ones that are already there."""
+        began_at = utcnow()
         timeout = 0.001 if self._unacked else IDLE_POLL_S
         try:
             while len(self._unacked) < PREFETCH_COUNT:
@@ -197,6 +203,14 @@ class Consumer(ConsumerMixin):
                 timeout = 0 if self._is_memory(connection) else 0.001
         except TimeoutError:
             connection.heartbeat_check()
+            if not self._unacked:  # none came within `IDLE_POLL_S`
+                self._keeps_order = True
+                self._catch_up([began_at])
+
+    def _catch_up(self, instants: Sequence[datetime]) -> None:
+        """Record that everything which came to the queue before the latest of these instants is handled."""
+        known = [self.caught_up_to] if self.caught_up_to else []
+        self.caught_up_to = max([*known, *instants], default=None)
 
     def _probe_other_node(self, connection: Connection) -> None:
         """Raise `ConnectionResetError` if another node says that messages wait which this node does not deliver.
@@ -263,10 +277,10 @@ class Consumer(ConsumerMixin):
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
                 continue
-            self._acknowledge([message for message, _ in readable])
+            self._acknowledge(readable)
             break
 
-    def _acknowledge(self, messages: Sequence[Message]) -> None:
+    def _acknowledge(self, handled: list[tuple[Message, Event]]) -> None:
         """Acknowledge handled messages, after the consumers are canceled if none may be taken any more.
 
         Each acknowledgment lets the broker send another message. One that is on the wire at the cancel goes back to the
@@ -274,8 +288,10 @@ class Consumer(ConsumerMixin):
         """
         if self._is_paused():
             self._cancel()
-        for message in messages:
+        for message, _ in handled:
             message.ack()
+        if self._keeps_order:
+            self._catch_up([at for _, event in handled if (at := _received_at(event))])
 
     def _cancel(self) -> None:
         for consumer in self._consumers:
@@ -373,6 +389,7 @@ class Consumer(ConsumerMixin):
         A crash in between leaves both, and the inbox makes the second one harmless.
         """
         held = [message for message in messages if not message.acknowledged]
+        self._keeps_order = self._keeps_order and not held
         for message in held:
             publish_copy(connection, message, self._queue.name)
             message.ack()
@@ -403,6 +420,12 @@ class Consumer(ConsumerMixin):
 def _log_abandoned(future: "Future[Any]") -> None:
     if error := future.exception():
         log.error("abandoned messages failed; the broker redelivers them", error=str(error))
+
+
+def _received_at(event: Event) -> datetime | None:
+    """Return when the ingest received one of Stripe's events. Queues keep the order of these times."""
+    received_at = event.headers.get("received_at")
+    return datetime.fromisoformat(received_at) if isinstance(received_at, str) else None
 
 
 def _is_redelivered(message: Message) -> bool:

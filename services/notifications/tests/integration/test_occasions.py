@@ -24,7 +24,7 @@ KIND_OF_EVENT = {
     "orders.payment.failed": "payment_failed",
     "orders.order.expired": "abandoned_cart",
     "orders.review.opened": "order_in_review and staff_review_opened",
-    "orders.review.resolved": "staff_review_resolved",
+    "orders.review.resolved": "order_canceled and staff_review_resolved",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
     "orders.refund.failed": "refund_failed and staff_refund_failed",
@@ -116,8 +116,8 @@ def test_voucher_that_is_known_later_replaces_the_pending_mail(sqlite_service: A
 
 @pytest.mark.parametrize(
     ("decision", "was_confirmed", "kind"),
-    [("accept", False, None), ("accept", True, "order_confirmed"), ("refund", False, None)]
-    + [("cancel", confirmed, "order_canceled") for confirmed in (False, True)],
+    [("accept", False, None), ("accept", True, "order_confirmed")]
+    + [(decision, confirmed, "order_canceled") for decision in ("cancel", "refund") for confirmed in (False, True)],
 )
 def test_customer_learns_what_a_review_decided(
     sqlite_service: Any, decision: str, was_confirmed: bool, kind: str | None

@@ -328,6 +328,11 @@ class OrderLine(Base):
     amount_total: Mapped[int] = mapped_column(BigInteger())
     charged_total: Mapped[int | None] = mapped_column(BigInteger())
 
+    @property
+    def amount_subtotal(self) -> int:
+        """The price of all pieces before discounts. The lines' prices add up to the order's subtotal."""
+        return self.quantity * self.unit_amount
+
 
 class OrderSession(Base):
     """A Stripe session of an order. A cart that is recovered through Stripe's link gets another session."""

@@ -90,7 +90,7 @@ def _compare_paid(
     if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):
         text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
         yield session_difference(order, "charge-differs", text, stripe_session)
-    mismatch = find_mismatch(order, _completed_event(stripe_session))
+    mismatch = find_mismatch(order, _completed_event(stripe_session), payment)
     reviewed = {review.reason for review in order.reviews}  # operators know these mismatches, also resolved ones
     if mismatch and mismatch.reason not in reviewed:
         yield session_difference(order, mismatch.reason, f"{stripe_session['id']}: {mismatch.detail}", stripe_session)

@@ -22,6 +22,19 @@ class ReviewReason(StrEnum):
     EARLY_FRAUD_WARNING = "early-fraud-warning"
 
 
+# The reasons for a review that the customer learns: suspected fraud would warn the wrong person.
+CUSTOMER_REASONS = frozenset(
+    {
+        ReviewReason.AMOUNT_MISMATCH,
+        ReviewReason.CURRENCY_MISMATCH,
+        ReviewReason.LIVEMODE_MISMATCH,
+        ReviewReason.ACCOUNT_MISMATCH,
+        ReviewReason.OVERSOLD,
+        ReviewReason.DUPLICATE_PAYMENT,
+    }
+)
+
+
 class ReviewDecision(StrEnum):
     """The decisions that resolve a review: ship the order, refund it, or neither."""
 

@@ -35,6 +35,11 @@ def routes() -> Blueprint:
     def list_(args: dict[str, Any]) -> dict[str, Any]:
         return {"after": decode_cursor(args["cursor"], str, str, int), "limit": args["limit"]}
 
+    @blueprint.route("/carts/some")
+    @blueprint.arguments(Schema.from_dict({"sku": fields.List(fields.String())}), location="query")
+    def list_some(args: dict[str, Any]) -> dict[str, Any]:
+        return args
+
     @blueprint.route("/carts/bulk", methods=["POST"])
     @blueprint.arguments(Cart(many=True))
     @blueprint.response(201)

@@ -105,6 +105,28 @@ def test_unknown_query_parameter_names_the_known_ones(client: FlaskClient) -> No
     assert errors == {"limt": ["Unknown parameter. Use one of: cursor, limit."]}
 
 
+@pytest.mark.parametrize("path", ["/carts?limit=1&limit=2", "/carts?limit=1&limit=1"])
+def test_repeated_query_parameter_is_refused_by_name(client: FlaskClient, path: str) -> None:
+    assert problem(client.get(path), 422, "invalid-request")["errors"] == {"limit": ["Send this parameter once."]}
+
+
+def test_parameter_that_is_a_list_may_be_repeated(client: FlaskClient) -> None:
+    assert client.get("/carts/some?sku=A&sku=B").get_json() == {"sku": ["A", "B"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"items": [1], "items": [2]}', "items"),
+        ('{"items": [1], "\\u0069tems": [2]}', "items"),
+        ('{"items": [1, {"a": 1, "a": 1}]}', "a"),
+    ],
+)
+def test_repeated_field_of_a_body_is_refused_by_name(client: FlaskClient, body: str, name: str) -> None:
+    response = client.post("/carts", data=body, content_type="application/json")
+    assert problem(response, 422, "invalid-request")["errors"] == {name: ["Send this field once."]}
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
