@@ -155,7 +155,7 @@ def test_success_page_has_the_sums_of_the_mails(page: Page, shop: tuple[System, 
 
 def free_checkout(buyer: Shopper) -> dict[str, Any]:
     """Start a checkout whose discount and shipping option leave nothing to pay."""
-    gift = {"name": "Gift", "amounts": {"eur": 0}}
+    gift = {"name": "Gift", "amounts": {"eur": 0}, "min_days": 1, "max_days": 3}
     buyer.system.operate("PUT", "checkout", "/catalog/shipping-options/gift", gift).raise_for_status()
     buyer.system.operate("PUT", "checkout", "/catalog/discounts/GIFT", {"percent_off": 100}).raise_for_status()
     return buyer.start_checkout({SOCKS: 1}, discount_code="gift", shipping_option="gift")

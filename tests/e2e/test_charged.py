@@ -45,7 +45,7 @@ SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
     "refunded": lambda stripe: sum(refund["amount"] for refund in stripe["refunds"]),
     "disputed": lambda stripe: stripe["disputes"][0]["amount"],
     "line.unit_amount": lambda stripe: stripe["lines"][0]["price"]["unit_amount"],
-    "line.amount_total": lambda stripe: stripe["lines"][0]["amount_subtotal"],
+    "line.unit_amount * line.quantity": lambda stripe: stripe["lines"][0]["amount_subtotal"],
 }
 
 
@@ -102,7 +102,15 @@ def test_mails_and_success_page_show_what_stripe_charged(system: System, locale:
     assert (page["presentment_currency"], page["presentment_amount"]) == ("jpy", 7332)
     confirmed = shopper.text("order_confirmed")
     stripe = at_stripe(system, session)
-    shown = ("subtotal", "discount", "shipping", "added_tax", "total", "line.unit_amount", "line.amount_total")
+    shown = (
+        "subtotal",
+        "discount",
+        "shipping",
+        "added_tax",
+        "total",
+        "line.unit_amount",
+        "line.unit_amount * line.quantity",
+    )
     for name in shown:
         assert money(SOURCES[name](stripe), locale) in confirmed, name
     assert money(SOURCES["statement"](stripe), locale, "jpy") in confirmed
@@ -267,6 +275,20 @@ def test_lines_of_two_tax_rates_are_refunded_to_the_unit(system: System, added: 
     shopper.check("All is refunded", "full", lambda: shopper.order_field(checkout, "refund_status"))
     found = at_stripe(system, session)
     assert sum(refund["amount"] for refund in found["refunds"]) == session["amount_total"]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_line_has_its_price_before_the_discount_below_it(system: System, locale: str) -> None:
+    shopper = Shopper(system, f"discount {locale}", locale)
+    system.operate("PUT", "checkout", "/catalog/discounts/TENTH", {"percent_off": 10}).raise_for_status()
+    checkout = shopper.start_checkout({TEE: 2}, locale=locale, discount_code="tenth")
+    shopper.pay(checkout)
+    confirmed = shopper.text("order_confirmed")
+    assert f" = {money(3998, locale)}" in confirmed
+    assert money(-400, locale) in confirmed
+    assert money(3598, locale) not in confirmed
+    [line] = shopper.page(checkout | {"id": checkout["session_id"]}, "paid")["lines"]
+    assert (line["quantity"], line["unit_amount"], line["amount_total"]) == (2, 1999, 3598)
 
 
 def test_refund_says_what_the_customers_statement_shows(system: System) -> None:

@@ -105,8 +105,8 @@ function showReceipt(order) {
   const paid = isPaidOtherwise ? [["Paid", formatMoney(order.amount_paid, order.paid_currency)]] : [];
   const refunds = order.amount_refunded ? [["Refunded", formatMoney(-order.amount_refunded, order.paid_currency)]] : [];
   byId("number").textContent = order.number;
-  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, unit_amount }) =>
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(quantity * unit_amount) }).node));
   const written = sums.map(([label, minor]) => [label, amount(minor)]);
   const rows = [...written, ...includedTax, ...statement, ...paid, ...refunds]
     .map(([label, text]) => copyTemplate("sum", { label, amount: text }).node);

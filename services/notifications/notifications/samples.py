@@ -198,7 +198,8 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "oversold": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "oversold"},
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
-    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
+    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}, "oversold": {"reason": "oversold"}},
+    Kind.STAFF_ORDER_PAID: {"free": FREE},
     Kind.STAFF_REVIEW_RESOLVED: {
         **{decision: {"decision": decision} for decision in ("accept", "cancel")},
         "duplicate": {"reason": "duplicate-payment"},

@@ -134,7 +134,8 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     ],
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
-    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
+    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else data["reason"]],
+    Kind.STAFF_ORDER_PAID: lambda data: ["" if charged_amounts(data)["amount_total"] else "free"],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [
         "refund_duplicate" if data["decision"] == "refund" and _is_about_duplicates(data) else "",
         data["decision"],

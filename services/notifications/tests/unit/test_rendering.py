@@ -274,6 +274,22 @@ def test_refused_refund_says_that_no_money_has_moved() -> None:
     assert ["The money is in your Stripe balance again." in text for text in texts] == [False, True]
 
 
+def test_subject_of_a_bank_debit_says_that_it_is_on_its_way() -> None:
+    assert mail("payment_pending", case="debit").subject == "Your payment for order CLZ-10482 is on its way"
+    assert "waiting" not in mail("payment_pending", case="debit").text
+
+
+def test_order_without_a_price_is_not_called_paid() -> None:
+    assert "There is nothing to pay" in mail("staff_order_paid", case="free").text
+    assert "is paid" not in mail("staff_order_paid", case="free").text
+
+
+def test_shortage_is_not_called_money_that_arrived() -> None:
+    text = " ".join(mail("staff_review_opened", case="oversold").text.split())
+    assert "is paid, but not all of its pieces are in stock" in text
+    assert "Money has arrived" not in text
+
+
 @pytest.mark.parametrize(
     ("locale", "decided"),
     [

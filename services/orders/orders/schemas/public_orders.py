@@ -14,7 +14,8 @@ class PublicLine(Schema):
 
     name = fields.String(required=True)
     quantity = fields.Integer(required=True)
-    amount_total = fields.Integer(required=True)
+    unit_amount = fields.Integer(required=True)
+    amount_total = fields.Integer(required=True, metadata={"description": "after the discount of the checkout"})
 
 
 class PublicOrder(Schema):
