@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from events import stripe_api
 from events.database.engine import Database
-from events.messaging.contracts import SCHEMAS, Contract
+from events.messaging.contracts.registry import SCHEMAS
+from events.messaging.contracts.shared import Contract
 from events.messaging.outbox import OutboxEvent
 from events.testing.waiting import wait_until
 from marshmallow import Schema, fields

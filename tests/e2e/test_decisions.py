@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from orders.reviews import resolve_by_policy
 
 from demo.embedded import embedded_system

@@ -15,7 +15,7 @@ from events.database.transaction import insert_once, lock_rows, skip_locked
 from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
 from sqlalchemy import exists, select, update
@@ -31,8 +31,8 @@ from inventory.errors import (
 from inventory.models import (
     COMMITTED,
     HELD,
-    PENDING,
     SALE,
+    SESSION_PENDING,
     Reservation,
     ReservationLine,
     ReservationSession,
@@ -116,7 +116,7 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
             item.reserved -= line.quantity
         sold = min(line.quantity, item.on_hand if was_held else item.available)
         line.missing = line.quantity - sold
-        line.update_unshipped()
+        line.update_sold_unshipped()
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,
@@ -229,7 +229,7 @@ def publish_expiring(database: Database, notice: timedelta, now: datetime) -> in
     An end is published once; a later end again.
     """
     is_pending = exists().where(
-        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == PENDING
+        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == SESSION_PENDING
     )
     ending = (
         select(Reservation)

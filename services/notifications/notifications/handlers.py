@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from notifications import erasure
 from notifications.config import ABANDONED_CART_DELAY
 from notifications.digest import NO_DIGEST, DigestSchedule
-from notifications.kinds import Kind, Outcome
+from notifications.kinds import CheckoutOutcome, Kind
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
@@ -61,7 +61,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.paid")
     def send_order_confirmation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.PAID)
+        _record_outcome(event, session, CheckoutOutcome.PAID)
         _record_purchase(event, session)
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
@@ -87,7 +87,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.canceled")
     def announce_cancellation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.CANCELED)
+        _record_outcome(event, session, CheckoutOutcome.CANCELED)
         if event.data["reason"]:  # the customer knows that they canceled a checkout
             notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
@@ -162,7 +162,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     return handlers
 
 
-def _record_outcome(event: Event, session: Session, outcome: Outcome) -> None:
+def _record_outcome(event: Event, session: Session, outcome: CheckoutOutcome) -> None:
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     if checkout.record_outcome(outcome):
         before_commit(session, suppress_stale, checkout)

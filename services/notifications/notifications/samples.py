@@ -51,7 +51,7 @@ CHARGES: Mapping[str, Mapping[str, Any]] = {  # what Stripe charges, where it di
     "promotion": {"charged": {**CHARGED, "amount_discount": 2085, "amount_total": 11252}, "amount_paid": 11252},
     "statement": {"charged": {**CHARGED, "presentment_currency": "jpy", "presentment_amount": 19702}},
 }
-PENDING: Mapping[str, Any] = {
+PENDING_PAYMENT: Mapping[str, Any] = {
     "payment_method_types": ["card", "link", "oxxo"],
     "payment_method": None,
     "voucher_url": None,
@@ -110,9 +110,9 @@ RESOLVED: Mapping[str, Any] = {
 }
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
-    Kind.PAYMENT_PENDING: PENDING,
+    Kind.PAYMENT_PENDING: PENDING_PAYMENT,
     Kind.PAYMENT_INSTRUCTIONS: {
-        **PENDING,
+        **PENDING_PAYMENT,
         "payment_method": "oxxo",
         "voucher_url": "https://payments.stripe.com/oxxo/voucher/test_YWNjdF8xUXhZekEy",
         "voucher_expires_at": "2026-05-07T23:59:59+00:00",

@@ -12,10 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from notifications.kinds import STALE_AFTER_MAIL, STALE_AFTER_OUTCOME, Kind
-from notifications.models import PENDING, SUPPRESSED, Checkout, Email, subject_of
+from notifications.models import PENDING, SUPPRESSED, CheckoutFacts, Email, subject_of
 
 
-def suppress_stale(session: Session, checkouts: Sequence[Checkout]) -> None:
+def suppress_stale(session: Session, checkouts: Sequence[CheckoutFacts]) -> None:
     """Suppress the stale pending e-mails of these checkouts. The checkouts' rows must be locked."""
     for email_id, reason in _stale(session, {checkout.checkout_id: checkout.outcome for checkout in checkouts}):
         session.execute(

@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.dispute_status import is_inquiry
 
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
 from notifications.refund_amounts import was_refused
 
-DUPLICATE = "duplicate-payment"  # the reason of a review
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
 )
 CORRECT_SUM_REASONS = (  # of reviews: what was paid is what was agreed
-    "missing-address",
-    "radar-review",
-    "early-fraud-warning",
+    ReviewReason.MISSING_ADDRESS,
+    ReviewReason.RADAR_REVIEW,
+    ReviewReason.EARLY_FRAUD_WARNING,
 )
 NEEDS_RESPONSE = (  # dispute statuses: Stripe waits for our evidence
     "needs_response",
@@ -99,7 +99,7 @@ def _money_left(data: Data) -> str:
 
 
 def _confirmation(data: Data) -> str:
-    if data.get("reason") == DUPLICATE:
+    if data.get("reason") == ReviewReason.DUPLICATE_PAYMENT:
         return "duplicate"
     return "" if charged_amounts(data)["amount_total"] else "free"
 
@@ -114,7 +114,8 @@ def _is_owed_after_cancellation(data: Data) -> bool:
 
 def _is_about_duplicates(data: Data) -> bool:
     """Return True if all resolved reviews are about duplicate payments: then only these are refunded."""
-    return {data["reason"], *(other["reason"] for other in data.get("also_resolved") or ())} == {DUPLICATE}
+    reasons = {data["reason"], *(other["reason"] for other in data.get("also_resolved") or ())}
+    return reasons == {ReviewReason.DUPLICATE_PAYMENT}
 
 
 def _is_partly_lost(data: Data) -> bool:
@@ -126,7 +127,7 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.ORDER_CONFIRMED: lambda data: [_confirmation(data)],
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
     Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
-    Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == DUPLICATE else ""],
+    Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == ReviewReason.DUPLICATE_PAYMENT else ""],
     Kind.ORDER_CANCELED: lambda data: [
         _money_left(data),
         "shipped" if data.get("shipped_before") else "",

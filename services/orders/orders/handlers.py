@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from events.errors import Ignored
-from events.messaging.contracts import CancelReason, ReviewReason
+from events.messaging.contracts.checkout import CancelReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late, is_paid
+from events.messaging.session_payment import is_late, is_paid
 from events.money import format_amount
 from sqlalchemy.orm import Session
 

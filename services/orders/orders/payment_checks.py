@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import Event
 from events.money import format_amount
 
@@ -44,8 +44,11 @@ def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
         yield Mismatch(ReviewReason.AMOUNT_MISMATCH, f"The customer paid {actual} instead of {expected}.")
     elif wrong := _wrong_destination(order, paid.get("total_details") or {}):
         yield Mismatch(ReviewReason.AMOUNT_MISMATCH, wrong)
-    if bool(paid["livemode"]) != order.livemode:
-        detail = f"The customer paid in {_mode(paid['livemode'])} mode instead of {_mode(order.livemode)} mode."
+    livemode = paid.get("livemode")
+    if livemode is None:
+        livemode = event.headers.get("livemode", order.livemode)  # the event says it, too
+    if livemode != order.livemode:
+        detail = f"The customer paid in {_mode(livemode)} mode instead of {_mode(order.livemode)} mode."
         yield Mismatch(ReviewReason.LIVEMODE_MISMATCH, detail)
     if account := event.headers.get("account"):
         detail = f"The customer paid the connected account {account} instead of the shop's own account."

@@ -94,7 +94,7 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
     """Add a failed attempt; return None if it is known. The payment intent and the charge both report it."""
     reported = event.object
-    is_charge = reported["object"] == "charge"
+    is_charge = event.type.startswith("charge.")
     error = _charge_error(reported) if is_charge else reported.get("last_payment_error") or {}
     attempt = PaymentAttempt(
         id=reported["id"] if is_charge else error.get("charge") or _attempt_id(reported, error),

@@ -7,7 +7,7 @@ from datetime import datetime
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import insert_once
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import POLICY, ReviewDecision, ReviewReason
 from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session

@@ -8,7 +8,7 @@ import pytest
 from events.database.engine import Database
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.testing.arrival import each_order
 from events.testing.bus import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event

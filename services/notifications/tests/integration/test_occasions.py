@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notifications.kinds import CUSTOMER_KINDS, KINDS, STAFF_KINDS, STALE_AFTER_MAIL, STALE_AFTER_OUTCOME, Outcome
+from notifications.kinds import (
+    CUSTOMER_KINDS,
+    KINDS,
+    STAFF_KINDS,
+    STALE_AFTER_MAIL,
+    STALE_AFTER_OUTCOME,
+    CheckoutOutcome,
+)
 
 ARCHITECTURE = Path(__file__).parents[4] / "docs" / "architecture.md"
 KIND_OF_EVENT = {
@@ -53,7 +60,7 @@ def test_table_of_the_architecture_lists_each_mail_of_an_event() -> None:
 
 
 def test_table_of_the_architecture_lists_what_is_suppressed() -> None:
-    outcomes = {"orders.order.paid": Outcome.PAID, "orders.order.canceled": Outcome.CANCELED}
+    outcomes = {"orders.order.paid": CheckoutOutcome.PAID, "orders.order.canceled": CheckoutOutcome.CANCELED}
     for event_type, to_customer, to_staff, suppressed in architecture_table():
         stale = {*STALE_AFTER_OUTCOME.get(outcomes.get(event_type), ())}
         for kind in to_customer | to_staff:
@@ -188,9 +195,9 @@ def test_cancel_does_not_suppress_a_failed_payments_mail(sqlite_service: Any) ->
 def test_deferred_mail_that_became_stale_is_suppressed(service: Any) -> None:
     service.server.answers["ada@example.org"] = "451 greylisted"
     service.receive("orders.payment.pending")
-    claimed = service.sender._claim()
+    claimed = service.sender.claims.claim()
     service.receive("orders.order.paid")
-    service.sender._schedule_retry(claimed[0], "451 greylisted")
+    service.sender.outcomes.schedule_retry(claimed[0], "451 greylisted")
     assert service.statuses() == {"payment_pending": "suppressed", "order_confirmed": "pending"}
 
 

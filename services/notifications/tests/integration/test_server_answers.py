@@ -8,7 +8,8 @@ from aiosmtpd.smtp import AuthResult
 from events.testing.waiting import wait_until
 from notifications import sender as sending
 from notifications.models import CLAIM_LEASE, UNKNOWN_RETRY_DELAY
-from notifications.sender import EMAILS, Sender
+from notifications.outcomes import EMAILS
+from notifications.sender import Sender
 
 SLOW = "c1@example.org"
 

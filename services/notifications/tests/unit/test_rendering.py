@@ -10,7 +10,7 @@ from notifications.rendering import RenderedMail, render
 from notifications.samples import CHARGED, SHOP, cases, sample
 from notifications.template_context import Shop, greeting_name, safe_link
 from notifications.template_loader import built_in_translations
-from notifications.wrapping import LINE_COLUMNS, columns
+from notifications.wrapping import MAX_LINE_COLUMNS, columns
 
 LOCALES = sorted(built_in_translations())
 every_mail = pytest.mark.parametrize(("kind", "locale"), [(kind, locale) for kind in KINDS for locale in LOCALES])
@@ -71,7 +71,7 @@ def test_html_suits_mail_programs_and_screen_readers(kind: str, locale: str) -> 
 def test_text_lines_are_short(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale):
         lines = rendered.text.splitlines()
-        assert [line for line in lines if columns(line) > LINE_COLUMNS and "://" not in line] == []
+        assert [line for line in lines if columns(line) > MAX_LINE_COLUMNS and "://" not in line] == []
 
 
 @every_mail

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import ReviewDecision
 from marshmallow import Schema, fields, validate
 
 from orders.models.orders import FulfillmentStatus, Order, OrderRefundStatus, OrderStatus

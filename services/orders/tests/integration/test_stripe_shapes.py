@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from events.clock import utcnow
 from events.database.engine import Database
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.testing.arrival import each_order
 from events.testing.stripe import payment_intent, refund
 from flask.testing import FlaskClient
