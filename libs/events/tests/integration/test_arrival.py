@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 def test_each_order_has_only_its_own_facts(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/facts.db")
-    orders = [*permutations("abc"), ("a",), ("a", "a"), ()]
+    orders: list[tuple[str, ...]] = [*permutations("abc"), ("a",), ("a", "a"), ()]
     delivered: list[str] = []
 
     def facts() -> list[str]:
@@ -26,10 +26,10 @@ def test_each_order_has_only_its_own_facts(tmp_path: Path) -> None:
 
     with database.begin() as session:
         session.execute(text("CREATE TABLE facts (fact TEXT)"))
-    seen = []
+    seen: list[tuple[str, ...]] = []
     for order in each_order(database, orders, deliver):
         assert facts() == list(order)
-        seen.append(order)
+        seen.append(tuple(order))
         deliver(order, "the caller's own")
     assert (sorted(seen), facts()) == (sorted(orders), [])
     assert len(delivered) - len(orders) == 3 + 6 + 6 + 1  # each beginning once, of one, two and three facts

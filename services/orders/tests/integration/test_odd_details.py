@@ -17,7 +17,7 @@ from services.orders.tests.harness import OrdersService, Purchase
 
 ADDRESS = {"line1": "Alte Allee 1", "line2": None, "city": "Berlin", "postal_code": "10115", "country": "DE"}
 RECIPIENT = {"name": "Zoë Müller", "address": ADDRESS}
-SESSION = {
+SESSION: dict[str, Any] = {
     "collected_information": {"shipping_details": RECIPIENT},
     "shipping_details": RECIPIENT,
     "shipping": RECIPIENT,
