@@ -292,6 +292,20 @@ def test_lines_of_two_tax_rates_are_refunded_to_the_unit(system: System, added: 
     assert sum(refund["amount"] for refund in found["refunds"]) == session["amount_total"]
 
 
+@pytest.mark.parametrize("locale", LOCALES)
+def test_line_has_its_price_before_the_discount_below_it(system: System, locale: str) -> None:
+    shopper = Shopper(system, f"discount {locale}", locale)
+    system.operate("PUT", "checkout", "/catalog/discounts/TENTH", {"percent_off": 10}).raise_for_status()
+    checkout = shopper.start_checkout({TEE: 2}, locale=locale, discount_code="tenth")
+    shopper.pay(checkout)
+    confirmed = shopper.text("order_confirmed")
+    assert f" = {money(3998, locale)}" in confirmed
+    assert money(-400, locale) in confirmed
+    assert money(3598, locale) not in confirmed
+    [line] = shopper.page(checkout | {"id": checkout["session_id"]}, "paid")["lines"]
+    assert (line["quantity"], line["amount_subtotal"], line["amount_total"]) == (2, 3998, 3598)
+
+
 def test_refund_says_what_the_customers_statement_shows(system: System) -> None:
     shopper = Shopper(system, "yen")
     session = shopper.buy(presentment_currency="jpy", presentment_amount="7333")

@@ -1,10 +1,15 @@
 """Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's e-mails."""
 
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import stripe
 from events.testing.waiting import wait_until
+from notifications.template_loader import built_in_translations
+from orders.models.disputes import DisputeStatus
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
@@ -103,3 +108,48 @@ def test_refund_of_a_partly_lost_payment_stores_nothing(system: System, act: str
     assert order["needs_review"] is (act == "review")
     assert case.operate(checkout, act, **other).status_code == 200
     assert case.order_field(checkout, "fulfillment_status") == "canceled"
+
+
+def test_inquiry_is_not_called_a_dispute_and_holds_no_order(system: System) -> None:
+    case = Case(system, "inquiry")
+    checkout = case.buy()
+    system.stripe.open_dispute(checkout["session_id"], inquiry=True)
+    assert "Answer the inquiry in Stripe's dashboard by" in case.staff_reads(checkout, "Inquiry about")
+    system.stripe.advance_dispute(checkout["session_id"], "warning_under_review")
+    waiting = case.staff_reads(checkout, "News of the inquiry about")
+    assert "An inquiry does not hold the order." in waiting
+    assert "Do not ship" not in waiting
+    assert case.operate(checkout, "shipments", all=True).status_code == 201
+    system.stripe.advance_dispute(checkout["session_id"], "warning_closed")
+    assert "It did not become a dispute." in case.staff_reads(checkout, "Inquiry closed")
+
+
+def test_won_dispute_asks_to_ship_what_it_held(system: System) -> None:
+    case = Case(system, "held")
+    checkout = case.buy()
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    assert case.operate(checkout, "shipments", all=True).status_code == 409
+    system.stripe.advance_dispute(checkout["session_id"], "won")
+    assert "If something is still to be shipped, ship it now." in case.staff_reads(checkout, "Dispute won")
+    assert case.operate(checkout, "shipments", all=True).status_code == 201
+
+
+@pytest.mark.parametrize("language", built_in_translations())
+def test_every_word_of_stripes_has_a_text(language: str) -> None:
+    words = {
+        "dispute": _words(stripe.Dispute, "reason"),
+        "status": _words(stripe.Dispute, "status") | {*DisputeStatus},
+        "failure": _words(stripe.Refund, "failure_reason"),
+    }
+    texts = built_in_translations()[language]["staff"]
+    wanted = {f"{prefix}_{word}" for prefix, found in words.items() for word in found}
+    assert {"dispute_debit_not_authorized", "status_prevented", "failure_declined"} <= wanted
+    assert wanted - texts.keys() == set()
+
+
+def _words(resource: type, name: str) -> set[str]:
+    """Return the values of a field that Stripe's own documentation lists in its SDK."""
+    documented = re.search(rf'\n    {name}: .*?"""(.*?)"""', inspect.getsource(resource), re.DOTALL)
+    assert documented
+    return set(re.findall(r"`(\w+)`", documented[1]))

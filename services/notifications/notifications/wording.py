@@ -9,6 +9,7 @@ from events.messaging.dispute_status import is_inquiry
 
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
+from notifications.refund_amounts import was_refused
 
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
@@ -68,10 +69,13 @@ def _pays_by_debit(data: Data) -> bool:
     return bool(offered) and WITHOUT_ACTION.issuperset(offered or ())
 
 
-def _evidence(data: Data) -> str:
+def _evidence(data: Data) -> Sequence[str]:
+    """Return the variants of an open dispute or of a bank's inquiry, which moves no money and holds no order."""
     if data["dispute_status"] not in NEEDS_RESPONSE:
-        return "waiting"
-    return "respond" if data.get("evidence_due_by") else "respond_soon"
+        act = "waiting"
+    else:
+        act = "respond" if data.get("evidence_due_by") else "respond_soon"
+    return [f"{act}_inquiry", "inquiry", act] if is_inquiry(data["dispute_status"]) else [act]
 
 
 def has_shipped_whole(data: Data) -> bool:
@@ -135,13 +139,15 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     ),
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
-    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
+    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else data["reason"]],
+    Kind.STAFF_ORDER_PAID: lambda data: ["" if charged_amounts(data)["amount_total"] else "free"],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [
         "refund_duplicate" if refunds_only_duplicates(data) else "",
         data["decision"],
     ],
-    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if is_inquiry(data["dispute_status"]) else ""],
-    Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
+    Kind.STAFF_REFUND_FAILED: lambda data: ["refused" if was_refused(data) else ""],
+    Kind.STAFF_DISPUTE_OPENED: _evidence,
+    Kind.STAFF_DISPUTE_UPDATED: _evidence,
     Kind.STAFF_DISPUTE_CLOSED: lambda data: [
         "canceled" if _is_owed_after_cancellation(data) else "",
         "partly" if _is_partly_lost(data) else "",

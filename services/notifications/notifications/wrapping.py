@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+SIGNATURE = "-- "  # with its space, mail programs show the lines below it as a footer (RFC 3676, 4.3)
 MAX_LINE_COLUMNS = 72  # columns: a quoted line still fits into 80; a Japanese character has two
 
 # Must not begin or end a line in Japanese (kinsoku shori): closing and opening brackets, punctuation, small kana.
@@ -15,7 +16,7 @@ PIECES = re.compile(rf" +|[{NOT_LAST}]*(?:{WIDE}|(?:(?!{WIDE})[^ ])+)[{NOT_FIRST
 
 def wrap(text: str) -> str:
     """Return the text in lines of at most `MAX_LINE_COLUMNS` columns. Links stay whole, and lists stay indented."""
-    lines = ("\n".join(_lines(line.rstrip())) for line in text.strip().splitlines())
+    lines = ("\n".join(_lines(line if line == SIGNATURE else line.rstrip())) for line in text.strip().splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
