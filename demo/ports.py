@@ -64,7 +64,7 @@ class Ports:
         return self.numbers[name]
 
     def url(self, name: str) -> str:
-        """Return the URL of a service or of the shop."""
+        """Return the URL of a service, of the shop or of the fake Stripe on this machine."""
         return f"http://{HOST}:{self[name]}"
 
 

@@ -91,7 +91,7 @@ class ScenarioRun:
         self.check(effect, "paid", lambda: self.status(checkout))
 
     def pay_with_declined_card(self, checkout: Checkout) -> str:
-        """Pay with a card that is declined, and return the payment page's message."""
+        """Pay with a card that is declined, and return the payment page's message, or "accepted" without one."""
         try:
             self.system.stripe.pay(checkout["session_id"], "decline", self.email)
         except StripeError as error:
@@ -129,7 +129,10 @@ class ScenarioRun:
         return self.order(checkout)[name]
 
     def customer_emails(self) -> list[str]:
-        """Return the kinds of e-mail that the customer got, sorted."""
+        """Return the kinds of e-mail that the customer got, sorted.
+
+        If the mailbox has another number of e-mails, the last item says so.
+        """
         answer = self.system.get("notifications", f"/notifications?recipient={self.email}", operator=True)
         rows = answer.raise_for_status().json()["items"]
         caught = [mail for mail in self.system.mailbox.messages if self.email in mail.to]
@@ -147,7 +150,7 @@ class ScenarioRun:
         self.check(effect, [*words], lambda: [word for word in words if word in self.email_text(kind)])
 
     def success_page(self, checkout: Checkout) -> dict[str, Any]:
-        """Return what the success page shows of the order."""
+        """Return what the success page shows of the order; it is empty if there is no order yet."""
         answer = self.system.get("orders", f"/orders/by-session/{checkout['session_id']}")
         return answer.json() if answer.is_success else {}
 

@@ -1,4 +1,4 @@
-"""Payment methods."""
+"""Builders of payment methods: card, SEPA debit, bank transfer and voucher."""
 
 from ..store import Object, new_id
 from .payment import Payer

@@ -111,7 +111,7 @@ def tax_code(raw: Any, name: str) -> str:
 
 
 def country(raw: Any, name: str) -> str:
-    """Read a country that a session can ask for a shipping address in."""
+    """Read the code of a country that Stripe accepts for shipping addresses."""
     if raw not in ALLOWED_COUNTRIES:
         raise _invalid(f"Invalid {name}: {raw} is not a supported country.", name)
     return str(raw)
