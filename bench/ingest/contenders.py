@@ -39,7 +39,7 @@ class Contender:
 
     @contextmanager
     def serving(self) -> Iterator[tuple[int, MeasuredProcess]]:
-        """Run it and yield its port and process."""
+        """Run the contender until the block ends and yield its port and process."""
         yield from self.start()
 
 

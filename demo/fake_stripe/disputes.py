@@ -73,7 +73,7 @@ def open_dispute(
 def advance(
     account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC, *, reinstated: int | None = None
 ) -> Object:
-    """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the bank returns some.
+    """Move a dispute to its next status. A chargeback takes the money, and a win or `reinstated` returns it.
 
     `reinstated` is the part that the bank returns of a lost dispute, in minor units. An appeal has a new
     deadline. Raise `StripeError` if this status cannot follow the current one.
