@@ -139,7 +139,7 @@ class Config(Common):
         "UNSUBSCRIBE_SECRET",
         f"Signs the unsubscribe links and hashes the unsubscribed addresses."
         f" At least {MIN_SECRET_CHARACTERS} characters. Keep it: with another secret, sent links stop working and"
-        " unsubscribed addresses get e-mails again.",
+        " unsubscribed addresses get reminders again.",
         default="",
         secret=True,
         checks=[_check_secret],
