@@ -15,7 +15,7 @@ KINDS = {
     "second_event": "A second event, with its own id, describes the same change.",
     "delay": "The event is delivered after `seconds`.",
     "reorder": "`count` events are held back and delivered in reverse order, `seconds` after the first at the latest.",
-    "corrupt_signature": "One attempt to deliver the event has a wrong signature. Its retry has the right one.",
+    "corrupt_signature": "`count` attempts to deliver a matching event have a wrong signature, by default one.",
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
     "api_401": "The API answers 401 as to a key that was rolled, and does not run the call.",
     "api_403": "The API answers 403 as to a key with too few rights, and does not run the call.",

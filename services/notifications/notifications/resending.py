@@ -93,7 +93,7 @@ def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
 def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
     """Add copies of the matching e-mails, due now. Return the ids of the e-mails and of their copies.
 
-    An e-mail that was resent is left out. Its last copy is resent instead, unless that copy was sent. Raises
+    An e-mail that was resent is left out. Its last copy is resent instead, if it failed or is unknown. Raises
     `KeyReusedError` if the key belongs to another request.
     """
 
