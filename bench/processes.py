@@ -48,7 +48,7 @@ class MeasuredProcess:
                 yield int(path.parent.name), fields
 
     def request_stop(self) -> None:
-        """Send SIGTERM."""
+        """Send SIGTERM, and do not wait."""
         self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:

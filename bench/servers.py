@@ -29,7 +29,7 @@ class Broker:
         return {name: self._channel.queue_declare(name, passive=True).message_count for name in names}
 
     def purge(self) -> None:
-        """Empty all queues."""
+        """Delete the ready messages of all queues."""
         for queue in topology.QUEUES:
             self._channel.queue_purge(queue.name)
 

@@ -44,7 +44,7 @@ class Contender:
 
 
 def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[Contender]:
-    """Return all contenders. They log to `folder`."""
+    """Return the contenders of all rows that have a web server. Their processes log to `folder`."""
 
     def count_queued() -> Mapping[str, int]:
         depths = broker.depths()

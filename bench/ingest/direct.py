@@ -38,7 +38,7 @@ STOCK = text("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = :sku")
 
 
 def prepare(database_url: str) -> None:
-    """Create the tables and the stock."""
+    """Create the tables, and the stock of `SKUS` products."""
     with psycopg.connect(database_url) as connection:
         connection.execute(TABLES)
         rows = [(f"SKU-{number}", STOCK_PIECES) for number in range(SKUS)]

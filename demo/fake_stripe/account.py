@@ -72,7 +72,7 @@ class Account:
         )
 
     def start(self) -> None:
-        """Start the timers."""
+        """Start the timers, which run the scheduled actions."""
         self.timers.start()
 
     def stop(self) -> None:

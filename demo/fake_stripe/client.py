@@ -18,10 +18,10 @@ class Stripe(Protocol):
         """All objects, events and deliveries, with the totals by currency."""
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session."""
+        """Return the lines of a session; a client returns the first ten."""
 
     def create(self, path: str, params: dict[str, str]) -> Object:
         """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
@@ -84,11 +84,11 @@ class FakeStripeClient:
         return self._read(self._client.get("/_control/state"))
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
         return self._read(self._client.get(f"/v1/checkout/sessions/{session_id}"))
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session."""
+        """Return the first ten lines of a session."""
         items: list[Object] = self._read(self._client.get(f"/v1/checkout/sessions/{session_id}/line_items"))["data"]
         return items
 

@@ -30,7 +30,7 @@ class StripeError(Exception):
         return str(self.error.get("code", "")).startswith("parameter_") or self.status == 401
 
     def body(self) -> dict[str, Any]:
-        """Return the body of the answer."""
+        """Return the JSON body of the error's answer."""
         return {"error": self.error}
 
 

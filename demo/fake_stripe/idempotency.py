@@ -45,7 +45,7 @@ class IdempotencyKeys:
             return self._answers[key]
 
     def keep(self, key: str, answer: Answer, now: float) -> None:
-        """Store the answer to a claimed key."""
+        """Store the answer to a claimed key, for replays within `RETENTION_S`."""
         with self._lock:
             self._answers[key], self._kept_at[key] = answer, now
 

@@ -80,11 +80,11 @@ class FakeStripe:
         return ledger(self.account)
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return the stored Checkout Session, which changes with it. Raise `StripeError` (404) if it does not exist."""
         return self.account.store.get("checkout.session", session_id)
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session."""
+        """Return all lines of a session."""
         return self.account.store.line_items[session_id]
 
     def add_webhook(self, url: str, secret: str) -> None:
@@ -176,7 +176,7 @@ class FakeStripe:
             return radar.warn(self.account, control.get_charge(self.account, session_id))
 
     def advance(self, seconds: float) -> None:
-        """Move the fake's clock forward."""
+        """Move the fake's clock forward by these seconds and run the actions that this makes due."""
         self.account.timers.advance(seconds)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:

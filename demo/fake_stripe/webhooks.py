@@ -66,7 +66,7 @@ def sort_keys(value: Any) -> Any:
 
 
 class Webhooks:
-    """The account's endpoints and deliveries."""
+    """The webhooks of an account: its endpoints, and the deliveries of each event with their retries."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Webhooks:
         self._client.close()
 
     def deliveries_of(self, event_id: str) -> list[Delivery]:
-        """Return the deliveries of an event."""
+        """Return the deliveries of an event, one for each endpoint."""
         return self._deliveries.get(event_id, [])
 
     def send(self, event: Object) -> None:

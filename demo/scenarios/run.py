@@ -119,13 +119,13 @@ class ScenarioRun:
         return None if answer.status_code == 404 else str(answer.raise_for_status().json()["status"])
 
     def order(self, checkout: Checkout) -> dict[str, Any]:
-        """Return the order as operators see it."""
+        """Return the order of a checkout as operators see it. Raise `ValueError` if there is none yet."""
         page = self.system.get("orders", f"/orders?checkout_id={checkout['checkout_id']}", operator=True).json()
         [row] = page["items"]
         return self.system.get("orders", f"/orders/{row['id']}", operator=True).raise_for_status().json()  # type: ignore[no-any-return]
 
     def order_field(self, checkout: Checkout, name: str) -> Any:
-        """Return one field of the order."""
+        """Return one field of the order as operators see it."""
         return self.order(checkout)[name]
 
     def customer_emails(self) -> list[str]:

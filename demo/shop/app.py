@@ -111,7 +111,7 @@ def open_links_outside(html: str) -> str:
 
 
 def as_json(mail: Mail) -> dict[str, object]:
-    """Return an e-mail for the page's list."""
+    """Return an e-mail as an entry of /mail.json."""
     return {
         "id": mail.id,
         "to": ", ".join(mail.to),

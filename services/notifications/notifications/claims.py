@@ -37,7 +37,7 @@ class Claims:
         self._clock = clock
 
     def has_due(self) -> bool:
-        """Return True if an e-mail is due."""
+        """Return True if an e-mail is due, or the claim of a dead sender has ended."""
         with self._database.read() as session:
             return session.scalar(select(Email.id).where(Email.next_attempt_at <= self._clock()).limit(1)) is not None
 

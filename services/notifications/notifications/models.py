@@ -163,7 +163,7 @@ class Email(Base):
         self.attempts -= 1
 
     def finish(self, status: str, *, sent_at: datetime | None = None, error: str | None = None) -> None:
-        """Set a final status: no more attempts."""
+        """Set a status after which there are no more attempts."""
         self.status, self.sent_at, self.error, self.next_attempt_at = status, sent_at, error, None
 
 

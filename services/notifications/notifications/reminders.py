@@ -32,7 +32,7 @@ class ReminderMode(StrEnum):
 
 @dataclass(frozen=True)
 class ReminderPolicy:
-    """The shop's rules for reminders."""
+    """The shop's rules for reminders: who gets them, and the links with which customers unsubscribe."""
 
     mode: str
     links: UnsubscribeLinks

@@ -80,7 +80,7 @@ class BulkResendArgs(Filters):
 
 
 class BulkResend(Schema):
-    """The result of a bulk resend."""
+    """The result of a bulk resend, or of its dry run."""
 
     notification_ids = fields.List(fields.String(), metadata={"description": "the e-mails that are resent"})
     resend_ids = fields.List(fields.String(), metadata={"description": "their resends; none in a dry run"})
@@ -89,7 +89,7 @@ class BulkResend(Schema):
 
 
 class Notification(Schema):
-    """One e-mail."""
+    """One e-mail as operators see it, without its text."""
 
     id = fields.String()
     kind = fields.String()

@@ -199,7 +199,7 @@ class Connection:
         self._is_ours = False
 
     def close(self) -> None:
-        """End the session."""
+        """End the session with QUIT, or only close the connection if the server does not answer."""
         try:
             self._client.quit()
         except (smtplib.SMTPException, OSError):

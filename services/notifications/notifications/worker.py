@@ -1,4 +1,4 @@
-"""The wiring of the worker process."""
+"""The wiring of the worker process: the handlers that queue e-mails, and the job that sends them."""
 
 from events.database.engine import Database
 from events.messaging.loops import Job
