@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from events.messaging import topology
-from events.messaging.contracts import SCHEMAS
+from events.messaging.contracts.registry import SCHEMAS
 from events.messaging.event import STRIPE
 
 from tools.own_events import (
@@ -25,7 +25,7 @@ AMQP_BINDING = "0.3.0"  # the newest one that AsyncAPI 3.0 lists
 
 
 def text(examples: Path = EXAMPLES) -> str:
-    """Return the file's text."""
+    """Return the text of docs/asyncapi.json, with the examples of this folder."""
     return json.dumps(document(examples), indent=2, ensure_ascii=False) + "\n"
 
 

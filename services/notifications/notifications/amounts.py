@@ -1,7 +1,8 @@
 """The amounts of an e-mail, written as money in the reader's language.
 
 The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
-has completed are as agreed. Payments and refunds are sums in the order's currency.
+has completed are as agreed. The sums of payments and refunds are in the order's currency, but a single refund can be
+in another one.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,10 @@ OPTIONAL = (
 
 
 def format_amounts(data: Data, language: Language) -> dict[str, str]:
-    """Return the amounts of an event by the names that texts and templates use. The optional ones may be empty."""
+    """Return the amounts of an event as text, by the names that texts and templates use.
+
+    An amount in `OPTIONAL` is empty if it is zero or not known.
+    """
     currency = data.get("currency", "")
     found: dict[str, tuple[int | None, str]] = {}
     if "currency" in data:  # the event of an order
@@ -45,7 +49,7 @@ def format_amounts(data: Data, language: Language) -> dict[str, str]:
 def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
     charged = charged_amounts(data)
     currency, tax = charged["currency"], charged.get("amount_tax") or 0
-    added_tax = max(0, charged["amount_total"] - amount_before_tax(charged)) if tax else 0
+    added_tax = max(0, charged["amount_total"] - _total_without_added_tax(charged)) if tax else 0
     return {
         "subtotal": (charged["amount_subtotal"], currency),
         "discount": (-charged["amount_discount"], currency),
@@ -62,7 +66,6 @@ def charged_amounts(data: Data) -> Data:
     return data.get("charged") or data
 
 
-def amount_before_tax(amounts: Data) -> int:
-    """Return the total without taxes that are added to it."""
-    before: int = amounts["amount_subtotal"] - amounts["amount_discount"] + amounts["amount_shipping"]
-    return before
+def _total_without_added_tax(amounts: Data) -> int:
+    total: int = amounts["amount_subtotal"] - amounts["amount_discount"] + amounts["amount_shipping"]
+    return total

@@ -1,8 +1,8 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-docs/architecture.md lists which event sends which e-mail. Two events can send none: `orders.order.canceled` of an
-unpaid order only makes the reminder of the cart stale, and `orders.customer.erased` erases the customer. With
-STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
+docs/architecture.md lists which event sends which e-mail. Two have an effect without an e-mail:
+`orders.order.canceled` of an unpaid order makes the reminder of the cart stale, and `orders.customer.erased` erases the
+customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import CUSTOMER_REASONS, POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -20,25 +20,14 @@ from sqlalchemy.orm import Session
 from notifications import erasure
 from notifications.config import ABANDONED_CART_DELAY
 from notifications.digest import NO_DIGEST, DigestSchedule
-from notifications.kinds import Kind, Outcome
+from notifications.kinds import CheckoutOutcome, Kind
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
 from notifications.wording import has_shipped_whole
 
-CUSTOMER_REASONS = (
-    frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
-        {
-            ReviewReason.AMOUNT_MISMATCH,
-            ReviewReason.CURRENCY_MISMATCH,
-            ReviewReason.LIVEMODE_MISMATCH,
-            ReviewReason.ACCOUNT_MISMATCH,
-            ReviewReason.OVERSOLD,
-            ReviewReason.DUPLICATE_PAYMENT,
-        }
-    )
-)
+REFUND_WAIT = timedelta(seconds=10)  # most refunds succeed sooner, and their e-mail then replaces the decision's
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -48,7 +37,10 @@ def create_handlers(  # noqa: C901 - one handler after the other
     reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
-    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest."""
+    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest, if any.
+
+    With `staff_new_order`, staff also get an e-mail about each paid order.
+    """
     handlers = Handlers()
 
     def staff_due_at() -> datetime:
@@ -61,7 +53,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.paid")
     def send_order_confirmation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.PAID)
+        _record_outcome(event, session, CheckoutOutcome.PAID)
         _record_purchase(event, session)
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
@@ -87,7 +79,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.canceled")
     def announce_cancellation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.CANCELED)
+        _record_outcome(event, session, CheckoutOutcome.CANCELED)
         if event.data["reason"]:  # the customer knows that they canceled a checkout
             notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
@@ -123,7 +115,8 @@ def create_handlers(  # noqa: C901 - one handler after the other
                 reason=f"resolved together with {event.data['reason']}",
             )
         if kind := _kind_of_decision(event):
-            notify_customer_if_known(event, session, kind, _review_key(event))
+            delay = REFUND_WAIT if event.data["decision"] == ReviewDecision.REFUND else timedelta()
+            notify_customer_if_known(event, session, kind, _review_key(event), delay=delay)
 
     @handlers.on("orders.refund.failed")
     def report_failed_refund(event: Event, session: Session) -> None:
@@ -162,7 +155,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     return handlers
 
 
-def _record_outcome(event: Event, session: Session, outcome: Outcome) -> None:
+def _record_outcome(event: Event, session: Session, outcome: CheckoutOutcome) -> None:
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     if checkout.record_outcome(outcome):
         before_commit(session, suppress_stale, checkout)
@@ -177,14 +170,15 @@ def _record_purchase(event: Event, session: Session) -> None:
 def _kind_of_decision(event: Event) -> Kind | None:
     """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has its own e-mail. An order that was not confirmed before the review gets its confirmation by another
-    event. The acceptance of a duplicate payment is news beside the confirmation.
+    A refund has its own e-mail, which replaces this one if it comes within `REFUND_WAIT`. An order that was not
+    confirmed before the review gets its confirmation by another event. The acceptance of a duplicate payment has this
+    e-mail in addition to the confirmation.
     """
     data = event.data
-    if data["decision"] == ReviewDecision.CANCEL:  # for every reason, while the customer waits for a parcel
+    if data["decision"] != ReviewDecision.ACCEPT:  # for every reason, while the customer waits for a parcel
         is_news = data["reason"] in CUSTOMER_REASONS or not has_shipped_whole(data)
         return Kind.ORDER_CANCELED if is_news else None
-    if data["decision"] != ReviewDecision.ACCEPT or data["reason"] not in CUSTOMER_REASONS:
+    if data["reason"] not in CUSTOMER_REASONS:
         return None
     is_news = data["was_confirmed"] or data["reason"] == ReviewReason.DUPLICATE_PAYMENT
     return Kind.ORDER_CONFIRMED if is_news else None
@@ -200,7 +194,7 @@ def _review_key(event: Event, **other: str | None) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return the dispute's id and state: each new state is an occasion for an e-mail."""
+    """Return a key of the dispute's id, status, held money and deadline. Each new one is an occasion for an e-mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
     withheld = data.get("amount_held")

@@ -48,7 +48,7 @@ def staff_details(kind: str, data: Data, values: Mapping[str, str], language: La
 
 def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language) -> Iterator[tuple[str, Any]]:
     def translated(prefix: str, word: str) -> str:
-        """Return our text for a word of Stripe's, or the word itself: Stripe can add new ones."""
+        """Return our text for a code such as Stripe's `under_review`. A code without a text is returned as it is."""
         return language.find(kind, f"{prefix}_{word}") or word
 
     yield "deadline", values.get("due") if data.get("dispute_status") in NEEDS_RESPONSE else None
@@ -56,7 +56,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "reason", translated("reason", data["reason"])
         yield "detail", data.get("detail")
     if "resolved_by" in data:
-        yield "resolved_by", data["resolved_by"]
+        yield "resolved_by", translated("resolved_by", data["resolved_by"])
     if "refund_id" in data:
         yield "refund_amount", values["refund"]
         yield "statement", values["refund_statement"]
