@@ -91,7 +91,8 @@ def _check(mode: str, system: SoakSystem, sampler: Sampler, customers: Customers
         raise sampler.failure
     ended = [name for name, service in system.services.items() if not service.process.is_running()]
     if ended:
-        raise SystemExit(f"{', '.join(ended)} ended")
+        logs = "\n".join(system.services[name].log_tail() for name in ended)
+        raise SystemExit(f"{', '.join(ended)} ended: {logs}")
     figures = ", ".join(f"{name} {rss:.1f}" for name, rss in sampler.samples.latest("RSS").items())
     print(f"{mode}: {len(customers.purchases)} purchases, RSS in MiB: {figures}", flush=True)
 

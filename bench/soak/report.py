@@ -20,7 +20,7 @@ INTRODUCTION = """\
 `make soak` runs all services as in production, a web process and a worker each, on a private PostgreSQL and RabbitMQ.
 Every process is scraped and probed every 10 s. A cell has the median of the first quarter of the run, then of the last.
 """
-VERDICT = {True: "**Flat**, and nothing was lost.", False: "**Not flat:**"}
+VERDICT = {True: "**Flat**, and nothing was lost.", False: "**Not passed:**"}
 
 
 class Findings:

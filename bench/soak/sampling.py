@@ -26,6 +26,10 @@ PROCESS_MEASURES = ("processes", "RSS", "PSS", "threads", "descriptors", "socket
 UNFINISHED = ("waiting", "retrying", "failed")  # rows of an inbox
 
 
+class ProcessEndedError(Exception):
+    """A process that ended during the run; the message has the end of its log."""
+
+
 @dataclass
 class Samples:
     """The samples so far: values by (subject, measure), such as ("orders worker", "threads")."""
@@ -119,13 +123,17 @@ class Sampler:
         found: dict[tuple[str, str], float] = {}
         for name, service in self._system.services.items():
             pids = service.process.pids()
-            descriptors = [descriptor for pid in pids for descriptor in _descriptors(pid)]
-            memory = [_memory_mib(pid) for pid in pids]
+            try:
+                descriptors = [descriptor for pid in pids for descriptor in _descriptors(pid)]
+                memory = [_memory_mib(pid) for pid in pids]
+                threads = sum(_thread_count(pid) for pid in pids)
+            except (FileNotFoundError, ProcessLookupError) as error:
+                raise ProcessEndedError(f"a process of {name} ended. Its log: {service.log_tail()}") from error
             values = (
                 len(pids),
                 sum(rss for rss, _ in memory),
                 sum(pss for _, pss in memory),
-                sum(_thread_count(pid) for pid in pids),
+                threads,
                 len(descriptors),
                 sum(descriptor in connected for descriptor in descriptors),
                 self._metrics_lines[name],

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import httpx
 from events.testing.ports import free_port
 
-from bench.processes import ROOT, MeasuredProcess, inherited_environment, listens, running
+from bench.processes import LOG_TAIL_CHARACTERS, ROOT, MeasuredProcess, inherited_environment, listens, running
 from bench.servers import Broker, Databases
 from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
@@ -35,6 +35,11 @@ class Service:
 
     process: MeasuredProcess
     health_port: int
+    log: Path
+
+    def log_tail(self) -> str:
+        """Return the end of the log."""
+        return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,9 @@ def _started(service: str, kind: str, settings: Mapping[str, str], folder: Path)
     health = free_port()
     ready: Callable[[], bool] = lambda: httpx.get(f"http://127.0.0.1:{health}/readyz").status_code == 200  # noqa: E731
     environment = {**settings, "HEALTH_PORT": str(health)}
-    with running([service, kind], environment, folder / f"{service}-{kind}.log", ready) as process:
-        yield Service(process, health)
+    log = folder / f"{service}-{kind}.log"
+    with running([service, kind], environment, log, ready) as process:
+        yield Service(process, health, log)
 
 
 def _run(command: list[str], settings: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from statistics import median
 MIN_SAMPLES = 4  # one in each quarter
 WARM_UP_SHARE = 0.25  # of the run: pools, arenas and caches fill
 COUNT_TOLERANCE = 2  # a health check, a pool's connection or a reply may be open at a sample
+TOLERANCE_SHARE = 0.1  # of a count: pools and keep-alive connections follow the number of customers at once
 METRICS_TOLERANCE = 60  # lines; the first request with a new status adds a line for each bucket of a histogram
 MEMORY_LIMIT_MIB_PER_H = 2.0
 NOISE_MIB = 1.0  # RSS moves by as much within a minute, so a short run cannot show less
@@ -18,8 +19,8 @@ Series = Sequence[Point]
 
 RULES = (
     f"Processes, threads, file descriptors, sockets, connections and channels are flat if the median of the last"
-    f" quarter is at most {COUNT_TOLERANCE} away from that of the first; the metrics of a process at most"
-    f" {METRICS_TOLERANCE} lines.",
+    f" quarter is at most {COUNT_TOLERANCE} or {TOLERANCE_SHARE:.0%} away from that of the first; the metrics of a"
+    f" process at most {METRICS_TOLERANCE} lines.",
     f"Memory (RSS) is flat if it grows by at most {MEMORY_LIMIT_MIB_PER_H:g} MiB/h after the warm-up, the first"
     f" {WARM_UP_SHARE:.0%} of the run. The slope is Theil and Sen's: the median of the slopes of all pairs of samples."
     f" Less than {NOISE_MIB:g} MiB in the whole run is noise.",
@@ -50,8 +51,8 @@ class Trend:
         )
 
     def is_steady(self, tolerance: float) -> bool:
-        """Return True if a count is flat."""
-        return abs(self.last - self.first) <= tolerance
+        """Return True if a count is flat. Large counts may vary by `TOLERANCE_SHARE`."""
+        return abs(self.last - self.first) <= max(tolerance, TOLERANCE_SHARE * self.first)
 
     @property
     def is_memory_flat(self) -> bool:

@@ -31,6 +31,11 @@ def test_count_is_steady_within_two(last: float, steady: bool) -> None:
     assert Trend.of(series(*[10] * 40, *[last] * 40)).is_steady(2) == steady
 
 
+@pytest.mark.parametrize(("last", "steady"), [(109, True), (111, False)])
+def test_large_count_is_steady_within_a_tenth(last: float, steady: bool) -> None:
+    assert Trend.of(series(*[100] * 40, *[last] * 40)).is_steady(2) == steady
+
+
 @pytest.mark.parametrize(("mib_per_h", "flat"), [(0.0, True), (1.9, True), (2.1, False), (-20.0, True)])
 def test_memory_may_grow_by_two_mib_an_hour(mib_per_h: float, flat: bool) -> None:
     trend = Trend.of(growth(mib_per_h))
