@@ -74,7 +74,7 @@ class Declaration:
     def _declare(
         self, connection: Any, name: str, declare: Callable[[Channel], None], forget: Then, then: Then
     ) -> None:
-        """Declare the exchanges, or one queue, on a separate channel. Its end, also after a failure, starts the next part."""
+        """Declare the exchanges or one queue on a separate channel. Its end, also a failure, starts the next part."""
 
         def on_closed(_channel: Channel, reason: Any) -> None:
             connection.ioloop.remove_timeout(timer)

@@ -108,8 +108,8 @@ class InboxEvent(Base):
         """Count an attempt before it starts, and schedule the next one in case the process dies.
 
         An interrupted event may only have been next to the one that killed the worker. So it is due again soon, and
-        is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then gets
-        `failed`.
+        is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then
+        gets `failed`.
         """
         schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
         if self.is_interrupted and self.attempts > len(schedule) + 1:

@@ -149,7 +149,7 @@ class Runner:
                 inbox.keep_unhandled(session, event, NO_HANDLER)
 
     def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
-        """Run all events without savepoints. Raises what the first unsuccessful one raises, also `NotYet` or `Ignored`."""
+        """Run all events without savepoints. Raises the error, `NotYet` or `Ignored` of the first that raises."""
         for event in events:
             self._run(event, session)
         return dict.fromkeys((event.id for event in events), DONE)
