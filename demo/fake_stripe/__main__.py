@@ -12,10 +12,12 @@ from .server import FakeStripe
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=12111, show_default=True, help="The port to listen on.")
 @click.option("--public-url", envvar="PUBLIC_URL", help="The URL for browsers, if it is not http://HOST:PORT.")
-@click.option("--webhook-url", envvar="WEBHOOK_URL", help="The URL that receives the events.")
+@click.option("--webhook-url", envvar="WEBHOOK_URL", help="The URL that receives the events. It needs a secret.")
 @click.option("--webhook-secret", envvar="WEBHOOK_SECRET", help="The secret that signs the events.")
 @click.option("--webhook-secret-file", envvar="WEBHOOK_SECRET_FILE", type=click.File(), help="A file with the secret.")
-@click.option("--sepa-delay", default=20.0, show_default=True, help="Seconds until the bank settles a SEPA debit.")
+@click.option(
+    "--sepa-delay", default=20.0, show_default=True, help="Seconds until a SEPA debit or a voucher is paid or fails."
+)
 @click.option("--shop-name", default="Clozit", show_default=True, help="The shop's name on the payment page.")
 def main(
     host: str,

@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 
 const REFUSALS = { // by HTTP status: the page's state and its text
   404: ["unknown", "We do not know this checkout. Your bag has not changed."],
-  409: ["closed", "This order is already paid, so we cannot cancel it here."],
+  409: ["closed", "This order is already completed, so we cannot cancel it here."],
 };
 const checkoutId = new URLSearchParams(location.search).get("checkout_id");
 
