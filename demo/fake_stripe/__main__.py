@@ -31,6 +31,8 @@ def main(
 ) -> None:
     """Serve a local Stripe: the API, the payment page and the control API."""
     secret = webhook_secret_file.read().strip() if webhook_secret_file else webhook_secret
+    if webhook_url and not secret:
+        raise click.UsageError("--webhook-url needs --webhook-secret or --webhook-secret-file: events are signed.")
     webhooks = [(webhook_url, secret)] if webhook_url and secret else []
     fake = FakeStripe(port, webhooks, sepa_delay=sepa_delay, host=host, public_url=public_url, shop_name=shop_name)
     click.echo(f"The fake Stripe listens on {fake.url}")

@@ -21,7 +21,7 @@ class Stripe(Protocol):
         """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session; a client returns the first ten."""
+        """Return the lines of a session."""
 
     def create(self, path: str, params: dict[str, str]) -> Object:
         """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
@@ -88,8 +88,9 @@ class FakeStripeClient:
         return self._read(self._client.get(f"/v1/checkout/sessions/{session_id}"))
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the first ten lines of a session."""
-        items: list[Object] = self._read(self._client.get(f"/v1/checkout/sessions/{session_id}/line_items"))["data"]
+        """Return the lines of a session. A cart has no more of them than a page of Stripe's lists."""
+        answer = self._client.get(f"/v1/checkout/sessions/{session_id}/line_items", params={"limit": 100})
+        items: list[Object] = self._read(answer)["data"]
         return items
 
     def create(self, path: str, params: dict[str, str]) -> Object:
