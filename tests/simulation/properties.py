@@ -5,26 +5,29 @@ The checks compare the tables with Stripe's own objects. A reason to wait, such 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from checkout.models import Checkout, DiscountUse
-from events.messaging import topology
+from events.messaging import outbox, topology
 from events.messaging.event import STRIPE
-from events.messaging.inbox import RETENTION
-from events.messaging.inbox_models import DONE, IGNORED, InboxEvent
+from events.messaging.inbox import RETENTION, UNHANDLED_RETENTION
+from events.messaging.inbox_models import DISCARDED, DONE, IGNORED, InboxEvent
 from events.messaging.outbox import OutboxEvent
+from events.messaging.runner import NO_HANDLER
 from events.testing.columns import columns_with
-from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
-from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
+from inventory.models import COMMITTED, HELD, Movement, Reservation, ReservationLine, StockItem
+from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
 from notifications.models import Checkout as NotifiedCheckout
 from notifications.models import Email, subject_of
 from orders.goods import load_goods
 from orders.models.disputes import Dispute
-from orders.models.orders import Order
+from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.refunds import Refund, RefundRequest
 from orders.models.shipments import Shipment
+from orders.models.timeline import EntryKind, TimelineEntry
 from sqlalchemy import func, select
 
 from tests.simulation.adversary import KINDS
@@ -33,7 +36,18 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PUBLISHING = ("checkout", "orders", "inventory")
-COPYING = ("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "database away")
+COPYING = (
+    *("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "lease lapses"),
+    *("database away", "database frozen", "commit answer lost", "others act meanwhile", "clock is wrong", "clock jumps"),
+)
+EXPLANATIONS: Mapping[str, tuple[str, ...]] = {  # the entries of which one explains the status
+    OrderStatus.PAID: (EntryKind.PAID,),
+    OrderStatus.PAYMENT_FAILED: (EntryKind.PAYMENT_FAILED,),
+    OrderStatus.PAYMENT_PENDING: (EntryKind.PAYMENT_PENDING,),
+    OrderStatus.EXPIRED: (EntryKind.EXPIRED,),
+    OrderStatus.CANCELED: (EntryKind.CANCELED,),
+    OrderStatus.OPEN: (EntryKind.STARTED,),
+}
 FINAL_MAILS = ("sent", "suppressed", "unknown", "digested")
 assert set(COPYING) <= KINDS.keys()
 
@@ -48,11 +62,15 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         yield f"{mail['Message-ID']} was sent, but notifications has no row of it"
         return
     kind = row.kind
+    is_resent, is_sure = row.resend_of is not None, not world.others_acted  # they may act while an e-mail is sent
+    unsubscribed_at = world.people.unsubscribed.get(str(mail["To"]))
+    if kind in PROMOTIONAL_KINDS and unsubscribed_at is not None and unsubscribed_at < world.loop_began:
+        yield f"{kind} of {row.checkout_id} was sent to an address that is unsubscribed"
     if row.recipient and str(mail["To"]) != row.recipient:
         yield f"{kind} of {row.checkout_id} went to {mail['To']}"
-    if checkout and checkout.erased_at and kind in CUSTOMER_KINDS:
+    if checkout and checkout.erased_at and kind in CUSTOMER_KINDS and is_sure:
         yield f"{kind} of {row.checkout_id} was sent to an erased customer"
-    if checkout and checkout.outcome == Outcome.PAID and kind in STALE_AFTER_OUTCOME[Outcome.PAID]:
+    if is_sure and not is_resent and checkout and checkout.outcome == Outcome.PAID and kind in STALE_AFTER_OUTCOME[Outcome.PAID]:
         yield f"{kind} of {row.checkout_id} was sent although the order is paid"
     with databases["orders"].read() as session:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
@@ -74,6 +92,7 @@ def check(world: "World") -> list[str]:
         _check_stock,
         _check_goods,
         _check_checkouts,
+        _check_timeline,
         _check_mails,
         _check_erasure,
     )
@@ -81,6 +100,38 @@ def check(world: "World") -> list[str]:
     for text in found:
         world.say(f"VIOLATION {text}")
     return found
+
+
+def check_step(world: "World") -> None:
+    """Check after a step that the reserved pieces are those of the reservations that are held."""
+    held = (
+        select(func.coalesce(func.sum(ReservationLine.quantity), 0))
+        .join(Reservation, Reservation.checkout_id == ReservationLine.checkout_id)
+        .where(Reservation.status == HELD, ReservationLine.sku == StockItem.sku)
+        .scalar_subquery()
+    )
+    with world.installation.databases["inventory"].read() as session:
+        for sku, reserved in session.execute(select(StockItem.sku, StockItem.reserved).where(StockItem.reserved != held)):
+            world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
+
+
+def check_starved(world: "World", service: str, refusing: str) -> Iterator[str]:
+    """Yield the events for other queues that a service has not published because one queue takes nothing."""
+    with world.installation.databases[service].read() as session:
+        statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id.desc())
+        rows = list(session.scalars(statement))
+    for row in rows[: outbox.CLAIM_BATCH_SIZE]:  # the newest ones come first
+        if refusing not in topology.queues_for(row.routing_key):
+            yield f"{service} did not publish {row.event_id} ({row.routing_key}) while {refusing} took nothing"
+
+
+def check_unhandled(world: "World") -> Iterator[str]:
+    """Yield the events without a handler whose payload is gone before the next release could handle them."""
+    since = world.nature.utcnow() - UNHANDLED_RETENTION + timedelta(days=1)
+    for service in world.installation.databases:
+        for row in _rows(world, service, InboxEvent):
+            if row.status == IGNORED and row.error == NO_HANDLER and row.body is None and row.received_at > since:
+                yield f"{service} has no payload of {row.routing_key} {row.event_id}, which has no handler yet"
 
 
 def _rows(world: "World", service: str, model: Any) -> list[Any]:
@@ -92,6 +143,7 @@ def _check_messages(world: "World") -> Iterator[str]:
     """Every receiver has handled every event, and nothing is left in a queue, an inbox or an outbox."""
     expected: dict[str, set[str]] = defaultdict(set)
     kept_since = world.nature.now - RETENTION.total_seconds()
+    pruned_before = world.nature.utcnow() - outbox.RETENTION - timedelta(hours=1)
     for event in world.account.store.all("event"):
         if event["pending_webhooks"]:
             yield f"{event['id']} ({event['type']}) was never delivered to the ingest"
@@ -99,6 +151,8 @@ def _check_messages(world: "World") -> Iterator[str]:
             expected[service].add(event["id"])
     for service in PUBLISHING:
         for row in _rows(world, service, OutboxEvent):
+            if row.published_at and row.published_at < pruned_before:
+                yield f"{service} has not pruned {row.event_id} ({row.routing_key})"
             if row.published_at is None:
                 yield f"{service} has not published {row.event_id} ({row.routing_key})"
             for receiver in topology.queues_for(row.routing_key):
@@ -110,14 +164,17 @@ def _check_messages(world: "World") -> Iterator[str]:
 
 
 def _check_inboxes(world: "World", expected: Mapping[str, set[str]]) -> Iterator[str]:
+    dropped_since = world.nature.utcnow() - 2 * UNHANDLED_RETENTION  # as far back as a run of `prune` looks
     for service, event_ids in expected.items():
         rows = {row.event_id: row for row in _rows(world, service, InboxEvent)}
         for event_id in sorted(event_ids - rows.keys()):
             yield f"{service} has no row of {event_id}"
         for row in rows.values():
+            if row.status == DISCARDED and service == "notifications":
+                continue
             if row.status not in (DONE, IGNORED):
                 yield f"{service}: {row.routing_key} {row.event_id} is {row.status}: {row.error}"
-            elif row.body is not None:
+            elif row.body is not None and (row.error != NO_HANDLER or row.received_at > dropped_since):
                 yield f"{service}: {row.routing_key} {row.event_id} is {row.status} and keeps its payload"
 
 
@@ -266,6 +323,49 @@ def _check_checkouts(world: "World") -> Iterator[str]:
             yield f"a session of {row.id} can still be paid"
 
 
+def _check_timeline(world: "World") -> Iterator[str]:
+    """Every status of an order has an entry that explains it, and every entry about money a row."""
+    entries: dict[str, list[TimelineEntry]] = defaultdict(list)
+    for entry in _rows(world, "orders", TimelineEntry):
+        entries[entry.order_id].append(entry)
+    refunds, disputes, shipments = (_by_order(world, model) for model in (Refund, Dispute, Shipment))
+    with world.installation.databases["orders"].read() as session:
+        for order in session.scalars(select(Order)):
+            kinds = Counter(entry.kind for entry in entries[order.id])
+            wanted = {kind for kind in EXPLANATIONS.get(order.status, ()) if not kinds[kind]}
+            if order.status in EXPLANATIONS and len(wanted) == len(EXPLANATIONS[order.status]):
+                yield f"{order.checkout_id} is {order.status}, and its timeline does not say so: {dict(kinds)}"
+            if order.paid_at and not kinds[EntryKind.PAID]:
+                yield f"{order.checkout_id} is paid, and its timeline does not say so: {dict(kinds)}"
+            if bool(order.erased_at) != bool(kinds[EntryKind.CUSTOMER_ERASED]):
+                yield f"the timeline of {order.checkout_id} does not say if the customer is erased"
+            succeeded = sum(one.status == "succeeded" for one in refunds[order.id])
+            if kinds[EntryKind.REFUND_SUCCEEDED] < succeeded:
+                yield f"{order.checkout_id} has {succeeded} refunds, its timeline {kinds[EntryKind.REFUND_SUCCEEDED]}"
+            if kinds[EntryKind.REFUND_FAILED] < sum(one.status == "failed" for one in refunds[order.id]):
+                yield f"the timeline of {order.checkout_id} does not name each failed refund"
+            if kinds[EntryKind.SHIPPED] != len(shipments[order.id]):
+                yield f"{order.checkout_id} has {len(shipments[order.id])} parcels, its timeline others"
+            closed = sum(one.status in ("won", "lost", "warning_closed") for one in disputes[order.id])
+            if disputes[order.id] and not any(kind.startswith("dispute-") for kind in kinds):
+                yield f"the timeline of {order.checkout_id} does not name its dispute"
+            if kinds[EntryKind.DISPUTE_CLOSED] < closed:
+                yield f"{order.checkout_id} has {closed} closed disputes, its timeline fewer"
+            if order.reviews and not kinds[EntryKind.REVIEW_OPENED]:
+                yield f"the timeline of {order.checkout_id} does not say why it needed a review"
+            if any(one.decision for one in order.reviews) and not (
+                kinds[EntryKind.REVIEW_RESOLVED] or kinds[EntryKind.RADAR] or kinds[EntryKind.ADDRESS_ADDED]
+            ):
+                yield f"the timeline of {order.checkout_id} does not say who resolved its review"
+
+
+def _by_order(world: "World", model: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in _rows(world, "orders", model):
+        found[row.order_id].append(row)
+    return found
+
+
 def _check_mails(world: "World") -> Iterator[str]:
     """Every occasion has its e-mail, and an e-mail arrives twice only after a fault that can cause a copy."""
     emails = _rows(world, "notifications", Email)
@@ -293,12 +393,16 @@ def _check_mails(world: "World") -> Iterator[str]:
 def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], set[str]]) -> Iterator[str]:
     orders = {row.id: row for row in _rows(world, "orders", Order) if row.customer_email}  # an erased one has none
     for order in orders.values():
+        if order.checkout_id in world.people.discarded:
+            continue
         if order.paid_published_at and not written.get((order.checkout_id, Kind.ORDER_CONFIRMED)):
             yield f"{order.checkout_id} is published as paid, and its customer has no confirmation"
     occasions = [(Kind.ORDER_SHIPPED, row) for row in _rows(world, "orders", Shipment)]
     occasions += [(Kind.REFUND_SUCCEEDED, row) for row in _rows(world, "orders", Refund) if row.status == "succeeded"]
     for kind, row in occasions:
         known = orders.get(row.order_id)
+        if known and known.checkout_id in world.people.discarded:
+            continue
         if known and row.id not in written.get((known.checkout_id, kind), ()):
             yield f"{row.id} of {known.checkout_id} has no e-mail {kind}"
 
