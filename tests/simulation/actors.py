@@ -61,6 +61,12 @@ ACTS = {
     "a stranger pays": 1,
     "wait": 3,
 }
+ACTORS = {
+    **dict.fromkeys(("start a checkout", "pay", "cancel the checkout", "recover a cart", "unsubscribe"), "a customer"),
+    **dict.fromkeys(("let the session expire", "a stranger pays", "wait"), "the world outside"),
+    **dict.fromkeys(("let the bank answer", "let a refund fail", "dispute", "decide a dispute"), "a bank"),
+    **dict.fromkeys(("refund in the dashboard", "review at radar"), "a person in Stripe's dashboard"),
+}
 METHODS = {
     "card": 10,
     "decline": 2,
@@ -87,6 +93,11 @@ class Act:
 
     def __str__(self) -> str:
         return f"act {self.number}: {self.name}"
+
+    @property
+    def sentence(self) -> str:
+        """Say what happens, for a person who reads a trace."""
+        return f"Act {self.number}: {ACTORS.get(self.name, 'an operator')} decides to {self.name}."
 
 
 def plan_acts(chance: Random) -> list[Act]:

@@ -4,7 +4,7 @@ The checks compare the tables with Stripe's own objects. A reason to wait, such 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
@@ -76,9 +76,9 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
         if kind == Kind.ORDER_CONFIRMED and (order is None or order.paid_at is None):
             yield f"{row.checkout_id} was confirmed, but is not paid"
-        if kind == Kind.ORDER_SHIPPED and session.get(Shipment, row.subject_key) is None:
+        if kind == Kind.ORDER_SHIPPED and session.get(Shipment, subject_of(row.subject_key)) is None:
             yield f"{row.checkout_id} was announced as shipped, but is not"
-    if kind == Kind.REFUND_SUCCEEDED and row.subject_key not in _refunds_that_succeeded(world):
+    if kind == Kind.REFUND_SUCCEEDED and subject_of(row.subject_key) not in _refunds_that_succeeded(world):
         yield f"the refund {row.subject_key} was announced, but has not succeeded"
 
 
@@ -115,14 +115,21 @@ def check_step(world: "World") -> None:
             world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
 
 
-def check_starved(world: "World", service: str, refusing: str) -> Iterator[str]:
-    """Yield the events for other queues that a service has not published because one queue takes nothing."""
+def newest_for_others(world: "World", service: str, refusing: str) -> list[str]:
+    """Return the events that a relay publishes first after a failure, without those for the queue that takes nothing."""
     with world.installation.databases[service].read() as session:
         statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id.desc())
-        rows = list(session.scalars(statement))
-    for row in rows[: outbox.CLAIM_BATCH_SIZE]:  # the newest ones come first
-        if refusing not in topology.queues_for(row.routing_key):
-            yield f"{service} did not publish {row.event_id} ({row.routing_key}) while {refusing} took nothing"
+        rows = session.scalars(statement.limit(outbox.CLAIM_BATCH_SIZE)).all()
+    return [row.event_id for row in rows if refusing not in topology.queues_for(row.routing_key)]
+
+
+def check_starved(world: "World", service: str, event_ids: Sequence[str]) -> Iterator[str]:
+    """Yield those of the events that a relay has not published because one queue takes nothing."""
+    with world.installation.databases[service].read() as session:
+        for event_id in event_ids:
+            row = session.get(OutboxEvent, event_id)
+            if row and row.published_at is None:
+                yield f"{service} did not publish {event_id} ({row.routing_key}) while another queue took nothing"
 
 
 def check_unhandled(world: "World") -> Iterator[str]:
