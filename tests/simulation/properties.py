@@ -358,7 +358,7 @@ def _check_timeline(world: "World") -> Iterator[str]:
                 yield f"the timeline of {order.checkout_id} does not name its dispute"
             if kinds[EntryKind.DISPUTE_CLOSED] < closed:
                 yield f"{order.checkout_id} has {closed} closed disputes, its timeline fewer"
-            if order.reviews and not kinds[EntryKind.REVIEW_OPENED]:
+            if order.reviews and not (kinds[EntryKind.REVIEW_OPENED] or kinds[EntryKind.RADAR]):
                 yield f"the timeline of {order.checkout_id} does not say why it needed a review"
             if any(one.decision for one in order.reviews) and not (
                 kinds[EntryKind.REVIEW_RESOLVED] or kinds[EntryKind.RADAR] or kinds[EntryKind.ADDRESS_ADDED]
@@ -417,11 +417,11 @@ def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], se
 def _check_erasure(world: "World") -> Iterator[str]:
     """No word of an erased customer is left in any database."""
     erased = {row.checkout_id for row in _rows(world, "orders", Order) if row.erased_at}
-    used = Counter(purchase.email for purchase in world.people.purchases)
+    used = Counter(row.customer_email for row in _rows(world, "checkout", Checkout))  # also by requests without answer
     for purchase in world.people.purchases:
         if purchase.checkout_id not in erased:
             continue
-        words = [purchase.name, purchase.street, *([purchase.email] if used[purchase.email] == 1 else [])]
+        words = [purchase.name, purchase.street, *([] if used[purchase.email] else [purchase.email])]
         for service, database in world.installation.databases.items():
             if found := columns_with(database, *words):
                 yield f"{service} still has the erased customer of {purchase.checkout_id} in {', '.join(found)}"
