@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -38,12 +39,12 @@ def main() -> int:
 
 
 def play_seed(seed: int) -> Result:
-    """Play a seed in this process and return what there is to count."""
+    """Play a seed in this process and return what there is to count. A world that breaks down has failed, too."""
     try:
         return Result.of(play(_installation(), Plan.of(seed)))
-    except Exception as error:
-        error.add_note(f"seed {seed}")
-        raise
+    except Exception as error:  # noqa: BLE001 - a defect of any kind, which must not end the other seeds
+        _installed.clear()
+        return Result(seed, "", 0, 0, Counter(), Counter(), [f"the world broke down: {type(error).__name__}: {error}"])
 
 
 def _installation() -> Installation:
@@ -82,7 +83,7 @@ def _play_all(options: argparse.Namespace) -> int:
     if options.report:
         options.report.write_text(total.markdown(), "utf-8")
     failures = [result for result in results if result.violations]
-    for result in failures[:SHOWN_FAILURES]:
+    for result in [result for result in failures if result.digest][:SHOWN_FAILURES]:
         _show_minimal(play(_installation(), Plan.of(result.seed)))
     for result in failures:
         print(f"seed {result.seed}: {result.violations[0]}")
