@@ -2,12 +2,14 @@
 
 A unit test that opens a socket fails. Tests that use a server are marked `servers`, and `make check` leaves them out.
 
-With `-n`, each process has its own servers. Tests that need the broker run in one process: its queues have fixed names,
-and a broker starts slowly. Tests that break servers run in another: they measure times, and two at once would slow each
-other down. All other tests are distributed by file.
+With `-n`, each process has its own servers. Tests that need the broker run in two processes, the library's and those of
+the whole system: its queues have fixed names, and a broker starts slowly. Tests that break servers run in another: they
+measure times, and two at once would slow each other down. All other tests are distributed by file. In each group a
+folder's tests run together, so that they can share a fixture.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -15,10 +17,11 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["events.testing.fixtures"]
 
-BROKER = "broker"
+BROKER = ("broker", "whole system")  # the groups that have a broker
 GROUPS = {  # by the beginnings of their paths; the first match counts
     "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_outage.py"),
-    BROKER: ("libs/events/tests/integration/", "tests/e2e/", "tests/fuzz/"),
+    "whole system": ("tests/e2e/", "tests/fuzz/"),
+    "broker": ("libs/events/tests/integration/",),
 }
 UNIT = "/tests/unit/"  # the folder of every unit suite
 SERVERS = ("postgres_url", "rabbitmq_url")  # the fixtures of all shared servers
@@ -30,18 +33,19 @@ settings.load_profile("any machine")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by the markers that are added here
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests and sort them. Raises `UsageError` for a test that uses the broker outside its group."""
     for item in items:
         if UNIT in item.nodeid:
             item.add_marker(pytest.mark.disable_socket)
         if any(_uses(item, server) for server in SERVERS):
             item.add_marker(pytest.mark.servers)
-    misplaced = {item.location[0] for item in items if _uses(item, "rabbitmq_url") and _group(item.nodeid) != BROKER}
+    misplaced = {
+        item.location[0] for item in items if _uses(item, "rabbitmq_url") and _group(item.nodeid) not in BROKER
+    }
     if misplaced:
-        raise pytest.UsageError(f"tests that use the broker must be in its group: add {sorted(misplaced)} to GROUPS")
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _rank(item.nodeid))  # a stable sort: within a group they stay shuffled
+        raise pytest.UsageError(f"tests that use the broker must be in its groups: add {sorted(misplaced)} to GROUPS")
+    items.sort(key=lambda item: _rank(item.nodeid))  # a stable sort: within a folder they stay shuffled
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -70,9 +74,9 @@ def _group(nodeid: str) -> str:
     return next((name for name, beginnings in GROUPS.items() if path.startswith(beginnings)), path)
 
 
-def _rank(nodeid: str) -> int:
+def _rank(nodeid: str) -> tuple[int, str]:
     order = [*GROUPS]
     group = _group(nodeid)
     if group in order:
-        return order.index(group)
-    return len(order) + (not nodeid.startswith(SLOW))
+        return order.index(group), str(PurePosixPath(nodeid.partition("::")[0]).parent)
+    return len(order) + (not nodeid.startswith(SLOW)), ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from events.messaging import topology
-from events.messaging.contracts import SCHEMAS
+from events.messaging.contracts.registry import SCHEMAS
 from events.messaging.event import STRIPE
 
 from tools.own_events import (

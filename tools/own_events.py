@@ -10,7 +10,7 @@ import click
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
-from events.messaging.contracts import SCHEMAS
+from events.messaging.contracts.registry import SCHEMAS
 from marshmallow import Schema
 
 EXAMPLES = Path("libs/events/tests/contracts")  # <type>.v<version>.json for every contract

@@ -24,7 +24,7 @@ def oversold(run: ScenarioRun) -> None:
     run.operate_and_check("The operator's refund is accepted", 200, late, "review", **decision)
     run.check("The payment is fully refunded", "full", lambda: run.order_field(late, "refund_status"))
     run.check("The review is resolved", "none", lambda: _open_review(run, late))
-    run.check_email_says("The customer learns why", "refund_succeeded", "sold out by the time", "everything back")
+    run.check_email_says("The customer learns why", "refund_succeeded", "was sold out", "everything back")
     run.check("They never read that it is confirmed", False, lambda: "order_confirmed" in run.emails_about(late))
     run.check("The stock does not change", Stock(0, 0), lambda: run.stock(sku))
     restock = {"adjust": pieces, "reason": "a new delivery"}

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -13,6 +14,7 @@ from demo.scenarios import payments
 from demo.scenarios.run import ScenarioRun
 from demo.shop.mailbox import Mailbox
 from demo.system import System
+from tests.e2e.shopper import SOCKS, TEE, Shopper
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -122,6 +124,41 @@ def test_success_page_shows_what_stripe_charged(page: Page, shop: tuple[System, 
     expect(sums).to_contain_text("Tax€11.21", timeout=TIMEOUT_MS)
     expect(sums).to_contain_text("Total€75.11")
     check_fits_width(page)
+
+
+def test_success_page_has_the_sums_of_the_mails(page: Page, shop: tuple[System, str]) -> None:
+    """Taxes of two kinds in one order, an order that was paid twice, and one with nothing to pay."""
+    system, url = shop
+    buyer = Shopper(system, "same sums")
+    with buyer.taxed(TEE, "19", inclusive=True), buyer.taxed(SOCKS, "7", inclusive=False):
+        mixed = buyer.start_checkout({TEE: 1, SOCKS: 1})
+    twice, free = buyer.start_checkout({SOCKS: 1}), free_checkout(buyer)
+    system.stripe.expire(twice["session_id"])
+    recovered = [system.stripe.recover(twice["session_id"])["id"] for _ in range(2)]
+    for session_id in (mixed["session_id"], free["session_id"], *recovered):
+        system.stripe.pay(session_id, "card", buyer.email)
+    both = 2 * twice["amount_total"]
+    buyer.check("It is paid twice", both, lambda: buyer.order_field(twice, "amount_paid"))
+    sums, order = page.get_by_test_id("sums"), page.get_by_test_id("order")
+    for session_id, words in (
+        (mixed["session_id"], ["Tax€1.04", "incl. VAT€3.19", "Total€40.83"]),
+        (recovered[1], ["Total€19.80", "Paid€39.60"]),
+    ):
+        page.goto(f"{url}/success?session_id={session_id}")
+        for word in words:
+            expect(sums).to_contain_text(word, timeout=TIMEOUT_MS)
+    page.goto(f"{url}/success?session_id={free['session_id']}")
+    expect(order).to_have_attribute("data-status", "free", timeout=TIMEOUT_MS)
+    expect(order).to_contain_text("There is nothing to pay")
+    expect(order).not_to_contain_text("received your payment")
+
+
+def free_checkout(buyer: Shopper) -> dict[str, Any]:
+    """Start a checkout whose discount and shipping option leave nothing to pay."""
+    gift = {"name": "Gift", "amounts": {"eur": 0}, "min_days": 1, "max_days": 3}
+    buyer.system.operate("PUT", "checkout", "/catalog/shipping-options/gift", gift).raise_for_status()
+    buyer.system.operate("PUT", "checkout", "/catalog/discounts/GIFT", {"percent_off": 100}).raise_for_status()
+    return buyer.start_checkout({SOCKS: 1}, discount_code="gift", shipping_option="gift")
 
 
 def test_success_page_shows_what_was_decided(page: Page, shop: tuple[System, str]) -> None:

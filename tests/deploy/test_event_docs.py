@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from events.messaging import topology
-from events.messaging.contracts import SCHEMAS
+from events.messaging.contracts.registry import SCHEMAS
 
 from tools import asyncapi as asyncapi_tool
 from tools import event_docs

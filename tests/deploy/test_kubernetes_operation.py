@@ -145,6 +145,13 @@ def test_role_may_use_only_its_own_database(production: list[Manifest]) -> None:
     ]
 
 
+def test_ingress_keeps_the_problems_of_services(manifests: list[Manifest]) -> None:
+    """Controllers refuse snippets by default, and custom errors would replace the services' problem details."""
+    for name, ingress in of_kind(manifests, "Ingress").items():
+        annotations = ingress["metadata"].get("annotations", {})
+        assert not [key for key in annotations if "snippet" in key or "custom-http-errors" in key], name
+
+
 def test_every_pod_has_a_policy_and_no_open_ingress(manifests: list[Manifest]) -> None:
     """Check the policies beside the default denial: each pod has one, and each ingress names its sources."""
     policies = [each["spec"] for each in of_kind(manifests, "NetworkPolicy").values() if each["spec"]["podSelector"]]

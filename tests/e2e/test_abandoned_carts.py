@@ -77,6 +77,10 @@ def test_customer_with_consent_gets_one_and_unsubscribes(system: System) -> None
     assert "Unsubscribe" in httpx.get(link).text
     answer = httpx.post(link, data={"List-Unsubscribe": "One-Click"})
     assert (answer.status_code, "You are unsubscribed" in answer.text) == (200, True)
+    leave(run, "yes")
+    wait_until(lambda: reminders(run) == ["sent", "suppressed", "suppressed"])
+    rows: Any = system.get("notifications", f"/notifications?recipient={run.email}", operator=True).json()["items"]
+    assert (rows[0]["kind"], rows[0]["error"]) == ("abandoned_cart", "the address is unsubscribed")
 
 
 def test_purchase_in_another_tab_stops_the_reminder(system: System) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from events import stripe_api
 from events.database.engine import Database
-from events.messaging.contracts import SCHEMAS, Contract
+from events.messaging.contracts.registry import SCHEMAS
+from events.messaging.contracts.shared import Contract
 from events.messaging.outbox import OutboxEvent
 from events.testing.waiting import wait_until
 from marshmallow import Schema, fields
@@ -45,7 +46,7 @@ SOURCES: Mapping[str, Callable[[dict[str, Any]], int]] = {
     "refunded": lambda stripe: sum(refund["amount"] for refund in stripe["refunds"]),
     "disputed": lambda stripe: stripe["disputes"][0]["amount"],
     "line.unit_amount": lambda stripe: stripe["lines"][0]["price"]["unit_amount"],
-    "line.amount_total": lambda stripe: stripe["lines"][0]["amount_subtotal"],
+    "line.unit_amount * line.quantity": lambda stripe: stripe["lines"][0]["amount_subtotal"],
 }
 
 
@@ -102,7 +103,15 @@ def test_mails_and_success_page_show_what_stripe_charged(system: System, locale:
     assert (page["presentment_currency"], page["presentment_amount"]) == ("jpy", 7332)
     confirmed = shopper.text("order_confirmed")
     stripe = at_stripe(system, session)
-    shown = ("subtotal", "discount", "shipping", "added_tax", "total", "line.unit_amount", "line.amount_total")
+    shown = (
+        "subtotal",
+        "discount",
+        "shipping",
+        "added_tax",
+        "total",
+        "line.unit_amount",
+        "line.unit_amount * line.quantity",
+    )
     for name in shown:
         assert money(SOURCES[name](stripe), locale) in confirmed, name
     assert money(SOURCES["statement"](stripe), locale, "jpy") in confirmed
@@ -120,6 +129,18 @@ def test_mails_and_success_page_show_what_stripe_charged(system: System, locale:
     assert money(SOURCES["refund_statement"](stripe), locale, "jpy") in refunded
     assert agreed not in refunded
     assert money(4488, "en") not in disputed
+
+
+def test_lines_add_up_to_the_subtotal_before_a_discount(system: System) -> None:
+    shopper = Shopper(system, "discounted")
+    checkout = shopper.start_checkout({TEE: 2}, discount_code="WELCOME10")
+    shopper.pay(checkout)
+    session = system.stripe.session(checkout["session_id"])
+    assert session["total_details"]["amount_discount"] > 0
+    subtotal = session["amount_subtotal"]
+    [line] = shopper.success_page(checkout)["lines"]
+    assert line["amount_subtotal"] == subtotal
+    assert f"2 × {money(subtotal // 2, 'en')} = {money(subtotal, 'en')}" in shopper.text("order_confirmed")  # noqa: RUF001
 
 
 @pytest.mark.parametrize(
@@ -185,6 +206,8 @@ def test_customer_of_a_sold_out_cart_reads_check_and_decision(
     shopper.mail("order_in_review")
     shopper.check("The order waits", True, lambda: shopper.order_field(late, "needs_review"))
     assert "order_confirmed" not in shopper.emails_about(late)
+    page = shopper.success_page(late)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", False, True)
     assert shopper.operate(late, "review", decision=decision).status_code == 200
     assert money(shopper.order_field(late, "amount_paid"), locale) in shopper.text(kind)
     key = {"Idempotency-Key": f"{locale}-{decision}"}
@@ -267,6 +290,20 @@ def test_lines_of_two_tax_rates_are_refunded_to_the_unit(system: System, added: 
     shopper.check("All is refunded", "full", lambda: shopper.order_field(checkout, "refund_status"))
     found = at_stripe(system, session)
     assert sum(refund["amount"] for refund in found["refunds"]) == session["amount_total"]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_line_has_its_price_before_the_discount_below_it(system: System, locale: str) -> None:
+    shopper = Shopper(system, f"discount {locale}", locale)
+    system.operate("PUT", "checkout", "/catalog/discounts/TENTH", {"percent_off": 10}).raise_for_status()
+    checkout = shopper.start_checkout({TEE: 2}, locale=locale, discount_code="tenth")
+    shopper.pay(checkout)
+    confirmed = shopper.text("order_confirmed")
+    assert f" = {money(3998, locale)}" in confirmed
+    assert money(-400, locale) in confirmed
+    assert money(3598, locale) not in confirmed
+    [line] = shopper.page(checkout | {"id": checkout["session_id"]}, "paid")["lines"]
+    assert (line["quantity"], line["amount_subtotal"], line["amount_total"]) == (2, 3998, 3598)
 
 
 def test_refund_says_what_the_customers_statement_shows(system: System) -> None:

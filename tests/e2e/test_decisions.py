@@ -1,12 +1,13 @@
 """Decisions about orders that shipped before, or have several reviews: what the customer and the staff read."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from orders.reviews import resolve_by_policy
 
 from demo.embedded import embedded_system
@@ -105,3 +106,45 @@ def test_policy_about_a_duplicate_says_that_only_it_goes_back(running: tuple[Sys
     shopper.check("One payment went back", "partial", lambda: shopper.order_field(checkout, "refund_status"))
     assert shopper.order_field(checkout, "pieces_owed") == 1
     assert CATALOG[TEE]["name"] in shopper.text("order_confirmed")
+
+
+def test_customer_learns_a_refund_before_the_money_moves(system: System) -> None:
+    """Both refunds wait for the customer. One is of a suspected fraud, the other one of a second payment."""
+    fraud, twice = Shopper(system, "suspected"), Shopper(system, "paid again")
+    held = fraud.start_checkout({TEE: 1})
+    fraud.pay(held)
+    fraud.mail("order_confirmed")
+    system.stripe.warn(held["session_id"])
+    paid = twice.start_checkout({TEE: 1})
+    system.stripe.expire(paid["session_id"])
+    for _ in range(2):
+        system.stripe.pay(system.stripe.recover(paid["session_id"])["id"], "card", twice.email)
+    for shopper, checkout in ((fraud, held), (twice, paid)):
+        shopper.check("It is held", True, partial(shopper.order_field, checkout, "needs_review"))
+        system.stripe.queue_refund_status("requires_action")
+        assert shopper.operate(checkout, "review", decision="refund").status_code == 200
+    assert "had to cancel it, so we will not ship it" in fraud.text("order_canceled")
+    assert "decided to send it back to you. Your order does not change" in twice.text("order_canceled")
+    assert [len(shopper.mails("refund_succeeded")) for shopper in (fraud, twice)] == [0, 0]
+    [refund] = fraud.order_field(held, "refunds")
+    system.stripe.advance_refund(refund["id"], "succeeded")
+    fraud.mail("refund_succeeded")
+    assert len(fraud.mails("order_canceled")) == 1
+
+
+def test_refund_that_succeeds_at_once_is_one_mail(system: System) -> None:
+    shopper = Shopper(system, "refunded at once")
+    checkout = shopper.start_checkout({TEE: 1})
+    shopper.pay(checkout)
+    system.stripe.warn(checkout["session_id"])
+    shopper.check("It is held", True, lambda: shopper.order_field(checkout, "needs_review"))
+    assert shopper.operate(checkout, "review", decision="refund").status_code == 200
+    shopper.mail("refund_succeeded")
+    path = f"/notifications?checkout_id={checkout['checkout_id']}&kind=order_canceled"
+    rows = lambda: system.get("notifications", path, operator=True).json()["items"]  # noqa: E731 - a look
+    shopper.check(
+        "One is sent",
+        [("suppressed", "replaced by refund_succeeded")],
+        lambda: [(row["status"], row["error"]) for row in rows()],
+    )
+    assert shopper.results[-1].ok, shopper.results[-1]

@@ -1,10 +1,15 @@
 """Disputes and fraud warnings: from the fake Stripe to the operators' answers and the staff's e-mails."""
 
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import stripe
 from events.testing.waiting import wait_until
+from notifications.template_loader import built_in_translations
+from orders.models.disputes import DisputeStatus
 
 from demo.embedded import embedded_system
 from demo.ports import Ports
@@ -12,6 +17,10 @@ from demo.scenarios.run import ScenarioRun
 from demo.system import System
 
 STAFF_TIMEOUT_S = 30.0
+BODIES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of acts with a refund, and without one
+    "cancel": ({"refund": True}, {"refund": False}),
+    "review": ({"decision": "refund"}, {"decision": "cancel"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +80,76 @@ def test_order_held_by_a_fraud_warning_ships_after_a_decision(system: System) ->
     checkout = case.buy()
     system.stripe.warn(checkout["session_id"])
     case.becomes(checkout, "review_reason", "early-fraud-warning")
+    page = case.success_page(checkout)
+    assert (page["status"], page["confirmed"], page["needs_review"]) == ("paid", True, False), "a fraudster reads it"
     assert case.operate(checkout, "shipments", all=True).status_code == 409
     assert "The card's bank suspects fraud" in case.staff_reads(checkout, "Needs review")
     assert case.operate(checkout, "review", decision="accept").status_code == 200
     assert case.operate(checkout, "shipments", all=True).status_code == 201
+
+
+@pytest.mark.parametrize("act", ["cancel", "review"])
+def test_refund_of_a_partly_lost_payment_stores_nothing(system: System, act: str) -> None:
+    """Stripe refunds no payment whose dispute was lost, also if a part of the money came back."""
+    case = Case(system, f"partly lost {act}")
+    checkout = case.buy()
+    if act == "review":
+        system.stripe.warn(checkout["session_id"])
+        case.becomes(checkout, "needs_review", True)
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    system.stripe.advance_dispute(checkout["session_id"], "lost", reinstated=1000)
+    case.becomes(checkout, "dispute_status", "lost")
+    refunding, other = BODIES[act]
+    refused = case.operate(checkout, act, **refunding)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:clozit:problem:order-disputed")
+    order = case.order(checkout)
+    assert (order["refund_requests"], order["fulfillment_canceled_at"]) == ([], None)
+    assert order["needs_review"] is (act == "review")
+    assert case.operate(checkout, act, **other).status_code == 200
+    assert case.order_field(checkout, "fulfillment_status") == "canceled"
+
+
+def test_inquiry_is_not_called_a_dispute_and_holds_no_order(system: System) -> None:
+    case = Case(system, "inquiry")
+    checkout = case.buy()
+    system.stripe.open_dispute(checkout["session_id"], inquiry=True)
+    assert "Answer the inquiry in Stripe's dashboard by" in case.staff_reads(checkout, "Inquiry about")
+    system.stripe.advance_dispute(checkout["session_id"], "warning_under_review")
+    waiting = case.staff_reads(checkout, "News of the inquiry about")
+    assert "An inquiry does not hold the order." in waiting
+    assert "Do not ship" not in waiting
+    assert case.operate(checkout, "shipments", all=True).status_code == 201
+    system.stripe.advance_dispute(checkout["session_id"], "warning_closed")
+    assert "It did not become a dispute." in case.staff_reads(checkout, "Inquiry closed")
+
+
+def test_won_dispute_asks_to_ship_what_it_held(system: System) -> None:
+    case = Case(system, "held")
+    checkout = case.buy()
+    system.stripe.open_dispute(checkout["session_id"])
+    case.becomes(checkout, "dispute_status", "open")
+    assert case.operate(checkout, "shipments", all=True).status_code == 409
+    system.stripe.advance_dispute(checkout["session_id"], "won")
+    assert "If something is still to be shipped, ship it now." in case.staff_reads(checkout, "Dispute won")
+    assert case.operate(checkout, "shipments", all=True).status_code == 201
+
+
+@pytest.mark.parametrize("language", built_in_translations())
+def test_every_word_of_stripes_has_a_text(language: str) -> None:
+    words = {
+        "dispute": _words(stripe.Dispute, "reason"),
+        "status": _words(stripe.Dispute, "status") | {*DisputeStatus},
+        "failure": _words(stripe.Refund, "failure_reason"),
+    }
+    texts = built_in_translations()[language]["staff"]
+    wanted = {f"{prefix}_{word}" for prefix, found in words.items() for word in found}
+    assert {"dispute_debit_not_authorized", "status_prevented", "failure_declined"} <= wanted
+    assert wanted - texts.keys() == set()
+
+
+def _words(resource: type, name: str) -> set[str]:
+    """Return the values of a field that Stripe's own documentation lists in its SDK."""
+    documented = re.search(rf'\n    {name}: .*?"""(.*?)"""', inspect.getsource(resource), re.DOTALL)
+    assert documented
+    return set(re.findall(r"`(\w+)`", documented[1]))

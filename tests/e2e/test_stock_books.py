@@ -111,7 +111,7 @@ class Purchase:
     def held(self) -> int:
         """Return the sold pieces of this order that wait for a parcel."""
         with self.shop.databases["inventory"].read() as session:
-            return session.get_one(ReservationLine, (self.started.id, self.sku)).unshipped
+            return session.get_one(ReservationLine, (self.started.id, self.sku)).sold_unshipped
 
     def on_hand(self) -> int:
         with self.shop.databases["inventory"].read() as session:

@@ -32,7 +32,8 @@ from events.messaging.runner import Runner
 from events.web import server
 from notifications import models as mail_models
 from notifications import sender as mail_sender
-from notifications.sender import Sender
+from notifications.claims import Claims
+from notifications.outcomes import Outcomes
 from notifications.smtp import Connection
 
 MODULE = "tests.faults.crash_points"
@@ -86,9 +87,9 @@ RELAY = (
     CrashPoint("outbox event marked, not committed", outbox.mark_published),
 )
 SENDER = (
-    CrashPoint("e-mail claimed", Sender._claim, only_results=True),
+    CrashPoint("e-mail claimed", Claims.claim, only_results=True),
     CrashPoint("e-mail accepted by SMTP, not marked", Connection.finish),
-    CrashPoint("e-mail marked sent", Sender._mark_sent),
+    CrashPoint("e-mail marked sent", Outcomes.mark_sent),
 )
 INGEST = (
     CrashPoint("webhook verified, not published", PikaPublisher.publish, before=True),

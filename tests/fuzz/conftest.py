@@ -12,7 +12,7 @@ from tests.e2e.processes import Installation, installation
 PURCHASES = ("card payment", "canceled checkout", "discount code", "refunds")
 
 
-@pytest.fixture(scope="module")  # no longer: its workers share the queues of the tests that come next
+@pytest.fixture(scope="package")  # conftest.py at the root keeps its tests together: the next ones share the queues
 def installed(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, rabbitmq_url: str) -> Iterator[Installation]:
     empty_queues(rabbitmq_url)
     with (

@@ -47,9 +47,9 @@ MUTATIONS = (
     ),
     Mutation(
         "A mail server outage loses no e-mail.",
-        "notifications.sender",
-        "self._schedule_retry(email, str(error))",
-        "self._mark_failed(email, str(error))",
+        "notifications.outcomes",
+        "self.schedule_retry(email, str(error))",
+        "self.mark_failed(email, str(error))",
     ),
     Mutation(
         "A change for which Stripe never made an event is found and repaired.",

@@ -218,6 +218,18 @@ class Wakeup(Signal):
         return woken
 
 
+class Silence:
+    """The broker's connection while the queue is empty."""
+
+    transport = SimpleNamespace(driver_type="memory")
+
+    def drain_events(self, timeout: float) -> None:  # noqa: ARG002 - nothing waits in real time
+        raise TimeoutError
+
+    def heartbeat_check(self) -> None:
+        """Send no heartbeat."""
+
+
 class WorldDatabase(Database):
     """A service's database, at whose transactions a process can die, and which can be away or frozen."""
 

@@ -18,9 +18,8 @@ from events.messaging.outbox import OutboxEvent
 from events.messaging.runner import NO_HANDLER
 from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, ReservationLine, StockItem
-from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, Kind, Outcome
-from notifications.models import Checkout as NotifiedCheckout
-from notifications.models import Email, subject_of
+from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
+from notifications.models import CheckoutFacts, Email, subject_of
 from orders.goods import load_goods
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderStatus
@@ -57,7 +56,7 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
     databases = world.installation.databases
     with databases["notifications"].read() as session:
         row = session.scalars(select(Email).where(Email.message_id == str(mail["Message-ID"]).strip())).first()
-        checkout = session.get(NotifiedCheckout, row.checkout_id) if row and row.checkout_id else None
+        checkout = session.get(CheckoutFacts, row.checkout_id) if row and row.checkout_id else None
     if row is None:
         yield f"{mail['Message-ID']} was sent, but notifications has no row of it"
         return
@@ -70,7 +69,8 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         yield f"{kind} of {row.checkout_id} went to {mail['To']}"
     if checkout and checkout.erased_at and kind in CUSTOMER_KINDS and is_sure:
         yield f"{kind} of {row.checkout_id} was sent to an erased customer"
-    if is_sure and not is_resent and checkout and checkout.outcome == Outcome.PAID and kind in STALE_AFTER_OUTCOME[Outcome.PAID]:
+    is_paid = checkout is not None and checkout.outcome == CheckoutOutcome.PAID
+    if is_sure and not is_resent and is_paid and kind in STALE_AFTER_OUTCOME[CheckoutOutcome.PAID]:
         yield f"{kind} of {row.checkout_id} was sent although the order is paid"
     with databases["orders"].read() as session:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
@@ -301,8 +301,8 @@ def _check_goods(world: "World") -> Iterator[str]:
                 )
                 if -(left or 0) > bought or (left or 0) > 0:
                     yield f"{order.checkout_id} {sku}: {-(left or 0)} of {bought} pieces have left the stock"
-                if line.unshipped > owed:
-                    yield f"{order.checkout_id} {sku}: {line.unshipped} wait for a parcel, only {owed} are owed"
+                if line.sold_unshipped > owed:
+                    yield f"{order.checkout_id} {sku}: {line.sold_unshipped} wait for a parcel, only {owed} are owed"
                 reasons = {review.reason for review in order.reviews}
                 if line.missing and owed and "oversold" not in reasons:
                     yield f"{order.checkout_id} {sku}: {line.missing} are missing, and no review was opened"

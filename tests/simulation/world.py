@@ -29,7 +29,7 @@ from tests.simulation import actors, properties
 from tests.simulation.adversary import Adversary, Crash, Fault, plan_faults
 from tests.simulation.installation import OPERATORS, WEBHOOK_SECRET, Installation
 from tests.simulation.nature import BEGINNING, Nature
-from tests.simulation.outside import LATE_S, SHOVEL, US, Bus, NoConnection, Tasks, Wakeup
+from tests.simulation.outside import LATE_S, SHOVEL, US, Bus, NoConnection, Silence, Tasks, Wakeup
 
 MAX_BATCH = 8  # messages of one delivery
 RESTART_S = 2.0  # a dead process is back after this time
@@ -391,6 +391,12 @@ class World:
         except StripeError as error:  # such as the second dispute of a payment
             self.say(f"  Stripe refuses: {error}")
 
+    def _let_rest(self, service: str) -> None:
+        """Let a consumer see that its queue is empty: it has then handled everything that came before."""
+        worker: Any = self.workers[service]
+        if not self.bus.queues[service] and not worker.is_paused:
+            worker.consumer._receive(Silence())
+
     def _run_loop(self, service: str, loop: Loop) -> bool:
         """Run a loop once. Return True if it could do its work."""
         self.visits[f"loop {service} {loop.name}"] += 1
@@ -400,6 +406,7 @@ class World:
             loop = next(one for one in self.installation.build_worker(service).loops if one.name == loop.name)
         else:
             self.others_acted, self.loop_began = False, self.nature.now
+            self._let_rest(service)
 
         def run() -> None:
             self._due[key] = self.nature.now + loop.failure_pause_s

@@ -16,6 +16,8 @@ const STATES = { // badge, headline and explanation
   payment_debit: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. Your items are reserved. ${MAIL_FOLLOWS}`],
   payment_voucher: ["Payment pending", "Thank you. Please pay your voucher.", "Your items are reserved. Our e-mail has the link to your voucher or to the bank details, and the date by which to pay."],
   paid: ["Paid", "Thank you for your order.", "We have received your payment. Now we are getting your order ready."],
+  processing: ["Paid", "Thank you.", `We have received your payment and are processing your order. ${MAIL_FOLLOWS}`],
+  free: ["Confirmed", "Thank you for your order.", "There is nothing to pay. Now we are getting your order ready."],
   in_review: ["Paid, in review", "Thank you.", "We have received your payment. We are checking your order and will write to you."],
   review_cancel: ["Canceled", "We had to cancel your order.", "We will not ship it. Our e-mail says more."],
   review_refund: ["Canceled", "We are refunding your payment.", "We cannot ship your order. Our e-mail says more."],
@@ -29,7 +31,7 @@ const STATES = { // badge, headline and explanation
   unknown: ["No order", "We cannot show your order.", "The address of this page has no valid session_id, so we do not know which order is yours."],
 };
 const WITHOUT_ACTION = new Set(["au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"]); // nothing more to do
-const CHANGING = new Set(["waiting", "open", "payment_pending", "payment_debit", "payment_voucher", "in_review"]); // the page keeps asking in these states
+const CHANGING = new Set(["waiting", "open", "payment_pending", "payment_debit", "payment_voucher", "processing", "in_review"]); // the page keeps asking in these states
 const UNPAID = new Set(["payment_failed", "expired", "canceled"]);
 
 const sessionId = new URLSearchParams(location.search).get("session_id");
@@ -72,7 +74,9 @@ function stateOf(order) {
   if (order.refund_status === "full") return "refunded";
   if (order.needs_review) return "in_review";
   if (order.fulfillment_status === "canceled") return order.review_decision ? `review_${order.review_decision}` : "order_canceled";
-  return order.fulfillment_status === "unfulfilled" ? "paid" : order.fulfillment_status;
+  if (order.fulfillment_status !== "unfulfilled") return order.fulfillment_status;
+  if (!order.confirmed) return "processing";
+  return order.amount_total ? "paid" : "free";
 }
 
 /** Returns what a customer with a delayed payment has to do: pay a voucher or transfer, nothing, or it is not known. */
@@ -92,18 +96,21 @@ function showState(state) {
 
 function showReceipt(order) {
   const amount = (minor) => formatMoney(minor, order.currency);
-  const addedTax = order.amount_total - (order.amount_subtotal - order.amount_discount + order.amount_shipping);
+  const beforeTax = order.amount_subtotal - order.amount_discount + order.amount_shipping;
+  const addedTax = order.amount_tax && Math.max(0, order.amount_total - beforeTax);
   const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
-    ["Tax", order.amount_tax && addedTax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
-  const includedTax = order.tax_included ? [["incl. VAT", amount(order.amount_tax)]] : [];
+    ["Tax", addedTax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
+  const includedTax = order.amount_tax > addedTax ? [["incl. VAT", amount(order.amount_tax - addedTax)]] : [];
   const statement = order.presentment_amount
     ? [["On your bank statement", formatMoney(order.presentment_amount, order.presentment_currency)]] : [];
+  const isPaidOtherwise = order.amount_paid && order.amount_paid !== order.amount_total; // twice, for example
+  const paid = isPaidOtherwise ? [["Paid", formatMoney(order.amount_paid, order.paid_currency)]] : [];
   const refunds = order.amount_refunded ? [["Refunded", formatMoney(-order.amount_refunded, order.paid_currency)]] : [];
   byId("number").textContent = order.number;
-  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
+  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_subtotal }) =>
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_subtotal) }).node));
   const written = sums.map(([label, minor]) => [label, amount(minor)]);
-  const rows = [...written, ...includedTax, ...statement, ...refunds]
+  const rows = [...written, ...includedTax, ...statement, ...paid, ...refunds]
     .map(([label, text]) => copyTemplate("sum", { label, amount: text }).node);
   rows[sums.length - 1].className = "total";
   byId("sums").replaceChildren(...rows);

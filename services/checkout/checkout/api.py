@@ -15,13 +15,25 @@ from flask import current_app, g, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
-from checkout import catalog, discounts, redirects, repository, schemas, shipping
+from checkout import catalog, discounts, redirects, repository, shipping
 from checkout.checkouts import Checkouts
 from checkout.config import Config
 from checkout.creation import CheckoutRequest
 from checkout.inventory_client import StockCache
 from checkout.limits import Client
 from checkout.models import Checkout, Discount, Product, ShippingOption
+from checkout.schemas.checkouts import (
+    CheckoutArgs,
+    CheckoutDetails,
+    CheckoutEntry,
+    CheckoutPage,
+    NewCheckout,
+    StartedCheckout,
+)
+from checkout.schemas.discounts import DiscountCode, DiscountEntry, DiscountFields, DiscountPage
+from checkout.schemas.products import ProductArgs, ProductEntry, ProductFields, ProductPage
+from checkout.schemas.shared import normalize_code
+from checkout.schemas.shipping import OfferedShippingList, ShippingArgs, ShippingEntry, ShippingFields, ShippingId
 
 log = get_logger(__name__)
 blueprint = Blueprint("checkout", __name__)
@@ -44,8 +56,8 @@ def dependencies() -> Dependencies:
 
 
 @blueprint.get("/products")
-@blueprint.arguments(schemas.ProductArgs, location="query")
-@blueprint.response(200, schemas.ProductPage)
+@blueprint.arguments(ProductArgs, location="query")
+@blueprint.response(200, ProductPage)
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
     """List the products for sale in a currency, by sku."""
     currency = args["currency"] or dependencies().config.default_currency
@@ -68,8 +80,8 @@ def _product_for_sale(product: Product, currency: str) -> dict[str, Any]:
 
 @blueprint.post("/checkout/sessions")
 @blueprint.arguments(KeyHeader, location="headers")
-@blueprint.arguments(schemas.NewCheckout)
-@blueprint.response(201, schemas.StartedCheckout)
+@blueprint.arguments(NewCheckout)
+@blueprint.response(201, StartedCheckout)
 def start_checkout(headers: dict[str, Any], checkout_request: CheckoutRequest) -> Checkout:
     """Reserve the cart and return the URL of the page to pay. A repeated Idempotency-Key returns the same checkout."""
     _check_redirects(checkout_request, dependencies().config)
@@ -90,14 +102,14 @@ def _check_redirects(checkout_request: CheckoutRequest, config: Config) -> None:
 
 
 @blueprint.get("/checkout/sessions/<checkout_id>")
-@blueprint.response(200, schemas.CheckoutDetails)
+@blueprint.response(200, CheckoutDetails)
 def show_checkout(checkout_id: str) -> Checkout:
     """Return a checkout with its status."""
     return dependencies().checkouts.get(checkout_id)
 
 
 @blueprint.post("/checkout/sessions/<checkout_id>/cancel")
-@blueprint.response(200, schemas.CheckoutDetails)
+@blueprint.response(200, CheckoutDetails)
 def cancel_checkout(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout: it can no longer be paid, and its stock is released.
 
@@ -108,12 +120,12 @@ def cancel_checkout(checkout_id: str) -> Checkout:
 
 @blueprint.get("/checkouts")
 @operator_required
-@blueprint.arguments(schemas.CheckoutArgs, location="query")
-@blueprint.response(200, schemas.CheckoutPage)
+@blueprint.arguments(CheckoutArgs, location="query")
+@blueprint.response(200, CheckoutPage)
 def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
     """List the open checkouts, or those with another status, newest first."""
     if args["discount_code"]:
-        args["discount_code"] = schemas.normalize_code(args["discount_code"])
+        args["discount_code"] = normalize_code(args["discount_code"])
     (before,) = decode_cursor(args["cursor"], str) or (None,)
     with dependencies().database.read() as session:
         return page(repository.list_checkouts(session, args, before, args["limit"] + 1), args["limit"], "id")
@@ -121,7 +133,7 @@ def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/checkouts/<checkout_id>/cancel")
 @operator_required
-@blueprint.response(200, schemas.CheckoutEntry)
+@blueprint.response(200, CheckoutEntry)
 def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout, for example after its price or discount was withdrawn.
 
@@ -132,19 +144,19 @@ def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
 
 @blueprint.put("/catalog/products/<sku>")
 @operator_required
-@blueprint.arguments(schemas.ProductFields)
-@blueprint.response(200, schemas.ProductEntry)
+@blueprint.arguments(ProductFields)
+@blueprint.response(200, ProductEntry)
 def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
     """Create or replace a product. Started checkouts keep their prices."""
-    _check_path(schemas.ProductEntry(only=("sku",)), {"sku": sku})
+    _check_path(ProductEntry(only=("sku",)), {"sku": sku})
     with dependencies().database.begin() as session:
         catalog.put_entry(session, Product, sku, values)
     return {"sku": sku, **values}
 
 
 @blueprint.get("/shipping-options")
-@blueprint.arguments(schemas.ShippingArgs, location="query")
-@blueprint.response(200, schemas.OfferedShippingList)
+@blueprint.arguments(ShippingArgs, location="query")
+@blueprint.response(200, OfferedShippingList)
 def list_shipping(args: dict[str, Any]) -> dict[str, Any]:
     """List the shipping options with their price in a currency, the cheapest first."""
     currency = args["currency"] or dependencies().config.default_currency
@@ -165,11 +177,11 @@ def _offered(option: ShippingOption, currency: str) -> dict[str, Any]:
 
 @blueprint.put("/catalog/shipping-options/<option_id>")
 @operator_required
-@blueprint.arguments(schemas.ShippingFields)
-@blueprint.response(200, schemas.ShippingEntry)
+@blueprint.arguments(ShippingFields)
+@blueprint.response(200, ShippingEntry)
 def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
     """Create or replace a shipping option. Started checkouts keep theirs."""
-    _check_path(schemas.ShippingId(), {"id": option_id})
+    _check_path(ShippingId(), {"id": option_id})
     with dependencies().database.begin() as session:
         catalog.put_entry(session, ShippingOption, option_id, values)
     return {"id": option_id, **values}
@@ -178,7 +190,7 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
 @blueprint.get("/catalog/discounts")
 @operator_required
 @blueprint.arguments(PageArgs, location="query")
-@blueprint.response(200, schemas.DiscountPage)
+@blueprint.response(200, DiscountPage)
 def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
     """List all discounts by code, with the number of their uses."""
     (after,) = decode_cursor(args["cursor"], str) or ("",)
@@ -190,21 +202,21 @@ def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/catalog/discounts/<code>")
 @operator_required
-@blueprint.response(200, schemas.DiscountEntry)
+@blueprint.response(200, DiscountEntry)
 def show_discount(code: str) -> dict[str, Any]:
     """Return a discount with the number of its uses."""
     with dependencies().database.read() as session:
-        return _discount_entry(session, schemas.normalize_code(code))
+        return _discount_entry(session, normalize_code(code))
 
 
 @blueprint.put("/catalog/discounts/<code>")
 @operator_required
-@blueprint.arguments(schemas.DiscountFields)
-@blueprint.response(200, schemas.DiscountEntry)
+@blueprint.arguments(DiscountFields)
+@blueprint.response(200, DiscountEntry)
 def put_discount(values: dict[str, Any], code: str) -> dict[str, Any]:
     """Create or replace a discount; its uses stay. The case of the code does not matter."""
-    code = schemas.normalize_code(code)
-    _check_path(schemas.DiscountCode(), {"code": code})
+    code = normalize_code(code)
+    _check_path(DiscountCode(), {"code": code})
     with dependencies().database.begin() as session:
         catalog.put_entry(session, Discount, code, values)
         session.expire_all()
@@ -216,7 +228,7 @@ def _discount_entry(session: Session, code: str) -> dict[str, Any]:
 
 
 def _with_counts(discount: Discount, counts: dict[str, int]) -> dict[str, Any]:
-    return {name: getattr(discount, name, None) for name in schemas.DiscountEntry().fields} | counts
+    return {name: getattr(discount, name, None) for name in DiscountEntry().fields} | counts
 
 
 def _check_path(schema: Schema, values: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from events.observability.metrics import from_zero
 from prometheus_client import Counter
 
 from checkout.errors import BotCheckFailedError
-from checkout.limits import BOT, REFUSED
+from checkout.limits import BOT, REFUSED_CHECKOUTS
 
 TIMEOUT_S = 3  # the customer is waiting
 SECRET_REFUSED = {"missing-input-secret", "invalid-input-secret"}  # the error codes of siteverify that are our fault
@@ -38,7 +38,7 @@ class BotCheck:
             CHECKS.labels(outcome).inc()
             return
         CHECKS.labels("refused").inc()
-        REFUSED.labels(BOT).inc()
+        REFUSED_CHECKOUTS.labels(BOT).inc()
         raise BotCheckFailedError
 
     def _ask(self, token: str) -> str:

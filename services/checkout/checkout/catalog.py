@@ -8,9 +8,10 @@ from events.database.transaction import insert_once
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from checkout import schemas
 from checkout.errors import DiscountNotFoundError
 from checkout.models import Discount, Product, ShippingOption
+from checkout.schemas.catalog import Catalog
+from checkout.schemas.shared import normalize_code
 
 Entry = Product | Discount | ShippingOption
 
@@ -51,11 +52,11 @@ def seed(database: Database, document: Mapping[str, Any]) -> None:
 
     Raises marshmallow's `ValidationError` if the document is not a catalog.
     """
-    loaded = schemas.Catalog().load(document)
+    loaded = Catalog().load(document)
     with database.begin() as session:
         for product in loaded["products"]:
             put_entry(session, Product, product.pop("sku"), product)
         for discount in loaded["discounts"]:
-            put_entry(session, Discount, schemas.normalize_code(discount.pop("code")), discount)
+            put_entry(session, Discount, normalize_code(discount.pop("code")), discount)
         for option in loaded["shipping_options"]:
             put_entry(session, ShippingOption, option.pop("id"), option)

@@ -15,7 +15,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.engine import Database
-from events.messaging.contracts import CancelReason
+from events.messaging.contracts.checkout import CancelReason
 from events.observability.logging import get_logger
 
 from checkout import creation, discounts, models

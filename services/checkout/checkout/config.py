@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from environs import validate
 from events import stripe_api
@@ -42,6 +43,10 @@ def _validate_countries(values: Sequence[str]) -> None:
 def _validate_optional_url(value: str) -> None:
     if value:
         validate_url(value)
+
+
+def _limit_setting(variable: str, description: str, *, default: int) -> Any:
+    return setting(variable, f"{description} 0: no limit.", default=default, checks=[validate.Range(min=0)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,30 +103,19 @@ class Config(Common):
         default=STRIPE_MAX_LINES,
         checks=[validate.Range(min=1, max=STRIPE_MAX_LINES)],
     )
-    max_open_checkouts_per_address: int = setting(
+    max_open_checkouts_per_address: int = _limit_setting(
         "MAX_OPEN_CHECKOUTS_PER_ADDRESS",
-        "Unpaid checkouts that one client address can have at a time. An IPv6 network of 64 bits is one address. 0: no"
-        " limit.",
+        "Unpaid checkouts that one client address can have at a time. An IPv6 network of 64 bits is one address.",
         default=20,
-        checks=[validate.Range(min=0)],
     )
-    max_open_pieces_per_address: int = setting(
-        "MAX_OPEN_PIECES_PER_ADDRESS",
-        "Pieces in the unpaid checkouts of one client address. 0: no limit.",
-        default=100,
-        checks=[validate.Range(min=0)],
+    max_open_pieces_per_address: int = _limit_setting(
+        "MAX_OPEN_PIECES_PER_ADDRESS", "Pieces in the unpaid checkouts of one client address.", default=100
     )
-    max_open_checkouts_per_email: int = setting(
-        "MAX_OPEN_CHECKOUTS_PER_EMAIL",
-        "Unpaid checkouts that one e-mail address can have at a time. 0: no limit.",
-        default=5,
-        checks=[validate.Range(min=0)],
+    max_open_checkouts_per_email: int = _limit_setting(
+        "MAX_OPEN_CHECKOUTS_PER_EMAIL", "Unpaid checkouts that one e-mail address can have at a time.", default=5
     )
-    max_open_pieces_per_email: int = setting(
-        "MAX_OPEN_PIECES_PER_EMAIL",
-        "Pieces in the unpaid checkouts of one e-mail address. 0: no limit.",
-        default=50,
-        checks=[validate.Range(min=0)],
+    max_open_pieces_per_email: int = _limit_setting(
+        "MAX_OPEN_PIECES_PER_EMAIL", "Pieces in the unpaid checkouts of one e-mail address.", default=50
     )
     trusted_proxies: Sequence[Network] = trusted_proxies_setting()
     bot_check_url: str = setting(

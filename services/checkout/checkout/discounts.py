@@ -16,7 +16,17 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from checkout.errors import InvalidCartError
-from checkout.models import ENDED_UNPAID, FAILED, HELD, PAID, RELEASED, USED, Checkout, Discount, DiscountUse
+from checkout.models import (
+    ENDED_UNPAID,
+    HELD,
+    PAYMENT_FAILED,
+    PAYMENT_PAID,
+    RELEASED,
+    USED,
+    Checkout,
+    Discount,
+    DiscountUse,
+)
 
 
 def amount_off(session: Session, code: str, subtotal: int, currency: str, now: datetime) -> int:
@@ -68,12 +78,6 @@ def update_use(session: Session, checkout: Checkout) -> None:
         session.execute(update(DiscountUse).filter_by(**key).values(status=status))
 
 
-def erase_customer(session: Session, checkout: Checkout) -> None:
-    """Erase the customer from the checkout and its use. The use still counts in total, but no longer per customer."""
-    checkout.erase_customer()
-    session.execute(update(DiscountUse).filter_by(checkout_id=checkout.id).values(email=None))
-
-
 def count_uses(session: Session, codes: list[str]) -> dict[str, dict[str, int]]:
     """Return the number of used and of held uses by code."""
     statement = (
@@ -92,9 +96,9 @@ def _email_key(checkout: Checkout) -> str | None:
 
 
 def _use_status(checkout: Checkout) -> str:
-    if checkout.payment_status == PAID:
+    if checkout.payment_status == PAYMENT_PAID:
         return USED
-    return RELEASED if checkout.payment_status == FAILED or checkout.status in ENDED_UNPAID else HELD
+    return RELEASED if checkout.payment_status == PAYMENT_FAILED or checkout.status in ENDED_UNPAID else HELD
 
 
 def _check_limits(session: Session, code: str, email: str | None) -> None:

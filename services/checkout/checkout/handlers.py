@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from events.database import transaction
 from events.errors import Ignored
-from events.messaging.contracts import CancelReason
+from events.messaging.contracts.checkout import CancelReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
 from sqlalchemy.orm import Session
 
-from checkout import discounts, models
+from checkout import discounts, erasure, models
 from checkout.models import Checkout
 from checkout.publishing import attach_session_and_publish, publish_canceled
 from checkout.repository import lock_checkout_if_known
@@ -58,14 +58,14 @@ def erase_customer(event: Event, session: Session) -> None:
     checkout_id = event.data["checkout_id"]
     erase_inbox(session, checkout_id)
     if checkout := lock_checkout_if_known(session, checkout_id):
-        discounts.erase_customer(session, checkout)
+        erasure.erase_customer(session, checkout)
         checkout.idempotency_key = None  # a shop may make keys from anything, also from an e-mail address
     erase_outbox(session, checkout_id)
 
 
 def _payment_status(event: Event) -> str:
     if event.routing_key.endswith(".async_payment_failed"):
-        return models.FAILED
+        return models.PAYMENT_FAILED
     return models.payment_status_of(event.object)
 
 

@@ -22,8 +22,10 @@ from checkout.errors import InvalidCartError, TooManyOpenCheckoutsError
 from checkout.models import Checkout
 
 ADDRESS, EMAIL, BOT = "address", "email", "bot"
-REFUSED = Counter("clozit_checkouts_refused_total", "Checkouts that a limit or the bot check refused", ["reason"])
-from_zero(REFUSED, [ADDRESS, EMAIL, BOT])
+REFUSED_CHECKOUTS = Counter(
+    "clozit_checkouts_refused_total", "Checkouts that a limit or the bot check refused", ["reason"]
+)
+from_zero(REFUSED_CHECKOUTS, [ADDRESS, EMAIL, BOT])
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
     """
     for limit in limits:
         if limit.max_pieces and pieces > limit.max_pieces:
-            REFUSED.labels(limit.kind).inc()
+            REFUSED_CHECKOUTS.labels(limit.kind).inc()
             message = f"One customer can reserve at most {limit.max_pieces} pieces at a time. Reduce the quantities."
             raise InvalidCartError(items=[message])
         open_checkouts, open_pieces, ends_at = session.execute(
@@ -76,7 +78,7 @@ def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
         if (limit.max_checkouts and open_checkouts >= limit.max_checkouts) or (
             limit.max_pieces and open_pieces + pieces > limit.max_pieces
         ):
-            REFUSED.labels(limit.kind).inc()
+            REFUSED_CHECKOUTS.labels(limit.kind).inc()
             raise TooManyOpenCheckoutsError(limit.kind, open_checkouts, open_pieces, ends_at)
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
-from events.messaging.payment_status import is_paid
+from events.messaging.session_payment import is_paid
 from events.observability import tracing
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -53,12 +53,13 @@ class DiscountUseStatus(StrEnum):
 
 
 NEW, OPEN, COMPLETE, EXPIRED, CANCELED, ABANDONED = (status.value for status in CheckoutStatus)
-PENDING, FAILED, PAID = (status.value for status in CheckoutPaymentStatus)
+PAYMENT_PENDING, PAYMENT_FAILED, PAYMENT_PAID = (status.value for status in CheckoutPaymentStatus)
 INCLUSIVE, EXCLUSIVE = (behavior.value for behavior in TaxBehavior)
 HELD, USED, RELEASED = (status.value for status in DiscountUseStatus)
 
 ENDED_UNPAID = (EXPIRED, CANCELED, ABANDONED)
-PAYMENT_PRECEDENCE = (None, PENDING, FAILED, PAID)  # later ones replace earlier ones: events come in any order
+# Later ones replace earlier ones: events come in any order.
+PAYMENT_PRECEDENCE = (None, PAYMENT_PENDING, PAYMENT_FAILED, PAYMENT_PAID)
 ERASED_FINGERPRINT = ""  # of a checkout whose customer is erased: its request is no longer known
 DELAYED_PAYMENT_CHECK = timedelta(days=1)  # until Stripe is asked: delayed methods need a day to weeks
 
@@ -68,7 +69,7 @@ def payment_status_of(stripe_session: Mapping[str, Any]) -> str:
 
     A status that this release does not know counts as pending: the sweeper asks Stripe again.
     """
-    return PAID if is_paid(stripe_session) else PENDING
+    return PAYMENT_PAID if is_paid(stripe_session) else PAYMENT_PENDING
 
 
 class Base(DeclarativeBase):
@@ -245,7 +246,7 @@ class Checkout(Base):
         if self.session_id is not None:
             return False
         self.session_id, self.url = stripe_session["id"], stripe_session.get("url")
-        self.livemode = bool(stripe_session["livemode"])
+        self.livemode = bool(stripe_session.get("livemode"))
         return True
 
     def open(self, check_at: datetime) -> bool:
@@ -279,20 +280,20 @@ class Checkout(Base):
             return False
         self.session_payments = {**self.session_payments, session_id: status}
         found = self.session_payments.values()
-        self.payment_status = next(each for each in (PAID, PENDING, FAILED) if each in found)
-        if self.payment_status == PENDING:
+        self.payment_status = next(each for each in (PAYMENT_PAID, PAYMENT_PENDING, PAYMENT_FAILED) if each in found)
+        if self.payment_status == PAYMENT_PENDING:
             self.pending_at = self.pending_at or now
         else:
             self._forget_client()
-        if status == PAID:
+        if status == PAYMENT_PAID:
             self.session_id = session_id
-        self.check_at = now + DELAYED_PAYMENT_CHECK if self.payment_status == PENDING else None
+        self.check_at = now + DELAYED_PAYMENT_CHECK if self.payment_status == PAYMENT_PENDING else None
         return True
 
     @property
     def pending_sessions(self) -> list[str]:
         """The sessions whose delayed payment is under way."""
-        return sorted(session_id for session_id, status in self.session_payments.items() if status == PENDING)
+        return sorted(session_id for session_id, status in self.session_payments.items() if status == PAYMENT_PENDING)
 
     def expire(self) -> bool:
         """Mark a checkout that has not ended as expired; return False otherwise."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.messaging import outbox
-from events.messaging.contracts import CancelReason
+from events.messaging.contracts.checkout import CancelReason
 from events.messaging.event import Event
 from sqlalchemy.orm import Session
 

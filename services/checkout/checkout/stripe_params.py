@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-REFUSED = "The payment provider refuses this value. Correct it."
+REFUSED_VALUE = "The payment provider refuses this value. Correct it."
 # The product's own fields are the shop's, and the customer can only remove the line.
 REFUSED_PRODUCT = "The payment provider refuses this product. Remove it from the cart, and contact the shop."
 FIELDS = ("customer_email", "success_url", "cancel_url", "locale", "currency")  # named like Stripe's parameters
@@ -18,7 +18,8 @@ def fields_of_param(param: str | None) -> dict[str, Any]:
     """
     name, *_ = (param or "").partition("[")
     if line := LINE.match(param or ""):
-        field, message = ("quantity", REFUSED) if (param or "").endswith("[quantity]") else ("sku", REFUSED_PRODUCT)
+        is_quantity = (param or "").endswith("[quantity]")
+        field, message = ("quantity", REFUSED_VALUE) if is_quantity else ("sku", REFUSED_PRODUCT)
         return {"items": {line[1]: {field: [message]}}}
     field = OTHER_NAMES.get(name, name)
-    return {field: [REFUSED]} if field in (*FIELDS, *OTHER_NAMES.values()) else {}
+    return {field: [REFUSED_VALUE]} if field in (*FIELDS, *OTHER_NAMES.values()) else {}

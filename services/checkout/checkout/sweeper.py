@@ -12,12 +12,12 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
 from events.messaging import outbox
-from events.messaging.contracts import CancelReason
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.contracts.checkout import CancelReason
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.logging import get_logger
 from sqlalchemy import select
 
-from checkout import discounts, models
+from checkout import discounts, erasure, models
 from checkout.checkouts import WEBHOOK_DELAY
 from checkout.errors import DomainError, StripeAwayError, StripeRejectedError
 from checkout.inventory_client import InventoryClient
@@ -31,7 +31,10 @@ MIN_RECHECK_DELAY = timedelta(minutes=5)  # until the first retry: longer than t
 MAX_RECHECK_DELAY = models.DELAYED_PAYMENT_CHECK  # a payment under way keeps its stock from one check to the next
 COUPON_RETRY_DELAY = timedelta(hours=1)  # a coupon that could not be deleted harms no one: its session has ended
 RECHECK_AGE_DIVISOR = 4  # later retries wait for a quarter of the checkout's age: after four hours, for one hour
-DELAYED_PAYMENT_EVENTS = {models.PAID: "async_payment_succeeded", models.FAILED: "async_payment_failed"}
+DELAYED_PAYMENT_EVENTS = {
+    models.PAYMENT_PAID: "async_payment_succeeded",
+    models.PAYMENT_FAILED: "async_payment_failed",
+}
 
 log = get_logger(__name__)
 
@@ -106,7 +109,7 @@ class Sweeper:
                 discounts.update_use(session, checkout)
         if checkout.status == models.ABANDONED:
             self._clean_up(checkout, now)
-        elif checkout.status == models.OPEN or checkout.payment_status == models.PENDING:
+        elif checkout.status == models.OPEN or checkout.payment_status == models.PAYMENT_PENDING:
             self._record_from_stripe(checkout, now)
 
     def _clean_up(self, checkout: Checkout, now: datetime) -> None:
@@ -123,7 +126,7 @@ class Sweeper:
             if current.check_at == checkout.check_at:  # otherwise a slow request has asked for one more check
                 current.check_at = None
                 if current.session_id is None:  # orders has no order of it, so no erasure would ever reach it
-                    discounts.erase_customer(session, current)
+                    erasure.erase_customer(session, current)
         log.info("abandoned checkout cleaned up", checkout_id=checkout.id)
 
     def _recreate_session(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:
@@ -155,13 +158,13 @@ class Sweeper:
             self._record_session_from_stripe(checkout, session_id, now)
         with self._database.read() as session:
             current = get_checkout(session, checkout.id)
-        if current.payment_status == models.PENDING and current.pending_at:
+        if current.payment_status == models.PAYMENT_PENDING and current.pending_at:
             latest = current.pending_at + self._delayed_payment_time
             self._inventory.extend(checkout.id, min(now + PENDING_HOLD_TIME, latest))
 
     def _record_session_from_stripe(self, checkout: Checkout, session_id: str, now: datetime) -> None:
         stripe_session = self._stripe.retrieve(session_id)
-        is_pending = checkout.payment_status == models.PENDING
+        is_pending = checkout.payment_status == models.PAYMENT_PENDING
         payment_failed = is_pending and self._stripe.fetch_payment_failed(stripe_session)
         with self._database.begin() as session:
             current = lock_checkout(session, checkout.id)
@@ -197,6 +200,6 @@ def _record_delayed_payment(
     checkout: Checkout, stripe_session: Mapping[str, Any], payment_failed: bool, now: datetime
 ) -> str | None:
     """Record how a delayed payment ended; return the fact that its lost event reports, or None if nothing is new."""
-    status = models.FAILED if payment_failed else models.payment_status_of(stripe_session)
+    status = models.PAYMENT_FAILED if payment_failed else models.payment_status_of(stripe_session)
     is_new = checkout.record_payment_status(stripe_session["id"], status, now)
     return DELAYED_PAYMENT_EVENTS[status] if is_new else None

@@ -24,8 +24,8 @@ from inventory.config import Config
 from inventory.errors import NotHeldError, ReservationNotFoundError, UnknownSkuError
 from inventory.models import (
     HELD,
-    PAID,
-    PENDING,
+    SESSION_PAID,
+    SESSION_PENDING,
     Movement,
     Reservation,
     ReservationLine,
@@ -83,7 +83,7 @@ def list_stock(args: dict[str, Any]) -> dict[str, Any]:
         statement = statement.where(StockItem.sku > after[0])
     with database().read() as session:
         listed = page(session.scalars(statement).all(), args["limit"], "sku")
-        return listed | {"items": stock_changes.describe(session, listed["items"])}
+        return listed | {"items": stock_changes.stock_values(session, listed["items"])}
 
 
 @blueprint.get("/stock/<sku>")
@@ -96,7 +96,7 @@ def show_stock(sku: str) -> dict[str, Any]:
         item = session.get(StockItem, sku)
         if item is None:
             raise UnknownSkuError(sku)
-        return stock_changes.describe(session, [item])[0]
+        return stock_changes.stock_values(session, [item])[0]
 
 
 @blueprint.get("/stock/<sku>/movements")
@@ -143,8 +143,8 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
     if args["sku"]:
         statement = statement.where(Reservation.lines.any(ReservationLine.sku == args["sku"]))
     if args["pending"] is not None:
-        is_pending = Reservation.sessions.any(ReservationSession.status == PENDING)
-        is_paid = Reservation.sessions.any(ReservationSession.status == PAID)
+        is_pending = Reservation.sessions.any(ReservationSession.status == SESSION_PENDING)
+        is_paid = Reservation.sessions.any(ReservationSession.status == SESSION_PAID)
         condition = and_(is_pending, not_(is_paid))
         statement = statement.where(condition if args["pending"] else not_(condition))
     if args["expires_before"]:

@@ -19,11 +19,11 @@ from events.errors import Ignored, NotYet
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late, is_paid
+from events.messaging.session_payment import is_late, is_paid
 from sqlalchemy.orm import Session
 
 from inventory import reservations, returns, shipments
-from inventory.models import FAILED, PAID, PENDING, SESSION_EXPIRED, Reservation
+from inventory.models import SESSION_EXPIRED, SESSION_FAILED, SESSION_PAID, SESSION_PENDING, Reservation
 
 handlers = Handlers()
 
@@ -43,7 +43,7 @@ def commit_or_extend(event: Event, session: Session) -> None:
     If the payment came after the session's end, publish the result, because orders waits for it.
     """
     reservation, paid = _lock_reservation(event, session), is_paid(event.object)
-    _apply(event, session, reservation, PAID if paid else PENDING)
+    _apply(event, session, reservation, SESSION_PAID if paid else SESSION_PENDING)
     if paid and is_late(event):
         reservations.publish_committed(session, reservation, event)
 
@@ -56,7 +56,8 @@ def release_stock(event: Event, session: Session) -> None:
     """
     reservation = reservations.lock_reservation(session, _checkout_id(event))
     if reservation is not None:
-        _apply(event, session, reservation, SESSION_EXPIRED if event.routing_key.endswith(".expired") else FAILED)
+        status = SESSION_EXPIRED if event.routing_key.endswith(".expired") else SESSION_FAILED
+        _apply(event, session, reservation, status)
 
 
 def _apply(event: Event, session: Session, reservation: Reservation, status: str) -> None:

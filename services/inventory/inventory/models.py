@@ -50,7 +50,7 @@ class MovementKind(StrEnum):
 
 
 HELD, COMMITTED, RELEASED, EXPIRED = (status.value for status in ReservationStatus)
-SESSION_EXPIRED, PENDING, FAILED, PAID = (status.value for status in SessionStatus)
+SESSION_EXPIRED, SESSION_PENDING, SESSION_FAILED, SESSION_PAID = (status.value for status in SessionStatus)
 SESSION_PRECEDENCE = [*SessionStatus]  # events come in any order
 OPENING, SALE, RETURN, ADJUSTMENT = (kind.value for kind in MovementKind)
 
@@ -133,7 +133,7 @@ class Reservation(Base):
     @property
     def pending_since(self) -> datetime | None:
         """The time of the last pending payment's report; None if no payment is under way."""
-        pending = [session.reported_at for session in self.sessions if session.status == PENDING]
+        pending = [session.reported_at for session in self.sessions if session.status == SESSION_PENDING]
         return max(pending, default=None) if not self.is_paid else None
 
     @property
@@ -144,7 +144,7 @@ class Reservation(Base):
     @property
     def is_paid(self) -> bool:
         """True if any of its sessions is paid."""
-        return any(session.status == PAID for session in self.sessions)
+        return any(session.status == SESSION_PAID for session in self.sessions)
 
     def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
         """Record the status of a Stripe session. Return False if a stronger status is known already."""
@@ -210,7 +210,8 @@ class ReservationLine(Base):
     """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
 
     `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
-    `unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is canceled.
+    `sold_unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is
+    canceled.
     """
 
     __tablename__ = "reservation_lines"
@@ -227,16 +228,17 @@ class ReservationLine(Base):
     missing: Mapped[int]
     shipped: Mapped[int] = mapped_column(server_default="0", default=0)
     canceled: Mapped[int] = mapped_column(server_default="0", default=0)
-    unshipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    # The column has its old name, because migrations only expand.
+    sold_unshipped: Mapped[int] = mapped_column("unshipped", server_default="0", default=0)
 
     @property
     def sold(self) -> int:
         """The pieces that left the stock, if the reservation is committed."""
         return self.quantity - self.missing
 
-    def update_unshipped(self) -> None:
-        """Derive `unshipped` again. Call it after each change of the other numbers of a committed reservation."""
-        self.unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
+    def update_sold_unshipped(self) -> None:
+        """Derive `sold_unshipped` again. Call it after each change of the other numbers of a committed reservation."""
+        self.sold_unshipped = max(0, min(self.quantity - self.canceled, self.sold) - self.shipped)
 
 
 class Movement(Base):
@@ -272,7 +274,7 @@ class Movement(Base):
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
-class Shipment(Base):
+class CountedShipment(Base):
     """A parcel whose pieces were counted as shipped: a second event about it counts nothing."""
 
     __tablename__ = "shipments"

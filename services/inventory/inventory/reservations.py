@@ -15,10 +15,11 @@ from events.database.transaction import insert_once, lock_rows, skip_locked
 from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.inbox_models import UNFINISHED, InboxEvent
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, not_, select, update
 from sqlalchemy.orm import Session
 
 from inventory import ledger
@@ -31,8 +32,8 @@ from inventory.errors import (
 from inventory.models import (
     COMMITTED,
     HELD,
-    PENDING,
     SALE,
+    SESSION_PENDING,
     Reservation,
     ReservationLine,
     ReservationSession,
@@ -116,7 +117,7 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
             item.reserved -= line.quantity
         sold = min(line.quantity, item.on_hand if was_held else item.available)
         line.missing = line.quantity - sold
-        line.update_unshipped()
+        line.update_sold_unshipped()
         if sold:
             ledger.record_movement(
                 session, item, SALE, -sold,
@@ -208,7 +209,10 @@ def extend(session: Session, reservation: Reservation, expires_at: datetime) -> 
 
 
 def expire_due(database: Database, now: datetime) -> int:
-    """Expire every held reservation whose time is over, and return their number."""
+    """Expire every held reservation whose time is over, and return their number.
+
+    A reservation with an event that is stored for a retry, or has failed, is kept: the event may be its payment.
+    """
     expired = 0
     while batch := _expire_batch(database, now):
         expired += batch
@@ -229,7 +233,7 @@ def publish_expiring(database: Database, notice: timedelta, now: datetime) -> in
     An end is published once; a later end again.
     """
     is_pending = exists().where(
-        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == PENDING
+        ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == SESSION_PENDING
     )
     ending = (
         select(Reservation)
@@ -260,9 +264,12 @@ def publish_expiring(database: Database, notice: timedelta, now: datetime) -> in
 
 
 def _expire_batch(database: Database, now: datetime) -> int:
+    is_unfinished = exists().where(
+        InboxEvent.correlation_id == Reservation.checkout_id, InboxEvent.status.in_(UNFINISHED)
+    )
     due = (
         select(Reservation)
-        .where(Reservation.status == HELD, Reservation.expires_at <= now)
+        .where(Reservation.status == HELD, Reservation.expires_at <= now, not_(is_unfinished))
         .order_by(Reservation.expires_at)
         .limit(EXPIRY_BATCH_SIZE)
     )

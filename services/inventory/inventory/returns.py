@@ -76,7 +76,7 @@ def take_back(
             if before.get(sku, 0) < quantity:
                 raise NotYet(f"the return of {checkout_id} is not recorded yet")
             sold[sku].missing += quantity - taken
-            sold[sku].update_unshipped()
+            sold[sku].update_sold_unshipped()
             missing.append({"sku": sku, "quantity": quantity, "missing": quantity - taken})
         ledger.record_movement(
             session, items[sku], RETURN, -taken,

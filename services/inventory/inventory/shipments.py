@@ -8,7 +8,7 @@ from events.database.transaction import insert_once
 from sqlalchemy.orm import Session
 
 from inventory import ledger, reservations
-from inventory.models import ADJUSTMENT, Shipment
+from inventory.models import ADJUSTMENT, CountedShipment
 
 
 def record_shipment(
@@ -19,7 +19,7 @@ def record_shipment(
     A piece that was missing when its order was paid, and is shipped after all, leaves the stock now.
     """
     reservation = reservations.lock_sold(session, checkout_id)
-    if not insert_once(session, Shipment, id=shipment_id, checkout_id=checkout_id):
+    if not insert_once(session, CountedShipment, id=shipment_id, checkout_id=checkout_id):
         return
     pieces = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in shipped)
     lines = {line.sku: line for line in reservation.lines if line.sku in pieces}
@@ -34,7 +34,7 @@ def record_shipment(
                 reason=f"shipped after it was oversold ({shipment_id})", actor="orders", occurred_at=occurred_at,
                 checkout_id=checkout_id,
             )  # fmt: skip
-        line.update_unshipped()
+        line.update_sold_unshipped()
 
 
 def record_canceled(session: Session, checkout_id: str, revision: int, canceled: Sequence[Mapping[str, Any]]) -> None:
@@ -49,4 +49,4 @@ def record_canceled(session: Session, checkout_id: str, revision: int, canceled:
     pieces = reservations.sum_by_sku((line["sku"], line["quantity"]) for line in canceled)
     for line in reservation.lines:
         line.canceled = pieces.get(line.sku, 0)
-        line.update_unshipped()
+        line.update_sold_unshipped()

@@ -54,26 +54,26 @@ def change_stock(
         item.counted_at = occurred_at
         delta = request.on_hand - (item.on_hand - _moved_after(session, request.sku, request.counted_at))
     _record_adjustment(session, item, delta, request.reason, actor, occurred_at)
-    [answer] = describe(session, [item])
+    [answer] = stock_values(session, [item])
     if key is not None:
         session.execute(update(StockChange).where(StockChange.idempotency_key == key).values(answer=answer))
     return answer
 
 
-def describe(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
+def stock_values(session: Session, items: Sequence[StockItem]) -> list[dict[str, Any]]:
     """Return the stock of these items as operators see it, with the sold pieces that wait for their parcel."""
-    unshipped = _unshipped_pieces(session, [item.sku for item in items])
+    waiting = _count_sold_unshipped(session, [item.sku for item in items])
     names = ("sku", "on_hand", "reserved", "available", "deficit")
     return [
-        {name: getattr(item, name) for name in names} | {"sold_unshipped": unshipped.get(item.sku, 0)} for item in items
+        {name: getattr(item, name) for name in names} | {"sold_unshipped": waiting.get(item.sku, 0)} for item in items
     ]
 
 
-def _unshipped_pieces(session: Session, skus: Sequence[str]) -> dict[str, int]:
+def _count_sold_unshipped(session: Session, skus: Sequence[str]) -> dict[str, int]:
     """Return the pieces that are sold and wait for their parcel, by sku. They are not part of `on_hand`."""
     waiting = (
-        select(ReservationLine.sku, func.sum(ReservationLine.unshipped).label("pieces"))
-        .where(ReservationLine.sku.in_(skus), ReservationLine.unshipped > 0)
+        select(ReservationLine.sku, func.sum(ReservationLine.sold_unshipped).label("pieces"))
+        .where(ReservationLine.sku.in_(skus), ReservationLine.sold_unshipped > 0)
         .group_by(ReservationLine.sku)
     )
     return {row.sku: int(row.pieces) for row in session.execute(waiting)}

@@ -29,8 +29,18 @@ def create_worker(config: Config, *, database: Database | None = None, broker: P
             EXPIRING_INTERVAL_S,
             lambda: reservations.publish_expiring(stock, notice, utcnow()),
         ),
-        Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: reservations.expire_due(stock, utcnow())),
+        Job("expire-reservations", EXPIRY_INTERVAL_S, lambda: _expire_due(worker, stock)),
     ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
-    return Worker(config, stock, handlers, chains=CHAINS, jobs=jobs, broker=broker)
+    worker = Worker(config, stock, handlers, chains=CHAINS, jobs=jobs, broker=broker)
+    return worker
+
+
+def _expire_due(worker: Worker, stock: Database) -> int:
+    """Expire the reservations whose time was over before the last event that is handled.
+
+    Their payments may still wait in the queue, after an outage or a pause. Orders has confirmed them by then.
+    """
+    handled_until = worker.consumer.caught_up_to
+    return reservations.expire_due(stock, min(handled_until, utcnow())) if handled_until else 0

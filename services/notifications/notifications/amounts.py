@@ -45,7 +45,7 @@ def format_amounts(data: Data, language: Language) -> dict[str, str]:
 def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
     charged = charged_amounts(data)
     currency, tax = charged["currency"], charged.get("amount_tax") or 0
-    added_tax = max(0, charged["amount_total"] - amount_before_tax(charged)) if tax else 0
+    added_tax = max(0, charged["amount_total"] - _total_without_added_tax(charged)) if tax else 0
     return {
         "subtotal": (charged["amount_subtotal"], currency),
         "discount": (-charged["amount_discount"], currency),
@@ -62,7 +62,6 @@ def charged_amounts(data: Data) -> Data:
     return data.get("charged") or data
 
 
-def amount_before_tax(amounts: Data) -> int:
-    """Return the total without taxes that are added to it."""
-    before: int = amounts["amount_subtotal"] - amounts["amount_discount"] + amounts["amount_shipping"]
-    return before
+def _total_without_added_tax(amounts: Data) -> int:
+    total: int = amounts["amount_subtotal"] - amounts["amount_discount"] + amounts["amount_shipping"]
+    return total

@@ -12,12 +12,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from notifications.kinds import CUSTOMER_KINDS, Kind
-from notifications.models import PENDING, SENDING, SUPPRESSED, Checkout, Email, Reminder
+from notifications.models import PENDING, SENDING, SUPPRESSED, CheckoutFacts, Email, Reminder
 
 REASON = "the customer is erased"
 
 
-def erase_customer(session: Session, checkout: Checkout, erased_at: datetime) -> None:
+def erase_customer(session: Session, checkout: CheckoutFacts, erased_at: datetime) -> None:
     """Erase the customer of a checkout, whose row must be locked. E-mails to staff are still sent, redacted."""
     checkout.erased_at = checkout.erased_at or erased_at
     checkout.purchaser = None

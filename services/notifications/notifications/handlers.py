@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import CUSTOMER_REASONS, POLICY, ReviewDecision, ReviewReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -20,25 +20,14 @@ from sqlalchemy.orm import Session
 from notifications import erasure
 from notifications.config import ABANDONED_CART_DELAY
 from notifications.digest import NO_DIGEST, DigestSchedule
-from notifications.kinds import Kind, Outcome
+from notifications.kinds import CheckoutOutcome, Kind
 from notifications.models import lock_or_insert_checkout, lock_or_insert_checkouts
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
 from notifications.wording import has_shipped_whole
 
-CUSTOMER_REASONS = (
-    frozenset(  # reviews that the customer learns about; one for suspected fraud would warn the wrong one
-        {
-            ReviewReason.AMOUNT_MISMATCH,
-            ReviewReason.CURRENCY_MISMATCH,
-            ReviewReason.LIVEMODE_MISMATCH,
-            ReviewReason.ACCOUNT_MISMATCH,
-            ReviewReason.OVERSOLD,
-            ReviewReason.DUPLICATE_PAYMENT,
-        }
-    )
-)
+REFUND_WAIT = timedelta(seconds=10)  # most refunds succeed at once, and their e-mail says why
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -61,7 +50,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.paid")
     def send_order_confirmation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.PAID)
+        _record_outcome(event, session, CheckoutOutcome.PAID)
         _record_purchase(event, session)
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
@@ -87,7 +76,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.order.canceled")
     def announce_cancellation(event: Event, session: Session) -> None:
-        _record_outcome(event, session, Outcome.CANCELED)
+        _record_outcome(event, session, CheckoutOutcome.CANCELED)
         if event.data["reason"]:  # the customer knows that they canceled a checkout
             notify_customer_if_known(event, session, Kind.ORDER_CANCELED, event.data["order_id"])
 
@@ -123,7 +112,8 @@ def create_handlers(  # noqa: C901 - one handler after the other
                 reason=f"resolved together with {event.data['reason']}",
             )
         if kind := _kind_of_decision(event):
-            notify_customer_if_known(event, session, kind, _review_key(event))
+            delay = REFUND_WAIT if event.data["decision"] == ReviewDecision.REFUND else timedelta()
+            notify_customer_if_known(event, session, kind, _review_key(event), delay=delay)
 
     @handlers.on("orders.refund.failed")
     def report_failed_refund(event: Event, session: Session) -> None:
@@ -162,7 +152,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     return handlers
 
 
-def _record_outcome(event: Event, session: Session, outcome: Outcome) -> None:
+def _record_outcome(event: Event, session: Session, outcome: CheckoutOutcome) -> None:
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     if checkout.record_outcome(outcome):
         before_commit(session, suppress_stale, checkout)
@@ -177,14 +167,15 @@ def _record_purchase(event: Event, session: Session) -> None:
 def _kind_of_decision(event: Event) -> Kind | None:
     """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
-    A refund has its own e-mail. An order that was not confirmed before the review gets its confirmation by another
-    event. The acceptance of a duplicate payment is news beside the confirmation.
+    A refund has its own e-mail, which replaces this one if it comes within `REFUND_WAIT`. An order that was not
+    confirmed before the review gets its confirmation by another event. The acceptance of a duplicate payment is news
+    beside the confirmation.
     """
     data = event.data
-    if data["decision"] == ReviewDecision.CANCEL:  # for every reason, while the customer waits for a parcel
+    if data["decision"] != ReviewDecision.ACCEPT:  # for every reason, while the customer waits for a parcel
         is_news = data["reason"] in CUSTOMER_REASONS or not has_shipped_whole(data)
         return Kind.ORDER_CANCELED if is_news else None
-    if data["decision"] != ReviewDecision.ACCEPT or data["reason"] not in CUSTOMER_REASONS:
+    if data["reason"] not in CUSTOMER_REASONS:
         return None
     is_news = data["was_confirmed"] or data["reason"] == ReviewReason.DUPLICATE_PAYMENT
     return Kind.ORDER_CONFIRMED if is_news else None

@@ -59,7 +59,7 @@ STAFF_KINDS = (
 PROMOTIONAL_KINDS = (Kind.ABANDONED_CART,)
 
 
-class Outcome(StrEnum):
+class CheckoutOutcome(StrEnum):
     """The ends of a checkout that make e-mails stale."""
 
     PAID = "paid"
@@ -68,14 +68,14 @@ class Outcome(StrEnum):
 
 # The kinds that are stale once a checkout has this outcome.
 STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
-    Outcome.PAID: (
+    CheckoutOutcome.PAID: (
         Kind.ABANDONED_CART,
         Kind.PAYMENT_PENDING,
         Kind.PAYMENT_INSTRUCTIONS,
         Kind.PAYMENT_FAILED,
         Kind.STAFF_RESERVATION_EXPIRING,
     ),
-    Outcome.CANCELED: (Kind.ABANDONED_CART,),
+    CheckoutOutcome.CANCELED: (Kind.ABANDONED_CART,),
 }
 
 # The kinds that are stale once an e-mail of this kind exists about the same payment, refund, dispute or
@@ -85,4 +85,5 @@ STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
     Kind.STAFF_REFUND_FAILED: (Kind.REFUND_SUCCEEDED,),
     Kind.STAFF_DISPUTE_CLOSED: (Kind.STAFF_DISPUTE_OPENED, Kind.STAFF_DISPUTE_UPDATED),
     Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED, Kind.ORDER_IN_REVIEW),
+    Kind.REFUND_SUCCEEDED: (Kind.ORDER_CANCELED,),  # of a decision that ended in this refund: it says why
 }

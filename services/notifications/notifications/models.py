@@ -21,7 +21,7 @@ from events.observability import tracing
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from notifications.kinds import Outcome
+from notifications.kinds import CheckoutOutcome
 
 
 class EmailStatus(StrEnum):
@@ -53,15 +53,15 @@ class Base(DeclarativeBase):
     metadata = metadata()
 
 
-class Checkout(Base):
-    """One checkout: the outcome that can make its e-mails stale. Its row is the lock of all handlers of the checkout.
+class CheckoutFacts(Base):
+    """The facts about one checkout that decide on its e-mails. Its row is the lock of all handlers of the checkout.
 
-    `purchased_at` is when money for it was first reported, also money that is still on its way, and `purchaser` the
-    e-mail key of its customer then.
+    `outcome` can make them stale. `purchased_at` is when money for it was first reported, also money that is still on
+    its way, and `purchaser` the e-mail key of its customer then.
     """
 
     __tablename__ = "checkouts"
-    __table_args__ = (one_of("outcome", Outcome),)
+    __table_args__ = (one_of("outcome", CheckoutOutcome),)
 
     checkout_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -77,7 +77,7 @@ class Checkout(Base):
 
     def record_outcome(self, outcome: str) -> bool:
         """Set the outcome and return True if it changed. Paid replaces canceled, and never the other way round."""
-        if self.outcome in (Outcome.PAID, outcome):
+        if self.outcome in (CheckoutOutcome.PAID, outcome):
             return False
         self.outcome = outcome
         return True
@@ -198,18 +198,18 @@ class ResendRequest(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
-def lock_or_insert_checkout(session: Session, checkout_id: str) -> Checkout:
+def lock_or_insert_checkout(session: Session, checkout_id: str) -> CheckoutFacts:
     """Return the checkout's row, locked until the transaction ends. Insert it if it is new."""
     return lock_or_insert_checkouts(session, [checkout_id])[checkout_id]
 
 
-def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) -> Mapping[str, Checkout]:
+def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) -> Mapping[str, CheckoutFacts]:
     """Return the checkouts' rows by id, locked in the order of their ids. Insert the new ones."""
-    known = transaction.lock_rows(session, Checkout, checkout_ids)
+    known = transaction.lock_rows(session, CheckoutFacts, checkout_ids)
     if new := sorted(set(checkout_ids) - known.keys()):
         rows = [{"checkout_id": checkout_id} for checkout_id in new]
-        session.execute(transaction.insert(session, Checkout.__table__).on_conflict_do_nothing(), rows)
-    return transaction.lock_rows(session, Checkout, checkout_ids)
+        session.execute(transaction.insert(session, CheckoutFacts.__table__).on_conflict_do_nothing(), rows)
+    return transaction.lock_rows(session, CheckoutFacts, checkout_ids)
 
 
 def subject_of(subject_key: str) -> str:

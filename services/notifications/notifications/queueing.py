@@ -33,10 +33,12 @@ def notify_customer(
     queue_email(event, session, kind, subject_key, due_at=utcnow() + delay, recipient=recipient, locale=locale)
 
 
-def notify_customer_if_known(event: Event, session: Session, kind: str, subject_key: str) -> None:
+def notify_customer_if_known(
+    event: Event, session: Session, kind: str, subject_key: str, *, delay: timedelta = timedelta()
+) -> None:
     """Queue an e-mail to the customer beside other e-mails of the event. Do nothing without an address."""
     with suppress(Ignored):
-        notify_customer(event, session, kind, subject_key)
+        notify_customer(event, session, kind, subject_key, delay=delay)
 
 
 def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *, due_at: datetime) -> None:

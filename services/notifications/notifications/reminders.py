@@ -14,7 +14,7 @@ from events.database.transaction import insert
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from notifications.models import Checkout, Email, Reminder
+from notifications.models import CheckoutFacts, Email, Reminder
 from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
@@ -66,8 +66,8 @@ def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: date
 
 
 def _has_bought(session: Session, address: str, since: datetime) -> bool:
-    bought = select(Checkout.checkout_id).where(Checkout.purchaser == email_key(address))
-    return session.scalar(bought.where(Checkout.purchased_at >= since).limit(1)) is not None
+    bought = select(CheckoutFacts.checkout_id).where(CheckoutFacts.purchaser == email_key(address))
+    return session.scalar(bought.where(CheckoutFacts.purchased_at >= since).limit(1)) is not None
 
 
 def _record_turn(session: Session, email: Email, address_key: str, now: datetime) -> bool:

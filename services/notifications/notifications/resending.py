@@ -33,7 +33,7 @@ from notifications.models import (
     SENT,
     SUPPRESSED,
     UNKNOWN,
-    Checkout,
+    CheckoutFacts,
     Email,
     ResendRequest,
     lock_or_insert_checkout,
@@ -147,7 +147,7 @@ def _lock(session: Session, emails: Sequence[Email]) -> Sequence[Email]:
     return [row for row in rows if row.id not in resent and not _is_erased(row, checkouts.get(row.checkout_id or ""))]
 
 
-def _is_erased(email: Email, checkout: Checkout | None) -> bool:
+def _is_erased(email: Email, checkout: CheckoutFacts | None) -> bool:
     return checkout is not None and checkout.erased_at is not None and email.kind in CUSTOMER_KINDS
 
 

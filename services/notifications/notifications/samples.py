@@ -51,7 +51,7 @@ CHARGES: Mapping[str, Mapping[str, Any]] = {  # what Stripe charges, where it di
     "promotion": {"charged": {**CHARGED, "amount_discount": 2085, "amount_total": 11252}, "amount_paid": 11252},
     "statement": {"charged": {**CHARGED, "presentment_currency": "jpy", "presentment_amount": 19702}},
 }
-PENDING: Mapping[str, Any] = {
+PENDING_PAYMENT: Mapping[str, Any] = {
     "payment_method_types": ["card", "link", "oxxo"],
     "payment_method": None,
     "voucher_url": None,
@@ -110,9 +110,9 @@ RESOLVED: Mapping[str, Any] = {
 }
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
-    Kind.PAYMENT_PENDING: PENDING,
+    Kind.PAYMENT_PENDING: PENDING_PAYMENT,
     Kind.PAYMENT_INSTRUCTIONS: {
-        **PENDING,
+        **PENDING_PAYMENT,
         "payment_method": "oxxo",
         "voucher_url": "https://payments.stripe.com/oxxo/voucher/test_YWNjdF8xUXhZekEy",
         "voucher_expires_at": "2026-05-07T23:59:59+00:00",
@@ -198,10 +198,18 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "oversold": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "oversold"},
         "mismatch": {"refund_amount": 12052, "amount_refunded": 12052, "review_reason": "amount-mismatch"},
     },
-    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}},
+    Kind.STAFF_REVIEW_OPENED: {"held": {"reason": "radar-review"}, "oversold": {"reason": "oversold"}},
+    Kind.STAFF_ORDER_PAID: {"free": FREE},
     Kind.STAFF_REVIEW_RESOLVED: {
         **{decision: {"decision": decision} for decision in ("accept", "cancel")},
         "duplicate": {"reason": "duplicate-payment"},
+    },
+    Kind.STAFF_REFUND_FAILED: {
+        "refused": {
+            "refund_id": "rfr_0199f3a2c4d57e8a9b0c1d2e3f405164",
+            "refund_request_id": "rfr_0199f3a2c4d57e8a9b0c1d2e3f405164",
+            "failure_reason": "This payment has been charged back.",
+        }
     },
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
@@ -213,13 +221,17 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.STAFF_DISPUTE_UPDATED: {
         "respond": {"dispute_status": "needs_response"},
         "no-deadline": {"dispute_status": "needs_response", "evidence_due_by": None},
+        "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
+        "inquiry-waiting": {"dispute_status": "warning_under_review", "funds_withdrawn": False},
+        "inquiry-no-deadline": {"dispute_status": "warning_needs_response", "evidence_due_by": None},
     },
     Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
         "partly": {"dispute_status": "lost", "funds_withdrawn": True, "amount_held": 8052},
         "canceled": {"order_is_canceled": True, "amount_paid": 12052, "amount_held": 0},
         "warning_closed": {"dispute_status": "warning_closed"},
-        "unknown": {"dispute_status": "prevented"},
+        "prevented": {"dispute_status": "prevented"},
+        "unknown": {"dispute_status": "some_new_status"},
     },
 }
 

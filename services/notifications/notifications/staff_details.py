@@ -56,7 +56,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "reason", translated("reason", data["reason"])
         yield "detail", data.get("detail")
     if "resolved_by" in data:
-        yield "resolved_by", data["resolved_by"]
+        yield "resolved_by", translated("resolved_by", data["resolved_by"])
     if "refund_id" in data:
         yield "refund_amount", values["refund"]
         yield "statement", values["refund_statement"]

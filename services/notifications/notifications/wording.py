@@ -4,19 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.dispute_status import is_inquiry
 
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
+from notifications.refund_amounts import was_refused
 
-DUPLICATE = "duplicate-payment"  # the reason of a review
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
 )
 CORRECT_SUM_REASONS = (  # of reviews: what was paid is what was agreed
-    "missing-address",
-    "radar-review",
-    "early-fraud-warning",
+    ReviewReason.MISSING_ADDRESS,
+    ReviewReason.RADAR_REVIEW,
+    ReviewReason.EARLY_FRAUD_WARNING,
 )
 NEEDS_RESPONSE = (  # dispute statuses: Stripe waits for our evidence
     "needs_response",
@@ -68,10 +69,13 @@ def _pays_by_debit(data: Data) -> bool:
     return bool(offered) and WITHOUT_ACTION.issuperset(offered or ())
 
 
-def _evidence(data: Data) -> str:
+def _evidence(data: Data) -> Sequence[str]:
+    """Return the variants of an open dispute or of a bank's inquiry, which moves no money and holds no order."""
     if data["dispute_status"] not in NEEDS_RESPONSE:
-        return "waiting"
-    return "respond" if data.get("evidence_due_by") else "respond_soon"
+        act = "waiting"
+    else:
+        act = "respond" if data.get("evidence_due_by") else "respond_soon"
+    return [f"{act}_inquiry", "inquiry", act] if is_inquiry(data["dispute_status"]) else [act]
 
 
 def has_shipped_whole(data: Data) -> bool:
@@ -95,7 +99,7 @@ def _money_left(data: Data) -> str:
 
 
 def _confirmation(data: Data) -> str:
-    if data.get("reason") == DUPLICATE:
+    if data.get("reason") == ReviewReason.DUPLICATE_PAYMENT:
         return "duplicate"
     return "" if charged_amounts(data)["amount_total"] else "free"
 
@@ -108,9 +112,10 @@ def _is_owed_after_cancellation(data: Data) -> bool:
     return bool(data.get("order_is_canceled")) and total > gone
 
 
-def _is_about_duplicates(data: Data) -> bool:
-    """Return True if all resolved reviews are about duplicate payments: then only these are refunded."""
-    return {data["reason"], *(other["reason"] for other in data.get("also_resolved") or ())} == {DUPLICATE}
+def refunds_only_duplicates(data: Data) -> bool:
+    """Return True if a review ended in a refund of duplicate payments only: the order itself does not change."""
+    reasons = {data.get("reason"), *(other["reason"] for other in data.get("also_resolved") or ())}
+    return data.get("decision") == "refund" and reasons == {ReviewReason.DUPLICATE_PAYMENT}
 
 
 def _is_partly_lost(data: Data) -> bool:
@@ -122,21 +127,27 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
     Kind.ORDER_CONFIRMED: lambda data: [_confirmation(data)],
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
     Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
-    Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == DUPLICATE else ""],
-    Kind.ORDER_CANCELED: lambda data: [
-        _money_left(data),
-        "shipped" if data.get("shipped_before") else "",
-        data.get("reason") or "",
-    ],
+    Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == ReviewReason.DUPLICATE_PAYMENT else ""],
+    Kind.ORDER_CANCELED: lambda data: (
+        ["duplicate"]
+        if refunds_only_duplicates(data)
+        else [
+            _money_left(data),
+            "shipped" if data.get("shipped_before") else "",
+            data.get("reason") or "",
+        ]
+    ),
     Kind.ORDER_SHIPPED: lambda data: [_parcel(data)],
     Kind.REFUND_SUCCEEDED: lambda data: ["whole" if is_fully_refunded(data) else ""],
-    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else ""],
+    Kind.STAFF_REVIEW_OPENED: lambda data: ["held" if data["reason"] in CORRECT_SUM_REASONS else data["reason"]],
+    Kind.STAFF_ORDER_PAID: lambda data: ["" if charged_amounts(data)["amount_total"] else "free"],
     Kind.STAFF_REVIEW_RESOLVED: lambda data: [
-        "refund_duplicate" if data["decision"] == "refund" and _is_about_duplicates(data) else "",
+        "refund_duplicate" if refunds_only_duplicates(data) else "",
         data["decision"],
     ],
-    Kind.STAFF_DISPUTE_OPENED: lambda data: [_evidence(data), "inquiry" if is_inquiry(data["dispute_status"]) else ""],
-    Kind.STAFF_DISPUTE_UPDATED: lambda data: [_evidence(data)],
+    Kind.STAFF_REFUND_FAILED: lambda data: ["refused" if was_refused(data) else ""],
+    Kind.STAFF_DISPUTE_OPENED: _evidence,
+    Kind.STAFF_DISPUTE_UPDATED: _evidence,
     Kind.STAFF_DISPUTE_CLOSED: lambda data: [
         "canceled" if _is_owed_after_cancellation(data) else "",
         "partly" if _is_partly_lost(data) else "",

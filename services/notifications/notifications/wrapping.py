@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-LINE_COLUMNS = 72  # columns: a quoted line still fits into 80; a Japanese character has two
+SIGNATURE = "-- "  # with its space, mail programs show the lines below it as a footer (RFC 3676, 4.3)
+MAX_LINE_COLUMNS = 72  # columns: a quoted line still fits into 80; a Japanese character has two
 
 # Must not begin or end a line in Japanese (kinsoku shori): closing and opening brackets, punctuation, small kana.
 NOT_FIRST = "、。，．・：；？！）］｝」』】〉》〕’”ー々ゝゞヽヾぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"  # noqa: RUF001
@@ -14,8 +15,8 @@ PIECES = re.compile(rf" +|[{NOT_LAST}]*(?:{WIDE}|(?:(?!{WIDE})[^ ])+)[{NOT_FIRST
 
 
 def wrap(text: str) -> str:
-    """Return the text in lines of at most `LINE_COLUMNS` columns. Links stay whole, and lists stay indented."""
-    lines = ("\n".join(_lines(line.rstrip())) for line in text.strip().splitlines())
+    """Return the text in lines of at most `MAX_LINE_COLUMNS` columns. Links stay whole, and lists stay indented."""
+    lines = ("\n".join(_lines(line if line == SIGNATURE else line.rstrip())) for line in text.strip().splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
@@ -23,7 +24,7 @@ def _lines(line: str) -> Iterator[str]:
     indent = " " * (len(line) - len(line.lstrip(" ")))
     current = ""
     for piece in PIECES.findall(line):
-        if current.strip() and columns(current) + columns(piece.rstrip()) > LINE_COLUMNS:
+        if current.strip() and columns(current) + columns(piece.rstrip()) > MAX_LINE_COLUMNS:
             yield current.rstrip(" ")
             current = indent + piece.lstrip(" ")
         else:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 from aiosmtpd.controller import Controller
 from events.database.engine import Database
-from events.messaging import contracts
+from events.messaging.contracts import registry
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.testing.bus import deliver
@@ -52,8 +52,8 @@ SAMPLE_OF_EVENT = {
 def new_event(event_type: str, **changes: Any) -> Event:
     """Return a new event with sample data that fits its contract."""
     data = sample(SAMPLE_OF_EVENT[event_type], **changes)
-    known = contracts.SCHEMAS[event_type, 1].fields
-    data = contracts.load(event_type, 1, {name: value for name, value in data.items() if name in known})
+    known = registry.SCHEMAS[event_type, 1].fields
+    data = registry.load(event_type, 1, {name: value for name, value in data.items() if name in known})
     return own_event(event_type, data, correlation_id=data.get("checkout_id"))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from events.database.engine import Database
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import ReviewDecision
 from events.web.auth import operator_required
 from events.web.blueprint import Blueprint
 from events.web.idempotency import KeyHeader, require_key, require_key_unless

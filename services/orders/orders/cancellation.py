@@ -8,18 +8,17 @@ from sqlalchemy.orm import Session
 from orders.acts import Act, record_act
 from orders.causes import Cause
 from orders.errors import (
-    DisputedRefundError,
     OrderCanceledError,
     OrderNeedsReviewError,
     OrderNotPaidError,
     OrderShippedError,
 )
 from orders.goods import load_goods, succeeded_payments, update_fulfillment
-from orders.models.orders import Order, OrderDisputeStatus, OrderStatus
+from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.refunds.requests import RefundParams, request_rest, store_request
+from orders.refunds.requests import RefundParams, check_rest, request_rest, store_request
 from orders.timeline import add_entry, format_note
 
 OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
@@ -51,11 +50,11 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
         raise OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
     if any(load_goods(session, order).shipped.values()):
         raise OrderShippedError(order.id, order.number)
+    if params.refund:
+        check_rest(session, order)
     cause = Cause.now(new_id("cnl"))
     refund = RefundParams(reason=params.reason, note=params.note)
     cancel_goods(session, order, cause, refund, actor, restock=params.restock)
-    if params.refund and order.dispute_status == OrderDisputeStatus.OPEN:
-        raise DisputedRefundError(order.number)  # the bank holds the money, and the request must not end as no refund
     requests = request_rest(session, order, cause, refund, actor) if params.refund else []
     money = "and requested the refund of the rest" if requests else "without a refund"
     text = f"{actor} canceled the order {money}.{format_note(params.note)}"

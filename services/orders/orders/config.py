@@ -14,7 +14,7 @@ from events.config import (
     port_setting,
     setting,
 )
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 
 REASONS = validate.ContainsOnly([*ReviewReason], error=f"Use any of {', '.join(ReviewReason)}, separated by commas.")
 

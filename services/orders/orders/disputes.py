@@ -14,11 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.models.disputes import UNKNOWN, Dispute, DisputeStatus
+from orders.models.disputes import Dispute, DisputeStatus
 from orders.models.orders import Order, OrderDisputeStatus
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.stripe_objects import StripeObject, currency_of, to_datetime
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, created_at_of, currency_of, to_datetime
 from orders.timeline import add_entry
 
 WITHDRAWN_EVENT, REINSTATED_EVENT = "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"
@@ -37,7 +37,7 @@ def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, c
 
     The order must be locked.
     """
-    status = stripe_dispute.get("status") or UNKNOWN
+    status = stripe_dispute.get("status") or UNKNOWN_STATUS
     is_new = insert_once(
         session,
         Dispute,
@@ -49,7 +49,7 @@ def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, c
         currency=currency_of(stripe_dispute),
         amount=stripe_dispute["amount"],
         reason=stripe_dispute.get("reason") or "general",
-        opened_at=to_datetime(stripe_dispute["created"]),
+        opened_at=created_at_of(stripe_dispute, cause.occurred_at),
     )
     dispute = session.get_one(Dispute, stripe_dispute["id"])
     was_closed = dispute.is_closed and not is_new

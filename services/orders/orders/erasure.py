@@ -50,7 +50,7 @@ class ErasureRequest:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ErasureOutcome:
     """The outcome for one order: refused if there are `blockers`, which say what must be done first."""
 
     order_id: str
@@ -79,15 +79,15 @@ def find_by_checkouts(database: Database, checkout_ids: Sequence[str]) -> Sequen
         return session.scalars(select(Order).where(Order.checkout_id.in_(checkout_ids)).order_by(Order.id)).all()
 
 
-def preview(database: Database, order: Order, request: ErasureRequest) -> Outcome:
+def preview(database: Database, order: Order, request: ErasureRequest) -> ErasureOutcome:
     """Return the outcome that `erase_customer` would have, and change nothing."""
     with database.read() as session:
         current = session.get_one(Order, order.id)
         blockers = () if request.even_open else tuple(find_blockers(session, current))
-    return Outcome(order.id, order.number, order.checkout_id, blockers)
+    return ErasureOutcome(order.id, order.number, order.checkout_id, blockers)
 
 
-def erase_customer(database: Database, order: Order, request: ErasureRequest) -> Outcome:
+def erase_customer(database: Database, order: Order, request: ErasureRequest) -> ErasureOutcome:
     """Erase the customer of one order, unless there are blockers. A repeat publishes the event again."""
     try:
         with database.begin() as session:
@@ -95,12 +95,12 @@ def erase_customer(database: Database, order: Order, request: ErasureRequest) ->
             erase_inbox(session, order.checkout_id)
             _erase(session, current, request)
     except OrderUnfinishedError as error:
-        return Outcome(order.id, order.number, order.checkout_id, error.blockers)
+        return ErasureOutcome(order.id, order.number, order.checkout_id, error.blockers)
     except DBAPIError as error:
         if not is_conflict(error):
             raise
-        return Outcome(order.id, order.number, order.checkout_id, (RETRIED_NOW,))
-    return Outcome(order.id, order.number, order.checkout_id)
+        return ErasureOutcome(order.id, order.number, order.checkout_id, (RETRIED_NOW,))
+    return ErasureOutcome(order.id, order.number, order.checkout_id)
 
 
 def find_blockers(session: Session, order: Order) -> Iterator[str]:

@@ -12,7 +12,7 @@ from events.operations.inbox_cli import actor
 
 from orders import erasure
 from orders.config import load
-from orders.erasure import ErasureRequest, Outcome
+from orders.erasure import ErasureOutcome, ErasureRequest
 from orders.models.orders import Order
 
 
@@ -58,7 +58,7 @@ def _find_orders(database: Database, email: str | None, checkout_ids: Sequence[s
     return found
 
 
-def _print(outcomes: Sequence[Outcome], dry_run: bool) -> None:
+def _print(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:
     for outcome in outcomes:
         click.echo(f"{outcome.order_number} {outcome.checkout_id}: {'refused' if outcome.blockers else _word(dry_run)}")
         for blocker in outcome.blockers:
@@ -70,7 +70,7 @@ def _print(outcomes: Sequence[Outcome], dry_run: bool) -> None:
         click.echo("No order has this address. Check the spelling, or the customer is erased already.")
 
 
-def _print_json(outcomes: Sequence[Outcome], dry_run: bool) -> None:
+def _print_json(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:
     erased = [outcome for outcome in outcomes if not outcome.blockers]
     refused = [outcome for outcome in outcomes if outcome.blockers]
     summary: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _print_json(outcomes: Sequence[Outcome], dry_run: bool) -> None:
     click.echo(json.dumps(summary, indent=2))
 
 
-def _ids(outcome: Outcome) -> dict[str, str]:
+def _ids(outcome: ErasureOutcome) -> dict[str, str]:
     return {
         "order_id": outcome.order_id,
         "order_number": outcome.order_number,

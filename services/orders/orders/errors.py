@@ -100,7 +100,7 @@ class OrderDisputedError(DomainError):
 
 
 class DisputedRefundError(DomainError):
-    """The money that a cancellation has to refund is with the customer's bank."""
+    """Money that a cancellation or a decision has to refund is with the customer's bank."""
 
     def __init__(self, number: str) -> None:
         self.number = number

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from events.errors import Ignored
-from events.messaging.contracts import CancelReason, ReviewReason
+from events.messaging.contracts.checkout import CancelReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.payment_status import is_late, is_paid
+from events.messaging.session_payment import is_late, is_paid
 from events.money import format_amount
 from sqlalchemy.orm import Session
 
@@ -127,7 +128,7 @@ def record_payment(event: Event, session: Session) -> None:
     order.record_address(event.object)  # of several sessions, the goods go where the one that paid says
     if order.is_address_missing:
         open_review(session, order, ReviewReason.MISSING_ADDRESS, MISSING_ADDRESS_TEXT, cause)
-    if mismatch := find_mismatch(order, event):
+    if mismatch := find_mismatch(order, event, payment):
         open_review(session, order, mismatch.reason, mismatch.detail, cause)
     update_fulfillment(session, order)
     publish_paid_order(session, order, cause)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import Event
 from events.money import format_amount
 
 from orders.models.orders import Order
-from orders.stripe_objects import currency_of
+from orders.models.payments import Payment
+from orders.stripe_objects import StripeObject, currency_of
 
 MAX_SHOWN_CURRENCY = 30  # characters of a text that is no currency's code
 
@@ -20,16 +21,27 @@ class Mismatch(NamedTuple):
     detail: str
 
 
-def find_mismatch(order: Order, event: Event) -> Mismatch | None:
-    """Return the most severe mismatch between a paid session and its order, with the details of all, or None."""
-    mismatches = list(_mismatches(order, event))
+def find_mismatch(order: Order, event: Event, payment: Payment | None = None) -> Mismatch | None:
+    """Return the most severe mismatch between a paid session and its order, with the details of all, or None.
+
+    The session's `payment` has the amounts that an earlier event reported and this one leaves out.
+    """
+    mismatches = list(_mismatches(order, event, _details_of(event.object, payment)))
     if not mismatches:
         return None
     most_severe = min(mismatches, key=lambda mismatch: list(ReviewReason).index(mismatch.reason))
     return Mismatch(most_severe.reason, " ".join(mismatch.detail for mismatch in mismatches))
 
 
-def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
+def _details_of(paid: StripeObject, payment: Payment | None) -> dict[str, int | None]:
+    """Return the amounts that make up a paid session's total. A missing one is the payment's."""
+    details = paid.get("total_details") or {}
+    names = ("amount_tax", "amount_discount", "amount_shipping")
+    known = {name: getattr(payment, name, None) for name in names}
+    return known | {name: details[name] for name in names if details.get(name) is not None}
+
+
+def _mismatches(order: Order, event: Event, details: Mapping[str, int | None]) -> Iterator[Mismatch]:
     paid = event.object
     # With Adaptive Pricing the customer pays in another currency, which is in `presentment_details`. The session's own
     # currency and amount stay those of the checkout. Only these are compared.
@@ -37,15 +49,18 @@ def _mismatches(order: Order, event: Event) -> Iterator[Mismatch]:
         code = str(paid.get("currency")).upper()[:MAX_SHOWN_CURRENCY]
         detail = f"The customer paid in {code} instead of {order.currency.upper()}."
         yield Mismatch(ReviewReason.CURRENCY_MISMATCH, detail)
-    elif not _is_expected_total(order, paid["amount_total"], paid.get("total_details") or {}):
+    elif not _is_expected_total(order, paid["amount_total"], details):
         expected, actual = (
             format_amount(amount, order.currency) for amount in (order.amount_total, paid["amount_total"])
         )
         yield Mismatch(ReviewReason.AMOUNT_MISMATCH, f"The customer paid {actual} instead of {expected}.")
-    elif wrong := _wrong_destination(order, paid.get("total_details") or {}):
+    elif wrong := _wrong_destination(order, details):
         yield Mismatch(ReviewReason.AMOUNT_MISMATCH, wrong)
-    if bool(paid["livemode"]) != order.livemode:
-        detail = f"The customer paid in {_mode(paid['livemode'])} mode instead of {_mode(order.livemode)} mode."
+    livemode = paid.get("livemode")
+    if livemode is None:
+        livemode = event.headers.get("livemode", order.livemode)  # the event says it, too
+    if livemode != order.livemode:
+        detail = f"The customer paid in {_mode(livemode)} mode instead of {_mode(order.livemode)} mode."
         yield Mismatch(ReviewReason.LIVEMODE_MISMATCH, detail)
     if account := event.headers.get("account"):
         detail = f"The customer paid the connected account {account} instead of the shop's own account."

@@ -25,25 +25,43 @@ def record_session_payment(session: Session, order: Order, event: Event) -> Paym
         currency_of(stripe_session),
         stripe_session["amount_total"],
     )
-    record_charged(payment, stripe_session)
-    payment.recovered_from = stripe_session.get("recovered_from")
-    payment.payment_method_types = list(stripe_session.get("payment_method_types") or ())
+    record_charged(payment, stripe_session, agreed=order if payment.amount == order.amount_total else None)
+    payment.recovered_from = stripe_session.get("recovered_from") or payment.recovered_from
+    payment.payment_method_types = list(
+        stripe_session.get("payment_method_types") or payment.payment_method_types or ()
+    )
     return payment
 
 
-def record_charged(payment: Payment, checkout_session: StripeObject) -> None:
+def record_charged(payment: Payment, checkout_session: StripeObject, *, agreed: Order | None = None) -> None:
     """Set what Stripe charges: the amounts that make up the total, and the amount in the customer's currency.
+
+    Old API versions leave out details. A missing one never replaces a known one. If none is known, those of the order
+    `agreed` count, whose total is the one that Stripe charges.
 
     Stripe says whether taxes are part of the prices only where `total_details.breakdown` is expanded, and events do
     not expand it. The total shows it too: it contains exclusive taxes beside the other amounts.
     """
     details = checkout_session.get("total_details") or {}
-    payment.amount_tax = details.get("amount_tax") or 0
-    payment.amount_discount = details.get("amount_discount") or 0
-    payment.amount_shipping = details.get("amount_shipping") or 0
-    subtotal = checkout_session.get("amount_subtotal")
-    payment.amount_subtotal = payment.amount if subtotal is None else subtotal
-    payment.shipping_total = (checkout_session.get("shipping_cost") or {}).get("amount_total")
+
+    def first_known(*amounts: int | None) -> int:
+        return next((amount for amount in amounts if amount is not None), 0)
+
+    payment.amount_tax = first_known(details.get("amount_tax"), payment.amount_tax)
+    payment.amount_discount = first_known(
+        details.get("amount_discount"), payment.amount_discount, getattr(agreed, "amount_discount", None)
+    )
+    payment.amount_shipping = first_known(
+        details.get("amount_shipping"), payment.amount_shipping, getattr(agreed, "amount_shipping", None)
+    )
+    payment.amount_subtotal = first_known(
+        checkout_session.get("amount_subtotal"),
+        payment.amount_subtotal,
+        getattr(agreed, "amount_subtotal", None),
+        payment.amount,
+    )
+    shipping_cost = (checkout_session.get("shipping_cost") or {}).get("amount_total")
+    payment.shipping_total = payment.shipping_total if shipping_cost is None else shipping_cost
     without_tax = payment.amount_subtotal - payment.amount_discount + payment.amount_shipping
     payment.tax_included = payment.amount_tax > 0 and without_tax == payment.amount
     if presentment := presentment_of(checkout_session):
@@ -94,7 +112,7 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
     """Add a failed attempt; return None if it is known. The payment intent and the charge both report it."""
     reported = event.object
-    is_charge = reported["object"] == "charge"
+    is_charge = event.type.startswith("charge.")
     error = _charge_error(reported) if is_charge else reported.get("last_payment_error") or {}
     attempt = PaymentAttempt(
         id=reported["id"] if is_charge else error.get("charge") or _attempt_id(reported, error),

@@ -118,8 +118,9 @@ def _order_disputed(error: errors.OrderDisputedError) -> Problem:
 
 def _disputed_refund(error: errors.DisputedRefundError) -> Problem:
     detail = (
-        f"The customer's bank holds the money of order {error.number}, so it cannot be refunded now."
-        ' Cancel with {"refund": false}, and refund after the dispute if the bank returns the money.'
+        f"The customer's bank holds money of order {error.number}, so Stripe does not refund the rest. Nothing was"
+        ' changed. Cancel without a refund: with {"refund": false}, or by the decision cancel of its review. Refund'
+        " after the dispute if the bank returns the money."
     )
     return Problem(409, "order-disputed", detail)
 

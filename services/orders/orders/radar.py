@@ -4,7 +4,7 @@ Both name only a payment, so their events find the order as refunds do. An appro
 too: it releases the hold. Any other end of a review keeps it.
 """
 
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause

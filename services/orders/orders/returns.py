@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from events.clock import utcnow
 from events.messaging import outbox
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

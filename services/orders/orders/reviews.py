@@ -1,13 +1,14 @@
 """Reviews: opened once per reason and subject, resolved by an operator or by the shop's policy."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import insert_once
-from events.messaging.contracts import POLICY, ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import POLICY, ReviewDecision, ReviewReason
 from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,14 +16,14 @@ from sqlalchemy.orm import Session
 from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
-from orders.errors import NothingToReviewError, OrderNotPaidError, ReviewResolvedError
+from orders.errors import DisputedRefundError, NothingToReviewError, OrderNotPaidError, ReviewResolvedError
 from orders.goods import load_goods, to_lines, update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.requests import RefundParams, request_rest
+from orders.refunds.requests import RefundParams, check_rest, request_rest
 from orders.repository import lock_order
 from orders.timeline import add_entry, format_note
 
@@ -74,7 +75,7 @@ def resolve(
 
     The order must be locked. The worker sends the refund requests at `due_at` if the caller does not send them.
     Repeating the last decision does nothing, nor does a repeat under the same key. Raises `NothingToReviewError`,
-    `ReviewResolvedError`, `OrderNotPaidError` and `KeyReusedError`.
+    `ReviewResolvedError`, `OrderNotPaidError`, `DisputedRefundError` and `KeyReusedError`.
     """
     if not record_act(session, order, Act("review", {"decision": decision, "note": note}), key, actor):
         return ()
@@ -85,6 +86,8 @@ def resolve(
         return ()
     if order.status != OrderStatus.PAID:
         raise OrderNotPaidError(order.number, order.status)
+    if decision == ReviewDecision.REFUND:
+        check_rest(session, order, _payments_to_refund(unresolved))
     most_severe, cause = _most_severe(unresolved), Cause.now(new_id("rev"))
     for review in unresolved:
         review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.occurred_at, note
@@ -157,7 +160,7 @@ def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
     with database.read() as session:
         order_ids = session.scalars(waiting).all()
     for order_id in order_ids:
-        with database.begin() as session:
+        with suppress(DisputedRefundError), database.begin() as session:  # a person has to decide about that
             order = lock_order(session, order_id)
             unresolved = [review for review in _reviews(session, order) if review.decision is None]
             if unresolved and all(review.reason in reasons for review in unresolved):
@@ -174,10 +177,15 @@ def _request_refunds(
     due_at: datetime | None,
 ) -> Sequence[RefundRequest]:
     """Request refunds of all payments. If the reviews are only about duplicate payments, refund only these."""
-    payments: Collection[str] | None = None
-    if _are_duplicates(reviews):
-        payments, params = {review.subject for review in reviews}, replace(params, reason="duplicate")
+    payments = _payments_to_refund(reviews)
+    if payments is not None:
+        params = replace(params, reason="duplicate")
     return request_rest(session, order, cause, params, actor, payments=payments, due_at=due_at)
+
+
+def _payments_to_refund(reviews: Sequence[Review]) -> set[str] | None:
+    """Return the ids of the payments that a refund of these reviews is about, or None for all of the order's."""
+    return {review.subject for review in reviews} if _are_duplicates(reviews) else None
 
 
 def _update_order(order: Order, reviews: Sequence[Review]) -> None:

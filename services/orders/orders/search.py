@@ -30,7 +30,7 @@ FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "created_from": lambda instant: Order.created_at >= instant,
     "created_to": lambda instant: Order.created_at < instant,
 }
-DETAILS = (
+RELATIONS = (
     Order.sessions,
     Order.payments,
     Order.attempts,
@@ -41,7 +41,7 @@ DETAILS = (
     Order.shipments,
     Order.timeline,
 )
-PUBLIC_DETAILS = (Order.payments, Order.reviews, Order.shipments)
+PUBLIC_RELATIONS = (Order.payments, Order.reviews, Order.shipments)
 NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts disputes without a deadline last
 
 
@@ -64,13 +64,13 @@ def find_with_details(session: Session, id_or_number: str) -> Order | None:
     """Return the order with this id or number, with the rows of all tables that belong to it, or None."""
     is_number = id_or_number.upper().startswith(NUMBER_PREFIX)
     statement = select(Order).where(Order.number == id_or_number.upper() if is_number else Order.id == id_or_number)
-    return session.scalar(statement.options(*(selectinload(detail) for detail in DETAILS)))
+    return session.scalar(statement.options(*(selectinload(relation) for relation in RELATIONS)))
 
 
 def find_by_session(session: Session, session_id: str) -> Order | None:
     """Return the order of any of its Stripe sessions with what its customer may see, or None."""
     statement = select(Order).where(Order.id.in_(_order_ids_by_session(session_id)))
-    return session.scalar(statement.options(*(selectinload(detail) for detail in PUBLIC_DETAILS)))
+    return session.scalar(statement.options(*(selectinload(relation) for relation in PUBLIC_RELATIONS)))
 
 
 def list_disputes(

@@ -15,7 +15,10 @@ class StockBacklog(Backlog):
     age = ("clozit_orders_awaiting_stock_oldest_age_seconds", "Age of the oldest order that waits for its stock")
 
     def select(self) -> Select[int, Any]:
-        """Return the query of the waiting orders. Every other paid order is confirmed, in review, or owes nothing."""
+        """Return the query of the waiting orders.
+
+        Every other paid order is published as paid, in review, or owes nothing.
+        """
         return select(func.count(), func.min(Order.paid_at)).where(
             Order.status == OrderStatus.PAID,
             Order.paid_published_at.is_(None),

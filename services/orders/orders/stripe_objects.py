@@ -4,17 +4,26 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from events.messaging.stripe_fields import read_object
+
 StripeObject = dict[str, Any]
 
 CURRENCY = re.compile(r"[a-z]{3}")  # as in the contracts of events
 NO_CURRENCY = "xxx"  # ISO 4217's code for no currency
+UNKNOWN_STATUS = "unknown"  # of a refund or dispute whose status Stripe left empty
 PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
+
+
+def read_answer(answer: Any) -> StripeObject:
+    """Return the object in an answer of Stripe's SDK, read like those of events."""
+    found, _ = read_object(answer.to_dict(for_json=True))
+    return found
 
 
 def checkout_id_of(stripe_object: StripeObject) -> str | None:
     """Return the id of the checkout that an object belongs to; None if our checkout did not create the object."""
-    found = (stripe_object.get("metadata") or {}).get("checkout_id")
-    return str(found) if found else None
+    found: str | None = (stripe_object.get("metadata") or {}).get("checkout_id")
+    return found or None
 
 
 def currency_of(stripe_object: StripeObject) -> str:
@@ -36,6 +45,12 @@ def presentment_of(stripe_object: StripeObject) -> tuple[str, int] | None:
 def to_datetime(seconds: int) -> datetime:
     """Return one of Stripe's times, which are Unix seconds."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def created_at_of(stripe_object: StripeObject, otherwise: datetime) -> datetime:
+    """Return when Stripe created an object; `otherwise` if it does not say so."""
+    created = stripe_object.get("created")
+    return otherwise if created is None else to_datetime(created)
 
 
 def shipping_of(checkout_session: StripeObject) -> StripeObject | None:

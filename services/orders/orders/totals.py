@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

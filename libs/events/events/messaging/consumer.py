@@ -24,17 +24,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from kombu import Connection, Message, Queue
 from kombu.mixins import ConsumerMixin
 
+from events.clock import utcnow
 from events.database.engine import Database
 from events.database.errors import is_locked, is_unavailable
 from events.errors import DecodeError
 from events.messaging.background import Background
 from events.messaging.event import Event
-from events.messaging.kombu_connection import bytes_of, connect, declare_each, publish_copy, routing_key_of
+from events.messaging.kombu_connection import BusDeclaration, bytes_of, connect, publish_copy, routing_key_of
 from events.messaging.runner import Runner
 from events.observability.logging import get_logger
 
@@ -87,12 +89,18 @@ class Consumer(ConsumerMixin):
         self._runner = runner
         self._gate = gate
         self._is_paused = is_paused
-        self._declares = self._must_declare = declare
+        self._declares, self._declaration = declare, BusDeclaration()
+        if declare:
+            self._declaration.request()
         self.background = Background(f"{service}-handler")
+        self._consumers: list[Any] = []  # kombu's, of the current connection
         self._unacked: list[Message] = []  # delivered and not yet given to the runner
         self._batch: list[Message] = []  # given to the runner
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
+        self._keeps_order = True
+        # Messages that came to the queue before are handled, or stored for a retry; None until that is known.
+        self.caught_up_to: datetime | None = None
         self._stop_by: float | None = None
         self._state = CONNECTING
         self.consuming = threading.Event()
@@ -126,9 +134,7 @@ class Consumer(ConsumerMixin):
                 callback=check,
                 reraise_as_library_errors=False,  # `run` knows the transport's own
             )
-            if self._must_declare:
-                self._must_declare = False
-                declare_each(connection)
+            self._declaration.run(connection)
             self._rest(connection)
             check()
             yield connection
@@ -145,7 +151,8 @@ class Consumer(ConsumerMixin):
         self._unacked.clear()  # the broker redelivers an earlier connection's messages
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
-        return [make(queues=[self._queue], on_message=self._unacked.append, prefetch_count=1)]
+        self._consumers = [make(queues=[self._queue], on_message=self._unacked.append, prefetch_count=1)]
+        return self._consumers
 
     def consume(
         self, limit: object = None, timeout: object = None, safety_interval: object = 1, **_: Any
@@ -153,41 +160,42 @@ class Consumer(ConsumerMixin):
         """Process batches until `stop`. Raises the connection's errors, after which `run` reconnects."""
         del limit, timeout, safety_interval
         try:
-            with self.consumer_context() as (connection, _channel, consumers):
+            with self.consumer_context() as (connection, _channel, _consumers):
                 self._state = CONSUMING
                 self.consuming.set()
                 while not self.should_stop:
-                    self._take(connection, consumers)
+                    self._take(connection)
                     yield
         except _StoppingError as stopping:
             log.info("consumer stops", reason=str(stopping))
         except self.connection.channel_errors:
-            self._must_declare = self._declares  # the queue may be missing, as on a new broker
+            if self._declares:
+                self._declaration.request()  # the queue may be missing, as on a new broker
             raise
         finally:
             self._state = CONNECTING
             self.consuming.clear()
 
-    def _take(self, connection: Connection, consumers: list[Any]) -> None:
+    def _take(self, connection: Connection) -> None:
         """Take some messages and have them handled, or rest."""
         self._receive(connection)
         if self._unacked:
             self._last_message_at = time.monotonic()
         elif time.monotonic() - self._last_message_at > SILENCE_LIMIT_S:
             self._probe_other_node(connection)
-        redelivered = [_is_redelivered(message) for message in self._unacked]
+        if self._prefetch_one and self._unacked and not any(map(_is_redelivered, self._unacked)):
+            self._raise_prefetch()
         try:
             self._process_batch(connection)
         except _HeldTooLongError:
-            self._release_and_rest(connection, consumers)
+            self._release_and_rest(connection)
         else:
-            if self._prefetch_one and redelivered and not any(redelivered):
-                self._raise_prefetch(consumers)
             if self._is_paused():
-                self._release_and_rest(connection, consumers)
+                self._release_and_rest(connection)
 
     def _receive(self, connection: Connection) -> None:
         """Wait for a message, then collect the ones that are already there."""
+        began_at = utcnow()
         timeout = 0.001 if self._unacked else IDLE_POLL_S
         try:
             while len(self._unacked) < PREFETCH_COUNT:
@@ -195,6 +203,14 @@ class Consumer(ConsumerMixin):
                 timeout = 0 if self._is_memory(connection) else 0.001
         except TimeoutError:
             connection.heartbeat_check()
+            if not self._unacked:  # none came within `IDLE_POLL_S`
+                self._keeps_order = True
+                self._catch_up([began_at])
+
+    def _catch_up(self, instants: Sequence[datetime]) -> None:
+        """Record that everything which came to the queue before the latest of these instants is handled."""
+        known = [self.caught_up_to] if self.caught_up_to else []
+        self.caught_up_to = max([*known, *instants], default=None)
 
     def _probe_other_node(self, connection: Connection) -> None:
         """Raise `ConnectionResetError` if another node says that messages wait which this node does not deliver.
@@ -261,9 +277,25 @@ class Consumer(ConsumerMixin):
                 if self.should_stop:
                     break  # unacknowledged: the broker redelivers
                 continue
-            for message, _ in readable:
-                message.ack()
+            self._acknowledge(readable)
             break
+
+    def _acknowledge(self, handled: list[tuple[Message, Event]]) -> None:
+        """Acknowledge handled messages, after the consumers are canceled if none may be taken any more.
+
+        Each acknowledgment lets the broker send another message. One that is on the wire at the cancel goes back to the
+        queue, and the broker counts a delivery of it.
+        """
+        if self._is_paused():
+            self._cancel()
+        for message, _ in handled:
+            message.ack()
+        if self._keeps_order:
+            self._catch_up([at for _, event in handled if (at := _received_at(event))])
+
+    def _cancel(self) -> None:
+        for consumer in self._consumers:
+            consumer.cancel()
 
     def _run_aside(self, call: Callable[[], Result], connection: Connection) -> Result:
         """Run a call that may block on the background thread, and keep the connection alive meanwhile.
@@ -284,11 +316,14 @@ class Consumer(ConsumerMixin):
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             raise _StoppingError("the current messages take too long; the broker redelivers them")
 
-    def _raise_prefetch(self, consumers: list[Any]) -> None:
-        """Take up to `PREFETCH_COUNT` messages. The consumers start again, because a new count needs new ones."""
+    def _raise_prefetch(self) -> None:
+        """Take up to `PREFETCH_COUNT` messages. The consumers start again, because a new count needs new ones.
+
+        Call it before the current message is acknowledged: no other one is on the wire then.
+        """
         self._prefetch_one = False
-        for consumer in consumers:
-            consumer.cancel()
+        self._cancel()
+        for consumer in self._consumers:
             consumer.qos(prefetch_count=PREFETCH_COUNT)
             consumer.consume()
 
@@ -336,15 +371,14 @@ class Consumer(ConsumerMixin):
                 return
             self._keep_alive(connection, KEEP_ALIVE_S)
 
-    def _release_and_rest(self, connection: Connection, consumers: list[Any]) -> None:
+    def _release_and_rest(self, connection: Connection) -> None:
         """Take no messages and hold none until the gate opens."""
-        for consumer in consumers:
-            consumer.cancel()
+        self._cancel()
         if not self._is_memory(connection):  # it has no timeout, and its messages cannot be copied one by one
             self._release(connection, [*self._batch, *self._unacked])
             self._unacked.clear()
         self._rest(connection)
-        for consumer in consumers:
+        for consumer in self._consumers:
             consumer.consume()
         self._state = CONSUMING
         self._last_message_at = time.monotonic()
@@ -355,6 +389,7 @@ class Consumer(ConsumerMixin):
         A crash in between leaves both, and the inbox makes the second one harmless.
         """
         held = [message for message in messages if not message.acknowledged]
+        self._keeps_order = self._keeps_order and not held
         for message in held:
             publish_copy(connection, message, self._queue.name)
             message.ack()
@@ -385,6 +420,12 @@ class Consumer(ConsumerMixin):
 def _log_abandoned(future: "Future[Any]") -> None:
     if error := future.exception():
         log.error("abandoned messages failed; the broker redelivers them", error=str(error))
+
+
+def _received_at(event: Event) -> datetime | None:
+    """Return when the ingest received one of Stripe's events. Queues keep the order of these times."""
+    received_at = event.headers.get("received_at")
+    return datetime.fromisoformat(received_at) if isinstance(received_at, str) else None
 
 
 def _is_redelivered(message: Message) -> bool:

@@ -21,8 +21,8 @@ from events.observability.metrics import from_zero
 ANSWER_TIMEOUT_S = 5.0  # until a declaration without an answer counts as failed
 MAX_RETRY_DELAY_S = 60.0  # a queue that cannot be declared may cost a connection: seldom enough for the other queues
 
-FAILURES = Counter("clozit_queue_declare_failures_total", "Failed declarations of a queue", ["queue"])
-from_zero(FAILURES, [queue.name for queue in topology.QUEUES])
+DECLARE_FAILURES = Counter("clozit_queue_declare_failures_total", "Failed declarations of a queue", ["queue"])
+from_zero(DECLARE_FAILURES, [queue.name for queue in topology.QUEUES])
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ Then = Callable[[], None]
 
 def report_failure(queue: str, reason: object) -> None:
     """Log and count a queue that could not be declared."""
-    FAILURES.labels(queue).inc()
+    DECLARE_FAILURES.labels(queue).inc()
     log.error("queue not declared", queue=queue, reason=str(reason))
 
 

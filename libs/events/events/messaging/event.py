@@ -12,10 +12,14 @@ import uuid_utils
 from events.clock import utcnow
 from events.database.storable import without_unstorable
 from events.errors import DecodeError
-from events.messaging import contracts, topology
+from events.messaging import stripe_fields, topology
+from events.messaging.contracts import registry
+from events.observability.logging import get_logger
 
 STRIPE = "stripe."
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
+
+log = get_logger(__name__)
 
 
 def _uuid7() -> str:
@@ -74,17 +78,25 @@ class Event:
             version = int(self.headers.get("version", 1))
         except (TypeError, ValueError) as error:
             raise DecodeError(f"{self.id}: the version is not a number") from error
-        return contracts.load(self.type, version, document)
+        return registry.load(self.type, version, document)
 
-    @property
+    @cached_property
     def object(self) -> dict[str, Any]:
-        """The Stripe object in a Stripe event. Raises `DecodeError` if there is none."""
+        """The Stripe object in a Stripe event, without details that no service can store.
+
+        Raises `DecodeError` if there is none, or if its ids or amounts cannot be read.
+        """
         try:
-            found = self.data["data"]["object"]
+            raw = self.data["data"]["object"]
         except (KeyError, TypeError) as error:
             raise DecodeError(f"{self.id}: the event has no data.object") from error
-        if not isinstance(found, dict):
+        if not isinstance(raw, dict):
             raise DecodeError(f"{self.id}: data.object is not an object")
+        found, changed = stripe_fields.read_object(raw)
+        if problem := stripe_fields.find_unreadable(found):
+            raise DecodeError(f"{self.id}: data.object cannot be read: {problem}")
+        if changed:
+            log.warning("odd details of a stripe object were changed or left out", event_id=self.id, fields=changed)
         return found
 
     def properties(self) -> dict[str, Any]:
@@ -147,7 +159,7 @@ def own_event(
         routing_key=event_type,
         source=source or event_type.split(".", 1)[0],
         occurred_at=occurred_at or utcnow(),
-        body=orjson.dumps(contracts.dump(event_type, version, data)),
+        body=orjson.dumps(registry.dump(event_type, version, data)),
         correlation_id=correlation_id,
         headers=headers,
     )

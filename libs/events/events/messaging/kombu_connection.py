@@ -33,16 +33,42 @@ def declare_topology(channel: Any) -> None:
         _declare_queue(channel, spec)
 
 
-def declare_each(connection: Connection) -> None:
-    """Declare the whole bus, each queue on a channel of its own: a queue that fails does not affect the others."""
-    with connection.channel() as channel:
-        _declare_exchanges(channel)
-    for spec in topology.QUEUES:
-        try:
+class BusDeclaration:
+    """The declaration of the bus by a consumer, each queue on a channel of its own.
+
+    A queue that fails does not affect the others. It may end the connection: the next one declares the rest first, then
+    this queue once more. A queue that ends two connections is left out, so that the others can be used.
+    """
+
+    def __init__(self) -> None:
+        self._declares_exchanges = False
+        self._queues: list[topology.QueueSpec] = []  # those that are not declared
+        self._ended_connection: set[str] = set()
+
+    def request(self) -> None:
+        """Declare everything on the next connection."""
+        self._declares_exchanges, self._queues = True, list(topology.QUEUES)
+        self._ended_connection.clear()
+
+    def run(self, connection: Connection) -> None:
+        """Declare what is not declared yet. Raises the connection's errors when it is lost meanwhile."""
+        if self._declares_exchanges:
             with connection.channel() as channel:
-                _declare_queue(channel, spec)
-        except connection.channel_errors as error:
-            report_failure(spec.name, error)
+                _declare_exchanges(channel)
+            self._declares_exchanges = False
+        while self._queues:
+            spec = self._queues.pop(0)
+            try:
+                with connection.channel() as channel:
+                    _declare_queue(channel, spec)
+            except connection.channel_errors as error:
+                report_failure(spec.name, error)
+            except connection.connection_errors as error:
+                report_failure(spec.name, error)
+                if spec.name not in self._ended_connection:
+                    self._ended_connection.add(spec.name)
+                    self._queues.append(spec)
+                raise
 
 
 def _declare_exchanges(channel: Any) -> None:

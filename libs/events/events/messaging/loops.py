@@ -15,7 +15,7 @@ from events.observability.metrics import from_zero
 READY_POLL_S = 2.0  # between checks whether the loops can start
 FAILURE_PAUSE_S = 5.0  # after an unexpected failure: long enough to spare a database that is starting up
 
-FAILURES = Counter("clozit_worker_loop_failures_total", "Unexpected failures of a worker's loops", ["loop"])
+LOOP_FAILURES = Counter("clozit_worker_loop_failures_total", "Unexpected failures of a worker's loops", ["loop"])
 
 log = get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Loops:
         self._stop = threading.Event()
         self.threads: list[threading.Thread] = []
         self.waits_for: str | None = "starting"  # why the loops have not started, or None
-        from_zero(FAILURES, [loop.name for loop in loops])
+        from_zero(LOOP_FAILURES, [loop.name for loop in loops])
 
     def start(self) -> None:
         """Start a thread for each loop, from a thread that first waits until they can work."""
@@ -97,7 +97,7 @@ class Loops:
             try:
                 rest = loop.run()
             except Exception as error:
-                FAILURES.labels(loop.name).inc()
+                LOOP_FAILURES.labels(loop.name).inc()
                 facts = {"loop": loop.name, "pause_s": loop.failure_pause_s}
                 if is_unavailable(error):
                     log.error("database away, or a row locked: the loop pauses", **facts, error=str(error))

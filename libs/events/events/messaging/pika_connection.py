@@ -15,7 +15,7 @@ from events.errors import UnpublishableError
 from events.messaging import topology
 from events.messaging.event import Event
 
-CHANNEL = 64  # on which publishers publish: frames name their channel, and are encoded before it opens. Channels
+CHANNEL_NUMBER = 64  # on which publishers publish: frames name their channel, and are encoded before it opens. Channels
 # without a number of their own get the lowest free one, so they do not come as far as this
 MAX_ENVELOPE = spec.FRAME_MIN_SIZE  # bytes: a header frame cannot be split, and every broker accepts this size
 
@@ -37,9 +37,10 @@ class BufferedConnection(pika.SelectConnection):
                 self._output_marshaled_frames([b"".join(frames)])
 
     def send(self, envelope: bytes, body: bytes) -> None:
-        """Send a message on `CHANNEL`, with an envelope from `encode`."""
+        """Send a message on `CHANNEL_NUMBER`, with an envelope from `encode`."""
         size = self._body_max_length
-        parts = [frame.Body(CHANNEL, body[start : start + size]).marshal() for start in range(0, len(body), size)]
+        starts = range(0, len(body), size)
+        parts = [frame.Body(CHANNEL_NUMBER, body[start : start + size]).marshal() for start in starts]
         self._output_marshaled_frames([envelope, *parts])
 
     def discard(self) -> None:
@@ -66,8 +67,8 @@ def encode(event: Event) -> bytes:
     try:
         method = spec.Basic.Publish(exchange=topology.EVENTS, routing_key=event.routing_key, mandatory=True)
         properties = pika.BasicProperties(**event.properties())
-        header = frame.Header(CHANNEL, len(event.body), properties).marshal()
-        envelope: bytes = frame.Method(CHANNEL, method).marshal() + header
+        header = frame.Header(CHANNEL_NUMBER, len(event.body), properties).marshal()
+        envelope: bytes = frame.Method(CHANNEL_NUMBER, method).marshal() + header
     except Exception as error:  # of any class: only this publish may fail
         raise UnpublishableError(f"{event.id}: AMQP cannot carry the envelope: {error!r}") from error
     if len(envelope) > MAX_ENVELOPE:

@@ -25,7 +25,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from events.errors import PublishUnconfirmedError, PublishWindowFullError, UnpublishableError
 from events.messaging.declaration import Declaration
 from events.messaging.event import Event
-from events.messaging.pika_connection import CHANNEL, BufferedConnection, encode, node_parameters
+from events.messaging.pika_connection import CHANNEL_NUMBER, BufferedConnection, encode, node_parameters
 from events.observability.logging import get_logger
 
 CONFIRM_TIMEOUT_S = 3.0  # until an unconfirmed publish fails: Stripe waits longer, a customer should not
@@ -234,7 +234,7 @@ class PikaPublisher:
             self._declaration.run(connection, lambda: self._open_channel(connection))
 
     def _open_channel(self, connection: Any) -> None:
-        connection.channel(CHANNEL, on_open_callback=self._on_channel)
+        connection.channel(CHANNEL_NUMBER, on_open_callback=self._on_channel)
 
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)

@@ -12,7 +12,7 @@ from events.config import Common
 from events.observability import tracing
 from events.observability.logging import configure_logging
 from events.web import parameters, problems, requests
-from events.web.auth import is_service
+from events.web.auth import make_service_check
 from events.web.blueprint import Blueprint
 from events.web.health import Check, Health, health_blueprint
 
@@ -51,7 +51,7 @@ def create_app(
     problems.register(app)
     requests.register(app)
     parameters.register(app, api.spec.to_dict())
-    tracing.instrument(app, is_service(config.service_token))
+    tracing.instrument(app, make_service_check(config.service_token))
     if allowed_origins:
         CORS(
             app,

@@ -11,7 +11,7 @@ from events.config import Common
 from events.web.problems import Problem
 
 OPERATOR, SERVICE = "an operator's token", "the service token"
-REFUSED = 'Bearer error="invalid_token"'  # RFC 6750: a request without a token gets no error code
+REFUSED_CHALLENGE = 'Bearer error="invalid_token"'  # RFC 6750: a request without a token gets no error code
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +27,7 @@ def service_required(view: Callable[P, R]) -> Callable[P, R]:
     return _required(view, SERVICE)
 
 
-def is_service(token: str) -> Callable[[Mapping[str, Any]], bool]:
+def make_service_check(token: str) -> Callable[[Mapping[str, Any]], bool]:
     """Return a function that says if a WSGI request has the service token."""
     expected = f"Bearer {token}".encode()
 
@@ -63,8 +63,8 @@ def _holder(kind: str) -> str:
     if names:
         return names[0]
     if found:
-        raise _unauthorized(f"This token is {found[0][0]}. This route needs {kind}.", REFUSED)
-    raise _unauthorized(f"This token is unknown. Check it: this route needs {kind}.", REFUSED)
+        raise _unauthorized(f"This token is {found[0][0]}. This route needs {kind}.", REFUSED_CHALLENGE)
+    raise _unauthorized(f"This token is unknown. Check it: this route needs {kind}.", REFUSED_CHALLENGE)
 
 
 def _unauthorized(detail: str, challenge: str) -> Problem:

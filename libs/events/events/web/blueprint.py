@@ -1,5 +1,7 @@
 """The blueprint of every service's routes: flask-smorest's, with a strict parser of bodies."""
 
+import json
+from collections import Counter
 from typing import Any
 
 import flask_smorest
@@ -13,11 +15,12 @@ from events.database.storable import find_nul, has_nul, is_deeper
 from events.web.problems import NUL_ERROR, Problem, invalid_request
 
 MAX_CONTAINERS = 50_000  # lists and objects in a body: more cost a tenth of a second before the schema refuses them
+REPEATED_ERROR = "Send this field once."  # each parser silently takes one of its values, the first or the last
 MAX_DEPTH = 32  # no request of these services has more than five; Python's own limit is near 1,000
 
 
 class _StrictParser(FlaskParser):
-    """A parser that refuses JSON which is no JSON (NaN, lone surrogates), or which no database can store."""
+    """A parser that refuses JSON which is no JSON (NaN, lone surrogates), is ambiguous, or cannot be stored."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs' signature
         """Return the parsed body, or webargs' `missing` without one. Raises `Problem` that names the place."""
@@ -36,7 +39,19 @@ class _StrictParser(FlaskParser):
             raise invalid_request(_schema=[f"Send at most {MAX_DEPTH} levels of lists and objects."])
         if has_nul(body):
             raise _refused(find_nul(document) or [])
+        _check_repeated(body)
         return document
+
+
+def _check_repeated(body: bytes) -> None:
+    """Raise `Problem` if an object of a valid JSON text has two members of one name."""
+
+    def check(members: list[tuple[str, Any]]) -> None:
+        if len(dict(members)) < len(members):
+            counts = Counter(name for name, _ in members)
+            raise invalid_request(**{name: [REPEATED_ERROR] for name, count in counts.items() if count > 1})
+
+    json.loads(body, object_pairs_hook=check, parse_int=str, parse_float=str)
 
 
 def _refused(place: list[str]) -> Problem:

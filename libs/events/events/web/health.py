@@ -7,11 +7,13 @@ routes on PORT, too.
 """
 
 import json
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -28,6 +30,7 @@ PATHS = ("/healthz", "/readyz", "/metrics")
 DEADLINE_S = 2.0  # for a check, and for the backlog metrics; probes wait three seconds
 MAX_AGE_S = 1.0  # a younger result is used again, so that no caller can flood the database by probing
 SEND_TIMEOUT_S = 5.0  # a connection is closed when its client neither sends nor reads for so long
+MAX_CONNECTIONS = 100  # at once; slow clients must not use up the file descriptors that the process works with
 
 Check = Callable[[], None]
 ResultT = TypeVar("ResultT")
@@ -141,7 +144,10 @@ def health_blueprint(health: Health) -> Blueprint:
 
 
 class HealthServer(ThreadingHTTPServer):
-    """Serves health and metrics until `close`, each connection on a thread of its own."""
+    """Serves health and metrics until `close`, each connection on a thread of its own.
+
+    Beyond `MAX_CONNECTIONS` the oldest connection ends for a new one: a probe is short, and gets in at any time.
+    """
 
     daemon_threads = True
     request_queue_size = 128
@@ -149,6 +155,8 @@ class HealthServer(ThreadingHTTPServer):
     def __init__(self, port: int, health: Health, *, shared: bool = False) -> None:
         self.health = health
         self.allow_reuse_port = shared
+        self._connections: dict[Any, None] = {}  # the oldest first
+        self._lock = threading.Lock()
         super().__init__(("0.0.0.0", port), _Handler)
         threading.Thread(target=self.serve_forever, name="health", daemon=True).start()
 
@@ -157,9 +165,28 @@ class HealthServer(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "", self.server_address[1]
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection, after the oldest one has ended if there are too many."""
+        with self._lock:
+            self._connections[request] = None
+            oldest = next(iter(self._connections)) if len(self._connections) > MAX_CONNECTIONS else None
+            self._connections.pop(oldest, None)
+        if oldest is not None:
+            with suppress(OSError):  # it may have ended itself meanwhile
+                oldest.shutdown(socket.SHUT_RDWR)  # its thread wakes and closes it
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        with self._lock:
+            self._connections.pop(request, None)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the parent's parameters
-        """Log the error; the parent would print it, and a log line is JSON."""
-        log.error("health request failed", exc_info=sys.exc_info()[1])
+        """Log the error; the parent would print it, and a log line is JSON. A lost connection is no error of ours."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log.error("health request failed", exc_info=error)
 
     def close(self) -> None:
         """Stop serving and free the port."""

@@ -1,4 +1,4 @@
-"""The check of every request's path and query: only documented parameters, and no NUL in them."""
+"""The check of every request's path and query: only documented parameters, each once, and no NUL in them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +10,10 @@ from events.web.problems import NUL_ERROR, invalid_request
 
 PATH_PARAMETER = re.compile(r"<(?:[^<>:]+:)?([^<>]+)>")  # Flask's, with or without a converter
 View = TypeVar("View", bound=Callable[..., Any])
-Names = Mapping[tuple[str, str], list[str]]  # of query parameters, by path and method of the OpenAPI document
+# Query parameters by path and method of the OpenAPI document: by name, True for a list, which may be repeated.
+Parameters = Mapping[tuple[str, str], Mapping[str, bool]]
+
+REPEATED_ERROR = "Send this parameter once."  # a route would silently take one of its values
 
 
 def register(app: Flask, openapi: Mapping[str, Any]) -> None:
@@ -25,7 +28,7 @@ def ignores_query(view: View) -> View:
     return view
 
 
-def _check(known: Names) -> None:
+def _check(known: Parameters) -> None:
     if request.url_rule is None or request.method == "OPTIONS":  # a 404 or 405, or a preflight request
         return
     for name, value in (request.view_args or {}).items():
@@ -34,8 +37,11 @@ def _check(known: Names) -> None:
     if not request.query_string or hasattr(current_app.view_functions[request.endpoint or ""], "ignores_query"):
         return
     method = "get" if request.method == "HEAD" else request.method.lower()
-    names = known.get((PATH_PARAMETER.sub(r"{\1}", request.url_rule.rule), method), [])
-    errors = {name: [_unknown(names)] for name in request.args if name not in names}
+    names = known.get((PATH_PARAMETER.sub(r"{\1}", request.url_rule.rule), method), {})
+    errors = {name: [_unknown([*names])] for name in request.args if name not in names}
+    errors |= {
+        name: [REPEATED_ERROR] for name, is_list in names.items() if not is_list and len(request.args.getlist(name)) > 1
+    }
     errors |= {name: [NUL_ERROR] for name in names if any("\0" in value for value in request.args.getlist(name))}
     if errors:
         raise invalid_request(**errors)
@@ -45,9 +51,13 @@ def _unknown(names: list[str]) -> str:
     return f"Unknown parameter. Use one of: {', '.join(names)}." if names else "This route has no query parameters."
 
 
-def _query_parameters(openapi: Mapping[str, Any]) -> Names:
+def _query_parameters(openapi: Mapping[str, Any]) -> Parameters:
     return {
-        (path, method): [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+        (path, method): {
+            each["name"]: each.get("schema", {}).get("type") == "array"
+            for each in operation.get("parameters", [])
+            if each["in"] == "query"
+        }
         for path, operations in openapi.get("paths", {}).items()
         for method, operation in operations.items()
         if isinstance(operation, dict)

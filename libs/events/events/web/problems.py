@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from events.observability.logging import get_logger
 
-DETAILS = {  # for API callers; werkzeug's own texts are for people with a browser
+DETAIL_TEXTS = {  # for API callers; werkzeug's own texts are for people with a browser
     400: "The request is malformed. Correct it and send it again.",
     404: "This route does not exist. /openapi.json lists the routes of this service.",
     405: "This route does not support the method. The Allow header lists the supported ones.",
@@ -70,7 +70,7 @@ def _from_http(error: HTTPException) -> Response:
         return Problem(422, "invalid-request", INVALID, errors=_fields(error.data)).response()
     kind = error.name.lower().replace(" ", "-")
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
-    detail = DETAILS.get(error.code or 500, error.description or error.name)
+    detail = DETAIL_TEXTS.get(error.code or 500, error.description or error.name)
     return Problem(error.code or 500, kind, detail, headers=headers).response()
 
 

@@ -1,8 +1,10 @@
 """Queues that are missing, wrong or without their dead-letter queue: the others work, and no message is lost."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from events.config import Common
@@ -13,7 +15,7 @@ from events.messaging.chains import INBOX
 from events.messaging.event import Event, own_event
 from events.messaging.handlers import Handlers
 from events.messaging.inbox_models import InboxEvent
-from events.messaging.kombu_connection import declare_topology
+from events.messaging.kombu_connection import BusDeclaration, declare_topology
 from events.messaging.publisher import Publisher
 from events.messaging.worker import Worker
 from events.testing.fixtures import MakeDatabase, empty_queues, serve
@@ -81,7 +83,7 @@ def break_queue(broker: Server, queue: str) -> None:
 
 
 def failures(queue: str) -> float:
-    return float(declaration.FAILURES.labels(queue)._value.get())
+    return float(declaration.DECLARE_FAILURES.labels(queue)._value.get())
 
 
 def test_bad_queue_does_not_stop_the_publisher(broker: Server) -> None:
@@ -161,6 +163,51 @@ def _consumers(broker: Server) -> int:
     with Connection(broker.url) as connection:
         count: int = connection.default_channel.queue_declare("orders", passive=True).consumer_count
         return count
+
+
+class CutConnection(Connection):
+    """A connection that is lost when the channel number `cut_at` is opened."""
+
+    cut_at = 0
+    opened = 0
+
+    def channel(self) -> Any:
+        self.opened += 1
+        if self.opened == self.cut_at:
+            self.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+        return super().channel()
+
+
+@pytest.mark.parametrize("cut_at", range(1, len(topology.QUEUES) + 2))
+def test_declaration_goes_on_after_a_lost_connection(broker: Server, cut_at: int) -> None:
+    with Connection(broker.url) as connection:
+        for queue in topology.QUEUES:
+            connection.default_channel.queue_delete(queue.name)
+    declaration_ = BusDeclaration()
+    declaration_.request()
+    with CutConnection(broker.url) as connection:
+        connection.ensure_connection()
+        connection.cut_at = cut_at
+        with pytest.raises(connection.connection_errors):
+            declaration_.run(connection)
+    with Connection(broker.url) as connection:
+        declaration_.run(connection)
+        for queue in topology.QUEUES:
+            connection.default_channel.queue_declare(queue.name, passive=True)
+
+
+def test_queue_that_ends_two_connections_is_left_out(broker: Server) -> None:
+    declaration_ = BusDeclaration()
+    declaration_.request()
+    for cut_at in (2, len(topology.QUEUES)):  # the first queue, which is the last one then; the exchanges are declared
+        with CutConnection(broker.url) as connection:
+            connection.ensure_connection()
+            connection.cut_at = cut_at
+            with pytest.raises(connection.connection_errors):
+                declaration_.run(connection)
+    with CutConnection(broker.url) as connection:
+        declaration_.run(connection)
+        assert connection.opened == 0
 
 
 def test_dead_letter_waits_for_its_queue(broker: Server, database: Database) -> None:

@@ -1,7 +1,7 @@
 """A consumer that may take no messages holds none: paused, before its migration, or while its database is away."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -11,6 +11,7 @@ from events.database.engine import Database
 from events.database.migrations import migrate
 from events.messaging import consumer
 from events.messaging import publisher as publishers
+from events.messaging import worker as worker_module
 from events.messaging.chains import INBOX
 from events.messaging.consumer import PAUSED
 from events.messaging.event import Event, own_event
@@ -19,7 +20,7 @@ from events.messaging.inbox_models import InboxEvent
 from events.messaging.worker import Worker
 from events.operations import inbox as inbox_operations
 from events.testing.waiting import wait_until
-from kombu import Connection
+from kombu import Connection, Message
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -130,6 +131,52 @@ def test_pause_gives_prefetched_messages_back(
         assert done(database) == ["evt_0", "evt_1"]
         pause(database, False)
         wait_until(lambda: done(database) == EVENTS, 30)
+
+
+def test_pause_in_a_backlog_uses_up_no_delivery(
+    publish: Callable[..., None], database: Database, broker_url: str
+) -> None:
+    """A message on the wire at the cancel goes back to the queue, and the broker counts a delivery of it."""
+    migrate(database, (INBOX,))
+    backlog = [f"evt_{number:03}" for number in range(300)]
+    handlers, workers = Handlers(), list[Worker]()
+
+    @handlers.on("checkout.checkout.canceled")
+    def work(event: Event, session: Session) -> None:
+        if event.id == "evt_120" and not workers[0]._paused:
+            pause(database, True)
+            wait_until(lambda: workers[0]._paused, 30)
+
+    publish(*backlog)
+    with running(broker_url, database, handlers) as worker:
+        workers.append(worker)
+        wait_until(lambda: worker.consumer._state == PAUSED, 60)
+        waiting = len(backlog) - len(done(database))
+        wait_until(lambda: queue(broker_url) == (waiting, 0), 30)
+        assert waiting > 0
+        assert deliveries_used(broker_url) == []
+        pause(database, False)
+        wait_until(lambda: done(database) == backlog, 60)
+
+
+def test_start_in_a_backlog_redelivers_no_message(
+    publish: Callable[..., None], database: Database, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer starts again with a higher prefetch count once its first message was handled."""
+    redelivered: list[bool] = []
+
+    class Recording(consumer.Consumer):
+        def process(self, batch: Sequence[Message], connection: Connection) -> None:
+            redelivered.extend(message.delivery_info["redelivered"] for message in batch)
+            super().process(batch, connection)
+
+    monkeypatch.setattr(worker_module, "Consumer", Recording)
+    migrate(database, (INBOX,))
+    backlog = [f"evt_{number:03}" for number in range(100)]
+    publish(*backlog)
+    with running(broker_url, database, accepting()):
+        wait_until(lambda: done(database) == backlog, 60)
+    assert sum(redelivered) == 0
 
 
 def test_worker_waits_for_its_tables(publish: Callable[..., None], database: Database, broker_url: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 from events.testing.ports import free_port
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
+from events.web import health
 from events.web.health import DEADLINE_S, Check, Health, HealthServer
 from events.web.server import THREADS
 from prometheus_client.core import GaugeMetricFamily
@@ -65,6 +66,17 @@ def test_silent_connections_do_not_block_liveness(serve: Serve) -> None:
         half_sent = silent.enter_context(connect(url))
         half_sent.sendall(b"GET /heal")
         assert httpx.get(f"{url}/healthz", timeout=2).json() == {"status": "alive"}
+
+
+def test_slow_senders_do_not_use_up_file_descriptors(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends a byte now and then never meets the time limit of its connection."""
+    monkeypatch.setattr(health._Handler, "timeout", None)
+    url = serve()
+    with ExitStack() as slow:
+        senders = [slow.enter_context(connect(url)) for _ in range(2 * health.MAX_CONNECTIONS)]
+        assert httpx.get(f"{url}/healthz", timeout=10).json() == {"status": "alive"}
+        for sender in senders[: health.MAX_CONNECTIONS]:
+            assert sender.recv(1) == b"", "the oldest connections end"
 
 
 def test_hanging_check_is_unready_within_its_deadline(serve: Serve, hang: Check) -> None:

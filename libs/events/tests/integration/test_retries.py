@@ -304,7 +304,7 @@ def test_retry_and_its_arriving_cause_do_not_deadlock(
     runner.handle([make_event("evt_early", "checkout.checkout.canceled")])
     with ThreadPoolExecutor(1) as pool:
         cause = pool.submit(runner.handle_one, make_event("evt_cause", "checkout.checkout.started"))
-        started.wait(10)
+        wait_until(started.is_set, what="the cause has the checkout row")
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
     assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
@@ -318,4 +318,7 @@ def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture)
 
 def is_lock_awaited(database: Database) -> bool:
     with database.read() as session:
-        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(session.scalar(text(waiting)))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from events.messaging import contracts
+from events.messaging.contracts import registry
 
-ENTRIES = sorted(contracts.SCHEMAS)
+ENTRIES = sorted(registry.SCHEMAS)
 Golden = Mapping[tuple[str, int], dict[str, Any]]
 
 
@@ -16,15 +16,15 @@ def test_every_contract_has_a_golden_document(golden: Golden) -> None:
 
 @pytest.mark.parametrize(("event_type", "version"), ENTRIES)
 def test_golden_document_has_only_fields_of_the_contract(event_type: str, version: int, golden: Golden) -> None:
-    schema = contracts.SCHEMAS[event_type, version]
+    schema = registry.SCHEMAS[event_type, version]
     assert golden[event_type, version].keys() <= schema.fields.keys(), "a field was renamed or removed"
 
 
 @pytest.mark.parametrize(("event_type", "version"), ENTRIES)
 def test_golden_document_is_published_unchanged(event_type: str, version: int, golden: Golden) -> None:
     document = golden[event_type, version]
-    data = contracts.load(event_type, version, document)
-    assert contracts.dump(event_type, version, _same_fields(data, document)) == document
+    data = registry.load(event_type, version, document)
+    assert registry.dump(event_type, version, _same_fields(data, document)) == document
 
 
 def _same_fields(data: Any, document: Any) -> Any:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 from events.messaging import topology
-from events.messaging.contracts import SCHEMAS
+from events.messaging.contracts.registry import SCHEMAS
 
 SERVICES = sorted(topology.BINDINGS)
 

@@ -14,7 +14,7 @@ from checkout.errors import AmountTooSmallError, InvalidCartError
 from checkout.models import HELD, RELEASED, USED, Checkout, Discount, DiscountUse, ShippingOption
 from checkout.pricing import Item
 from checkout.problems import PROBLEMS
-from checkout.schemas import DiscountFields
+from checkout.schemas.discounts import DiscountFields
 
 CREATE = "/v1/checkout/sessions"
 CONCURRENT_CUSTOMERS = 8

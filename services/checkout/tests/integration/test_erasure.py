@@ -103,7 +103,7 @@ def test_payment_after_erasure_is_recorded_without_the_customer(any_system: Any)
     assert any_system.deliver_session_event("completed", checkout.id, customer_details=DETAILS) == "done"
     assert (any_system.stored_checkout().status, any_system.stored_checkout().payment_status) == (
         models.COMPLETE,
-        models.PAID,
+        models.PAYMENT_PAID,
     )
     assert uses(any_system.database) == [(None, models.USED)]
     assert columns_with(any_system.database, "zoe@example", "Zoë", "Lindenweg") == []
@@ -119,7 +119,7 @@ def test_event_that_failed_before_erasure_can_be_retried(any_system: Any, failin
 
     Runner(any_system.database, handlers.handlers).retry_due(datetime.now(UTC) + timedelta(days=1))
     assert stored(any_system.database, "evt_completed").status == "done"
-    assert any_system.stored_checkout().payment_status == models.PAID
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PAID
 
 
 def test_event_that_fails_after_erasure_is_stored_redacted(any_system: Any, failing: Handlers) -> None:
@@ -128,7 +128,7 @@ def test_event_that_fails_after_erasure_is_stored_redacted(any_system: Any, fail
     assert deliver(any_system.database, failing, completed(checkout.id)) == "retrying"
     assert columns_with(any_system.database, *PERSONAL_DATA) == []
     Runner(any_system.database, handlers.handlers).retry_due(datetime.now(UTC) + timedelta(days=1))
-    assert any_system.stored_checkout().payment_status == models.PAID
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PAID
 
 
 def test_erasure_of_an_unknown_checkout_redacts_later_events(system: Any) -> None:
@@ -150,7 +150,7 @@ def test_session_read_by_the_sweeper_is_stored_redacted(any_system: Any) -> None
     any_system.stripe.sessions["cs_test_1"]["customer_details"] = DETAILS
     any_system.stripe.pay("cs_test_1")
     any_system.sweeper.run(any_system.clock.advance(hours=1))
-    assert any_system.stored_checkout().payment_status == models.PAID
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PAID
     [_, recovered] = outbox_events(any_system.database)
     assert recovered.object["payment_status"] == "paid"
     assert columns_with(any_system.database, *PERSONAL_DATA) == []

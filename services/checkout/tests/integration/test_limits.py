@@ -10,7 +10,7 @@ import pytest
 from checkout.bot_check import BotCheck
 from checkout.checkouts import Checkouts
 from checkout.config import load
-from checkout.limits import REFUSED
+from checkout.limits import REFUSED_CHECKOUTS
 from checkout.models import Checkout
 from events.errors import ConfigError
 from sqlalchemy import select
@@ -174,10 +174,10 @@ def test_operators_find_and_cancel_the_checkouts_of_a_client(client: Any) -> Non
 
 
 def test_refusals_are_counted_by_reason(client: Any) -> None:
-    before = REFUSED.labels("address")._value.get()
+    before = REFUSED_CHECKOUTS.labels("address")._value.get()
     for _ in range(21):
         start(client)
-    assert REFUSED.labels("address")._value.get() == before + 1
+    assert REFUSED_CHECKOUTS.labels("address")._value.get() == before + 1
 
 
 @pytest.fixture

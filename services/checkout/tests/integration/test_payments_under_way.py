@@ -13,9 +13,9 @@ DAY = timedelta(days=1)
 def test_unknown_payment_status_fulfills_nothing(any_system: Any) -> None:
     checkout = any_system.start()
     any_system.deliver_session_event("completed", checkout.id, payment_status="paid_by_barter")
-    assert any_system.stored_checkout().payment_status == models.PENDING
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PENDING
     any_system.deliver_session_event("async_payment_succeeded", checkout.id, payment_status="paid")
-    assert any_system.stored_checkout().payment_status == models.PAID
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PAID
 
 
 def test_second_attempt_of_a_cart_is_pending_in_any_order(system: Any) -> None:
@@ -40,7 +40,7 @@ def test_second_attempt_of_a_cart_is_pending_in_any_order(system: Any) -> None:
         third = f"cs_test_3_{number}"
         with system.database.read() as session:
             current = session.get_one(models.Checkout, checkout.id)
-            assert (current.payment_status, current.pending_sessions) == (models.PENDING, [third]), order
+            assert (current.payment_status, current.pending_sessions) == (models.PAYMENT_PENDING, [third]), order
             assert session.get_one(DiscountUse, checkout.id).status == models.HELD
         system.deliver_session_event("async_payment_succeeded", checkout.id, id=third, payment_status="paid")
         assert system.checkouts.get(checkout.id).session_id == third
@@ -74,7 +74,7 @@ def test_payment_that_ended_meanwhile_is_recorded_and_not_held(any_system: Any) 
     any_system.stripe.sessions["cs_test_1"].update(status="complete", payment_status="paid", payment_intent="pi_1")
     any_system.clock.now = any_system.stored_checkout().pending_at
     any_system.sweeper.run(any_system.clock.advance(days=1, minutes=1))
-    assert any_system.stored_checkout().payment_status == models.PAID
+    assert any_system.stored_checkout().payment_status == models.PAYMENT_PAID
     assert held_until(any_system) == before
 
 

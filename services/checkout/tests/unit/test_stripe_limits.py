@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from checkout.countries import SHIPPING_COUNTRIES
 from checkout.images import encode_image, image_url, is_allowed_image
-from checkout.schemas import EmailAddress, ProductFields
+from checkout.schemas.products import ProductFields
+from checkout.schemas.shared import EmailAddress
 from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError

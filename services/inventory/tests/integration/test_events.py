@@ -8,7 +8,8 @@ import pytest
 from events.database.engine import Database
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
-from events.messaging.payment_status import PENDING_HOLD_TIME
+from events.messaging.session_payment import PENDING_HOLD_TIME
+from events.testing.arrival import each_order
 from events.testing.bus import deliver, outbox_events
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory.handlers import handlers
@@ -235,17 +236,17 @@ def orders(facts: Sequence[Fact]) -> Iterator[tuple[Fact, ...]]:
 def test_every_order_of_events_leads_to_the_same_stock(
     stock: Any, deliver_fact: Any, now: datetime, facts: list[Fact], status: str, on_hand: int, other_event: bool
 ) -> None:
-    for number, order in enumerate(orders(facts)):
-        for swept in (False, True):
-            checkout_id, sku = f"chk_{number}_{swept}", f"SKU{number}{swept}"
-            stock.fill(**{sku: 10})
-            stock.reserve(checkout_id, now, **{sku: 3})
-            if swept:
-                expire_due(stock.database, now)
-            for place, fact in enumerate(order):
-                deliver_fact(checkout_id, fact, place if other_event else 0)
-            assert (stock.status(checkout_id), stock.pieces()[sku]) == (status, (on_hand, 0)), (order, swept)
-    assert outbox_events(stock.database) == []
+    def deliver_next(before: Sequence[Fact], fact: Fact) -> None:
+        deliver_fact("chk_1", fact, len(before) if other_event else 0)
+
+    stock.fill(TEE=10)
+    stock.reserve("chk_1", now, TEE=3)
+    for swept in (False, True):
+        if swept:
+            expire_due(stock.database, now)
+        for order in each_order(stock.database, orders(facts), deliver_next):
+            assert (stock.status("chk_1"), stock.pieces()["TEE"]) == (status, (on_hand, 0)), (order, swept)
+            assert outbox_events(stock.database) == [], (order, swept)
 
 
 def test_late_expiry_after_the_payment_keeps_the_lines(stock: Any, deliver_fact: Any) -> None:

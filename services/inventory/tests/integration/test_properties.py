@@ -109,7 +109,7 @@ def test_any_sequence_of_acts_keeps_the_books(database: Database, sequence: list
         assert session.scalar(held.where(ReservationLine.sku == sku, Reservation.status == HELD)) == reserved
         assert item.available - item.deficit == on_hand - reserved
         for line in session.scalars(select(ReservationLine).where(ReservationLine.sku == sku)):
-            assert 0 <= line.unshipped <= line.sold
+            assert 0 <= line.sold_unshipped <= line.sold
 
 
 def perform(stock: Stock, sku: str, act: str, number: int, detail: Any) -> None:

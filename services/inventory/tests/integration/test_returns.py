@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from events.database.engine import Database
-from events.messaging import contracts
+from events.messaging.contracts import registry
 from events.messaging.event import Event, new_id, own_event
 from events.messaging.outbox import OutboxEvent
 from events.testing.bus import deliver
@@ -18,7 +18,7 @@ from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from inventory import stock_changes
 from inventory.chains import CHAINS
 from inventory.handlers import handlers
-from inventory.models import Movement, Reservation, ReservationLine, Shipment, StockItem
+from inventory.models import CountedShipment, Movement, Reservation, ReservationLine, StockItem
 from inventory.reservations import expire_due
 from sqlalchemy import delete, select, update
 
@@ -119,7 +119,7 @@ def test_returns_at_once_add_the_sold_pieces_once(stock_in: Any, postgres_databa
 
 def shipped(shipment_id: str, **pieces: int) -> Event:
     golden = json.loads((CONTRACTS / "orders.order.shipped.v1.json").read_text("utf-8"))
-    data = contracts.load("orders.order.shipped", 1, golden) | {
+    data = registry.load("orders.order.shipped", 1, golden) | {
         "checkout_id": "chk_1",
         "shipment_id": shipment_id,
         "shipped": [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items()],
@@ -135,7 +135,7 @@ def canceled(revision: int, **pieces: int) -> Event:
 
 def waiting_pieces(database: Database) -> dict[str, int]:
     with database.read() as session:
-        items = stock_changes.describe(session, session.scalars(select(StockItem)).all())
+        items = stock_changes.stock_values(session, session.scalars(select(StockItem)).all())
     return {item["sku"]: item["sold_unshipped"] for item in items}
 
 
@@ -161,8 +161,9 @@ def test_newest_revision_says_what_does_not_ship_any_more(sold: Any, database: D
     for order in permutations(facts):
         with database.begin() as session:
             session.execute(update(Reservation).values(goods_revision=0))
-            session.execute(update(ReservationLine).values(canceled=0, shipped=0, unshipped=ReservationLine.quantity))
-            session.execute(delete(Shipment))
+            unshipped = {"canceled": 0, "shipped": 0, "sold_unshipped": ReservationLine.quantity}
+            session.execute(update(ReservationLine).values(unshipped))
+            session.execute(delete(CountedShipment))
         for name in order:
             assert deliver(database, handlers, replace(facts[name], id=new_id())) == "done"
         assert waiting_pieces(database) == {"TEE": 1, "SOCK": 1}, order

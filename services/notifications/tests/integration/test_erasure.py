@@ -113,7 +113,7 @@ def test_claimed_mail_that_fails_after_the_erasure_is_suppressed(service: Any) -
 
 def test_claimed_mail_of_a_dead_sender_does_not_go_to_staff(sqlite_service: Any) -> None:
     sqlite_service.deliver(personal_event(sqlite_service, "orders.order.paid"))
-    sqlite_service.sender._claim()
+    sqlite_service.sender.claims.claim()
     sqlite_service.deliver(erasure())
     sqlite_service.clock.advance(days=1)
     assert sqlite_service.new_sender().run() == 0

@@ -7,7 +7,7 @@ from events.clock import utcnow
 from events.database.migrations import downgrade, migrate
 from events.testing.fixtures import MakeDatabase
 from notifications.chains import CHAINS
-from notifications.kinds import Kind, Outcome
+from notifications.kinds import CheckoutOutcome, Kind
 from notifications.models import Email, EmailStatus
 from sqlalchemy import func, inspect, select
 
@@ -34,7 +34,7 @@ def test_migrated_checks_allow_exactly_the_enums_values(any_database: MakeDataba
         return set(re.findall(r"'(\w+)'", checks[f"ck_{table}_{column}"]))
 
     assert allowed("emails", "status") == {*EmailStatus}
-    assert allowed("checkouts", "outcome") == {*Outcome}
+    assert allowed("checkouts", "outcome") == {*CheckoutOutcome}
 
 
 def test_downgrade_and_upgrade_restore_the_tables(any_database: MakeDatabase) -> None:

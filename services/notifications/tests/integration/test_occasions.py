@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notifications.kinds import CUSTOMER_KINDS, KINDS, STAFF_KINDS, STALE_AFTER_MAIL, STALE_AFTER_OUTCOME, Outcome
+from notifications.kinds import (
+    CUSTOMER_KINDS,
+    KINDS,
+    STAFF_KINDS,
+    STALE_AFTER_MAIL,
+    STALE_AFTER_OUTCOME,
+    CheckoutOutcome,
+)
 
 ARCHITECTURE = Path(__file__).parents[4] / "docs" / "architecture.md"
 KIND_OF_EVENT = {
@@ -17,7 +24,7 @@ KIND_OF_EVENT = {
     "orders.payment.failed": "payment_failed",
     "orders.order.expired": "abandoned_cart",
     "orders.review.opened": "order_in_review and staff_review_opened",
-    "orders.review.resolved": "staff_review_resolved",
+    "orders.review.resolved": "order_canceled and staff_review_resolved",
     "orders.order.shipped": "order_shipped",
     "orders.refund.succeeded": "refund_succeeded",
     "orders.refund.failed": "refund_failed and staff_refund_failed",
@@ -53,7 +60,7 @@ def test_table_of_the_architecture_lists_each_mail_of_an_event() -> None:
 
 
 def test_table_of_the_architecture_lists_what_is_suppressed() -> None:
-    outcomes = {"orders.order.paid": Outcome.PAID, "orders.order.canceled": Outcome.CANCELED}
+    outcomes = {"orders.order.paid": CheckoutOutcome.PAID, "orders.order.canceled": CheckoutOutcome.CANCELED}
     for event_type, to_customer, to_staff, suppressed in architecture_table():
         stale = {*STALE_AFTER_OUTCOME.get(outcomes.get(event_type), ())}
         for kind in to_customer | to_staff:
@@ -109,8 +116,8 @@ def test_voucher_that_is_known_later_replaces_the_pending_mail(sqlite_service: A
 
 @pytest.mark.parametrize(
     ("decision", "was_confirmed", "kind"),
-    [("accept", False, None), ("accept", True, "order_confirmed"), ("refund", False, None)]
-    + [("cancel", confirmed, "order_canceled") for confirmed in (False, True)],
+    [("accept", False, None), ("accept", True, "order_confirmed")]
+    + [(decision, confirmed, "order_canceled") for decision in ("cancel", "refund") for confirmed in (False, True)],
 )
 def test_customer_learns_what_a_review_decided(
     sqlite_service: Any, decision: str, was_confirmed: bool, kind: str | None
@@ -188,9 +195,9 @@ def test_cancel_does_not_suppress_a_failed_payments_mail(sqlite_service: Any) ->
 def test_deferred_mail_that_became_stale_is_suppressed(service: Any) -> None:
     service.server.answers["ada@example.org"] = "451 greylisted"
     service.receive("orders.payment.pending")
-    claimed = service.sender._claim()
+    claimed = service.sender.claims.claim()
     service.receive("orders.order.paid")
-    service.sender._schedule_retry(claimed[0], "451 greylisted")
+    service.sender.outcomes.schedule_retry(claimed[0], "451 greylisted")
     assert service.statuses() == {"payment_pending": "suppressed", "order_confirmed": "pending"}
 
 

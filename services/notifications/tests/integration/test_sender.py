@@ -7,8 +7,10 @@ from email.message import EmailMessage
 from typing import Any, NoReturn
 
 import pytest
+from notifications.claims import CLAIM_BATCH_SIZE
 from notifications.models import CLAIM_LEASE, RETRY_DELAYS
-from notifications.sender import CLAIM_BATCH_SIZE, EMAILS, Sender
+from notifications.outcomes import EMAILS
+from notifications.sender import Sender
 from notifications.smtp import Connection
 from sqlalchemy import event
 
@@ -79,7 +81,7 @@ def test_crash_after_sending_repeats_the_mail_with_the_same_id(service: Any, mon
         raise Crash
 
     service.receive_paid(1)
-    monkeypatch.setattr(service.sender, "_mark_sent", die)
+    monkeypatch.setattr(service.sender.outcomes, "mark_sent", die)
     with pytest.raises(Crash):
         service.sender.run()
     assert list_statuses(service) == ["sending"]
@@ -246,10 +248,10 @@ def test_two_senders_at_once_send_each_mail_once(service: Any) -> None:
 
 def test_late_sender_does_not_change_another_senders_outcome(service: Any) -> None:
     service.receive_paid(1)
-    slow = service.sender._claim()
+    slow = service.sender.claims.claim()
     service.clock.advance(seconds=CLAIM_LEASE.total_seconds())
     assert service.new_sender().run() == 1
-    service.sender._schedule_retry(slow[0], "451 late")
+    service.sender.outcomes.schedule_retry(slow[0], "451 late")
     assert list_statuses(service) == ["sent"]
 
 

@@ -30,8 +30,8 @@ OPENED = ("orders.review.opened", {"reason": "oversold"})
     [
         ([("orders.refund.succeeded", {}), ("orders.refund.failed", {})], FAILED_REFUND),
         ([(f"orders.dispute.{verb}", {}) for verb in ("opened", "updated", "closed")], CLOSED),
-        ([OPENED, ("orders.review.resolved", {"resolved_by": "zoe"})], RESOLVED_BY_A_PERSON),
-        ([OPENED, ("orders.review.resolved", {"resolved_by": "policy"})], RESOLVED_BY_POLICY),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "zoe", "decision": "accept"})], RESOLVED_BY_A_PERSON),
+        ([OPENED, ("orders.review.resolved", {"resolved_by": "policy", "decision": "accept"})], RESOLVED_BY_POLICY),
     ],
 )
 def test_later_mail_suppresses_the_mails_that_it_makes_stale(
@@ -70,8 +70,22 @@ def test_decision_suppresses_the_requests_of_all_its_reviews(sqlite_service: Any
         assert (requests, reports.count("pending")) == ({"suppressed"}, int(resolved_by == "policy")), permutation
 
 
+@pytest.mark.parametrize(
+    ("refund", "status"),
+    [({"review_reason": "oversold"}, "suppressed"), ({"review_reason": None}, "pending"), (None, "pending")],
+)
+def test_refund_replaces_the_mail_about_its_decision(sqlite_service: Any, refund: Any, status: str) -> None:
+    decision = {"reason": "oversold", "decision": "refund", "resolved_by": "zoe"}
+    events = [("orders.review.resolved", decision), *([("orders.refund.succeeded", refund)] if refund else [])]
+    for number, permutation in enumerate(itertools.permutations(events)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        sqlite_service.deliver(*(sqlite_service.event(type_, **changes, **ids) for type_, changes in permutation))
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        assert [email.status for email in made if email.kind == "order_canceled"] == [status], permutation
+
+
 def test_review_resolved_by_a_person_sends_no_mail(sqlite_service: Any) -> None:
-    sqlite_service.receive("orders.review.resolved", resolved_by="zoe")
+    sqlite_service.receive("orders.review.resolved", resolved_by="zoe", decision="accept")
     (email,) = sqlite_service.emails()
     assert (email.status, email.error) == ("suppressed", "resolved by zoe: no e-mail needed")
     assert sqlite_service.sender.run() == 0

@@ -10,7 +10,7 @@ from notifications.rendering import RenderedMail, render
 from notifications.samples import CHARGED, SHOP, cases, sample
 from notifications.template_context import Shop, greeting_name, safe_link
 from notifications.template_loader import built_in_translations
-from notifications.wrapping import LINE_COLUMNS, columns
+from notifications.wrapping import MAX_LINE_COLUMNS, columns
 
 LOCALES = sorted(built_in_translations())
 every_mail = pytest.mark.parametrize(("kind", "locale"), [(kind, locale) for kind in KINDS for locale in LOCALES])
@@ -71,7 +71,12 @@ def test_html_suits_mail_programs_and_screen_readers(kind: str, locale: str) -> 
 def test_text_lines_are_short(kind: str, locale: str) -> None:
     for rendered in mails(kind, locale):
         lines = rendered.text.splitlines()
-        assert [line for line in lines if columns(line) > LINE_COLUMNS and "://" not in line] == []
+        assert [line for line in lines if columns(line) > MAX_LINE_COLUMNS and "://" not in line] == []
+
+
+@every_mail
+def test_footer_begins_with_the_delimiter_of_signatures(kind: str, locale: str) -> None:
+    assert all(rendered.text.count("\n-- \n") == 1 for rendered in mails(kind, locale))
 
 
 @every_mail
@@ -261,9 +266,45 @@ def test_mail_about_a_dispute_has_the_deadline_of_stripe() -> None:
     assert "Answer by" not in mail("staff_dispute_updated").text
 
 
+def test_refused_refund_says_that_no_money_has_moved() -> None:
+    refused, failed = mail("staff_refund_failed", case="refused"), mail("staff_refund_failed")
+    assert refused.subject == "Refund refused: €24.99 for order CLZ-10482"
+    texts = [" ".join(each.text.split()) for each in (refused, failed)]
+    assert ["No money has moved." in text for text in texts] == [True, False]
+    assert ["The money is in your Stripe balance again." in text for text in texts] == [False, True]
+
+
+def test_subject_of_a_bank_debit_says_that_it_is_on_its_way() -> None:
+    assert mail("payment_pending", case="debit").subject == "Your payment for order CLZ-10482 is on its way"
+    assert "waiting" not in mail("payment_pending", case="debit").text
+
+
+def test_order_without_a_price_is_not_called_paid() -> None:
+    assert "There is nothing to pay" in mail("staff_order_paid", case="free").text
+    assert "is paid" not in mail("staff_order_paid", case="free").text
+
+
+def test_shortage_is_not_called_money_that_arrived() -> None:
+    text = " ".join(mail("staff_review_opened", case="oversold").text.split())
+    assert "is paid, but not all of its pieces are in stock" in text
+    assert "Money has arrived" not in text
+
+
+@pytest.mark.parametrize(
+    ("locale", "decided"),
+    [
+        ("en", "Resolved by: Your policy"),
+        ("de", "Entschieden von: Ihre Richtlinie"),
+        ("ja", "設定されたポリシー"),
+    ],
+)
+def test_decision_of_the_policy_is_named_in_the_language(locale: str, decided: str) -> None:
+    assert decided in mail("staff_review_resolved", locale).text
+
+
 def test_unknown_word_of_stripes_is_shown_untranslated() -> None:
     text = mail("staff_dispute_opened", dispute_reason="new_reason", dispute_status="new_status").text
-    assert "Customer's reason: new_reason" in text
+    assert "Reason given: new_reason" in text
     assert "Status: new_status" in text
 
 

@@ -1,5 +1,5 @@
 import pytest
-from notifications.wrapping import LINE_COLUMNS, NOT_FIRST, NOT_LAST, columns, wrap
+from notifications.wrapping import MAX_LINE_COLUMNS, NOT_FIRST, NOT_LAST, columns, wrap
 
 
 def test_links_stay_whole_and_lists_indented() -> None:
@@ -10,7 +10,7 @@ def test_links_stay_whole_and_lists_indented() -> None:
 
 def test_words_stay_whole_and_no_break_spaces_do_not_break() -> None:
     lines = wrap("deux mots\N{NO-BREAK SPACE}! " * 30).splitlines()
-    assert all(columns(line) <= LINE_COLUMNS for line in lines)
+    assert all(columns(line) <= MAX_LINE_COLUMNS for line in lines)
     assert not any(line.startswith(("!", " ")) or line.endswith("mots") for line in lines)
     assert " ".join(lines) == ("deux mots\N{NO-BREAK SPACE}! " * 30).strip()
 
@@ -20,6 +20,6 @@ def test_japanese_lines_never_break_before_punctuation(start: int) -> None:
     text = "あ" * start + "ご注文（CLZ-10482）の商品を、発送いたしました。「残り」は1点です。" * 6  # noqa: RUF001
     lines = wrap(text).splitlines()
     assert "".join(lines) == text
-    assert all(LINE_COLUMNS - 10 < columns(line) <= LINE_COLUMNS for line in lines[:-1])
+    assert all(MAX_LINE_COLUMNS - 10 < columns(line) <= MAX_LINE_COLUMNS for line in lines[:-1])
     assert not any(line[0] in NOT_FIRST or line[-1] in NOT_LAST for line in lines)
     assert not any(line.endswith("CLZ-") for line in lines)

@@ -33,7 +33,6 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-UNKNOWN = "unknown"  # a status that Stripe left empty
 CLOSED = (
     DisputeStatus.WARNING_CLOSED,
     DisputeStatus.PREVENTED,

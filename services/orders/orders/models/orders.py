@@ -20,7 +20,8 @@ from typing import Any
 from events.clock import utcnow
 from events.database.email_keys import email_key
 from events.database.types import Json, UtcDateTime, one_of, partial_index
-from events.messaging.contracts import RefundStatus, ReviewReason
+from events.messaging.contracts.refunds import RefundStatus
+from events.messaging.contracts.reviews import ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -164,6 +165,7 @@ class Order(Base):
     failed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    # The column has its old name, because migrations only expand.
     paid_published_at: Mapped[datetime | None] = mapped_column("confirmed_at", UtcDateTime())
     stock_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     fulfillment_canceled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
@@ -325,6 +327,11 @@ class OrderLine(Base):
     unit_amount: Mapped[int] = mapped_column(BigInteger())
     amount_total: Mapped[int] = mapped_column(BigInteger())
     charged_total: Mapped[int | None] = mapped_column(BigInteger())
+
+    @property
+    def amount_subtotal(self) -> int:
+        """The price of all pieces before discounts. The lines' prices add up to the order's subtotal."""
+        return self.quantity * self.unit_amount
 
 
 class OrderSession(Base):

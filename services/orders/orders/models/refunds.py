@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, partial_index, quoted
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,7 +13,10 @@ from orders.models.base import Base
 
 
 class RefundRequestStatus(StrEnum):
-    """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund."""
+    """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund.
+
+    A failed request has a refund that failed, or none, because Stripe refused it: `RefundRequest.is_refused`.
+    """
 
     REQUESTED = "requested"
     REQUIRES_ACTION = RefundStatus.REQUIRES_ACTION.value
@@ -23,7 +26,6 @@ class RefundRequestStatus(StrEnum):
     FAILED = RefundStatus.FAILED.value
 
 
-UNKNOWN = "unknown"  # a status that Stripe left empty
 FINAL = (RefundStatus.SUCCEEDED, RefundStatus.CANCELED, RefundStatus.FAILED)  # weakest first
 NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the money again
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from events.database.types import Json, UtcDateTime, one_of
-from events.messaging.contracts import ReviewDecision, ReviewReason
+from events.messaging.contracts.reviews import ReviewDecision, ReviewReason
 from sqlalchemy import CheckConstraint, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from events.money import format_amount
 
-from orders.models.disputes import UNKNOWN, Dispute
+from orders.models.disputes import Dispute
 from orders.models.orders import Order
 from orders.reconciliation.difference import Difference
-from orders.stripe_objects import StripeObject, currency_of, to_datetime
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, currency_of, to_datetime
 
 MISSING_EVENT = "charge.dispute.updated"
 
@@ -20,7 +20,7 @@ def compare_dispute(order: Order, booked: Dispute | None, stripe_dispute: Stripe
                 order, "dispute-not-at-stripe", f"Stripe does not know the dispute {booked.id}.", booked.id
             )
         return
-    dispute_id, status = stripe_dispute["id"], stripe_dispute.get("status") or UNKNOWN
+    dispute_id, status = stripe_dispute["id"], stripe_dispute.get("status") or UNKNOWN_STATUS
     if booked is None:
         amount = format_amount(stripe_dispute["amount"], currency_of(stripe_dispute))
         text = f"The dispute {dispute_id} over {amount} ({status}) is not booked."
@@ -43,7 +43,7 @@ def recovered_dispute_event_id(stripe_dispute: StripeObject) -> str:
     """Return the id of a recovered dispute event. Statuses can come again, so movements and deadline are part of it."""
     due = (stripe_dispute.get("evidence_details") or {}).get("due_by") or 0
     moved = len(stripe_dispute.get("balance_transactions") or [])
-    return f"evt_recovered_{stripe_dispute['id']}_{stripe_dispute.get('status') or UNKNOWN}_{moved}_{due}"
+    return f"evt_recovered_{stripe_dispute['id']}_{stripe_dispute.get('status') or UNKNOWN_STATUS}_{moved}_{due}"
 
 
 def _difference(order: Order, kind: str, text: str, dispute_id: str, missing_event: str | None = None) -> Difference:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from events.money import format_amount
 
 from orders.models.orders import Order
-from orders.models.refunds import UNKNOWN, Refund, can_follow
+from orders.models.refunds import Refund, can_follow
 from orders.reconciliation.difference import Difference, minor_units
-from orders.stripe_objects import StripeObject, currency_of
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, currency_of
 
 
 def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObject | None) -> Iterator[Difference]:
@@ -20,7 +20,7 @@ def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObj
         return
     amount, status = (
         _describe(stripe_refund["amount"], currency_of(stripe_refund)),
-        stripe_refund.get("status") or UNKNOWN,
+        stripe_refund.get("status") or UNKNOWN_STATUS,
     )
     if booked is None:
         text = f"Stripe refunded {amount} with {stripe_refund['id']} ({status}), which is not booked."

@@ -24,13 +24,13 @@ from sqlalchemy.orm import aliased, selectinload
 from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
 from orders.models.payments import Payment
-from orders.models.refunds import FINAL, UNKNOWN, Refund
+from orders.models.refunds import FINAL, Refund
 from orders.reconciliation.difference import Difference, minor_units
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
-from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, describe, session_difference
+from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, session_difference, status_text
 from orders.reconciliation.stripe import Intent, StripeRecords
-from orders.stripe_objects import StripeObject, checkout_id_of
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, checkout_id_of
 
 COMPARED = (selectinload(Order.payments), selectinload(Order.reviews))  # what comparisons read beside the order
 MIN_CHANGE_AGE = timedelta(minutes=2)  # events of younger changes may still be on their way
@@ -75,7 +75,7 @@ class Reconciliation:
         if difference.refund_id:
             stripe_type, event_id = (
                 difference.missing_event,
-                f"evt_recovered_{stripe_object['id']}_{stripe_object.get('status') or UNKNOWN}",
+                f"evt_recovered_{stripe_object['id']}_{stripe_object.get('status') or UNKNOWN_STATUS}",
             )
         elif difference.dispute_id:
             stripe_type, event_id = difference.missing_event, recovered_dispute_event_id(stripe_object)
@@ -181,7 +181,8 @@ class Reconciliation:
         if order is not None:
             return list(compare_session(order, stripe_session, intent))
         text = (
-            f"{stripe_session['id']} is {describe(stripe_session)} at Stripe, but checkout.checkout.started is missing."
+            f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe,"
+            " but checkout.checkout.started is missing."
         )
         ids = {"session_id": stripe_session["id"], "payment_intent": stripe_session["payment_intent"]}
         return [Difference("no-order", text, checkout_id, **ids)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import orjson
 from events.clock import utcnow
 from events.messaging.event import STRIPE, Event
-from events.messaging.payment_status import is_paid
+from events.messaging.session_payment import is_paid
 
 from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
@@ -39,15 +39,16 @@ def compare_session(order: Order, stripe_session: StripeObject, intent: Intent |
         else:
             yield from _compare_paid(order, payment, stripe_session, intent)
     elif payment is not None and payment.paid_at is not None:
-        text = f"The order is paid with {stripe_session['id']}, which is {describe(stripe_session)} at Stripe."
+        text = f"The order is paid with {stripe_session['id']}, which is {status_text(stripe_session)} at Stripe."
         yield session_difference(order, "not-paid-at-stripe", text, stripe_session)
     elif intent is not None and intent.status == SUCCEEDED:
         received = minor_units(intent.amount_received, intent.currency)
-        text = f"Stripe received {received} with {intent.id}, but {stripe_session['id']} is {describe(stripe_session)}."
+        status = status_text(stripe_session)
+        text = f"Stripe received {received} with {intent.id}, but {stripe_session['id']} is {status}."
         yield session_difference(order, "charged-unpaid", text, stripe_session)
     elif end := _missing_end(order, stripe_session, intent):
         text = (
-            f"{stripe_session['id']} is {describe(stripe_session)} at Stripe, but the order is {order.status}:"
+            f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe, but the order is {order.status}:"
             f" checkout.session.{end} is missing."
         )
         yield session_difference(order, f"not-{end.replace('_', '-')}", text, stripe_session, end)
@@ -62,7 +63,7 @@ def session_difference(
     return Difference(kind, text, order.checkout_id, order.number, **ids, missing_event=missing_event)
 
 
-def describe(stripe_session: StripeObject) -> str:
+def status_text(stripe_session: StripeObject) -> str:
     """Return a session's status as text, with the payment status of a complete one."""
     return (
         str(stripe_session["status"])
@@ -89,7 +90,7 @@ def _compare_paid(
     if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):
         text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
         yield session_difference(order, "charge-differs", text, stripe_session)
-    mismatch = find_mismatch(order, _completed_event(stripe_session))
+    mismatch = find_mismatch(order, _completed_event(stripe_session), payment)
     reviewed = {review.reason for review in order.reviews}  # operators know these mismatches, also resolved ones
     if mismatch and mismatch.reason not in reviewed:
         yield session_difference(order, mismatch.reason, f"{stripe_session['id']}: {mismatch.detail}", stripe_session)

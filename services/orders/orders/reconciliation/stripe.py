@@ -8,7 +8,7 @@ from typing import Any
 import stripe
 from events.stripe_api import RESOURCE_MISSING
 
-from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of, currency_of
+from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of, currency_of, read_answer
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StripeRecords:
         """Yield the sessions created since an instant, newest first."""
         page = self._sessions.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
         for session in page.auto_paging_iter():
-            yield session.to_dict(for_json=True)
+            yield read_answer(session)
 
     def session(self, session_id: str) -> StripeObject | None:
         """Return a session, or None if Stripe does not know it."""
@@ -45,25 +45,25 @@ class StripeRecords:
     def session_of(self, intent_id: str) -> StripeObject | None:
         """Return the session of a payment intent, or None."""
         found = self._sessions.list({"payment_intent": intent_id}).data
-        return found[0].to_dict(for_json=True) if found else None
+        return read_answer(found[0]) if found else None
 
     def intents(self, since: datetime) -> Iterator[Intent]:
         """Yield the payment intents created since an instant, newest first."""
         expanded = ["data.latest_charge"]
         page = self._intents.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE, "expand": expanded})
         for intent in page.auto_paging_iter():
-            yield _intent(intent.to_dict(for_json=True))
+            yield _intent(read_answer(intent))
 
     def intent(self, intent_id: str) -> Intent:
         """Return a payment intent."""
         found = self._intents.retrieve(intent_id, {"expand": ["latest_charge"]})
-        return _intent(found.to_dict(for_json=True))
+        return _intent(read_answer(found))
 
     def refunds(self, since: datetime) -> Iterator[StripeObject]:
         """Yield the refunds created since an instant, newest first."""
         page = self._refunds.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
         for refund in page.auto_paging_iter():
-            yield refund.to_dict(for_json=True)
+            yield read_answer(refund)
 
     def refund(self, refund_id: str) -> StripeObject | None:
         """Return a refund, or None if Stripe does not know it."""
@@ -73,7 +73,7 @@ class StripeRecords:
         """Yield the disputes opened since an instant, newest first."""
         page = self._disputes.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
         for dispute in page.auto_paging_iter():
-            yield dispute.to_dict(for_json=True)
+            yield read_answer(dispute)
 
     def dispute(self, dispute_id: str) -> StripeObject | None:
         """Return a dispute, or None if Stripe does not know it."""
@@ -83,7 +83,7 @@ class StripeRecords:
 def _retrieve(service: Any, object_id: str) -> StripeObject | None:
     """Return an object of one of the SDK's services, or None if Stripe does not know its id."""
     try:
-        found: StripeObject = service.retrieve(object_id).to_dict(for_json=True)
+        found = read_answer(service.retrieve(object_id))
     except stripe.InvalidRequestError as error:
         if error.code != RESOURCE_MISSING:
             raise

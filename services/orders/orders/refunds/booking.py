@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from events.observability.metrics import from_zero
@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 from orders.causes import Cause
 from orders.goods import update_fulfillment
 from orders.models.orders import Order
-from orders.models.refunds import UNKNOWN, Refund, RefundRequest
+from orders.models.refunds import Refund, RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID_KEY
 from orders.refunds.review_reasons import review_reason_of
 from orders.returns import publish_returns
-from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_datetime
+from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, created_at_of, currency_of, presentment_of
 from orders.timeline import add_entry
 from orders.totals import update_totals
 
@@ -43,7 +43,7 @@ ENTRY_KINDS: Mapping[RefundStatus | None, EntryKind] = {
 
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
-from_zero(REFUNDS, [*RefundStatus, UNKNOWN])
+from_zero(REFUNDS, [*RefundStatus, UNKNOWN_STATUS])
 
 log = get_logger(__name__)
 
@@ -53,9 +53,10 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
 
     The order must be locked.
     """
-    request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN
+    request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN_STATUS
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
-    status_at = cause.occurred_at if cause.event else to_datetime(stripe_refund["created"])
+    created_at = created_at_of(stripe_refund, cause.occurred_at)
+    status_at = cause.occurred_at if cause.event else created_at
     is_new = insert_once(
         session,
         Refund,
@@ -69,7 +70,7 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
         amount=stripe_refund["amount"],
         reason=stripe_refund.get("reason"),
         failure_reason=stripe_refund.get("failure_reason"),
-        created_at=to_datetime(stripe_refund["created"]),
+        created_at=created_at,
     )
     if is_new:
         session.expire(order, ["refunds"])
@@ -80,7 +81,7 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
     if request:
         _link(session, order, request, refund)
     if changed:
-        increment_after_commit(session, REFUNDS.labels(_known(refund.status) or UNKNOWN))
+        increment_after_commit(session, REFUNDS.labels(_known(refund.status) or UNKNOWN_STATUS))
         update_totals(order)
         update_fulfillment(session, order)
         kind = ENTRY_KINDS.get(_known(refund.status), EntryKind.REFUND_STATUS)

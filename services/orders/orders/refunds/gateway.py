@@ -9,7 +9,7 @@ from events import stripe_api
 from events.stripe_api import Failure
 
 from orders.models.refunds import RefundRequest
-from orders.stripe_objects import PAGE_SIZE, StripeObject
+from orders.stripe_objects import PAGE_SIZE, StripeObject, read_answer
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -38,14 +38,14 @@ class RefundGateway:
     def create(self, request: RefundRequest) -> StripeObject:
         """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
         with _raising_gateway_errors("create refund", request.id):
-            return self._refunds.create(_params(request), {"idempotency_key": request.id}).to_dict(for_json=True)
+            return read_answer(self._refunds.create(_params(request), {"idempotency_key": request.id}))
 
     def find(self, request: RefundRequest) -> StripeObject | None:
         """Return the refund that Stripe made for the request at any time, or None."""
         with _raising_gateway_errors("list refunds", request.payment_id):
             page = self._refunds.list({"payment_intent": request.payment_id, "limit": PAGE_SIZE})
             for refund in page.auto_paging_iter():
-                found: StripeObject = refund.to_dict(for_json=True)
+                found = read_answer(refund)
                 if (found.get("metadata") or {}).get(REQUEST_ID_KEY) == request.id:
                     return found
         return None
@@ -54,7 +54,7 @@ class RefundGateway:
         """Return all refunds of a payment."""
         with _raising_gateway_errors("list refunds", payment_id):
             page = self._refunds.list({"payment_intent": payment_id, "limit": PAGE_SIZE})
-            return [refund.to_dict(for_json=True) for refund in page.auto_paging_iter()]
+            return [read_answer(refund) for refund in page.auto_paging_iter()]
 
     def line_items(self, session_id: str) -> list[StripeObject]:
         """Return the line items of a Checkout Session with their products, as Stripe charged them."""

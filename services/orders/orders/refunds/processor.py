@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.transaction import skip_locked
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from events.money import format_amount
 from events.observability.logging import get_logger
 from sqlalchemy import select, update

@@ -14,7 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
-from orders.errors import InvalidRequestError, KeyReusedError, OrderNotPaidError, RefundExceedsPaymentError
+from orders.errors import (
+    DisputedRefundError,
+    InvalidRequestError,
+    KeyReusedError,
+    OrderNotPaidError,
+    RefundExceedsPaymentError,
+)
 from orders.goods import Goods, count_pieces, load_goods, succeeded_payments, update_fulfillment
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
@@ -144,6 +150,20 @@ def request_rest(
             key = f"{cause.id}-{payment.id}"
             requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
     return requests
+
+
+def check_rest(session: Session, order: Order, payments: Collection[str] | None = None) -> None:
+    """Raise `DisputedRefundError` if a bank holds or claims money that `request_rest` would have to refund.
+
+    Stripe then refuses also the part that the bank returned. A decision must not be stored without its refund.
+    """
+    session.flush()
+    for payment in succeeded_payments(order):
+        if payments is not None and payment.id not in payments:
+            continue
+        held = [each for each in order.disputes if each.payment_id == payment.id and each.amount_not_refundable]
+        if any(not each.is_closed for each in held) or (held and refundable_amount(session, payment)):
+            raise DisputedRefundError(order.number)
 
 
 def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The reason of the review that ended in a refund: the customer's e-mail about the refund says it."""
 
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import ReviewDecision
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 

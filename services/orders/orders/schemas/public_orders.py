@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import CUSTOMER_REASONS, ReviewDecision
 from marshmallow import Schema, fields, validate
 
 from orders.models.orders import FulfillmentStatus, Order, OrderRefundStatus, OrderStatus
@@ -14,11 +14,15 @@ class PublicLine(Schema):
 
     name = fields.String(required=True)
     quantity = fields.Integer(required=True)
-    amount_total = fields.Integer(required=True)
+    amount_subtotal = fields.Integer(required=True, metadata={"description": "the pieces' prices, before discounts"})
+    amount_total = fields.Integer(required=True, metadata={"description": "as agreed, after the shop's discount"})
 
 
 class PublicOrder(Schema):
     """An order for the success page, without personal data: a session id may become known to others.
+
+    It shows what the customer's e-mails say. So a review that they do not learn about, such as one for suspected fraud,
+    is not shown: the order is only not `confirmed`.
 
     The amounts are what Stripe charges, once the customer has finished the payment page, and what was agreed before.
     `amount_paid` and `amount_refunded` are in `paid_currency`, which differs from `currency` only in a review.
@@ -26,7 +30,12 @@ class PublicOrder(Schema):
 
     number = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
-    needs_review = fields.Boolean(required=True)
+    confirmed = fields.Boolean(
+        required=True, metadata={"description": "the confirmation is sent; false for a paid order: still in process"}
+    )
+    needs_review = fields.Boolean(
+        required=True, metadata={"description": "the customer has an e-mail that the order is checked"}
+    )
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
     amount_discount = fields.Integer(required=True)
@@ -72,6 +81,8 @@ def public_order(order: Order) -> dict[str, Any]:
     return {
         **agreed,
         **own,
+        "confirmed": order.paid_published_at is not None,
+        "needs_review": any(review.decision is None and review.reason in CUSTOMER_REASONS for review in order.reviews),
         "paid_currency": order.currency,
         "payment_method_types": payment.payment_method_types or [] if payment else [],
         "payment_method": payment.payment_method if payment and is_pending else None,

@@ -1,6 +1,6 @@
 """The schemas of reviews."""
 
-from events.messaging.contracts import ReviewDecision
+from events.messaging.contracts.reviews import ReviewDecision
 from marshmallow import Schema, fields, validate
 
 

@@ -1,5 +1,6 @@
 """Shapes that Stripe can send: appeals, partial sums, future statuses, past shapes, and money of other accounts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from events.clock import utcnow
 from events.database.engine import Database
-from events.messaging.contracts import ReviewReason
+from events.messaging.contracts.reviews import ReviewReason
+from events.testing.arrival import each_order
 from events.testing.stripe import payment_intent, refund
 from flask.testing import FlaskClient
 from hypothesis import given
@@ -82,14 +84,16 @@ def test_every_order_of_an_appeal_ends_alike(service: OrdersService) -> None:
         ("updated", "appeal_under_review", (-5738, 1000)),
         ("closed", "won", (-5738, 1000, 4738)),
     ]
-    for number, order in enumerate(permutations(range(len(steps)))):
-        purchase = Purchase(f"chk_{number}")
-        service.deliver(purchase.started(), purchase.completed())
-        for step in order:
-            kind, status, sums = steps[step]
-            for again in ("", "twin"):
-                more: dict[str, Any] = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
-                service.deliver(purchase.dispute(kind, status, **more))
+    purchase = Purchase("chk_1")
+    service.deliver(purchase.started(), purchase.completed())
+
+    def deliver_twice(_before: Sequence[int], step: int) -> None:
+        kind, status, sums = steps[step]
+        for again in ("", "twin"):
+            more: dict[str, Any] = {"balance_transactions": moved(*sums), "after": step * DAY, "again": again}
+            service.deliver(purchase.dispute(kind, status, **more))
+
+    for order in each_order(service.database, permutations(range(len(steps))), deliver_twice):
         ended = service.order(purchase.checkout_id)
         [dispute] = ended.disputes
         assert (ended.dispute_status, dispute.status, dispute.amount_held) == ("won", "won", 0), order
@@ -352,3 +356,45 @@ def test_refunds_that_a_charge_only_counts_are_fetched(
 
 def test_every_review_reason_has_a_place_in_the_order() -> None:
     assert list(ReviewReason)[-3:] == ["missing-address", "radar-review", "early-fraud-warning"]
+
+
+@pytest.mark.parametrize("held_by", ["radar_review", "fraud_warning"])
+def test_page_of_a_suspected_fraud_shows_no_review(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, held_by: str
+) -> None:
+    def page() -> tuple[Any, ...]:
+        shown = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+        return tuple(shown[name] for name in ("status", "confirmed", "needs_review", "review_decision"))
+
+    service.deliver(purchase.started(), purchase.intent_succeeded(), getattr(purchase, held_by)())
+    service.deliver(purchase.completed())
+    assert (service.order().needs_review, page()) == (True, ("paid", False, False, None))
+    post(client, service, "review", decision="accept")
+    assert page() == ("paid", True, False, None)
+
+
+OMITTED: dict[str, Any] = {"total_details": None, "shipping_cost": None, "payment_method_types": None}
+
+
+def test_detail_that_an_old_shape_omits_stays_known(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    """A delayed payment is reported by two API versions, of which the second one has fewer details."""
+    taxed = {"amount_tax": 1090, "amount_discount": 0, "amount_shipping": 490}
+    first: dict[str, Any] = {"amount_total": 6828, "total_details": taxed, "payment_method_types": ["sepa_debit"]}
+    unpaid = purchase.session("completed", payment_status="unpaid", shipping_cost={"amount_total": 583}, **first)
+    paid = purchase.session("async_payment_succeeded", **first | OMITTED)
+    service.deliver(purchase.started(), unpaid, paid)
+    order = service.order()
+    page = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+    assert {name: page[name] for name in taxed} == taxed
+    assert (order.status, order.review_reason, page["payment_method_types"]) == ("paid", None, ["sepa_debit"])
+    assert order.payments[0].shipping_total == 583
+
+
+def test_detail_that_was_never_reported_is_the_agreed_one(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.completed(amount_subtotal=None, **OMITTED))
+    page = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+    assert (page["amount_subtotal"], page["amount_shipping"], page["amount_total"]) == (5248, 490, 5738)

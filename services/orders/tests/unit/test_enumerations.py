@@ -1,6 +1,6 @@
 """Statuses that several modules share have the same values everywhere."""
 
-from events.messaging.contracts import RefundStatus
+from events.messaging.contracts.refunds import RefundStatus
 from orders.models.refunds import FINAL, NOT_REFUNDED, RefundRequestStatus, can_follow
 from orders.refunds.booking import ENTRY_KINDS
 

@@ -1,4 +1,4 @@
-"""The payment status of Stripe's Checkout Sessions. Stripe can add values, so an unknown one never counts as paid."""
+"""The payment of a Checkout Session. Stripe can add statuses, so an unknown one never counts as paid."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any
 
 from events.messaging.event import Event
 
-PAID = frozenset(["paid", "no_payment_required"])  # the only statuses that fulfill a checkout
+PAID_STATUSES = frozenset(["paid", "no_payment_required"])  # the only statuses that fulfill a checkout
 
 # How long a payment under way keeps its stock: inventory from its start, checkout again from each of its daily checks.
 # It is long enough for operators to repair what fails meanwhile.
@@ -15,7 +15,7 @@ PENDING_HOLD_TIME = timedelta(days=14)
 
 def is_paid(stripe_session: Mapping[str, Any]) -> bool:
     """Return True if a session is paid, or free. Every other status, also an unknown one, is money under way."""
-    return stripe_session.get("payment_status") in PAID
+    return stripe_session.get("payment_status") in PAID_STATUSES
 
 
 def is_late(event: Event) -> bool:

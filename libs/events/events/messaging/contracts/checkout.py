@@ -1,0 +1,61 @@
+"""Events of the checkout service."""
+
+from enum import StrEnum
+
+from marshmallow import fields, validate
+
+from events.messaging.contracts.shared import Amounts, CheckoutRef, Contract, Line
+
+
+class CancelReason(StrEnum):
+    """The reasons for which a checkout ended before payment.
+
+    The customer or an operator canceled it. An abandoned one was interrupted: no customer ever got its URL.
+    """
+
+    CUSTOMER = "customer"
+    OPERATOR = "operator"
+    ABANDONED = "abandoned"
+
+
+class ShippingOffer(Contract):
+    """A shipping option that Stripe's page offered; `countries` limits where to, and is empty without a limit."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    amount = fields.Integer(required=True, strict=True)
+    countries = fields.List(fields.String(), required=True)
+
+
+class CheckoutStarted(CheckoutRef, Amounts):
+    """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
+
+    livemode = fields.Boolean(required=True)
+    promotion_codes = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
+    )
+    needs_shipping = fields.Boolean(
+        load_default=False,
+        metadata={"description": "it was sold with a shipping option or asks for an address: it cannot ship without"},
+    )
+    customer_email = fields.String(allow_none=True, load_default=None)
+    locale = fields.String(allow_none=True, load_default=None)
+    discount_code = fields.String(allow_none=True, load_default=None)
+    expires_at = fields.AwareDateTime(required=True)
+    shipping_options = fields.List(
+        fields.Nested(ShippingOffer),
+        load_default=list,
+        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts are with the first"},
+    )
+    lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
+
+
+class CheckoutCanceled(CheckoutRef):
+    """The checkout ended before payment. Its session is expired at Stripe, or will be within minutes."""
+
+    reason = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": f"{', '.join(CancelReason)}; null: unknown. Readers must accept others"},
+    )

@@ -1,0 +1,30 @@
+"""Events of the orders service about disputes."""
+
+from marshmallow import fields
+
+from events.messaging.contracts.orders import OrderSnapshot
+
+
+class DisputeChanged(OrderSnapshot):
+    """One dispute of an order's payment: `dispute_status` is Stripe's word; inquiries (`warning_…`) move no money."""
+
+    dispute_id = fields.String(required=True)
+    dispute_status = fields.String(required=True)
+    dispute_amount = fields.Integer(required=True, strict=True)
+    dispute_reason = fields.String(required=True)
+    evidence_due_by = fields.AwareDateTime(allow_none=True, load_default=None)
+    dispute_currency = fields.String(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
+    )
+    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "the bank holds all or a part of it now"})
+    amount_held = fields.Integer(
+        strict=True,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+    )
+    order_is_canceled = fields.Boolean(
+        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
+    )

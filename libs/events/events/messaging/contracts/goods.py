@@ -1,0 +1,34 @@
+"""Events of the orders service about the pieces of its orders, for the stock."""
+
+from marshmallow import fields, validate
+
+from events.messaging.contracts.shared import Contract, Pieces
+
+
+class StockReturned(Contract):
+    """Sold pieces are back in stock: by a refund with restock, or a review that ended in one."""
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    return_id = fields.String(required=True, metadata={"description": "the same for every event about this return"})
+    lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
+
+
+class StockTaken(StockReturned):
+    """Pieces of an earlier return leave the stock again: their refund failed, so they are owed again."""
+
+
+class GoodsChanged(Contract):
+    """The pieces of a paid order that do not ship any more have changed: a refund, a failed refund, a cancellation.
+
+    The numbers are totals. Of several events about one order, the one with the highest revision counts.
+    """
+
+    order_id = fields.String(required=True)
+    checkout_id = fields.String(required=True)
+    revision = fields.Integer(required=True, strict=True)
+    canceled = fields.List(
+        fields.Nested(Pieces),
+        required=True,
+        metadata={"description": "unshipped pieces that are refunded or canceled; empty if refunds of them failed"},
+    )

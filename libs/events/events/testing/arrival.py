@@ -1,0 +1,61 @@
+"""Many orders of arrival on one SQLite database: orders that begin alike share the database of their beginning."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import TypeVar
+
+from events.database.engine import Database
+
+Fact = TypeVar("Fact")
+
+
+def each_order(
+    database: Database, orders: Iterable[Sequence[Fact]], deliver: Callable[[Sequence[Fact], Fact], object]
+) -> Iterator[Sequence[Fact]]:
+    """Yield each order after the database, as it is now, got its facts. Undo all changes afterwards.
+
+    `deliver` gets the facts before this one, and this one. What it does may depend on nothing else, because a beginning
+    that orders share is delivered once: their facts must be sortable.
+    """
+    saved, previous = [_save(database)], ()  # type: tuple[list[sqlite3.Connection], Sequence[Fact]]
+    try:
+        for order in sorted(orders):  # type: ignore[type-var] # sortable, as the docstring says
+            shared = _count_shared(previous, order)
+            while len(saved) > shared + 1:
+                saved.pop().close()
+            _restore(database, saved[-1])
+            for place in range(shared, len(order)):
+                deliver(order[:place], order[place])
+                saved.append(_save(database))
+            yield order
+            previous = order
+    finally:
+        _restore(database, saved[0])
+        for copy in saved:
+            copy.close()
+
+
+def _count_shared(one: Sequence[Fact], other: Sequence[Fact]) -> int:
+    """Return how many facts at their beginnings two orders share."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _save(database: Database) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:")
+    _driver_connection(database, lambda connection: connection.backup(copy))
+    return copy
+
+
+def _restore(database: Database, copy: sqlite3.Connection) -> None:
+    _driver_connection(database, copy.backup)
+
+
+def _driver_connection(database: Database, act: Callable[[sqlite3.Connection], None]) -> None:
+    pooled = database.engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, sqlite3.Connection), "only SQLite's database can be copied back"
+        act(connection)
+    finally:
+        pooled.close()

@@ -1,0 +1,137 @@
+"""A worker with a real broker and database: each delivered event takes effect once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from events.database.engine import Database
+from events.messaging import outbox, topology
+from events.messaging.event import Event
+from events.messaging.handlers import Handlers
+from events.messaging.outbox import OutboxEvent
+from events.messaging.runner import Runner
+from events.messaging.worker import Worker
+from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from events.testing.waiting import wait_until
+from kombu import Connection
+from sqlalchemy import event as listener
+from sqlalchemy import select
+
+from libs.events.tests.integration.worker.observed import canceled, depth, effects, rows
+
+
+def test_redelivered_events_take_effect_once(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    events = [canceled(number) for number in range(120)]
+    publish(*events[:100], *events[:60])
+    start()
+    publish(*events[50:])
+    wait_until(lambda: len(effects(database)) == 120 and depth(broker_url, "orders") == 0, 30)
+    assert effects(database) == sorted(f"chk_{number}" for number in range(120))
+    assert {row.body for row in rows(database, "done")} == {None}
+
+
+def test_each_delivered_event_gets_its_own_outcome(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database
+) -> None:
+    unfinished = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{problem}")))
+        for problem in ("ignored", "waiting", "broken")
+    ]
+    publish(canceled(1), *unfinished, canceled(2))
+    start()
+    statuses = ("ignored", "waiting", "retrying")
+    wait_until(lambda: effects(database) == ["chk_1", "chk_2"] and all(rows(database, each) for each in statuses), 30)
+    [ignored], [waiting], [retrying] = (rows(database, status) for status in statuses)
+    assert ignored.error == "not ours"
+    assert waiting.error == "NotYet: no order yet"
+    assert waiting.event().object["id"] == "cs_waiting"
+    assert "ValueError: defect" in (retrying.traceback or "")
+    assert waiting.next_attempt_at is not None
+    assert retrying.next_attempt_at is not None
+
+
+def test_failed_events_are_stored_in_the_batch_transaction(database: Database, handlers: Handlers) -> None:
+    """Early, unknown and failing events do not roll back the transaction that they share with others."""
+    commits: list[object] = []
+    listener.listen(database.engine, "commit", commits.append)
+    ignored, waiting, broken = (
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=f"cs_{problem}")))
+        for problem in ("ignored", "waiting", "broken")
+    )
+    unknown = as_bus_event(stripe_event("product.updated", {"id": "prod_1", "object": "product"}))
+    fine = [canceled(number) for number in range(1, 20)]
+
+    Runner(database, handlers).handle([fine[0], ignored, fine[1], waiting, unknown, broken, *fine[2:]])
+
+    assert effects(database) == sorted(f"chk_{number}" for number in range(1, 20))
+    assert {row.event_id: row.error for row in rows(database, "ignored")} == {
+        ignored.id: "not ours",
+        unknown.id: "no handler for such events",
+    }
+    assert [row.event().body for row in rows(database, "waiting")] == [waiting.body]
+    assert ["ValueError: defect" in str(row.traceback) for row in rows(database, "retrying")] == [True]
+    assert len(commits) == 1
+
+
+@pytest.mark.parametrize("others", [[], ["cs_ignored"]], ids=["batch", "savepoints"])
+def test_duplicate_within_a_batch_takes_effect_once(database: Database, handlers: Handlers, others: list[str]) -> None:
+    more = [
+        as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id=each))) for each in others
+    ]
+    event = canceled(1)
+    Runner(database, handlers).handle([event, canceled(2), event, *more])
+    assert effects(database) == ["chk_1", "chk_2"]
+
+
+def test_undecodable_body_is_dead_lettered(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str
+) -> None:
+    good = canceled(1)
+    publish(Event(**{**vars(good), "id": "evt_bad", "body": b"\xff not json"}), good)
+    with Connection(broker_url) as connection:
+        connection.Producer().publish(
+            b"no envelope", exchange=topology.EVENTS, routing_key="checkout.checkout.canceled"
+        )
+    start()
+    wait_until(
+        lambda: depth(broker_url, topology.dead_letter_queue("orders")) == 2 and effects(database) == ["chk_1"], 30
+    )
+
+
+@pytest.mark.parametrize("deaths", [[], [{"exchange": "events", "routing-keys": ["checkout.checkout.canceled"]}]])
+def test_moved_message_is_handled_by_its_own_key(
+    start: Callable[..., Worker], database: Database, broker_url: str, deaths: list[Any]
+) -> None:
+    """RabbitMQ's management page and shovels publish by the name of the queue."""
+    own = canceled(1)
+    stripe = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_waiting")))
+    start()
+    with Connection(broker_url) as connection:
+        for event in (own, stripe):
+            properties = event.properties()
+            headers = properties.pop("headers") | ({"x-death": deaths} if deaths and event is own else {})
+            if deaths and event is own:
+                properties["type"] = None
+            encoding = {name: properties.pop(name) for name in ("content_type", "content_encoding")}
+            connection.Producer().publish(
+                event.body, exchange="", routing_key="orders", headers=headers, **encoding, **properties
+            )
+    wait_until(lambda: effects(database) == ["chk_1"] and rows(database, "waiting"), 30)
+    [waiting] = rows(database, "waiting")
+    assert waiting.routing_key == stripe.routing_key
+
+
+def test_relay_publishes_outbox_rows(start: Callable[..., Worker], database: Database, broker_url: str) -> None:
+    start()
+    with database.begin() as session:
+        data = {"checkout_id": "chk_7", "session_id": "cs_7"}
+        outbox.add(session, "checkout.checkout.canceled", data, correlation_id="chk_7")
+    wait_until(lambda: effects(database) == ["chk_7"], 30)
+
+    def is_marked() -> bool:
+        with database.read() as session:
+            return session.scalars(select(OutboxEvent.published_at)).one() is not None
+
+    wait_until(is_marked, 30)
