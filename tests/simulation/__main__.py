@@ -23,7 +23,7 @@ def main() -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seed", type=int, help="replay this seed and print its trace")
-    parser.add_argument("--plan", help="replay the part of a seed that an earlier run printed: 7/0,1/crash before ack#3")
+    parser.add_argument("--plan", help="replay the part of a seed that an earlier run printed")
     parser.add_argument("--seeds", type=int, default=200, help="play so many seeds")
     parser.add_argument("--first", type=int, default=1, help="the first of the seeds")
     parser.add_argument("--processes", type=int, default=2, help="play so many seeds at a time")

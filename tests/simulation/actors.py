@@ -56,6 +56,7 @@ ACTS = {
     "resend a mail": 1,
     "unsubscribe": 1,
     "run the backfill": 1,
+    "run the reconciliation": 1,
     "pause": 1,
     "resume": 1,
     "a stranger pays": 1,
@@ -219,7 +220,9 @@ class People:
         account = self.world.account
         other = {"id": new_id("ch"), "object": "charge", "payment_intent": None, "metadata": {}, "amount": 5}
         other["metadata"] = {"checkout_id": chance.choice(ODD_TEXTS)}
-        kind = chance.choice(("charge.expired", "payment_intent.partially_funded", "charge.captured", "product.created"))
+        kind = chance.choice(
+            ("charge.expired", "payment_intent.partially_funded", "charge.captured", "product.created")
+        )
         with account.store.lock:
             event = account._event(kind, other, None, AUTOMATIC)
             event["created"] = chance.choice((event["created"], -62_135_596_800, 2**40))
@@ -349,6 +352,9 @@ class People:
 
     def run_the_backfill(self, chance: Random, act: Act) -> None:
         self.backfill(chance.choice((1, 24, 24 * 7)) * 3600)
+
+    def run_the_reconciliation(self, chance: Random, act: Act) -> None:
+        self.reconcile()
 
     def backfill(self, back_s: float) -> bool:
         """Publish again what Stripe lists since some time ago. Return True if the command came to its end."""

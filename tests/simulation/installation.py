@@ -48,7 +48,6 @@ from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
 from demo.fake_stripe.app import create_app as create_stripe
 from demo.fake_stripe.objects.catalog import coupon, promotion_code, tax_rate
-
 from tests.simulation.outside import (
     STRIPE_URL,
     Broker,

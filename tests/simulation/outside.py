@@ -213,7 +213,7 @@ class Wakeup(Signal):
             self._database.world.violate(f"{self._database.service} was woken before the commit")
         self.is_set = True
 
-    def wait(self, timeout: float) -> bool:  # noqa: ARG002 - nothing waits in real time
+    def wait(self, timeout: float) -> bool:
         woken, self.is_set = self.is_set, False
         return woken
 
@@ -223,7 +223,7 @@ class Silence:
 
     transport = SimpleNamespace(driver_type="memory")
 
-    def drain_events(self, timeout: float) -> None:  # noqa: ARG002 - nothing waits in real time
+    def drain_events(self, timeout: float) -> None:
         raise TimeoutError
 
     def heartbeat_check(self) -> None:
@@ -452,4 +452,3 @@ class Tasks(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.waiting.clear()
-

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from checkout.models import Checkout, DiscountUse
 from events.messaging import outbox, topology
+from events.messaging.contracts import ReviewReason
 from events.messaging.event import STRIPE
 from events.messaging.inbox import RETENTION, UNHANDLED_RETENTION
 from events.messaging.inbox_models import DISCARDED, DONE, IGNORED, InboxEvent
 from events.messaging.outbox import OutboxEvent
-from events.messaging.runner import NO_HANDLER
+from events.messaging.runner import HANDLED, NO_HANDLER
 from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, ReservationLine, StockItem
 from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
@@ -25,6 +26,7 @@ from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.refunds import Refund, RefundRequest
+from orders.models.reviews import Review
 from orders.models.shipments import Shipment
 from orders.models.timeline import EntryKind, TimelineEntry
 from sqlalchemy import func, select
@@ -37,16 +39,27 @@ if TYPE_CHECKING:
 PUBLISHING = ("checkout", "orders", "inventory")
 COPYING = (
     *("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "lease lapses"),
-    *("database away", "database frozen", "commit answer lost", "others act meanwhile", "clock is wrong", "clock jumps"),
+    *("database away", "database frozen", "commit answer lost", "others act meanwhile"),
+    *("clock is wrong", "clock jumps"),
 )
-EXPLANATIONS: Mapping[str, tuple[str, ...]] = {  # the entries of which one explains the status
-    OrderStatus.PAID: (EntryKind.PAID,),
-    OrderStatus.PAYMENT_FAILED: (EntryKind.PAYMENT_FAILED,),
-    OrderStatus.PAYMENT_PENDING: (EntryKind.PAYMENT_PENDING,),
-    OrderStatus.EXPIRED: (EntryKind.EXPIRED,),
-    OrderStatus.CANCELED: (EntryKind.CANCELED,),
-    OrderStatus.OPEN: (EntryKind.STARTED,),
+STEPS_PER_CHECK = 8
+_held = (
+    select(func.coalesce(func.sum(ReservationLine.quantity), 0))
+    .join(Reservation, Reservation.checkout_id == ReservationLine.checkout_id)
+    .where(Reservation.status == HELD, ReservationLine.sku == StockItem.sku)
+    .scalar_subquery()
+)
+NOT_HELD = select(StockItem.sku, StockItem.reserved).where(StockItem.reserved != _held)
+EXPLANATIONS: Mapping[str, str] = {  # the entry that explains a status
+    OrderStatus.PAID: EntryKind.PAID,
+    OrderStatus.PAYMENT_FAILED: EntryKind.PAYMENT_FAILED,
+    OrderStatus.PAYMENT_PENDING: EntryKind.PAYMENT_PENDING,
+    OrderStatus.EXPIRED: EntryKind.EXPIRED,
+    OrderStatus.CANCELED: EntryKind.CANCELED,
+    OrderStatus.OPEN: EntryKind.STARTED,
 }
+REFUND_ENTRIES = (EntryKind.REFUND_SUCCEEDED, EntryKind.REFUND_FAILED)
+DISPUTE_ENTRIES = (EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_UPDATED, EntryKind.DISPUTE_CLOSED)
 FINAL_MAILS = ("sent", "suppressed", "unknown", "digested")
 assert set(COPYING) <= KINDS.keys()
 
@@ -86,6 +99,7 @@ def check(world: "World") -> list[str]:
     """Return every property that does not hold at rest."""
     checks = (
         _check_messages,
+        _check_effects,
         _check_sessions,
         _check_refunds,
         _check_disputes,
@@ -103,20 +117,17 @@ def check(world: "World") -> list[str]:
 
 
 def check_step(world: "World") -> None:
-    """Check after a step that the reserved pieces are those of the reservations that are held."""
-    held = (
-        select(func.coalesce(func.sum(ReservationLine.quantity), 0))
-        .join(Reservation, Reservation.checkout_id == ReservationLine.checkout_id)
-        .where(Reservation.status == HELD, ReservationLine.sku == StockItem.sku)
-        .scalar_subquery()
-    )
+    """Check after some steps that the reserved pieces are those of the reservations that are held."""
+    world.steps += 1
+    if world.steps % STEPS_PER_CHECK:
+        return
     with world.installation.databases["inventory"].read() as session:
-        for sku, reserved in session.execute(select(StockItem.sku, StockItem.reserved).where(StockItem.reserved != held)):
+        for sku, reserved in session.execute(NOT_HELD):
             world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
 
 
 def newest_for_others(world: "World", service: str, refusing: str) -> list[str]:
-    """Return the events that a relay publishes first after a failure, without those for the queue that takes nothing."""
+    """Return the events that a relay publishes first after a failure, without those for the refusing queue."""
     with world.installation.databases[service].read() as session:
         statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id.desc())
         rows = session.scalars(statement.limit(outbox.CLAIM_BATCH_SIZE)).all()
@@ -206,8 +217,33 @@ def _check_sessions(world: "World") -> Iterator[str]:
     for payment in payments.values():
         if payment.status == "succeeded":
             yield f"the payment {payment.id} succeeded, but not at Stripe"
+    duplicates = Counter(
+        row.order_id for row in _rows(world, "orders", Review) if row.reason == ReviewReason.DUPLICATE_PAYMENT
+    )
+    paid = Counter(row.order_id for row in _rows(world, "orders", Payment) if row.paid_at)
     for order in orders.values():
         yield from _check_order(order, taken)
+        if duplicates[order.id] > max(0, paid[order.id] - 1):
+            yield f"{order.checkout_id} was paid {paid[order.id]} times, and {duplicates[order.id]} reviews say more"
+
+
+def _check_effects(world: "World") -> Iterator[str]:
+    """No handler has succeeded more often than there are events of its kind in the inboxes."""
+    rows: Counter[str] = Counter()
+    for service in world.installation.databases:
+        rows.update(row.routing_key for row in _rows(world, service, InboxEvent))
+    for key, count in (handled_counts() - world.handled_before).items():
+        if count > rows[key]:
+            yield f"{key} took effect {count} times, the inboxes have {rows[key]} of them"
+
+
+def handled_counts() -> Counter[str]:
+    """Return how many events handlers have handled since the start of this process, by routing key."""
+    counts: Counter[str] = Counter()
+    for sample in next(iter(HANDLED.collect())).samples:
+        if sample.name.endswith("_total") and sample.labels["outcome"] == DONE:
+            counts[sample.labels["routing_key"]] = int(sample.value)
+    return counts
 
 
 def _check_order(order: Order, taken: Mapping[str, int]) -> Iterator[str]:
@@ -331,39 +367,34 @@ def _check_checkouts(world: "World") -> Iterator[str]:
 
 
 def _check_timeline(world: "World") -> Iterator[str]:
-    """Every status of an order has an entry that explains it, and every entry about money a row."""
-    entries: dict[str, list[TimelineEntry]] = defaultdict(list)
-    for entry in _rows(world, "orders", TimelineEntry):
-        entries[entry.order_id].append(entry)
-    refunds, disputes, shipments = (_by_order(world, model) for model in (Refund, Dispute, Shipment))
-    with world.installation.databases["orders"].read() as session:
-        for order in session.scalars(select(Order)):
-            kinds = Counter(entry.kind for entry in entries[order.id])
-            wanted = {kind for kind in EXPLANATIONS.get(order.status, ()) if not kinds[kind]}
-            if order.status in EXPLANATIONS and len(wanted) == len(EXPLANATIONS[order.status]):
-                yield f"{order.checkout_id} is {order.status}, and its timeline does not say so: {dict(kinds)}"
-            if order.paid_at and not kinds[EntryKind.PAID]:
-                yield f"{order.checkout_id} is paid, and its timeline does not say so: {dict(kinds)}"
-            if bool(order.erased_at) != bool(kinds[EntryKind.CUSTOMER_ERASED]):
-                yield f"the timeline of {order.checkout_id} does not say if the customer is erased"
-            succeeded = sum(one.status == "succeeded" for one in refunds[order.id])
-            if kinds[EntryKind.REFUND_SUCCEEDED] < succeeded:
-                yield f"{order.checkout_id} has {succeeded} refunds, its timeline {kinds[EntryKind.REFUND_SUCCEEDED]}"
-            if kinds[EntryKind.REFUND_FAILED] < sum(one.status == "failed" for one in refunds[order.id]):
-                yield f"the timeline of {order.checkout_id} does not name each failed refund"
-            if kinds[EntryKind.SHIPPED] != len(shipments[order.id]):
-                yield f"{order.checkout_id} has {len(shipments[order.id])} parcels, its timeline others"
-            closed = sum(one.status in ("won", "lost", "warning_closed") for one in disputes[order.id])
-            if disputes[order.id] and not any(kind.startswith("dispute-") for kind in kinds):
-                yield f"the timeline of {order.checkout_id} does not name its dispute"
-            if kinds[EntryKind.DISPUTE_CLOSED] < closed:
-                yield f"{order.checkout_id} has {closed} closed disputes, its timeline fewer"
-            if order.reviews and not (kinds[EntryKind.REVIEW_OPENED] or kinds[EntryKind.RADAR]):
-                yield f"the timeline of {order.checkout_id} does not say why it needed a review"
-            if any(one.decision for one in order.reviews) and not (
-                kinds[EntryKind.REVIEW_RESOLVED] or kinds[EntryKind.RADAR] or kinds[EntryKind.ADDRESS_ADDED]
-            ):
-                yield f"the timeline of {order.checkout_id} does not say who resolved its review"
+    """Every status of an order has an entry that explains it, and every parcel, refund and dispute an entry."""
+    found = {model: _by_order(world, model) for model in (TimelineEntry, Refund, Dispute, Shipment, Review)}
+    for order in _rows(world, "orders", Order):
+        kinds = Counter(entry.kind for entry in found[TimelineEntry][order.id])
+        known = EXPLANATIONS[order.status]
+        has_reviews = any(found[Review][order.id])
+        needed = {
+            f"is {order.status}": (1, (known,)),
+            "was paid": (int(order.paid_at is not None), (EntryKind.PAID,)),
+            "is erased": (int(order.erased_at is not None), (EntryKind.CUSTOMER_ERASED,)),
+            "has parcels": (len(found[Shipment][order.id]), (EntryKind.SHIPPED,)),
+            "needed a review": (int(has_reviews), (EntryKind.REVIEW_OPENED, EntryKind.RADAR)),
+            "has resolved reviews": (
+                int(any(one.decision for one in found[Review][order.id])),
+                (EntryKind.REVIEW_RESOLVED, EntryKind.RADAR, EntryKind.ADDRESS_ADDED),
+            ),
+            "has refunds": (_count(found[Refund][order.id], "succeeded", "failed"), REFUND_ENTRIES),
+            "has failed refunds": (_count(found[Refund][order.id], "failed"), (EntryKind.REFUND_FAILED,)),
+            "has disputes": (int(any(found[Dispute][order.id])), DISPUTE_ENTRIES),
+            "has closed disputes": (_count(found[Dispute][order.id], "won", "lost"), (EntryKind.DISPUTE_CLOSED,)),
+        }
+        for what, (count, explaining) in needed.items():
+            if sum(kinds[kind] for kind in explaining) < count:
+                yield f"{order.checkout_id} {what}, and its timeline does not say so: {dict(kinds)}"
+
+
+def _count(rows: Sequence[Any], *statuses: str) -> int:
+    return sum(row.status in statuses for row in rows)
 
 
 def _by_order(world: "World", model: Any) -> dict[str, list[Any]]:

@@ -96,6 +96,7 @@ class World:
         self.mails: list[EmailMessage] = []
         self.visits: Counter[str] = Counter()  # loops, routes, handlers and acts, and the faults that hit them
         self.doing: list[str] = []  # the handlers, loop or route that run now
+        self.steps = 0
         self.others_acted = False  # since the current loop has begun
         self.loop_began = 0.0
         self._are_others = False  # the code that runs now has interrupted another process
@@ -124,6 +125,7 @@ class World:
             self.account = self.installation.open_account(config)
             self.clients = {name: app.test_client() for name, app in self.installation.apps.items()}
             self.people = actors.People(self)
+            self.handled_before = properties.handled_counts()
             for service in self.installation.databases:
                 self._start(service, 0)
             while self._acts and not self.violations:
