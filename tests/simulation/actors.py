@@ -81,6 +81,7 @@ METHODS = {
 }
 REPUBLISHED_DAYS = 6  # outbox rows are kept for seven
 LISTED_DAYS = 29  # Stripe lists events for 30 days
+ODD_TYPES = ("charge.expired", "payment_intent.partially_funded", "charge.captured", "product.created")
 ODD_TEXTS = ("x" * 300, "line\nbreak", "chk_of_another_system")  # checkout ids of other integrations
 OPEN_REFUNDS = ("pending", "requires_action", "succeeded")
 
@@ -220,9 +221,7 @@ class People:
         account = self.world.account
         other = {"id": new_id("ch"), "object": "charge", "payment_intent": None, "metadata": {}, "amount": 5}
         other["metadata"] = {"checkout_id": chance.choice(ODD_TEXTS)}
-        kind = chance.choice(
-            ("charge.expired", "payment_intent.partially_funded", "charge.captured", "product.created")
-        )
+        kind = chance.choice(ODD_TYPES)
         with account.store.lock:
             event = account._event(kind, other, None, AUTOMATIC)
             event["created"] = chance.choice((event["created"], -62_135_596_800, 2**40))

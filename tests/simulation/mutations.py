@@ -45,8 +45,12 @@ GUARDS = (
     Mutation(
         "The relay waits for the broker without a transaction.",
         "events.messaging.relay",
-        "            rows = outbox.claim(session, newest_first=self._has_failed)\n        if not rows:\n            return 0\n        futures = [self._publisher.publish(row.event()) for row in rows]\n",
-        "            rows = outbox.claim(session, newest_first=self._has_failed)\n            futures = [self._publisher.publish(row.event()) for row in rows]\n        if not rows:\n            return 0\n",
+        "        if not rows:\n"
+        "            return 0\n"
+        "        futures = [self._publisher.publish(row.event()) for row in rows]\n",
+        "            futures = [self._publisher.publish(row.event()) for row in rows]\n"
+        "        if not rows:\n"
+        "            return 0\n",
     ),
     Mutation(
         "Rows that a relay claimed before it died are published after 10 s.",

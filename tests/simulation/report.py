@@ -78,8 +78,8 @@ class Total:
         failed = sum(bool(result.violations) for result in self._results)
         events = f"{self.delivered + self.posted} delivered events"
         return (
-            f"{len(self._results)} seeds, {events} ({self.posted} by Stripe to the ingest, {self.delivered} by the broker"
-            f" to services), {sum(self.faults.values())} faults, {failed} seeds failed, {self._seconds:.0f} s"
+            f"{len(self._results)} seeds, {events} ({self.posted} by Stripe to the ingest, {self.delivered} by the"
+            f" broker to services), {sum(self.faults.values())} faults, {failed} seeds failed, {self._seconds:.0f} s"
         )
 
     def missed(self) -> list[str]:

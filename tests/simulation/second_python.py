@@ -1,4 +1,4 @@
-"""The same seeds on another Python: `python -m tests.simulation.second_python` compares the bytes of their traces.
+"""A comparison of seeds on two Pythons: `python -m tests.simulation.second_python` compares the bytes of their traces.
 
 It finds a Python of another minor version on the PATH or among pyenv's, and installs the development packages for it.
 """
@@ -14,10 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".venv" / "second-python"
 MINORS = (14, 13, 12, 11)
-PACKAGES = (
-    "libs/events",
-    *(f"services/{name}" for name in ("checkout", "webhooks", "orders", "notifications", "inventory")),
-)
+SERVICES = ("checkout", "webhooks", "orders", "notifications", "inventory")
+PACKAGES = ("libs/events", *(f"services/{name}" for name in SERVICES))
 NOT_FOUND = "there is no other Python 3.11 or later; set SECOND_PYTHON to the path of one"
 
 
@@ -56,10 +54,8 @@ def main(seeds: int) -> int:
         return 0
     here, there = digests(sys.executable, seeds), digests(prepare(python), seeds)
     different = [one.split()[0] for one, other in zip(here, there, strict=True) if one != other]
-    ours = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    print(
-        f"{seeds} seeds on {ours} and {python}: {'different traces of seeds ' + ', '.join(different) if different else 'the same bytes'}"
-    )
+    outcome = f"different traces of the seeds {', '.join(different)}" if different else "the same bytes"
+    print(f"{seeds} seeds on Python 3.{sys.version_info.minor} and {python}: {outcome}")
     return 1 if different else 0
 
 
