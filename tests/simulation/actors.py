@@ -104,7 +104,7 @@ class Act:
 
 def plan_acts(chance: Random) -> list[Act]:
     """Return the acts of a seed."""
-    names = chance.choices([*ACTS], [*ACTS.values()], k=chance.choice((6, 20, 40, 60, 90)))
+    names = chance.choices([*ACTS], [*ACTS.values()], k=chance.choice((4, 12, 25, 40, 60)))
     return [Act(number, name) for number, name in enumerate(["start a checkout", "pay", *names])]
 
 
