@@ -32,6 +32,7 @@ from orders.models.timeline import EntryKind, TimelineEntry
 from sqlalchemy import func, select
 
 from tests.simulation.adversary import KINDS
+from tests.simulation.nature import BEGINNING
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -49,6 +50,7 @@ _held = (
     .where(Reservation.status == HELD, ReservationLine.sku == StockItem.sku)
     .scalar_subquery()
 )
+KEPT = RETENTION - timedelta(days=1)  # a clock that is wrong prunes earlier
 # Orders handles these a second time once their payment is known (unmatched_events.py).
 PARKED = ("stripe.refund.", "stripe.charge.refund.", "stripe.charge.dispute.", "stripe.review.", "stripe.radar.")
 NOT_HELD = select(StockItem.sku, StockItem.reserved).where(StockItem.reserved != _held)
@@ -162,7 +164,7 @@ def _rows(world: "World", service: str, model: Any) -> list[Any]:
 def _check_messages(world: "World") -> Iterator[str]:
     """Every receiver has handled every event, and nothing is left in a queue, an inbox or an outbox."""
     expected: dict[str, set[str]] = defaultdict(set)
-    kept_since = world.nature.now - RETENTION.total_seconds()
+    kept_since = world.nature.now - KEPT.total_seconds()
     pruned_before = world.nature.utcnow() - outbox.RETENTION - timedelta(hours=1)
     for event in world.account.store.all("event"):
         if event["pending_webhooks"]:
@@ -231,6 +233,8 @@ def _check_sessions(world: "World") -> Iterator[str]:
 
 def _check_effects(world: "World") -> Iterator[str]:
     """No handler has succeeded more often than there are events of its kind in the inboxes."""
+    if world.nature.now - BEGINNING > KEPT.total_seconds():
+        return  # some rows are pruned
     rows: Counter[str] = Counter()
     for service in world.installation.databases:
         rows.update(row.routing_key for row in _rows(world, service, InboxEvent))
