@@ -63,7 +63,8 @@ def _replay(plan: Plan) -> int:
 def _show_minimal(failed: World) -> int:
     seed, world = failed.plan.seed, shrink(_installation(), failed)
     print(f"\nseed {seed} fails: {world.violations[0]}\nThe smallest part of it that fails in the same way:")
-    print("\n".join(f"  {one.sentence}" for one in (*world.plan.acts, *world.plan.faults)))
+    sentences = [*(act.sentence for act in world.plan.acts), *(fault.sentence for fault in world.plan.faults)]
+    print("\n".join(f"  {sentence}" for sentence in sentences))
     print("\n".join(world.trace))
     print(f"trace {world.digest}. Replay this part, to the same bytes:")
     print(f"  make simulate PLAN='{world.plan.to_text()}'\nReplay all of it:\n  make simulate SEED={seed}")

@@ -219,7 +219,7 @@ class People:
     def _show_odd_events(self, chance: Random) -> None:
         """Let another application make events whose metadata, time and type are of no use here."""
         account = self.world.account
-        other = {"id": new_id("ch"), "object": "charge", "payment_intent": None, "metadata": {}, "amount": 5}
+        other: Object = {"id": new_id("ch"), "object": "charge", "payment_intent": None, "metadata": {}, "amount": 5}
         other["metadata"] = {"checkout_id": chance.choice(ODD_TEXTS)}
         kind = chance.choice(ODD_TYPES)
         with account.store.lock:

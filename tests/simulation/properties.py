@@ -13,10 +13,11 @@ from checkout.models import Checkout, DiscountUse
 from events.messaging import outbox, topology
 from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import STRIPE
+from events.messaging.handlers import NO_HANDLER
 from events.messaging.inbox import RETENTION, UNHANDLED_RETENTION
 from events.messaging.inbox_models import DISCARDED, DONE, IGNORED, InboxEvent
 from events.messaging.outbox import OutboxEvent
-from events.messaging.runner import HANDLED, NO_HANDLER
+from events.messaging.runner import HANDLED
 from events.testing.columns import columns_with
 from inventory.models import COMMITTED, HELD, Movement, Reservation, ReservationLine, StockItem
 from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind

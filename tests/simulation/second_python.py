@@ -40,9 +40,9 @@ def prepare(python: str) -> str:
     """Install the development packages for this Python and return the path of its environment's Python."""
     prepared = HOME / "bin" / "python"
     if not prepared.exists():
-        subprocess.run([python, "-m", "venv", HOME], check=True)
-        install = [prepared, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        subprocess.run([*install, "-r", ROOT / "requirements" / "dev.txt"], check=True)
+        subprocess.run([python, "-m", "venv", str(HOME)], check=True)
+        install = [str(prepared), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([*install, "-r", str(ROOT / "requirements" / "dev.txt")], check=True)
     return str(prepared)
 
 

@@ -277,7 +277,7 @@ class World:
             self._end_refusal()
         properties.check_step(self)
 
-    def _choose(self, options: list[tuple[float, Callable[[], None]]]) -> None:
+    def _choose(self, options: list[tuple[float, Callable[[], object]]]) -> None:
         if self._acts:
             options.append((1.5, self._act))
         if self.bus.has_lost:
@@ -285,9 +285,9 @@ class World:
         if options:
             self.chance.choices(options, [weight for weight, _ in options])[0][1]()
 
-    def _options(self) -> list[tuple[float, Callable[[], None]]]:
+    def _options(self) -> list[tuple[float, Callable[[], object]]]:
         """Return what can happen now, with the weights of the choice."""
-        options: list[tuple[float, Callable[[], None]]] = []
+        options: list[tuple[float, Callable[[], object]]] = []
         for service, queue in self.bus.queues.items():
             if queue and not self.workers[service].is_paused:
                 options.append((4, partial(self._deliver, service)))
