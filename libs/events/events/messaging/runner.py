@@ -136,8 +136,8 @@ class Runner:
                     error=str(error),
                 )
             return False  # the failing event fails again in its savepoint or transaction, and is logged there
-        for event in events:
-            self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
+        for event in events:  # the second delivery of an event in this batch is a duplicate, too
+            self._count(event, outcomes.get(event.id, IGNORED) if once.pop(event.id, None) else DUPLICATE)
         return True
 
     def _ignore(self, session: Session, events: Sequence[Event]) -> None:
