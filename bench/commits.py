@@ -1,4 +1,7 @@
-"""Commits with outbox rows, where a commit takes longer, as with a synchronous replica: NOTIFY after and within."""
+"""Commits with outbox rows where each takes longer, as with a synchronous replica.
+
+It compares NOTIFY after the commits, NOTIFY within each transaction, and no NOTIFY.
+"""
 
 import threading
 import time
@@ -20,7 +23,7 @@ CHAINS: Sequence[Chain] = (OUTBOX,)
 
 
 def run(options: Options) -> None:
-    """Measure both ways and write the table."""
+    """Measure the three ways and write the table."""
     delay = ("-c", f"commit_delay={DELAY_MS * 1000}", "-c", "commit_siblings=0")
     with local.postgres([*POSTGRES_SETTINGS, *delay]) as server:
         databases = Databases(server.url)
@@ -70,7 +73,7 @@ def _rate(database: Database, seconds: float) -> float:
 
 
 def _restore_trigger(database: Database) -> None:
-    """Let the tables be as in the first release, whose processes did not notify."""
+    """Restore the first release's tables: a trigger notifies within each transaction, and the processes do not."""
     downgrade(database, OUTBOX, "0001")
     _silence(database)
 

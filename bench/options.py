@@ -1,4 +1,4 @@
-"""The options of a measurement."""
+"""The options of all measurements, from the command line."""
 
 from dataclasses import dataclass
 

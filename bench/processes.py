@@ -48,7 +48,7 @@ class MeasuredProcess:
                 yield int(path.parent.name), fields
 
     def request_stop(self) -> None:
-        """Send SIGTERM."""
+        """Send SIGTERM, and do not wait."""
         self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
@@ -97,7 +97,9 @@ def _start(command: Sequence[str], environment: Mapping[str, str], output: IO[by
 
 def _check_running(process: MeasuredProcess, log: Path) -> bool:
     if not process.is_running():
-        raise SystemExit(f"a measured process has ended: {log.read_text(errors='replace')[-LOG_TAIL_CHARACTERS:]}")
+        raise SystemExit(
+            f"a measured process has ended; its log ends: {log.read_text(errors='replace')[-LOG_TAIL_CHARACTERS:]}"
+        )
     return True
 
 

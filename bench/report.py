@@ -48,7 +48,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def publish(name: str, text: str, options: Options) -> None:
-    """Print a table, and write it to bench/results if the options say so."""
+    """Print a report, and write it to this file of bench/results if the options say so."""
     print(f"\n{text}\n")
     if options.write:
         (RESULTS / name).write_text(text + "\n")

@@ -29,7 +29,7 @@ class Broker:
         return {name: self._channel.queue_declare(name, passive=True).message_count for name in names}
 
     def purge(self) -> None:
-        """Empty all queues."""
+        """Delete the ready messages of all queues."""
         for queue in topology.QUEUES:
             self._channel.queue_purge(queue.name)
 
@@ -56,7 +56,7 @@ class Databases:
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
 
     def settings(self) -> str:
-        """Return the server's version with its settings of durability."""
+        """Return the server's version with its settings fsync and synchronous_commit."""
         names = ("server_version", "fsync", "synchronous_commit")
         with psycopg.connect(self._url) as connection:
             found = {name: connection.execute(f"SHOW {name}").fetchone() for name in names}
@@ -68,7 +68,7 @@ class Databases:
 
 @contextmanager
 def servers() -> Iterator[tuple[Broker, Databases]]:
-    """Start both servers. Raises `ServerStartError` if the machine does not have their programs."""
+    """Run RabbitMQ and PostgreSQL until the block ends. Raises `ServerStartError` if a program is not installed."""
     with local.postgres(POSTGRES_SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
         broker = Broker(rabbitmq.url)
         try:

@@ -42,7 +42,7 @@ class Sink(asyncio.Protocol):
 
 
 async def main(port: int) -> None:
-    """Serve until the process is stopped."""
+    """Serve on this port until the process is stopped."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Sink, "127.0.0.1", port)
     await server.serve_forever()

@@ -22,8 +22,14 @@ NOTICE = "The demo's broker keeps messages in memory, so it is not for productio
 def main() -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="run scripted purchases, check every effect and exit")
-    parser.add_argument("--composed", action="store_true", help="the same through the containers of `make up`")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="run scripted purchases, check every effect and exit (1 if one is wrong)",
+    )
+    parser.add_argument(
+        "--composed", action="store_true", help="run these purchases through the containers of `make up`"
+    )
     arguments = parser.parse_args()
     if arguments.composed:
         return run_scenarios(composed_system())

@@ -19,7 +19,7 @@ DEFAULTS = {
 
 
 class PortsInUseError(Exception):
-    """Ports on which other programs listen."""
+    """Other programs listen on some of the demo's ports. `ports` has them by name."""
 
     def __init__(self, ports: Mapping[str, int]) -> None:
         self.ports = ports
@@ -50,7 +50,7 @@ class Ports:
 
     @classmethod
     def find_free(cls) -> "Ports":
-        """Return free ports, all different."""
+        """Return ports that are free now, a different one for each name."""
         sockets = [socket.socket() for _ in DEFAULTS]
         try:
             for each in sockets:
@@ -64,7 +64,7 @@ class Ports:
         return self.numbers[name]
 
     def url(self, name: str) -> str:
-        """Return the URL of a service or of the shop."""
+        """Return the URL of a service, of the shop or of the fake Stripe on this machine."""
         return f"http://{HOST}:{self[name]}"
 
 

@@ -25,7 +25,7 @@ AMQP_BINDING = "0.3.0"  # the newest one that AsyncAPI 3.0 lists
 
 
 def text(examples: Path = EXAMPLES) -> str:
-    """Return the file's text."""
+    """Return the text of docs/asyncapi.json, with the examples of this folder."""
     return json.dumps(document(examples), indent=2, ensure_ascii=False) + "\n"
 
 

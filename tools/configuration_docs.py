@@ -33,7 +33,8 @@ def _lines() -> Iterator[str]:
         yield "|---|---|---|"
         for each in read_settings(service):
             mark = " †" if each.is_secret else ""
-            yield f"| `{each.variable}`{mark} | {_default(each.default)} | {each.description} |"
+            description = each.description.replace("|", "\\|")  # a plain one would end the cell
+            yield f"| `{each.variable}`{mark} | {_default(each.default)} | {description} |"
 
 
 def read_settings(service: str) -> list[Setting]:

@@ -53,7 +53,7 @@ SETTINGS = {  # the same in every run, so that services in two terminals accept 
 
 
 class Processes:
-    """The service's web process and worker, which are started and stopped together."""
+    """The service's processes, which are started and stopped together: web and worker, or only web for webhooks."""
 
     def __init__(self, service: str, environment: Mapping[str, str], folder: Path) -> None:
         self._service, self._environment, self._folder = service, environment, folder
@@ -63,14 +63,14 @@ class Processes:
         self._watched = ExitStack()
 
     def prepare(self) -> None:
-        """Migrate and seed the database. Raises `CalledProcessError`; the output of the command has the reason."""
+        """Migrate and seed the database. Raises `CalledProcessError` after the command has printed the reason."""
         if self._service != "webhooks":
             subprocess.run(self._command("migrate"), env=self._environment, check=True)
         if self._service in SEEDED:
             subprocess.run(self._command("seed", str(CATALOG)), env=self._environment, check=True)
 
     def start(self) -> None:
-        """Start both, each in its own session: Ctrl-C then reaches only this process, which stops them."""
+        """Start the processes, each in its own session: Ctrl-C then reaches only the launcher, which stops them."""
         for name in self._commands:
             environment = dict(self._environment)
             if name == "web":
@@ -80,7 +80,7 @@ class Processes:
             self._running[name] = process
 
     def stop(self) -> None:
-        """Stop both and wait for them; kill them after `STOP_TIMEOUT_S`."""
+        """Stop the processes and wait for them; kill those that do not end within `STOP_TIMEOUT_S`."""
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
@@ -104,7 +104,7 @@ class Processes:
 
 
 class Session:
-    """One run: prints what the processes do, and restarts them after a change until `stop` is set."""
+    """One run: prints e-mails and ended processes, and restarts the processes after a change until `stop` is set."""
 
     def __init__(self, processes: Processes, urls: Sequence[str], mailbox: Mailbox, stop: threading.Event) -> None:
         self._processes, self._urls, self._mailbox, self._stop = processes, urls, mailbox, stop
@@ -133,7 +133,7 @@ class Session:
         try:
             wait_until(lambda: self._stop.is_set() or self._report() or self._is_ready(), READY_TIMEOUT_S, "/readyz")
         except TimeoutError as error:
-            click.echo(f"Not ready: {error}", err=True)
+            click.echo(f"The service is not ready: {error}", err=True)
         else:
             if not self._stop.is_set() and self._is_ready():
                 click.echo(f"Ready after {time.monotonic() - began:.1f} s: {self._urls[0]}")
@@ -185,7 +185,7 @@ def main(service: str) -> None:
 
 @contextmanager
 def _environment(service: str, folder: Path, mailbox: Mailbox) -> Iterator[Mapping[str, str]]:
-    """Provide the service's environment. Its servers run until the end of the block."""
+    """Yield the service's environment. The servers that it names run until the end of the block."""
     with ExitStack() as stack:
         made = {
             **SETTINGS,

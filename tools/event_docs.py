@@ -24,7 +24,7 @@ PAGE = Path("docs/events.md")
 
 
 def text(examples: Path = EXAMPLES) -> str:
-    """Return the file's text."""
+    """Return the text of docs/events.md, with the examples of this folder."""
     return "\n".join(_markdown(examples)) + "\n"
 
 

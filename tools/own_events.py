@@ -25,27 +25,27 @@ OCCASIONS: Mapping[str, str] = {
     "orders.payment.failed": "A delayed payment has failed. The session is not paid.",
     "orders.order.expired": "The session ended without a payment.",
     "orders.order.canceled": "The checkout was canceled before payment, or an operator canceled the paid order.",
-    "orders.review.opened": "A payment does not match the order. An operator must decide before anything ships.",
+    "orders.review.opened": "A payment does not match its order, or another reason needs a decision before more ships.",
     "orders.review.resolved": "An operator or the shop's policy has decided about an order that needed a review.",
     "orders.stock.returned": "Sold pieces are for sale again, because of a refund with restock or a cancellation.",
     "orders.stock.taken": "A refund with restock failed: its unshipped pieces are owed again and leave the stock.",
     "orders.goods.changed": "A refund, a failed refund or a cancellation has changed which paid pieces still ship.",
     "orders.order.shipped": "An operator has marked a parcel with some or all pieces as shipped.",
-    "orders.refund.succeeded": "Stripe has sent money back to the customer. It can come from the API or the dashboard.",
+    "orders.refund.succeeded": "Stripe has sent money back to the customer, also for a refund from the dashboard.",
     "orders.refund.failed": "A refund did not reach the customer, sometimes days later. The shop has the money again.",
     "orders.dispute.opened": "The customer's bank has opened a dispute or an inquiry about the payment.",
     "orders.dispute.updated": "A dispute's status, deadline or funds have changed.",
     "orders.dispute.closed": "A dispute or inquiry has ended: won, lost or closed.",
     "orders.customer.erased": "An operator has erased the personal data of an order's customer.",
-    "inventory.stock.low": "The available quantity of a sku has fallen to its threshold.",
-    "inventory.reservation.expiring": "Pieces are held for a payment that is under way, and soon for sale again.",
+    "inventory.stock.low": "The available quantity of a sku has fallen to its threshold or below.",
+    "inventory.reservation.expiring": "Pieces are held for a delayed payment, and their reservation ends soon.",
     "inventory.reservation.committed": "A checkout was paid after its session's end, and its stock was still there.",
-    "inventory.reservation.oversold": "An order was paid, or a refund with restock failed, but the stock is gone.",
+    "inventory.reservation.oversold": "An order was paid, or a refund with restock failed, but the pieces are gone.",
 }
 
 
 def page_command(page: Path, text: Callable[[Path], str], summary: str) -> click.Command:
-    """Return the command of a generator: it writes the text, made from the golden JSON of a folder, to a page."""
+    """Return the command of a generator, which writes `text` of a folder with the contracts' examples to a page."""
 
     @click.command(help=summary)
     @click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)
@@ -79,7 +79,7 @@ def class_name(schema: Any) -> str:
 
 
 def example(examples: Path, event_type: str, version: int) -> dict[str, Any]:
-    """Return the data of a contract's golden JSON."""
+    """Return the example of a contract: the data in its golden JSON."""
     path = examples / f"{event_type}.v{version}.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document

@@ -70,7 +70,7 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Phrase:
-    """One word or several that are not used, each as a regular expression."""
+    """A phrase that is not used: its words as regular expressions, and what to write instead."""
 
     words: tuple[re.Pattern[str], ...]
     suggestion: str
@@ -91,7 +91,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Exemption:
-    """A literal that is allowed in some files, and why."""
+    """A text that is no finding in files whose paths match, and why."""
 
     text: str
     reason: str
@@ -311,9 +311,11 @@ def _below(name: str, folders: tuple[Path, ...]) -> bool:
 
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, resolve_path=True, path_type=Path))
-@click.option("--write", is_flag=True, help="Write the number of findings of each file to tests/prose/allowed.txt.")
+@click.option(
+    "--write", is_flag=True, help="Write each file's number of findings to tests/prose/allowed.txt, and exit 0."
+)
 def main(folders: tuple[Path, ...], *, write: bool) -> None:
-    """Print what the guide finds in FOLDERS (all, without any) and exit 1 if there is something."""
+    """Print the findings below FOLDERS, or in the whole repository without any, and exit 1 if there are some."""
     findings = check_files(Rules.load(), [name for name in repository_files() if _below(name, folders)])
     if write:
         if folders:

@@ -7,7 +7,7 @@ from flask import Flask, request
 
 
 def create_app() -> Flask:
-    """Return the application."""
+    """Return the application, which answers each post and drops it."""
     app = Flask(__name__)
 
     @app.post("/webhooks/stripe")

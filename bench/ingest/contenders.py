@@ -39,12 +39,12 @@ class Contender:
 
     @contextmanager
     def serving(self) -> Iterator[tuple[int, MeasuredProcess]]:
-        """Run it and yield its port and process."""
+        """Run the contender until the block ends and yield its port and process."""
         yield from self.start()
 
 
 def contenders(broker: Broker, databases: Databases, folder: Path) -> Sequence[Contender]:
-    """Return all contenders. They log to `folder`."""
+    """Return the contenders of all rows that have a web server. Their processes log to `folder`."""
 
     def count_queued() -> Mapping[str, int]:
         depths = broker.depths()

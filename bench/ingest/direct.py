@@ -38,7 +38,7 @@ STOCK = text("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = :sku")
 
 
 def prepare(database_url: str) -> None:
-    """Create the tables and the stock."""
+    """Create the tables, and the stock of `SKUS` products."""
     with psycopg.connect(database_url) as connection:
         connection.execute(TABLES)
         rows = [(f"SKU-{number}", STOCK_PIECES) for number in range(SKUS)]
@@ -46,7 +46,7 @@ def prepare(database_url: str) -> None:
 
 
 def count_written(database_url: str) -> Mapping[str, int]:
-    """Return the numbers of rows and pieces that accepted posts have changed."""
+    """Return how many orders, order lines and sold pieces the database has. Each accepted post adds one of each."""
     counts = {
         "orders": "SELECT count(*) FROM orders",
         "order lines": "SELECT count(*) FROM order_lines",
@@ -58,7 +58,7 @@ def count_written(database_url: str) -> Mapping[str, int]:
 
 
 def create_app() -> Flask:
-    """Return the application."""
+    """Return the application, which answers a post after its order is committed and its e-mail is accepted."""
     app = Flask(__name__)
     secret = os.environ["STRIPE_WEBHOOK_SECRET"]
     threads = int(os.environ["THREADS"])

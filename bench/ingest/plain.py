@@ -15,7 +15,7 @@ CONFIRM_TIMEOUT_S = 3.0  # as in Clozit's ingest
 
 
 def create_app() -> Flask:
-    """Return the application."""
+    """Return the application, which answers a post after the broker has confirmed its event."""
     app = Flask(__name__)
     secret, broker_url = os.environ["STRIPE_WEBHOOK_SECRET"], os.environ["BROKER_URL"]
     local = threading.local()

@@ -28,7 +28,7 @@ def count_unhandled(system: System) -> int:
 
 
 def count_effects(system: System) -> Mapping[str, int]:
-    """Return the counts of what each purchase must have once."""
+    """Return the number of each effect, such as paid orders. Each must be the number of purchases."""
     return {
         "orders paid": _number(
             system, "orders", "SELECT count(*) FROM orders WHERE status = 'paid' AND NOT needs_review"

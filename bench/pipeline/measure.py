@@ -30,7 +30,7 @@ class Drain:
 
 @dataclass(frozen=True)
 class Throughput:
-    """All services at once. `rate` is Stripe's events per second from the first post to the last commit.
+    """All services together. `rate` is Stripe's events per second from the first post to the last commit.
 
     `cpu_s` is in seconds per event, by service.
     """
@@ -52,14 +52,14 @@ class Pipeline:
         self.purchases = 0
 
     def measure_drains(self, purchases: int) -> Sequence[Drain]:
-        """Fill the queues while no service consumes; then measure one service after another."""
+        """Fill the queues while no worker runs; then measure one worker of one service after another."""
         first = self._start(purchases)
         with self._system.serving() as (port, _):
             self._post(port, first, purchases, None)
         return [self._drain(service, first, purchases) for service in SERVICES]
 
     def measure_throughput(self, workers: int, purchases: int) -> Throughput:
-        """Measure the ingest and so many workers of each service at once."""
+        """Measure the ingest together with this number of workers of each service."""
         first = self._start(purchases)
         with self._system.working(SERVICES, workers) as processes, self._system.serving() as (port, _):
             before = {name: _cpu_s(processes[name]) for name in SERVICES}
@@ -73,7 +73,7 @@ class Pipeline:
         return Throughput(workers, posts, posts / (last - began_at), cpu_per_event)
 
     def measure_latencies(self, rate: float, purchases: int) -> Mapping[str, Sequence[float]]:
-        """Return the seconds from when a post was due to the commit, by service, with one worker each."""
+        """Return the sorted seconds from when a post was due to its commit, by service, with one worker of each."""
         first = self._start(purchases)
         with self._system.working(SERVICES, 1), self._system.serving() as (port, _):
             began_at = self._post(port, first, purchases, rate)

@@ -57,7 +57,7 @@ def _text(
                 ("service", "events", "events/s", "own CPU µs/event"),
                 [[one.service, f"{one.events}", f"{one.rate:.0f}", f"{one.cpu_s * 1e6:.0f}"] for one in drains],
             ),
-            "All services at once, with ingest, broker, database, mail server and load on the same cores:",
+            "All services together, with ingest, broker, database, mail server and load on the same cores:",
             report.table(
                 (
                     "workers per service",

@@ -55,7 +55,7 @@ class System:
 
     @contextmanager
     def serving(self) -> Iterator[tuple[int, MeasuredProcess]]:
-        """Run the ingest and yield its port and process."""
+        """Run the ingest until the block ends and yield its port and process."""
         port = free_port()
         environment = {"PORT": str(port), "STRIPE_WEBHOOK_SECRETS": SECRET, "LIVEMODE": "false"}
         ready = f"http://127.0.0.1:{port}/readyz"
@@ -64,12 +64,12 @@ class System:
 
     @contextmanager
     def working(self, services: Sequence[str], each: int) -> Iterator[Mapping[str, Sequence[MeasuredProcess]]]:
-        """Run so many workers of each service and yield them by service."""
+        """Run `each` workers of each service until the block ends and yield them by service."""
         with ExitStack() as stack:
             processes = {name: [stack.enter_context(self._worker(name)) for _ in range(each)] for name in services}
             yield processes
             for process in chain.from_iterable(processes.values()):
-                process.request_stop()  # all at once, before the first wait
+                process.request_stop()  # all of them before the first wait
 
     @contextmanager
     def _worker(self, service: str) -> Iterator[MeasuredProcess]:

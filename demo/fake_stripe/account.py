@@ -28,7 +28,7 @@ class Config:
     webhooks: Sequence[tuple[str, str]] = ()  # (URL, signing secret)
     webhook_backoff: Sequence[float] = (1, 2, 4, 8, 16, 32)  # the last delay repeats
     webhook_timeout: float = 10.0
-    sepa_delay: float = 20.0  # until the bank answers a debit: days at Stripe, short enough to watch in a demo
+    sepa_delay: float = 20.0  # until a debit or a voucher is paid or fails: days at Stripe, short enough to watch
     followup_delay: float = 1.0  # until balance transactions, bank references and disputes appear
     redirect_wait: float = 10.0  # the longest time that Checkout waits for the webhook's answer before it redirects
     time_source: Callable[[], float] = field(default=time.time)
@@ -38,7 +38,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Cause:
-    """The API request that an event names as its cause."""
+    """The API request that caused an event, as the event's field `request` names it."""
 
     request_id: str | None = None
     idempotency_key: str | None = None
@@ -72,7 +72,7 @@ class Account:
         )
 
     def start(self) -> None:
-        """Start the timers."""
+        """Start the timers, which run the scheduled actions."""
         self.timers.start()
 
     def stop(self) -> None:
@@ -86,7 +86,7 @@ class Account:
         return self.clock.timestamp()
 
     def schedule(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Run the action after this time, with the store's lock."""
+        """Run the action, with the store's lock, when the clock has moved forward by this time."""
 
         def locked() -> None:
             with self.store.lock:

@@ -1,4 +1,4 @@
-"""Payments by bank transfer, in one or several parts. Only other applications use them; see `intents`."""
+"""Payments by bank transfer, in one or several parts. Other applications use them, the shop does not (`intents`)."""
 
 from . import payments
 from .account import Account, Cause
@@ -15,7 +15,10 @@ def create_customer(account: Account, params: Object, cause: Cause) -> Object:
 
 
 def request_transfer(account: Account, intent: Object, cause: Cause) -> Object:
-    """Let the payment wait for a transfer. Its `next_action` has the amount that is still due."""
+    """Let the payment wait for a transfer and emit `payment_intent.requires_action`.
+
+    The intent's `next_action` has the amount that is still due.
+    """
     due = {
         "amount_remaining": intent["amount"],
         "currency": intent["currency"],

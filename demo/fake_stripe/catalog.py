@@ -107,7 +107,10 @@ def create_promotion_code(account: Account, params: Object, cause: Cause) -> Obj
 
 
 def get_valid_coupon(account: Account, discount: Object, currency: str, subtotal: int) -> Object:
-    """Return the coupon of one entry in a session's `discounts`. Raise `StripeError` if it is not valid for it."""
+    """Return the coupon of one entry in a session's `discounts`.
+
+    Raise `StripeError` if the coupon or its promotion code is not valid now, or not for this currency and subtotal.
+    """
     coupon_id = discount.get("coupon")
     if code_id := discount.get("promotion_code"):
         code = account.store.get("promotion_code", code_id, "discounts[0][promotion_code]")

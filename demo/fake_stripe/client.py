@@ -18,13 +18,13 @@ class Stripe(Protocol):
         """All objects, events and deliveries, with the totals by currency."""
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
 
     def line_items(self, session_id: str) -> list[Object]:
         """Return the lines of a session."""
 
     def create(self, path: str, params: dict[str, str]) -> Object:
-        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+        """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
 
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
@@ -39,25 +39,28 @@ class Stripe(Protocol):
         """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
-        """Expire an open session."""
+        """Expire a session. Raise `StripeError` if it is not open."""
 
     def recover(self, session_id: str) -> Object:
         """Follow an expired session's recovery link as the customer does, and return the new session."""
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
+        """Refund a session's payment as the dashboard does: all of it, or an `amount` in minor units."""
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund: pending or requires_action."""
+        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
         """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
 
     def open_dispute(self, session_id: str, **details: Any) -> Object:
-        """Open a dispute of a session's payment as the customer's bank does."""
+        """Open a dispute of a session's payment as the customer's bank does (`reason`, `inquiry`, `amount`)."""
 
     def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
-        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+        """Move the dispute of a session's payment to its next status.
+
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        """
 
     def open_review(self, session_id: str) -> Object:
         """Place a session's payment in review as Radar does."""
@@ -81,16 +84,17 @@ class FakeStripeClient:
         return self._read(self._client.get("/_control/state"))
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
         return self._read(self._client.get(f"/v1/checkout/sessions/{session_id}"))
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session."""
-        items: list[Object] = self._read(self._client.get(f"/v1/checkout/sessions/{session_id}/line_items"))["data"]
+        """Return the lines of a session. A cart has no more of them than a page of Stripe's lists."""
+        answer = self._client.get(f"/v1/checkout/sessions/{session_id}/line_items", params={"limit": 100})
+        items: list[Object] = self._read(answer)["data"]
         return items
 
     def create(self, path: str, params: dict[str, str]) -> Object:
-        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+        """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
         return self._read(self._client.post(f"/v1/{path}", data=params))
 
     def pay(
@@ -105,7 +109,7 @@ class FakeStripeClient:
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:
-        """Expire an open session."""
+        """Expire a session. Raise `StripeError` if it is not open."""
         return self._control("expire", session_id=session_id)
 
     def recover(self, session_id: str) -> Object:
@@ -113,11 +117,11 @@ class FakeStripeClient:
         return self._control("recover", session_id=session_id)
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """Refund a session's payment as the dashboard does: all of it, or an `amount`."""
+        """Refund a session's payment as the dashboard does: all of it, or an `amount` in minor units."""
         return self._control("refund", session_id=session_id, **params)
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund: pending or requires_action."""
+        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
         return self._control("next-refund", status=status)
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
@@ -125,11 +129,14 @@ class FakeStripeClient:
         return self._control("refund", refund_id=refund_id, status=status, failure_reason=reason)
 
     def open_dispute(self, session_id: str, **details: Any) -> Object:
-        """Open a dispute of a session's payment as the customer's bank does."""
+        """Open a dispute of a session's payment as the customer's bank does (`reason`, `inquiry`, `amount`)."""
         return self._control("dispute", session_id=session_id, **details)
 
     def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
-        """Move the dispute of a session's payment to its next status. `reinstated` comes back although it is lost."""
+        """Move the dispute of a session's payment to its next status.
+
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        """
         return self._control("dispute", session_id=session_id, status=status, reinstated=reinstated)
 
     def open_review(self, session_id: str) -> Object:
@@ -149,7 +156,7 @@ class FakeStripeClient:
         return self._read(self._client.post(f"/_control/{action}", json=given))
 
     def _read(self, response: httpx.Response) -> Object:
-        """Return the response's object. Raise `StripeError` as the fake itself does."""
+        """Return the response's object. Raise `StripeError` for an error answer, as the fake itself does."""
         document: Object = response.json()
         if response.is_error:
             raise StripeError(document["error"]["message"], status=response.status_code)

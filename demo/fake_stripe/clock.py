@@ -26,7 +26,7 @@ class Clock:
         return int(self.now())
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward."""
+        """Move the clock forward by these seconds. Timers notice it only through `Timers.advance`."""
         self._ahead += seconds
 
 
@@ -42,7 +42,7 @@ class Timers:
         self._thread = threading.Thread(target=self._run, name="fake-stripe-timers", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread that runs the due actions."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class Timers:
             return self._due[0][0] if self._due else None
 
     def run_next(self) -> None:
-        """Run the next action now."""
+        """Run the next action now, on the caller's thread, even if it is not due yet."""
         with self._changed:
             action = heapq.heappop(self._due)[2]
         action()

@@ -136,7 +136,7 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
 
     @control.post("/next-refund")
     def next_refund() -> Response:
-        """Set the first `status` of the next refund. One that Stripe does not have today is accepted, too."""
+        """Set the first `status` of the next refund. A status that Stripe does not have today is accepted, too."""
         _call_locked(account, refunds.queue_first_status, _body("status")["status"])
         return jsonify(queued=list(account.next_refund_statuses))
 
@@ -144,7 +144,7 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
     def dispute() -> Response:
         """Open a dispute (`reason`, `inquiry`, `amount`) of a session's payment. With `status`, set its status.
 
-        `reinstated` is the part that the bank returns although the dispute is lost.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
         """
         body = _body("session_id")
         charge = get_charge(account, body["session_id"])
@@ -159,7 +159,7 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
 def _add_radar_routes(control: Blueprint, account: Account) -> None:
     @control.post("/review")
     def review() -> Response:
-        """Place a session's payment in review (`opened_reason`). With `closed_reason`, close its review."""
+        """Place a session's payment in Radar's review (`opened_reason`). With `closed_reason`, close this review."""
         body = _body("session_id")
         charge = get_charge(account, body["session_id"])
         if closed_reason := body.get("closed_reason"):
@@ -220,7 +220,7 @@ def pay_session(
 
 
 def get_charge(account: Account, session_id: str) -> Object:
-    """Return the latest charge of a session's payment."""
+    """Return the latest charge of a session's payment. Raise `StripeError` (404) if it has none."""
     session = account.store.get("checkout.session", session_id, "session_id")
     intent = account.store.get("payment_intent", session["payment_intent"] or "")
     return account.store.get("charge", intent["latest_charge"] or "")

@@ -3,7 +3,7 @@
     inquiry, which moves no money     warning_needs_response ─▶ warning_under_review ─▶ warning_closed
                                                  └── escalates ──┬──────────┘
                                                                  ▼
-    chargeback, which takes the money at once             needs_response ─▶ under_review ─▶ won | lost
+    chargeback, which takes the money when it opens       needs_response ─▶ under_review ─▶ won | lost
                                                                  ┌── appeal, or the cardholder withdraws ──┘
                                                                  ▼
                                             appeal_needs_response ─▶ appeal_under_review ─▶ won | lost
@@ -52,9 +52,9 @@ def open_dispute(
     inquiry: bool = False,
     amount: int | None = None,
 ) -> Object:
-    """Open an inquiry or a chargeback, by default for the amount that is not refunded. A chargeback takes it at once.
+    """Open an inquiry or a chargeback, by default for all that is not refunded. A chargeback takes it now.
 
-    Raise `StripeError` if the charge has not succeeded, is disputed already, or is smaller than the amount.
+    Raise `StripeError` if the charge has not succeeded, is disputed already, or has less left than the amount.
     """
     left = charge["amount"] - charge["amount_refunded"]
     if charge["disputed"] or charge["status"] != "succeeded" or not 0 < (amount or left) <= left:
@@ -73,9 +73,9 @@ def open_dispute(
 def advance(
     account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC, *, reinstated: int | None = None
 ) -> Object:
-    """Move a dispute to its next status. Money moves when an inquiry becomes a chargeback and when the shop wins.
+    """Move a dispute to its next status. A chargeback takes the money, and a win or `reinstated` returns it.
 
-    `reinstated` is the part that the bank returns although the shop loses, in minor units. An appeal has a new
+    `reinstated` is the part that the bank returns of a lost dispute, in minor units. An appeal has a new
     deadline. Raise `StripeError` if this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
@@ -104,7 +104,10 @@ def advance(
 
 
 def update(account: Account, dispute: Object, params: Object, cause: Cause) -> Object:
-    """Change a dispute's metadata or evidence. Evidence goes to the bank unless `submit` is false."""
+    """Change a dispute's metadata or evidence. Evidence goes to the bank unless `submit` is false.
+
+    Raise `StripeError` if the dispute is closed.
+    """
     if dispute["status"] in CLOSED:
         raise StripeError("This dispute is already closed.", param="dispute")
     evidence, submit = params.pop("evidence", None), params.pop("submit", True)

@@ -26,11 +26,11 @@ class StripeError(Exception):
 
     @property
     def is_refused_parameter(self) -> bool:
-        """Return True if a parameter was refused before any work. Stripe does not keep such an answer for its key."""
+        """Return True if a parameter or the API key was refused. No idempotency key keeps such an answer."""
         return str(self.error.get("code", "")).startswith("parameter_") or self.status == 401
 
     def body(self) -> dict[str, Any]:
-        """Return the body of the answer."""
+        """Return the JSON body of the error's answer."""
         return {"error": self.error}
 
 

@@ -9,17 +9,17 @@ from typing import Any
 from .errors import StripeError
 
 KINDS = {
-    "drop": "The event is created but not delivered. With `acknowledged`, it counts as delivered.",
+    "drop": "The event is created but never delivered, also not by a retry. If `acknowledged`, it counts as delivered.",
     "not_created": "No event is created for the change.",
     "duplicate": "The event is delivered `copies` more times.",
     "second_event": "A second event, with its own id, describes the same change.",
     "delay": "The event is delivered after `seconds`.",
-    "reorder": "`count` events are held back and delivered in reverse order, at the latest after `seconds`.",
-    "corrupt_signature": "The signature of one attempt is wrong.",
+    "reorder": "`count` events are held back and delivered in reverse order, `seconds` after the first at the latest.",
+    "corrupt_signature": "`count` attempts to deliver a matching event have a wrong signature, by default one.",
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
     "api_401": "The API answers 401 as to a key that was rolled, and does not run the call.",
     "api_403": "The API answers 403 as to a key with too few rights, and does not run the call.",
-    "api_timeout": "The API answers after `seconds`. It runs the call at once, or with `performed` false never.",
+    "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it only answers 500.",
 }
 
 
@@ -47,7 +47,7 @@ class Fault:
 
 
 class Faults:
-    """The queue of faults."""
+    """The faults that are queued and still apply to coming events or API calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,11 +76,11 @@ class Faults:
             return list(self._queued)
 
     def take(self, kind: str, event_type: str) -> Fault | None:
-        """Return the fault of this kind for an event of this type, if there is one. This uses the fault once."""
+        """Return the fault of this kind for an event of this type, if there is one, and reduce its `count` by one."""
         return self._take(lambda fault: fault.kind == kind and fnmatchcase(event_type, fault.type))
 
     def take_for_call(self, method: str, path: str) -> Fault | None:
-        """Return the fault for this API call, if there is one. This uses the fault once."""
+        """Return the fault for this API call, if there is one, and reduce its `count` by one."""
 
         def applies(fault: Fault) -> bool:
             is_for_calls = fault.kind.startswith("api_")

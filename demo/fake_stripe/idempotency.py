@@ -29,7 +29,7 @@ class IdempotencyKeys:
     def claim(self, key: str, request: object, now: float) -> Answer | None:
         """Return the stored answer to replay. Return None for a new key; then call `keep` or `release`.
 
-        Raise `StripeError` if the key is in use or belongs to a different request.
+        Raise `StripeError` if the key is too long, in use, or belongs to a different request.
         """
         if len(key) > 255:
             raise StripeError("Idempotency keys have at most 255 characters", type_="idempotency_error")
@@ -45,7 +45,7 @@ class IdempotencyKeys:
             return self._answers[key]
 
     def keep(self, key: str, answer: Answer, now: float) -> None:
-        """Store the answer to a claimed key."""
+        """Store the answer to a claimed key, for replays within `RETENTION_S`."""
         with self._lock:
             self._answers[key], self._kept_at[key] = answer, now
 

@@ -28,7 +28,10 @@ def create_intent(account: Account, params: Object, cause: Cause) -> Object:
 
 
 def confirm_intent(account: Account, params: Object, intent_id: str, cause: Cause) -> Object:
-    """Confirm a payment intent, with a new payment method if the parameters name one."""
+    """Confirm a payment intent, with another payment method if the parameters name one.
+
+    Raise `StripeError` if the payment is declined, or the intent's status does not allow it.
+    """
     intent = account.store.get("payment_intent", intent_id)
     if method_id := params.get("payment_method"):
         intent["payment_method"] = _get_or_create_method(account, method_id)["id"]
@@ -62,7 +65,7 @@ def _confirm(account: Account, intent: Object, cause: Cause) -> Object:
         account.emit("payment_intent.requires_action", intent, cause=cause)
         return intent
     charge = payments.confirm(account, intent, method, Payer.from_billing_details(method["billing_details"]), cause)
-    payments.open_card_dispute(account, charge)  # at once: the CLI looks for the dispute in its next call
+    payments.open_card_dispute(account, charge)  # without a delay: the CLI looks for the dispute in its next call
     return intent
 
 
@@ -78,7 +81,7 @@ def cancel_intent(account: Account, params: Object, intent_id: str, cause: Cause
 
 
 def capture_intent(account: Account, _params: Object, intent_id: str, cause: Cause) -> Object:
-    """Capture the money that the card's bank has authorized."""
+    """Capture the money that the card's bank has authorized. Raise `StripeError` if there is none."""
     intent = account.store.get("payment_intent", intent_id)
     if intent["status"] != "requires_capture":
         raise _unexpected(intent, "capture")

@@ -61,7 +61,7 @@ def create_blueprint(account: Account) -> Blueprint:
     def voucher(intent_id: str) -> str:
         intent = account.store.get("payment_intent", intent_id)
         amount = format_amount(intent["amount"], intent["currency"])
-        text = f"Pay {amount} at a store. In this demo it happens by itself after a moment."
+        text = f"Pay {amount} at a store. This demo does so by itself after a moment, or lets the voucher expire."
         return render_template("message.html", title="Your voucher", text=text)
 
     @blueprint.get("/r/<session_id>")

@@ -80,7 +80,7 @@ def settle(account: Account, intent: Object) -> bool:
 
 
 def _authorize(account: Account, intent: Object, charge: Object, cause: Cause) -> None:
-    """Authorize a payment at the card's bank, which holds the money until it is captured."""
+    """Authorize a payment: the card's bank reserves the money until it is captured."""
     charge |= {
         "status": "succeeded",
         "paid": True,

@@ -8,14 +8,14 @@ from .store import Object
 
 
 def open_review(account: Account, charge: Object, opened_reason: str = "rule") -> Object:
-    """Place a payment in review, by a `rule` or `manual`."""
+    """Place a payment in review. `opened_reason` is `rule` or `manual`."""
     review = account.store.add(review_object(account.now(), charge, opened_reason))
     account.emit("review.opened", review, cause=AUTOMATIC)
     return review
 
 
 def close_review(account: Account, charge: Object, closed_reason: str = "approved") -> Object:
-    """Close the open review of a payment. Raise `StripeError` without one."""
+    """Close the open review of a payment. Raise `StripeError` if it has none."""
     for review in account.store.all("review"):
         if review["charge"] == charge["id"] and review["open"]:
             review |= {"open": False, "closed_reason": closed_reason, "reason": closed_reason}
@@ -25,7 +25,7 @@ def close_review(account: Account, charge: Object, closed_reason: str = "approve
 
 
 def warn(account: Account, charge: Object, fraud_type: str = "made_with_stolen_card") -> Object:
-    """Let the card's bank warn of fraud."""
+    """Create an early fraud warning of the card's bank about a charge, and emit its event."""
     warning = account.store.add(early_fraud_warning(account.now(), charge, fraud_type))
     account.emit("radar.early_fraud_warning.created", warning, cause=AUTOMATIC)
     return warning

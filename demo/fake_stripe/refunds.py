@@ -30,7 +30,8 @@ SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"  # docs.stripe.
 def queue_first_status(account: Account, status: str) -> None:
     """Set the first status of the next refund, for every payment method. Several calls queue several statuses.
 
-    A status that Stripe does not have today represents one that it adds later. An empty one becomes null.
+    A status that Stripe does not have today represents one that it adds later. An empty one becomes null. Raise
+    `StripeError` for `failed` and `canceled`.
     """
     if status in ("failed", "canceled"):
         raise StripeError(f"A refund cannot begin as {status}.", param="status")
@@ -38,7 +39,10 @@ def queue_first_status(account: Account, status: str) -> None:
 
 
 def create_refund(account: Account, params: Object, cause: Cause) -> Object:
-    """Refund a charge. Without an amount, refund all that is left of it. Raise `StripeError` if it has less."""
+    """Refund a charge. Without an amount, refund all that is left of it.
+
+    Raise `StripeError` if less is left than the amount, or if a chargeback has taken the money.
+    """
     charge = _get_charge(account, params)
     amount = _refundable_amount(charge, params.get("amount"))
     status = _take_first_status(account, charge)

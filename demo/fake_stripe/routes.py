@@ -21,7 +21,7 @@ CreateAction = Callable[[Account, Object, Cause], Object]
 
 @dataclass(frozen=True)
 class Route:
-    """One call of the API."""
+    """One call of the API: its method and path, the type of its parameters, and the action that answers it."""
 
     method: str
     path: str  # below /v1; `<object_id>` is the id of the object

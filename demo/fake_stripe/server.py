@@ -24,7 +24,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 class FakeStripe:
-    """A fake Stripe on a local port. It has its `url` at once, and serves between `start` and `stop`.
+    """A fake Stripe on a local port. Its `url` is known from the beginning. It serves between `start` and `stop`.
 
     Its methods act as the customer, the bank or Stripe's dashboard. As a context manager it starts and stops.
     """
@@ -80,15 +80,15 @@ class FakeStripe:
         return ledger(self.account)
 
     def session(self, session_id: str) -> Object:
-        """Return a Checkout Session."""
+        """Return the stored Checkout Session, which changes with it. Raise `StripeError` (404) if it does not exist."""
         return self.account.store.get("checkout.session", session_id)
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session."""
+        """Return all lines of a session."""
         return self.account.store.line_items[session_id]
 
     def add_webhook(self, url: str, secret: str) -> None:
-        """Add an endpoint for all future events."""
+        """Add an endpoint. It gets all future events, and past ones only by a resend."""
         self.account.webhooks.endpoints.append(Endpoint(url, secret))
 
     def add_fault(self, kind: str, **details: Any) -> Fault:
@@ -100,7 +100,7 @@ class FakeStripe:
         self.account.faults.clear()
 
     def create(self, path: str, params: dict[str, str]) -> Object:
-        """Create an object through Stripe's API, as the dashboard does. `params` are form fields: `promotion[type]`."""
+        """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
         return FakeStripeClient(self.url).create(path, params)
 
     def pay(
@@ -120,7 +120,7 @@ class FakeStripe:
             return session_payments.settle(self.account, self.session(session_id))
 
     def expire(self, session_id: str) -> Object:
-        """Expire an open session."""
+        """Expire a session. Raise `StripeError` if it is not open."""
         with self.account.store.lock:
             return sessions.expire(self.account, self.session(session_id), AUTOMATIC)
 
@@ -153,7 +153,7 @@ class FakeStripe:
     def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
         """Move the dispute of a session's payment to its next status (see `disputes.NEXT_STATUSES`).
 
-        `reinstated` is the part that comes back although the dispute is lost.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
         """
         with self.account.store.lock:
             charge = control.get_charge(self.account, session_id)
@@ -176,7 +176,7 @@ class FakeStripe:
             return radar.warn(self.account, control.get_charge(self.account, session_id))
 
     def advance(self, seconds: float) -> None:
-        """Move the fake's clock forward."""
+        """Move the fake's clock forward by these seconds and run the actions that this makes due."""
         self.account.timers.advance(seconds)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
@@ -189,11 +189,11 @@ class FakeStripe:
             return [event for event in self.account.store.all("event")[::-1] if fnmatchcase(event["type"], type_)]
 
     def wait_event(self, type_: str, count: int = 1, timeout: float = 10.0) -> bool:
-        """Wait until `count` events of the type are created. They may not be delivered yet."""
+        """Wait until `count` events of the type are created. They may be undelivered. Return False after `timeout`."""
         return self.wait_for(lambda: len(self.events(type_)) >= count, timeout)
 
     def wait_delivered(self, timeout: float = 10.0) -> bool:
-        """Wait until every event created so far is delivered to every endpoint."""
+        """Wait until every event created so far is delivered to every endpoint. Return False after `timeout` s."""
         return self.wait_for(lambda: not any(e["pending_webhooks"] for e in self.account.store.all("event")), timeout)
 
     def serve(self) -> None:

@@ -1,6 +1,6 @@
 """Checkout Sessions: creation, the customer's choices, completion, expiry and recovery.
 
-open ─▶ complete   paid, or unpaid until the bank settles a debit
+open ─▶ complete   paid, or unpaid until a debit or voucher is paid
   └───▶ expired ─▶ a new open session, if the customer follows the recovery link
 """
 
@@ -182,7 +182,7 @@ def complete(account: Account, session: Object, payer: Payer, payment_status: st
 
 
 def finish_delayed_payment(account: Account, intent: Object, *, paid: bool) -> None:
-    """Set the payment status of the intent's session after the bank has settled or refused the debit."""
+    """Set the payment status of the intent's session after a debit or voucher is paid or has failed. Emit the event."""
     for session in account.store.all("checkout.session"):
         if session["payment_intent"] == intent["id"]:
             session["payment_status"] = "paid" if paid else "unpaid"

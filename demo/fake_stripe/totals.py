@@ -19,7 +19,7 @@ def set_amounts(
 ) -> None:
     """Set every amount of a session and its lines. Discounts do not apply to the shipping.
 
-    Raise `StripeError` before any change if the total is below the minimum charge.
+    Raise `StripeError` before any change if the total is below the minimum charge or above the maximum.
     """
     currency = session["currency"]
     subtotal = sum(line["amount_subtotal"] for line in lines)

@@ -66,7 +66,7 @@ def sort_keys(value: Any) -> Any:
 
 
 class Webhooks:
-    """The account's endpoints and deliveries."""
+    """The webhooks of an account: its endpoints, and the deliveries of each event with their retries."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Webhooks:
         self._client.close()
 
     def deliveries_of(self, event_id: str) -> list[Delivery]:
-        """Return the deliveries of an event."""
+        """Return the deliveries of an event, one for each endpoint."""
         return self._deliveries.get(event_id, [])
 
     def send(self, event: Object) -> None:
@@ -115,7 +115,7 @@ class Webhooks:
             self._start(deliveries)
 
     def resend(self, event: Object) -> None:
-        """Send an event to every endpoint once more, without retries. Its scheduled retries continue."""
+        """Send an event to every endpoint once more, without a retry of this attempt. Scheduled retries continue."""
         known = {delivery.endpoint: delivery for delivery in self.deliveries_of(event["id"])}
         body = orjson.dumps(sort_keys(event), option=orjson.OPT_INDENT_2)
         for endpoint in self.endpoints:
@@ -125,7 +125,7 @@ class Webhooks:
         self._start(known.values(), retry=False)
 
     def wait_answered(self, event_id: str, seconds: float) -> bool:
-        """Wait until every endpoint has answered once, also with an error. Return False after `seconds`."""
+        """Wait until every delivery of the event was attempted or dropped. Return False after `seconds`."""
 
         def answered() -> bool:
             return all(delivery.attempts or delivery.dropped for delivery in self.deliveries_of(event_id))

@@ -72,7 +72,7 @@ def _statuses(run: ScenarioRun, checkout: Checkout) -> list[str]:
 
 
 def _movements(run: ScenarioRun, checkout: Checkout) -> list[str]:
-    """Return for each dispute if the bank has taken its amount, has returned it, or has not moved money."""
+    """Return each dispute's amount, with `taken`, `returned` or `not moved` for what the bank has done with it."""
     movements = []
     for dispute in run.order_field(checkout, "disputes"):
         taken, returned = dispute["funds_withdrawn_at"], dispute["funds_reinstated_at"]

@@ -24,7 +24,7 @@ def part_then_rest(run: ScenarioRun) -> None:
 
 
 def canceled_order(run: ScenarioRun) -> None:
-    """Cancel a paid order before it ships. The pieces return once, although the refund is asked for again."""
+    """Refund one of two pieces without restock, then cancel the paid order. Only the other piece returns to stock."""
     sku = "HOD-HVY-FOR-S"
     before = run.stock(sku)
     checkout = run.start_checkout({sku: 2})
@@ -32,13 +32,17 @@ def canceled_order(run: ScenarioRun) -> None:
     run.operate_and_check("A refund without an extent is refused", 422, checkout, "refunds", restock=True)
     one = {"lines": [{"sku": sku, "quantity": 1}], "reason": "requested_by_customer"}
     run.operate_and_check("One damaged hoodie is refunded", 201, checkout, "refunds", **one)
-    run.check("It does not return to stock", Stock(before.on_hand - 2, before.reserved), lambda: run.stock(sku))
+    run.check(
+        "The damaged hoodie does not return to stock",
+        Stock(before.on_hand - 2, before.reserved),
+        lambda: run.stock(sku),
+    )
     run.check("One hoodie is left to ship", 1, lambda: run.order_field(checkout, "pieces_owed"))
     run.operate_and_check("The order is canceled", 200, checkout, "cancel", refund=True)
     run.check_email_says("The customer reads that it is canceled", "order_canceled", "we will not ship it")
     check_refunded(run, checkout, "full", checkout["amount_total"])
     run.check("The other hoodie is back in stock", Stock(before.on_hand - 1, before.reserved), lambda: run.stock(sku))
-    run.operate_and_check("It cannot be shipped", 409, checkout, "shipments", all=True)
+    run.operate_and_check("The canceled order cannot be shipped", 409, checkout, "shipments", all=True)
 
 
 def failed_refund(run: ScenarioRun) -> None:
@@ -51,8 +55,10 @@ def failed_refund(run: ScenarioRun) -> None:
     [refund] = run.order_field(checkout, "refunds")
     run.system.stripe.advance_refund(refund["id"], "failed")
     check_refunded(run, checkout, "none", 0)
-    run.check_email_says("The customer reads that it failed", "refund_failed", amount(1000), "We will contact you")
-    run.operate_and_check("It is refunded again", 201, checkout, "refunds", amount=1000)
+    run.check_email_says(
+        "The customer reads that the refund failed", "refund_failed", amount(1000), "We will contact you"
+    )
+    run.operate_and_check("The same sum is refunded again", 201, checkout, "refunds", amount=1000)
     check_refunded(run, checkout, "partial", 1000)
 
 

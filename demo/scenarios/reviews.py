@@ -16,16 +16,20 @@ def oversold(run: ScenarioRun) -> None:
     recovered = run.system.stripe.recover(late["session_id"])
     run.system.stripe.pay(recovered["id"], "card", run.email)
     run.check("The late order is paid too", "paid", lambda: run.status(late))
-    run.check("It needs a review", "oversold", lambda: _open_review(run, late))
-    run.operate_and_check("It cannot be shipped", 409, late, "shipments", all=True)
-    run.check_email_says("The customer reads that it is checked", "order_in_review", "we have to check something")
+    run.check("The late order needs a review", "oversold", lambda: _open_review(run, late))
+    run.operate_and_check("The late order cannot be shipped", 409, late, "shipments", all=True)
+    run.check_email_says(
+        "The customer reads that the order is checked", "order_in_review", "we have to check something"
+    )
     run.check("Staff get an e-mail about the review", ["staff_review_opened"], lambda: run.staff_emails(late))
     decision = {"decision": "refund", "note": "sold out"}
     run.operate_and_check("The operator's refund is accepted", 200, late, "review", **decision)
     run.check("The payment is fully refunded", "full", lambda: run.order_field(late, "refund_status"))
     run.check("The review is resolved", "none", lambda: _open_review(run, late))
     run.check_email_says("The customer learns why", "refund_succeeded", "was sold out", "everything back")
-    run.check("They never read that it is confirmed", False, lambda: "order_confirmed" in run.emails_about(late))
+    run.check(
+        "The customer gets no confirmation of the order", False, lambda: "order_confirmed" in run.emails_about(late)
+    )
     run.check("The stock does not change", Stock(0, 0), lambda: run.stock(sku))
     restock = {"adjust": pieces, "reason": "a new delivery"}
     run.system.operate("POST", "inventory", f"/stock/{sku}/movements", restock, **new_key()).raise_for_status()
@@ -37,11 +41,11 @@ def fraud_review(run: ScenarioRun) -> None:
     run.pay(checkout)
     run.system.stripe.open_review(checkout["session_id"])
     run.check("The order is held", "radar-review", lambda: _open_review(run, checkout))
-    run.operate_and_check("It cannot be shipped", 409, checkout, "shipments", all=True)
+    run.operate_and_check("The order cannot be shipped", 409, checkout, "shipments", all=True)
     run.system.stripe.close_review(checkout["session_id"], "approved")
-    run.check("The approval releases it", "none", lambda: _open_review(run, checkout))
+    run.check("The approval releases the order", "none", lambda: _open_review(run, checkout))
     run.system.stripe.warn(checkout["session_id"])
-    run.check("A warning of the bank holds it again", "early-fraud-warning", lambda: _open_review(run, checkout))
+    run.check("A warning of the bank holds the order again", "early-fraud-warning", lambda: _open_review(run, checkout))
     decision = {"decision": "refund", "note": "fraud"}
     run.operate_and_check("The operator's refund is accepted", 200, checkout, "review", **decision)
     run.check("The payment is fully refunded", "full", lambda: run.order_field(checkout, "refund_status"))
@@ -60,7 +64,7 @@ def paid_twice(run: ScenarioRun) -> None:
     run.system.stripe.pay(second["id"], "card", run.email)
     run.check("The order needs a review", "duplicate-payment", lambda: _open_review(run, checkout))
     both = amount(2 * checkout["amount_total"])
-    run.check("It is paid twice", both, lambda: amount(run.order_field(checkout, "amount_paid")))
+    run.check("The order is paid twice", both, lambda: amount(run.order_field(checkout, "amount_paid")))
     run.operate_and_check("The operator's refund is accepted", 200, checkout, "review", decision="refund")
     run.check("The order has a partial refund", "partial", lambda: run.order_field(checkout, "refund_status"))
     words = (

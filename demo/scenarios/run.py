@@ -91,7 +91,7 @@ class ScenarioRun:
         self.check(effect, "paid", lambda: self.status(checkout))
 
     def pay_with_declined_card(self, checkout: Checkout) -> str:
-        """Pay with a card that is declined, and return the payment page's message."""
+        """Pay with a card that is declined, and return the payment page's message, or "accepted" without one."""
         try:
             self.system.stripe.pay(checkout["session_id"], "decline", self.email)
         except StripeError as error:
@@ -119,17 +119,20 @@ class ScenarioRun:
         return None if answer.status_code == 404 else str(answer.raise_for_status().json()["status"])
 
     def order(self, checkout: Checkout) -> dict[str, Any]:
-        """Return the order as operators see it."""
+        """Return the order of a checkout as operators see it. Raise `ValueError` if there is none yet."""
         page = self.system.get("orders", f"/orders?checkout_id={checkout['checkout_id']}", operator=True).json()
         [row] = page["items"]
         return self.system.get("orders", f"/orders/{row['id']}", operator=True).raise_for_status().json()  # type: ignore[no-any-return]
 
     def order_field(self, checkout: Checkout, name: str) -> Any:
-        """Return one field of the order."""
+        """Return one field of the order as operators see it."""
         return self.order(checkout)[name]
 
     def customer_emails(self) -> list[str]:
-        """Return the kinds of e-mail that the customer got, sorted."""
+        """Return the kinds of e-mail that the customer got, sorted.
+
+        If the mailbox has another number of e-mails, the last item says so.
+        """
         answer = self.system.get("notifications", f"/notifications?recipient={self.email}", operator=True)
         rows = answer.raise_for_status().json()["items"]
         caught = [mail for mail in self.system.mailbox.messages if self.email in mail.to]
@@ -147,7 +150,7 @@ class ScenarioRun:
         self.check(effect, [*words], lambda: [word for word in words if word in self.email_text(kind)])
 
     def success_page(self, checkout: Checkout) -> dict[str, Any]:
-        """Return what the success page shows of the order."""
+        """Return what the success page shows of the order; it is empty if there is no order yet."""
         answer = self.system.get("orders", f"/orders/by-session/{checkout['session_id']}")
         return answer.json() if answer.is_success else {}
 

@@ -29,7 +29,7 @@ class Total:
 
 
 def compare_totals(system: System) -> list[Total]:
-    """Return the totals when all of them agree, or after `EVENTS_TIMEOUT_S` seconds."""
+    """Return the totals when all of them agree, or as they are after `EVENTS_TIMEOUT_S` seconds."""
     deadline = time.monotonic() + EVENTS_TIMEOUT_S
     totals = _totals(system)
     while not all(total.ok for total in totals) and time.monotonic() < deadline:

@@ -46,7 +46,7 @@ class ShopConfig:
 
 
 def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
-    """Return the shop's application."""
+    """Return the shop's application, whose page for e-mails shows those of the mailbox."""
     app = Flask(__name__, static_folder=None)
     policy = page_policy(config.services)
 
@@ -111,7 +111,7 @@ def open_links_outside(html: str) -> str:
 
 
 def as_json(mail: Mail) -> dict[str, object]:
-    """Return an e-mail for the page's list."""
+    """Return an e-mail as an entry of /mail.json."""
     return {
         "id": mail.id,
         "to": ", ".join(mail.to),

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass(frozen=True)
 class Mail:
-    """A caught e-mail."""
+    """A caught e-mail, with its headers decoded."""
 
     id: str
     to: tuple[str, ...]  # the envelope's recipients, including blind copies
@@ -106,7 +106,7 @@ class Mailbox:
 
 
 def parse(id: str, recipients: list[str], content: bytes) -> Mail:  # noqa: A002 - the field's name
-    """Return the e-mail with this content."""
+    """Return the e-mail with this id and content, as received now."""
     message = email.message_from_bytes(content, policy=modern)
     return Mail(
         id=id,

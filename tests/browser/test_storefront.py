@@ -206,6 +206,16 @@ def test_cancel_releases_the_stock_and_keeps_the_bag(page: Page, shop: tuple[Sys
     expect(page.get_by_test_id("bag-count")).to_contain_text("1")
 
 
+def test_cancel_page_of_a_paid_order_does_not_call_it_unpaid(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    run = ScenarioRun(system, "canceled late")
+    checkout = run.start_checkout({"SOC-MER-SLA-3640": 1})
+    run.pay(checkout)
+    page.goto(f"{url}/cancel?checkout_id={checkout['checkout_id']}")
+    expect(page.get_by_test_id("cancel")).to_have_attribute("data-status", "closed", timeout=TIMEOUT_MS)
+    expect(page.get_by_role("heading")).to_have_text("Your order is already complete.")
+
+
 def test_operator_refunds_and_ships(page: Page, shop: tuple[System, str]) -> None:
     system, url = shop
     run = ScenarioRun(system, "operated")

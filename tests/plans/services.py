@@ -202,6 +202,13 @@ def _checkout_worker(database: Database) -> Worker:
     return checkout.worker.create_worker(CHECKOUT, database=database, stripe=stripe, inventory=client)
 
 
+def _inventory_worker(database: Database) -> Worker:
+    """Return a worker whose queue is empty: before that is known, it expires no reservation."""
+    worker = inventory.worker.create_worker(INVENTORY, database=database)
+    worker.consumer.caught_up_to = utcnow()
+    return worker
+
+
 SERVICES = {
     service.name: service
     for service in (
@@ -282,7 +289,7 @@ SERVICES = {
             "inventory",
             inventory.chains.CHAINS,
             lambda database: inventory.app.create_app(INVENTORY, database=database),
-            lambda database: inventory.worker.create_worker(INVENTORY, database=database),
+            _inventory_worker,
             inventory.handlers.handlers,
             (
                 "/availability",

@@ -6,7 +6,7 @@ from ..store import Object, new_id
 
 
 def product(created: int, params: Object) -> Object:
-    """Return a product."""
+    """Return a new product from the parameters of the call that creates it."""
     return {
         "id": params.get("id") or new_id("prod", 14),
         "object": "product",
@@ -32,7 +32,7 @@ def product(created: int, params: Object) -> Object:
 
 
 def price(created: int, product_id: str, params: Object) -> Object:
-    """Return a price of a product."""
+    """Return a new price of a product, in minor units and for one piece."""
     return {
         "id": new_id("price"),
         "object": "price",
@@ -83,7 +83,7 @@ def line_item(price_: Object, product_: Object, params: Object) -> Object:
 
 
 def shipping_rate(created: int, params: Object) -> Object:
-    """Return a shipping rate."""
+    """Return a new shipping rate with a fixed amount."""
     return {
         "id": new_id("shr"),
         "object": "shipping_rate",
@@ -105,7 +105,7 @@ def _estimate(given: Object | None) -> Object | None:
 
 
 def tax_rate(created: int, params: Object) -> Object:
-    """Return a tax rate."""
+    """Return a new tax rate, in percent."""
     return {
         "id": new_id("txr"),
         "object": "tax_rate",

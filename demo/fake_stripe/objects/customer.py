@@ -4,7 +4,7 @@ from ..store import Object, new_id
 
 
 def customer(created: int, params: Object) -> Object:
-    """Return a customer."""
+    """Return a new customer without payment methods and balance."""
     unset = dict.fromkeys(("address", "currency", "default_source", "discount", "shipping"))
     return {
         "id": new_id("cus", 14),

@@ -1,4 +1,4 @@
-"""The dispute."""
+"""The dispute: a chargeback or an inquiry."""
 
 from ..store import Object, new_id
 

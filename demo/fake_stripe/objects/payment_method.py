@@ -1,4 +1,4 @@
-"""Payment methods."""
+"""Builders of payment methods: card, SEPA debit, bank transfer and voucher."""
 
 from ..store import Object, new_id
 from .payment import Payer
@@ -45,7 +45,7 @@ def customer_balance(created: int, _number: str, payer: Payer) -> Object:
 
 
 def voucher(type_: str, created: int, _number: str, payer: Payer) -> Object:
-    """Return the payment method of a voucher."""
+    """Return the payment method of a voucher, such as `oxxo`. `type_` is Stripe's name for it."""
     return _method(created, type_, {}, payer)
 
 

@@ -1,4 +1,4 @@
-"""The refund."""
+"""The refund, and the action with which it asks the customer for bank details."""
 
 from ..store import Object, new_id
 
@@ -14,7 +14,7 @@ EXPIRY_S = 6 * 7 * 24 * 3600  # the customer has six weeks to enter bank details
 
 
 def refund(created: int, charge: Object, amount: int, params: Object, status: str | None) -> Object:
-    """Return a refund of a charge."""
+    """Return a refund of a charge, without its balance transaction. `amount` is in minor units."""
     by_card = charge["payment_method_details"]["type"] == "card"
     return {
         "id": new_id("re" if by_card else "pyr"),

@@ -1,4 +1,4 @@
-"""The Checkout Session."""
+"""The Checkout Session as it is when it is created, and its customer's details."""
 
 from typing import Any
 
@@ -144,7 +144,7 @@ def _initial_customer(email: str | None) -> Object | None:
 
 
 def customer_details(email: str | None, name: str | None, phone: str | None, address: Object | None) -> Object:
-    """Return the `customer_details` of a session."""
+    """Return the `customer_details` of a session. What the customer has not entered yet is None."""
     return {
         "address": address,
         "business_name": None,

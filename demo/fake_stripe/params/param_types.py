@@ -76,7 +76,7 @@ def currency(raw: Any, name: str) -> str:
 
 
 def email(raw: Any, name: str) -> str:
-    """Read an e-mail address."""
+    """Read an e-mail address in ASCII, of the form that Stripe accepts."""
     if not isinstance(raw, str) or not raw.isascii() or not EMAIL.fullmatch(raw):
         raise _invalid(f"Invalid email address: {raw}", name, "email_invalid")
     return raw
@@ -97,21 +97,21 @@ def image(raw: Any, name: str) -> str:
 
 
 def coupon_id(raw: Any, name: str) -> str:
-    """Read the id of a new coupon."""
+    """Read the id of a new coupon: letters, digits, underscores and hyphens."""
     if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", raw):
         raise _invalid("Coupon ids have only letters, digits, underscores and hyphens.", name)
     return raw
 
 
 def tax_code(raw: Any, name: str) -> str:
-    """Read the id of a tax code."""
+    """Read the id of a tax code, such as `txcd_20030000`. It need not exist."""
     if not isinstance(raw, str) or not re.fullmatch(r"txcd_[0-9]{8}", raw):
         raise _invalid(f"No such tax code: '{raw}'", name, "resource_missing")
     return raw
 
 
 def country(raw: Any, name: str) -> str:
-    """Read a country that a session can ask for a shipping address in."""
+    """Read the code of a country that Stripe accepts for shipping addresses."""
     if raw not in ALLOWED_COUNTRIES:
         raise _invalid(f"Invalid {name}: {raw} is not a supported country.", name)
     return str(raw)

@@ -98,7 +98,7 @@ function refundForm(order, rest) {
   return node;
 }
 
-/** Returns the extent of a refund by the button that was clicked. Only amounts cannot return items to stock. */
+/** Returns the extent of a refund by the button that was clicked. A refund of an amount cannot return items to stock. */
 function refundExtent(extent, data, order) {
   if (extent === "all") return { all: true, restock: data.has("restock") };
   return { amount: parseAmount(data.get("amount"), order.currency) };

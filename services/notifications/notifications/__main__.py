@@ -25,9 +25,18 @@ main = service_cli(
 
 @main.command(help="Write an e-mail of this KIND, with sample data, to standard output or a file.")
 @click.argument("kind", type=click.Choice(KINDS))
-@click.option("--locale", default="en", show_default=True)
-@click.option("--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True)
-@click.option("--case", default="", help="Another case of the kind. An unknown case lists all of them.")
+@click.option("--locale", default="en", show_default=True, help="The language of the e-mail, such as de-CH.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html"]),
+    default="text",
+    show_default=True,
+    help="The part to write. The text part begins with the e-mail's headers.",
+)
+@click.option(
+    "--case", default="", help="Another case of the e-mail, such as duplicate. A wrong case lists those of the KIND."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 @click.option(
     "--templates",
@@ -37,9 +46,9 @@ main = service_cli(
     help="The folder with the shop's own templates and texts. The default is the setting TEMPLATES_DIR.",
 )
 def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates_dir: Path | None) -> None:
-    """Render a sample and write it."""
+    """Render an e-mail from sample data and write it. An error of the shop's own templates ends the command."""
     if case not in cases(kind):
-        raise click.BadParameter(f"{kind} has {', '.join(cases(kind)[1:]) or 'no other cases'}", param_hint="--case")
+        raise click.BadParameter(f"{kind} has the cases: {', '.join(cases(kind)[1:]) or 'none'}.", param_hint="--case")
     event_data = sample(kind, case)
     try:
         rendered = render(kind, locale, event_data, SHOP, Templates.load(templates_dir))

@@ -1,7 +1,8 @@
 """The amounts of an e-mail, written as money in the reader's language.
 
 The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
-has completed are as agreed. Payments and refunds are sums in the order's currency.
+has completed are as agreed. The sums of payments and refunds are in the order's currency, but a single refund can be
+in another one.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,10 @@ OPTIONAL = (
 
 
 def format_amounts(data: Data, language: Language) -> dict[str, str]:
-    """Return the amounts of an event by the names that texts and templates use. The optional ones may be empty."""
+    """Return the amounts of an event as text, by the names that texts and templates use.
+
+    An amount in `OPTIONAL` is empty if it is zero or not known.
+    """
     currency = data.get("currency", "")
     found: dict[str, tuple[int | None, str]] = {}
     if "currency" in data:  # the event of an order

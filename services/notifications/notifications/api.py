@@ -56,7 +56,7 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Send an e-mail again, as a new notification, also to a corrected address. Once per Idempotency-Key."""
+    """Queue a copy of an e-mail, to the same or a corrected address. A repeat of the key returns the first copy."""
     key = require_key(headers["key"])
     with database().begin() as session:
         return resend(session, ResendOne(email_id, args["recipient"]), g.actor, key)
@@ -68,11 +68,12 @@ def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id:
 @blueprint.arguments(schemas.BulkResendArgs)
 @blueprint.response(200, schemas.BulkResend)
 def resend_notifications(headers: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
-    """Send the e-mails again that match all filters, the oldest first, once per Idempotency-Key.
+    """Queue copies of the e-mails that match all filters: at most `limit`, the oldest first.
 
-    A dry run needs no key.
+    Only e-mails that are sent, failed or unknown are copied. A repeat of the Idempotency-Key returns the same result.
+    A dry run shows which e-mails would be copied, and needs no key.
 
-    E-mails that were resent before are left out, so that a repeat with a new key goes on with the next ones.
+    E-mails that were resent before are left out, so a request with a new key goes on with the next ones.
     """
     given = {name: args[name] for name in schemas.Filters().fields if name in args}
     filters = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""The wiring of the web process."""
+"""The wiring of the web process: its database, routes, problems and unsubscribe page."""
 
 from events.database.engine import Database
 from events.web.service import create_service_app

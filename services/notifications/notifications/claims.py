@@ -37,12 +37,15 @@ class Claims:
         self._clock = clock
 
     def has_due(self) -> bool:
-        """Return True if an e-mail is due."""
+        """Return True if an e-mail is due, or the claim of a dead sender has ended."""
         with self._database.read() as session:
             return session.scalar(select(Email.id).where(Email.next_attempt_at <= self._clock()).limit(1)) is not None
 
     def claim(self) -> Sequence[Email]:
-        """Claim a batch of due e-mails, after collecting digests, and complete what is known only at their sending."""
+        """Claim at most `CLAIM_BATCH_SIZE` due e-mails, after due e-mails to staff are collected into digests.
+
+        Set the Message-ID of each. An e-mail about a refund gets the order's sums as they are now.
+        """
         with self._database.begin() as session:
             if self._config.staff_digest:
                 collect_due(session, self._clock())
@@ -54,7 +57,10 @@ class Claims:
         return emails
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-        """Suppress the claimed e-mails that must not be sent any more, and return the others."""
+        """Return the claimed e-mails that may be sent, and end the others as suppressed.
+
+        An e-mail that was handed over `MAX_HANDOVERS` times without an answer becomes unknown.
+        """
         reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS and email.may_be_handed_over]
         stopped = set()
 
@@ -89,4 +95,6 @@ class Claims:
         )
         with self._database.begin() as session:
             if session.execute(count).first() is None:
-                raise ConnectionLostError("our claim ended before the e-mail did: another sender sends it")
+                raise ConnectionLostError(
+                    "our claim ended before the e-mail was sent: another sender may have claimed it"
+                )

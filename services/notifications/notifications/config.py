@@ -52,7 +52,10 @@ def _check_secret(value: str) -> None:
 
 
 def _checked_folder(value: str) -> Path | None:
-    """Render every e-mail once, so that a broken template stops the start and not a customer's e-mail."""
+    """Return the folder of TEMPLATES_DIR, or None if it is not set.
+
+    Every e-mail is rendered once: a broken template stops the start, and not a customer's e-mail.
+    """
     if not value:
         return None
     check_templates(Templates.load(Path(value)))
@@ -69,13 +72,13 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     smtp_url: str = setting(
         "SMTP_URL",
-        "`smtp://` or `smtps://user:password@host:port?starttls=auto|require|never`.",
+        "The mail server: `smtp://user:password@host:port?starttls=auto` (or `require`, `never`), or `smtps://…`.",
         secret=True,
         checks=[accepted_by(MailServer.parse)],
     )
     smtp_answer_timeout: timedelta = setting(
         "SMTP_ANSWER_TIMEOUT",
-        "Seconds to wait for the mail server's answer after the whole e-mail, 10 to 600. Other e-mails do not wait.",
+        "Seconds to wait for the mail server's answer to a whole e-mail, 10 to 600. Other e-mails are sent meanwhile.",
         default=MAX_ANSWER_TIMEOUT,
         checks=[validate.Range(MIN_ANSWER_TIMEOUT, MAX_ANSWER_TIMEOUT)],
     )
@@ -84,12 +87,14 @@ class Config(Common):
     )
     staff_email: str = setting("STAFF_EMAIL", "The recipient of staff e-mails.", checks=[accepted_by(address)])
     staff_new_order: bool = setting(
-        "STAFF_NEW_ORDER", "Send staff an e-mail for each new paid order, too.", default=False
+        "STAFF_NEW_ORDER",
+        "Send staff an e-mail for each new paid order, beside those that need an action.",
+        default=False,
     )
     default_locale: str = setting(
         "DEFAULT_LOCALE",
-        "The language of e-mails to customers whose language is unknown: neither the checkout had a `locale`, nor is "
-        "there one for the country on the payment page. `en`, `de`, `fr` or `ja`. Empty: English.",
+        "The language of e-mails to a customer if there are no texts in the language of the checkout's `locale` or of "
+        "the country on the payment page. `en`, `de`, `fr` or `ja`. Empty: English.",
         default="",
         parse=lambda text: text or FALLBACK_LANGUAGE,
     )
@@ -133,15 +138,17 @@ class Config(Common):
     unsubscribe_secret: str = setting(
         "UNSUBSCRIBE_SECRET",
         f"Signs the unsubscribe links and hashes the unsubscribed addresses."
-        f" At least {MIN_SECRET_CHARACTERS} characters. Keep it: with another one, the list is empty.",
+        f" At least {MIN_SECRET_CHARACTERS} characters. Keep it: with another secret, sent links stop working and"
+        " unsubscribed addresses get reminders again.",
         default="",
         secret=True,
         checks=[_check_secret],
     )
     abandoned_cart_emails: str = setting(
         "ABANDONED_CART_EMAILS",
-        "`consent`: only to customers who consented to promotions on Stripe's page; `all`: also to customers who were "
-        "not asked; or `off`. Needs `PUBLIC_URL` and `UNSUBSCRIBE_SECRET`.",
+        "Who gets abandoned-cart e-mails. `consent`: customers who consented to promotions on Stripe's page. `all`: "
+        "also customers who were not asked. `off`: no one. Without `PUBLIC_URL` and `UNSUBSCRIBE_SECRET`, `consent` "
+        "sends none, and with `all` the service does not start.",
         default=ReminderMode.CONSENT.value,
         checks=[validate.OneOf([*ReminderMode])],
     )

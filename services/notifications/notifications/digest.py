@@ -15,7 +15,7 @@ from notifications.kinds import STAFF_KINDS, Kind
 from notifications.models import COLLECTED, PENDING, Email
 
 INTERVALS_H = (1, 2, 3, 4, 6, 8, 12, 24)  # hours that divide a day, so that digests have the same times every day
-MAX_ITEMS = 100  # e-mails in one digest: more than a person reads at once; the next digest has the rest
+MAX_ITEMS = 100  # e-mails in one digest: more than a person reads in one sitting; further digests have the rest
 DAY = timedelta(days=1)
 
 
@@ -44,7 +44,7 @@ class DigestSchedule:
         return bool(self.interval)
 
     def next_due(self, now: datetime) -> datetime:
-        """Return when an e-mail that is queued now is due: at the next digest, or at once without digests."""
+        """Return when an e-mail to staff that is queued now is due: at the next digest, or now if there are none."""
         if not self:
             return now
         first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + self.offset
@@ -55,7 +55,10 @@ NO_DIGEST = DigestSchedule()
 
 
 def collect_due(session: Session, now: datetime) -> None:
-    """Collect the due e-mails to staff into digests, which are due at once. A single e-mail stays as it is."""
+    """Collect the due e-mails to staff into digests of at most `MAX_ITEMS`, which are due now.
+
+    A single e-mail stays as it is, and so do resends and e-mails that were attempted before.
+    """
     due = (
         select(Email)
         .where(Email.next_attempt_at <= now, Email.kind.in_(STAFF_KINDS), Email.status == PENDING)

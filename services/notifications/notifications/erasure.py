@@ -18,7 +18,10 @@ REASON = "the customer is erased"
 
 
 def erase_customer(session: Session, checkout: CheckoutFacts, erased_at: datetime) -> None:
-    """Erase the customer of a checkout, whose row must be locked. E-mails to staff are still sent, redacted."""
+    """Erase the customer of a checkout, whose row must be locked.
+
+    Unsent e-mails to the customer are suppressed. Unsent e-mails to staff are still sent, redacted.
+    """
     checkout.erased_at = checkout.erased_at or erased_at
     checkout.purchaser = None
     emails = session.scalars(for_update(session, select(Email).where(Email.checkout_id == checkout.checkout_id))).all()

@@ -10,7 +10,7 @@ class NotificationNotFoundError(Exception):
 
 
 class NotificationUnsentError(Exception):
-    """The e-mail, or a resend of it, is not sent yet: `email_id`."""
+    """The e-mail or a resend of it is still pending or being sent. `email_id` is the one that is."""
 
     def __init__(self, email_id: str) -> None:
         self.email_id = email_id
@@ -22,7 +22,7 @@ class CustomerErasedError(Exception):
 
 
 class StaffRecipientError(Exception):
-    """Mails to staff have the configured recipient, and no other one can be given."""
+    """E-mails to staff always go to STAFF_EMAIL, so a resend cannot name another recipient."""
 
 
 class KeyReusedError(Exception):

@@ -1,8 +1,8 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-docs/architecture.md lists which event sends which e-mail. Two events can send none: `orders.order.canceled` of an
-unpaid order only makes the reminder of the cart stale, and `orders.customer.erased` erases the customer. With
-STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
+docs/architecture.md lists which event sends which e-mail. Two have an effect without an e-mail:
+`orders.order.canceled` of an unpaid order makes the reminder of the cart stale, and `orders.customer.erased` erases the
+customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
 from notifications.wording import has_shipped_whole
 
-REFUND_WAIT = timedelta(seconds=10)  # most refunds succeed at once, and their e-mail says why
+REFUND_WAIT = timedelta(seconds=10)  # most refunds succeed sooner, and their e-mail then replaces the decision's
 
 
 def create_handlers(  # noqa: C901 - one handler after the other
@@ -37,7 +37,10 @@ def create_handlers(  # noqa: C901 - one handler after the other
     reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
-    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest."""
+    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest, if any.
+
+    With `staff_new_order`, staff also get an e-mail about each paid order.
+    """
     handlers = Handlers()
 
     def staff_due_at() -> datetime:
@@ -168,8 +171,8 @@ def _kind_of_decision(event: Event) -> Kind | None:
     """Return the e-mail with which the customer learns the decision, if no other event sends one.
 
     A refund has its own e-mail, which replaces this one if it comes within `REFUND_WAIT`. An order that was not
-    confirmed before the review gets its confirmation by another event. The acceptance of a duplicate payment is news
-    beside the confirmation.
+    confirmed before the review gets its confirmation by another event. The acceptance of a duplicate payment has this
+    e-mail in addition to the confirmation.
     """
     data = event.data
     if data["decision"] != ReviewDecision.ACCEPT:  # for every reason, while the customer waits for a parcel
@@ -191,7 +194,7 @@ def _review_key(event: Event, **other: str | None) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return the dispute's id and state: each new state is an occasion for an e-mail."""
+    """Return a key of the dispute's id, status, held money and deadline. Each new one is an occasion for an e-mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
     withheld = data.get("amount_held")

@@ -32,7 +32,7 @@ class Language:
         return str(self.locale).replace("_", "-")
 
     def text(self, section: str, key: str, variants: Sequence[str] = (), **values: str) -> str:
-        """Return a kind's text, or the text that all kinds share. The first existing variant of the key is used.
+        """Return a section's text, or the shared one. The first existing variant wins: `lead_part` before `lead`.
 
         Raises `KeyError` if there is no such text, or if it has a placeholder without a value.
         """
@@ -42,7 +42,7 @@ class Language:
         raise KeyError(f"[{section}] {key}")
 
     def find(self, section: str, key: str, **values: str) -> str | None:
-        """Return a kind's text or the shared one; None if there is neither."""
+        """Return a section's text or the shared one, with its values filled in; None if there is neither."""
         shared = ("staff", "common") if section in STAFF_KINDS else ("common",)
         for place in (section, *shared):
             if (found := self.texts[place].get(key)) is not None:
@@ -63,7 +63,7 @@ class Language:
 def preferred_locale(tag: str | None, country: str | None, default: str, translations: Translations) -> str:
     """Return the customer's locale if we have its language, else that of their country, else the shop's default.
 
-    A country counts by its first official language alone: the others are not everybody's.
+    Only a country's first official language counts, because not every customer there reads the others.
     """
     if tag and tag != "auto" and (locale := _parse(tag)) and locale.language in translations:
         return tag
@@ -81,7 +81,7 @@ def _parse(tag: str) -> Locale | None:
 
 
 def choose_language(tag: str | None, translations: Translations | None = None) -> Language:
-    """Return the language nearest to a tag such as ``de-CH`` or Stripe's ``auto``."""
+    """Return the language of a tag such as ``de-CH``. English if there are no texts for it, as for ``auto``."""
     locale = _parse(tag or FALLBACK_LANGUAGE) or Locale(FALLBACK_LANGUAGE)
     texts = translations or built_in_translations()
     if locale.language not in texts:

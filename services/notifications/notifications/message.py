@@ -16,7 +16,7 @@ UNFOLDED = "List-Unsubscribe"  # Python would encode a long URL, and mail progra
 
 
 class _Policy(EmailPolicy):
-    """Python's policy, except that the URL of one header stays as it is."""
+    """Python's e-mail policy, except that the header `UNFOLDED` keeps its URL on one line."""
 
     def fold(self, name: str, value: str) -> str:
         return f"{name}: {value}{self.linesep}" if name == UNFOLDED else super().fold(name, value)
@@ -75,7 +75,7 @@ def address(text: str, name: str = "") -> Address:
 
 @cache
 def sender_address(text: str) -> Address:
-    """Return the address of "address" or "Name <address>". Raises `ValueError`."""
+    """Return the address of "address" or "Name <address>". Raises `ValueError` for anything else."""
     name, plain = parseaddr(text)
     return address(plain, name)
 

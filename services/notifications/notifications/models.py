@@ -25,7 +25,7 @@ from notifications.kinds import CheckoutOutcome
 
 
 class EmailStatus(StrEnum):
-    """The statuses of an e-mail."""
+    """The statuses of an e-mail. The module's diagram shows their order."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -146,12 +146,12 @@ class Email(Base):
         self.attempts += 1
 
     def schedule_retry(self, now: datetime, reason: str) -> None:
-        """Schedule the next attempt after a counted one, and record why this one did not succeed."""
+        """Set `pending` again, due after a delay that grows with the attempts, and record why this one failed."""
         self.status, self.error = PENDING, reason
         self.next_attempt_at = now + RETRY_DELAYS[min(self.attempts, len(RETRY_DELAYS)) - 1]
 
     def record_unknown_outcome(self, now: datetime, reason: str) -> None:
-        """Schedule one more attempt after a handover without an answer, or leave the e-mail to an operator."""
+        """Schedule one more attempt after a handover without an answer. After the last one, set `unknown`."""
         if self.may_be_handed_over:
             self.status, self.error, self.next_attempt_at = PENDING, reason, now + UNKNOWN_RETRY_DELAY
         else:
@@ -163,7 +163,7 @@ class Email(Base):
         self.attempts -= 1
 
     def finish(self, status: str, *, sent_at: datetime | None = None, error: str | None = None) -> None:
-        """Set a final status: no more attempts."""
+        """Set a status after which there are no more attempts."""
         self.status, self.sent_at, self.error, self.next_attempt_at = status, sent_at, error, None
 
 
@@ -218,7 +218,7 @@ def subject_of(subject_key: str) -> str:
 
 
 def claim_due(session: Session, now: datetime, limit: int) -> Sequence[Email]:
-    """Claim the e-mails that have been due longest, and leave out those that another sender has claimed."""
+    """Claim the e-mails that have been due longest, at most `limit`. Those that another sender locks are left out."""
     due = select(Email).where(Email.next_attempt_at <= now).order_by(Email.next_attempt_at).limit(limit)
     emails = session.scalars(skip_locked(session, due)).all()
     for email in emails:

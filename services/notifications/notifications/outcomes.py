@@ -1,6 +1,6 @@
 """The outcomes of attempts to send: each is stored in the e-mail's row, and all are counted.
 
-The e-mails that waited for the server are due at once when it works again.
+When the server works again, the e-mails that waited for it are due without further delay.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class Outcomes:
         self._was_away = self._was_away and not self._retry_now(AWAY)
 
     def record(self, email: Email, error: BaseException | None) -> None:
-        """Store the outcome of an attempt."""
+        """Store the outcome of an attempt: sent if there is no error. Raises any error but a `MailNotSentError`."""
         match error:
             case None:
                 with self._database.autocommit() as execute:
@@ -98,7 +98,7 @@ class Outcomes:
         self._was_blocked = self._was_blocked and not self._retry_now(BLOCKED)
 
     def mark_failed(self, email: Email, reason: str) -> None:
-        """End an e-mail as failed."""
+        """End an e-mail as failed: it is not tried again."""
         self._update_claimed(email, lambda claimed: claimed.finish(FAILED, error=reason))
         count_outcome(email, "failed")
 
@@ -111,7 +111,10 @@ class Outcomes:
         count_outcome(email, outcome)
 
     def schedule_retries(self, emails: list[Email], error: ServerAwayError) -> None:
-        """Schedule a later attempt for all these e-mails. None fails, however long the server is away or refuses us."""
+        """Schedule a later attempt for all these e-mails, and empty the list.
+
+        None of them fails, however long the server is away or refuses us.
+        """
         is_blocked = isinstance(error, BlockedError)
         self._was_blocked, self._was_away = self._was_blocked or is_blocked, self._was_away or not is_blocked
         if is_blocked:
@@ -131,13 +134,13 @@ class Outcomes:
         count_outcome(email, "deferred" if email.handovers + 1 < MAX_HANDOVERS else "unknown")
 
     def check_blocked(self, email: Email, error: MailBlockedError) -> None:
-        """Raise `BlockedError` if the server has refused several recipients in a row for a reason that is ours."""
+        """Raise `BlockedError` if the server has refused `MAX_BLOCKED_RECIPIENTS` different recipients in a row."""
         self._blocked_recipients.add(email.recipient or self._config.staff_email)
         if len(self._blocked_recipients) >= MAX_BLOCKED_RECIPIENTS:
             raise BlockedError(str(error)) from error
 
     def release(self, emails: Sequence[Email]) -> None:
-        """Release the claims of e-mails that were not attempted."""
+        """Make e-mails that were claimed but not attempted due again."""
         for email in emails:
             self._update_claimed(email, lambda claimed: claimed.release_claim(self._clock()))
 
@@ -154,7 +157,7 @@ class Outcomes:
                     suppress_stale(session, [checkout])
 
     def _retry_now(self, prefix: str) -> bool:
-        """Make the e-mails that waited for the server due at once, when it works again. Return True."""
+        """Make the pending e-mails whose error begins with the prefix due now. Return True."""
         waiting = update(Email).where(Email.status == PENDING, Email.error.startswith(prefix))
         with self._database.begin() as session:
             session.execute(waiting.values(next_attempt_at=self._clock()))

@@ -25,7 +25,10 @@ log = get_logger(__name__)
 def notify_customer(
     event: Event, session: Session, kind: str, subject_key: str, *, delay: timedelta = timedelta()
 ) -> None:
-    """Queue an e-mail to the customer, due after the delay. Raises `Ignored` if no address is known."""
+    """Queue an e-mail to the customer, due after the delay.
+
+    Raises `Ignored` if no address is known or the customer is erased.
+    """
     recipient, locale = event.data["customer_email"], event.data["locale"]
     if not recipient:
         log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
@@ -36,13 +39,16 @@ def notify_customer(
 def notify_customer_if_known(
     event: Event, session: Session, kind: str, subject_key: str, *, delay: timedelta = timedelta()
 ) -> None:
-    """Queue an e-mail to the customer beside other e-mails of the event. Do nothing without an address."""
+    """Queue an e-mail to the customer, or do nothing if no address is known or the customer is erased.
+
+    The event keeps its other effects, which `Ignored` would undo.
+    """
     with suppress(Ignored):
         notify_customer(event, session, kind, subject_key, delay=delay)
 
 
 def notify_staff(event: Event, session: Session, kind: str, subject_key: str, *, due_at: datetime) -> None:
-    """Queue an e-mail to the staff."""
+    """Queue an e-mail to the staff. Personal data of an erased customer is redacted."""
     queue_email(event, session, kind, subject_key, due_at=due_at)
 
 

@@ -23,7 +23,7 @@ def is_announced(session: Session, email: Email) -> bool:
 
 
 def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
-    """Return what is refunded and paid, from all events about refunds of the order, in any order of their arrival.
+    """Return the order's `amount_refunded` and `amount_paid`, from the events of its refunds that have arrived so far.
 
     Their times do not order them: some are Stripe's in whole seconds, others are ours. Each refund counts once, and
     not if it failed. An event's sum also contains refunds whose own events have not arrived yet.
@@ -48,11 +48,11 @@ def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
 
 
 def was_refused(data: Mapping[str, Any]) -> bool:
-    """Return True if Stripe refused the request, so that a failed refund never existed there."""
+    """Return True if Stripe refused to create the refund. Its event has our request's id as the refund's."""
     return bool(data["refund_id"] == data.get("refund_request_id"))
 
 
 def _own_amount(data: Mapping[str, Any]) -> int:
-    """Return a refund's amount if it is in the order's currency, as the order's sums are."""
+    """Return a refund's amount, or 0 if it is not in the currency of the order's sums."""
     amount: int = data["refund_amount"]
     return amount if (data.get("refund_currency") or data["currency"]) == data["currency"] else 0

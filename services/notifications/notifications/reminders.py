@@ -23,7 +23,7 @@ UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the e-mail has
 
 
 class ReminderMode(StrEnum):
-    """The shop's choices for reminders of abandoned carts."""
+    """The values of ABANDONED_CART_EMAILS: which customers get reminders of abandoned carts."""
 
     OFF = "off"
     CONSENT = "consent"
@@ -32,7 +32,7 @@ class ReminderMode(StrEnum):
 
 @dataclass(frozen=True)
 class ReminderPolicy:
-    """The shop's rules for reminders."""
+    """The shop's rules for reminders: who gets them, and the links with which customers unsubscribe."""
 
     mode: str
     links: UnsubscribeLinks
@@ -52,7 +52,7 @@ NO_REMINDERS = ReminderPolicy(ReminderMode.OFF, UnsubscribeLinks())
 
 
 def take_turn(session: Session, email: Email, links: UnsubscribeLinks, now: datetime) -> str | None:
-    """Record a due reminder as the last one to its address. If it must not be sent, return the reason."""
+    """Record a due reminder as the last one to its address and return None, or return why it must not be sent."""
     recipient = email.recipient or ""
     if not links:
         return UNCONFIGURED
@@ -71,7 +71,10 @@ def _has_bought(session: Session, address: str, since: datetime) -> bool:
 
 
 def _record_turn(session: Session, email: Email, address_key: str, now: datetime) -> bool:
-    """Record the reminder and return True, unless the address had another one. Two senders cannot both succeed."""
+    """Record the reminder and return True, unless the address had another one within `REMINDER_INTERVAL`.
+
+    One statement checks and records, so two senders cannot both succeed.
+    """
     record = insert(session, Reminder).values(address_key=address_key, email_id=email.id, reminded_at=now)
     same_reminder = Reminder.email_id.in_([email.id, email.resend_of or email.id])
     record = record.on_conflict_do_update(

@@ -64,7 +64,8 @@ class ResendMany:
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
     """Return the conditions of filters, whose times are aware datetimes.
 
-    An error is searched in suppressed e-mails only if the status says so: they are many, and theirs is only a reason.
+    The filter `error` finds suppressed e-mails only together with their status: they are many, and their error is only
+    a reason.
     """
     by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
     conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]
@@ -80,7 +81,7 @@ def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
 
 
 def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
-    """Add a copy of an e-mail, due at once, and return it.
+    """Add a copy of an e-mail, due now, and return it. A repeat of the key returns the first copy.
 
     Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
     `KeyReusedError` if the key belongs to another request.
@@ -90,9 +91,10 @@ def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
 
 
 def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
-    """Add copies of the matching e-mails, due at once. Return the ids of the e-mails and of their copies.
+    """Add copies of the matching e-mails, due now. Return the ids of the e-mails and of their copies.
 
-    E-mails that were resent before are left out: their last resend counts. Raises `KeyReusedError`.
+    An e-mail that was resent is left out. Its last copy is resent instead, if it failed or is unknown. Raises
+    `KeyReusedError` if the key belongs to another request.
     """
 
     def act() -> Result:
@@ -117,7 +119,7 @@ def count_matching(session: Session, request: ResendMany) -> int:
 
 
 def find_matching(session: Session, request: ResendMany) -> Sequence[Email]:
-    """Return the e-mails that would be resent now."""
+    """Return the e-mails that would be resent now: at most the limit, the oldest first."""
     oldest_first = select(Email).where(*_conditions(request)).order_by(Email.created_at, Email.id)
     return session.scalars(oldest_first.limit(request.limit)).all()
 
@@ -161,7 +163,7 @@ def _resend_one(session: Session, request: ResendOne, actor: str) -> Email:
         checkout = lock_or_insert_checkout(session, original.checkout_id)
         if _is_erased(original, checkout):
             raise CustomerErasedError
-    session.refresh(original, with_for_update=True)  # one after the other, if two operators click at once
+    session.refresh(original, with_for_update=True)  # one after the other, if two operators click at the same time
     if unsent := _unsent(session, original):
         raise NotificationUnsentError(unsent)
     copy = _copy(original, actor, request.recipient)

@@ -26,13 +26,15 @@ class Filters(Schema):
     kind = fields.String(validate=validate.OneOf(KINDS))
     checkout_id = fields.String()
     recipient = fields.String(metadata={"description": "the whole address, as in the order"})
-    digest_id = fields.String(metadata={"description": "the e-mails that were sent within this digest"})
+    digest_id = fields.String(metadata={"description": "the e-mails that this digest contains"})
     error = fields.String(
         validate=validate.Length(min=1),
-        metadata={"description": "a part of the error; not of suppressed e-mails, unless `status` is `suppressed`"},
+        metadata={
+            "description": "a part of the text in `error`; suppressed e-mails are found only with `status=suppressed`"
+        },
     )
-    created_from = Instant()
-    created_to = Instant(metadata={"description": "exclusive"})
+    created_from = Instant(metadata={"description": "created at this time or later"})
+    created_to = Instant(metadata={"description": "created before this time"})
 
 
 class SearchArgs(PageArgs, Filters):
@@ -46,7 +48,9 @@ class ResendArgs(Schema):
         load_default=None,
         allow_none=False,
         validate=[validate.Length(max=320), _check_address],
-        metadata={"description": "a corrected address of the customer; without it, the resend has the same recipient"},
+        metadata={
+            "description": "a corrected address of the customer. If you leave it out, the resend has the same recipient"
+        },
     )
 
 
@@ -59,8 +63,15 @@ class BulkResendArgs(Filters):
     all = StrictBoolean(
         load_default=False, metadata={"description": "all e-mails that were sent, failed or are unknown"}
     )
-    limit = fields.Integer(load_default=100, strict=True, validate=validate.Range(min=1, max=1000))
-    dry_run = StrictBoolean(load_default=False)
+    limit = fields.Integer(
+        load_default=100,
+        strict=True,
+        validate=validate.Range(min=1, max=1000),
+        metadata={"description": "how many e-mails to resend at most"},
+    )
+    dry_run = StrictBoolean(
+        load_default=False, metadata={"description": "true: return which e-mails would be resent, and resend none"}
+    )
 
     @validates_schema
     def _require_a_filter(self, data: dict[str, Any], **_: object) -> None:
@@ -69,16 +80,16 @@ class BulkResendArgs(Filters):
 
 
 class BulkResend(Schema):
-    """The result of a bulk resend."""
+    """The result of a bulk resend, or of its dry run."""
 
     notification_ids = fields.List(fields.String(), metadata={"description": "the e-mails that are resent"})
     resend_ids = fields.List(fields.String(), metadata={"description": "their resends; none in a dry run"})
-    matching = fields.Integer(metadata={"description": "all e-mails that match, without the limit"})
+    matching = fields.Integer(metadata={"description": "the number of e-mails that match, also beyond the limit"})
     dry_run = StrictBoolean()
 
 
 class Notification(Schema):
-    """One e-mail."""
+    """One e-mail as operators see it, without its text."""
 
     id = fields.String()
     kind = fields.String()
@@ -90,18 +101,28 @@ class Notification(Schema):
     locale = fields.String(allow_none=True)
     status = fields.String(validate=validate.OneOf([*EmailStatus]))
     attempts = fields.Integer()
-    next_attempt_at = fields.AwareDateTime(allow_none=True)
+    next_attempt_at = fields.AwareDateTime(
+        allow_none=True,
+        metadata={
+            "description": "when it is due; while it is `sending`, when its claim ends; null: it is not tried again"
+        },
+    )
     message_id = fields.String(allow_none=True)
     created_at = fields.AwareDateTime()
     sent_at = fields.AwareDateTime(allow_none=True)
     error = fields.String(
         allow_none=True, metadata={"description": "why it is not sent: the server's answer, or what made it stale"}
     )
-    resend_of = fields.String(allow_none=True)
-    digest_id = fields.String(
-        allow_none=True, metadata={"description": "with status collected: the digest that contained the e-mail"}
+    resend_of = fields.String(
+        allow_none=True, metadata={"description": "for a resend: the id of the e-mail that it copies"}
     )
-    requested_by = fields.String(allow_none=True, metadata={"description": "for a resend: the token's name"})
+    digest_id = fields.String(
+        allow_none=True,
+        metadata={"description": "with status `collected`: the id of the digest that contains the e-mail"},
+    )
+    requested_by = fields.String(
+        allow_none=True, metadata={"description": "for a resend: the name of the operator's token"}
+    )
 
 
 class NotificationPage(Schema):

@@ -47,13 +47,13 @@ from notifications.smtp_answers import (
 
 MAX_RUN_TIME = timedelta(seconds=5)  # after it, `run` returns so that the worker can stop: it has 10 s in all
 ANSWER_WAIT_S = 2.0  # for the answer to an e-mail; then other e-mails are sent meanwhile, over another connection
-MAX_AWAITED_ANSWERS = 8  # answers that are awaited at once; a server that needs longer for more is overloaded
+MAX_AWAITED_ANSWERS = 8  # awaited at the same time; a server that is slow with more e-mails is overloaded
 
 log = get_logger(__name__)
 
 
 class Sender:
-    """Sends due e-mails. Several senders may run at once: each e-mail is claimed by one of them."""
+    """Sends due e-mails. Several senders may run in parallel: each e-mail is claimed by one of them."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Sender:
         self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Start due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
+        """Send due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
 
         The last one may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
         server is away: its e-mails get a later attempt.
@@ -128,7 +128,9 @@ class Sender:
     def _hand_over(self, email: Email, connection: Connection) -> "Future[None]":
         """Write an e-mail and hand it over to the server. Return the server's answer to come.
 
-        Raises the errors of `Connection.transmit`. If our claim has ended, the e-mail is dropped before its end.
+        Raises the errors of `Connection.transmit`, and `MailRefusedError` if the e-mail cannot be written. If our claim
+        has ended, the server drops the e-mail, and this raises `ConnectionLostError`. Raises `_TooManyWaitingError` if
+        `MAX_AWAITED_ANSWERS` answers are awaited already.
         """
         try:
             recipient = address(email.recipient or self._config.staff_email).addr_spec
@@ -162,12 +164,14 @@ class Sender:
                 self.outcomes.record(email, done.exception())
             except Exception:
                 log.exception(
-                    "the outcome of an e-mail is not recorded, another sender takes it after its claim",
+                    "the outcome of an e-mail could not be stored, so it is due again when its claim ends",
                     email_id=email.id,
                 )
             self._database.signal(CHANNEL).set()  # more e-mails may be due, and one more answer can be awaited
 
-        log.info("mail server needs long for its answer", email_id=email.id, kind=email.kind)
+        log.info(
+            "mail server has not answered yet, the next e-mails do not wait for it", email_id=email.id, kind=email.kind
+        )
         answer.add_done_callback(record)
 
 

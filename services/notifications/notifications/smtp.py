@@ -59,7 +59,9 @@ class MailServer:
         try:
             port = parts.port
         except ValueError:
-            raise ValueError("The port is not a number. Write / : or @ in the password as %2F %3A %40.") from None
+            raise ValueError(
+                "The port is not a number. In the password, write / as %2F, : as %3A and @ as %40."
+            ) from None
         starttls = dict(parse_qsl(parts.query)).get("starttls", "auto")
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise ValueError("Use smtp://[user:password@]host[:port] or smtps://…")
@@ -105,7 +107,7 @@ class MailServer:
         is_encrypted, is_offered = self.encrypted, client.has_extn("starttls")
         if not is_encrypted and self.starttls == "require" and not is_offered:
             raise BlockedError(
-                "The server offers no STARTTLS. Use smtps://, the server's port for it, or starttls=auto."
+                "The server offers no STARTTLS. Use smtps://, the server's port with STARTTLS, or starttls=auto."
             )
         if not is_encrypted and self.starttls != "never" and is_offered:
             client.starttls(context=ssl.create_default_context())
@@ -197,7 +199,7 @@ class Connection:
         self._is_ours = False
 
     def close(self) -> None:
-        """End the session."""
+        """End the session with QUIT, or only close the connection if the server does not answer."""
         try:
             self._client.quit()
         except (smtplib.SMTPException, OSError):
@@ -213,7 +215,7 @@ class Connection:
             raise
 
     def _expect(self, command: str, wanted: int, answer: tuple[int, bytes]) -> None:
-        """Raise the error of an answer with another code, and prepare the session for the next e-mail."""
+        """Raise the error for an answer whose code is not `wanted`. The session is reset first, for the next e-mail."""
         code, text = answer
         if code == wanted or (command == "RCPT" and code == 251):  # the server forwards the e-mail
             return
@@ -235,7 +237,7 @@ class Connection:
 
 
 def _content(message: EmailMessage, is_international: bool) -> bytes:
-    """Return the e-mail as it follows DATA, up to its last line."""
+    """Return the bytes that follow DATA, without the final dot. Dots at the beginning of lines are doubled."""
     policy: Any = message.policy
     policy = policy.clone(utf8=True) if is_international else policy
     buffer = BytesIO()

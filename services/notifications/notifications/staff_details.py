@@ -48,7 +48,7 @@ def staff_details(kind: str, data: Data, values: Mapping[str, str], language: La
 
 def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language) -> Iterator[tuple[str, Any]]:
     def translated(prefix: str, word: str) -> str:
-        """Return our text for a word of Stripe's, or the word itself: Stripe can add new ones."""
+        """Return our text for a code such as Stripe's `under_review`. A code without a text is returned as it is."""
         return language.find(kind, f"{prefix}_{word}") or word
 
     yield "deadline", values.get("due") if data.get("dispute_status") in NEEDS_RESPONSE else None

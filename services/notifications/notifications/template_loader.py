@@ -85,7 +85,7 @@ def _overridden(folder: Path) -> Iterator[tuple[str, Texts]]:
 
 
 def _read(file: Path) -> Texts:
-    """Read one of the shop's files. Raises `ValueError` for a text that no e-mail uses."""
+    """Read one of the shop's files. Raises `ValueError` if it is not TOML, or has a text that no e-mail uses."""
     try:
         texts: Texts = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -102,13 +102,13 @@ def _read(file: Path) -> Texts:
 def _check_text(file: Path, english: Texts, section: str, key: str, text: object) -> None:
     known = english[section].get(key, english["common"].get(key))
     if known is None or not isinstance(text, str):
-        raise ValueError(f"{file}: [{section}] has no text {key!r}.")
+        raise ValueError(f"{file}: [{section}] {key}: the key is unknown, or its value is not a string.")
     try:
         unknown = placeholders(text) - placeholders(known) - {"shop"}
     except ValueError as error:
         raise ValueError(f"{file}: [{section}] {key}: {error}") from error
     if unknown:
-        raise ValueError(f"{file}: [{section}] {key}: there is no {{{min(unknown)}}} here.")
+        raise ValueError(f"{file}: [{section}] {key}: this text has no placeholder {{{min(unknown)}}}.")
 
 
 def _check_complete(file: Path, sections: Texts) -> None:

@@ -23,7 +23,7 @@ KEY_BYTES = sha256().digest_size
 
 @dataclass(frozen=True)
 class UnsubscribeLinks:
-    """The links below the public URL, signed with the secret. False if one of both is not set."""
+    """The links below the public URL, signed with the secret. As a condition, false if one of them is not set."""
 
     public_url: str = ""
     secret: str = field(default="", repr=False)
@@ -42,7 +42,7 @@ class UnsubscribeLinks:
         return f"{self.public_url.rstrip('/')}/unsubscribe/{token}"
 
     def verified_key(self, token: str) -> str | None:
-        """Return the address key of a link's token. None: the token is not ours."""
+        """Return the address key of a link's token. None: we did not sign the token."""
         try:
             decoded = base64.urlsafe_b64decode(token.encode("ascii"))
         except (UnicodeEncodeError, binascii.Error):

@@ -55,7 +55,7 @@ def pieces_left_out(data: Data) -> dict[str, int]:
 
 
 def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the number of pieces by sku."""
+    """Return the number of pieces by sku, with the lines of a sku added up."""
     counted: dict[str, int] = {}
     for line in lines:
         counted[line["sku"]] = counted.get(line["sku"], 0) + line["quantity"]

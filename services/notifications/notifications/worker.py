@@ -1,4 +1,4 @@
-"""The wiring of the worker process."""
+"""The wiring of the worker process: the handlers that queue e-mails, and the job that sends them."""
 
 from events.database.engine import Database
 from events.messaging.loops import Job
@@ -11,7 +11,7 @@ from notifications.models import CHANNEL
 from notifications.sender import Sender
 from notifications.smtp import MailServer
 
-SEND_INTERVAL_S = 5  # for e-mails that become due with time; a new e-mail wakes the sender at once
+SEND_INTERVAL_S = 5  # for e-mails that become due with time; a new e-mail wakes the sender
 
 
 def create_worker(config: Config, *, database: Database | None = None, server: MailServer | None = None) -> Worker:

@@ -423,9 +423,11 @@ def _log_abandoned(future: "Future[Any]") -> None:
 
 
 def _received_at(event: Event) -> datetime | None:
-    """Return when the ingest received one of Stripe's events. Queues keep the order of these times."""
-    received_at = event.headers.get("received_at")
-    return datetime.fromisoformat(received_at) if isinstance(received_at, str) else None
+    """Return when the ingest received one of Stripe's events, or None. Queues keep the order of these times."""
+    try:
+        return datetime.fromisoformat(event.headers["received_at"])
+    except (KeyError, TypeError, ValueError):  # one of our own events, or a message that an operator made
+        return None
 
 
 def _is_redelivered(message: Message) -> bool:

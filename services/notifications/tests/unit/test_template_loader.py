@@ -61,8 +61,8 @@ def test_new_language_is_one_complete_file(folder: Callable[..., Path]) -> None:
     [
         ("translations__de__toml", "[common\n", r"de\.toml"),
         ("translations__de__toml", '[comon]\nclosing = "x"\n', r"no section \[comon\]"),
-        ("translations__de__toml", '[common]\nclosin = "x"\n', "no text 'closin'"),
-        ("translations__de__toml", '[order_confirmed]\nlead = "{totl}"\n', r"there is no \{totl\} here"),
+        ("translations__de__toml", '[common]\nclosin = "x"\n', "closin: the key is unknown"),
+        ("translations__de__toml", '[order_confirmed]\nlead = "{totl}"\n', r"no placeholder \{totl\}"),
         ("translations__de__toml", '[order_confirmed]\nlead = "{total"\n', "lead: expected"),
         ("templates__order_shipped__html", "{% if %}", "order_shipped in de cannot be written.*order_shipped.html:1"),
         ("templates__staff__txt", "{{ order.nothing }}", "staff_.* cannot be written: UndefinedError"),
