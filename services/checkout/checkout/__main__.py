@@ -23,7 +23,7 @@ def seed(file: Path) -> None:
     try:
         catalog.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
     except (ValidationError, json.JSONDecodeError) as error:
-        raise click.ClickException(f"{file} is not a catalog: {error}") from error
+        raise click.ClickException(f"{file} is not a catalog, and nothing was changed: {error}") from error
     click.echo("seeded")
 
 
