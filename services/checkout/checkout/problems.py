@@ -125,7 +125,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     StripeUnauthorizedError: lambda _: Problem(
         503,
         "stripe-unauthorized",
-        "The payment provider refused the shop's API key. Nothing was started or canceled. Do not repeat this until the"
+        "The payment provider refused the shop's API key. Nothing was charged or canceled. Do not repeat this until the"
         " shop has corrected the key.",
     ),
     StripeRejectedError: lambda _: Problem(

@@ -198,7 +198,7 @@ def record_payment_method(event: Event, session: Session) -> None:
     """Record the method of a delayed payment, such as a bank debit: e-mails say what the customer has to do."""
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     payment = payments.get_or_create_by_charge(session, order, event)
     details = event.object.get("payment_method_details") or {}
     payment.payment_method = payment.payment_method or details.get("type")
@@ -213,7 +213,7 @@ def record_succeeded_charge(event: Event, session: Session) -> None:
     _check_account(event)
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     _record_success(session, order, payments.get_or_create_by_charge(session, order, event), event)
     for found in refunds_of(event.object):
         book_refund(session, order, found, Cause.from_event(event))

@@ -104,7 +104,7 @@ def get_order_or_park(session: Session, event: Event) -> Order | None:
     """
     payment_id = event.object.get("payment_intent")
     if not payment_id:
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     if order := _lock_order_by_payment(session, payment_id):
         return order
     if checkout_id := checkout_id_of(event.object):

@@ -66,7 +66,7 @@ class PublicOrder(Schema):
     review_decision = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.OneOf([*ReviewDecision]),
+        validate=validate.OneOf([ReviewDecision.REFUND, ReviewDecision.CANCEL]),
         metadata={"description": "refund or cancel, if a review ended without shipping; otherwise null"},
     )
     fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))

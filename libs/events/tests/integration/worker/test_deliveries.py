@@ -87,7 +87,7 @@ def test_duplicate_within_a_batch_takes_effect_once(database: Database, handlers
 
 def test_duplicate_within_a_batch_is_counted_as_one(database: Database, handlers: Handlers) -> None:
     def count(outcome: str) -> float:
-        return HANDLED.labels("checkout.checkout.canceled", outcome)._value.get()
+        return float(HANDLED.labels("checkout.checkout.canceled", outcome)._value.get())
 
     done, duplicates = count("done"), count("duplicate")
     event = canceled(1)
