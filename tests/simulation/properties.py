@@ -170,7 +170,9 @@ def _check_messages(world: "World") -> Iterator[str]:
     for event in world.account.store.all("event"):
         if event["pending_webhooks"]:
             yield f"{event['id']} ({event['type']}) was never delivered to the ingest"
-        for service in topology.queues_for(STRIPE + event["type"]) if event["created"] >= kept_since else ():
+        # A stranger's event can be from the year 2106: its row is pruned by the time at which it came.
+        is_kept = kept_since <= event["created"] <= world.nature.now
+        for service in topology.queues_for(STRIPE + event["type"]) if is_kept else ():
             expected[service].add(event["id"])
     for service in PUBLISHING:
         for row in _rows(world, service, OutboxEvent):
