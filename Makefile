@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate plans bench soak docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,10 @@ faults: $(READY) ## run the fault suite, write bench/results/faults.md; FAULTS_E
 SEEDS ?= 200
 
 simulate: $(READY) ## play SEEDS=200 simulated worlds, replay SEED=7, or break each guard with MUTATIONS=1000
-	$(BIN)/python -m tests.simulation$(if $(MUTATIONS),.mutations $(MUTATIONS) 2,$(if $(SEED), --seed $(SEED), --seeds $(SEEDS)) $(ARGS))
+	$(BIN)/python -m tests.simulation$(if $(MUTATIONS),.mutations $(MUTATIONS) 2,$(if $(PLAN), --plan '$(PLAN)',$(if $(SEED), --seed $(SEED), --seeds $(SEEDS)))) $(ARGS)
+
+simulate-twice: $(READY) ## compare the traces of 20 worlds with those on another Python, if there is one
+	$(BIN)/python -m tests.simulation.second_python 20
 
 fuzz: $(READY) ## fuzz all routes, write bench/results/fuzz.md; FUZZ_REQUESTS, FUZZ_SEED, FUZZ_EXAMPLES
 	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-100000} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} FUZZ_REPORT=bench/results/fuzz.md \

@@ -40,6 +40,6 @@ def test_cancel_with_a_refused_key_leaves_the_checkout_open(shop: Shop) -> None:
     app = create_app(shop.config, database=shop.databases["checkout"], stripe=sessions, inventory=shop.inventory)
     answer: Any = app.test_client().post(f"/checkout/sessions/{started.id}/cancel")
     assert (answer.status_code, answer.json["type"]) == (503, "urn:clozit:problem:stripe-unauthorized")
-    assert "Nothing was started or canceled." in answer.json["detail"]
+    assert "Nothing was charged or canceled." in answer.json["detail"]
     shop.bus.run_until_idle()
     assert shop.statuses(started) == ("open", "held", "open")

@@ -8,17 +8,21 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from events.database.engine import Database
+from events.messaging import outbox
+from events.messaging.inbox_models import InboxEvent
+from notifications.models import Email
 from orders import erasure
 from orders.models.orders import Order
 from orders.reconciliation.run import Reconciliation
 from orders.reconciliation.stripe import StripeRecords
 from sqlalchemy import select
+from webhooks.backfill import Backfill, Report, StripeEvents
 
 from demo.fake_stripe import control, disputes, radar, refunds, session_payments, sessions
 from demo.fake_stripe.account import AUTOMATIC
 from demo.fake_stripe.errors import StripeError
 from demo.fake_stripe.store import Object, new_id
-from tests.simulation.installation import STOCK
+from tests.simulation.installation import PROMOTION_CODES, STOCK
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,12 +48,25 @@ ACTS = {
     "let a refund fail": 2,
     "dispute": 1,
     "decide a dispute": 2,
-    "review at radar": 1,
+    "review at radar": 2,
     "erase": 2,
+    "release a reservation": 1,
+    "replay the inbox": 1,
+    "discard in the inbox": 1,
+    "resend a mail": 1,
+    "unsubscribe": 1,
+    "run the backfill": 1,
+    "run the reconciliation": 1,
     "pause": 1,
     "resume": 1,
     "a stranger pays": 1,
     "wait": 3,
+}
+ACTORS = {
+    **dict.fromkeys(("start a checkout", "pay", "cancel the checkout", "recover a cart", "unsubscribe"), "a customer"),
+    **dict.fromkeys(("let the session expire", "a stranger pays", "wait"), "the world outside"),
+    **dict.fromkeys(("let the bank answer", "let a refund fail", "dispute", "decide a dispute"), "a bank"),
+    **dict.fromkeys(("refund in the dashboard", "review at radar"), "a person in Stripe's dashboard"),
 }
 METHODS = {
     "card": 10,
@@ -62,6 +79,10 @@ METHODS = {
     "failing_refund": 1,
     "slow_refund": 1,
 }
+REPUBLISHED_DAYS = 6  # outbox rows are kept for seven
+LISTED_DAYS = 29  # Stripe lists events for 30 days
+ODD_TYPES = ("charge.expired", "payment_intent.partially_funded", "charge.captured", "product.created")
+ODD_TEXTS = ("x" * 300, "line\nbreak", "chk_of_another_system")  # checkout ids of other integrations
 OPEN_REFUNDS = ("pending", "requires_action", "succeeded")
 
 
@@ -74,6 +95,11 @@ class Act:
 
     def __str__(self) -> str:
         return f"act {self.number}: {self.name}"
+
+    @property
+    def sentence(self) -> str:
+        """Say what happens, for a person who reads a trace."""
+        return f"Act {self.number}: {ACTORS.get(self.name, 'an operator')} decides to {self.name}."
 
 
 def plan_acts(chance: Random) -> list[Act]:
@@ -102,6 +128,8 @@ class People:
         self.world = world
         self.purchases: list[Purchase] = []
         self.strangers: list[str] = []
+        self.unsubscribed: dict[str, float] = {}  # when, by address
+        self.discarded: set[str] = set()  # checkouts of which operators discarded an event of notifications
 
     def do(self, act: Act) -> None:
         """Do an act. If there is nothing to do it with, nothing happens."""
@@ -153,7 +181,9 @@ class People:
             email = purchase.email if purchase else None
             if len(found["shipping_options"]) > 1 and chance.random() < 0.5:
                 typed["shipping_rate"] = chance.choice(found["shipping_options"])["shipping_rate"]
-            self.world.say(f"  {found['id'][-8:]} with {method}")
+            if chance.random() < 0.15:
+                typed["promotion_code"] = chance.choice([*PROMOTION_CODES])
+            self.world.say(f"  {found['id'][-8:]} with {method} {typed.get('promotion_code', '')}".rstrip())
             control.pay_session(self.world.account, found, method, email, 0.0, typed)
 
     def cancel_the_checkout(self, chance: Random, act: Act) -> None:
@@ -184,6 +214,29 @@ class People:
             refund |= {"charge": other["id"], "payment_intent": other["payment_intent"], "status": "succeeded"}
             self.world.account.emit("refund.created", refund | {"created": self.world.account.now(), "reason": None})
 
+        self._show_odd_events(chance)
+
+    def _show_odd_events(self, chance: Random) -> None:
+        """Let another application make events whose metadata, time and type are of no use here."""
+        account = self.world.account
+        other: Object = {"id": new_id("ch"), "object": "charge", "payment_intent": None, "metadata": {}, "amount": 5}
+        other["metadata"] = {"checkout_id": chance.choice(ODD_TEXTS)}
+        kind = chance.choice(ODD_TYPES)
+        with account.store.lock:
+            event = account._event(kind, other, None, AUTOMATIC)
+            event["created"] = chance.choice((event["created"], -62_135_596_800, 2**40))
+            account.webhooks.send(account.store.add(event))
+
+    def unsubscribe(self, chance: Random, act: Act) -> None:
+        """Let a mail program send what the link in a promotional e-mail says (RFC 8058)."""
+        if found := [mail for mail in self.world.mails if mail["List-Unsubscribe"]]:
+            mail = chance.choice(found)
+            path = "/unsubscribe/" + str(mail["List-Unsubscribe"]).strip("<> ").rpartition("/")[2]
+            began = self.world.nature.now
+            answer = self.world.call("notifications", "POST", path, form="List-Unsubscribe=One-Click")
+            if answer is not None and answer.status_code == 200:
+                self.unsubscribed.setdefault(str(mail["To"]), max(began, self.world.nature.now))
+
     def wait(self, chance: Random, act: Act) -> None:
         self.world.nature.advance(chance.choice((60, 600, 3600, 24 * 3600)))
 
@@ -201,9 +254,16 @@ class People:
 
     def review_at_radar(self, chance: Random, act: Act) -> None:
         if charge := self._charge(chance):
-            if chance.random() < 0.4:
+            store = self.world.account.store
+            warned = [one for one in store.all("radar.early_fraud_warning") if one["charge"] == charge["id"]]
+            reviewed = any(one["charge"] == charge["id"] and one["open"] for one in store.all("review"))
+            if warned and chance.random() < 0.6:
+                warning = chance.choice(warned)
+                warning["actionable"] = False
+                self.world.account.emit("radar.early_fraud_warning.updated", warning, {"actionable": True})
+            elif chance.random() < 0.3:
                 radar.warn(self.world.account, charge)
-            elif charge.get("review"):
+            elif reviewed:
                 radar.close_review(self.world.account, charge, chance.choice(("approved", "refunded_as_fraud")))
             else:
                 radar.open_review(self.world.account, charge)
@@ -261,6 +321,65 @@ class People:
         counted_at = (self.world.nature.utcnow() - timedelta(minutes=chance.choice((0, 5, 60)))).isoformat()
         body = {"on_hand": chance.randint(0, 5), "counted_at": counted_at, "reason": "inventory"}
         self.world.call("inventory", "POST", f"/stock/{sku}/movements", body, operator="max", key=f"stock-{act.number}")
+
+    def release_a_reservation(self, chance: Random, act: Act) -> None:
+        if self.purchases:
+            path = f"/reservations/{chance.choice(self.purchases).checkout_id}/release"
+            body = {"reason": "needed in the shop", "override": chance.random() < 0.5}
+            self.world.call("inventory", "POST", path, body, operator="max")
+
+    def replay_the_inbox(self, chance: Random, act: Act) -> None:
+        service = chance.choice([*self.world.workers])
+        status = chance.choice(("waiting", "retrying", "failed", "ignored"))
+        body = {"status": status, "limit": 50, "reason": "again"}
+        self.world.call(service, "POST", "/ops/inbox/retry", body, operator="zoe")
+
+    def discard_in_the_inbox(self, chance: Random, act: Act) -> None:
+        """Discard events of notifications: their e-mails are then missing, as the operator wants it."""
+        body = {"status": chance.choice(("waiting", "retrying", "failed")), "limit": 1, "reason": "not needed"}
+        answer = self.world.call("notifications", "POST", "/ops/inbox/discard", body, operator="zoe")
+        if answer is not None and answer.status_code == 200:
+            self.discarded.update(self._checkouts_of(answer.get_json()["event_ids"]))
+
+    def resend_a_mail(self, chance: Random, act: Act) -> None:
+        with self.world.installation.databases["notifications"].read() as session:
+            emails = list(session.scalars(select(Email.id).where(Email.status == "sent").order_by(Email.id)))
+        if emails:
+            path = f"/notifications/{chance.choice(emails)}/resend"
+            for _ in range(chance.choice((1, 2))):
+                self.world.call("notifications", "POST", path, {}, operator="max", key=f"resend-{act.number}")
+
+    def run_the_backfill(self, chance: Random, act: Act) -> None:
+        self.backfill(chance.choice((1, 24, 24 * 7)) * 3600)
+
+    def run_the_reconciliation(self, chance: Random, act: Act) -> None:
+        self.reconcile()
+
+    def backfill(self, back_s: float) -> bool:
+        """Publish again what Stripe lists since some time ago. Return True if the command came to its end."""
+        client = StripeEvents(self.world.installation.stripe)
+        since = self.world.nature.utcnow() - timedelta(seconds=back_s)
+
+        def run() -> None:
+            job = Backfill(self.world.installation.broker, Report(), livemode=False, rate=1e6)
+            for document in list(client.list_since(since, [], None))[::-1]:
+                job.process(document)
+
+        return self.world.run_command("webhooks backfill", run)
+
+    def republish(self) -> None:
+        """Publish again what the broker may have lost: Stripe's events, and those of the outboxes."""
+        done = self.backfill(LISTED_DAYS * 24 * 3600)
+        since = self.world.nature.utcnow() - timedelta(days=REPUBLISHED_DAYS)
+        for service in ("checkout", "orders", "inventory"):
+            database: Database = self.world.installation.databases[service]
+            done &= self.world.run_command(f"{service} outbox", lambda d=database: outbox.republish(d, since))  # type: ignore[misc]
+        self.world.bus.has_lost = not done
+
+    def _checkouts_of(self, event_ids: list[str]) -> set[str]:
+        with self.world.installation.databases["notifications"].read() as session:
+            found = session.scalars(select(InboxEvent.correlation_id).where(InboxEvent.event_id.in_(event_ids)))
+            return {checkout_id for checkout_id in found if checkout_id}
 
     def pause(self, chance: Random, act: Act) -> None:
         service = chance.choice([*self.world.workers])

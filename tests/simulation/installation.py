@@ -41,8 +41,13 @@ from orders.models.orders import Order
 from orders.models.payments import Payment
 from orders.models.refunds import Refund, RefundRequest
 from orders.refunds.gateway import RefundGateway
+from sqlalchemy import MetaData, inspect, select, text
 from sqlalchemy.event import listen
 
+from demo.fake_stripe.account import Account
+from demo.fake_stripe.account import Config as StripeConfig
+from demo.fake_stripe.app import create_app as create_stripe
+from demo.fake_stripe.objects.catalog import coupon, promotion_code, tax_rate
 from tests.simulation.outside import (
     STRIPE_URL,
     Broker,
@@ -81,10 +86,14 @@ STATUSES: tuple[tuple[Any, str], ...] = (
     (InboxEvent, "status"),
     (Email, "status"),
 )
+VAT = {"id": "txr_simulated"}
+PROMOTION_CODES = {"PROMO15": 15, "PROMO100": 100}  # Stripe's own, which the customer types on the payment page
 STOCK = {"TEE": 12, "MUG": 5, "COAT": 2, "LAST": 1}
+TAXED = ("MUG", "COAT")  # with a fixed rate at Stripe, which is added to the price
 CATALOG: dict[str, Any] = {
     "products": [
         {"sku": sku, "group": "G", "name": f"The {sku.lower()}", "prices": {"eur": price}, "stock": STOCK[sku]}
+        | ({"tax_rates": [VAT["id"]]} if sku in TAXED else {})
         for sku, price in (("TEE", 1999), ("MUG", 1250), ("COAT", 28_900), ("LAST", 4999))
     ],
     "discounts": [
@@ -100,12 +109,18 @@ CATALOG: dict[str, Any] = {
 
 
 class Installation:
-    """All services of one shop. `seat` names the world in which they work."""
+    """All services of one shop. `seat` names the world in which they work.
 
-    def __init__(self) -> None:
+    Their databases are in memory, unless `urls` has one for each service.
+    """
+
+    def __init__(self, urls: Mapping[str, str] | None = None) -> None:
         self.seat = Seat()
-        self.databases = {service: WorldDatabase(service, self.seat) for service in CHAINS}
+        self._urls = urls or dict.fromkeys(CHAINS, "sqlite://")
+        self.databases = {service: WorldDatabase(service, self.seat, url) for service, url in self._urls.items()}
         self._templates = {service: _template(service) for service in CHAINS}
+        self._account = Account(StripeConfig(), STRIPE_URL)
+        self.stripe_http = create_stripe(self._account).test_client()
         self.broker = Broker(self.seat)
         http = StripeClient(self.seat)
         self.sessions = StripeSessions(API_KEY, STRIPE_URL, http_client=http, retries=0)
@@ -142,16 +157,37 @@ class Installation:
             listen(getattr(model, column), "set", partial(self._count_change, f"{model.__tablename__}.{column}"))
 
     def _count_route(self, service: str) -> None:
-        self.seat.world.visits[f"route {service} {request.method} {request.url_rule}"] += 1
+        name = f"route {service} {request.method} {request.url_rule}"
+        self.seat.world.visits[name] += 1
+        self.seat.world.doing.append(name)
 
     def _count_change(self, name: str, _row: object, value: object, before: object, _initiator: object) -> None:
         if isinstance(before, str) and before != value:
             self.seat.world.visits[f"status {name} {before} → {value}"] += 1
 
     def reset(self) -> None:
-        """Give every service a new database."""
+        """Give every service the data of a new installation."""
         for service, database in self.databases.items():
-            _copy(self._templates[service], database)
+            database.begin_world()
+            if database.is_postgresql:
+                _copy_rows(self._templates[service], database)
+            else:
+                _copy(self._templates[service], database)
+
+    def open_account(self, config: StripeConfig) -> Account:
+        """Return a new account at Stripe, with a tax rate and promotion codes. Its API is `stripe_http`.
+
+        The API's routes are built once, which takes longer than many worlds. So the account is the same object.
+        """
+        account = self._account
+        account.__init__(config, STRIPE_URL)  # type: ignore[misc]
+        account.stopping.set()  # nothing waits in real time
+        account.store.add(tax_rate(account.now(), {"display_name": "VAT", "inclusive": False, "percentage": 19}) | VAT)
+        for code, percent_off in PROMOTION_CODES.items():
+            account.store.add(coupon(account.now(), {"id": code, "percent_off": percent_off}))
+            promotion = {"promotion": {"type": "coupon", "coupon": code}, "code": code}
+            account.store.add(promotion_code(account.now(), promotion))
+        return account
 
     def build_worker(self, service: str) -> Worker:
         """Return a new worker of a service, as at the start of its process."""
@@ -192,6 +228,19 @@ def _copy(template: Database, database: Database) -> None:
         target.close()
 
 
+def _copy_rows(template: Database, database: Database) -> None:
+    """Replace all rows of a migrated database on PostgreSQL by those of a template."""
+    names = [name for name in inspect(template.engine).get_table_names() if not name.startswith("alembic_version")]
+    tables = MetaData()
+    tables.reflect(database.engine, only=names)
+    listed = ", ".join(f'"{name}"' for name in names)
+    with template.engine.connect() as source, database.engine.begin() as target:
+        target.execute(text(f"TRUNCATE {listed} RESTART IDENTITY CASCADE"))
+        for table in tables.sorted_tables:
+            if rows := [dict(row._mapping) for row in source.execute(select(table))]:
+                target.execute(table.insert(), rows)
+
+
 def _configs() -> dict[str, Any]:
     base: dict[str, Any] = {"port": 0, "broker_url": "memory://", "log_level": "CRITICAL"}
     operated: dict[str, Any] = {**base, "database_url": "", "operator_tokens": OPERATORS}
@@ -205,6 +254,8 @@ def _configs() -> dict[str, Any]:
             inventory_url="http://inventory.test",
             shop_url="https://shop.test",
             shipping_countries=("DE",),
+            allow_promotion_codes=True,
+            delayed_payment_days=1,  # so that a payment under way can outlive its stock
             max_open_checkouts_per_address=0,
             max_open_pieces_per_address=0,
         ),

@@ -2,7 +2,7 @@
 
 import smtplib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 import stripe
 from events.database.engine import Database, Execute
+from events.database.notify import Signal
 from events.errors import PublishUnconfirmedError
 from events.messaging import topology
 from events.messaging.background import Background
 from events.messaging.event import Event
+from events.messaging.pika_connection import encode
 from notifications.smtp import Connection, MailServer
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 
 Result = TypeVar("Result")
+STRIPE_URL = "https://stripe.test"
+US, SHOVEL = "us", "a shovel"  # movers of messages
+FREEZE_S = (20, 90, 600)  # how long a database can be frozen
+LATE_S = (12, 70, 900)  # answers that come after the leases of the outbox, the e-mails and the refund requests
+REFUSAL_S = (60, 600, 1800)  # how long a queue can take nothing
 
 
 class Seat:
@@ -45,10 +52,12 @@ class Message:
     bus: "Bus" = field(repr=False)
     queue: str
     deliveries: int = 0
+    moved_by: str = ""  # this system or another program, which published it under its queue's name
 
     @property
     def headers(self) -> dict[str, Any]:
-        return dict(self.event.headers)
+        headers = self.event.headers
+        return topology.headers_of_copy(headers, self.event.routing_key) if self.moved_by == US else dict(headers)
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -60,7 +69,8 @@ class Message:
 
     @property
     def delivery_info(self) -> dict[str, Any]:
-        return {"exchange": topology.EVENTS, "routing_key": self.event.routing_key, "redelivered": self.deliveries > 1}
+        exchange, key = ("", self.queue) if self.moved_by else (topology.EVENTS, self.event.routing_key)
+        return {"exchange": exchange, "routing_key": key, "redelivered": self.deliveries > 1}
 
     def ack(self) -> None:
         self.bus.world.point("crash before ack")
@@ -82,17 +92,21 @@ class Bus:
         self.unacked: list[Message] = []
         self.dead: list[Message] = []
         self.unrouted: list[Event] = []
+        self.has_lost = False  # a message, since operators last published everything again
+        self.refusing: str | None = None  # the queue that takes nothing
+        self.refuses_until = 0.0
 
-    def route(self, event: Event) -> None:
+    def route(self, event: Event, *, leave_out: Sequence[str] = ()) -> None:
         receivers = topology.queues_for(event.routing_key)
         for service in receivers:
-            self.queues[service].append(Message(event, self, service))
+            if service not in leave_out:
+                self.queues[service].append(Message(event, self, service))
         if not receivers:
             self.unrouted.append(event)
 
-    def route_copy(self, message: Message) -> None:
+    def route_copy(self, message: Message, moved_by: str = "") -> None:
         """Put a second copy of a message at the end of its queue."""
-        self.queues[message.queue].append(Message(message.event, self, message.queue))
+        self.queues[message.queue].append(Message(message.event, self, message.queue, moved_by=moved_by))
 
     def take(self, service: str, positions: list[int]) -> list[Message]:
         """Deliver the messages at these positions of a queue."""
@@ -116,7 +130,7 @@ class Bus:
         dead, self.dead = self.dead, []
         for message in dead:
             self.world.say(f"  requeued: {message.event.routing_key} {message.event.id}")
-            self.route_copy(message)
+            self.route_copy(message, US)
 
 
 class Broker:
@@ -127,8 +141,17 @@ class Broker:
 
     def publish(self, event: Event) -> "Future[None]":
         world, future = self._seat.world, Future[None]()
+        world.at_network()
         world.point("crash before publish")
-        if world.strikes("publish refused"):
+        encode(event)
+        receivers = topology.queues_for(event.routing_key)
+        if world.strikes("queue takes nothing"):
+            world.bus.refusing = world.chance.choice([*world.bus.queues])
+            world.bus.refuses_until = world.nature.now + world.chance.choice(REFUSAL_S)
+        is_refused = world.strikes("publish refused")
+        if is_refused or world.bus.refusing in receivers:
+            refusing = world.chance.sample(receivers, world.chance.randint(0, len(receivers))) if is_refused else []
+            world.bus.route(event, leave_out=[*refusing, world.bus.refusing or ""])
             future.set_exception(PublishUnconfirmedError(f"{event.id}: the broker refused the message (nack)"))
             return future
         world.bus.route(event)
@@ -177,35 +200,124 @@ class NoConnection:
         """Send no heartbeat."""
 
 
-class WorldDatabase(Database):
-    """A service's database, at whose transactions a process can die, and which can be away."""
+class Wakeup(Signal):
+    """A signal without threads. It must not be set by a transaction that has not committed yet."""
 
-    def __init__(self, service: str, seat: Seat) -> None:
-        super().__init__("sqlite://")
+    def __init__(self, database: "WorldDatabase") -> None:
+        super().__init__()
+        self._database = database
+        self.is_set = False
+
+    def set(self) -> None:
+        if self._database.open_writes:
+            self._database.world.violate(f"{self._database.service} was woken before the commit")
+        self.is_set = True
+
+    def wait(self, timeout: float) -> bool:
+        woken, self.is_set = self.is_set, False
+        return woken
+
+
+class Silence:
+    """The broker's connection while the queue is empty."""
+
+    transport = SimpleNamespace(driver_type="memory")
+
+    def drain_events(self, timeout: float) -> None:
+        raise TimeoutError
+
+    def heartbeat_check(self) -> None:
+        """Send no heartbeat."""
+
+
+class WorldDatabase(Database):
+    """A service's database, at whose transactions a process can die, and which can be away or frozen."""
+
+    def __init__(self, service: str, seat: Seat, url: str = "sqlite://") -> None:
+        super().__init__(url)
         self.service, self._seat = service, seat
+        self._notifier = None  # each service is one process here, and what wakes its loops is in the process
+        self.begin_world()
+
+    def begin_world(self) -> None:
+        """Forget the last world. Its wake-ups would be the first steps of the next one."""
+        self._wakeups: dict[str, Wakeup] = {}
+        self._frozen_until = 0.0
+        self.open_writes = self.open_reads = 0
+
+    @property
+    def world(self) -> "World":
+        """The current world."""
+        return self._seat.world
+
+    def signal(self, channel: str) -> Signal:
+        return self._wakeups.setdefault(channel, Wakeup(self))
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        world = self._seat.world
-        world.check_alive()
-        if world.strikes("database away"):
-            raise OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
-        with super().begin() as session:
-            yield session
-            world.point("crash before commit")
-        world.point("crash after commit")
+        world = self.world
+        self._check_is_there(can_be_away=True)
+        before = self.open_writes
+        self.open_writes += 1
+        try:
+            with super().begin() as session:
+                yield session
+                world.point("crash before commit")
+                self.open_writes = before  # from here on, the changes are there
+        finally:
+            self.open_writes = before
+        self._after_commit_here()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self._check_is_there(can_be_away=False)
+        self.open_reads += 1
+        try:
+            with super().read() as session:
+                yield session
+        finally:
+            self.open_reads -= 1
 
     @contextmanager
     def autocommit(self) -> Iterator[Execute]:
-        world = self._seat.world
+        world = self.world
         with super().autocommit() as execute:
 
             def execute_alive(statement: Any, parameters: Mapping[str, Any]) -> None:
+                self._check_is_there(can_be_away=True)
                 world.point("crash before commit")
                 execute(statement, parameters)
-                world.point("crash after commit")
+                self._after_commit_here()
 
             yield execute_alive
+
+    def _check_is_there(self, *, can_be_away: bool) -> None:
+        world = self.world
+        world.check_alive()
+        if not world.is_process:  # the properties and the people look at any time
+            return
+        if world.nature.now < self._frozen_until and not world.adversary.rests:
+            world.nature.advance(min(FREEZE_S))
+            raise _away()
+        if not can_be_away:
+            return
+        if not self.open_writes and not self.open_reads:
+            world.let_others_act()
+        if world.strikes("database frozen"):
+            self._frozen_until = world.nature.now + world.chance.choice(FREEZE_S)
+            world.nature.advance(min(FREEZE_S))
+            raise _away()
+        if world.strikes("database away"):
+            raise _away()
+
+    def _after_commit_here(self) -> None:
+        self.world.point("crash after commit")
+        if self.world.strikes("commit answer lost"):
+            raise _away()
+
+
+def _away() -> OperationalError:
+    return OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
 
 
 class Socket:
@@ -243,6 +355,7 @@ class MailSession:
                 raise smtplib.SMTPServerDisconnected("connection lost")
             self._content = data
             return
+        self._world.at_network()
         self._world.point("crash before mail")
         self._world.receive_mail(message_from_bytes(self._content, EmailMessage, policy=policy.default))
         self._world.point("crash after mail")
@@ -284,12 +397,15 @@ class StripeClient(stripe.HTTPClient):
     def request(self, method: str, url: str, headers: Any, post_data: Any = None, **_: Any) -> Any:
         world = self._seat.world
         world.check_alive()
+        world.at_network()
         if world.strikes("stripe unreachable"):
             raise stripe.APIConnectionError("connection refused")
         path = url.removeprefix(STRIPE_URL)
+        if world.strikes("stripe key refused"):
+            world.account.faults.add(kind="api_401", count=world.chance.choice((1, 3, 8)))
         if world.strikes("stripe 500"):
             world.account.faults.add(kind="api_500", performed=world.chance.random() < 0.5)
-        answer = world.stripe_http.open(path, method=method.upper(), headers=headers, data=post_data)
+        answer = world.installation.stripe_http.open(path, method=method.upper(), headers=headers, data=post_data)
         if world.strikes("stripe timeout after acting"):
             raise stripe.APIConnectionError("timeout")
         return answer.get_data(as_text=True), answer.status_code, dict(answer.headers)
@@ -308,6 +424,7 @@ class ServiceTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         world = self._seat.world
         world.check_alive()
+        world.at_network()
         if self._unreachable and world.strikes(self._unreachable):
             raise httpx.ConnectError("connection refused")
         try:
@@ -335,6 +452,3 @@ class Tasks(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.waiting.clear()
-
-
-STRIPE_URL = "https://stripe.test"

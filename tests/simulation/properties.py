@@ -4,35 +4,67 @@ The checks compare the tables with Stripe's own objects. A reason to wait, such 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from checkout.models import Checkout, DiscountUse
-from events.messaging import topology
+from events.messaging import outbox, topology
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import STRIPE
-from events.messaging.inbox import RETENTION
-from events.messaging.inbox_models import DONE, IGNORED, InboxEvent
+from events.messaging.handlers import NO_HANDLER
+from events.messaging.inbox import RETENTION, UNHANDLED_RETENTION
+from events.messaging.inbox_models import DISCARDED, DONE, IGNORED, InboxEvent
 from events.messaging.outbox import OutboxEvent
+from events.messaging.runner import HANDLED
 from events.testing.columns import columns_with
-from inventory.models import COMMITTED, HELD, Movement, Reservation, StockItem
-from notifications.kinds import CUSTOMER_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
+from inventory.models import COMMITTED, HELD, Movement, Reservation, ReservationLine, StockItem
+from notifications.kinds import CUSTOMER_KINDS, PROMOTIONAL_KINDS, STALE_AFTER_OUTCOME, CheckoutOutcome, Kind
 from notifications.models import CheckoutFacts, Email, subject_of
 from orders.goods import load_goods
 from orders.models.disputes import Dispute
-from orders.models.orders import Order
+from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment
 from orders.models.refunds import Refund, RefundRequest
+from orders.models.reviews import Review
 from orders.models.shipments import Shipment
+from orders.models.timeline import EntryKind, TimelineEntry
 from sqlalchemy import func, select
 
 from tests.simulation.adversary import KINDS
+from tests.simulation.nature import BEGINNING
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PUBLISHING = ("checkout", "orders", "inventory")
-COPYING = ("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "database away")
+COPYING = (
+    *("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "lease lapses"),
+    *("database away", "database frozen", "commit answer lost", "others act meanwhile"),
+    *("clock is wrong", "clock jumps"),
+)
+STEPS_PER_CHECK = 8
+_held = (
+    select(func.coalesce(func.sum(ReservationLine.quantity), 0))
+    .join(Reservation, Reservation.checkout_id == ReservationLine.checkout_id)
+    .where(Reservation.status == HELD, ReservationLine.sku == StockItem.sku)
+    .scalar_subquery()
+)
+KEPT = RETENTION - timedelta(days=1)  # a clock that is wrong prunes earlier
+# Orders handles these a second time once their payment is known (unmatched_events.py).
+PARKED = ("stripe.refund.", "stripe.charge.refund.", "stripe.charge.dispute.", "stripe.review.", "stripe.radar.")
+NOT_HELD = select(StockItem.sku, StockItem.reserved).where(StockItem.reserved != _held)
+EXPLANATIONS: Mapping[str, str] = {  # the entry that explains a status
+    OrderStatus.PAID: EntryKind.PAID,
+    OrderStatus.PAYMENT_FAILED: EntryKind.PAYMENT_FAILED,
+    OrderStatus.PAYMENT_PENDING: EntryKind.PAYMENT_PENDING,
+    OrderStatus.EXPIRED: EntryKind.EXPIRED,
+    OrderStatus.CANCELED: EntryKind.CANCELED,
+    OrderStatus.OPEN: EntryKind.STARTED,
+}
+REFUND_ENTRIES = (EntryKind.REFUND_SUCCEEDED, EntryKind.REFUND_FAILED)
+DISPUTE_ENTRIES = (EntryKind.DISPUTE_OPENED, EntryKind.DISPUTE_UPDATED, EntryKind.DISPUTE_CLOSED)
 FINAL_MAILS = ("sent", "suppressed", "unknown", "digested")
 assert set(COPYING) <= KINDS.keys()
 
@@ -47,19 +79,24 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         yield f"{mail['Message-ID']} was sent, but notifications has no row of it"
         return
     kind = row.kind
+    is_resent, is_sure = row.resend_of is not None, not world.others_acted  # they may act while an e-mail is sent
+    unsubscribed_at = world.people.unsubscribed.get(str(mail["To"]))
+    if kind in PROMOTIONAL_KINDS and unsubscribed_at is not None and unsubscribed_at < world.loop_began:
+        yield f"{kind} of {row.checkout_id} was sent to an address that is unsubscribed"
     if row.recipient and str(mail["To"]) != row.recipient:
         yield f"{kind} of {row.checkout_id} went to {mail['To']}"
-    if checkout and checkout.erased_at and kind in CUSTOMER_KINDS:
+    if checkout and checkout.erased_at and kind in CUSTOMER_KINDS and is_sure:
         yield f"{kind} of {row.checkout_id} was sent to an erased customer"
-    if checkout and checkout.outcome == CheckoutOutcome.PAID and kind in STALE_AFTER_OUTCOME[CheckoutOutcome.PAID]:
+    is_paid = checkout is not None and checkout.outcome == CheckoutOutcome.PAID
+    if is_sure and not is_resent and is_paid and kind in STALE_AFTER_OUTCOME[CheckoutOutcome.PAID]:
         yield f"{kind} of {row.checkout_id} was sent although the order is paid"
     with databases["orders"].read() as session:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
         if kind == Kind.ORDER_CONFIRMED and (order is None or order.paid_at is None):
             yield f"{row.checkout_id} was confirmed, but is not paid"
-        if kind == Kind.ORDER_SHIPPED and session.get(Shipment, row.subject_key) is None:
+        if kind == Kind.ORDER_SHIPPED and session.get(Shipment, subject_of(row.subject_key)) is None:
             yield f"{row.checkout_id} was announced as shipped, but is not"
-    if kind == Kind.REFUND_SUCCEEDED and row.subject_key not in _refunds_that_succeeded(world):
+    if kind == Kind.REFUND_SUCCEEDED and subject_of(row.subject_key) not in _refunds_that_succeeded(world):
         yield f"the refund {row.subject_key} was announced, but has not succeeded"
 
 
@@ -67,12 +104,14 @@ def check(world: "World") -> list[str]:
     """Return every property that does not hold at rest."""
     checks = (
         _check_messages,
+        _check_effects,
         _check_sessions,
         _check_refunds,
         _check_disputes,
         _check_stock,
         _check_goods,
         _check_checkouts,
+        _check_timeline,
         _check_mails,
         _check_erasure,
     )
@@ -80,6 +119,42 @@ def check(world: "World") -> list[str]:
     for text in found:
         world.say(f"VIOLATION {text}")
     return found
+
+
+def check_step(world: "World") -> None:
+    """Check after some steps that the reserved pieces are those of the reservations that are held."""
+    world.steps += 1
+    if world.steps % STEPS_PER_CHECK:
+        return
+    with world.installation.databases["inventory"].read() as session:
+        for sku, reserved in session.execute(NOT_HELD):
+            world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
+
+
+def newest_for_others(world: "World", service: str, refusing: str) -> list[str]:
+    """Return the events that a relay publishes first after a failure, without those for the refusing queue."""
+    with world.installation.databases[service].read() as session:
+        statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id.desc())
+        rows = session.scalars(statement.limit(outbox.CLAIM_BATCH_SIZE)).all()
+    return [row.event_id for row in rows if refusing not in topology.queues_for(row.routing_key)]
+
+
+def check_starved(world: "World", service: str, event_ids: Sequence[str]) -> Iterator[str]:
+    """Yield those of the events that a relay has not published because one queue takes nothing."""
+    with world.installation.databases[service].read() as session:
+        for event_id in event_ids:
+            row = session.get(OutboxEvent, event_id)
+            if row and row.published_at is None:
+                yield f"{service} did not publish {event_id} ({row.routing_key}) while another queue took nothing"
+
+
+def check_unhandled(world: "World") -> Iterator[str]:
+    """Yield the events without a handler whose payload is gone before the next release could handle them."""
+    since = world.nature.utcnow() - UNHANDLED_RETENTION + timedelta(days=1)
+    for service in world.installation.databases:
+        for row in _rows(world, service, InboxEvent):
+            if row.status == IGNORED and row.error == NO_HANDLER and row.body is None and row.received_at > since:
+                yield f"{service} has no payload of {row.routing_key} {row.event_id}, which has no handler yet"
 
 
 def _rows(world: "World", service: str, model: Any) -> list[Any]:
@@ -90,14 +165,19 @@ def _rows(world: "World", service: str, model: Any) -> list[Any]:
 def _check_messages(world: "World") -> Iterator[str]:
     """Every receiver has handled every event, and nothing is left in a queue, an inbox or an outbox."""
     expected: dict[str, set[str]] = defaultdict(set)
-    kept_since = world.nature.now - RETENTION.total_seconds()
+    kept_since = world.nature.now - KEPT.total_seconds()
+    pruned_before = world.nature.utcnow() - outbox.RETENTION - timedelta(hours=1)
     for event in world.account.store.all("event"):
         if event["pending_webhooks"]:
             yield f"{event['id']} ({event['type']}) was never delivered to the ingest"
-        for service in topology.queues_for(STRIPE + event["type"]) if event["created"] >= kept_since else ():
+        # A stranger's event can be from the year 2106: its row is pruned by the time at which it came.
+        is_kept = kept_since <= event["created"] <= world.nature.now
+        for service in topology.queues_for(STRIPE + event["type"]) if is_kept else ():
             expected[service].add(event["id"])
     for service in PUBLISHING:
         for row in _rows(world, service, OutboxEvent):
+            if row.published_at and row.published_at < pruned_before:
+                yield f"{service} has not pruned {row.event_id} ({row.routing_key})"
             if row.published_at is None:
                 yield f"{service} has not published {row.event_id} ({row.routing_key})"
             for receiver in topology.queues_for(row.routing_key):
@@ -109,14 +189,17 @@ def _check_messages(world: "World") -> Iterator[str]:
 
 
 def _check_inboxes(world: "World", expected: Mapping[str, set[str]]) -> Iterator[str]:
+    dropped_since = world.nature.utcnow() - 2 * UNHANDLED_RETENTION  # as far back as a run of `prune` looks
     for service, event_ids in expected.items():
         rows = {row.event_id: row for row in _rows(world, service, InboxEvent)}
         for event_id in sorted(event_ids - rows.keys()):
             yield f"{service} has no row of {event_id}"
         for row in rows.values():
+            if row.status == DISCARDED and service == "notifications":
+                continue
             if row.status not in (DONE, IGNORED):
                 yield f"{service}: {row.routing_key} {row.event_id} is {row.status}: {row.error}"
-            elif row.body is not None:
+            elif row.body is not None and (row.error != NO_HANDLER or row.received_at > dropped_since):
                 yield f"{service}: {row.routing_key} {row.event_id} is {row.status} and keeps its payload"
 
 
@@ -141,8 +224,35 @@ def _check_sessions(world: "World") -> Iterator[str]:
     for payment in payments.values():
         if payment.status == "succeeded":
             yield f"the payment {payment.id} succeeded, but not at Stripe"
+    duplicates = Counter(
+        row.order_id for row in _rows(world, "orders", Review) if row.reason == ReviewReason.DUPLICATE_PAYMENT
+    )
+    paid = Counter(row.order_id for row in _rows(world, "orders", Payment) if row.paid_at)
     for order in orders.values():
         yield from _check_order(order, taken)
+        if duplicates[order.id] > max(0, paid[order.id] - 1):
+            yield f"{order.checkout_id} was paid {paid[order.id]} times, and {duplicates[order.id]} reviews say more"
+
+
+def _check_effects(world: "World") -> Iterator[str]:
+    """No handler has succeeded more often than there are events of its kind in the inboxes."""
+    if world.nature.now - BEGINNING > KEPT.total_seconds():
+        return  # some rows are pruned
+    rows: Counter[str] = Counter()
+    for service in world.installation.databases:
+        rows.update(row.routing_key for row in _rows(world, service, InboxEvent))
+    for key, count in (handled_counts() - world.handled_before).items():
+        if count > rows[key] and not key.startswith(PARKED):
+            yield f"{key} took effect {count} times, the inboxes have {rows[key]} of them"
+
+
+def handled_counts() -> Counter[str]:
+    """Return how many events handlers have handled since the start of this process, by routing key."""
+    counts: Counter[str] = Counter()
+    for sample in next(iter(HANDLED.collect())).samples:
+        if sample.name.endswith("_total") and sample.labels["outcome"] == DONE:
+            counts[sample.labels["routing_key"]] = int(sample.value)
+    return counts
 
 
 def _check_order(order: Order, taken: Mapping[str, int]) -> Iterator[str]:
@@ -265,6 +375,44 @@ def _check_checkouts(world: "World") -> Iterator[str]:
             yield f"a session of {row.id} can still be paid"
 
 
+def _check_timeline(world: "World") -> Iterator[str]:
+    """Every status of an order has an entry that explains it, and every parcel, refund and dispute an entry."""
+    found = {model: _by_order(world, model) for model in (TimelineEntry, Refund, Dispute, Shipment, Review)}
+    for order in _rows(world, "orders", Order):
+        kinds = Counter(entry.kind for entry in found[TimelineEntry][order.id])
+        known = EXPLANATIONS[order.status]
+        has_reviews = any(found[Review][order.id])
+        needed = {
+            f"is {order.status}": (1, (known,)),
+            "was paid": (int(order.paid_at is not None), (EntryKind.PAID,)),
+            "is erased": (int(order.erased_at is not None), (EntryKind.CUSTOMER_ERASED,)),
+            "has parcels": (len(found[Shipment][order.id]), (EntryKind.SHIPPED,)),
+            "needed a review": (int(has_reviews), (EntryKind.REVIEW_OPENED, EntryKind.RADAR)),
+            "has resolved reviews": (
+                int(any(one.decision for one in found[Review][order.id])),
+                (EntryKind.REVIEW_RESOLVED, EntryKind.RADAR, EntryKind.ADDRESS_ADDED),
+            ),
+            "has refunds": (_count(found[Refund][order.id], "succeeded", "failed"), REFUND_ENTRIES),
+            "has failed refunds": (_count(found[Refund][order.id], "failed"), (EntryKind.REFUND_FAILED,)),
+            "has disputes": (int(any(found[Dispute][order.id])), DISPUTE_ENTRIES),
+            "has closed disputes": (_count(found[Dispute][order.id], "won", "lost"), (EntryKind.DISPUTE_CLOSED,)),
+        }
+        for what, (count, explaining) in needed.items():
+            if sum(kinds[kind] for kind in explaining) < count:
+                yield f"{order.checkout_id} {what}, and its timeline does not say so: {dict(kinds)}"
+
+
+def _count(rows: Sequence[Any], *statuses: str) -> int:
+    return sum(row.status in statuses for row in rows)
+
+
+def _by_order(world: "World", model: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in _rows(world, "orders", model):
+        found[row.order_id].append(row)
+    return found
+
+
 def _check_mails(world: "World") -> Iterator[str]:
     """Every occasion has its e-mail, and an e-mail arrives twice only after a fault that can cause a copy."""
     emails = _rows(world, "notifications", Email)
@@ -292,12 +440,16 @@ def _check_mails(world: "World") -> Iterator[str]:
 def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], set[str]]) -> Iterator[str]:
     orders = {row.id: row for row in _rows(world, "orders", Order) if row.customer_email}  # an erased one has none
     for order in orders.values():
+        if order.checkout_id in world.people.discarded:
+            continue
         if order.paid_published_at and not written.get((order.checkout_id, Kind.ORDER_CONFIRMED)):
             yield f"{order.checkout_id} is published as paid, and its customer has no confirmation"
     occasions = [(Kind.ORDER_SHIPPED, row) for row in _rows(world, "orders", Shipment)]
     occasions += [(Kind.REFUND_SUCCEEDED, row) for row in _rows(world, "orders", Refund) if row.status == "succeeded"]
     for kind, row in occasions:
         known = orders.get(row.order_id)
+        if known and known.checkout_id in world.people.discarded:
+            continue
         if known and row.id not in written.get((known.checkout_id, kind), ()):
             yield f"{row.id} of {known.checkout_id} has no e-mail {kind}"
 
@@ -305,11 +457,12 @@ def _check_occasions(world: "World", written: Mapping[tuple[str | None, str], se
 def _check_erasure(world: "World") -> Iterator[str]:
     """No word of an erased customer is left in any database."""
     erased = {row.checkout_id for row in _rows(world, "orders", Order) if row.erased_at}
-    used = Counter(purchase.email for purchase in world.people.purchases)
+    others = {row.customer_email for row in _rows(world, "checkout", Checkout)}  # also of requests without an answer
+    others |= {row.customer_email for row in _rows(world, "orders", Order)}
     for purchase in world.people.purchases:
         if purchase.checkout_id not in erased:
             continue
-        words = [purchase.name, purchase.street, *([purchase.email] if used[purchase.email] == 1 else [])]
+        words = [purchase.name, purchase.street, *({purchase.email} - others)]
         for service, database in world.installation.databases.items():
             if found := columns_with(database, *words):
                 yield f"{service} still has the erased customer of {purchase.checkout_id} in {', '.join(found)}"

@@ -12,7 +12,8 @@ import pytest
 from tests.simulation.actors import Act
 from tests.simulation.adversary import KINDS, Adversary, Fault
 from tests.simulation.installation import Installation
-from tests.simulation.mutations import MUTATIONS, Mutation
+from tests.simulation.mutations import GUARDS, MUTATIONS, Mutation
+from tests.simulation.report import Result, Total, read_results
 from tests.simulation.shrink import minimize
 from tests.simulation.world import Plan, World, play
 
@@ -78,6 +79,36 @@ def test_fault_happens_at_its_opportunity_only() -> None:
 
 def test_minimal_part_keeps_only_what_fails_together() -> None:
     assert minimize(range(20), lambda kept: {3, 17} <= set(kept)) == [3, 17]
+
+
+def test_plan_survives_its_text() -> None:
+    plan = Plan.of(3)
+    assert Plan.from_text(plan.to_text()) == plan
+
+
+def test_part_of_a_plan_keeps_its_acts_numbers() -> None:
+    plan = Plan.from_text("3/0,2/crash before ack#4")
+    assert [act.number for act in plan.acts] == [0, 2]
+    assert plan.faults == (Fault("crash before ack", 4),)
+
+
+def test_result_survives_its_line_in_a_file(installation: Installation) -> None:
+    result = Result.of(play(installation, Plan.of(2)))
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_unfinished_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:
+    result = Result(7, "", 0, 0, Counter(), Counter(), [])
+    (tmp_path / "results").write_text(f"{result.to_json()}\n{result.to_json()[:20]}")
+    assert [found.seed for found in read_results(tmp_path / "results")] == [7]
+
+
+def test_count_of_zero_is_named() -> None:
+    assert {"act pay", "event orders stripe.review.closed", "fault clock is wrong"} <= set(Total([], 0).missed())
+
+
+def test_twenty_guards_are_broken() -> None:
+    assert len(GUARDS) == 20
 
 
 def test_every_plan_names_known_faults() -> None:

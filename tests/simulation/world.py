@@ -18,24 +18,33 @@ from typing import Any
 import stripe
 from events.database.errors import is_away
 from events.errors import PublishUnconfirmedError
+from events.messaging import outbox
+from events.messaging.loops import Loop
 from events.messaging.worker import Worker
 from werkzeug.test import TestResponse
 
-from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
-from demo.fake_stripe.app import create_app as create_stripe
 from demo.fake_stripe.errors import StripeError
 from tests.simulation import actors, properties
 from tests.simulation.adversary import Adversary, Crash, Fault, plan_faults
 from tests.simulation.installation import OPERATORS, WEBHOOK_SECRET, Installation
 from tests.simulation.nature import BEGINNING, Nature
-from tests.simulation.outside import STRIPE_URL, Bus, NoConnection, Tasks
+from tests.simulation.outside import LATE_S, SHOVEL, US, Bus, NoConnection, Silence, Tasks, Wakeup
 
 MAX_BATCH = 8  # messages of one delivery
 RESTART_S = 2.0  # a dead process is back after this time
 HOUR_S = 3600
-LADDER_S = (10, 120, 900, 2 * HOUR_S, 8 * HOUR_S, *[24 * HOUR_S] * 2, *[48 * HOUR_S] * 4)  # the way to rest
+DAY_S = 24 * HOUR_S
+FIRST_JUMPS_S = (10, 120, 900, 2 * HOUR_S, 8 * HOUR_S)  # the way to rest; then days, and longer ones if all is quiet
+REST_S = 11 * DAY_S  # after this time nothing is left to do
+RECONCILED_AFTER_S = DAY_S  # operators run the job when no webhook can be on its way any more
+WRONG_BY_S = (-7200, -600, -45, 45, 240, 600, 7200)  # how wrong a host's clock can be
+LONG_JUMP_S = DAY_S  # before one, operators have repaired what the broker has lost
+REPAIR_WEIGHT = 0.5
+RELAY_RUNS = 3  # until a relay must have published what working queues take
 SELDOM = ("prune", "unmatched-events")  # loops that have work only after days: once on the way to rest
+AWAY = ("database away", "database frozen", "commit answer lost")
+FORM = "application/x-www-form-urlencoded"
 CUSTOMER_ATTEMPTS = 4  # a browser repeats a request that had no clear answer
 MAX_STEPS = 5000  # a world that does not come to rest by then never does
 
@@ -54,21 +63,43 @@ class Plan:
         chance = Random(f"{seed}/plan")
         return cls(seed, tuple(actors.plan_acts(chance)), tuple(plan_faults(chance)))
 
+    def to_text(self) -> str:
+        """Return the plan as text: the seed, the numbers of its acts, and its faults."""
+        acts = ",".join(str(act.number) for act in self.acts)
+        return f"{self.seed}/{acts}/{','.join(f'{fault.kind}#{fault.nth}' for fault in self.faults)}"
+
+    @classmethod
+    def from_text(cls, plan: str) -> "Plan":
+        """Return the plan of a text that `to_text` has made."""
+        seed, acts, faults = plan.split("/")
+        known = {act.number: act for act in cls.of(int(seed)).acts}
+        pairs = [fault.partition("#")[::2] for fault in faults.split(",") if fault]
+        numbers = [int(number) for number in acts.split(",") if number]
+        return cls(
+            int(seed), tuple(known[number] for number in numbers), tuple(Fault(kind, int(n)) for kind, n in pairs)
+        )
+
 
 class World:
     """One run of a plan. `violations` has what is wrong, `trace` has what happened."""
 
     def __init__(self, installation: Installation, plan: Plan) -> None:
         self.installation, self.plan = installation, plan
-        self.nature = Nature(plan.seed)
+        self.nature = Nature(plan.seed, lambda: self.running_service)
         self.chance = Random(f"{plan.seed}/schedule")
         self.adversary = Adversary(list(plan.faults))
         self.bus = Bus(self)
         self.trace: list[str] = []
         self.violations: list[str] = []
         self.delivered = 0  # messages that a service has acknowledged
+        self.posted = 0  # events that Stripe has posted to the ingest
         self.mails: list[EmailMessage] = []
-        self.visits: Counter[str] = Counter()  # loops, routes, handlers and acts
+        self.visits: Counter[str] = Counter()  # loops, routes, handlers and acts, and the faults that hit them
+        self.doing: list[str] = []  # the handlers, loop or route that run now
+        self.steps = 0
+        self.others_acted = False  # since the current loop has begun
+        self.loop_began = 0.0
+        self._are_others = False  # the code that runs now has interrupted another process
         self._stack: list[str] = []
         self._dead: set[str] = set()
         self._careful: set[str] = set()  # services whose consumer takes one message at a time, after a death
@@ -91,11 +122,10 @@ class World:
                 webhook_pool=self.tasks,
                 webhook_transport=self.installation.webhook_transport,
             )
-            self.account = Account(config, STRIPE_URL)
-            self.account.stopping.set()  # nothing waits in real time
-            self.stripe_http = create_stripe(self.account).test_client()
+            self.account = self.installation.open_account(config)
             self.clients = {name: app.test_client() for name, app in self.installation.apps.items()}
             self.people = actors.People(self)
+            self.handled_before = properties.handled_counts()
             for service in self.installation.databases:
                 self._start(service, 0)
             while self._acts and not self.violations:
@@ -135,10 +165,44 @@ class World:
         finally:
             self._stack.pop()
 
+    @property
+    def is_process(self) -> bool:
+        """True while a process runs: not the people, Stripe or the properties."""
+        return bool(self._stack)
+
+    @property
+    def running_service(self) -> str | None:
+        """The service whose process runs now."""
+        return self._stack[-1].split()[0] if self._stack else None
+
+    def at_network(self) -> None:
+        """Check that a process holds no transaction open while it waits for an answer, which may come late."""
+        database = self.installation.databases.get(self.running_service or "")
+        if database and database.open_writes:
+            self.violate(f"{self._stack[-1]} waits for the network within a transaction")
+        if self.strikes("lease lapses"):
+            self.nature.advance(self.chance.choice(LATE_S))
+        self.let_others_act()
+
+    def let_others_act(self) -> None:
+        """Let other processes work, while this one is between two of its steps and holds no transaction."""
+        if self._are_others or not self._stack or not self.strikes("others act meanwhile"):
+            return
+        stack, doing = self._stack, self.doing
+        self._stack, self.doing, self._are_others = [], [], True
+        try:
+            for _ in range(self.chance.randint(1, 4)):
+                self._choose(self._options())
+                self.nature.advance(self.chance.choice((0.01, 1, 12)))
+        finally:
+            self._stack, self.doing, self._are_others = stack, doing, False
+        self.others_acted = True
+        self.say("  this was meanwhile")
+
     def point(self, kind: str) -> None:
-        """Let the running process die here, if the adversary wants it."""
+        """Let the running process die here, if the adversary wants it. One that has interrupted another does not."""
         self.check_alive()
-        if self._stack and self.strikes(kind):
+        if self._stack and not self._are_others and self.strikes(kind):
             self._dead.add(self._stack[-1])
             raise Crash(self._stack[-1])
 
@@ -152,6 +216,7 @@ class World:
         place = self._stack[-1] if self._stack else "outside"
         if not self.adversary.strikes(kind, place):
             return False
+        self.visits.update(f"hit {name}" for name in set(self.doing))
         self.say(f"  FAULT {kind} ({place})")
         return True
 
@@ -180,30 +245,49 @@ class World:
             return False
         return True
 
-    def run_command(self, name: str, do: Callable[[], object]) -> None:
-        """Run a command. It may die, or find its database or Stripe away: its operator sees that."""
+    def run_command(self, name: str, do: Callable[[], object]) -> bool:
+        """Run a command and return True if it came to its end.
+
+        It may die, or find its database, the broker or Stripe away: its operator sees that.
+        """
         try:
             alive = self.run_as(name, do)
         except Exception as error:
-            if not is_away(error) and not isinstance(error, stripe.StripeError):
+            if not is_away(error) and not isinstance(error, stripe.StripeError | PublishUnconfirmedError):
                 raise
             alive = False
         self.say(f"  {name} {'is done' if alive else 'has failed'}")
+        return alive
 
     # the scheduler
 
     def _step(self) -> None:
-        options = self._options()
-        options.append((1.5, self._act))
-        weights = [weight for weight, _ in options]
-        self.chance.choices(options, weights)[0][1]()
+        self._choose(self._options())
         self.nature.advance(self.chance.choice((0.01, 0.05, 0.2, 1, 3)))
+        if self.strikes("clock is wrong"):
+            service = self.chance.choice([*self.installation.apps])
+            self.nature.wrong_by = {service: self.chance.choice(WRONG_BY_S)}
+            self.say(f"  the clock of {service} is wrong by {self.nature.wrong_by[service]} s")
         if self.strikes("clock jumps"):
-            self.nature.advance(self.chance.choice((60, 600, 2400, 7200, 24 * 3600, 3 * 24 * 3600)))
+            jump = self.chance.choice((60, 600, 2400, 7200, DAY_S, 3 * DAY_S))
+            if jump >= LONG_JUMP_S and self.bus.has_lost:
+                self.people.republish()
+            self.nature.advance(jump)
+        if self.bus.refusing and self.nature.now > self.bus.refuses_until:
+            self._end_refusal()
+        properties.check_step(self)
 
-    def _options(self) -> list[tuple[float, Callable[[], None]]]:
+    def _choose(self, options: list[tuple[float, Callable[[], object]]]) -> None:
+        if self._acts:
+            options.append((1.5, self._act))
+        if self.bus.has_lost:
+            options.append((REPAIR_WEIGHT, self.people.republish))
+        if options:
+            self.chance.choices(options, [weight for weight, _ in options])[0][1]()
+
+    def _options(self) -> list[tuple[float, Callable[[], object]]]:
         """Return what can happen now, with the weights of the choice."""
-        options: list[tuple[float, Callable[[], None]]] = []
+        options: list[tuple[float, Callable[[], object]]] = []
         for service, queue in self.bus.queues.items():
             if queue and not self.workers[service].is_paused:
                 options.append((4, partial(self._deliver, service)))
@@ -214,11 +298,28 @@ class World:
             options.append((4, self._run_timer))
         for service, worker in self.workers.items():
             for loop in worker.loops:
-                if woken := loop.signal.wait(0):
+                if woken := isinstance(loop.signal, Wakeup) and loop.signal.wait(0):
                     self._due[service, loop.name] = min(self.nature.now, self._due[service, loop.name])
                 if self._due[service, loop.name] <= self.nature.now:
                     options.append((3 if woken else 0.3, partial(self._run_loop, service, loop)))
         return options
+
+    def _end_refusal(self) -> None:
+        """End the time in which one queue takes nothing. What only other queues take must have been published."""
+        refusing, others_rest = self.bus.refusing, self.adversary.rests
+        self.adversary.rests = True
+        for service in properties.PUBLISHING:
+            relay = next(loop for loop in self.workers[service].loops if loop.name == "relay")
+            for _ in range(RELAY_RUNS):
+                first = properties.newest_for_others(self, service, refusing or "")
+                if self._run_loop(service, relay):
+                    break  # nothing was refused, so nothing is held up
+                self.nature.advance(outbox.CLAIM_LEASE.total_seconds() + 1)
+            else:
+                self.violations += properties.check_starved(self, service, first)
+        self.adversary.rests = others_rest
+        self.bus.refusing = None
+        self.say(f"the queue of {refusing} takes messages again")
 
     def _tempt_stripe(self) -> None:
         """Let Stripe report the next change twice, or forget the next events of a session, refund or dispute."""
@@ -246,24 +347,43 @@ class World:
             positions = self.chance.sample(range(len(queue)), count)
         if self.strikes("message duplicated"):
             self.bus.route_copy(queue[positions[0]])
+        if self.strikes("message moved"):
+            self.bus.route_copy(queue.pop(0), self.chance.choice((US, SHOVEL)))
+            positions = [0]
+        if self.strikes("broker loses a message"):
+            lost = queue.pop(positions.pop())
+            self.bus.has_lost = True
+            self.say(f"  the message of {service} is lost: {lost.event.routing_key} {lost.event.id}")
+            return
         batch = self.bus.take(service, positions)
         for message in batch:
             self.visits[f"event {service} {message.event.routing_key}"] += 1
         self.say(f"{service} receives {', '.join(f'{m.event.routing_key} {m.event.id}' for m in batch)}")
-        worker: Any = self.workers[service]
         connection: Any = NoConnection(self.installation.seat)
-        before = self.workers[service]
-        self._guard(f"{service} consumer", f"{service} worker", lambda: worker.consumer.process(batch, connection))
+        before: Any = self.workers[service]
+        worker: Any = self.installation.build_worker(service) if self._are_others else before
+        with self._at_work([f"event {service} {message.event.routing_key}" for message in batch]):
+            self._guard(f"{service} consumer", f"{service} worker", lambda: worker.consumer.process(batch, connection))
         died = self.workers[service] is not before
         if not died and batch[0].deliveries == 1:
             self._careful.discard(service)
+
+    @contextmanager
+    def _at_work(self, names: list[str]) -> Iterator[None]:
+        before, self.doing = self.doing, names
+        try:
+            yield
+        finally:
+            self.doing = before
 
     def _post_webhook(self) -> None:
         task = self.tasks.waiting.pop(self.chance.randrange(len(self.tasks.waiting)))
         if self.strikes("webhook sent twice"):
             self.tasks.waiting.append(task)
         self.say("Stripe posts an event")
-        task()
+        self.posted += 1
+        with self._at_work([]):
+            task()
 
     def _run_timer(self) -> None:
         self._tempt_stripe()
@@ -273,23 +393,37 @@ class World:
         except StripeError as error:  # such as the second dispute of a payment
             self.say(f"  Stripe refuses: {error}")
 
-    def _run_loop(self, service: str, loop: Any) -> None:
+    def _let_rest(self, service: str) -> None:
+        """Let a consumer see that its queue is empty: it has then handled everything that came before."""
+        worker: Any = self.workers[service]
+        if not self.bus.queues[service] and not worker.is_paused:
+            worker.consumer._receive(Silence())
+
+    def _run_loop(self, service: str, loop: Loop) -> bool:
+        """Run a loop once. Return True if it could do its work."""
         self.visits[f"loop {service} {loop.name}"] += 1
         key = (service, loop.name)
         before = len(self.trace)
+        if self._are_others:  # a second worker process
+            loop = next(one for one in self.installation.build_worker(service).loops if one.name == loop.name)
+        else:
+            self.others_acted, self.loop_began = False, self.nature.now
+            self._let_rest(service)
 
         def run() -> None:
             self._due[key] = self.nature.now + loop.failure_pause_s
             self._due[key] = self.nature.now + max(0.2, loop.run())
 
-        self._guard(f"loop {loop.name}", f"{service} worker", run)
+        with self._at_work([f"loop {service} {loop.name}"]):
+            done = self._guard(f"loop {loop.name}", f"{service} worker", run)
         if len(self.trace) > before:
             self.say(f"  in the loop {loop.name} of {service}")
+        return done
 
-    def _guard(self, what: str, process: str, do: Callable[[], object]) -> None:
-        """Run a step. Only what an adversary can cause may fail."""
+    def _guard(self, what: str, process: str, do: Callable[[], object]) -> bool:
+        """Run a step. Only what an adversary can cause may fail. Return True if nothing did."""
         try:
-            self.run_as(process, do)
+            return self.run_as(process, do)
         except PublishUnconfirmedError:
             self.say(f"  {what} of {process} could not publish")
         except Exception as error:  # noqa: BLE001 - what a loop would log
@@ -299,22 +433,38 @@ class World:
                 self.violate(f"{what} lost its hold on messages: {error}")
             else:
                 self.say(f"  {what} of {process}: the database is away")
+        return False
 
     def _come_to_rest(self) -> None:
         self.adversary.rests = True
         self.account.faults.clear()
+        self.nature.wrong_by = {}
+        self.bus.refusing = None
         self.say("the adversary rests")
+        self.violations += properties.check_unhandled(self)
+        if self.bus.has_lost:
+            self.people.republish()
         self.people.end_exceptions()
-        for number, jump in enumerate((0, *LADDER_S)):
+        passed, reconciled, jumps = 0.0, False, [*FIRST_JUMPS_S]
+        jump: float = 0
+        while True:
             self.nature.advance(jump)
-            is_last = number == len(LADDER_S)
-            for key in self._due:
-                self._due[key] = self.nature.now if is_last or key[1] not in SELDOM else math.inf
-            if number == len(LADDER_S) // 2:
+            passed += jump
+            is_last = passed >= REST_S
+            for key, due in self._due.items():
+                if key[1] in SELDOM:
+                    self._due[key] = self.nature.now if is_last else math.inf
+                else:
+                    self._due[key] = min(due, self.nature.now)
+            if not reconciled and passed > RECONCILED_AFTER_S:
+                reconciled = True
                 self.people.reconcile()
+            lines = len(self.trace)
             self._drain()
-            if self.violations:
+            if self.violations or is_last:
                 return
+            is_quiet = reconciled and len(self.trace) == lines and self.account.timers.next_at is None
+            jump = jumps.pop(0) if jumps else 4 * DAY_S if is_quiet else DAY_S
 
     def _drain(self) -> None:
         for _ in range(MAX_STEPS):
@@ -338,6 +488,7 @@ class World:
         *,
         operator: str | None = None,
         key: str | None = None,
+        form: str | None = None,
     ) -> TestResponse | None:
         """Send a request, and repeat it while there is no clear answer. Return None if there was none at all."""
         headers = {"Authorization": f"Bearer {OPERATORS[operator]}"} if operator else {}
@@ -345,25 +496,27 @@ class World:
             headers["Idempotency-Key"] = key
         answer: TestResponse | None = None
         for _ in range(CUSTOMER_ATTEMPTS):
-            answer = self._call_once(service, method, path, body, headers)
+            sent = {"data": form, "content_type": FORM} if form else {"json": body}
+            answer = self._call_once(service, method, path, sent, headers)
             if answer is not None and answer.status_code < 500:
                 break
             self.nature.advance(1)
         return answer
 
-    def _call_once(self, service: str, method: str, path: str, body: Any, headers: Any) -> TestResponse | None:
+    def _call_once(self, service: str, method: str, path: str, sent: Any, headers: Any) -> TestResponse | None:
         process, answers = f"{service} web", []
-        away = self.adversary.count("database away")
+        away = self.adversary.count(*AWAY)
 
         def send() -> None:
-            answers.append(self.clients[service].open(path, method=method, json=body, headers=headers))
+            answers.append(self.clients[service].open(path, method=method, headers=headers, **sent))
             self.point("crash before answer")
 
-        alive = self.run_as(process, send)
+        with self._at_work([]):
+            alive = self.run_as(process, send)
         answer = answers[0] if alive else None
         status = answer.status_code if answer else "no answer"
         self.say(f"  {method} {service}{path}: {status}")
-        if answer is not None and answer.status_code == 500 and self.adversary.count("database away") == away:
+        if answer is not None and answer.status_code == 500 and self.adversary.count(*AWAY) == away:
             self.violate(f"{method} {service}{path} answered 500: {answer.get_data(as_text=True)}")
         return answer
 
@@ -373,7 +526,8 @@ class World:
         """Receive an e-mail as the mail server does, and check that it is true at this moment."""
         self.mails.append(mail)
         self.say(f"  mail to {mail['To']}: {mail['Subject']}")
-        self.violations += properties.check_mail(self, mail)
+        for text in properties.check_mail(self, mail):
+            self.violate(text)
 
 
 def play(installation: Installation, plan: Plan) -> World:

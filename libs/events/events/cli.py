@@ -26,7 +26,11 @@ def service_cli(
     create_worker: Callable[[Any], Worker] | None = None,
     chains: Sequence[Chain] = (),
 ) -> click.Group:
-    """Return a service's command group. `app` names the factory that granian's processes import, as module:function."""
+    """Return a service's command group. `app` names the factory that granian's processes import, as module:function.
+
+    With `create_worker` it has the commands worker and dead-letters. With `chains` it has migrate, inbox and, if the
+    outbox's chain is one of them, outbox.
+    """
 
     @click.group(name=name, help=f"Clozit Payments: the {name} service.")
     def group() -> None: ...
@@ -43,7 +47,9 @@ def service_cli(
 
     if create_worker is not None:
 
-        @group.command(help="Consume the service's queue and run its periodic jobs until SIGTERM.")
+        @group.command(
+            help="Consume the service's queue, publish its outbox (if any) and run its periodic jobs until SIGTERM."
+        )
         def worker() -> None:
             create_worker(configuration(load)).run()
 

@@ -49,7 +49,7 @@ class Setting:
     parse: Callable[[str], Any] | None
 
     def read(self, env: FileAwareEnv, kind: Any) -> Any:
-        """Return the variable's value as `kind`. The environment collects the errors."""
+        """Return the variable's value, converted to the type `kind`. `env` collects the errors until it is sealed."""
         default = () if self.default is MISSING else (self.default,)
         if self.parse is not None:
             text = env.str(self.variable, *default, validate=[*self.checks, accepted_by(self.parse)])
@@ -106,7 +106,7 @@ def accepted_by(parse: Callable[[str], object]) -> Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """The settings of every service. A service's `Config` adds its own, and those below that it needs."""
+    """The settings of every service. A service's `Config` adds its own, some of them by the functions below."""
 
     service: str
     port: int
@@ -118,7 +118,7 @@ class Common:
     )
     declare_topology: bool = setting(
         "DECLARE_TOPOLOGY",
-        "Declare the bus at start. `false`: only `webhooks declare-topology` declares it.",
+        "Declare the exchanges, queues and bindings at start. `false`: only `webhooks declare-topology` declares them.",
         default=True,
     )
     database_url: str = field(default="", repr=False)
@@ -158,7 +158,7 @@ def operator_tokens_setting() -> Any:
     """Declare `operator_tokens`, for a service with operator routes. It maps each token's name to the token."""
     return setting(
         "OPERATOR_TOKENS",
-        f"Tokens for operator routes: `name:token,name:token`. Each has at least {MIN_SECRET_CHARACTERS} characters.",
+        f"For operator routes: `name:token,name:token`. Each token has at least {MIN_SECRET_CHARACTERS} characters.",
         secret=True,
         parse=_parse_tokens,
     )
@@ -200,7 +200,9 @@ def _parse_tokens(text: str) -> dict[str, str]:
             f" each token at least {MIN_SECRET_CHARACTERS} characters long."
         )
     if reserved := [name for name, _ in pairs if name.casefold() in RESERVED_NAMES]:
-        raise ValueError(f"Rename {', '.join(reserved)}: the shop's policy and Stripe act under this name.")
+        raise ValueError(
+            f"Rename {', '.join(reserved)}: this name is reserved for acts of the shop's policy or Stripe."
+        )
     return dict(pairs)
 
 
@@ -221,14 +223,14 @@ def settings(config: type[Common]) -> dict[str, Setting]:
 
 
 def forget_secrets(config: type[Common]) -> None:
-    """Remove the secrets of a configuration, which has been read, from this process's environment."""
+    """Remove a configuration's secrets from this process's environment. Read the configuration first."""
     for declared in settings(config).values():
         if declared.is_secret:
             os.environ.pop(declared.variable, None)
 
 
 class _Environment(FileAwareEnv):
-    """Reports a secret's unreadable file together with all other errors."""
+    """An environment that reports a secret's unreadable file together with all other errors."""
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
@@ -240,7 +242,7 @@ class _Environment(FileAwareEnv):
 
 @contextmanager
 def read_environment() -> Iterator[FileAwareEnv]:
-    """Provide an environment to read from. Raises `ConfigError` at the end, with every missing or invalid value."""
+    """Provide an environment to read. Raises `ConfigError` after the block, with all missing or invalid values."""
     env = _Environment(eager=False, strip_whitespace=True)
     yield env
     try:

@@ -10,7 +10,7 @@ class Ignored(Exception):  # noqa: N818 - a signal, not an error
 
 
 class NoHandler(Ignored):
-    """This release has no handler for such events: keep the payload for a while, since another release may have one."""
+    """This release has no handler for such events: keep the payload for a week, since another release may have one."""
 
 
 class DecodeError(Exception):
@@ -18,7 +18,7 @@ class DecodeError(Exception):
 
 
 class PublishUnconfirmedError(Exception):
-    """The broker did not confirm in time, refused, returned or lost the message. It may be stored nevertheless."""
+    """The broker did not confirm in time, refused, returned or lost the message. The message may still be stored."""
 
 
 class PublishWindowFullError(PublishUnconfirmedError):

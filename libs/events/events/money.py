@@ -2,7 +2,7 @@
 
 The units differ from ISO 4217's and from Babel's. Source: https://docs.stripe.com/currencies (presentment currencies;
 zero-decimal; special cases; three-decimal; minimum and maximum charge amounts). Amounts are integers in these units.
-Currencies are lower case; functions raise `ValueError` for a currency that Stripe does not support.
+Currencies are lower case. Functions that need the number of decimals raise `ValueError` for an unsupported currency.
 """
 
 from collections.abc import Sequence
@@ -59,12 +59,12 @@ def step(currency: str) -> int:
 
 
 def minimum(currency: str) -> int:
-    """Return the minimum charge, or the smallest amount where only Stripe knows it; 0 is always possible."""
+    """Return the minimum charge in minor units, or the currency's step where only Stripe knows it. 0 is free."""
     return MINIMUM_CHARGES.get(currency, step(currency))
 
 
 def maximum(currency: str) -> int:
-    """Return the maximum charge."""
+    """Return the maximum charge in minor units, also for a currency that Stripe does not support."""
     return MAXIMUM_CHARGES.get(currency, DEFAULT_MAXIMUM_CHARGE)
 
 
@@ -94,8 +94,9 @@ def percentage(amount: int, percent: int, currency: str) -> int:
 def distribute(amount: int, weights: Sequence[int], currency: str) -> list[int]:
     """Split an amount by weights into multiples of the currency's step that add up to the amount.
 
-    The steps left by rounding down go to the largest remainders; of equal ones to the earlier. No part exceeds its
-    weight unless the amount exceeds the sum of the weights. All parts are 0 if all weights are.
+    The amount must be such a multiple itself. The steps left by rounding down go to the largest remainders; of equal
+    ones to the earlier. No part exceeds its weight unless the amount exceeds the sum of the weights. All parts are 0 if
+    all weights are.
     """
     total, unit = sum(weights), step(currency)
     if not total:

@@ -1,7 +1,7 @@
-"""Clients for Stripe's API, with timeouts, retries, a limit of calls at once, and a count of Stripe's answers.
+"""Clients for Stripe's API, with timeouts, retries, a limit of concurrent calls, and a count of Stripe's answers.
 
-It needs the package `stripe`, an extra of this library. `StripeClient` ignores the module's settings, and its defaults
-are no retries and a timeout of 80 s, so everything is set here.
+The package `stripe` is an extra of this library. `StripeClient` ignores that package's module settings, and its
+defaults are no retries and a timeout of 80 s, so everything is set here.
 """
 
 import logging
@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 
 class CountingClient(stripe.RequestsClient):
-    """Counts each attempt: ok, unauthorized (our key), refused (4xx), failed (5xx) or unreachable.
+    """A client that counts each attempt: ok, unauthorized (401, 403), refused (other 4xx), failed (5xx), unreachable.
 
     A call beyond `MAX_CONCURRENT_CALLS` is not sent. It raises `APIConnectionError` and counts as rejected.
     """
@@ -43,17 +43,19 @@ class CountingClient(stripe.RequestsClient):
         self._free = threading.BoundedSemaphore(MAX_CONCURRENT_CALLS)
 
     def request_with_retries(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Make a call with all of its attempts, if fewer than `MAX_CONCURRENT_CALLS` are being made."""
+        """Make a call with all of its attempts. Raises `APIConnectionError` if too many calls are in flight."""
         if not self._free.acquire(blocking=False):
             CALLS.labels(_operation(method, url), "rejected").inc()
-            raise stripe.APIConnectionError("Too many calls to Stripe are unanswered.", should_retry=False)
+            raise stripe.APIConnectionError(
+                "Too many calls to Stripe are unanswered. This one was not sent.", should_retry=False
+            )
         try:
             return super().request_with_retries(method, url, *args, **kwargs)
         finally:
             self._free.release()
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send one attempt and count its outcome under its operation, a path without ids.
+        """Send one attempt and count its outcome by operation: the method and the path without ids.
 
         The returned answer has no text that the databases cannot store.
         """
@@ -81,7 +83,7 @@ def _outcome(status: int) -> str:
 def client(
     api_key: str, api_base: str, *, retries: int | None = None, http_client: stripe.HTTPClient | None = None
 ) -> stripe.StripeClient:
-    """Return a client for a long-lived process. `retries` overrides the number of retries."""
+    """Return a client for a long-lived process. `retries` replaces `MAX_RETRIES`."""
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},
@@ -118,7 +120,10 @@ def failure_of(error: stripe.StripeError) -> Failure:
 
 
 def log_failure(action: str, about: str, error: stripe.StripeError) -> None:
-    """Log a failed call: `action`, the id that it is about, and Stripe's request id. An error only if we must act."""
+    """Log a failed call with its `action` and the id that it is about: as an error if Stripe refused our key.
+
+    Any other failure is a warning.
+    """
     is_ours = failure_of(error) == Failure.UNAUTHORIZED
     answered = "stripe answered with an error" if error.http_status else "stripe is unreachable"
     log.log(

@@ -22,8 +22,8 @@ def seed(file: Path) -> None:
     """Insert or replace the products, discounts and shipping options of a catalog file. Safe to repeat."""
     try:
         catalog.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise click.ClickException(f"{file} is not a catalog: {error}") from error
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} is not a catalog, and nothing was changed: {error}") from error
     click.echo("seeded")
 
 

@@ -41,7 +41,7 @@ blueprint = Blueprint("checkout", __name__)
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The objects that the routes use."""
+    """The objects that the routes use, made once for each application."""
 
     config: Config
     database: Database
@@ -59,7 +59,7 @@ def dependencies() -> Dependencies:
 @blueprint.arguments(ProductArgs, location="query")
 @blueprint.response(200, ProductPage)
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
-    """List the products for sale in a currency, by sku."""
+    """List the products for sale, sorted by sku. Without `currency`, the shop's default currency counts."""
     currency = args["currency"] or dependencies().config.default_currency
     (after,) = decode_cursor(args["cursor"], str) or ("",)
     with dependencies().database.read() as session:
@@ -83,7 +83,7 @@ def _product_for_sale(product: Product, currency: str) -> dict[str, Any]:
 @blueprint.arguments(NewCheckout)
 @blueprint.response(201, StartedCheckout)
 def start_checkout(headers: dict[str, Any], checkout_request: CheckoutRequest) -> Checkout:
-    """Reserve the cart and return the URL of the page to pay. A repeated Idempotency-Key returns the same checkout."""
+    """Reserve the cart and return the URL of the payment page. A repeated Idempotency-Key returns the same checkout."""
     _check_redirects(checkout_request, dependencies().config)
     return dependencies().checkouts.start(checkout_request, headers["key"], _client(dependencies().config))
 
@@ -113,7 +113,7 @@ def show_checkout(checkout_id: str) -> Checkout:
 def cancel_checkout(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout: it can no longer be paid, and its stock is released.
 
-    One that ended unpaid is returned as it is. 409 once it is completed.
+    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed it.
     """
     return dependencies().checkouts.cancel(checkout_id)
 
@@ -123,7 +123,7 @@ def cancel_checkout(checkout_id: str) -> Checkout:
 @blueprint.arguments(CheckoutArgs, location="query")
 @blueprint.response(200, CheckoutPage)
 def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
-    """List the open checkouts, or those with another status, newest first."""
+    """List the checkouts that match all filters, newest first. Without a status, only open ones match."""
     if args["discount_code"]:
         args["discount_code"] = normalize_code(args["discount_code"])
     (before,) = decode_cursor(args["cursor"], str) or (None,)
@@ -137,7 +137,7 @@ def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
 def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout, for example after its price or discount was withdrawn.
 
-    One that ended unpaid is returned as it is. 409 once it is completed.
+    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed it.
     """
     return dependencies().checkouts.cancel(checkout_id, operator=g.actor)
 
@@ -158,7 +158,7 @@ def put_product(values: dict[str, Any], sku: str) -> dict[str, Any]:
 @blueprint.arguments(ShippingArgs, location="query")
 @blueprint.response(200, OfferedShippingList)
 def list_shipping(args: dict[str, Any]) -> dict[str, Any]:
-    """List the shipping options with their price in a currency, the cheapest first."""
+    """List the active shipping options with a price in the currency, the cheapest first."""
     currency = args["currency"] or dependencies().config.default_currency
     with dependencies().database.read() as session:
         options = shipping.list_options(session, currency)
@@ -180,7 +180,7 @@ def _offered(option: ShippingOption, currency: str) -> dict[str, Any]:
 @blueprint.arguments(ShippingFields)
 @blueprint.response(200, ShippingEntry)
 def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
-    """Create or replace a shipping option. Started checkouts keep theirs."""
+    """Create or replace a shipping option. Started checkouts keep the options that they were offered."""
     _check_path(ShippingId(), {"id": option_id})
     with dependencies().database.begin() as session:
         catalog.put_entry(session, ShippingOption, option_id, values)
@@ -192,7 +192,7 @@ def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, DiscountPage)
 def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
-    """List all discounts by code, with the number of their uses."""
+    """List all discounts, sorted by code, with the numbers of their uses."""
     (after,) = decode_cursor(args["cursor"], str) or ("",)
     with dependencies().database.read() as session:
         listed = page(catalog.list_discounts(session, after, args["limit"] + 1), args["limit"], "code")
@@ -204,7 +204,7 @@ def list_discounts(args: dict[str, Any]) -> dict[str, Any]:
 @operator_required
 @blueprint.response(200, DiscountEntry)
 def show_discount(code: str) -> dict[str, Any]:
-    """Return a discount with the number of its uses."""
+    """Return a discount with the numbers of its uses."""
     with dependencies().database.read() as session:
         return _discount_entry(session, normalize_code(code))
 
@@ -214,7 +214,7 @@ def show_discount(code: str) -> dict[str, Any]:
 @blueprint.arguments(DiscountFields)
 @blueprint.response(200, DiscountEntry)
 def put_discount(values: dict[str, Any], code: str) -> dict[str, Any]:
-    """Create or replace a discount; its uses stay. The case of the code does not matter."""
+    """Create or replace a discount. Its earlier uses still count. The case of the code does not matter."""
     code = normalize_code(code)
     _check_path(DiscountCode(), {"code": code})
     with dependencies().database.begin() as session:

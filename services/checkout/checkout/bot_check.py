@@ -22,18 +22,21 @@ log = get_logger(__name__)
 
 
 class BotCheck:
-    """Asks the provider about a token. A checkout passes if the provider does not answer: the limits still hold."""
+    """The client of the bot check's provider.
+
+    A checkout passes if the provider gives no usable answer: the limits of limits.py still apply.
+    """
 
     def __init__(self, url: str, secret: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url, self._secret = url, secret
         self._http = httpx.Client(timeout=TIMEOUT_S, transport=transport)
 
     def __bool__(self) -> bool:
-        """Return True if the shop has a bot check."""
+        """Return True if the shop has a bot check, that is if BOT_CHECK_URL is set."""
         return bool(self._url)
 
     def verify(self, token: str | None) -> None:
-        """Raise `BotCheckFailedError` unless the provider confirms the token, or cannot be asked."""
+        """Raise `BotCheckFailedError` without a token, or if the provider refuses the token. Count the outcome."""
         if token and (outcome := self._ask(token)) != "refused":
             CHECKS.labels(outcome).inc()
             return
@@ -49,9 +52,9 @@ class BotCheck:
             passed = verdict["success"] is True
             is_our_fault = not passed and bool(SECRET_REFUSED & set(verdict.get("error-codes", ())))
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            log.error("bot check gave no usable answer, the checkout passes", error=repr(error))
+            log.error("the bot check's provider gave no usable answer, the checkout passes", error=repr(error))
             return "unreachable"
         if is_our_fault:
-            log.error("bot check refuses BOT_CHECK_SECRET, the checkout passes")
+            log.error("the bot check's provider refuses BOT_CHECK_SECRET, the checkout passes")
             return "unreachable"
         return "passed" if passed else "refused"

@@ -17,7 +17,7 @@ Entry = Product | Discount | ShippingOption
 
 
 def list_products(session: Session, currency: str, after: str, limit: int) -> Sequence[Product]:
-    """Return at most `limit` active products with a price in the currency, by sku, after the sku `after`."""
+    """Return at most `limit` active products with a price in the currency, sorted by sku, after the sku `after`."""
     statement = (
         select(Product)
         .where(Product.active, Product.sku > after, Product.prices[currency].as_integer().is_not(None))
@@ -28,7 +28,7 @@ def list_products(session: Session, currency: str, after: str, limit: int) -> Se
 
 
 def list_discounts(session: Session, after: str, limit: int) -> Sequence[Discount]:
-    """Return at most `limit` discounts, by code, after the code `after`."""
+    """Return at most `limit` discounts, sorted by code, after the code `after`."""
     return session.scalars(select(Discount).where(Discount.code > after).order_by(Discount.code).limit(limit)).all()
 
 

@@ -78,7 +78,7 @@ class Checkouts:
     def start(self, request: CheckoutRequest, key: str | None, client: Client = UNKNOWN_CLIENT) -> Checkout:
         """Start a checkout and return it; return the same checkout for a repeated key.
 
-        Raises `CheckoutExpiredError` if the key's checkout has ended, or if it can no longer be finished.
+        Raises `CheckoutExpiredError` if the key's checkout ended unpaid, or was interrupted too long ago to continue.
         """
         if self._bot_check and not self._is_repeated(request, key):  # a token is valid once
             self._bot_check.verify(client.bot_token)
@@ -97,9 +97,9 @@ class Checkouts:
             return get_checkout(session, checkout_id)
 
     def cancel(self, checkout_id: str, operator: str | None = None) -> Checkout:
-        """Cancel a new or open checkout: end its session at Stripe, release its stock, and return it.
+        """Cancel a new or open checkout and return it: end its session at Stripe, and release its stock and discount.
 
-        One that ended unpaid is returned as it is. `operator` is the name of the token; None: the customer cancels.
+        A checkout that ended unpaid is returned unchanged. `operator` is the token's name; None: the customer cancels.
         Raises `AlreadyPaidError` if the customer completed it first.
         """
         checkout = self.get(checkout_id)
@@ -128,9 +128,9 @@ class Checkouts:
         return self._open(checkout.id, stripe_session)
 
     def _refuse(self, checkout_id: str, error: DomainError) -> None:
-        """Abandon a checkout that cannot be started: give its stock and discount back, and free its key.
+        """Abandon a checkout that cannot be started: release its stock and discount, and free its key.
 
-        The sweeper does the rest at once, and also what fails here.
+        The sweeper checks it in its next run, and repeats what failed here.
         """
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
@@ -175,7 +175,7 @@ class Checkouts:
             return stripe_session
 
     def _abandon(self, checkout_id: str, operator: str | None) -> Checkout:
-        """Record a new checkout as abandoned and release its stock. The sweeper ends the session that it may have."""
+        """Abandon a new checkout, and release its stock and discount. The sweeper ends the session that it may have."""
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
             is_changed = checkout.abandon(self._clock())
@@ -187,7 +187,10 @@ class Checkouts:
         return checkout
 
     def _record_end(self, checkout_id: str, stripe_session: Mapping[str, Any], operator: str | None) -> Checkout:
-        """Record a checkout as complete or canceled, as its ended session says. Release a canceled one's stock."""
+        """Record a checkout as complete if its ended session is, otherwise as canceled.
+
+        Publish a new cancellation. Release the stock and discount of a canceled checkout.
+        """
         is_canceled = False
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
@@ -208,11 +211,11 @@ class Checkouts:
         try:
             self._inventory.release(checkout_id)
         except InventoryAwayError:
-            log.info("stock not released: it is released when the session expires", checkout_id=checkout_id)
+            log.info("inventory is away, the stock is released later", checkout_id=checkout_id)
 
 
 def _explained(error: StripeRejectedError, checkout: Checkout) -> DomainError:
-    """Return the error that names what the caller can correct, or the same error if there is nothing."""
+    """Return an error that names what the caller can correct; the given error if the caller can correct nothing."""
     if error.code == "amount_too_small":  # some minimums only Stripe knows (events.money)
         return AmountTooSmallError(checkout.amount_total, checkout.currency)
     if error.code == "amount_too_large":

@@ -51,7 +51,7 @@ def _limit_setting(variable: str, description: str, *, default: int) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings. The fields from `allow_promotion_codes` on configure Stripe's page."""
+    """The settings. The fields from `allow_promotion_codes` to `allow_recovery` configure Stripe's page."""
 
     service: str = "checkout"
     port: int = port_setting(8001)
@@ -78,7 +78,8 @@ class Config(Common):
     )
     checkout_session_minutes: int = setting(
         "CHECKOUT_SESSION_MINUTES",
-        f"Minutes that a customer has for paying: 30 to {STRIPE_MAX_SESSION_MINUTES}.",
+        f"Minutes that a customer has for paying: 30 to {STRIPE_MAX_SESSION_MINUTES}. Less than 33 counts as 33, and"
+        f" {STRIPE_MAX_SESSION_MINUTES} as {STRIPE_MAX_SESSION_MINUTES - 1}: a margin to Stripe's own limits.",
         default=30,
         checks=[validate.Range(min=30, max=STRIPE_MAX_SESSION_MINUTES)],
     )
@@ -90,7 +91,7 @@ class Config(Common):
     )
     default_currency: str = setting(
         "DEFAULT_CURRENCY",
-        "The currency of carts that name none.",
+        "The currency of carts and of the shop's lists, if the request names none.",
         default="eur",
         checks=[validate.OneOf(SUPPORTED, error=INVALID_CURRENCY)],
     )
@@ -105,17 +106,21 @@ class Config(Common):
     )
     max_open_checkouts_per_address: int = _limit_setting(
         "MAX_OPEN_CHECKOUTS_PER_ADDRESS",
-        "Unpaid checkouts that one client address can have at a time. An IPv6 network of 64 bits is one address.",
+        "Unpaid checkouts that one IP address can have at a time. An IPv6 network of 64 bits counts as one address.",
         default=20,
     )
     max_open_pieces_per_address: int = _limit_setting(
-        "MAX_OPEN_PIECES_PER_ADDRESS", "Pieces in the unpaid checkouts of one client address.", default=100
+        "MAX_OPEN_PIECES_PER_ADDRESS",
+        "Pieces that the unpaid checkouts of one IP address can hold together.",
+        default=100,
     )
     max_open_checkouts_per_email: int = _limit_setting(
         "MAX_OPEN_CHECKOUTS_PER_EMAIL", "Unpaid checkouts that one e-mail address can have at a time.", default=5
     )
     max_open_pieces_per_email: int = _limit_setting(
-        "MAX_OPEN_PIECES_PER_EMAIL", "Pieces in the unpaid checkouts of one e-mail address.", default=50
+        "MAX_OPEN_PIECES_PER_EMAIL",
+        "Pieces that the unpaid checkouts of one e-mail address can hold together.",
+        default=50,
     )
     trusted_proxies: Sequence[Network] = trusted_proxies_setting()
     bot_check_url: str = setting(
@@ -125,7 +130,9 @@ class Config(Common):
         default="",
         checks=[_validate_optional_url],
     )
-    bot_check_secret: str = setting("BOT_CHECK_SECRET", "The provider's secret.", default="", secret=True)
+    bot_check_secret: str = setting(
+        "BOT_CHECK_SECRET", "The secret that BOT_CHECK_URL requires.", default="", secret=True
+    )
     allow_promotion_codes: bool = setting(
         "ALLOW_PROMOTION_CODES",
         "Let customers enter Stripe's promotion codes. Not for carts with a discount of the shop.",
@@ -133,14 +140,15 @@ class Config(Common):
     )
     shipping_countries: Sequence[str] = setting(
         "SHIPPING_COUNTRIES",
-        "Ask for a shipping address in one of these countries: `DE,AT`. Empty: do not ask.",
+        "Ask for a shipping address in one of these countries: `DE,AT`. Empty: ask only if the shop has shipping"
+        " options, for any country that they allow.",
         default=(),
         checks=[_validate_countries],
     )
     collect_phone: bool = setting("COLLECT_PHONE", "Ask for a phone number.", default=False)
     billing_address: str = setting(
         "BILLING_ADDRESS",
-        "`required` asks every customer for it; `auto` only if the payment needs it.",
+        "`required` asks every customer for a billing address; `auto` only if the payment needs one.",
         default="auto",
         checks=[validate.OneOf(("auto", "required"))],
     )
@@ -161,14 +169,14 @@ class Config(Common):
     )
     delayed_payment_days: int = setting(
         "DELAYED_PAYMENT_DAYS",
-        "Days that the stock stays reserved while Stripe reports a delayed payment as under way.",
+        "The maximum number of days that the stock stays reserved while a delayed payment is under way.",
         default=65,  # vouchers live up to 60 days
         checks=[validate.Range(min=1)],
     )
 
     @property
     def origins(self) -> frozenset[str]:
-        """The origins of the shop's own sites, as `scheme://host[:port]` in lower case."""
+        """The origins of SHOP_URL and of ALLOWED_ORIGINS, as `scheme://host[:port]` in lower case."""
         return frozenset((url_origin(self.shop_url), *self.allowed_origins))
 
 

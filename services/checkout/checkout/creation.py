@@ -30,7 +30,10 @@ COUPON_GRACE = timedelta(hours=1)  # clocks differ, and a customer may be paying
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutRequest:
-    """A validated request for a checkout. None: the shop's default for a currency or URL, otherwise nothing is set."""
+    """A validated request for a checkout.
+
+    None means the shop's default for `currency` and the URLs, and no value for every other field.
+    """
 
     items: Sequence[Item]
     currency: str | None = None
@@ -52,8 +55,8 @@ def store_checkout(
 ) -> Checkout:
     """Price the request, store it as a new checkout and return that; return the stored one for a known key.
 
-    `network` is that of the client. Raises `KeyReusedError` if the key belongs to a different request, and the errors
-    of `limits.check`, `pricing.quote` and `discounts.hold_use`.
+    `network` is the client's IP address or IPv6 network. Raises `KeyReusedError` if the key belongs to a different
+    request, and the errors of `limits.check`, `pricing.quote` and `discounts.hold_use`.
     """
     client_limits = limits.client_limits(config, network, request.customer_email)
     limits.lock(session, client_limits)  # first: a concurrent repeat of this request must find its checkout
@@ -143,7 +146,7 @@ def _priced_row(session: Session, config: Config, request: CheckoutRequest, now:
 
 
 def _session_options(config: Config, quote: Quote) -> dict[str, Any]:
-    """Return the settings of Stripe's page. Stripe accepts promotion codes only without a discount of ours."""
+    """Return the settings of Stripe's page. Stripe accepts promotion codes only without a discount of the shop."""
     return {
         "shipping_countries": _shipping_countries(config, quote.shipping_options),
         "collect_phone": config.collect_phone,
@@ -156,9 +159,9 @@ def _session_options(config: Config, quote: Quote) -> dict[str, Any]:
 
 
 def _shipping_countries(config: Config, options: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the countries that any of the offered options goes to; an empty list if the page asks for no address.
+    """Return the countries to which any of the offered options ships; an empty list if the page asks for no address.
 
-    A cart with a shipping option always needs an address: without one it could not ship.
+    A cart with a shipping option always needs an address: without an address it could not ship.
     """
     limited = {country for option in options for country in option["countries"]}
     if limited and all(option["countries"] for option in options):

@@ -1,8 +1,8 @@
 """Discount codes: the amount off a cart, the limits of their use, and the uses.
 
-A checkout holds a use while the customer may pay. The use counts as used once the checkout is paid, and is released
-when the checkout ends unpaid. A payment that arrives after all counts again, also beyond the limit: a payment is never
-refused because of a discount.
+A checkout holds a use while the customer may pay. The use counts as used once the checkout is paid. It is released when
+the checkout ends unpaid or its payment fails. If a payment still arrives later, the use counts again, even beyond the
+limit: a payment is never refused because of a discount.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ from checkout.models import (
 
 
 def amount_off(session: Session, code: str, subtotal: int, currency: str, now: datetime) -> int:
-    """Return what the code takes off the goods, in minor units.
+    """Return the amount that the code takes off `subtotal`, the price of the goods. Both are in minor units.
 
-    Raises `InvalidCartError` if the code is unknown, does not apply to this cart, or is not valid at this time.
+    Raises `InvalidCartError` if the code is unknown or inactive, does not apply to this cart, or is not valid now.
     """
     discount = session.get(Discount, code)
     if discount is None or not discount.active:
@@ -56,7 +56,8 @@ def amount_off(session: Session, code: str, subtotal: int, currency: str, now: d
 def hold_use(session: Session, checkout: Checkout) -> None:
     """Hold a use of the checkout's discount, if it has one.
 
-    Raises `InvalidCartError` if none is left; roll the transaction back then.
+    Raises `InvalidCartError` if no use is left, or if the discount is limited per e-mail address and the checkout has
+    none. Roll the transaction back then.
     """
     if checkout.discount_code is None:
         return
@@ -68,7 +69,10 @@ def hold_use(session: Session, checkout: Checkout) -> None:
 
 
 def update_use(session: Session, checkout: Checkout) -> None:
-    """Insert the checkout's use, or set its status, as the checkout's status requires. Lock the checkout first."""
+    """Derive the status of the checkout's discount use again, and store it. Without a discount, do nothing.
+
+    Lock the checkout first.
+    """
     if checkout.discount_code is None:
         return
     status = _use_status(checkout)
@@ -79,7 +83,7 @@ def update_use(session: Session, checkout: Checkout) -> None:
 
 
 def count_uses(session: Session, codes: list[str]) -> dict[str, dict[str, int]]:
-    """Return the number of used and of held uses by code."""
+    """Return `{used, held}` by code: the numbers of uses by paid checkouts and by those that may still be paid."""
     statement = (
         select(DiscountUse.code, DiscountUse.status, func.count())
         .where(DiscountUse.code.in_(codes), DiscountUse.status != RELEASED)
@@ -102,7 +106,7 @@ def _use_status(checkout: Checkout) -> str:
 
 
 def _check_limits(session: Session, code: str, email: str | None) -> None:
-    """Lock the discount and raise `InvalidCartError` if no use is left. Concurrent checkouts wait for the lock."""
+    """Lock the discount and raise the errors of `hold_use`. Concurrent checkouts wait for the lock."""
     statement = select(Discount).where(Discount.code == code).execution_options(populate_existing=True)
     discount = session.scalars(for_update(session, statement)).one()
     if discount.limit_per_email:

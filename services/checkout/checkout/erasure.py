@@ -7,6 +7,9 @@ from checkout.models import Checkout, DiscountUse
 
 
 def erase_customer(session: Session, checkout: Checkout) -> None:
-    """Erase the customer from the checkout and its use. The use still counts in total, but no longer per customer."""
+    """Erase the customer from the checkout and from its discount use.
+
+    The use still counts for the discount's `limit_total`, but no longer for `limit_per_email`.
+    """
     checkout.erase_customer()
     session.execute(update(DiscountUse).filter_by(checkout_id=checkout.id).values(email=None))

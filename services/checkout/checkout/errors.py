@@ -55,7 +55,8 @@ class CheckoutExpiredError(DomainError):
 class TooManyOpenCheckoutsError(DomainError):
     """Too many unpaid checkouts, or pieces in them, of one client; `kind` is `address` or `email`.
 
-    The first of its checkouts ends at `ends_at`. It can be in the past: delayed payments are unpaid, too.
+    `checkouts` and `pieces` are what the client has now. `ends_at` is the earliest end of a session among them. It can
+    be in the past, because checkouts with a delayed payment count too.
     """
 
     def __init__(self, kind: str, checkouts: int, pieces: int, ends_at: datetime | None) -> None:
@@ -88,13 +89,16 @@ class StripeAwayError(DomainError):
 
 
 class StripeUnauthorizedError(StripeAwayError):
-    """A call that Stripe refused because of our API key (401, 403): nothing was done, until an operator corrects it."""
+    """A call that Stripe refused because of the shop's API key (401, 403). Nothing was done.
+
+    A repeat succeeds only after an operator has corrected the key.
+    """
 
 
 class StripeRejectedError(DomainError):
     """A call whose parameters Stripe rejected: nothing was done, and a repeat fails too.
 
-    `code` is Stripe's reason, and `param` the name of the parameter that it is about.
+    `code` is Stripe's reason, and `param` the name of the rejected parameter. Either can be None.
     """
 
     def __init__(self, code: str | None, param: str | None = None) -> None:

@@ -20,7 +20,7 @@ handlers = Handlers()
 
 @handlers.prepare
 def lock_checkouts(events: Sequence[Event], session: Session) -> None:
-    """Lock the checkouts of all events of a transaction."""
+    """Lock the checkouts of all events of a transaction, in one lock order, before their handlers run."""
     transaction.lock_rows(session, Checkout, {event.correlation_id for event in events if event.correlation_id})
 
 
@@ -30,9 +30,9 @@ def lock_checkouts(events: Sequence[Event], session: Session) -> None:
     "stripe.checkout.session.async_payment_failed",
 )
 def record_completion(event: Event, session: Session) -> None:
-    """Mark the checkout as complete, also after another end, and record its payment status and the discount's use.
+    """Mark the checkout as complete, even if it had ended unpaid. Record its payment status and the discount's use.
 
-    If the request died before it attached the session, attach it and publish the start.
+    If the request died before it attached the session, attach the session and publish the start.
     """
     checkout = _lock_checkout(event, session)
     attach_session_and_publish(session, checkout, event.object, causation=event)
@@ -43,7 +43,11 @@ def record_completion(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.expired")
 def record_expiry(event: Event, session: Session) -> None:
-    """Mark the checkout as expired, if the event is about its own session."""
+    """Mark the checkout as expired and release its discount, if the event is about its current session.
+
+    If the request died before it attached the session, attach the session and publish the start. If the checkout is
+    abandoned, publish its cancellation after that.
+    """
     checkout = _lock_checkout(event, session)
     is_new = attach_session_and_publish(session, checkout, event.object, causation=event)
     if is_new and checkout.status == models.ABANDONED:
@@ -54,7 +58,7 @@ def record_expiry(event: Event, session: Session) -> None:
 
 @handlers.on(CUSTOMER_ERASED)
 def erase_customer(event: Event, session: Session) -> None:
-    """Erase the customer from the checkout, the inbox and the outbox. Later events need no personal data."""
+    """Erase the customer from the checkout, the inbox and the outbox. Later events are stored without personal data."""
     checkout_id = event.data["checkout_id"]
     erase_inbox(session, checkout_id)
     if checkout := lock_checkout_if_known(session, checkout_id):
@@ -70,7 +74,7 @@ def _payment_status(event: Event) -> str:
 
 
 def _lock_checkout(event: Event, session: Session) -> Checkout:
-    """Lock the event's checkout and return it. Raises `Ignored` for a session of another system.
+    """Lock the event's checkout and return it. Raises `Ignored` for a session that another system made.
 
     A checkout is stored before Stripe is called. So an unknown id belongs to another installation.
     """

@@ -23,7 +23,7 @@ def is_allowed_image(image: str) -> bool:
 
 
 def encode_image(image: str) -> str:
-    """Return the URL or path in ASCII. Raises `ValueError` for a host that is not a domain."""
+    """Return the URL or path with all other characters encoded as ASCII. Raises `ValueError` for an invalid host."""
     parts = urlsplit(image)
     is_plain = not parts.netloc or HOST.fullmatch(parts.netloc)
     host = parts.netloc if is_plain else idna.encode(parts.netloc, uts46=True).decode("ascii")

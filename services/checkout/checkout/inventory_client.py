@@ -22,7 +22,7 @@ log = get_logger(__name__)
 class InventoryClient:
     """Calls inventory over HTTP. Every call can be repeated, because a reservation belongs to a checkout id.
 
-    All methods raise `InventoryAwayError`.
+    A call raises `InventoryAwayError` if inventory does not answer, or answers with an unexpected error.
     """
 
     def __init__(self, base_url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
@@ -34,10 +34,10 @@ class InventoryClient:
         )
 
     def reserve(self, checkout_id: str, until: datetime, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Reserve all lines until an instant, or none. A repeat with the same lines can only make it longer.
+        """Reserve all lines until an instant, or none. A repeat with the same lines can only extend the reservation.
 
         Raises `OutOfStockError` with the lines that have too little stock, and `CheckoutExpiredError` if the
-        checkout's reservation has already been released.
+        checkout's reservation has already ended.
         """
         answer = self._send(
             "POST",
@@ -58,7 +58,8 @@ class InventoryClient:
     def release(self, checkout_id: str) -> None:
         """Release the checkout's reservation, if it has one.
 
-        Pieces that are sold, or held for a payment under way, stay so: inventory refuses this, which is no error here.
+        Pieces that are sold, or held for a payment under way, stay so. Inventory then refuses the call, which is no
+        error here.
         """
         answer = self._send("DELETE", f"/reservations/{checkout_id}")
         if answer.status_code != httpx.codes.CONFLICT:
@@ -67,19 +68,24 @@ class InventoryClient:
     def extend(self, checkout_id: str, until: datetime) -> None:
         """Keep the checkout's pieces until a later time.
 
-        If they are not held and cannot be held again, log a warning and return: the payment goes on without them.
+        If the pieces are not held and cannot be held again, log a warning and return: the payment continues without
+        them.
         """
         body = {"expires_at": until.astimezone(UTC).isoformat()}
         answer = self._send("PATCH", f"/reservations/{checkout_id}", json=body)
         if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.NOT_FOUND):
             log.warning(
-                "the stock of a payment under way is not held, the order may be oversold", checkout_id=checkout_id
+                "inventory cannot hold the stock of a payment under way, the order may be oversold",
+                checkout_id=checkout_id,
             )
         else:
             self._expect_success(answer)
 
     def available(self, skus: Sequence[str]) -> dict[str, int]:
-        """Return the available pieces of these skus, at most 200, with the cap of inventory's public route."""
+        """Return the available pieces by sku, for at most 200 skus. Unknown skus are left out.
+
+        Inventory's public route caps the numbers.
+        """
         answer = self._send("GET", "/availability", params={"sku": list(skus), "limit": len(skus)})
         self._expect_success(answer)
         return {item["sku"]: item["available"] for item in answer.json()["items"]}
@@ -107,7 +113,7 @@ class InventoryClient:
 class StockCache:
     """The available pieces by sku, at most `STOCK_CACHE_AGE_S` old. One thread at a time asks inventory.
 
-    While inventory is away, it is asked once in `STOCK_CACHE_AGE_S`.
+    While inventory is away, it is asked at most once in each `STOCK_CACHE_AGE_S`.
     """
 
     def __init__(
@@ -119,7 +125,10 @@ class StockCache:
         self._away_until = float("-inf")
 
     def available(self, skus: Sequence[str]) -> Mapping[str, int | None]:
-        """Return the available pieces of these skus, without those that are not known. Inventory gets one request."""
+        """Return the available pieces by sku; None for a sku that inventory does not have.
+
+        Skus without a current number are left out. Inventory gets at most one request.
+        """
         if self._missing(skus) and self._fetching.acquire(timeout=STOCK_WAIT_S):
             try:
                 self._ask(self._missing(skus))  # another thread may have asked for the same ones

@@ -1,9 +1,9 @@
 """Limits of what one client can hold without paying: open checkouts and their pieces.
 
-A client is an address and, if the cart has one, an e-mail address. A new checkout that would exceed a limit is refused.
-An open checkout never ends because of another one: anyone can name a customer's e-mail address.
+A client is an IP address and, if the cart has one, an e-mail address. A new checkout that would exceed a limit is
+refused. An open checkout never ends because of another one: anyone can name a customer's e-mail address.
 
-Both are stored as keyed hashes, and only until the checkout is paid or has ended (models.py).
+Both are stored as keyed hashes, and only until the checkout is paid, fails or ends (models.py).
 """
 
 import hashlib
@@ -38,7 +38,10 @@ class Client:
 
 @dataclass(frozen=True)
 class Limit:
-    """The limits of one key: `max_checkouts` and `max_pieces`. 0: no limit."""
+    """The limits of one IP address or e-mail address. `key` is its hash, and `column` has the hash in each checkout.
+
+    0 in `max_checkouts` or `max_pieces` means no limit.
+    """
 
     kind: str
     key: str
@@ -48,20 +51,20 @@ class Limit:
 
 
 def client_limits(config: Config, network: str | None, email: str | None) -> Sequence[Limit]:
-    """Return the limits of a client, with the keys under which its checkouts are stored."""
+    """Return the limits of a client, by IP address and by e-mail address, without those that are switched off."""
     limits = _limits(config, network, email_key(email) if email else None)
     return [limit for limit in limits if limit.max_checkouts or limit.max_pieces]
 
 
 def lock(session: Session, limits: Sequence[Limit]) -> None:
-    """Let the client's checkouts begin one after the other: each counts those before it."""
+    """Lock the client's keys until the transaction ends, so that each new checkout counts those before it."""
     if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer
         for key in sorted(limit.key for limit in limits):  # two clients can share an e-mail address: one lock order
             session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
 def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
-    """Raise `TooManyOpenCheckoutsError` if a new checkout with so many pieces exceeds a limit.
+    """Raise `TooManyOpenCheckoutsError` if a new checkout with `pieces` would exceed a limit. Count the refusal.
 
     Raises `InvalidCartError` for a cart that exceeds a limit by itself.
     """
@@ -102,5 +105,5 @@ def _limits(config: Config, network: str | None, email: str | None) -> Iterator[
 
 
 def _hash(config: Config, kind: str, value: str) -> str:
-    """Return a hash that only this shop can compute: without its key, all IPv4 addresses could be tried."""
+    """Return a hash keyed with the service token. Without a key, anyone could find an IP address by trying all."""
     return hmac.new(config.service_token.encode(), f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()

@@ -1,8 +1,8 @@
 """The tables of the catalog and of the checkouts, and the changes of status that a checkout allows.
 
-new ─▶ open ─▶ complete        replaces expired, canceled and abandoned too: the customer has paid
+new ─▶ open ─▶ complete        replaces expired, canceled and abandoned too: the customer finished the page
  │      ├────▶ expired         Stripe ended the session before the customer paid
- │      └────▶ canceled        the customer canceled
+ │      └────▶ canceled        the customer or an operator canceled
  └───────────▶ abandoned       never became open: the customer has no session to pay
 """
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class CheckoutStatus(StrEnum):
-    """The statuses of a checkout."""
+    """The statuses of a checkout, explained above."""
 
     NEW = "new"
     OPEN = "open"
@@ -30,7 +30,7 @@ class CheckoutStatus(StrEnum):
 
 
 class CheckoutPaymentStatus(StrEnum):
-    """The statuses of a complete checkout's payment. Pending: the customer used a delayed payment method."""
+    """The statuses of a complete checkout's payment. Pending: a delayed payment is under way."""
 
     PENDING = "pending"
     FAILED = "failed"
@@ -38,14 +38,14 @@ class CheckoutPaymentStatus(StrEnum):
 
 
 class TaxBehavior(StrEnum):
-    """The kinds of prices that Stripe's automatic tax knows: with the tax, or without it."""
+    """The kinds of prices for Stripe's automatic tax: the tax is part of the price, or is added to it."""
 
     INCLUSIVE = "inclusive"
     EXCLUSIVE = "exclusive"
 
 
 class DiscountUseStatus(StrEnum):
-    """The statuses of a discount's use."""
+    """The statuses of a discount's use, explained in `DiscountUse`."""
 
     HELD = "held"
     USED = "used"
@@ -105,7 +105,7 @@ class Discount(Base):
     """A code for a percentage or an amount off, with optional minimum, validity period and usage limits.
 
     `amounts_off` and `minimums` map a currency to minor units. The code is valid from `starts_at` until just before
-    `ends_at`. `limit_total` is the number of uses in total, `limit_per_email` that of each customer.
+    `ends_at`. `limit_total` is the maximum number of uses, `limit_per_email` that of each e-mail address.
     """
 
     __tablename__ = "discounts"
@@ -130,6 +130,7 @@ class DiscountUse(Base):
     """A checkout's use of a discount: held while the customer may pay, used once paid, released otherwise.
 
     Each checkout has at most one row, and its status follows from the checkout's. So a duplicate event counts once.
+    `email` is a key for comparison (events.database.email_keys).
     """
 
     __tablename__ = "discount_uses"
@@ -172,11 +173,12 @@ class Checkout(Base):
     `session_options` (creation.py) are the settings that Stripe's page follows.
     `reserved_at` is set before the first call to Stripe: a row without it has no session.
     `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
-    `shipping_options` are those that the session offers; the amounts are with the first, which is `shipping`.
-    `client_key` and `email_key` are hashes of the client's address and e-mail address (limits.py), until the checkout
-    is paid or has ended. `pieces` is the sum of its lines.
-    `session_payments` has the payment status by session: a recovered cart has several. `pending_at` is when the first
-    delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the session.
+    `shipping_options` are those that the session offers. The amounts include the first of them, which is `shipping`.
+    `client_key` and `email_key` are hashes of the client's IP address and e-mail address (limits.py), until the
+    checkout is paid, fails or ends. `pieces` is the number of pieces in all lines.
+    `session_payments` has the payment status by session: a recovered cart has several sessions. `pending_at` is when
+    the first delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the
+    session.
     """
 
     __tablename__ = "checkouts"
@@ -242,7 +244,7 @@ class Checkout(Base):
     traceparent: Mapped[str | None] = mapped_column(String(64), default=tracing.traceparent)
 
     def attach_session(self, stripe_session: Mapping[str, Any]) -> bool:
-        """Record the session that Stripe made for this checkout; return False if one is recorded already."""
+        """Record the session that Stripe made for this checkout; return False if a session is recorded already."""
         if self.session_id is not None:
             return False
         self.session_id, self.url = stripe_session["id"], stripe_session.get("url")
@@ -260,7 +262,7 @@ class Checkout(Base):
         return True
 
     def complete(self, session_id: str) -> bool:
-        """Mark the checkout as complete; return False if it is already.
+        """Mark the checkout as complete; return False if it is complete already.
 
         `session_id` is the completed session: the checkout's own, or the one from Stripe's recovery link.
         """
@@ -272,8 +274,8 @@ class Checkout(Base):
     def record_payment_status(self, session_id: str, status: str, now: datetime) -> bool:
         """Record a session's payment status that takes precedence over its recorded one; return False if it does not.
 
-        The checkout's status follows from all its sessions: one that is paid, otherwise one whose payment is under way.
-        If no webhook reports how a pending payment ended, the sweeper asks Stripe.
+        The checkout's payment status follows from all its sessions: paid if one is paid, else pending if one is
+        pending. If no webhook reports how a pending payment ended, the sweeper asks Stripe.
         """
         known = self.session_payments.get(session_id)
         if PAYMENT_PRECEDENCE.index(status) <= PAYMENT_PRECEDENCE.index(known):
@@ -302,7 +304,7 @@ class Checkout(Base):
     def cancel(self) -> bool:
         """Mark an open checkout as canceled; return False otherwise.
 
-        An expired one counts as open: the webhook about the canceled session may arrive before Stripe's answer.
+        An expired checkout is canceled too: the webhook about the canceled session may arrive before Stripe's answer.
         """
         return self.status in (OPEN, EXPIRED) and self._end(CANCELED)
 
@@ -323,7 +325,7 @@ class Checkout(Base):
         return True
 
     def erase_customer(self) -> None:
-        """Remove personal data: e-mail, language, and what the shop put into the request and its return addresses."""
+        """Remove the e-mail address, the hashes of the client, the language, all URLs and the request's fingerprint."""
         self.customer_email, self.locale, self.url = None, None, None
         self._forget_client()
         self.fingerprint, self.success_url, self.cancel_url = ERASED_FINGERPRINT, "", ""
@@ -337,10 +339,10 @@ class Checkout(Base):
         return True
 
     def _forget_client(self) -> None:
-        """Remove what the limits count by: the checkout holds no stock any more, or is paid."""
+        """Remove the hashes of the client, so that the limits no longer count this checkout."""
         self.client_key, self.email_key = None, None
 
     def _end_coupon(self) -> None:
-        """Let the sweeper delete the coupon now."""
+        """Make the coupon due, so that the sweeper deletes it in its next run."""
         if self.coupon_ends_at is not None:
             self.coupon_ends_at = self.created_at

@@ -27,7 +27,7 @@ class Item:
 class Quote:
     """A priced cart, in minor units. The discount is already deducted from each line's `amount_total`.
 
-    The amounts are with the first of the offered shipping options, the cheapest.
+    `amount_shipping` and `amount_total` are for the first of the offered shipping options, the cheapest.
     """
 
     currency: str
@@ -38,12 +38,12 @@ class Quote:
 
     @property
     def shipping(self) -> dict[str, Any] | None:
-        """The first of the offered shipping options."""
+        """The cheapest of the offered shipping options; None if none is offered."""
         return self.shipping_options[0] if self.shipping_options else None
 
     @property
     def amount_shipping(self) -> int:
-        """The price of the first of the offered shipping options."""
+        """The price of the cheapest shipping option; 0 if none is offered."""
         return int(self.shipping["amount"]) if self.shipping else 0
 
     @property
@@ -64,8 +64,9 @@ def quote(
 ) -> Quote:
     """Return the priced cart. A total of 0 is possible.
 
-    Raises `InvalidCartError` for an item, discount or shipping option that is unknown or not available in this
-    currency. Raises `AmountTooSmallError` or `AmountTooLargeError` for a total that Stripe cannot charge.
+    Raises `InvalidCartError` for an item, discount or shipping option that is unknown, not valid, or not available in
+    this currency. Raises `AmountTooSmallError` or `AmountTooLargeError` if Stripe cannot charge the total. The total
+    with the dearest offered shipping option must not be too large either.
     """
     lines = _lines(session, items, currency, shop_url)
     subtotal = sum(line["amount_total"] for line in lines)

@@ -63,15 +63,15 @@ def _amount_too_large(error: AmountTooLargeError) -> Problem:
 
 
 def _too_many_open(error: TooManyOpenCheckoutsError) -> Problem:
-    whose = {"address": "your address", "email": "this e-mail address"}[error.kind]
+    whose = {"address": "your IP address", "email": "this e-mail address"}[error.kind]
     by_email = error.kind == "email"
-    without = " Or leave customer_email out: the page to pay asks for it, too." if by_email else ""
+    without = " Or leave customer_email out: the payment page asks for it too." if by_email else ""
     left = int((error.ends_at - utcnow()).total_seconds()) if error.ends_at else 0
     return Problem(
         429,
         "too-many-open-checkouts",
-        f"Unpaid checkouts of {whose} hold {error.pieces} pieces, and more are not possible. Pay one of them, cancel it"
-        f" (POST /checkout/sessions/{{checkout_id}}/cancel), or wait until it ends.{without}",
+        f"Unpaid checkouts of {whose} already hold {error.pieces} pieces. With this cart they would exceed a limit."
+        f" Pay one, cancel one (POST /checkout/sessions/{{checkout_id}}/cancel), or wait until one ends.{without}",
         headers={"Retry-After": str(left)} if left > 0 else RETRY_AFTER,
         limited_by=error.kind,
         open_checkouts=error.checkouts,
@@ -93,7 +93,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     BotCheckFailedError: lambda _: Problem(
         403,
         "bot-check-failed",
-        "The bot check did not confirm this request. Solve it again, and send its new token as X-Bot-Check.",
+        "The bot check did not confirm this request. Solve the check again, and send its new token as X-Bot-Check.",
     ),
     KeyReusedError: lambda _: key_reused(),
     CheckoutExpiredError: lambda _: Problem(
@@ -104,7 +104,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     AlreadyPaidError: lambda _: Problem(
         409,
         "already-paid",
-        "The customer has completed this checkout. It can no longer be canceled: refund its order instead.",
+        "The customer has completed this checkout. It can no longer be canceled. Once it is paid, refund its order.",
     ),
     CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id. Check it."),
     DiscountNotFoundError: lambda _: Problem(
@@ -125,8 +125,8 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     StripeUnauthorizedError: lambda _: Problem(
         503,
         "stripe-unauthorized",
-        "The payment provider refused the shop's access. Nothing was started or canceled. Do not repeat this until the"
-        " shop has corrected its key.",
+        "The payment provider refused the shop's API key. Nothing was charged or canceled. Do not repeat this until the"
+        " shop has corrected the key.",
     ),
     StripeRejectedError: lambda _: Problem(
         502,

@@ -48,6 +48,6 @@ def attach_session_and_publish(
 
 
 def publish_canceled(session: Session, checkout: Checkout, reason: CancelReason) -> None:
-    """Publish that a checkout ended before payment. It cannot be paid any more, and the customer gets no reminder."""
+    """Publish that a locked checkout was canceled or abandoned. The customer then gets no reminder of the cart."""
     data = {"checkout_id": checkout.id, "session_id": checkout.session_id, "reason": reason}
     outbox.add(session, "checkout.checkout.canceled", data, correlation_id=checkout.id)

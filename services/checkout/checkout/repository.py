@@ -1,4 +1,4 @@
-"""Reads, lists and locks checkouts."""
+"""Queries that read, list and lock checkouts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

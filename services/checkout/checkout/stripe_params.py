@@ -1,4 +1,4 @@
-"""The fields of a request that Stripe's parameters are made from: a refusal by Stripe names the caller's field."""
+"""The fields of a checkout request by Stripe's parameter, so that Stripe's refusal names the caller's field."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ LINE = re.compile(r"line_items\[(\d+)\]")
 def fields_of_param(param: str | None) -> dict[str, Any]:
     """Return the errors by field of the request for a parameter that Stripe refused.
 
-    They are empty for a parameter that no field determines, such as a setting.
+    There are none for a parameter that no field determines, such as a setting.
     """
     name, *_ = (param or "").partition("[")
     if line := LINE.match(param or ""):

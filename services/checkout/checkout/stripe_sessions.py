@@ -20,11 +20,11 @@ SHIPPING_TAX_CODE = "txcd_92010001"  # Stripe's code for shipping
 
 
 class StripeSessions:
-    """Creates, reads and expires sessions at Stripe, and returns Stripe's objects as plain JSON values.
+    """The client of Stripe's sessions and their coupons. It returns Stripe's objects as plain JSON values.
 
     All methods raise `StripeRejectedError` if Stripe rejects the parameters: then nothing was done. They raise
-    `StripeAwayError` if Stripe may or may not have carried the call out, and its `StripeUnauthorizedError` if
-    Stripe refuses our key.
+    `StripeAwayError` if Stripe may or may not have carried the call out. They raise `StripeUnauthorizedError`, a kind
+    of `StripeAwayError`, if Stripe refuses the shop's API key.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class StripeSessions:
         self._intents = client.v1.payment_intents
 
     def create(self, checkout: Checkout) -> dict[str, Any]:
-        """Create the checkout's session and return it. A repeated call returns the same one, by its idempotency key."""
+        """Create the checkout's session, and the coupon of its discount, and return the session.
+
+        A repeated call returns the same session, by its idempotency key.
+        """
         if checkout.amount_discount:
             self._create_coupon(checkout)
         with _raising_domain_errors("create session", checkout.id):
@@ -54,7 +57,7 @@ class StripeSessions:
             return self._sessions.retrieve(session_id).to_dict(for_json=True)
 
     def fetch_payment_failed(self, stripe_session: Mapping[str, Any]) -> bool:
-        """Return True if a complete session's delayed payment has failed. Only its payment intent shows it."""
+        """Return True if a complete session's delayed payment has failed, as only its payment intent shows."""
         intent_id = stripe_session["payment_intent"]
         if stripe_session["payment_status"] != "unpaid" or not intent_id:
             return False
@@ -85,7 +88,7 @@ class StripeSessions:
 
 
 def session_params(checkout: Checkout) -> "SessionCreateParams":
-    """Return the parameters of the checkout's session."""
+    """Return the parameters with which Stripe creates the checkout's session."""
     metadata = {"checkout_id": checkout.id}
     if checkout.traceparent:
         metadata[tracing.HEADER] = checkout.traceparent  # Stripe's events carry it back
@@ -182,7 +185,10 @@ def _shipping_rate(checkout: Checkout, shipping: dict[str, Any]) -> Any:
 
 
 def _tax_behavior(checkout: Checkout, priced: Mapping[str, Any]) -> dict[str, str]:
-    """Return the price's tax behavior. Inclusive by default: the customer pays the price that the shop showed."""
+    """Return the parameter `tax_behavior` of a price; no parameter without automatic tax.
+
+    Inclusive is the default: the customer pays the price that the shop showed.
+    """
     return {"tax_behavior": priced.get("tax_behavior", INCLUSIVE)} if checkout.automatic_tax else {}
 
 

@@ -53,7 +53,7 @@ class Sweeper:
         self._delayed_payment_time = delayed_payment_time
 
     def run(self, now: datetime | None = None) -> None:
-        """Check every due checkout once."""
+        """Check every due checkout, then delete every due coupon."""
         now = now or utcnow()
         while checkout_ids := self._claim(now):
             for checkout_id in checkout_ids:
@@ -89,7 +89,7 @@ class Sweeper:
         try:
             self._stripe.delete_coupon(checkout_id)
         except DomainError as error:
-            log.warning("coupon will be deleted later", checkout_id=checkout_id, error=repr(error))
+            log.warning("coupon not deleted, it is deleted later", checkout_id=checkout_id, error=repr(error))
             return
         with self._database.begin() as session:
             lock_checkout(session, checkout_id).coupon_ends_at = None
@@ -113,7 +113,11 @@ class Sweeper:
             self._record_from_stripe(checkout, now)
 
     def _clean_up(self, checkout: Checkout, now: datetime) -> None:
-        """Release an abandoned checkout's stock and end its session. The customer never got the session's URL."""
+        """Release an abandoned checkout's stock and end its session. The customer never got the session's URL.
+
+        Publish a session's start and cancellation, if they are not published. Erase the customer of a checkout without
+        a session.
+        """
         self._inventory.release(checkout.id)
         if checkout.reserved_at and (stripe_session := self._recreate_session(checkout, now)):
             with self._database.begin() as session:
@@ -130,9 +134,10 @@ class Sweeper:
         log.info("abandoned checkout cleaned up", checkout_id=checkout.id)
 
     def _recreate_session(self, checkout: Checkout, now: datetime) -> dict[str, Any] | None:
-        """Return the session that the interrupted request may have made, by repeating its call; None without one.
+        """Repeat the interrupted request's call to Stripe and return its session, which the caller ends.
 
-        If the request made none, the call makes one now. The caller ends it.
+        If the request made no session, this call makes one. Return None if Stripe rejects the call, or is away after
+        the session's end.
         """
         try:
             return self._stripe.create(checkout)
@@ -152,7 +157,7 @@ class Sweeper:
     def _record_from_stripe(self, checkout: Checkout, now: datetime) -> None:
         """Ask Stripe how the session or its delayed payments ended. Record it, and publish the events that were lost.
 
-        A payment that is still under way keeps its stock, but not longer than the setting allows.
+        A payment that is still under way keeps its stock, but not longer than DELAYED_PAYMENT_DAYS.
         """
         for session_id in checkout.pending_sessions or [str(checkout.session_id)]:
             self._record_session_from_stripe(checkout, session_id, now)
@@ -187,7 +192,7 @@ class Sweeper:
 
 
 def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: datetime) -> str | None:
-    """Record how a session ended; return the fact that its lost event reports, or None if nothing is new."""
+    """Record how a session ended. Return the lost event's fact, such as `expired`, or None if nothing is new."""
     if stripe_session["status"] == models.EXPIRED and checkout.expire():
         return "expired"
     if stripe_session["status"] == models.COMPLETE and checkout.complete(stripe_session["id"]):
@@ -199,7 +204,7 @@ def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: date
 def _record_delayed_payment(
     checkout: Checkout, stripe_session: Mapping[str, Any], payment_failed: bool, now: datetime
 ) -> str | None:
-    """Record how a delayed payment ended; return the fact that its lost event reports, or None if nothing is new."""
+    """Record how a delayed payment ended. Return the lost event's fact, or None if nothing is new."""
     status = models.PAYMENT_FAILED if payment_failed else models.payment_status_of(stripe_session)
     is_new = checkout.record_payment_status(stripe_session["id"], status, now)
     return DELAYED_PAYMENT_EVENTS[status] if is_new else None

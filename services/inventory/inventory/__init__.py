@@ -1,1 +1,1 @@
-"""The inventory service: stock, reservations with an end, and an append-only ledger. It never oversells."""
+"""The inventory service: stock, reservations with an end, an append-only ledger. It reserves only available pieces."""

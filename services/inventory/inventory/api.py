@@ -77,7 +77,7 @@ def list_availability(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.StockPage)
 def list_stock(args: dict[str, Any]) -> dict[str, Any]:
-    """List all stock items by sku."""
+    """List all stock items, sorted by sku."""
     statement = select(StockItem).order_by(StockItem.sku).limit(args["limit"] + 1)
     if after := decode_cursor(args["cursor"], str):
         statement = statement.where(StockItem.sku > after[0])
@@ -121,6 +121,7 @@ def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> d
     """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
 
     A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
+    A count creates the stock of an unknown sku.
     """
     _check_sku(sku)
     key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
@@ -136,7 +137,7 @@ def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> d
 @blueprint.arguments(schemas.ReservationArgs, location="query")
 @blueprint.response(200, schemas.ReservationPage)
 def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
-    """List who holds what: the reservations, newest first."""
+    """List the reservations that match the filters, newest checkout first."""
     statement = select(Reservation).order_by(Reservation.checkout_id.desc()).limit(args["limit"] + 1)
     if args["status"]:
         statement = statement.where(Reservation.status == args["status"])
@@ -160,9 +161,9 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(schemas.ReservationRelease)
 @blueprint.response(200, schemas.ReservationEntry)
 def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservation:
-    """Release a checkout's pieces, although its customer may still pay: the order is then oversold, if they are sold.
+    """Release a checkout's pieces for good. If the customer pays after they are sold, the order is oversold.
 
-    The pieces stay released: a payment under way does not hold them again. A repeated request changes nothing.
+    409 if the pieces are paid for or, without `override`, if a delayed payment is under way. A repeat changes nothing.
     """
 
     def write(session: Session) -> Reservation:
@@ -183,9 +184,10 @@ def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservati
 @blueprint.response(201, schemas.Reservation)
 @blueprint.alt_response(200, schema=schemas.Reservation, description="The checkout has already reserved these lines.")
 def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
-    """Reserve all lines of a checkout until a time, or none.
+    """Reserve all lines of a checkout until `expires_at`, or none.
 
-    A repeat can only make the time later. 409 if pieces are missing, or if the checkout has other lines or has ended.
+    A repeat can only make the time later. 409 if pieces are not available, or if the checkout's reservation has other
+    lines or has ended.
     """
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
@@ -222,7 +224,7 @@ def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
     """Keep a reservation until a later time. An earlier time changes nothing.
 
     An expired one is held again if all its pieces are available; so is a released one while a payment is under way.
-    409 if the pieces are then not held.
+    409 if the pieces are then not held; 404 without a reservation.
     """
 
     def write(session: Session) -> Reservation:

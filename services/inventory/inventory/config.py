@@ -30,20 +30,20 @@ class Config(Common):
     )
     max_reserved_percent: int = setting(
         "MAX_RESERVED_PERCENT",
-        "Percent of a sku's stock that unpaid checkouts can hold, rounded up: one piece is always possible. The rest"
-        " serves payments that arrive late.",
+        "Percent of a sku's stock on hand that unpaid checkouts can hold, rounded up: one piece is always possible."
+        " The rest serves payments that arrive late.",
         default=90,
         checks=[validate.Range(1, 100)],
     )
     low_stock_threshold: int = setting(
         "LOW_STOCK_THRESHOLD",
-        "Notify staff when no more than this many of a sku are available. 0 turns it off.",
+        "Notify staff when no more than this many pieces of a sku are available. 0 turns it off.",
         default=0,
         checks=[validate.Range(min=0)],
     )
     expiring_notice_hours: int = setting(
         "EXPIRING_NOTICE_HOURS",
-        "Notify staff so many hours before the stock of a payment that is still under way is for sale again.",
+        "Notify staff this many hours before the stock of a payment that is still under way is for sale again.",
         default=48,
         checks=[validate.Range(min=1)],
     )

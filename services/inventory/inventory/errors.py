@@ -22,7 +22,7 @@ class BelowZeroError(Exception):
 
 
 class StockChangedError(Exception):
-    """The stock on hand is not what the count expected: a sale or another operator changed it meanwhile."""
+    """The stock on hand is not the `expected` number: a sale or another operator changed it meanwhile."""
 
     def __init__(self, sku: str, expected: int, on_hand: int) -> None:
         self.sku, self.expected, self.on_hand = sku, expected, on_hand

@@ -4,7 +4,7 @@
 |---|---|
 | `stripe.checkout.session.completed` or `.async_payment_succeeded`, paid or free | the reservation is committed |
 | the same, with any other `payment_status` | a payment is under way: the reservation is extended |
-| `stripe.checkout.session.async_payment_failed` or `.expired` | it is released, if no other session is pending |
+| `stripe.checkout.session.async_payment_failed` or `.expired` | released, unless another session is paid or pending |
 | `orders.order.shipped` | the pieces no longer wait for their parcel |
 | `orders.goods.changed` | pieces that do not ship any more no longer wait for a parcel |
 | `orders.stock.returned` | the returned pieces are available again |
@@ -40,7 +40,7 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
 def commit_or_extend(event: Event, session: Session) -> None:
     """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
 
-    If the payment came after the session's end, publish the result, because orders waits for it.
+    If the payment is late (`is_late`), publish that the stock was taken: orders waits for it.
     """
     reservation, paid = _lock_reservation(event, session), is_paid(event.object)
     _apply(event, session, reservation, SESSION_PAID if paid else SESSION_PENDING)
@@ -120,5 +120,5 @@ def _lock_reservation(event: Event, session: Session) -> Reservation:
 def _checkout_id(event: Event) -> str:
     checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
     if not checkout_id:
-        raise Ignored("not from our checkout: no metadata.checkout_id")
+        raise Ignored("the session has no metadata.checkout_id: the checkout service did not create it")
     return str(checkout_id)

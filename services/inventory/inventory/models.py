@@ -32,7 +32,7 @@ class ReservationStatus(StrEnum):
 
 
 class SessionStatus(StrEnum):
-    """The facts about a Stripe session, in their order of precedence: a later one replaces an earlier one."""
+    """The facts about a Stripe session, by precedence: one further down replaces one above it."""
 
     EXPIRED = "expired"
     PENDING = "pending"
@@ -65,9 +65,9 @@ class StockItem(Base):
     """The stock of one sku: pieces on hand, and how many of these are reserved for open checkouts.
 
     Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After the loss of pieces,
-    more can be reserved than there are: the difference is the `deficit`, and the order that meets it is oversold.
+    more can be reserved than there are: the difference is the `deficit`, and the last orders for them are oversold.
 
-    `counted_at` is when the pieces were last counted, or opened: an older count changes nothing.
+    `counted_at` is when the pieces were last counted, or got their opening stock: an older count is refused.
 
     `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
     """
@@ -87,23 +87,23 @@ class StockItem(Base):
 
     @property
     def available(self) -> int:
-        """The pieces that can still be reserved."""
+        """The pieces on hand that are not reserved. Unpaid checkouts can reserve only `reservable` ones."""
         return max(0, self.on_hand - self.reserved)
 
     def reservable(self, max_percent: int) -> int:
-        """Return the pieces that a new checkout can reserve, if unpaid checkouts can hold so much of the stock."""
+        """Return the pieces that a new checkout can reserve, if unpaid ones can hold `max_percent` of the stock."""
         return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
 
     @property
     def deficit(self) -> int:
-        """The pieces that are reserved and no longer there."""
+        """The pieces that are reserved but not on hand."""
         return max(0, self.reserved - self.on_hand)
 
 
 class Reservation(Base):
     """The pieces that are kept for one checkout until `expires_at`.
 
-    `goods_revision` numbers orders' last word about pieces that do not ship any more: an earlier one is stale.
+    `goods_revision` is the revision of the last `orders.goods.changed`: an event with an earlier one is stale.
     `notified_expires_at` is the end that `inventory.reservation.expiring` was published for. After
     `operator_released_at` the pieces are never held again: an operator has released them.
 
@@ -132,13 +132,13 @@ class Reservation(Base):
 
     @property
     def pending_since(self) -> datetime | None:
-        """The time of the last pending payment's report; None if no payment is under way."""
+        """The time of the last pending payment's report; None if none is under way or a session is paid."""
         pending = [session.reported_at for session in self.sessions if session.status == SESSION_PENDING]
         return max(pending, default=None) if not self.is_paid else None
 
     @property
     def is_pending(self) -> bool:
-        """True while a delayed payment of any of its sessions is under way."""
+        """True while a delayed payment of any of its sessions is under way and none of them is paid."""
         return self.pending_since is not None
 
     @property
@@ -147,7 +147,7 @@ class Reservation(Base):
         return any(session.status == SESSION_PAID for session in self.sessions)
 
     def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
-        """Record the status of a Stripe session. Return False if a stronger status is known already."""
+        """Record the status of a Stripe session. Return False if this or a stronger status is known."""
         known = next((each for each in self.sessions if each.session_id == session_id), None)
         if known is None:
             known = ReservationSession(checkout_id=self.checkout_id, session_id=session_id)
@@ -207,11 +207,14 @@ class ReservationSession(Base):
 
 
 class ReservationLine(Base):
-    """`quantity` pieces of one sku. `missing` of them were no longer available when the payment arrived.
+    """`quantity` pieces of one sku. `missing` of them are owed but not in stock.
+
+    Pieces are missing if they were not available at the payment, or when their refund failed after a return. A missing
+    piece that ships after all is no longer missing.
 
     `shipped` pieces are in parcels, and `canceled` ones do not ship any more, because of a refund or a cancellation.
-    `sold_unshipped` is derived: the sold pieces that wait for their parcel. A missing piece is the first that is
-    canceled.
+    `sold_unshipped` is derived: the sold pieces that wait for their parcel. Cancellations count against
+    the missing pieces first.
     """
 
     __tablename__ = "reservation_lines"

@@ -32,7 +32,7 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     UnknownSkuError: lambda error: Problem(
         404,
         "sku-not-found",
-        f"There is no stock of {error.sku}. Add it by a movement with its on_hand.",
+        f"There is no stock of {error.sku}. Create it by a movement with on_hand, and expected 0.",
     ),
     BelowZeroError: lambda error: Problem(
         409,
@@ -45,7 +45,7 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
         409,
         "stock-changed",
         f"{error.on_hand} pieces are on hand, not {error.expected}: the stock has changed since."
-        " Count again, or send counted_at.",
+        " Check the stock and try again. A count can send counted_at instead.",
         on_hand=error.on_hand,
         expected=error.expected,
     ),
@@ -67,7 +67,7 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     ReservationNotFoundError: lambda error: Problem(
         404,
         "reservation-not-found",
-        f"Nothing is reserved for {error.checkout_id}. Reserve its lines first.",
+        f"Nothing is reserved for {error.checkout_id}. Check the checkout id, or reserve its lines first.",
     ),
     ReservationConflictError: lambda error: Problem(
         409,
@@ -83,7 +83,7 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     PaymentPendingError: lambda error: Problem(
         409,
         "payment-pending",
-        f"A delayed payment of {error.checkout_id} is under way. An operator can release its pieces with override.",
+        f"A delayed payment of {error.checkout_id} is under way. Operators can release its pieces with override: true.",
     ),
     ReservationCommittedError: lambda error: Problem(
         409,

@@ -57,7 +57,7 @@ def reserve(
     *,
     max_percent: int = 100,
 ) -> tuple[Reservation, bool]:
-    """Return the checkout's reservation, and True if this call made it. A repeated call can extend it.
+    """Reserve all lines or none. Return the reservation, and True if this call made it; a repeat can only extend it.
 
     Unpaid checkouts together can hold at most `max_percent` of a sku's stock.
 
@@ -104,8 +104,8 @@ def lock_stock(session: Session, skus: Iterable[str]) -> dict[str, StockItem]:
 def commit(session: Session, reservation: Reservation, *, paid_at: datetime, causation: Event) -> bool:
     """Commit a paid checkout's reservation: its pieces leave the stock. Return False if it is committed already.
 
-    If the reservation had ended before, only available pieces leave the stock. If it was held, its pieces are there,
-    unless more were lost since than were available. Missing pieces are published as oversold.
+    Pieces of a held reservation leave the stock as far as they are on hand. Those of an ended one leave it as far as
+    they are available. All others are `missing` and published as oversold.
     """
     was_held = reservation.status == HELD
     if not reservation.commit():
@@ -157,7 +157,7 @@ def apply_session(
 ) -> None:
     """Record a fact about one of the checkout's Stripe sessions, and do what follows from the facts about all of them.
 
-    One paid session commits the reservation. Otherwise a pending one keeps it held. Otherwise it is released.
+    One paid session commits the reservation. Otherwise a pending one keeps it held. Otherwise this fact releases it.
     """
     if not reservation.record_session(session_id, status, payment_status, event.occurred_at):
         return
@@ -230,7 +230,7 @@ def sum_by_sku(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
 def publish_expiring(database: Database, notice: timedelta, now: datetime) -> int:
     """Publish each held reservation that ends within `notice` while its payment is under way; return their number.
 
-    An end is published once; a later end again.
+    Each end is published once. After an extension, the later end is published, too.
     """
     is_pending = exists().where(
         ReservationSession.checkout_id == Reservation.checkout_id, ReservationSession.status == SESSION_PENDING

@@ -19,7 +19,7 @@ log = get_logger(__name__)
 def record_return(
     session: Session, checkout_id: str, return_id: str, lines: Sequence[Mapping[str, Any]], *, occurred_at: datetime
 ) -> None:
-    """Add one return's pieces to the stock, once. At most the pieces that left it for this checkout count.
+    """Add one return's pieces to the stock, once: at most those that left it for this checkout and have not returned.
 
     Raises `NotYet` until the sale is recorded.
     """
@@ -60,8 +60,8 @@ def take_back(
 ) -> None:
     """Take the pieces of an earlier return out of the stock, once: they are owed to their customer again.
 
-    The return's own event may arrive later. Pieces that are no longer available are oversold, also where others of the
-    order already are. Raises `NotYet` until the sale is recorded.
+    The return's own event may arrive later. Pieces that are no longer available are published as oversold. Raises
+    `NotYet` until the sale is recorded and, if pieces are not available, until the return is recorded.
     """
     reservation = reservations.lock_sold(session, checkout_id)
     if session.scalar(select(Movement.id).where(Movement.return_id == return_id).limit(1)):

@@ -40,9 +40,9 @@ class AvailabilityPage(Schema):
 
 
 class StockItem(Schema):
-    """The stock of one sku. `available` pieces can still be reserved.
+    """The stock of one sku. `available` pieces are on hand and not reserved.
 
-    `deficit` pieces are reserved and no longer there: the orders that meet it are oversold. `sold_unshipped` pieces are
+    `deficit` pieces are reserved but not on hand: the last orders for them are oversold. `sold_unshipped` pieces are
     paid and wait for their parcel: they are in the warehouse and not part of `on_hand`.
     """
 
@@ -94,7 +94,7 @@ class NewMovement(Schema):
 
 
 class MovementItem(Schema):
-    """One change of `on_hand`. `actor` is the operator's token or the part of the system that made it."""
+    """One change of `on_hand`. `actor` is the name of the operator's token, or `orders`, `stripe` or `seed`."""
 
     id = fields.Integer(required=True)
     kind = fields.String(required=True)
@@ -148,13 +148,14 @@ class ReservationArgs(PageArgs):
     status = fields.String(load_default=None, validate=validate.OneOf([*ReservationStatus]))
     sku = fields.String(load_default=None, validate=SKU)
     pending = fields.Boolean(
-        load_default=None, metadata={"description": "Only those with, or without, a payment under way."}
+        load_default=None,
+        metadata={"description": "`true`: a payment is under way and none is paid; `false`: all others."},
     )
     expires_before = Instant(load_default=None)
 
 
 class HeldLine(ReservationLine):
-    """A reserved line; `missing` pieces were not there when the payment arrived."""
+    """A reserved line. `missing` pieces are owed but not in stock, since the payment or since their refund failed."""
 
     missing = fields.Integer(required=True)
 
@@ -173,11 +174,15 @@ class ReservationEntry(Schema):
 
     checkout_id = fields.String(required=True)
     status = fields.String(required=True)
-    is_pending = fields.Boolean(required=True, metadata={"description": "A delayed payment is under way."})
+    is_pending = fields.Boolean(
+        required=True, metadata={"description": "A delayed payment is under way, and no session is paid."}
+    )
     expires_at = fields.AwareDateTime(required=True)
     created_at = fields.AwareDateTime(required=True)
     operator_released_at = fields.AwareDateTime(
-        required=True, allow_none=True, metadata={"description": "An operator released the pieces: they stay released."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "When an operator released the pieces; they stay released."},
     )
     lines = fields.List(fields.Nested(HeldLine), required=True)
     sessions = fields.List(fields.Nested(ReservationSession), required=True)

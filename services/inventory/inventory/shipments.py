@@ -16,7 +16,7 @@ def record_shipment(
 ) -> None:
     """Count one parcel's pieces as shipped, once. Raises `NotYet` until the sale is recorded.
 
-    A piece that was missing when its order was paid, and is shipped after all, leaves the stock now.
+    A `missing` piece that is shipped after all leaves the stock now, if it is on hand.
     """
     reservation = reservations.lock_sold(session, checkout_id)
     if not insert_once(session, CountedShipment, id=shipment_id, checkout_id=checkout_id):

@@ -19,7 +19,8 @@ from inventory.models import ADJUSTMENT, Movement, ReservationLine, StockChange,
 class StockRequest:
     """An operator's request: `on_hand` pieces were counted, or `adjust` pieces are added.
 
-    A count was made when `expected` pieces were on the books, or at `counted_at`: what was sold later is not in it.
+    A count names the stock on hand that it was made against (`expected`), or its instant (`counted_at`). Movements
+    after that instant still apply.
     """
 
     sku: str
@@ -104,7 +105,7 @@ def _check_newest(item: StockItem, counted_at: datetime) -> None:
 
 
 def _moved_after(session: Session, sku: str, counted_at: str | None) -> int:
-    """Return the pieces that came or left after an instant; 0 without one."""
+    """Return the sum of a sku's movements after an instant; 0 without an instant."""
     if counted_at is None:
         return 0
     later = Movement.occurred_at > datetime.fromisoformat(counted_at)

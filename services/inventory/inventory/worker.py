@@ -38,9 +38,9 @@ def create_worker(config: Config, *, database: Database | None = None, broker: P
 
 
 def _expire_due(worker: Worker, stock: Database) -> int:
-    """Expire the reservations whose time was over before the last event that is handled.
+    """Expire the reservations that ended before the time up to which the queue is handled; return their number.
 
-    Their payments may still wait in the queue, after an outage or a pause. Orders has confirmed them by then.
+    Payments of later ones may still wait in the queue, after an outage or a pause, although orders has confirmed them.
     """
     handled_until = worker.consumer.caught_up_to
     return reservations.expire_due(stock, min(handled_until, utcnow())) if handled_until else 0

@@ -27,15 +27,19 @@ main.add_command(erase_customer)
 
 @main.command()
 @click.option(
-    "--since", default="24h", show_default=True, type=Instant(), help="An age such as 24h or 3d, or an instant."
+    "--since",
+    default="24h",
+    show_default=True,
+    type=Instant(),
+    help="The start: an age such as 24h or 3d, or an instant.",
 )
 @click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
-    Prints every difference, and exits 1 if one remains. With --repair, the events are sent and the workers handle
-    them. Run the command again later to check. Delayed payment methods take up to 14 days, so sometimes use
+    Prints every difference, and exits 1 if one was not repaired. With --repair, the missing events are sent and the
+    workers handle them. Run the command again later to check. Delayed payments take up to 14 days, so sometimes use
     --since 14d.
     """
     config: Config = configuration(load)

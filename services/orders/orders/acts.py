@@ -1,4 +1,4 @@
-"""Idempotency of operators' acts that leave no row with the key: reviews and cancellations."""
+"""Idempotency of operators' acts that leave no other row with the key: decisions on reviews, and cancellations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ from orders.models.orders import Order
 
 @dataclass(frozen=True)
 class Act:
-    """An act by its name and its parameters: under one key, both must be the same each time."""
+    """An act by its name and its parameters. Every request under one key must have the same ones."""
 
     name: str
     params: Any
 
 
 def record_act(session: Session, order: Order, act: Act, key: str | None, actor: str) -> bool:
-    """Store the act under its key; return False if it was done under this key before. Without a key it is new.
+    """Store the act under its key; return False for a repeat. Without a key, every act is new.
 
     The order must be locked. Raises `KeyReusedError` if the key was used for another act.
     """

@@ -39,7 +39,7 @@ blueprint = Blueprint("orders", __name__)
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The dependencies of the routes."""
+    """The objects that the routes use, made once for each application."""
 
     database: Database
     refunds: RefundProcessor
@@ -93,9 +93,11 @@ def show_order(order_id: str) -> Order:
 @blueprint.arguments(KeyHeader, location="headers")
 @blueprint.arguments(NewRefund)
 @blueprint.response(201, RefundRequestItem)
-@blueprint.alt_response(202, schema=RefundRequestItem, description="Stripe has not answered. We ask it again.")
+@blueprint.alt_response(
+    202, schema=RefundRequestItem, description="Stripe has not answered yet. The worker asks again."
+)
 def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -> tuple[RefundRequest, int]:
-    """Refund all that is left, an amount or lines: exactly one of them, once per Idempotency-Key."""
+    """Refund all that is left of a payment, an amount or lines: exactly one of them, once per Idempotency-Key."""
     request = dependencies().refunds.request_refund(order_id, params, require_key(headers["key"]), g.actor)
     if request.is_refused:
         raise problems.refund_refused(request)
@@ -108,7 +110,7 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 @blueprint.arguments(ReviewResolution)
 @blueprint.response(200, OrderDetail)
 def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
-    """Resolve the order's reviews: ship it (accept), refund it (refund), or neither (cancel)."""
+    """Resolve all open reviews of the order: ship the order (accept), refund it (refund), or neither (cancel)."""
     decision = ReviewDecision(resolution["decision"])
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
@@ -122,7 +124,10 @@ def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id
 @blueprint.arguments(NewCancellation)
 @blueprint.response(200, OrderDetail)
 def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -> Order | None:
-    """Cancel a paid order before it ships. Its pieces return to the stock, and the customer gets an e-mail."""
+    """Cancel a paid order before it ships. The customer gets an e-mail.
+
+    The pieces return to the stock, unless `restock` is false. The payments are refunded if `refund` is true.
+    """
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
         requests = cancellation.cancel(session, order, params, headers["key"], g.actor)
@@ -149,7 +154,7 @@ def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -
 @blueprint.arguments(DisputeArgs, location="query")
 @blueprint.response(200, DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
-    """Return disputes and inquiries by their deadline for evidence, earliest first."""
+    """Return disputes and inquiries, sorted by their deadline for evidence. Without `open`, only those not closed."""
     after = decode_cursor(args["cursor"], datetime, str)
     with dependencies().database.read() as session:
         found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
@@ -161,7 +166,7 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
     """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one.
 
-    Many requests are not sent at once: their statuses in the order say which ones the worker still has to send.
+    Requests that are not sent within `SENDING_BUDGET_S` have the status `requested`: the worker sends them.
     """
     answers = dependencies().refunds.send_decided(requests)
     if refused := [request for request in answers if request.is_refused]:

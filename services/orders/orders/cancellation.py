@@ -1,4 +1,4 @@
-"""Cancellation of paid orders that have not shipped: nothing ships any more, and the pieces return to the stock."""
+"""Cancellation of paid orders before they ship: nothing ships any more, and the pieces can return to the stock."""
 
 from dataclasses import dataclass, replace
 
@@ -26,7 +26,7 @@ OPERATOR = "operator"  # the reason in the event: an operator canceled the paid 
 
 @dataclass(frozen=True)
 class CancelParams:
-    """The parameters of a cancellation. `refund` says if the customer gets back what is left of the payments."""
+    """The parameters of a cancellation. `refund`: the rest of all payments is refunded."""
 
     refund: bool
     restock: bool = True
@@ -35,7 +35,7 @@ class CancelParams:
 
 
 def cancel(session: Session, order: Order, params: CancelParams, key: str | None, actor: str) -> list[RefundRequest]:
-    """Cancel a paid order that has not shipped, and return the refund requests to send. A repeat returns none.
+    """Cancel a paid order that has not shipped, and return the refund requests to send; none for a repeat.
 
     The order must be locked. Raises `OrderNotPaidError`, `OrderCanceledError`, `OrderNeedsReviewError`,
     `OrderShippedError`, `DisputedRefundError` and `KeyReusedError`.
@@ -56,7 +56,7 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
     refund = RefundParams(reason=params.reason, note=params.note)
     cancel_goods(session, order, cause, refund, actor, restock=params.restock)
     requests = request_rest(session, order, cause, refund, actor) if params.refund else []
-    money = "and requested the refund of the rest" if requests else "without a refund"
+    money = "and requested the refund of all that is left" if requests else "without a refund"
     text = f"{actor} canceled the order {money}.{format_note(params.note)}"
     add_entry(session, order, cause, EntryKind.CANCELED, text)
     publish(session, order, "orders.order.canceled", cause, reason=OPERATOR)
@@ -68,9 +68,8 @@ def cancel_goods(
 ) -> None:
     """End the fulfillment of an order, and publish the return of its unshipped pieces to the stock.
 
-    Pieces that were never in stock do not return.
-
-    The return does not depend on a refund: the pieces are in stock again even if the refund fails.
+    Without `restock`, the pieces are only recorded. Pieces that were never in stock do not return. The return does not
+    depend on a refund: the pieces are in stock again even if the refund fails.
     """
     if order.fulfillment_canceled_at is not None:
         return

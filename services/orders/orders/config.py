@@ -21,7 +21,7 @@ REASONS = validate.ContainsOnly([*ReviewReason], error=f"Use any of {', '.join(R
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings."""
+    """The settings, read from the environment."""
 
     service: str = "orders"
     port: int = port_setting(8003)

@@ -27,15 +27,15 @@ RESULT_TEXTS = {
     DisputeStatus.WON: "The shop won and keeps the money",
     DisputeStatus.LOST: "The shop lost and the customer keeps the money",
     DisputeStatus.WARNING_CLOSED: "The inquiry did not become a dispute",
-    DisputeStatus.PREVENTED: "The payment was refunded before it became a dispute",
+    DisputeStatus.PREVENTED: "A refund of the payment prevented the dispute",
     DisputeStatus.CHARGE_REFUNDED: "The payment was refunded",
 }
 
 
 def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, cause: Cause) -> None:
-    """Record Stripe's dispute: its status, deadline and funds, the timeline, the events.
+    """Book Stripe's dispute: its status, deadline and funds, and the order's dispute status.
 
-    The order must be locked.
+    If something is new, add timeline entries and publish one event. The order must be locked.
     """
     status = stripe_dispute.get("status") or UNKNOWN_STATUS
     is_new = insert_once(
@@ -107,7 +107,10 @@ def _record_funds(dispute: Dispute, stripe_dispute: StripeObject, cause: Cause) 
 def _new_movements(
     dispute: Dispute, before: tuple[int, int], flags: tuple[bool, bool]
 ) -> list[tuple[EntryKind, int | None]]:
-    """Return the kinds of movement that grew since `before` (sums) and `flags`, each with the amount by which."""
+    """Return the kinds of movement that are new since `before` (the sums) and `flags`, with the new amounts.
+
+    An amount is None if only the event's type reports the movement.
+    """
     moved: list[tuple[EntryKind, int | None]] = []
     for kind, sum_now, sum_before, flag_now, flag_before in (
         (
@@ -223,7 +226,7 @@ def _entries(
     moved: Sequence[tuple[EntryKind, int | None]],
     has_new_deadline: bool,
 ) -> list[tuple[EntryKind, str]]:
-    """Return the timeline entries for what has changed."""
+    """Return the kinds and texts of the timeline entries for what has changed."""
     amount, reason = format_amount(dispute.amount, dispute.currency), dispute.reason.replace("_", " ")
     entries: list[tuple[EntryKind, str]] = []
     if is_new and not dispute.is_closed:

@@ -37,7 +37,7 @@ QUOTING_KINDS = (
     EntryKind.CANCELED,
     EntryKind.SHIPPED,
 )  # entries that end with an operator's note
-RETRIED_NOW = "A worker is retrying one of its events at this moment. Run the command again."
+RETRIED_NOW = "A worker is retrying an event of this order at this moment. Run the command again."
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ErasureRequest:
 
 @dataclass(frozen=True)
 class ErasureOutcome:
-    """The outcome for one order: refused if there are `blockers`, which say what must be done first."""
+    """The outcome for one order: refused if there are `blockers`, which say why and what to do first."""
 
     order_id: str
     order_number: str
@@ -68,7 +68,7 @@ class OrderUnfinishedError(Exception):
 
 
 def find_by_email(database: Database, email: str) -> Sequence[Order]:
-    """Return the orders with this e-mail address, in upper or lower case."""
+    """Return the orders with this e-mail address; its case does not matter."""
     with database.read() as session:
         return session.scalars(select(Order).where(FILTERS["email"](email.strip())).order_by(Order.id)).all()
 
@@ -88,7 +88,7 @@ def preview(database: Database, order: Order, request: ErasureRequest) -> Erasur
 
 
 def erase_customer(database: Database, order: Order, request: ErasureRequest) -> ErasureOutcome:
-    """Erase the customer of one order, unless there are blockers. A repeat publishes the event again."""
+    """Erase the customer of one order, unless there are blockers. A repeat publishes the erasure event again."""
     try:
         with database.begin() as session:
             current = lock_order(session, order.id)  # before the inbox, in the lock order of the workers
@@ -123,7 +123,7 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
             yield f"Stripe has not answered the refund request {request.id}. Wait until it has."
     not_closed = select(Dispute).where(Dispute.order_id == order.id, Dispute.status.not_in(disputes.CLOSED))
     for dispute in session.scalars(not_closed):
-        yield f"The dispute {dispute.id} is {dispute.status}. Answer or accept it in Stripe's dashboard."
+        yield f"The dispute {dispute.id} is {dispute.status}. Answer or accept it at Stripe, and wait for its end."
 
 
 def _erase(session: Session, order: Order, request: ErasureRequest) -> None:
@@ -141,7 +141,7 @@ def _erase(session: Session, order: Order, request: ErasureRequest) -> None:
 
 
 def _erase_texts(session: Session, order: Order) -> None:
-    """Erase operators' notes, tracking numbers, and the fingerprints of both, which could be guessed from."""
+    """Erase operators' notes, tracking numbers and links, and the fingerprints from which they could be guessed."""
     entries = session.scalars(select(TimelineEntry).where(TimelineEntry.order_id == order.id)).all()
     for shipment in session.scalars(select(Shipment).where(Shipment.order_id == order.id)):
         for entry in entries:

@@ -17,8 +17,16 @@ from orders.models.orders import Order
 
 
 @click.command(name="erase-customer")
-@click.option("--email", help="The customer's address. Leave it out to type it in: then no shell history keeps it.")
-@click.option("--checkout-id", "checkout_ids", multiple=True, help="Erase these orders instead, also again.")
+@click.option(
+    "--email",
+    help="The customer's e-mail address. If you leave it out, the command asks for it: no shell history keeps it.",
+)
+@click.option(
+    "--checkout-id",
+    "checkout_ids",
+    multiple=True,
+    help="Erase the orders of these checkouts instead, even if they are erased already.",
+)
 @click.option("--even-open", is_flag=True, help="Also erase unfinished orders. They can then no longer be shipped.")
 @click.option("--dry-run", is_flag=True, help="List the orders and change nothing.")
 @click.option("--reason", help="The reason. It stays on the timeline, so write no personal data.")
@@ -36,7 +44,7 @@ def erase_customer(
     """Erase a customer's personal data, here and in all services.
 
     Amounts, lines, dates, ids and the country stay. An unfinished order is refused, with the reasons. The command then
-    exits 1. It is safe to repeat. docs/security.md lists what it cannot reach: Stripe, backups, sent e-mails.
+    exits 1. The command is safe to repeat. docs/security.md lists what it cannot reach: Stripe, backups, sent e-mails.
     """
     if email and checkout_ids:
         raise click.UsageError("Give either --email or --checkout-id.")
@@ -67,7 +75,7 @@ def _print(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:
     if outcomes:
         click.echo(f"{_word(dry_run)}: {len(outcomes) - refused}, refused: {refused}.")
     else:
-        click.echo("No order has this address. Check the spelling, or the customer is erased already.")
+        click.echo("No order has this e-mail address. Check the spelling. Or the customer is erased already.")
 
 
 def _print_json(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:

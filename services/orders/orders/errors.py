@@ -4,11 +4,11 @@ from typing import Any
 
 
 class DomainError(Exception):
-    """A request that the service refuses."""
+    """The base class of the errors in this module: a request that the service refuses."""
 
 
 class OrderNotFoundError(DomainError):
-    """No order has this id."""
+    """No order has this id or number."""
 
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
@@ -28,7 +28,7 @@ class KeyReusedError(DomainError):
 
 
 class OrderNotPaidError(DomainError):
-    """The order has no payment yet, so it cannot be refunded, shipped or reviewed."""
+    """The order is not paid, so it cannot be refunded, shipped, canceled or reviewed."""
 
     def __init__(self, number: str, status: str) -> None:
         self.number, self.status = number, status
@@ -60,7 +60,7 @@ class OrderNeedsReviewError(DomainError):
 
 
 class ShippingCanceledError(DomainError):
-    """An operator or the policy decided that the order does not ship."""
+    """An operator or the policy resolved a review by the decision that the order does not ship."""
 
     def __init__(self, number: str, resolved_by: str | None, decision: str | None, reason: str) -> None:
         self.number, self.resolved_by, self.decision, self.reason = number, resolved_by, decision, reason
@@ -68,7 +68,7 @@ class ShippingCanceledError(DomainError):
 
 
 class OrderRefundedError(DomainError):
-    """The order is refunded in full, so nothing of it ships."""
+    """Refunds that were made, requested or are under way cover the order's payments, so nothing of it ships."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -76,7 +76,7 @@ class OrderRefundedError(DomainError):
 
 
 class OrderCanceledError(DomainError):
-    """An operator canceled the order, so nothing of it ships."""
+    """The paid order is canceled, so nothing of it ships, and it cannot be canceled again."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -84,7 +84,7 @@ class OrderCanceledError(DomainError):
 
 
 class OrderAwaitsStockError(DomainError):
-    """The payment was late, and inventory has not confirmed its pieces yet."""
+    """The payment was late, and inventory has not published yet if it took the stock."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -92,7 +92,7 @@ class OrderAwaitsStockError(DomainError):
 
 
 class OrderDisputedError(DomainError):
-    """The order's payment has an open or lost chargeback."""
+    """A payment of the order has an open or lost chargeback."""
 
     def __init__(self, number: str, dispute_status: str) -> None:
         self.number, self.dispute_status = number, dispute_status
@@ -100,7 +100,7 @@ class OrderDisputedError(DomainError):
 
 
 class DisputedRefundError(DomainError):
-    """Money that a cancellation or a decision has to refund is with the customer's bank."""
+    """The customer's bank holds or claims money that a cancellation or a decision has to refund."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -116,11 +116,11 @@ class OrderShippedError(DomainError):
 
 
 class LineAmountsUnknownError(DomainError):
-    """Stripe did not say what it charged for each line, so the amount of a refund of lines is not known."""
+    """Stripe did not answer what it charged for each line, so the amount of a refund of lines is not known."""
 
 
 class NothingToReviewError(DomainError):
-    """The order has no review."""
+    """The order has no review to resolve."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -128,7 +128,7 @@ class NothingToReviewError(DomainError):
 
 
 class ReviewResolvedError(DomainError):
-    """The review was resolved before with another decision."""
+    """The order's last review was resolved before, with another decision."""
 
     def __init__(self, resolved_by: str | None, decision: str | None) -> None:
         self.resolved_by, self.decision = resolved_by, decision

@@ -2,7 +2,7 @@
 
     shipped + refunded_unshipped + owed = bought
 
-Refunds that are asked for or under way count as refunded, and a failed refund frees its pieces again. If refunds cover
+Refunds that are requested or under way count as refunded, and a failed refund frees its pieces again. If refunds cover
 all payments, or the fulfillment is canceled, nothing is owed. Before the order is paid, nothing is bought.
 """
 
@@ -65,7 +65,7 @@ NO_GOODS = Goods({}, {}, {}, {}, {})
 
 
 def load_goods(session: Session, order: Order) -> Goods:
-    """Return the order's goods. Only a paid order has any, so others cost no query."""
+    """Return the order's goods. An order that is not paid has none, and costs no query."""
     session.flush()
     if order.status != OrderStatus.PAID:
         return NO_GOODS
@@ -73,7 +73,7 @@ def load_goods(session: Session, order: Order) -> Goods:
 
 
 def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collection[RefundRequest]) -> Goods:
-    """Return the order's goods from its rows."""
+    """Return the order's goods, counted from its lines, its refunds, and these shipments and refund requests."""
     bought: Counter[str] = Counter()
     if order.status == OrderStatus.PAID:
         for line in order.lines:
@@ -91,14 +91,17 @@ def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collectio
 
 
 def refunds_cover_payments(order: Order, requests: Iterable[RefundRequest]) -> bool:
-    """Return True if refunds that were made, are asked for or are under way leave nothing of any payment."""
+    """Return True if refunds that were made, requested or are under way leave nothing of any payment.
+
+    A free order has nothing to refund: False.
+    """
     payments = [payment for payment in succeeded_payments(order) if payment.amount]
     gone = amounts_gone(order.refunds, requests)
     return bool(payments) and all(gone[payment.id] >= payment.amount for payment in payments)
 
 
 def amounts_gone(refunds: Iterable[Refund], requests: Iterable[RefundRequest]) -> Counter[str]:
-    """Return the amounts by payment that are refunded, asked for or under way, in minor units."""
+    """Return the amounts by payment that are refunded, requested or under way, in minor units."""
     gone: Counter[str] = Counter()
     for refund in refunds:
         gone[refund.payment_id] += refund.amount if refund.counts_as_refunded else 0
@@ -108,7 +111,7 @@ def amounts_gone(refunds: Iterable[Refund], requests: Iterable[RefundRequest]) -
 
 
 def succeeded_payments(order: Order) -> list[Payment]:
-    """Return the payments whose money Stripe has. The one that paid the order comes first: the lines belong to it."""
+    """Return the payments whose money Stripe has. The one that paid the order comes first and has the order's lines."""
     payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
     own = (order.payment_intent, order.session_id)
     return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
@@ -130,8 +133,8 @@ def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
 def update_fulfillment(session: Session, order: Order) -> None:
     """Derive the order's owed pieces and fulfillment status again. Call it after each change of pieces or money.
 
-    The order is fulfilled once something has shipped and nothing is owed. Publish the pieces that do not ship any more,
-    if they have changed: inventory shows the sold pieces that wait for their parcel.
+    The order is fulfilled once something has shipped and nothing is owed. If the pieces that do not ship any more have
+    changed, publish them: inventory counts the sold pieces that still have to ship.
     """
     goods = load_goods(session, order)
     order.pieces_owed = sum(goods.owed.values())

@@ -1,4 +1,4 @@
-"""The event handlers: each records facts about one order."""
+"""The handlers of events from Stripe, checkout and inventory. Each records facts about one order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -82,7 +82,7 @@ def cancel_order(event: Event, session: Session) -> None:
 def complete_session(event: Event, session: Session) -> None:
     """Record the payment of a completed session, or wait for it: a delayed payment method leaves it unpaid at first.
 
-    An unknown payment status fulfills nothing. It counts as money that is under way.
+    An unknown payment status counts as money that is under way, and fulfills nothing.
     """
     if is_paid(event.object):
         record_payment(event, session)
@@ -152,7 +152,7 @@ def fail_payment(event: Event, session: Session) -> None:
 def expire_order(event: Event, session: Session) -> None:
     """Record that the session expired unpaid, with Stripe's link to recover the cart, and publish it.
 
-    An order with a payment, paid or under way, only gets the link.
+    If the order is canceled, or has a payment that is paid, failed or under way, record only the link.
     """
     order, cause = record_session(session, event), Cause.from_event(event)
     order.record_customer(event.object)
@@ -174,7 +174,7 @@ def expire_order(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.payment_intent.succeeded")
 def record_succeeded_intent(event: Event, session: Session) -> None:
-    """Record that Stripe has the money. Only a session pays the order, because only it has the amounts to check."""
+    """Record that Stripe has the money. Only a session's event marks the order as paid: it has the amounts to check."""
     _check_account(event)
     order = get_order_by_metadata(session, event)
     _record_success(session, order, payments.get_or_create_by_intent(session, order, event), event)
@@ -182,12 +182,12 @@ def record_succeeded_intent(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.payment_intent.requires_action")
 def record_payment_instructions(event: Event, session: Session) -> None:
-    """Record the voucher or bank transfer that the customer has to pay, and publish it if the payment is pending."""
+    """Record the voucher or bank transfer with which the customer has to pay. Publish it if the order waits for it."""
     order, cause = get_order_by_metadata(session, event), Cause.from_event(event)
     if order.erased_at is not None:
         raise Ignored("the customer is erased")
     if not payments.asks_for_transfer(event.object):
-        raise Ignored("another action, such as a card's authentication: Stripe's page asks for it")
+        raise Ignored("neither a voucher nor a bank transfer: Stripe's page asks for such an action")
     payment = payments.get_or_create_by_intent(session, order, event)
     if payments.record_instructions(payment, event.object) and order.status == OrderStatus.PAYMENT_PENDING:
         publish_pending_payment(session, order, payment, cause)
@@ -198,7 +198,7 @@ def record_payment_method(event: Event, session: Session) -> None:
     """Record the method of a delayed payment, such as a bank debit: e-mails say what the customer has to do."""
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     payment = payments.get_or_create_by_charge(session, order, event)
     details = event.object.get("payment_method_details") or {}
     payment.payment_method = payment.payment_method or details.get("type")
@@ -213,7 +213,7 @@ def record_succeeded_charge(event: Event, session: Session) -> None:
     _check_account(event)
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     _record_success(session, order, payments.get_or_create_by_charge(session, order, event), event)
     for found in refunds_of(event.object):
         book_refund(session, order, found, Cause.from_event(event))
@@ -222,7 +222,7 @@ def record_succeeded_charge(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.payment_intent.payment_failed", "stripe.charge.failed")
 def record_failed_attempt(event: Event, session: Session) -> None:
-    """Record a declined payment. The customer may try again in the same session."""
+    """Record a failed payment attempt, once. The customer may try again in the same session."""
     order = get_order_by_metadata(session, event)
     if attempt := payments.record_attempt(session, order, event):
         text = f"Payment attempt failed: {attempt.message}" if attempt.message else "Payment attempt failed."
@@ -231,7 +231,7 @@ def record_failed_attempt(event: Event, session: Session) -> None:
 
 @handlers.on("inventory.reservation.committed")
 def publish_late_order(event: Event, session: Session) -> None:
-    """Publish an order that was paid late: its pieces were still there."""
+    """Publish a late order as paid: inventory still had its pieces."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     publish_paid_order(session, order, Cause.from_event(event))
@@ -239,7 +239,11 @@ def publish_late_order(event: Event, session: Session) -> None:
 
 @handlers.on("inventory.reservation.oversold")
 def review_oversold(event: Event, session: Session) -> None:
-    """Open a review of an order whose pieces are no longer in stock, also if others were missing before."""
+    """Open a review of an order with pieces that are not in stock.
+
+    They were gone when the order was paid. Or, with a `return_id`, a refund had returned them, then it failed, and they
+    were sold again meanwhile.
+    """
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     lines = event.data["lines"]
@@ -275,26 +279,26 @@ def book_reported_dispute(event: Event, session: Session) -> None:
 
 @handlers.on(*radar.ROUTING_KEYS)
 def hold_for_review(event: Event, session: Session) -> None:
-    """Hold the order of a payment that Stripe Radar or a person placed in review."""
+    """Hold the order of a payment that Stripe Radar or a person placed in review, until it is approved."""
     if order := get_order_or_park(session, event):
         radar.record_radar_review(session, order, event.object, Cause.from_event(event))
 
 
 @handlers.on(*radar.WARNING_ROUTING_KEYS)
 def hold_for_warning(event: Event, session: Session) -> None:
-    """Hold the order of a payment that the card's bank reports as probable fraud."""
+    """Hold the order of a payment that the card's bank reports as probable fraud, if the warning needs an action."""
     if order := get_order_or_park(session, event):
         radar.record_fraud_warning(session, order, event.object, Cause.from_event(event))
 
 
 def _check_account(event: Event) -> None:
-    """Raise `Ignored` for money of a connected account: only a session counts it, because it opens a review."""
+    """Raise `Ignored` for money of a connected account. Only a session's event books such money, and opens a review."""
     if account := event.headers.get("account"):
         raise Ignored(f"money of the connected account {account}, which is not the shop's")
 
 
 def _record_customer(session: Session, order: Order, event: Event, cause: Cause) -> None:
-    """Add what the customer entered. An address that comes after a review for its absence resolves that review."""
+    """Add what the customer entered. An address that arrives late resolves the review for the missing address."""
     was_missing = order.is_address_missing
     order.record_customer(event.object)
     if was_missing and not order.is_address_missing and order.paid_at is not None:

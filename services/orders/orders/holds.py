@@ -39,7 +39,10 @@ def find_hold(order: Order) -> Hold | None:
 
 
 def may_ship(statuses: Collection[str] = CHARGEBACKS) -> ColumnElement[bool]:
-    """Return the condition that no hold applies, for a query of orders: together they are the pick list."""
+    """Return the SQL condition that no hold applies. The orders that match are the pick list.
+
+    `statuses` are the dispute statuses that hold an order.
+    """
     return and_(
         Order.status == OrderStatus.PAID,
         Order.fulfillment_canceled_at.is_(None),

@@ -24,7 +24,7 @@ class Mismatch(NamedTuple):
 def find_mismatch(order: Order, event: Event, payment: Payment | None = None) -> Mismatch | None:
     """Return the most severe mismatch between a paid session and its order, with the details of all, or None.
 
-    The session's `payment` has the amounts that an earlier event reported and this one leaves out.
+    The session's `payment` has the amounts that an earlier event reported and this event leaves out.
     """
     mismatches = list(_mismatches(order, event, _details_of(event.object, payment)))
     if not mismatches:
@@ -34,7 +34,7 @@ def find_mismatch(order: Order, event: Event, payment: Payment | None = None) ->
 
 
 def _details_of(paid: StripeObject, payment: Payment | None) -> dict[str, int | None]:
-    """Return the amounts that make up a paid session's total. A missing one is the payment's."""
+    """Return the amounts that make up a paid session's total. A missing amount is taken from the payment."""
     details = paid.get("total_details") or {}
     names = ("amount_tax", "amount_discount", "amount_shipping")
     known = {name: getattr(payment, name, None) for name in names}
@@ -73,7 +73,7 @@ def _is_expected_total(order: Order, amount_total: int, details: Mapping[str, in
     Automatic tax adds exclusive taxes to the total, and inclusive taxes are part of it. `amount_tax` is the sum of
     both, and one session may have both kinds. So the total may be higher than the order's by any part of the taxes.
     It may be lower only by a promotion code's discount, if checkout allowed promotion codes. The customer chooses one
-    of the offered shipping options, and the order's total is with the first of them.
+    of the offered shipping options, and the order's total includes the first of them.
     """
     shipping = details.get("amount_shipping")
     chosen = shipping if shipping in _offered_amounts(order) else order.amount_shipping
@@ -96,7 +96,10 @@ def _wrong_destination(order: Order, details: Mapping[str, int | None]) -> str |
     if country is None or not limits or any(not countries or country in countries for countries in limits):
         return None
     amount = format_amount(shipping or 0, order.currency)
-    return f"The customer chose shipping for {amount}, which does not go to {country}."
+    return (
+        f"The customer chose the shipping option that costs {amount}."
+        f" It is not offered for the country of the address ({country})."
+    )
 
 
 def _mode(livemode: bool) -> str:

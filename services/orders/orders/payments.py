@@ -110,7 +110,7 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 
 
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
-    """Add a failed attempt; return None if it is known. The payment intent and the charge both report it."""
+    """Add a failed attempt; return None if it is known. Events of the payment intent and of the charge report it."""
     reported = event.object
     is_charge = event.type.startswith("charge.")
     error = _charge_error(reported) if is_charge else reported.get("last_payment_error") or {}
@@ -129,7 +129,7 @@ def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttem
 
 
 def _attempt_id(intent: StripeObject, error: StripeObject) -> str:
-    """Return an id for an attempt without a charge. Two Events about one attempt have the same error."""
+    """Return an id for an attempt without a charge. Two events about one attempt have the same error."""
     digest = hashlib.sha256(orjson.dumps([intent["id"], error], option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"attempt_{digest[:32]}"
 

@@ -20,12 +20,12 @@ def register(app: Flask) -> None:
 
 
 def no_order_yet() -> Problem:
-    """Return the problem for a session whose order has not arrived."""
+    """Return the problem for a session whose order does not exist yet."""
     return Problem(404, "order-not-found", "This session has no order yet. Try again in a second.", headers=RETRY_AFTER)
 
 
 def not_a_session(session_id: str) -> Problem:
-    """Return the problem for a text that is no session's id: it never gets an order."""
+    """Return the problem for a text that is no session's id: no order will ever have it."""
     return Problem(404, "order-not-found", f"{session_id} is not the id of a Stripe session. Check the link.")
 
 
@@ -36,7 +36,7 @@ def refund_refused(request: RefundRequest) -> Problem:
 
 
 def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
-    """Return the problem for a decision with refunds of which Stripe refused some or all."""
+    """Return the problem for a decision or cancellation, if Stripe refused some or all of its refunds."""
     refused = " ".join(
         f"{format_amount(request.amount, request.currency)} of {request.payment_id}: {request.error}"
         for request in requests
@@ -99,12 +99,12 @@ def _order_canceled(error: errors.OrderCanceledError) -> Problem:
     return Problem(
         409,
         "order-canceled",
-        f"Order {error.number} is canceled. It does not ship. What is still paid can be refunded.",
+        f"Order {error.number} is canceled. It does not ship. What is left of its payments can be refunded.",
     )
 
 
 def _order_awaits_stock(error: errors.OrderAwaitsStockError) -> Problem:
-    detail = f"The stock of order {error.number} is not confirmed yet. Try again in a few seconds."
+    detail = f"Order {error.number} was paid late, and its stock is not confirmed yet. Try again in a few seconds."
     return Problem(409, "order-awaits-stock", detail)
 
 
@@ -118,9 +118,9 @@ def _order_disputed(error: errors.OrderDisputedError) -> Problem:
 
 def _disputed_refund(error: errors.DisputedRefundError) -> Problem:
     detail = (
-        f"The customer's bank holds money of order {error.number}, so Stripe does not refund the rest. Nothing was"
-        ' changed. Cancel without a refund: with {"refund": false}, or by the decision cancel of its review. Refund'
-        " after the dispute if the bank returns the money."
+        f"The customer's bank holds or claims money of order {error.number}, so Stripe does not refund the rest."
+        ' Nothing was changed. Cancel without a refund: with {"refund": false}, or by the review decision cancel.'
+        " Refund after the dispute if the bank returns the money."
     )
     return Problem(409, "order-disputed", detail)
 

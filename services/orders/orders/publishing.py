@@ -1,4 +1,4 @@
-"""Publishing of order events: each event has a snapshot of its order. Call it once per fact."""
+"""Publishing of order events. Each event has a snapshot of its order, and each fact is published once."""
 
 from typing import Any
 
@@ -45,7 +45,8 @@ def publish(session: Session, order: Order, event_type: str, cause: Cause, **fie
 def publish_paid_order(session: Session, order: Order, cause: Cause) -> None:
     """Publish the order as paid, so that it is fulfilled.
 
-    Do nothing if a review is open or ended without shipping, if nothing is owed, or if it was published before.
+    Do nothing if a review is open or ended without shipping, if inventory has not confirmed the stock of a late
+    payment, if nothing is owed, or if the order was published as paid before.
     """
     if any(review.blocks_shipping for review in order.reviews):
         return

@@ -1,4 +1,4 @@
-"""Finding, locking and creating orders.
+"""Queries that find, lock and create orders.
 
 An order is locked before its facts are recorded, so that transactions record them one after the other.
 """
@@ -31,7 +31,7 @@ AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipp
 
 
 def lock_orders(session: Session, events: Collection[Event]) -> None:
-    """Lock the orders of a batch of events, with their payments and refunds, and with all that a paid order needs.
+    """Lock the orders of a batch of events, and load their payments and refunds. Load all rows that payments need.
 
     Refund and dispute events name only their payment. The payments without an order are locked by id.
     """
@@ -76,18 +76,19 @@ def get_order_by_checkout(session: Session, event: Event, checkout_id: str) -> O
 def get_order_by_metadata(session: Session, event: Event) -> Order:
     """Lock and return the order that the event's object names in its metadata.
 
-    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` without it, and `NotYet`.
+    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` for an object without this id,
+    and `NotYet` before the order exists.
     """
     checkout_id = checkout_id_of(event.object)
     if not checkout_id:
-        raise Ignored("not made by our checkout: no metadata.checkout_id")
+        raise Ignored("the object's metadata has no checkout_id: another system made it")
     return get_order_by_checkout(session, event, checkout_id)
 
 
 def record_session(session: Session, event: Event) -> Order:
     """Lock and return the order of a Checkout Session, and store the session's id if it is new.
 
-    A recovered cart is a new session of an old order. Raises `Ignored` and `NotYet`.
+    A recovered cart is a new session of an old order. Raises the errors of `get_order_by_metadata`.
     """
     order = get_order_by_metadata(session, event)
     if event.object["id"] != order.session_id:  # the order's own session is stored
@@ -99,11 +100,11 @@ def get_order_or_park(session: Session, event: Event) -> Order | None:
     """Lock and return the order of a refund or dispute event, by its payment.
 
     If the payment is not known and the event names no checkout, park the event and return None. Raises `Ignored` for
-    an event without a payment intent, and `NotYet`.
+    an event without a payment intent, and `NotYet` before the order of the named checkout exists.
     """
     payment_id = event.object.get("payment_intent")
     if not payment_id:
-        raise Ignored("no payment intent: our checkout makes no such payments")
+        raise Ignored("the object has no payment intent: another system made it")
     if order := _lock_order_by_payment(session, payment_id):
         return order
     if checkout_id := checkout_id_of(event.object):
@@ -112,7 +113,7 @@ def get_order_or_park(session: Session, event: Event) -> Order | None:
 
 
 def create_order(session: Session, event: Event) -> Order | None:
-    """Create the order of a started checkout; return None if it exists.
+    """Create and return the order of a started checkout; return None if the order exists.
 
     Its id and number are derived from the checkout id, so a database restored from a backup creates the same order
     again. The customer and the other services know that id and number.

@@ -24,7 +24,7 @@ from orders.models.stock_returns import StockReturn
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
     """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
-    Pieces leave it only because of a request that failed: its own ones, once. The order must be locked. A repeat
+    Only a failed request takes pieces out of the stock again: its own, once. The order must be locked. A repeat
     publishes nothing.
     """
     done, wanted = _done(session, order), _wanted(session, order)
@@ -90,8 +90,8 @@ def _select(change: Mapping[str, tuple[int, int]], part: Callable[[int], int]) -
 def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
     """Return the pieces that belong in the stock, by sku and shipped.
 
-    These are the restocked pieces of all refunds that Stripe has made and that have not failed. Of the unshipped ones,
-    only those are there that are not owed: missing pieces never were.
+    These are the restocked pieces of all refunds that Stripe has made and that have not failed. Unshipped
+    pieces count only as far as they are in the shop and are not owed: missing pieces never were there.
     """
     goods, pieces = load_goods(session, order), Counter[tuple[str, bool]]()
     for request in order.refund_requests:
@@ -110,7 +110,7 @@ def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
 
 
 def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
-    """Return the pieces that are in stock by earlier returns, by sku and shipped.
+    """Return the pieces that earlier returns put in stock, by sku and shipped.
 
     A return before orders knew that pieces are missing can be for more pieces than there were. Inventory counts only
     those that were there.
@@ -126,7 +126,7 @@ def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
 
 
 def _present_pieces(order: Order, goods: Goods) -> Mapping[str, int]:
-    """Return the pieces by sku that were in stock when the order was paid and have not shipped."""
+    """Return the bought pieces by sku that were in stock when the order was paid, and have not shipped."""
     missing = Counter[str]()
     for review in order.reviews:
         if review.reason == ReviewReason.OVERSOLD and not review.subject:

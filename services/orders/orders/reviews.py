@@ -46,9 +46,9 @@ def open_review(
     subject: str = "",
     missing: Mapping[str, int] | None = None,
 ) -> bool:
-    """Open a review on the order, its timeline and the outbox. Return False if it exists.
+    """Open a review of the order, with a timeline entry and an event. Return False if this review exists.
 
-    The order shows the most severe of several reasons, the timeline shows all.
+    The order shows the most severe of its open reviews, the timeline shows all.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
@@ -73,8 +73,8 @@ def resolve(
 ) -> Sequence[RefundRequest]:
     """Resolve all open reviews of the order and return the refund requests that follow.
 
-    The order must be locked. The worker sends the refund requests at `due_at` if the caller does not send them.
-    Repeating the last decision does nothing, nor does a repeat under the same key. Raises `NothingToReviewError`,
+    The order must be locked. The worker sends the refund requests at `due_at`, unless the caller sends them before.
+    A repeat of the last decision does nothing, nor does a repeat under the same key. Raises `NothingToReviewError`,
     `ReviewResolvedError`, `OrderNotPaidError`, `DisputedRefundError` and `KeyReusedError`.
     """
     if not record_act(session, order, Act("review", {"decision": decision, "note": note}), key, actor):
@@ -123,9 +123,9 @@ def resolve(
 def release_review(
     session: Session, order: Order, reason: ReviewReason, subject: str, actor: str, cause: Cause
 ) -> None:
-    """Accept one review whose cause is gone, and confirm the order unless another review is open.
+    """Accept one review whose cause is gone, and publish the order as paid unless another review blocks it.
 
-    A review that is not open yet is stored as accepted, so that a late event does not open it.
+    A review that does not exist yet is stored as accepted, so that a late event does not open it.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     decided = {"decision": ReviewDecision.ACCEPT, "resolved_by": actor, "resolved_at": cause.occurred_at}
@@ -153,7 +153,10 @@ def release_review(
 
 
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
-    """Resolve reviews by a refund, as the shop configured it. All open reasons of an order must be named."""
+    """Refund paid orders whose open reviews all have one of these reasons. The worker sends the refunds.
+
+    A disputed order is left to an operator.
+    """
     waiting = select(Order.id).where(
         Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID
     )
@@ -176,7 +179,7 @@ def _request_refunds(
     cause: Cause,
     due_at: datetime | None,
 ) -> Sequence[RefundRequest]:
-    """Request refunds of all payments. If the reviews are only about duplicate payments, refund only these."""
+    """Store refund requests for the rest of all payments, or only of duplicate ones if all reviews are about these."""
     payments = _payments_to_refund(reviews)
     if payments is not None:
         params = replace(params, reason="duplicate")

@@ -1,4 +1,4 @@
-"""Queries for people: search, one order with everything, disputes."""
+"""Queries for people: the search of orders, one order with all of its rows, and the list of disputes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def search(
 ) -> Sequence[Order]:
     """Return the orders that match all filters, newest first.
 
-    `before` has `created_at` and id of the previous page's last order. Every index of a filter has this sort order.
+    `before` has `created_at` and `id` of the previous page's last order. Every index for a filter has this sort order.
     """
     statement = select(Order).order_by(Order.created_at.desc(), Order.id.desc()).limit(limit)
     for name, value in filters.items():
@@ -97,7 +97,10 @@ def dispute_sort_key(dispute: Dispute) -> tuple[datetime, str]:
 
 
 def _order_ids_by_intent(intent: str) -> CompoundSelect[Any]:
-    """Return a query of two indexes. With OR, PostgreSQL would read all orders."""
+    """Return a query for the ids of the orders with this payment intent, or with a payment by it.
+
+    UNION uses two indexes. With OR, PostgreSQL would read all orders.
+    """
     order = aliased(Order)
     own = select(order.id).where(order.payment_intent == intent)
     return union(own, select(Payment.order_id).where(Payment.id == intent))

@@ -31,7 +31,7 @@ from orders.timeline import add_entry, format_note
 
 @dataclass(frozen=True)
 class ShipmentParams:
-    """The parameters of a shipment: `all` that is owed, or `lines`. `override` ships in spite of a chargeback."""
+    """The parameters of a shipment: `all` that is owed, or `lines`. `override`: why to ship despite a chargeback."""
 
     all: bool = False
     lines: Sequence[Mapping[str, Any]] = ()
@@ -42,7 +42,7 @@ class ShipmentParams:
 
 
 def ship(session: Session, order: Order, params: ShipmentParams, key: str | None, actor: str) -> Shipment:
-    """Add a shipment to the order, its timeline and the outbox. A repeat under the same key returns the same shipment.
+    """Add a shipment to the order, with a timeline entry and an event. A repeat under the key returns the same one.
 
     The order must be locked. Raises `KeyReusedError`, the errors of `_check_may_ship` and `InvalidRequestError`.
     """
@@ -93,7 +93,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
 
 
 def tracking_text(tracking: str | None) -> str:
-    """Return a tracking number as the timeline has it, with a comma before it; nothing without one."""
+    """Return the tracking number as it follows in a timeline entry, after a comma; an empty text without one."""
     return f", tracking number {tracking}" if tracking else ""
 
 

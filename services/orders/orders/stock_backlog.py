@@ -1,4 +1,4 @@
-"""Metrics of paid orders that wait for inventory: it has not published yet if it took the stock of a late payment."""
+"""Metrics of paid orders that wait until inventory publishes if it took the stock of a late payment."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class StockBacklog(Backlog):
     age = ("clozit_orders_awaiting_stock_oldest_age_seconds", "Age of the oldest order that waits for its stock")
 
     def select(self) -> Select[int, Any]:
-        """Return the query of the waiting orders.
+        """Return the query of the number of waiting orders and the time of the oldest payment.
 
         Every other paid order is published as paid, in review, or owes nothing.
         """

@@ -15,13 +15,13 @@ PAGE_SIZE = 100  # objects: Stripe's maximum for one page of a list
 
 
 def read_answer(answer: Any) -> StripeObject:
-    """Return the object in an answer of Stripe's SDK, read like those of events."""
+    """Return the object in an answer of Stripe's SDK, in the form that objects in events have."""
     found, _ = read_object(answer.to_dict(for_json=True))
     return found
 
 
 def checkout_id_of(stripe_object: StripeObject) -> str | None:
-    """Return the id of the checkout that an object belongs to; None if our checkout did not create the object."""
+    """Return the id of the checkout that an object belongs to; None if another system made the object."""
     found: str | None = (stripe_object.get("metadata") or {}).get("checkout_id")
     return found or None
 
@@ -29,7 +29,7 @@ def checkout_id_of(stripe_object: StripeObject) -> str | None:
 def currency_of(stripe_object: StripeObject) -> str:
     """Return the currency of an object; `NO_CURRENCY` if Stripe sent a text that is no code.
 
-    The money is booked in any case: a paid order must not stay open. It opens a review, because it does not match.
+    The money is booked in any case: a paid order must not stay open. The mismatch then opens a review.
     """
     code = str(stripe_object.get("currency") or "").lower()
     return code if CURRENCY.fullmatch(code) else NO_CURRENCY

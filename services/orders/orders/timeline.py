@@ -1,4 +1,4 @@
-"""Writing of timeline entries."""
+"""Functions that add timeline entries, and the format of operators' notes in them."""
 
 from events.database.transaction import defer_insert
 from sqlalchemy.orm import Session
@@ -28,7 +28,7 @@ def add_entry(session: Session, order: Order, cause: Cause, kind: EntryKind, tex
 
 
 def format_note(note: str | None) -> str:
-    """Return an operator's note as it ends an entry's text; nothing without a note."""
+    """Return an operator's note, quoted for the end of an entry's text; an empty text without a note."""
     return f"{NOTE_START}{note}”" if note else ""
 
 

@@ -1,4 +1,4 @@
-"""Totals of an order, derived from its payments and refunds. Amounts are in minor units of the order's currency."""
+"""Totals of an order, derived from its payments and refunds, in minor units of the order's currency."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -26,7 +26,10 @@ def update_totals(order: Order) -> None:
 
 
 def refundable_amount(session: Session, payment: Payment) -> int:
-    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank holds or claims."""
+    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank holds or claims.
+
+    The amount is in minor units of the payment's currency.
+    """
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     session.flush()

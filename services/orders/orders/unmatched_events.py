@@ -26,7 +26,7 @@ from orders.models.unmatched_events import UnmatchedEvent
 def park_if_unmatched(session: Session, event: Event, payment_id: str) -> bool:
     """Store the event without personal data and return True, unless its payment is known.
 
-    The event names no checkout, so an erasure could not find it: it is redacted at once.
+    The event names no checkout, so an erasure could not find it. So it is redacted before it is stored.
     """
     lock_payment_ids(session, [payment_id])
     if session.get(Payment, payment_id) is not None:
@@ -40,7 +40,9 @@ def park_if_unmatched(session: Session, event: Event, payment_id: str) -> bool:
         body=redacted(event.routing_key, event.body),
         parked_at=utcnow(),
     )
-    inbox.mark_ignored(session, [event.id], f"no order of ours was paid with {payment_id}")
+    inbox.mark_ignored(
+        session, [event.id], f"no order has the payment {payment_id} yet: the event is stored until one has"
+    )
     return True
 
 
@@ -58,13 +60,13 @@ def requeue_matched(session: Session, payment_ids: Collection[str]) -> None:
 
 
 def prune(database: Database) -> None:
-    """Delete events that are older than the inbox's rows of them can be (`inbox.RETENTION`)."""
+    """Delete events stored longer than `inbox.RETENTION` ago: the inbox has no rows of them any more."""
     with database.begin() as session:
         session.execute(delete(UnmatchedEvent).where(UnmatchedEvent.parked_at < utcnow() - inbox.RETENTION))
 
 
 def lock_payment_ids(session: Session, payment_ids: Collection[str]) -> None:
-    """Lock payment ids until the transaction ends: no other one adds these payments or parks their events.
+    """Lock payment ids until the transaction ends: no other transaction adds these payments or parks their events.
 
     The ids are locked in sorted order, so that transactions cannot deadlock. SQLite needs no lock: it has one writer.
     """

@@ -36,8 +36,8 @@ def declare_topology() -> None:
             kombu_connection.declare_topology(connection.default_channel)
     except PreconditionFailed as error:
         raise click.ClickException(
-            f"A queue exists with other arguments, which cannot be changed: {error.reply_text}. "
-            "Delete the queue when it is empty, and run this command again."
+            f"A queue or exchange exists with other arguments, which cannot be changed: {error.reply_text}. "
+            "Delete it (a queue only when it is empty), and run this command again."
         ) from error
     click.echo("declared")
 
@@ -54,13 +54,16 @@ def _parse_types(_ctx: click.Context, _param: click.Parameter, value: str) -> li
 @main.command(name="backfill")
 @click.option("--since", type=Instant(), required=True, help="Age or instant of the oldest event: 90s, 30m, 12h, 3d.")
 @click.option("--types", default="", callback=_parse_types, help="Only these event types of Stripe, comma-separated.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events/second.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events per second, at most."
+)
 @click.option("--starting-after", metavar="EVENT", help="Continue after this event, as an interrupted run prints it.")
 @click.option("--dry-run", is_flag=True, help="List and count the events, but publish nothing.")
 def run_backfill(since: datetime, types: list[str], rate: float, starting_after: str | None, dry_run: bool) -> None:
     """Publish Stripe's events again. Services ignore the events that they already know.
 
-    Prints a summary as JSON. Exits 1 if an event could not be published, and prints how to continue.
+    Prints a summary as JSON. If the run is incomplete, it exits 1 and prints how to continue.
+    Exits 1, too, if it skipped malformed events.
     """
     config = _load_with_stripe_key()
     requested, since = since, backfill.limit_to_retention(since)

@@ -57,7 +57,7 @@ class StripeEvents:
         self._events = client.v1.events
 
     def list_since(self, since: datetime, types: Sequence[str], starting_after: str | None) -> Iterator[dict[str, Any]]:
-        """Return the events since an instant: of these types, or of all; after an event's id, or from the newest."""
+        """Yield the events since an instant, newest first. Without `types`, all; after the id `starting_after`."""
         params: EventListParams = {"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
         if types:
             params["types"] = list(types)

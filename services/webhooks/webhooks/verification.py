@@ -42,7 +42,8 @@ def check_header(signature: str) -> None:
         abs(timestamp - int(utcnow().timestamp())) > SIGNATURE_TOLERANCE_S
     ):  # the SDK accepts any timestamp in the future
         raise _bad_signature(
-            f"The signature's timestamp is more than {SIGNATURE_TOLERANCE_S} s away. Check the clocks of both hosts."
+            f"The signature's timestamp differs from our clock by more than {SIGNATURE_TOLERANCE_S} s."
+            " Check the clocks of both hosts."
         )
 
 
@@ -140,12 +141,12 @@ def _is_short_text(value: object) -> bool:
 
 
 def _instant(created: int) -> datetime:
-    """Return the event's time. AMQP has none before 1970, and no event is lost for its time."""
+    """Return the event's time, moved into the range that AMQP can carry: no event is lost for its time."""
     return datetime.fromtimestamp(min(max(created, 0), MAX_CREATED), UTC)
 
 
 def _checkout_id(stripe_object: dict[str, Any]) -> str | None:
-    """Return the checkout's id; None if the metadata has none, or one of another integration that is no id here."""
+    """Return the checkout's id from the metadata; None without one that AMQP can carry."""
     checkout_id = _metadata(stripe_object).get("checkout_id")
     return checkout_id if _is_short_text(checkout_id) else None
 

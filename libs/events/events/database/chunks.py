@@ -19,7 +19,7 @@ def change_in_chunks(
     *,
     lock: Callable[[Session, Select[Any]], Select[Any]] = skip_locked,
 ) -> int:
-    """Select the keys of at most `CHUNK_SIZE` rows and change these rows, until there are no more; return their number.
+    """Change all rows that the query `keys` finds, `CHUNK_SIZE` in a transaction, and return their number.
 
     A changed row must not match `keys` any more. By default, rows that another transaction has locked are left out.
     """

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that end: neither a dead host nor a frozen server holds one side or the other.
+"""Connections to PostgreSQL that end when the other side is gone: a dead host, a lost network, a frozen server.
 
 | what is gone | who notices | after |
 |---|---|---|
@@ -54,7 +54,10 @@ class BoundedConnection(psycopg.Connection[Any]):
     answer_timeout_s = ANSWER_TIMEOUT_S
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
-        """Wait for the server's answer, as every statement does. Raises `OperationalError` when there is none."""
+        """Wait for the server's answer, as every statement does.
+
+        Raises `OperationalError` and closes the connection after `answer_timeout_s` without an answer.
+        """
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         began = time.monotonic()

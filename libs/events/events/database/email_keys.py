@@ -2,8 +2,8 @@
 
 
 def email_key(address: str) -> str:
-    """Return an address in the form in which the addresses of one customer are equal.
+    """Return an address in lower case and without surrounding spaces, so that all its spellings are equal.
 
-    Services store it, also as a keyed hash. So a change of this rule must still find the stored keys.
+    Services store this key, also as a keyed hash. A change of this rule must still find the stored keys.
     """
     return address.strip().lower()

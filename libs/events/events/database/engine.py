@@ -45,7 +45,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Provide a read-only transaction; on SQLite it does not wait for writers."""
+        """Provide a transaction for reads, which is never committed; on SQLite it does not wait for writers."""
         with self._readers() as session:
             yield session
 

@@ -1,4 +1,4 @@
-"""Classification of database errors: unreachable, locked by another session, or in conflict with a transaction."""
+"""Classification of database errors: database away, row locked by another session, conflict of transactions."""
 
 import sqlite3
 
@@ -9,7 +9,7 @@ LOCK_NOT_AVAILABLE = "55P03"  # another session held the row for longer than `lo
 
 
 def is_away(error: BaseException) -> bool:
-    """Return True if the database cannot be reached or refuses its work; False if the statement was wrong.
+    """Return True if the database cannot be reached or refuses all work; False if the statement was wrong.
 
     A server that has become read-only counts as away: the engine drops its connections.
 
@@ -29,7 +29,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Return True if another session held a row for too long: a busy one, or one whose host is gone."""
+    """Return True if another session held a row for longer than `lock_timeout`: it is busy, or its host is gone."""
     return _sqlstate(error) == LOCK_NOT_AVAILABLE
 
 

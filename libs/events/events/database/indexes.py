@@ -11,10 +11,10 @@ VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:na
 
 
 def create_index(name: str, table: str, columns: Sequence[str], *, where: str | None = None, **options: Any) -> None:
-    """Create an index that a revision can have, on PostgreSQL without blocking the writers of its table.
+    """Create an index in a migration, on PostgreSQL without blocking the writers of its table.
 
-    Such an index is built in several transactions. An interrupted migration can be repeated: it keeps the indexes that
-    are complete, and replaces one that is not. `where` makes the index partial.
+    PostgreSQL builds such an index in several transactions. An interrupted migration can be repeated: it keeps the
+    indexes that are complete, and replaces one that is not. `where` makes the index partial.
     """
     condition = text(where) if where else None
     if op.get_bind().dialect.name != "postgresql":
@@ -28,7 +28,7 @@ def create_index(name: str, table: str, columns: Sequence[str], *, where: str | 
 
 
 def drop_index(name: str, table: str) -> None:
-    """Drop an index, on PostgreSQL without blocking its table. Another index must serve the previous release."""
+    """Drop an index, on PostgreSQL without blocking its table. Another must serve the previous release's queries."""
     if op.get_bind().dialect.name != "postgresql":
         op.drop_index(name, table)
         return
@@ -38,7 +38,7 @@ def drop_index(name: str, table: str) -> None:
 
 @contextmanager
 def _outside_transaction() -> Iterator[None]:
-    """Run a block without a transaction. It may wait for other transactions, because nothing waits behind it."""
+    """Run a block without a transaction and without a lock timeout: no other session waits behind its locks."""
     with op.get_context().autocommit_block():
         timeout = op.get_bind().scalar(text("SELECT current_setting('lock_timeout')"))
         op.execute("SET lock_timeout = 0")

@@ -51,7 +51,7 @@ class Chain:
 
 
 def migrate(database: Database, chains: Sequence[Chain], revision: str = "head") -> None:
-    """Upgrade every chain to `revision`. Safe to run from several places at once."""
+    """Upgrade every chain to `revision`. Several processes can call it at the same time: they take turns."""
     with _exclusive(database) as connection:
         for chain in chains:
             command.upgrade(chain.config(connection), revision)
@@ -101,7 +101,7 @@ def downgrade(database: Database, chain: Chain, revision: str = "base") -> None:
 
 
 def new_revision(database: Database, chain: Chain, message: str) -> None:
-    """Write a chain's next revision: the difference between its tables in the database and its models."""
+    """Write the file of a chain's next revision: the difference between its tables in the database and its models."""
     with _exclusive(database) as connection:
         config = chain.config(connection)
         heads = sorted(path.name[:4] for path in chain.versions.glob("[0-9]*.py"))

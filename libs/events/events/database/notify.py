@@ -60,7 +60,7 @@ def increment_after_commit(session: Session, counter: Counter) -> None:
 
 
 def run_after_commit(session: Session, signal: Callable[[str], Signal], notify: Callable[[str], None]) -> None:
-    """Send the wake-ups and count the counters that the committed transaction collected."""
+    """Send the wake-ups and increment the counters that a transaction collected. Call it after each commit."""
     if session.in_nested_transaction():
         return  # only a savepoint was released: no other session can see the change yet
     for channel in session.info.pop("wake_channels", ()):
@@ -72,7 +72,7 @@ def run_after_commit(session: Session, signal: Callable[[str], Signal], notify: 
 
 
 class Notifier:
-    """Sends PostgreSQL's NOTIFY on a thread, at most once per channel and `NOTIFY_PAUSE_S`, however many commits ask.
+    """A sender of PostgreSQL's NOTIFY on its own thread: one per channel in `NOTIFY_PAUSE_S` for all commits.
 
     The thread lives only while there is something to send.
     """
@@ -84,7 +84,7 @@ class Notifier:
         self._is_running = self._is_sending = False
 
     def notify(self, channel: str) -> None:
-        """Notify the processes that listen on a channel, soon, and return at once."""
+        """Make the thread notify the processes that listen on a channel. Return without waiting for it."""
         with self._changed:
             self._channels.add(channel)
             if self._is_running:
@@ -100,7 +100,7 @@ class Notifier:
             self._changed.wait_for(lambda: not self._channels and not self._is_sending, FLUSH_TIMEOUT_S)
 
     def close(self) -> None:
-        """Send what is left, as `flush` does. The engine can be disposed of then."""
+        """Wait until everything is sent, as `flush` does. The engine can be disposed of afterwards."""
         self.flush()
         atexit.unregister(self.flush)
 
@@ -123,7 +123,7 @@ class Notifier:
             return channels
 
     def _send(self, channels: Collection[str]) -> None:
-        """Notify in transactions of their own. Without other changes, their commits wait for no disk and no replica."""
+        """Notify in separate transactions. Without other changes, their commits wait for no disk and no replica."""
         with self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             for channel in channels:

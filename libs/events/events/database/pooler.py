@@ -39,7 +39,7 @@ def refuse_poolers(engine: Engine, connect: Callable[..., "psycopg.Connection[An
 
 
 def _check_process(connection: "psycopg.Connection[Any]", record: object) -> None:  # noqa: ARG001 - SQLAlchemy's
-    """Compare the server process of the handshake with the one that answers. A pooler makes up the first one."""
+    """Raise `PoolerError` if another server process answers than the handshake named: a pooler makes that one up."""
     [process] = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
     connection.rollback()
     if process != (announced := connection.info.backend_pid):

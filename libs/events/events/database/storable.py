@@ -27,12 +27,15 @@ def without_unstorable(json_text: bytes) -> bytes:
 
 
 def has_nul(json_text: bytes) -> bool:
-    """Return True if a string or key of a JSON text contains NUL."""
+    """Return True if a string or key of a JSON text contains NUL. The text must have no lone surrogates."""
     return rb"\u0000" in json_text and any(escape["unstorable"] for escape in _ESCAPE.finditer(json_text))
 
 
 def find_nul(document: Any) -> list[str] | None:
-    """Return the keys and positions on the way to the first NUL in a JSON document, or None without one."""
+    """Return the keys and positions on the way to the first NUL in a JSON document, or None without one.
+
+    For a NUL in a key, they lead to the object that has the key.
+    """
     if isinstance(document, str):
         return [] if NUL in document else None
     if isinstance(document, dict):
@@ -51,7 +54,7 @@ def find_nul(document: Any) -> list[str] | None:
 
 
 def is_deeper(document: Any, levels: int) -> bool:
-    """Return True if a JSON document has more than `levels` of lists and objects in each other."""
+    """Return True if the lists and objects of a JSON document are nested more than `levels` deep."""
     level = [document] if isinstance(document, dict | list) else []
     for _ in range(levels):
         members = (value.values() if isinstance(value, dict) else value for value in level)

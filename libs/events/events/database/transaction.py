@@ -62,7 +62,10 @@ def for_update(session: Session, statement: Statement) -> Statement:
 
 
 def skip_locked(session: Session, statement: Statement) -> Statement:
-    """Return the statement with FOR UPDATE SKIP LOCKED: rows that another transaction has locked are left out."""
+    """Return the statement with FOR UPDATE SKIP LOCKED where the database supports it.
+
+    It leaves out the rows that another transaction has locked.
+    """
     return statement.with_for_update(skip_locked=True) if _supports_row_locks(session) else statement
 
 

@@ -39,7 +39,7 @@ def quoted(values: Iterable[str]) -> str:
 
 
 def partial_index(name: str, condition: str, *columns: str) -> Index:
-    """Return an index of the rows that meet a condition: a list or a job that finds few rows among many."""
+    """Return an index of the rows that meet a condition, for a list or a job that finds few rows among many."""
     return Index(name, *columns, postgresql_where=text(condition), sqlite_where=text(condition))
 
 

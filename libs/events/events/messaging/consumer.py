@@ -120,7 +120,7 @@ class Consumer(ConsumerMixin):
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
-        """Connect as ConsumerMixin does, but let a stop end the wait for a broker that is away."""
+        """Connect, declare the bus if requested, and wait until the gate opens. A stop ends each wait."""
 
         def check() -> None:
             if self.should_stop:
@@ -298,7 +298,7 @@ class Consumer(ConsumerMixin):
             consumer.cancel()
 
     def _run_aside(self, call: Callable[[], Result], connection: Connection) -> Result:
-        """Run a call that may block on the background thread, and keep the connection alive meanwhile.
+        """Run a call on the background thread, since it may block, and keep the connection alive meanwhile.
 
         Raises the call's error, the connection's, and `_StoppingError`.
         """
@@ -330,7 +330,7 @@ class Consumer(ConsumerMixin):
     def _reject_undecodable(
         self, readable: list[tuple[Message, Event]], error: DecodeError
     ) -> list[tuple[Message, Event]]:
-        """Reject the undecodable messages to the dead-letter queue and return the others."""
+        """Reject the undecodable messages to the dead-letter queue and return the others. Raises `error` if none is."""
         kept = []
         for message, event in readable:
             try:

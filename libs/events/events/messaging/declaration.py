@@ -1,7 +1,7 @@
 """The declaration of the bus by a publisher, queue by queue: one that fails must not keep the others from working.
 
-A queue without a majority of its members, or one that exists with other arguments, fails or gives no answer. It is
-logged and counted, which is its alarm, and every other queue is declared and used.
+A queue without a majority of its members, or one that exists with other arguments, fails or gives no answer. The
+failure is logged and counted, which raises an alert. Every other queue is declared and used.
 """
 
 import time
@@ -30,13 +30,13 @@ Then = Callable[[], None]
 
 
 def report_failure(queue: str, reason: object) -> None:
-    """Log and count a queue that could not be declared."""
+    """Log and count a queue, or `exchanges`, that could not be declared."""
     DECLARE_FAILURES.labels(queue).inc()
-    log.error("queue not declared", queue=queue, reason=str(reason))
+    log.error("queue or exchanges not declared", queue=queue, reason=str(reason))
 
 
 class Declaration:
-    """Declares the bus once, on a publisher's first connection. All methods run on the publisher's I/O thread.
+    """The declaration of the bus on a publisher's first connection and after `request`. It runs on the I/O thread.
 
     A queue that fails is tried again later, with growing delays. Declaring one may end the connection; the publisher
     then reconnects and does not wait for this queue.
@@ -53,7 +53,7 @@ class Declaration:
         self._queues = {queue.name: queue for queue in topology.QUEUES}  # those that are not declared
 
     def run(self, connection: Any, then: Then) -> None:
-        """Declare what is due, one queue after the other, and call `then`."""
+        """Declare the parts that are due, one after the other, then call `then`. Do nothing on a closed connection."""
         if not connection.is_open:
             return
         now = time.monotonic()
@@ -74,7 +74,7 @@ class Declaration:
     def _declare(
         self, connection: Any, name: str, declare: Callable[[Channel], None], forget: Then, then: Then
     ) -> None:
-        """Declare one part on a channel of its own. The channel's end, also after a failure, starts the next part."""
+        """Declare the exchanges or one queue on a separate channel. Its end, also a failure, starts the next part."""
 
         def on_closed(_channel: Channel, reason: Any) -> None:
             connection.ioloop.remove_timeout(timer)

@@ -7,7 +7,7 @@ from events.messaging.inbox_models import ErasedCheckout
 
 
 def is_erased(session: Session, checkout_id: str) -> bool:
-    """Return True if this checkout's customer is erased. Hold a lock that the erasure also takes."""
+    """Return True if this checkout's customer is erased. The caller must hold a lock that the erasure takes."""
     return session.get(ErasedCheckout, checkout_id) is not None
 
 

@@ -1,4 +1,4 @@
-"""Erasure of a customer: what every service does with its inbox and outbox, in the transaction that erases its tables.
+"""Erasure of a customer from the inbox and outbox of a service, in the transaction that erases its other tables.
 
 No event is lost. Waiting, retrying and failed events can still be handled, unpublished ones are still published, and
 published ones can be published again after a restore: all of them without the customer. Later events about the

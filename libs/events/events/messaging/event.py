@@ -169,7 +169,8 @@ def original_routing_key(exchange: str, routing_key: str, message_type: str | No
     """Return the routing key under which a message was first published.
 
     Requeued messages keep it in a header of ours, dead letters in `x-death`. RabbitMQ's management page and its shovels
-    publish by the queue's name. Then the message's type has the key; only our own events have a version.
+    publish by the queue's name. Then the message's type has the key, without `stripe.` for Stripe's events: these have
+    no version header.
     """
     if exchange == topology.EVENTS:
         return routing_key

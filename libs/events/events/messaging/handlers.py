@@ -15,7 +15,7 @@ NOT_NEEDED = "not needed"
 
 
 class Handlers:
-    """Maps routing keys to handlers, which run in the order of their definition.
+    """A map of routing keys to handlers, which run in the order of their definition.
 
     Handlers work within the runner's transaction: they never commit, ack, publish or touch the network.
     """
@@ -27,7 +27,7 @@ class Handlers:
         self._preparations: list[Preparation] = []
 
     def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
-        """Register a handler. With `unblocks`, its success makes events that wait for the same checkout due now."""
+        """Register a handler. With `unblocks`, its success makes stored events that wait for the checkout due now."""
 
         def register(handler: Handler) -> Handler:
             for key in routing_keys:
@@ -43,7 +43,7 @@ class Handlers:
         self._not_needed.update(routing_keys)
 
     def without(self, *routing_keys: str) -> "Handlers":
-        """Return these handlers without those of the routing keys: such events are not needed."""
+        """Return a copy of these handlers for which events with these routing keys are not needed."""
         kept = Handlers()
         kept._by_key = {key: found for key, found in self._by_key.items() if key not in routing_keys}
         kept._unblocking = self._unblocking - {*routing_keys}
@@ -82,7 +82,7 @@ class Handlers:
         return event.routing_key in self._unblocking
 
     def run(self, event: Event, session: Session) -> None:
-        """Run the event's handlers. Raises `NoHandler` or `Ignored` if there is none, and any error of a handler."""
+        """Run the event's handlers. Raises `Ignored` if not needed, `NoHandler` without one, and a handler's errors."""
         if not self.is_needed(event):
             raise Ignored(NOT_NEEDED)
         if not self.has_handler(event):

@@ -1,4 +1,4 @@
-"""The inbox: every event that a service has received, once. It is in the service's own database and retried from there.
+"""The inbox: one row in the service's own database for each event that it has received. Retries read it from there.
 
 inbox_models.py has the tables and the life of a row.
 """
@@ -50,7 +50,7 @@ def release_claim(session: Session, event: Event) -> None:
 
 
 def keep_unhandled(session: Session, event: Event, reason: str) -> None:
-    """Set a claimed event that this release cannot handle to ignored, with its payload. Call it after all handlers."""
+    """Set a claimed event without a handler to ignored, with its payload. Call it last: it locks the checkout."""
     row = session.get_one(InboxEvent, event.id)
     row.status, row.error = IGNORED, reason
     _store_payload(session, row, event)
@@ -78,7 +78,7 @@ def store_unhandled(session: Session, event: Event, status: str, error: BaseExce
 
 
 def _store_payload(session: Session, row: InboxEvent, event: Event) -> None:
-    """Store the payload, without the customer if they are erased or could not be erased later."""
+    """Store the payload, without the customer if they are erased, or if a later erasure could not find the event."""
     row.body, row.headers = event.body, dict(event.headers)
     if event.correlation_id is None:
         row.body = redacted(event.routing_key, event.body)
@@ -117,6 +117,8 @@ def wake_waiting(session: Session, correlation_ids: Iterable[str]) -> None:
 def claim_due(session: Session, now: datetime) -> Sequence[InboxEvent]:
     """Claim the rows that have been due longest, without their payload. Commit before they are tried.
 
+    Interrupted rows are claimed one at a time, when no other row of the batch is due.
+
     Only pending rows have a `next_attempt_at`. A condition on the status, too, would let PostgreSQL choose the status
     index before it has analyzed a sudden backlog, and sort all of the backlog for each claim.
     """
@@ -153,7 +155,7 @@ def give_back(session: Session, claimed: Sequence[InboxEvent]) -> None:
 
 
 def _still_pending(claimed: Sequence[InboxEvent]) -> Select[Any]:
-    """Return a query in the order of the ids: the lock order of the inbox."""
+    """Return the query of claimed rows that are still to be retried, by id: the lock order of the inbox."""
     ids = [row.event_id for row in claimed]
     statement = select(InboxEvent).where(InboxEvent.event_id.in_(ids), InboxEvent.status.in_(RETRIED_STATUSES))
     return statement.order_by(InboxEvent.event_id)
@@ -168,7 +170,7 @@ def mark_done(session: Session, event_ids: Sequence[str]) -> None:
 
 
 def next_due(session: Session) -> tuple[bool, datetime | None]:
-    """Return whether the consumers are paused, and when the next attempt is due. One query, answered by indexes."""
+    """Return whether the consumers are paused, and when the next attempt is due (None: there is none)."""
     paused = select(ConsumerControl.paused).where(ConsumerControl.id == 1).scalar_subquery()
     due = select(func.min(InboxEvent.next_attempt_at)).where(InboxEvent.next_attempt_at.is_not(None)).scalar_subquery()
     is_paused, due_at = session.execute(select(paused, due)).one()

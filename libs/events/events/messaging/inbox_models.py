@@ -26,7 +26,7 @@ from events.messaging.redaction import redacted
 
 
 class InboxStatus(StrEnum):
-    """The statuses of an inbox row."""
+    """The statuses of an inbox row, as in the diagram above."""
 
     DONE = "done"
     IGNORED = "ignored"
@@ -57,7 +57,10 @@ class Base(DeclarativeBase):
 
 
 class InboxEvent(Base):
-    """One event that this service has received."""
+    """One event that this service has received.
+
+    `error` and `traceback` are of the last attempt. `body` and `headers` are the payload, null once it is dropped.
+    """
 
     __tablename__ = "inbox"
     __table_args__ = (
@@ -105,8 +108,8 @@ class InboxEvent(Base):
         """Count an attempt before it starts, and schedule the next one in case the process dies.
 
         An interrupted event may only have been next to the one that killed the worker. So it is due again soon, and
-        is then tried alone. If that is interrupted too, it follows the schedule of failing events plus one attempt, and
-        then gets `failed`.
+        is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then
+        gets `failed`.
         """
         schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
         if self.is_interrupted and self.attempts > len(schedule) + 1:
@@ -124,7 +127,7 @@ class InboxEvent(Base):
 
     @property
     def is_interrupted(self) -> bool:
-        """True while a worker handles this event, and afterwards if the worker died."""
+        """True while a worker retries this event, and afterwards if the worker stopped during the attempt."""
         return self.error == INTERRUPTED
 
     def finish(self, status: str, reason: str | None = None, *, keep_payload: bool = False) -> None:
@@ -146,7 +149,7 @@ class InboxEvent(Base):
     def schedule_retry(self, status: str, error: BaseException) -> None:
         """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule.
 
-        `status` is waiting or retrying and selects the schedule. Its change starts that schedule from the beginning.
+        `status` is waiting or retrying and selects the schedule. A change of the status starts at its beginning.
         The error's text is stored, and for retrying also its traceback.
         """
         schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
@@ -162,7 +165,7 @@ class InboxEvent(Base):
 
 
 class InboxAuditEntry(Base):
-    """One act of an operator on the inbox, and its reason."""
+    """One act of an operator on an event, a dead letter or, without `event_id`, the consumers. It has its reason."""
 
     __tablename__ = "inbox_audit_entries"
     __table_args__ = (Index("ix_inbox_audit_entries_event_id_id", "event_id", "id"),)

@@ -41,7 +41,7 @@ class Loop:
 
 
 class Loops:
-    """Runs loops until `request_stop`. A failure is logged and counted; the loop goes on, since it may repeat work.
+    """A set of loops that run until `request_stop`. A loop that fails is logged, counted and run again after a pause.
 
     The loops start once `check_ready` does not raise.
     """

@@ -49,7 +49,7 @@ class MemoryPublisher:
         return future
 
     def wait(self, *futures: "Future[None]") -> None:
-        """Return or raise at once: each event is stored or rejected already."""
+        """Return, or raise the first error, without waiting: each event is already stored or rejected."""
         for future in futures:
             future.result()
 

@@ -79,7 +79,7 @@ def add(
 ) -> str:
     """Add an own event at the end of the transaction and return its id.
 
-    Raises marshmallow's `ValidationError` when `data` does not match the event's contract.
+    Raises marshmallow's `ValidationError` when `data` does not match the event's contract, and `UnpublishableError`.
     """
     causation_id = causation.id if causation else None
     return _add(session, own_event(event_type, data, correlation_id=correlation_id, causation_id=causation_id))
@@ -125,7 +125,7 @@ def recovered_event_id(checkout_session: Mapping[str, Any], fact: str) -> str:
 
 
 def _add(session: Session, event: Event) -> str:
-    """Add an event. Raises `UnpublishableError`: a row that AMQP cannot carry would block the relay."""
+    """Add an event. Raises `UnpublishableError` if AMQP cannot carry it: such a row would block the relay."""
     event = replace(event, headers={**event.headers, **tracing.carrier()})
     encode(event)
     defer_insert(
@@ -164,7 +164,7 @@ def mark_published(session: Session, event_ids: Sequence[str]) -> None:
 
 
 def published_since(session: Session, since: datetime) -> int:
-    """Return the number of rows published since an instant, at most `RETENTION` ago."""
+    """Return the number of rows published since an instant. Rows older than `RETENTION` are deleted."""
     return session.scalars(select(func.count()).where(OutboxEvent.published_at >= since)).one()
 
 

@@ -59,13 +59,13 @@ class Publisher(Protocol):
     def publish(self, event: Event) -> "Future[None]":
         """Send an event. The future fails with `PublishUnconfirmedError` unless the broker confirms it in time.
 
-        It fails with `UnpublishableError` at once if the event does not fit into a message.
+        It has failed with `UnpublishableError` on return if the event does not fit into a message.
         """
 
     def wait(self, *futures: "Future[None]") -> None:
         """Return once all events are confirmed.
 
-        Otherwise raises the first `PublishUnconfirmedError`, at the latest at the one deadline of all of them.
+        Otherwise raises the first `PublishUnconfirmedError`, once all have ended or their common deadline has passed.
         """
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ RELAYED = Counter("clozit_outbox_relayed_total", "Outbox events confirmed by the
 
 
 class Relay:
-    """Publishes outbox rows. Several relays may run at once: each claims rows that no other has claimed.
+    """A publisher of outbox rows. Several relays may run in parallel: each claims rows that no other has claimed.
 
     No transaction is open while the broker is waited for. Rows of a relay that died, and rows that were not confirmed,
     are published again after their lease. The consumers' inboxes make that harmless.
@@ -29,7 +29,8 @@ class Relay:
         """Publish one claim, pipelined, and return the number of confirmed rows.
 
         Raises `PublishUnconfirmedError` when the broker left some unconfirmed; the confirmed ones are marked first.
-        After that, newer rows come first: those of a queue that takes nothing must not hold up all others.
+        The next call raises it too while the broker is away. Then it claims the newest rows first: rows for a queue
+        that takes nothing must not hold up all others.
         """
         if self._has_failed:
             self._publisher.check()  # while the broker is away, nothing is claimed
@@ -54,14 +55,14 @@ class Relay:
         return len(confirmed)
 
     def drain(self) -> int:
-        """Publish until the outbox is empty and return the number of published rows."""
+        """Publish until no row is left to claim, and return the number of published rows."""
         published = 0
         while count := self.run_once():
             published += count
         return published
 
     def prune(self, now: datetime) -> int:
-        """Delete published rows older than the retention and return their number."""
+        """Delete rows that were published more than `outbox.RETENTION` ago, and return their number."""
         return outbox.prune(self._database, now - outbox.RETENTION)
 
 

@@ -47,10 +47,10 @@ log = get_logger(__name__)
 
 
 class Runner:
-    """Runs a service's handlers on its database.
+    """A runner of a service's handlers on its database.
 
     Raises `DecodeError`, and the driver's error while the database is away or another session holds a row. A retry that
-    waits too long for a row has failed like any other: its schedule gives the row time.
+    waits too long for a row counts as failed, and its schedule has the next attempt.
     """
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
@@ -131,13 +131,13 @@ class Runner:
                 raise
             if is_conflict(error):
                 log.warning(
-                    "batch rolled back after a conflict, its events run one by one",
+                    "batch rolled back after a conflict, its events are tried again",
                     events=len(events),
                     error=str(error),
                 )
             return False  # the failing event fails again in its savepoint or transaction, and is logged there
-        for event in events:
-            self._count(event, DUPLICATE if event.id not in fresh else outcomes.get(event.id, IGNORED))
+        for event in events:  # the second delivery of an event in this batch is a duplicate, too
+            self._count(event, outcomes.get(event.id, IGNORED) if once.pop(event.id, None) else DUPLICATE)
         return True
 
     def _ignore(self, session: Session, events: Sequence[Event]) -> None:
@@ -149,7 +149,7 @@ class Runner:
                 inbox.keep_unhandled(session, event, NO_HANDLER)
 
     def _run_batch(self, session: Session, events: Sequence[Event]) -> Outcomes:
-        """Run all events with nothing between them; raise if one does not simply succeed."""
+        """Run all events without savepoints. Raises the error, `NotYet` or `Ignored` of the first that raises."""
         for event in events:
             self._run(event, session)
         return dict.fromkeys((event.id for event in events), DONE)
@@ -175,7 +175,7 @@ class Runner:
         return None
 
     def _store_outcome(self, session: Session, event: Event, error: Exception | None) -> str:
-        """Return the outcome of an event that is claimed as done; store it if it is another one."""
+        """Return the outcome of an event that is claimed as done. Store any other outcome. Raises `DecodeError`."""
         if isinstance(error, DecodeError):
             raise error
         if isinstance(error, Ignored):
@@ -212,7 +212,10 @@ class Runner:
             return 0
         for row in claimed:
             if row.status == FAILED:
-                log.error("event failed: it killed its worker in every attempt", event_id=row.event_id)
+                log.error(
+                    "event failed: its last attempts stopped with the worker, an operator must act",
+                    event_id=row.event_id,
+                )
         try:
             self._retry_claimed(claimed)
         except Exception:
@@ -287,7 +290,7 @@ class Runner:
 
 
 def _schedule_retry(row: InboxEvent, error: Exception) -> None:
-    """Schedule the next attempt of a retried event and log what happens next, unless its cause is only late."""
+    """Schedule the next attempt of a retried event. Log what happens next, unless the event waits for its cause."""
     row.schedule_retry(_status_after(error), error)
     facts = {"event_id": row.event_id, "routing_key": row.routing_key, "attempts": row.attempts}
     if row.status == FAILED:

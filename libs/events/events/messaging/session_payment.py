@@ -14,7 +14,7 @@ PENDING_HOLD_TIME = timedelta(days=14)
 
 
 def is_paid(stripe_session: Mapping[str, Any]) -> bool:
-    """Return True if a session is paid, or free. Every other status, also an unknown one, is money under way."""
+    """Return True if a session is paid, or free. Any other status, also an unknown one, counts as not paid yet."""
     return stripe_session.get("payment_status") in PAID_STATUSES
 
 

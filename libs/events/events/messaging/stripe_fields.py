@@ -54,7 +54,7 @@ def _key(value: Any) -> Any:
 
 
 def _email(value: Any) -> Any:
-    """Return an address that is stored in full: a clipped one belongs to another person."""
+    """Return an address that can be stored in full, else null: a clipped address belongs to another person."""
     fits = isinstance(value, str) and max(len(value), len(email_key(value))) <= MAX_EMAIL
     return value if fits else None
 
@@ -101,7 +101,7 @@ def _object(**fields: Reader) -> Reader:
 
 
 def _every(reader: Reader) -> Reader:
-    """Return a reader of an object whose fields are all alike."""
+    """Return a reader of an object that reads each of its fields with `reader`."""
     return lambda value: _read(value, {ANY: reader}) if isinstance(value, dict) else None
 
 
@@ -119,14 +119,17 @@ def _list_of(reader: Reader) -> Reader:
 
 
 def _movement(value: Any) -> Any:
-    """Return a balance transaction; null without an amount and a time."""
+    """Return a balance transaction; null unless it has an amount and a time."""
     found = _object(id=_text(MAX_ID), amount=_amount, created=_instant, currency=_text(MAX_CODE))(value)
     is_known = found and found.get("amount") is not None and found.get("created") is not None
     return found if is_known else None
 
 
 def _listed_refund(value: Any) -> Any:
-    """Return a refund in a charge; null for one that cannot be booked: the charge's sum asks Stripe for it again."""
+    """Return a refund that a charge lists; null if it cannot be booked.
+
+    The charge's `amount_refunded` then exceeds what is booked, and orders fetches the refunds from Stripe.
+    """
     if not isinstance(value, dict):
         return None
     found = _read(value, FIELDS)
@@ -195,7 +198,7 @@ _instructions = _object(
 
 
 def _read_action(action: StripeObject) -> StripeObject:
-    """Return a `next_action`: Stripe's details are in the field that its type names."""
+    """Return a `next_action` with its type read, and with the instructions in the field that the type names."""
     kind = _code(action.get("type"))
     return _read(action, {"type": _code, **({kind: _instructions} if kind and kind != "type" else {})})
 

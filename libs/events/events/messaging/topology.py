@@ -120,6 +120,6 @@ def queues_for(routing_key: str) -> list[str]:
 
 
 def headers_of_copy(headers: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
-    """Return the headers of a message's copy that is published by its queue's name."""
+    """Return the headers for a copy that is published by its queue's name: with the key, without the broker's own."""
     kept = {name: value for name, value in headers.items() if not name.startswith(BROKER_HEADERS)}
     return {**kept, ORIGINAL_KEY_HEADER: routing_key}

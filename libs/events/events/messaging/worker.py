@@ -37,7 +37,7 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """Runs a service's background work: `run` for a whole process, `start` and `stop` within one.
+    """A service's background work: `run` is for a whole process, `start` and `stop` are for use within a process.
 
     `loops` and `consumer` are for a caller that takes each step itself, without threads. A `broker` that is not given
     is connected.
@@ -123,7 +123,7 @@ class Worker:
         """Stop on SIGTERM and SIGINT, on a thread of its own.
 
         A handler interrupts the main thread anywhere, also while it holds a lock that a stop needs. So handlers only
-        put something into a queue, whose `put` may be interrupted by itself.
+        put something into a queue, whose `put` is reentrant.
         """
         requests: SimpleQueue[None] = SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):

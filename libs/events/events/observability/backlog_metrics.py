@@ -1,4 +1,4 @@
-"""Metrics of unfinished work, read from the database at each scrape by one query that an index answers.
+"""Metrics of unfinished work, read from the database at each scrape, each by one query that an index answers.
 
 The web process and the worker of a service report the same numbers: use their maximum, not their sum. Finished events
 are counted when they finish (`clozit_events_handled_total`).
@@ -36,7 +36,7 @@ class InboxBacklog(Collector):
         return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the metrics by status; none while the database is away."""
+        """Return the metrics by status; none while the database is away or too busy."""
         unfinished = (
             select(InboxEvent.status, func.count(), func.min(InboxEvent.received_at))
             .where(InboxEvent.status.in_(UNFINISHED))
@@ -81,7 +81,7 @@ class Backlog(Collector):
         return self._families()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the metrics; none while the database is away."""
+        """Return the metrics; none while the database is away or too busy."""
         try:
             with self._database.read() as session:
                 count, oldest = session.execute(self.select()).one()

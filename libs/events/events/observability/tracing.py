@@ -100,7 +100,7 @@ def traceparent() -> str | None:
 
 
 def trace_id() -> str | None:
-    """Return the current trace's id for the logs."""
+    """Return the current trace's id for the logs; None without a span."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 

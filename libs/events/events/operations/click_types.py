@@ -14,7 +14,7 @@ class Instant(click.ParamType[datetime]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the instant that an option's text gives. Fails the command for other text."""
+        """Return the instant that an option's text names, in whole seconds. Fails the command for other text."""
         if isinstance(value, datetime):
             return value
         try:

@@ -28,7 +28,10 @@ STABLE_FOR_S = 0.1  # a count is used once it has not changed for this long
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead letter. `reference` is the message's id or, without one, `body:` and the start of its SHA-256."""
+    """One dead letter. `reference` is the message's id or, without one, `body:` and the start of the body's SHA-256.
+
+    `reason`, `died_at` and `deaths` are of the oldest entry in its header `x-death`.
+    """
 
     reference: str
     routing_key: str
@@ -83,7 +86,7 @@ class DeadLetterQueue:
 
 @contextmanager
 def open_dead_letters(broker_url: str, service: str) -> Iterator[DeadLetterQueue]:
-    """Open the service's dead-letter queue for a block; unacknowledged messages are put back at its end."""
+    """Open the service's dead-letter queue for a block. Messages that the block does not acknowledge are put back."""
     nodes = node_parameters(broker_url)
     for parameters in nodes:
         parameters.heartbeat = parameters.blocked_connection_timeout = parameters.stack_timeout = BROKER_TIMEOUT_S

@@ -62,7 +62,7 @@ def dead_letters_group(load: Callable[[], Common]) -> click.Group:
 def _action(load: Callable[[], Common], action: str, summary: str) -> click.Command:
     @click.command(name=action, help=summary)
     @click.argument("references", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="All dead letters in the queue now.")
+    @click.option("--all", "everything", is_flag=True, help="Act on all dead letters that are in the queue now.")
     @click.option("--reason", required=action == DELETE, help="The reason, for the audit.")
     def command(references: tuple[str, ...], everything: bool, reason: str | None) -> None:
         if bool(references) == everything:
@@ -99,7 +99,8 @@ def _open(config: Common) -> Iterator[DeadLetterQueue]:
             yield queue
     except pika.exceptions.AMQPError as error:
         raise click.ClickException(
-            f"The broker refused or did not answer. Messages without a line above are unchanged: {error!r}"
+            f"The broker refused or did not answer: {error!r}. Messages without a line above are still dead letters."
+            " After a requeue, the first of these may also be in the service's queue."
         ) from error
 
 

@@ -123,7 +123,7 @@ def apply_action_to_all(
 
 
 def set_paused(session: Session, paused: bool, *, actor: str, reason: str | None) -> None:
-    """Stop the service's consumers from taking messages, or let them continue."""
+    """Stop the service's workers from taking messages and from retrying events, or let them continue."""
     if not insert_once(session, ConsumerControl, id=1, paused=paused):
         session.execute(update(ConsumerControl).where(ConsumerControl.id == 1).values(paused=paused))
     audit(session, "pause" if paused else "resume", [None], actor=actor, reason=reason)
@@ -143,7 +143,7 @@ def audit(session: Session, action: str, event_ids: Sequence[str | None], *, act
 def audit_trail(
     session: Session, *, limit: int, event_id: str | None = None, before: int | None = None
 ) -> Sequence[InboxAuditEntry]:
-    """Return audit entries, newest first: those with an id below `before`."""
+    """Return audit entries, newest first: of one event, and with an id below `before`, where these are not None."""
     statement = select(InboxAuditEntry).order_by(InboxAuditEntry.id.desc()).limit(limit)
     if event_id is not None:
         statement = statement.where(InboxAuditEntry.event_id == event_id)

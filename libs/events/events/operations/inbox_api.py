@@ -95,7 +95,8 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
                 raise Problem(
                     409,
                     "event-finished",
-                    f"{event_id} is {row.status}. Only unfinished events and those without a handler can be retried.",
+                    f"{event_id} is {row.status}. Unfinished events can be retried or discarded."
+                    " Events without a handler can be retried while their payload is kept.",
                 )
             session.refresh(row)
             return row
@@ -142,5 +143,9 @@ def _filters(args: dict[str, Any]) -> dict[str, Any]:
 
 def _found(row: InboxEvent | None, event_id: str) -> InboxEvent:
     if row is None:
-        raise Problem(404, "event-not-found", f"This service has not received {event_id}.")
+        raise Problem(
+            404,
+            "event-not-found",
+            f"{event_id} is not in this inbox. It never arrived, or it was deleted after 35 days.",
+        )
     return row

@@ -35,9 +35,9 @@ def filters(statuses: tuple[str, ...]) -> Callable[[Command], Command]:
         click.option("--status", type=click.Choice(statuses)),
         click.option("--type", "type", help="Stripe's type or a routing key."),
         click.option("--correlation-id", help="The checkout id."),
-        click.option("--error", help="Part of the error text."),
+        click.option("--error", help="Part of the error text; of ignored events only with --status ignored."),
         click.option(
-            "--received-from", type=Instant(), help="Received after: an age such as 24h or 3d, or an instant."
+            "--received-from", type=Instant(), help="Received then or later: an age such as 24h or 3d, or an instant."
         ),
         click.option("--received-to", type=Instant(), help="Received before: an age such as 24h or 3d, or an instant."),
     ]
@@ -53,7 +53,9 @@ def filters(statuses: tuple[str, ...]) -> Callable[[Command], Command]:
 def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command after the other
     """Return the command group. `connect` returns the service's database."""
 
-    @click.group(name="inbox", help="Inspect, retry or discard events that the consumer could not handle.")
+    @click.group(
+        name="inbox", help="Search the events that this service has received; retry or discard unfinished ones."
+    )
     def group() -> None: ...
 
     @group.command(name="list", help="List events, newest first.")
@@ -77,7 +79,9 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
         with connect().read() as session:
             row = session.get(InboxEvent, event_id)
         if row is None:
-            raise click.ClickException(f"This service has not received {event_id}.")
+            raise click.ClickException(
+                f"{event_id} is not in this inbox. It never arrived, or it was deleted after 35 days."
+            )
         facts: dict[str, Any] = InboxDetail().dump(row)
         long = {} if as_json else {name: facts.pop(name) for name in ("traceback", "payload")}
         click.echo(json.dumps(facts, indent=2))
@@ -106,7 +110,13 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
             "Make unfinished events due now, or those without a handler (--status ignored). Their schedule restarts.",
         )
     )
-    group.add_command(_action(connect, DISCARD, "Discard unfinished events. Their rows stay until they are pruned."))
+    group.add_command(
+        _action(
+            connect,
+            DISCARD,
+            "Discard unfinished events: they are not retried any more. Their rows stay until they are pruned.",
+        )
+    )
     return group
 
 
@@ -116,7 +126,7 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
     @filters((*UNFINISHED, IGNORED) if action == RETRY else UNFINISHED)
     @click.option("--all", "everything", is_flag=True, help="All unfinished events.")
     @click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
-    @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events per second.")
+    @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most this many events per second.")
     @click.option("--dry-run", is_flag=True, help="List the events and change nothing.")
     @click.option("--reason", required=action == DISCARD, help="The reason, for the audit.")
     def command(
@@ -132,7 +142,7 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
         if sum([bool(event_ids), is_filtered, everything]) != 1:
             raise click.UsageError("Give event ids, or filters, or --all: exactly one of them.")
         if event_ids and (limit or rate or dry_run):
-            raise click.UsageError("--limit, --rate and --dry-run need filters, not event ids.")
+            raise click.UsageError("--limit, --rate and --dry-run need filters or --all, not event ids.")
         by = {"actor": actor(), "reason": reason}
         if event_ids:
             _act_on(connect(), action, event_ids, by)

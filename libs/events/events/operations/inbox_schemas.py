@@ -38,7 +38,7 @@ class BulkArgs(Filters):
     """A bulk action: at least one filter, or `all`, not both. A missing filter must not mean everything."""
 
     status = fields.String(
-        validate=validate.OneOf(UNFINISHED, error="{input} events are finished. Use one of: {choices}.")
+        validate=validate.OneOf(UNFINISHED, error="Events of status {input} cannot be changed. Use one of: {choices}.")
     )
     all = StrictBoolean(load_default=False, metadata={"description": "all unfinished events"})
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=1000))
@@ -55,7 +55,9 @@ class BulkRetryArgs(BulkArgs):
     """A bulk retry, also of events that had no handler."""
 
     status = fields.String(
-        validate=validate.OneOf((*UNFINISHED, IGNORED), error="{input} events are finished. Use one of: {choices}."),
+        validate=validate.OneOf(
+            (*UNFINISHED, IGNORED), error="Events of status {input} cannot be changed. Use one of: {choices}."
+        ),
         metadata={"description": "`ignored` retries the events that had no handler, for a week after their receipt"},
     )
 
@@ -115,7 +117,7 @@ class AuditArgs(PageArgs):
 
 
 class AuditRow(Schema):
-    """One action of an operator."""
+    """One action of an operator. `event_id` can be a dead letter's reference, and is null for pause and resume."""
 
     acted_at = fields.AwareDateTime()
     actor = fields.String(metadata={"description": "the token's name, or cli: and the name of the system user"})

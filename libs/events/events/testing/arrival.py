@@ -1,4 +1,4 @@
-"""Many orders of arrival on one SQLite database: orders that begin alike share the database of their beginning."""
+"""Tries of many orders of arrival on one SQLite database. Orders that begin alike share a copy of that beginning."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +13,10 @@ Fact = TypeVar("Fact")
 def each_order(
     database: Database, orders: Iterable[Sequence[Fact]], deliver: Callable[[Sequence[Fact], Fact], object]
 ) -> Iterator[Sequence[Fact]]:
-    """Yield each order after the database, as it is now, got its facts. Undo all changes afterwards.
+    """Deliver each order's facts to the database as it is now, and yield the order. Undo all changes afterwards.
 
-    `deliver` gets the facts before this one, and this one. What it does may depend on nothing else, because a beginning
-    that orders share is delivered once: their facts must be sortable.
+    `deliver` gets the facts before this one, and this one. Its effect may depend on nothing else: a beginning that
+    orders share is delivered once. Facts must be sortable, so that such orders follow each other.
     """
     saved, previous = [_save(database)], ()  # type: tuple[list[sqlite3.Connection], Sequence[Fact]]
     try:

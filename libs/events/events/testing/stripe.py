@@ -1,6 +1,7 @@
 """Builders of Stripe's events and objects, in the shapes of API version 2026-10-28.endive, and of signatures.
 
-They have only the fields that consumers may rely on. `overrides` add or replace fields. Amounts are in minor units.
+The objects have only the fields that consumers may rely on. `overrides` add or replace fields. Amounts are in minor
+units.
 """
 
 import hashlib
@@ -60,7 +61,7 @@ def sign(body: bytes, secret: str, timestamp: int | None = None) -> str:
 
 
 def as_bus_event(event: dict[str, Any]) -> Event:
-    """Return the bus event that the webhooks service publishes for a posted document."""
+    """Return the bus event that webhooks publishes for a posted document, but without the header `received_at`."""
     metadata = event["data"]["object"].get("metadata") or {}
     return Event(
         id=event["id"],

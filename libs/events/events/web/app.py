@@ -28,8 +28,8 @@ def create_app(
 ) -> Flask:
     """Return a service's application.
 
-    `checks` raise while the service cannot work; /readyz names each. `collectors` are queried at each scrape of
-    /metrics, beside the process's own metrics. Browsers may call from `allowed_origins`.
+    Each of `checks` raises while the service cannot work; /readyz shows the result of each. `collectors` are queried
+    at each scrape of /metrics, beside the process's own metrics. Browsers may call from `allowed_origins`.
     """
     configure_logging(config.service, config.log_level)
     tracing.configure(config.service)
@@ -70,7 +70,7 @@ class _ProblemDocument(Schema):
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
     request_id = fields.String(required=True)
-    errors = fields.Dict(metadata={"description": "the errors by field"})
+    errors = fields.Dict(metadata={"description": "by field: a list of messages, or the errors of its fields"})
 
 
 class _ProblemApi(Api):

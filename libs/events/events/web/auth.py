@@ -18,17 +18,17 @@ R = TypeVar("R")
 
 
 def operator_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Require an operator's token for a view and set `g.actor` to the token's name."""
+    """Require an operator's token for a view, else answer 401, and set `g.actor` to the token's name."""
     return _required(view, OPERATOR)
 
 
 def service_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Require the service token for a view."""
+    """Require the service token for a view, else answer 401."""
     return _required(view, SERVICE)
 
 
 def make_service_check(token: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Return a function that says if a WSGI request has the service token."""
+    """Return a function that says if a WSGI request has the service token; if `token` is empty, none has."""
     expected = f"Bearer {token}".encode()
 
     def check(environ: Mapping[str, Any]) -> bool:
@@ -47,7 +47,10 @@ def _required(view: Callable[P, R], kind: str) -> Callable[P, R]:
 
 
 def _holder(kind: str) -> str:
-    """Return the name of the request's token. Every token is compared, each in constant time."""
+    """Return the name of the request's token. Raises `Problem` 401 if it is not of this kind.
+
+    Every token is compared, each in constant time.
+    """
     config: Common = current_app.extensions["clozit.config"]
     tokens = [(OPERATOR, name, token) for name, token in config.operator_tokens.items()]
     tokens.append((SERVICE, "service", config.service_token))

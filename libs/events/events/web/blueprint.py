@@ -20,10 +20,10 @@ MAX_DEPTH = 32  # no request of these services has more than five; Python's own 
 
 
 class _StrictParser(FlaskParser):
-    """A parser that refuses JSON which is no JSON (NaN, lone surrogates), is ambiguous, or cannot be stored."""
+    """A parser that also refuses NaN, lone surrogates, NUL, repeated fields, and too many or too deep containers."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs' signature
-        """Return the parsed body, or webargs' `missing` without one. Raises `Problem` that names the place."""
+        """Return the parsed body; `missing` without a JSON body. Raises `Problem`: 400 for invalid JSON, else 422."""
         body = req.get_data(cache=True)
         if not body or not is_json_request(req):
             return core.missing
@@ -44,7 +44,7 @@ class _StrictParser(FlaskParser):
 
 
 def _check_repeated(body: bytes) -> None:
-    """Raise `Problem` if an object of a valid JSON text has two members of one name."""
+    """Raise `Problem` 422 if an object of a valid JSON text has two members of one name."""
 
     def check(members: list[tuple[str, Any]]) -> None:
         if len(dict(members)) < len(members):
@@ -55,7 +55,7 @@ def _check_repeated(body: bytes) -> None:
 
 
 def _refused(place: list[str]) -> Problem:
-    """Return the problem for a NUL, with its error at its place."""
+    """Return the 422 problem for a body with a NUL character. Its `errors` name the field that contains it."""
     errors: Any = [NUL_ERROR]
     for name in reversed(place or ["_schema"]):
         errors = {name: errors}

@@ -1,7 +1,7 @@
-"""The network from which a request came, as the proxies say that the shop trusts.
+"""The network from which a request came, as reported by the proxies that the shop trusts.
 
-Each proxy adds the address of its own client to the end of `X-Forwarded-For`. A client can send the header, too. So it
-is read from its end, and only as far as trusted proxies have written it.
+Each proxy adds the address of its own client to the end of `X-Forwarded-For`. A client can send the header, too. So
+the header is read from its end, and only as far as trusted proxies have written it.
 """
 
 import ipaddress
@@ -21,9 +21,9 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 
 def client_network(remote: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str | None:
-    """Return the request's IPv4 address or IPv6 network; None if its connection has no IP address.
+    """Return the client's IPv4 address or IPv6 network (/64); None if the connection has no IP address.
 
-    `remote` is the address of the connection. If only trusted proxies are named, the first of them is the client.
+    `remote` is the address of the connection. If `forwarded_for` names only trusted proxies, its first one counts.
     """
     address = _parse(remote or "")
     for text in reversed(forwarded_for.split(",")):

@@ -27,7 +27,7 @@ class Instant(fields.AwareDateTime):
 
 
 def to_utc(instant: datetime) -> datetime:
-    """Return the instant in UTC. Raises `ValueError` at the edge of the calendar: a sum with it could overflow."""
+    """Return the instant in UTC. Raises `ValueError` in the years 1 and 9999: a sum with it could overflow."""
     if not 1 < instant.year < 9999:  # MINYEAR and MAXYEAR of datetime
         raise ValueError(f"{instant} is at the edge of the calendar")
     return instant.astimezone(UTC)

@@ -39,7 +39,7 @@ log = get_logger(__name__)
 
 
 class Answer(NamedTuple):
-    """An HTTP answer."""
+    """The status, content type and body with which one of these routes answers."""
 
     status: int
     content_type: str
@@ -47,7 +47,10 @@ class Answer(NamedTuple):
 
 
 class Health:
-    """The answers of a process. `checks` raise while it cannot work; `collectors` are queried at each scrape."""
+    """The answers of one process to these routes.
+
+    `checks` raise while the process cannot work. `collectors` are queried at each scrape, at most once a second.
+    """
 
     def __init__(self, checks: Mapping[str, Check], collectors: Sequence[Collector] = ()) -> None:
         self._checks = {name: _Recent(check) for name, check in checks.items()}
@@ -77,7 +80,7 @@ class Health:
         try:
             return self._backlog.result()
         except TimeoutError:  # the metrics of the process itself are worth a scrape
-            log.warning("the backlog metrics took too long", deadline_s=DEADLINE_S)
+            log.warning("the backlog metrics took too long, this scrape has none", deadline_s=DEADLINE_S)
             return b""
 
 
@@ -91,7 +94,7 @@ class _Recent(Generic[ResultT]):
         self._began_at = 0.0
 
     def refresh(self) -> "Future[ResultT]":
-        """Return the latest call, or a new one if the latest is too old and not running any more."""
+        """Return the latest call's future. If that has ended and is too old (`MAX_AGE_S`), start a new call first."""
         with self._lock:
             age = time.monotonic() - self._began_at
             if self._latest is None or (self._latest.done() and age > MAX_AGE_S):
@@ -144,7 +147,7 @@ def health_blueprint(health: Health) -> Blueprint:
 
 
 class HealthServer(ThreadingHTTPServer):
-    """Serves health and metrics until `close`, each connection on a thread of its own.
+    """A server of health and metrics until `close`, with a thread for each connection.
 
     Beyond `MAX_CONNECTIONS` the oldest connection ends for a new one: a probe is short, and gets in at any time.
     """
@@ -166,7 +169,7 @@ class HealthServer(ThreadingHTTPServer):
         self.server_name, self.server_port = "", self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection, after the oldest one has ended if there are too many."""
+        """Start a thread for a connection. If there are too many, end the oldest connection first."""
         with self._lock:
             self._connections[request] = None
             oldest = next(iter(self._connections)) if len(self._connections) > MAX_CONNECTIONS else None

@@ -1,6 +1,6 @@
 """Idempotency keys: a repeated request returns the first result, another request under the same key is refused.
 
-Proxies and people repeat requests. So each operator's act has a key, unless its repeat has no effect without one.
+Proxies and people repeat requests. So each operator's request needs a key, unless a repeat of it has no effect.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def fingerprint(request: "DataclassInstance") -> str:
 
 
 def key_reused() -> Problem:
-    """Return the problem for a key that was used for a different request."""
+    """Return the problem 409 for a key that was used for a different request."""
     return Problem(
         409, "idempotency-key-reused", "This Idempotency-Key was used for a different request. Use a new key."
     )

@@ -51,7 +51,7 @@ def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
     try:
         return _decode(cursor, types)
     except (ValueError, TypeError) as error:
-        raise invalid_request(cursor=["Not a cursor of this list. Start again without one."]) from error
+        raise invalid_request(cursor=["This is not a cursor of this list. Start again without a cursor."]) from error
 
 
 def _decode(cursor: str, types: Sequence[type]) -> tuple[Any, ...]:

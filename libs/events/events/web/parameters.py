@@ -1,4 +1,4 @@
-"""The check of every request's path and query: only documented parameters, each once, and no NUL in them."""
+"""The check of every request's path and query: only documented parameters, each once unless it is a list, no NUL."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-"""A container's health check, `python -m events.web.probe`: exits 0 when the process in it can work.
+"""A container's health check, `python -m events.web.probe`: exits 0 if the container's process can work.
 
-It asks /readyz on HEALTH_PORT, or on the PORT of a web process without one. It imports only the standard library,
-because it runs every few seconds.
+Otherwise it prints the reason and exits 1. It asks /readyz on HEALTH_PORT, or on the PORT of a web process without one.
+It imports only the standard library, because it runs every few seconds.
 """
 
 import os

@@ -56,13 +56,9 @@ def register(app: Flask) -> None:
 
 
 def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
-    """Make the app answer each of these errors with its problem."""
-
-    def respond(error: Exception) -> Response:
-        return problems[type(error)](error).response()
-
-    for error_type in problems:
-        app.register_error_handler(error_type, respond)
+    """Make the app answer each of these errors, and their subclasses, with its problem."""
+    for error_type, make in problems.items():
+        app.register_error_handler(error_type, lambda error, make=make: make(error).response())
 
 
 def _from_http(error: HTTPException) -> Response:

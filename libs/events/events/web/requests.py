@@ -25,7 +25,7 @@ METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 REQUESTS = Histogram(
     "clozit_http_request_duration_seconds",
-    "HTTP requests by route and status",
+    "Duration of HTTP requests by route and status",
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -36,7 +36,7 @@ log = get_logger(__name__)
 
 
 class Request(FlaskRequest):
-    """A request with its id and its start time in seconds of `time.perf_counter`."""
+    """A request with its start (`time.perf_counter`) and its id: a valid X-Request-ID of the caller, or a new one."""
 
     def __init__(self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False) -> None:
         super().__init__(environ, populate_request, shallow)
@@ -78,7 +78,7 @@ def _begin() -> None:
 
 
 def accepts_forms(view: View) -> View:
-    """Mark a view that takes form bodies, too. It must not read them as JSON."""
+    """Mark a view that takes form bodies, too. The view must not read a form body as JSON."""
     view.__dict__["accepts_forms"] = True
     return view
 

@@ -52,7 +52,7 @@ def serve(
 
 
 def _load(target: str, *, health_port: int, shared: bool) -> Flask:
-    """Return the application, in the process that serves it, and serve its health."""
+    """Create the application in the process that serves it, forget its secrets and serve its health."""
     module, _, factory = target.partition(":")
     app: Flask = getattr(import_module(module), factory)()
     if "clozit.health" in app.extensions:

@@ -32,9 +32,9 @@ class CartItem(Schema):
 class NewCheckout(Schema):
     """A cart to pay. The settings limit its lines and pieces.
 
-    In both URLs, `{CHECKOUT_ID}` is replaced by the checkout's id. A cart without a `shipping_option` offers all of
-    them on Stripe's page, up to five, and the amounts of the answer are with the cheapest. A `discount_code` that is
-    limited per customer requires the `customer_email`.
+    In both URLs, `{CHECKOUT_ID}` is replaced by the checkout's id. Without a `shipping_option`, Stripe's page offers
+    the five cheapest, and the amounts of the answer include the cheapest. A `discount_code` that is limited per
+    customer requires the `customer_email`.
     """
 
     items = LimitedList(fields.Nested(CartItem), validate.Length(1, STRIPE_MAX_LINES), required=True)
@@ -72,7 +72,7 @@ class NewCheckout(Schema):
 
 
 class StartedCheckout(Schema):
-    """A checkout that the customer can pay."""
+    """A checkout that the customer can pay at `url` until `expires_at`."""
 
     checkout_id = fields.String(attribute="id")
     session_id = fields.String()
@@ -96,7 +96,7 @@ class CheckoutDetails(StartedCheckout):
 
 
 class CheckoutArgs(PageArgs):
-    """The query of the checkouts; each filter is optional. Without a status, the open ones are listed."""
+    """The query of the list of checkouts. Each filter is optional. Without a status, only open checkouts are listed."""
 
     status = fields.String(
         load_default=CheckoutStatus.OPEN.value, validate=validate.OneOf([status.value for status in CheckoutStatus])
@@ -131,7 +131,7 @@ class CheckoutEntry(CheckoutDetails):
     customer_email = fields.String(allow_none=True)
     discount_code = fields.String(allow_none=True)
     client_key = fields.String(
-        allow_none=True, metadata={"description": "A hash of the client's address, while the checkout is unpaid."}
+        allow_none=True, metadata={"description": "A hash of the client's IP address, while the checkout is unpaid."}
     )
     lines = fields.List(fields.Nested(CheckoutLine))
 

@@ -11,7 +11,7 @@ MAX_USES = 1_000_000_000  # of a discount: fits into the integer column
 
 
 def usage_limit() -> fields.Integer:
-    """Return a field for a maximum number of uses."""
+    """Return a field for a maximum number of uses; null: no limit."""
     return fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, MAX_USES))
 
 
@@ -31,7 +31,7 @@ class DiscountFields(Schema):
     def validate_kind(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
         """Raise `ValidationError` unless the discount is either a percentage or amounts."""
         if bool(data["percent_off"]) == bool(data["amounts_off"]):
-            raise ValidationError("Send either percent_off or amounts_off.", "percent_off")
+            raise ValidationError("Send either percent_off or amounts_off, not both.", "percent_off")
 
     @validates_schema
     def validate_period(self, data: dict[str, Any], **kwargs: Any) -> None:  # noqa: ARG002 - marshmallow's signature
@@ -47,7 +47,7 @@ class DiscountCode(Schema):
 
 
 class DiscountEntry(DiscountCode, DiscountFields):
-    """A discount as it is stored, with the number of paid checkouts (`used`) and of open ones (`held`)."""
+    """A discount with its uses by paid checkouts (`used`) and by checkouts that may still be paid (`held`)."""
 
     used = fields.Integer(dump_only=True)
     held = fields.Integer(dump_only=True)

@@ -49,7 +49,8 @@ def amounts_by_currency(smallest: int, **kwargs: Any) -> LimitedDict:
 def _validate_amounts(amounts: Mapping[str, int]) -> None:
     invalid = [currency for currency, amount in amounts.items() if not is_valid_amount(amount, currency)]
     errors = {
-        currency: [f"Stripe accepts only multiples of {step(currency)} in this currency."] for currency in invalid
+        currency: [f"Stripe accepts only multiples of {step(currency)} minor units in this currency."]
+        for currency in invalid
     }
     errors |= {
         currency: [f"Stripe accepts at most {format_amount(maximum(currency), currency)}."]
@@ -61,12 +62,12 @@ def _validate_amounts(amounts: Mapping[str, int]) -> None:
 
 
 def tax_behavior() -> fields.String:
-    """Return a field for the kind of a price: with the tax of Stripe's automatic tax, or without it."""
+    """Return a field that says if automatic tax is part of the price (inclusive) or is added to it (exclusive)."""
     return fields.String(
         load_default=TaxBehavior.INCLUSIVE.value, validate=validate.OneOf([kind.value for kind in TaxBehavior])
     )
 
 
 def normalize_code(code: str) -> str:
-    """Return a discount code as it is stored: customers may type it in any case."""
+    """Return a discount code as it is stored: in upper case, without spaces at its ends."""
     return code.strip().upper()

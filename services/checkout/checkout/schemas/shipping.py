@@ -58,7 +58,7 @@ class ShippingArgs(Schema):
 class OfferedShipping(Schema):
     """A shipping option in one currency; `min_days` and `max_days` are business days.
 
-    It is free for goods that cost `free_from` or more after discounts; null: never.
+    Shipping is free for goods that cost `free_from` or more after discounts; null: never.
     """
 
     id = fields.String()
@@ -72,6 +72,6 @@ class OfferedShipping(Schema):
 
 
 class OfferedShippingList(Schema):
-    """All shipping options."""
+    """All active shipping options with a price in the currency, the cheapest first."""
 
     items = fields.List(fields.Nested(OfferedShipping))

@@ -1,1 +1,1 @@
-"""The revisions of the orders service's tables."""
+"""The migrations of the orders service's database."""

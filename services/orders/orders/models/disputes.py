@@ -47,7 +47,7 @@ class Dispute(Base):
 
     `status` is the one that Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
     `{amount, created, currency}` in the currency of the payout. The amounts derive from them, in minor units of the
-    dispute's currency: `amount_withdrawn` and `amount_reinstated` by the bank, and `amount_held` by it now.
+    dispute's currency: the sums that the bank withdrew and reinstated, and `amount_held`, which it keeps now.
     """
 
     __tablename__ = "disputes"
@@ -85,12 +85,12 @@ class Dispute(Base):
 
     @property
     def is_closed(self) -> bool:
-        """True once the bank has decided, or the inquiry has ended. An appeal opens a decided dispute again."""
+        """True once the bank has decided, or the inquiry or a refund ended it. An appeal opens a dispute again."""
         return self.status in CLOSED
 
     @property
     def is_inquiry(self) -> bool:
-        """True if the bank only asks about the payment."""
+        """True if the bank only asks about the payment and moves no money."""
         return is_inquiry(self.status)
 
     @property
@@ -107,6 +107,6 @@ class Dispute(Base):
 
 
 def _rank(status: str) -> int:
-    """Return a status's place among those of one second. An unknown one ranks as an open dispute."""
+    """Return a status's rank among statuses of the same second. An unknown status ranks as `under_review`."""
     known = list(DisputeStatus)
     return known.index(DisputeStatus(status) if status in known else DisputeStatus.UNDER_REVIEW)

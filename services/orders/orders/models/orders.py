@@ -5,8 +5,8 @@ the status. A repeated fact changes nothing. A weaker fact that arrives late is 
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
-A payment that failed is a fact about that payment. An order with several sessions reads `payment_pending` while the
-money of any of them is under way.
+A payment that failed is a fact about that payment. An unpaid order with several sessions reads
+`payment_pending` while the money of any of them is under way.
 
 Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
 tables (totals.py, disputes.py, reviews.py, shipments.py).
@@ -55,7 +55,7 @@ class OrderRefundStatus(StrEnum):
 
 
 class OrderDisputeStatus(StrEnum):
-    """The statuses that summarize an order's disputes."""
+    """The status that summarizes an order's disputes: open, lost, inquiry, won or none, the first that applies."""
 
     NONE = "none"
     INQUIRY = "inquiry"
@@ -94,7 +94,7 @@ TAX_ADDRESS_PARTS = ("country", "state")  # kept after an erasure: tax reports n
 
 
 class Order(Base):
-    """One checkout and its facts. Amounts are the checkout's, without taxes that Stripe added.
+    """One checkout and its facts. The amounts up to `amount_total` are the checkout's, without taxes that Stripe added.
 
     `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
     lower case, for searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when
@@ -186,7 +186,7 @@ class Order(Base):
 
     @property
     def sums(self) -> list[dict[str, Any]]:
-        """Sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
+        """The sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
         paid, refunded = Counter[str](), Counter[str]()
         for payment in self.payments:
             paid[payment.currency] += payment.amount if payment.status == PaymentStatus.SUCCEEDED else 0
@@ -204,24 +204,24 @@ class Order(Base):
 
     @property
     def is_address_missing(self) -> bool:
-        """True if the order cannot ship because the customer entered no address. An erased customer has none."""
+        """True if the order needs an address and the customer entered none. False once the customer is erased."""
         return self.needs_address and self.erased_at is None and not self.shipping_address
 
     @property
     def charged_payment(self) -> Payment | None:
-        """Return the payment that fulfilled the order or, before one did, the last one that a session completed."""
+        """The payment that fulfilled the order. Before that, the last one that a session completed, or None."""
         completed = [payment for payment in self.payments if payment.charged]
         return max(completed, key=self._fulfillment_rank, default=None)
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """Return what Stripe charges the customer for this order; None until a session is completed."""
+        """The amounts that Stripe charges the customer for this order; None until a session is completed."""
         payment = self.charged_payment
         return payment.charged if payment else None
 
     @property
     def awaits_stock(self) -> bool:
-        """Return True if the payment was late and inventory has not said yet if the pieces are still there."""
+        """True if the payment was late and inventory has not published yet if it took the stock."""
         payment = self.charged_payment
         is_late = payment is not None and (payment.is_late or payment.recovered_from is not None)
         return is_late and self.stock_checked_at is None
@@ -313,8 +313,8 @@ class Order(Base):
 class OrderLine(Base):
     """One line of the cart, at `position`.
 
-    `amount_total` is what was agreed. `charged_total` is what Stripe charged for the line with its taxes and promotion
-    codes. It is fetched when a refund of lines needs it.
+    `amount_total` is what was agreed, after the shop's discount. `charged_total` is what Stripe charged for the line
+    with its taxes and promotion codes. It is fetched when a refund of lines needs it.
     """
 
     __tablename__ = "order_lines"
@@ -330,7 +330,7 @@ class OrderLine(Base):
 
     @property
     def amount_subtotal(self) -> int:
-        """The price of all pieces before discounts. The lines' prices add up to the order's subtotal."""
+        """The price of the line's pieces before discounts. These prices add up to the order's subtotal."""
         return self.quantity * self.unit_amount
 
 

@@ -12,7 +12,7 @@ from orders.models.base import Base
 
 
 class PaymentStatus(StrEnum):
-    """The statuses of a payment: Stripe's word about the money."""
+    """The statuses of a payment: Stripe waits for the money, has it, or does not get it."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -60,7 +60,7 @@ class Payment(Base):
 
     @property
     def charged(self) -> dict[str, Any] | None:
-        """Return the amounts that Stripe charges, as a completed session reported them; None before one did."""
+        """The amounts that Stripe charges, as a completed session reported them; None before that."""
         if self.amount_subtotal is None:
             return None
         return {
@@ -111,7 +111,7 @@ class Payment(Base):
 
 
 class PaymentAttempt(Base):
-    """A failed attempt to pay, by charge id where there is one. The customer may try again in the same session."""
+    """A failed attempt to pay. Its id is that of the charge, if there is one. The customer may try again."""
 
     __tablename__ = "payment_attempts"
 

@@ -10,7 +10,10 @@ from orders.models.base import Base
 
 
 class RefundLookup(Base):
-    """A payment of which Stripe has refunded `amount_refunded`, in minor units of the payment's currency."""
+    """A payment of which Stripe has refunded `amount_refunded`, in minor units of the payment's currency.
+
+    The worker compares the sum with the booked refunds at `next_attempt_at`.
+    """
 
     __tablename__ = "refund_lookups"
 

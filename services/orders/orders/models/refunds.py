@@ -1,4 +1,4 @@
-"""Refund requests of operators, and the refunds that exist at Stripe."""
+"""Refund requests of operators or the policy, and the refunds that exist at Stripe."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -69,12 +69,11 @@ class Refund(Base):
 
 
 class RefundRequest(Base):
-    """An operator's request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
+    """A request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
     all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
-    answered.
-    A request without money has the amount 0: it only records pieces, and Stripe never gets it.
+    answered. A request of the amount 0 only records pieces. Stripe never gets such a request.
     """
 
     __tablename__ = "refund_requests"
@@ -102,7 +101,7 @@ class RefundRequest(Base):
 
     @property
     def is_unanswered(self) -> bool:
-        """True until Stripe answers: the refund may exist at Stripe or not."""
+        """True until Stripe answers: until then, the refund may or may not exist at Stripe."""
         return self.status == RefundRequestStatus.REQUESTED
 
     @property

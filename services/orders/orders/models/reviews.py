@@ -1,4 +1,4 @@
-"""Reviews: paid orders that do not match their checkouts, and what operators decided."""
+"""Reviews: paid orders that need a decision before they ship, and what operators or the policy decided."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from orders.models.base import Base
 
 
 class Review(Base):
-    """One mismatch of an order, and the decision about it.
+    """One reason why a paid order needs a decision, and the decision.
 
     `subject` distinguishes reviews with the same reason: it is the payment, the warning, Radar's review or the return
     that the review is about, else empty. `missing` is the number of pieces that are not in stock, by sku.
@@ -37,7 +37,7 @@ class Review(Base):
 
     @property
     def blocks_shipping(self) -> bool:
-        """True if the decision was not to ship. Refunding a duplicate payment does not block the order."""
+        """True if the decision was not to ship; False before it. A refund of a duplicate payment does not block."""
         if self.decision == ReviewDecision.REFUND:
             return self.reason != ReviewReason.DUPLICATE_PAYMENT
         return self.decision == ReviewDecision.CANCEL

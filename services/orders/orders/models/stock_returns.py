@@ -12,8 +12,8 @@ from orders.models.base import Base
 class StockReturn(Base):
     """The pieces of one sku in one return. Numbers are negative where pieces left the stock again.
 
-    `shipped` pieces came back from the customer, `unshipped` pieces never left the shop. `return_id` is the id that
-    inventory books once.
+    `shipped` pieces came back from the customer, `unshipped` pieces never left the shop. `return_id` is the id under
+    which inventory books the return once.
     """
 
     __tablename__ = "stock_returns"

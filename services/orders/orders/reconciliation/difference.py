@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from events.money import format_amount
+
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference. `kind` is for programs, `text` for operators.
+    """One difference between Stripe and an order. `kind` is for programs, `text` for operators.
 
     `missing_event` is the event that would repair it: a session's, such as `completed`, `refund.updated` or
     `charge.dispute.updated`. It is None if no event can. `repaired_by` is the id of the event that was added to
@@ -24,6 +26,6 @@ class Difference:
     repaired_by: str | None = None
 
 
-def minor_units(amount: int, currency: str) -> str:
-    """Return an amount as text in minor units, which is how amounts are compared."""
-    return f"{amount} {currency}"
+def describe_amount(amount: int, currency: str) -> str:
+    """Return an amount as text, in minor units and for people: 1999 eur (19.99 EUR)."""
+    return f"{amount} {currency} ({format_amount(amount, currency)})"

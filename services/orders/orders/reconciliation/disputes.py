@@ -27,7 +27,7 @@ def compare_dispute(order: Order, booked: Dispute | None, stripe_dispute: Stripe
         yield _difference(order, "dispute-missing", text, dispute_id, MISSING_EVENT)
         return
     if booked.status != status:
-        text = f"{dispute_id} is {status} at Stripe, but {booked.status} here."
+        text = f"{dispute_id} is {status} at Stripe, but booked as {booked.status}."
         yield _difference(order, "dispute-status", text, dispute_id, MISSING_EVENT)
     moved = [movement["id"] for movement in stripe_dispute.get("balance_transactions") or []]
     if missing := [movement for movement in moved if movement not in (booked.movements or {})]:
@@ -35,12 +35,15 @@ def compare_dispute(order: Order, booked: Dispute | None, stripe_dispute: Stripe
         yield _difference(order, "dispute-funds", text, dispute_id, MISSING_EVENT)
     due = (stripe_dispute.get("evidence_details") or {}).get("due_by")
     if due and (booked.evidence_due_by is None or booked.evidence_due_by < to_datetime(due)):
-        text = f"The evidence for {dispute_id} is due by {to_datetime(due):%Y-%m-%d %H:%M} UTC at Stripe, not here."
+        text = (
+            f"The evidence for {dispute_id} is due by {to_datetime(due):%Y-%m-%d %H:%M} UTC at Stripe,"
+            " but an earlier deadline or none is booked."
+        )
         yield _difference(order, "dispute-deadline", text, dispute_id, MISSING_EVENT)
 
 
 def recovered_dispute_event_id(stripe_dispute: StripeObject) -> str:
-    """Return the id of a recovered dispute event. Statuses can come again, so movements and deadline are part of it."""
+    """Return the id of a recovered dispute event. Statuses can come again, so it includes movements and deadline."""
     due = (stripe_dispute.get("evidence_details") or {}).get("due_by") or 0
     moved = len(stripe_dispute.get("balance_transactions") or [])
     return f"evt_recovered_{stripe_dispute['id']}_{stripe_dispute.get('status') or UNKNOWN_STATUS}_{moved}_{due}"

@@ -4,8 +4,8 @@ To repair, the run makes the missing event from the object at Stripe and adds it
 the event over the bus and handles it as any other. Checkout's sweeper derives the same event id. If both find the same
 change, it is one event.
 
-Refunds and disputes are compared one by one: those since the instant, and all that are under way. A refund that failed
-long after it was created, or an old dispute that was appealed, needs an earlier instant.
+Refunds and disputes are compared one by one: those since the instant, and all that are under way. To find a refund
+that failed long after it was created, or an old dispute that was appealed, use an earlier instant.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from orders.models.disputes import CLOSED, Dispute
 from orders.models.orders import Order
 from orders.models.payments import Payment
 from orders.models.refunds import FINAL, Refund
-from orders.reconciliation.difference import Difference, minor_units
+from orders.reconciliation.difference import Difference, describe_amount
 from orders.reconciliation.disputes import compare_dispute, recovered_dispute_event_id
 from orders.reconciliation.refunds import compare_refund
 from orders.reconciliation.sessions import SUCCEEDED, SUFFIXES, compare_session, session_difference, status_text
@@ -66,7 +66,8 @@ class Reconciliation:
     def repair(self, difference: Difference) -> Difference:
         """Add the missing event to the outbox and return the difference with `repaired_by`.
 
-        Return it without `repaired_by` if no event can repair it, or if the event was sent before.
+        Return it without `repaired_by` if no event can repair it. Do so, too, if the event was sent before: the text
+        then says it.
         """
         about = difference.refund_id or difference.dispute_id or difference.session_id
         if difference.missing_event is None or about is None:
@@ -86,7 +87,7 @@ class Reconciliation:
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
-                text = f"{difference.text} {event_id} was sent before and did not repair it. Look at the inbox."
+                text = f"{difference.text} {event_id} was sent before and did not repair it. Look for it in the inbox."
                 return replace(difference, text=text)
             session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
             outbox.add_recovered_stripe_event(
@@ -100,7 +101,7 @@ class Reconciliation:
         return replace(difference, repaired_by=event_id)
 
     def _compare_session(self, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
-        """Yield the differences of a listed session. A difference is checked again, because lists are seconds old."""
+        """Yield the differences of a session. Fetch a session with differences again first: lists are seconds old."""
         checkout_id = checkout_id_of(stripe_session)
         if checkout_id is None:
             return
@@ -115,17 +116,17 @@ class Reconciliation:
             yield from self._session_differences(checkout_id, stripe_session, intent)
 
     def _compare_intent(self, intent: Intent) -> Iterator[Difference]:
-        """Yield the differences of a payment whose session is older than the listed ones."""
+        """Yield the differences of a payment whose session is older than the listed ones, or does not exist."""
         stripe_session = self._stripe.session_of(intent.id)
         if stripe_session is not None and checkout_id_of(stripe_session):
             yield from self._compare_session(stripe_session, intent)
         elif intent.tried_at <= self._until.timestamp():
-            received = minor_units(intent.amount_received, intent.currency)
+            received = describe_amount(intent.amount_received, intent.currency)
             text = f"Stripe received {received} with {intent.id}, which has no session of this shop."
             yield Difference("no-session", text, str(intent.checkout_id), payment_intent=intent.id)
 
     def _compare_paid_order(self, order: Order) -> Iterator[Difference]:
-        """Yield a difference for each payment of the order that Stripe does not have, however old its session is."""
+        """Yield the differences of the order's payments whose sessions were not listed, however old these are."""
         paid = [payment for payment in order.payments if payment.paid_at]
         if not paid:
             yield session_difference(order, "not-paid-at-stripe", "The order is paid, but has no payment.")
@@ -140,7 +141,7 @@ class Reconciliation:
                 yield session_difference(order, "not-paid-at-stripe", text)
 
     def _compare_refund(self, refund_id: str, stripe_refund: StripeObject | None) -> Iterator[Difference]:
-        """Yield the differences of a refund. A difference is checked again: a webhook may have arrived since."""
+        """Yield the differences of a refund. Fetch a refund with differences again first: it may be booked by now."""
         if stripe_refund and stripe_refund["created"] > self._until.timestamp():
             return
         if stripe_refund is None or self._refund_differences(refund_id, stripe_refund):
@@ -150,7 +151,7 @@ class Reconciliation:
             yield from self._refund_differences(refund_id, stripe_refund)
 
     def _compare_dispute(self, dispute_id: str, stripe_dispute: StripeObject | None) -> Iterator[Difference]:
-        """Yield the differences of a dispute. A difference is checked again: a webhook may have arrived since."""
+        """Yield the differences of a dispute. Fetch a dispute with differences again first: it may be booked by now."""
         if stripe_dispute and stripe_dispute["created"] > self._until.timestamp():
             return
         if stripe_dispute is None or self._dispute_differences(dispute_id, stripe_dispute):
@@ -182,7 +183,7 @@ class Reconciliation:
             return list(compare_session(order, stripe_session, intent))
         text = (
             f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe,"
-            " but checkout.checkout.started is missing."
+            " but it has no order: checkout.checkout.started is missing."
         )
         ids = {"session_id": stripe_session["id"], "payment_intent": stripe_session["payment_intent"]}
         return [Difference("no-order", text, checkout_id, **ids)]
@@ -194,7 +195,7 @@ class Reconciliation:
         return list(compare_refund(order, booked, stripe_refund)) if order else []
 
     def _order_condition(self, booked: Refund | Dispute | None, stripe_object: StripeObject) -> ColumnElement[bool]:
-        """Return the condition for the order of a refund or dispute. One without metadata has a payment."""
+        """Return the SQL condition for the order of a refund or dispute, by its booked row, metadata or payment."""
         if booked is not None:
             return Order.id == booked.order_id
         order = aliased(Order)
@@ -204,7 +205,7 @@ class Reconciliation:
         )
 
     def _booked_refund_ids(self) -> set[str]:
-        """Return the ids of refunds created since the instant, and of all that are in progress."""
+        """Return the ids of refunds created since the instant, and of all that are under way."""
         recent = and_(Refund.created_at >= self._since, Refund.created_at <= self._until)
         found = (select(Refund.id).where(condition) for condition in (recent, Refund.status.not_in(FINAL)))
         with self._database.read() as session:

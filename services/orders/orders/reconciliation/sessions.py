@@ -11,7 +11,7 @@ from orders.holds import Hold, find_hold
 from orders.models.orders import Order, OrderStatus
 from orders.models.payments import Payment, PaymentStatus
 from orders.payment_checks import find_mismatch
-from orders.reconciliation.difference import Difference, minor_units
+from orders.reconciliation.difference import Difference, describe_amount
 from orders.reconciliation.stripe import Intent
 from orders.stripe_objects import StripeObject, currency_of, shipping_of
 
@@ -27,13 +27,13 @@ SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
 def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
-    """Yield the differences between an order and its session at Stripe, with the session's payment intent."""
+    """Yield the differences between an order and one of its sessions at Stripe. `intent` is the session's."""
     payment = _payment_of_session(order, stripe_session)
     if stripe_session["status"] == "complete" and is_paid(stripe_session):
         if payment is None or payment.paid_at is None:
             # A pending order handled `completed`, unless that was of another session.
             missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
-            amount = minor_units(stripe_session["amount_total"], currency_of(stripe_session))
+            amount = describe_amount(stripe_session["amount_total"], currency_of(stripe_session))
             text = f"{stripe_session['id']} is paid at Stripe with {amount}, but the order is {order.status}."
             yield session_difference(order, "not-paid", text, stripe_session, missing)
         else:
@@ -42,7 +42,7 @@ def compare_session(order: Order, stripe_session: StripeObject, intent: Intent |
         text = f"The order is paid with {stripe_session['id']}, which is {status_text(stripe_session)} at Stripe."
         yield session_difference(order, "not-paid-at-stripe", text, stripe_session)
     elif intent is not None and intent.status == SUCCEEDED:
-        received = minor_units(intent.amount_received, intent.currency)
+        received = describe_amount(intent.amount_received, intent.currency)
         status = status_text(stripe_session)
         text = f"Stripe received {received} with {intent.id}, but {stripe_session['id']} is {status}."
         yield session_difference(order, "charged-unpaid", text, stripe_session)
@@ -83,11 +83,11 @@ def _payment_of_session(order: Order, stripe_session: StripeObject) -> Payment |
 def _compare_paid(
     order: Order, payment: Payment, stripe_session: StripeObject, intent: Intent | None
 ) -> Iterator[Difference]:
-    booked = minor_units(payment.amount, payment.currency)
-    if booked != (expected := minor_units(stripe_session["amount_total"], currency_of(stripe_session))):
+    booked = describe_amount(payment.amount, payment.currency)
+    if booked != (expected := describe_amount(stripe_session["amount_total"], currency_of(stripe_session))):
         text = f"{stripe_session['id']} is paid at Stripe with {expected}, but {booked} is booked."
         yield session_difference(order, "payment-differs", text, stripe_session)
-    if intent is not None and booked != (received := minor_units(intent.amount_received, intent.currency)):
+    if intent is not None and booked != (received := describe_amount(intent.amount_received, intent.currency)):
         text = f"Stripe received {received} with {intent.id}, but {booked} is booked."
         yield session_difference(order, "charge-differs", text, stripe_session)
     mismatch = find_mismatch(order, _completed_event(stripe_session), payment)
@@ -106,7 +106,7 @@ def _compare_paid(
 
 
 def _missing_end(order: Order, stripe_session: StripeObject, intent: Intent | None) -> str | None:
-    """Return the event that ended an unpaid session, if the order has not handled it."""
+    """Return the name of the event that ended an unpaid session, such as `expired`, if orders has not handled it."""
     if stripe_session["status"] == "expired":
         return EXPIRED if order.status == OrderStatus.OPEN else None
     if stripe_session["status"] != "complete":
@@ -118,11 +118,11 @@ def _missing_end(order: Order, stripe_session: StripeObject, intent: Intent | No
 
 
 def _is_completed(payment: Payment | None) -> bool:
-    """Return True if the order has handled `completed` of the payment's session."""
+    """Return True if orders has handled the event `completed` of the payment's session."""
     return payment is not None and payment.session_id is not None
 
 
 def _completed_event(stripe_session: StripeObject) -> Event:
-    """Return the session as the event that `find_mismatch` checks."""
+    """Return the session as a `completed` event, for `find_mismatch`."""
     body = orjson.dumps({"data": {"object": stripe_session}})
     return Event(stripe_session["id"], f"{STRIPE}checkout.session.{COMPLETED}", "orders", utcnow(), body)

@@ -24,7 +24,7 @@ class Intent:
 
 
 class StripeRecords:
-    """Reads objects at Stripe. Each method raises `stripe.StripeError` when Stripe does not answer."""
+    """Reads objects at Stripe. Each method raises `stripe.StripeError` if a call to Stripe fails."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._sessions = client.v1.checkout.sessions

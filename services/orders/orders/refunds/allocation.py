@@ -25,10 +25,10 @@ def goods_amount(order: Order, payment: Payment) -> int:
 
 
 def needs_charged_lines(order: Order, payment: Payment) -> bool:
-    """Return True if Stripe's line amounts must be fetched, because a part of the lines cannot be refunded without.
+    """Return True if Stripe's line amounts must be fetched, because the agreed totals may have another proportion.
 
-    False if they are stored, or if the agreed totals have the same proportion, as those of a single line have. Tax
-    rates can differ by product, and a promotion code can be for some products only.
+    They need not be fetched for a single line, or if they are stored. Tax rates can differ by product, and a promotion
+    code can be for some products only.
     """
     if len(order.lines) == 1 or all(line.charged_total is not None for line in order.lines):
         return False
@@ -63,7 +63,7 @@ def _sku(item: StripeObject) -> str | None:
 
 
 def line_total(line: OrderLine, *, charged: bool) -> int:
-    """Return a line's weight: what Stripe charged for the line, or what was agreed."""
+    """Return a line's weight, in minor units: if `charged`, the amount that Stripe charged, else the agreed amount."""
     return line.charged_total or 0 if charged else line.amount_total
 
 

@@ -49,9 +49,9 @@ log = get_logger(__name__)
 
 
 def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cause: Cause) -> Refund:
-    """Book Stripe's refund: its status, the order's totals, the timeline, the events.
+    """Book Stripe's refund: its status, the order's totals and pieces, the returns to the stock, timeline and events.
 
-    The order must be locked.
+    A refund without news changes nothing. The order must be locked.
     """
     request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN_STATUS
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
@@ -93,7 +93,7 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
 
 
 def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> RefundRequest | None:
-    """Return the request that the refund's metadata name. Metadata can be copied by hand, so the order is checked."""
+    """Return the request that the refund's metadata name, if it is of this order: metadata can be copied by hand."""
     request_id = (stripe_refund.get("metadata") or {}).get(REQUEST_ID_KEY)
     found = session.get(RefundRequest, request_id) if request_id else None
     return found if found is not None and found.order_id == order.id else None
@@ -108,7 +108,7 @@ def _link(session: Session, order: Order, request: RefundRequest, refund: Refund
 
 
 def _known(status: str) -> RefundStatus | None:
-    """Return a status of Stripe's as the enumeration has it; None for one that this release does not know."""
+    """Return Stripe's status as a `RefundStatus`; None for a status that this release does not know."""
     return RefundStatus(status) if status in [*RefundStatus] else None
 
 

@@ -14,7 +14,7 @@ log = get_logger(__name__)
 
 
 def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: str) -> None:
-    """Store what Stripe charged for each line, if the agreed totals do not say so.
+    """Store what Stripe charged for each line, if a refund of lines needs it (`needs_charged_lines`).
 
     Raises `LineAmountsUnknownError` if Stripe does not answer. If it answers without fitting lines, the agreed
     totals count.
@@ -30,9 +30,13 @@ def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: st
     except StripeAwayError as error:
         raise LineAmountsUnknownError from error
     except RefundRefusedError as reason:
-        log.warning("stripe does not show the lines of a session", order_id=order_id, reason=str(reason))
+        log.warning(
+            "stripe does not show the lines of a session, the agreed totals count",
+            order_id=order_id,
+            reason=str(reason),
+        )
         return
     with database.begin() as session:
         order = lock_order(session, order_id)
         if not record_charged_lines(order, succeeded_payments(order)[0], items):
-            log.warning("stripe's lines of a session do not fit the order", order_id=order_id)
+            log.warning("stripe's lines of a session do not fit the order, the agreed totals count", order_id=order_id)

@@ -1,4 +1,4 @@
-"""The gateway to Stripe's refunds."""
+"""The gateway to Stripe's refunds, and to the line items of its sessions."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ REQUEST_ID_KEY = "refund_request"  # the key in a refund's metadata
 
 
 class RefundRefusedError(Exception):
-    """Stripe refused the refund and did nothing. The text is Stripe's reason."""
+    """Stripe refused the call and did nothing. The text is Stripe's reason."""
 
 
 class StripeAwayError(Exception):
-    """Stripe did not answer clearly: the refund may exist or not."""
+    """Stripe did not answer clearly: a requested refund may or may not exist."""
 
 
 class StripeUnauthorizedError(StripeAwayError):
@@ -30,13 +30,13 @@ class StripeUnauthorizedError(StripeAwayError):
 
 
 class RefundGateway:
-    """Stripe's refunds. Each method raises `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`."""
+    """The calls to Stripe. Each method raises `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
 
     def create(self, request: RefundRequest) -> StripeObject:
-        """Create and return the request's refund. Stripe keeps the key for 24 hours: a repeat returns the same one."""
+        """Create and return the request's refund. For 24 hours, a repeat returns the same refund."""
         with _raising_gateway_errors("create refund", request.id):
             return read_answer(self._refunds.create(_params(request), {"idempotency_key": request.id}))
 

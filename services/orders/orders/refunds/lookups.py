@@ -36,7 +36,7 @@ def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
 
 
 def request_lookup(session: Session, order: Order, charge: StripeObject) -> None:
-    """Store a lookup if the charge counts more refunds than are booked. The order must be locked."""
+    """Store a lookup if the charge's sum of refunds is higher than the booked sum. The order must be locked."""
     payment_id, refunded = charge["payment_intent"], charge.get("amount_refunded") or 0
     if refunded <= _amount_booked(session, order, payment_id):
         return
@@ -49,13 +49,13 @@ def request_lookup(session: Session, order: Order, charge: StripeObject) -> None
 
 
 class RefundLookups:
-    """Fetches refunds that are not booked from Stripe, outside of transactions."""
+    """The worker's job that asks Stripe for refunds that are not booked. It calls Stripe outside of transactions."""
 
     def __init__(self, database: Database, gateway: RefundGateway) -> None:
         self._database, self._gateway = database, gateway
 
     def run_due(self, now: datetime | None = None) -> int:
-        """Process every due lookup, and return their number."""
+        """Process every due lookup, and return the number of lookups."""
         done = 0
         while payment_id := self._claim(at := now or utcnow()):
             self._process(payment_id, at)
@@ -63,7 +63,7 @@ class RefundLookups:
         return done
 
     def _claim(self, now: datetime) -> str | None:
-        """Claim the lookup that has been due longest until its next attempt, and return its payment."""
+        """Claim the lookup that has been due longest, until its next attempt; return its payment's id, or None."""
         due = select(RefundLookup).where(RefundLookup.next_attempt_at <= now)
         with self._database.begin() as session:
             lookup = session.scalar(skip_locked(session, due.order_by(RefundLookup.next_attempt_at).limit(1)))

@@ -60,18 +60,19 @@ class RefundProcessor:
         return request if known or not request.is_unanswered else self.send(request)
 
     def send(self, request: RefundRequest, *, notify_staff: bool = False) -> RefundRequest:
-        """Send a new request to Stripe and return it with Stripe's answer.
+        """Send a new request to Stripe and return it with Stripe's answer, if there is one.
 
-        With `notify_staff`, staff learn of a refusal too: a decision was made that does not happen by itself.
+        With `notify_staff`, publish a refusal, so that staff get an e-mail.
         """
         self._send(request, utcnow(), first=True, notify_staff=notify_staff)
         with self._database.read() as session:
             return session.get_one(RefundRequest, request.id)
 
     def send_decided(self, requests: Sequence[RefundRequest]) -> list[RefundRequest]:
-        """Send new requests that follow from a decision, and return those that were sent, with Stripe's answers.
+        """Send the requests of an operator's decision or cancellation; return the sent ones, with Stripe's answers.
 
-        No call begins after `SENDING_BUDGET_S`. The worker sends the rest at once.
+        The first request is always sent. After `SENDING_BUDGET_S` no other call begins: the worker sends the rest in
+        its next run.
         """
         began_at, sent = time.monotonic(), list[RefundRequest]()
         for request in requests:
@@ -83,13 +84,13 @@ class RefundProcessor:
         return sent
 
     def _hand_over(self, request_ids: Sequence[str]) -> None:
-        """Make requests due that were never sent. If this process dies before, they are due at the end of the lease."""
+        """Make unsent requests due now, for the worker. If this process dies first, they are due after the lease."""
         unsent = RefundRequest.id.in_(request_ids), RefundRequest.next_attempt_at > utcnow()
         with self._database.begin() as session:
             session.execute(update(RefundRequest).where(*unsent).values(next_attempt_at=utcnow()))
 
     def resume_due(self, now: datetime | None = None) -> int:
-        """Process every due request without an answer, and return their number."""
+        """Process every due request without an answer, and return the number of requests."""
         resumed = 0
         while request := self._claim(at := now or utcnow()):
             self._send(request, at, first=False)
@@ -97,7 +98,7 @@ class RefundProcessor:
         return resumed
 
     def _claim(self, now: datetime) -> RefundRequest | None:
-        """Claim the request that has been due longest, until the lease ends."""
+        """Claim the request that has been due longest, until the lease ends; return it, or None."""
         due = select(RefundRequest).where(RefundRequest.next_attempt_at <= now)
         with self._database.begin() as session:
             request = session.scalar(skip_locked(session, due.order_by(RefundRequest.next_attempt_at).limit(1)))
@@ -130,14 +131,14 @@ class RefundProcessor:
             request.error = str(error)
             request.next_attempt_at = now + RETRY_DELAYS[min(request.attempts, len(RETRY_DELAYS) - 1)]
             request.attempts += 1
-            text = f"Stripe has not answered {_description(request)} yet. We will ask again."
+            text = f"Stripe has not answered yet: {_description(request)}. The worker asks again."
             if isinstance(error, StripeUnauthorizedError):
                 text = f"Stripe refused the shop's API key, so {_description(request)} waits until it is corrected."
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
         log.warning("a refund request waits for stripe's answer", refund_request_id=request_id, error=str(error))
 
     def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
-        """Record that Stripe refused the request. Staff are notified if no operator waits for the response."""
+        """Record that Stripe refused the request. With `notify_staff`, publish it, so that staff get an e-mail."""
         with self._database.begin() as session:
             order, request = _lock_request(session, request_id)
             if not request.is_unanswered:

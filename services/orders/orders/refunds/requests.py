@@ -52,7 +52,7 @@ class RefundParams:
 
 
 def find_request(session: Session, order: Order, params: RefundParams, key: str) -> RefundRequest | None:
-    """Return the request that was stored under this key. Raises `KeyReusedError` if its parameters differ."""
+    """Return the request that was stored under this key, or None. Raises `KeyReusedError` if its parameters differ."""
     same_key = select(RefundRequest).where(RefundRequest.order_id == order.id, RefundRequest.idempotency_key == key)
     found = session.scalar(same_key)
     if found is not None and found.fingerprint != fingerprint(params):
@@ -72,7 +72,9 @@ def create_request(session: Session, order: Order, params: RefundParams, key: st
     payment, owner = _named_payment(payments, params), payments[0]
     if payment is not owner and (params.lines or params.restock):
         field = "lines" if params.lines else "restock"
-        raise InvalidRequestError(**{field: [f"The order's pieces belong to the payment {owner.id}."]})
+        raise InvalidRequestError(
+            **{field: [f"The order's pieces belong to the payment {owner.id}. Use this payment_id, or none."]}
+        )
     refundable, goods = refundable_amount(session, payment), load_goods(session, order)
     lines: list[dict[str, Any]] = []
     if params.lines:
@@ -102,8 +104,8 @@ def store_request(
 ) -> RefundRequest:
     """Add a refund request of a checked amount, in minor units, to the order and its timeline.
 
-    A request of the amount 0 only records pieces, and is done at once. The worker sends another one at
-    `due_at`. The default is the end of a lease, because the caller sends it now.
+    A request of the amount 0 only records pieces, and succeeds immediately. The worker sends any other request at
+    `due_at`. The default is the end of a lease, for a caller that sends the request itself.
     """
     request = RefundRequest(
         id=new_id("rfr"),
@@ -141,7 +143,10 @@ def request_rest(
     payments: Collection[str] | None = None,
     due_at: datetime | None = None,
 ) -> list[RefundRequest]:
-    """Store requests, without lines, for what is left of all payments, or of these. The order must be locked."""
+    """Store and return requests, without lines, for what is left of all payments, or of those in `payments`.
+
+    The order must be locked.
+    """
     requests = []
     for payment in succeeded_payments(order):
         if payments is not None and payment.id not in payments:
@@ -199,16 +204,18 @@ def _named_payment(payments: Sequence[Payment], params: RefundParams) -> Payment
 def _checked_amount(params: RefundParams, payment: Payment) -> int:
     amount = params.amount or 0
     if not is_valid_amount(amount, payment.currency):
-        rule = "In some currencies amounts must be multiples of 10 or 100."
-        raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency}. {rule}"])
+        rule = "In some currencies, amounts must be multiples of 10 or 100 minor units."
+        raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency} (minor units). {rule}"])
     if params.restock:
-        raise InvalidRequestError(restock=["List in lines the pieces that go back to the stock."])
+        raise InvalidRequestError(
+            restock=["Leave restock out, or send lines instead of an amount: they name the pieces."]
+        )
     return amount
 
 
 def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequence[Mapping[str, Any]]) -> int:
     if payment.currency not in SUPPORTED:
-        raise InvalidRequestError(lines=["This payment's currency is unknown. Refund all that is left instead."])
+        raise InvalidRequestError(lines=["This payment's currency is unknown. Send all: true instead, or an amount."])
     paid = goods_amount(order, payment)
     amount = amount_of_pieces(order.lines, paid, payment.currency, goods.refunded, count_pieces(lines))
     if amount == 0:
@@ -220,7 +227,7 @@ def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequen
 def _checked_lines(goods: Goods, params: RefundParams) -> list[dict[str, Any]]:
     """Return the lines to store. Raises `InvalidRequestError` for pieces that the order does not have left.
 
-    Where a line does not say how many of its pieces are `unshipped`, the shipped ones count first.
+    Where a line does not say how many of its pieces are `unshipped`, the refund takes shipped pieces first.
     """
     shipped, unshipped = Counter(goods.refundable_shipped), Counter(goods.refundable_unshipped)
     errors: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""The reason of the review that ended in a refund: the customer's e-mail about the refund says it."""
+"""The reason of the review that ended in a refund, for the customer's e-mail about the refund."""
 
 from events.messaging.contracts.reviews import ReviewDecision
 from sqlalchemy import select

@@ -17,9 +17,15 @@ class DisputeItem(Schema):
     status = fields.String(required=True)
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
-    amount_withdrawn = fields.Integer(required=True, allow_none=True, metadata={"description": "by the bank, in all"})
-    amount_reinstated = fields.Integer(required=True, allow_none=True, metadata={"description": "returned to the shop"})
-    amount_held = fields.Integer(required=True, allow_none=True, metadata={"description": "what the bank holds now"})
+    amount_withdrawn = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "all that the bank withdrew from the shop"}
+    )
+    amount_reinstated = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "all that the bank returned to the shop"}
+    )
+    amount_held = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "the part that the bank keeps now"}
+    )
     reason = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)
     evidence_due_by = fields.AwareDateTime(required=True, allow_none=True)
@@ -45,7 +51,9 @@ class DisputePage(Schema):
 class DisputeArgs(PageArgs):
     """The filter and paging of disputes."""
 
-    open = fields.Boolean(load_default=True, metadata={"description": "only disputes that are not closed"})
+    open = fields.Boolean(
+        load_default=True, metadata={"description": "true: only disputes that are not closed; false: all"}
+    )
 
 
 def dispute_row(dispute: Dispute, order: Order) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class HoldField(fields.String):
     """The reason why an order does not ship."""
 
     def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
-        """Return the hold of the order `obj`."""
+        """Return the hold of the order `obj`; None if it may ship."""
         return find_hold(obj)
 
 
@@ -56,7 +56,9 @@ class OrderSummary(Schema):
     needs_review = fields.Boolean(required=True)
     review_reason = fields.String(required=True, allow_none=True)
     currency = fields.String(required=True)
-    amount_total = fields.Integer(required=True, metadata={"description": "as agreed; `charged` has what was charged"})
+    amount_total = fields.Integer(
+        required=True, metadata={"description": "as agreed in the checkout; `charged` has what Stripe charged"}
+    )
     charged = fields.Nested(
         Charged, required=True, allow_none=True, metadata={"description": "null until a session is completed"}
     )
@@ -123,7 +125,7 @@ class GoodsItem(Schema):
 
 
 class GoodsField(fields.List[Any]):
-    """The goods of an order."""
+    """The pieces of an order, by sku, as `GoodsItem`."""
 
     def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
         """Return the goods of the order `obj`, whose details are loaded."""
@@ -173,7 +175,7 @@ class OrderDetail(OrderSummary):
     sums = fields.List(
         fields.Nested(CurrencySums),
         required=True,
-        metadata={"description": "by currency: a reviewed payment can be in another one than the order"},
+        metadata={"description": "by currency: a payment in review can have another currency than the order"},
     )
     attempts = fields.List(fields.Nested(AttemptItem), required=True)
     refunds = fields.List(fields.Nested(RefundItem), required=True)

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 
 
 class Charged(Schema):
-    """Stripe's charge for an order. `amount_tax` has all taxes, and `tax_included` says if the prices have them."""
+    """Stripe's charge for an order. `amount_tax` has all taxes, and `tax_included` says if the prices include them."""
 
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)

@@ -21,8 +21,8 @@ class PublicLine(Schema):
 class PublicOrder(Schema):
     """An order for the success page, without personal data: a session id may become known to others.
 
-    It shows what the customer's e-mails say. So a review that they do not learn about, such as one for suspected fraud,
-    is not shown: the order is only not `confirmed`.
+    It shows what the customer's e-mails say. So a review that the customer does not learn about, such as one for
+    suspected fraud, is not shown: the order is only not `confirmed`.
 
     The amounts are what Stripe charges, once the customer has finished the payment page, and what was agreed before.
     `amount_paid` and `amount_refunded` are in `paid_currency`, which differs from `currency` only in a review.
@@ -31,10 +31,11 @@ class PublicOrder(Schema):
     number = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
     confirmed = fields.Boolean(
-        required=True, metadata={"description": "the confirmation is sent; false for a paid order: still in process"}
+        required=True,
+        metadata={"description": "the order is published as paid; false for a paid order: it is still being checked"},
     )
     needs_review = fields.Boolean(
-        required=True, metadata={"description": "the customer has an e-mail that the order is checked"}
+        required=True, metadata={"description": "a review is open about which the customer gets an e-mail"}
     )
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -44,7 +45,9 @@ class PublicOrder(Schema):
     tax_included = fields.Boolean(required=True, metadata={"description": "the taxes are part of the prices"})
     amount_total = fields.Integer(required=True)
     presentment_currency = fields.String(
-        required=True, allow_none=True, metadata={"description": "what the customer's statement shows, if it differs"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "the currency of the customer's statement, if it is another one"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     paid_currency = fields.String(required=True)
@@ -63,8 +66,8 @@ class PublicOrder(Schema):
     review_decision = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.OneOf([*ReviewDecision]),
-        metadata={"description": "what was decided about the order after a review"},
+        validate=validate.OneOf([ReviewDecision.REFUND, ReviewDecision.CANCEL]),
+        metadata={"description": "refund or cancel, if a review ended without shipping; otherwise null"},
     )
     fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
     lines = fields.List(fields.Nested(PublicLine), required=True)

@@ -21,16 +21,21 @@ class RefundedLine(Schema):
 
 
 class RefundRequestItem(Schema):
-    """An operator's refund request.
+    """A refund request of an operator or the policy.
 
-    `refund_id` is Stripe's, once it has answered. With the amount 0 it only records pieces. `error` says
-    why Stripe has not answered or has refused.
+    `refund_id` is the id of Stripe's refund, once Stripe has answered. A request of the amount 0 only records pieces.
+    `error` says why Stripe has not answered or has refused.
     """
 
     id = fields.String(required=True)
     refund_id = fields.String(required=True, allow_none=True)
     payment_id = fields.String(required=True)
-    status = fields.String(required=True, metadata={"description": "requested, then the status of Stripe's refund"})
+    status = fields.String(
+        required=True,
+        metadata={
+            "description": "requested until Stripe answers; then the refund's status, or failed if Stripe refused"
+        },
+    )
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -51,7 +56,9 @@ class RefundItem(Schema):
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     presentment_currency = fields.String(
-        required=True, allow_none=True, metadata={"description": "Of the customer's statement, if it is another one."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "the currency of the customer's statement, if it is another one"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True)
@@ -66,14 +73,17 @@ class PiecesToRefund(Pieces):
     unshipped = fields.Integer(
         strict=True,
         validate=validate.Range(min=0),
-        metadata={"description": "how many of them had not shipped; the default counts the shipped ones first"},
+        metadata={
+            "description": "How many of these pieces had not shipped. If you leave it out, the refund takes shipped"
+            " pieces first, and only the rest counts as not shipped."
+        },
     )
 
 
 class NewRefund(Schema):
     """A refund of `all` that is left of the payment, of an `amount`, or of `lines`: exactly one of them.
 
-    `restock` is for the lines that do not say, and for all pieces.
+    `restock` is the default for lines without their own `restock`. With `all`, it is for all pieces.
     """
 
     all = StrictBoolean(validate=validate.Equal(True))
@@ -94,7 +104,7 @@ class NewRefund(Schema):
     def _check_extent(self, data: dict[str, Any], **_: Any) -> None:
         check_exactly_one(data, "all", "amount", "lines")
         if data.get("without_money") and "lines" not in data:
-            raise ValidationError("Send lines.", "without_money")
+            raise ValidationError("Send without_money only with lines.", "without_money")
 
     @post_load
     def _to_params(self, data: dict[str, Any], **_: Any) -> RefundParams:

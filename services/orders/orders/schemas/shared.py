@@ -10,7 +10,7 @@ EXACTLY_ONE = "Send exactly one of {}."
 
 
 def check_exactly_one(data: Mapping[str, Any], *names: str) -> None:
-    """Raise `ValidationError` unless exactly one of these fields was sent: nothing means "all" by omission."""
+    """Raise `ValidationError` unless exactly one of these fields was sent: an empty request never means "all"."""
     sent = [name for name in names if name in data]
     if len(sent) != 1:
         raise ValidationError(EXACTLY_ONE.format(", ".join(names)), sent[-1] if sent else names[0])

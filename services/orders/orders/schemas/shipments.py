@@ -39,7 +39,10 @@ class NewShipment(Schema):
     override = fields.String(
         load_default=None,
         allow_none=True,
-        validate=[validate.Length(min=1, max=500), validate.Regexp(r".*\S", error="Say why.")],
+        validate=[
+            validate.Length(min=1, max=500),
+            validate.Regexp(r".*\S", error="Write the reason: spaces alone are not enough."),
+        ],
         metadata={"description": "the reason to ship in spite of an open or lost chargeback"},
     )
     lines = LimitedList(fields.Nested(Pieces), validate.Length(min=1, max=MAX_LINES))

@@ -155,7 +155,7 @@ def test_second_erasure_changes_nothing(service: OrdersService, purchase: Purcha
     order, types, texts = service.order(), service.published_types(), service.entry_texts()
     again = erase()
     assert again.exit_code == 0
-    assert again.output.startswith("No order has this address")
+    assert again.output.startswith("No order has this e-mail address")
     assert (books(service.order()), service.published_types(), service.entry_texts()) == (books(order), types, texts)
     assert service.order().erased_at == order.erased_at
 

@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs one chain on the given connection, with a transaction per revision."""
+"""Alembic's entry point, which runs one chain on the given connection, with a transaction per revision."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from events.database.types import UtcDateTime
 
 
 def render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """Return the source text of the project's own column types for a new revision."""
+    """Return the source text of the project's own column types in a new revision; False leaves others to Alembic."""
     return "UtcDateTime()" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 

@@ -19,7 +19,7 @@ class CancelReason(StrEnum):
 
 
 class ShippingOffer(Contract):
-    """A shipping option that Stripe's page offered; `countries` limits where to, and is empty without a limit."""
+    """A shipping option that Stripe's page offered. `countries` (ISO 3166) limits its destinations; empty: no limit."""
 
     id = fields.String(required=True)
     name = fields.String(required=True)
@@ -37,7 +37,9 @@ class CheckoutStarted(CheckoutRef, Amounts):
     )
     needs_shipping = fields.Boolean(
         load_default=False,
-        metadata={"description": "it was sold with a shipping option or asks for an address: it cannot ship without"},
+        metadata={
+            "description": "it has a shipping option or asks for an address: the order cannot ship without an address"
+        },
     )
     customer_email = fields.String(allow_none=True, load_default=None)
     locale = fields.String(allow_none=True, load_default=None)
@@ -46,7 +48,7 @@ class CheckoutStarted(CheckoutRef, Amounts):
     shipping_options = fields.List(
         fields.Nested(ShippingOffer),
         load_default=list,
-        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts are with the first"},
+        metadata={"description": "the customer chooses one of these on Stripe's page; the amounts include the first"},
     )
     lines = fields.List(fields.Nested(Line), required=True, validate=validate.Length(min=1))
 

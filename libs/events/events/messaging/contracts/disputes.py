@@ -18,12 +18,14 @@ class DisputeChanged(OrderSnapshot):
         load_default=None,
         metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
     )
-    funds_withdrawn = fields.Boolean(required=True, metadata={"description": "the bank holds all or a part of it now"})
+    funds_withdrawn = fields.Boolean(
+        required=True, metadata={"description": "the bank holds the disputed amount, or a part of it, now"}
+    )
     amount_held = fields.Integer(
         strict=True,
         allow_none=True,
         load_default=None,
-        metadata={"description": "what the bank holds now; a part of the amount if it returned some; null: unknown"},
+        metadata={"description": "the part of `dispute_amount` that the bank holds now; null: unknown"},
     )
     order_is_canceled = fields.Boolean(
         load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}

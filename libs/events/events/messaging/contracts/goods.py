@@ -6,11 +6,13 @@ from events.messaging.contracts.shared import Contract, Pieces
 
 
 class StockReturned(Contract):
-    """Sold pieces are back in stock: by a refund with restock, or a review that ended in one."""
+    """Sold pieces are back in stock: by a refund with restock, also one that a review ended in."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)
-    return_id = fields.String(required=True, metadata={"description": "the same for every event about this return"})
+    return_id = fields.String(
+        required=True, metadata={"description": "the id of this change of the stock: a repeated event has the same id"}
+    )
     lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 

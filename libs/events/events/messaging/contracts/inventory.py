@@ -6,7 +6,7 @@ from events.messaging.contracts.shared import Contract, Pieces
 
 
 class StockLow(Contract):
-    """The available pieces of a sku fell to its threshold or below."""
+    """The available pieces of a sku fell to `threshold` or below."""
 
     sku = fields.String(required=True)
     available = fields.Integer(required=True, strict=True)
@@ -22,7 +22,7 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """A checkout was paid after its reservation had ended, or its pieces were lost or sold again: they are gone."""
+    """Pieces of a paid checkout are not in stock: it was paid late, they were lost, or a return was sold again."""
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
@@ -45,6 +45,6 @@ class ReservationExpiring(Contract):
 
 
 class ReservationCommitted(Contract):
-    """The stock of a checkout that was paid after its session's end was taken: all its pieces were still there."""
+    """All pieces of a checkout were still in stock and were taken. It was paid after its session's end."""
 
     checkout_id = fields.String(required=True)

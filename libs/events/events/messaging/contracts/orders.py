@@ -39,7 +39,7 @@ class OrderSnapshot(CheckoutRef, Amounts):
     customer_country = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "from the payment page, ISO 3166; a hint where the locale is null"},
+        metadata={"description": "from the payment page, ISO 3166; a hint of the language where the locale is null"},
     )
     locale = fields.String(allow_none=True, load_default=None)
     charged = fields.Nested(
@@ -137,7 +137,7 @@ class OrderShipped(OrderSnapshot):
 
 
 class CustomerErased(Contract):
-    """An erased customer: every service erases them too, and keeps them erased. The event has no personal data."""
+    """A customer whom orders has erased: every other service erases them, too. The event has no personal data."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)

@@ -10,7 +10,7 @@ from events.messaging.contracts.orders import OrderSnapshot
 class RefundStatus(StrEnum):
     """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
 
-    A refund that succeeded can still fail. Before that it can change between the first two any number of times.
+    A refund can change between `requires_action` and `pending` any number of times. A succeeded one can still fail.
     """
 
     REQUIRES_ACTION = "requires_action"
@@ -30,14 +30,18 @@ class RefundChanged(OrderSnapshot):
     refund_request_id = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "the operators' request; null: made in Stripe's dashboard. Unknown at Stripe"},
+        metadata={
+            "description": "the id of the refund request in orders; null: the refund was made in Stripe's dashboard"
+        },
     )
     refund_status = fields.String(required=True, validate=validate.OneOf([*RefundStatus]))
     refund_amount = fields.Integer(required=True, strict=True)
     refund_currency = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "of `refund_amount`; null: the order's. It differs only after a payment in another"},
+        metadata={
+            "description": "of `refund_amount`; null: the order's. It differs only after a payment in another currency"
+        },
     )
     presentment_currency = fields.String(
         allow_none=True,

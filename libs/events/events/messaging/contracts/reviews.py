@@ -36,7 +36,7 @@ CUSTOMER_REASONS = frozenset(
 
 
 class ReviewDecision(StrEnum):
-    """The decisions that resolve a review: ship the order, refund it, or neither."""
+    """The decisions on a review: ship the order, refund it (or its duplicate payment), or, by `cancel`, do neither."""
 
     ACCEPT = "accept"
     REFUND = "refund"

@@ -28,7 +28,7 @@ testcontainers_config.ryuk_disabled = True  # our watchdog does the same without
 
 
 def missing(name: str) -> str | None:
-    """Return why this server's container cannot start at once, or None if it can."""
+    """Return why this server's container cannot start without a download: no Docker or no image. None if it can."""
     # The command, because Docker's Python client leaves a socket open when no engine answers.
     if shutil.which("docker") is None or not _docker_says("info"):
         return "no Docker engine answers"

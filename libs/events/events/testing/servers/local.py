@@ -173,7 +173,7 @@ def _folder(prefix: str, owner: str | None = None) -> Iterator[Path]:
 
 
 def _unprivileged_user() -> str | None:
-    """Return the user to run PostgreSQL as, which refuses to run as root; None if this process is not root."""
+    """Return the user for PostgreSQL, because PostgreSQL refuses to run as root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

@@ -61,7 +61,7 @@ class ProcessServer:
             raise ServerStartError(f"{self._command[0]} does not start: {tail}") from reason
 
     def stop(self) -> None:
-        """Stop the program by its normal shutdown. A stopped one is left as it is."""
+        """Stop the program by its normal shutdown, and kill it after `STOP_TIMEOUT_S`. Do nothing if it has stopped."""
         if self._process is None:
             return
         self._process.send_signal(self._stop)
@@ -96,7 +96,7 @@ class ProcessServer:
             family += [pid for pid, parent in parents if parent == member]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program and all its helpers."""
+        """Send a signal to the program's process group."""
         if self._process is not None:
             os.killpg(self._process.pid, number)
 

@@ -9,7 +9,7 @@ from events.messaging import outbox, topology
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
 from events.messaging.outbox import OutboxEvent
-from events.messaging.runner import Runner
+from events.messaging.runner import HANDLED, Runner
 from events.messaging.worker import Worker
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from events.testing.waiting import wait_until
@@ -83,6 +83,16 @@ def test_duplicate_within_a_batch_takes_effect_once(database: Database, handlers
     event = canceled(1)
     Runner(database, handlers).handle([event, canceled(2), event, *more])
     assert effects(database) == ["chk_1", "chk_2"]
+
+
+def test_duplicate_within_a_batch_is_counted_as_one(database: Database, handlers: Handlers) -> None:
+    def count(outcome: str) -> float:
+        return float(HANDLED.labels("checkout.checkout.canceled", outcome)._value.get())
+
+    done, duplicates = count("done"), count("duplicate")
+    event = canceled(1)
+    Runner(database, handlers).handle([event, canceled(2), event])
+    assert (count("done") - done, count("duplicate") - duplicates) == (2, 1)
 
 
 def test_undecodable_body_is_dead_lettered(

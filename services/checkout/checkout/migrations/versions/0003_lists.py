@@ -1,4 +1,4 @@
-"""Indexes for every filter of the checkouts."""
+"""Indexes for every filter of the list of checkouts."""
 
 from events.database.indexes import create_index, drop_index
 

@@ -25,7 +25,7 @@ from services.orders.tests.integration.reconciliation.shop import Reconcile, Sho
             Payment,
             {"amount": 1998},
             {
-                "payment-differs": "paid at Stripe with 1999 eur, but 1998 eur",
+                "payment-differs": "paid at Stripe with 1999 eur (19.99 EUR), but 1998 eur",
                 "charge-differs": "Stripe received 1999 eur",
             },
         ),

@@ -29,7 +29,8 @@ def test_lost_payment_is_printed_and_repaired(shop: Shop, run: Reconcile) -> Non
     result = run()
     assert result.exit_code == 1
     expected = (
-        f"{shop.order('chk_1').number} chk_1: {session_id} is paid at Stripe with 1999 eur, but the order is open."
+        f"{shop.order('chk_1').number} chk_1: {session_id} is paid at Stripe with 1999 eur (19.99 EUR),"
+        " but the order is open."
     )
     assert expected in result.stdout.splitlines()
     assert outbox_events(shop.database) == []

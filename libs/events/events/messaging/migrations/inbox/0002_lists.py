@@ -1,4 +1,4 @@
-"""Indexes for every filter of the inbox, for its pruning and for the audit. Finished events need no status index."""
+"""Indexes for every filter of the inbox, for its pruning and for the audit. Done events need no status index."""
 
 from alembic import op
 from events.database.indexes import create_index, drop_index

@@ -1,4 +1,4 @@
-"""An index for pruning. The processes notify after their commits, so the trigger goes.
+"""An index for pruning. The processes notify after their commits, so the trigger is dropped.
 
 NOTIFY within the transaction made all commits of the cluster wait for each other. A process of the previous release
 still works without the trigger: its events wait for the relay's next poll, at most 5 s.
