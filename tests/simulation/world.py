@@ -7,7 +7,7 @@ After the last act the world comes to rest: the adversary stops, and time passes
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -42,6 +42,7 @@ WRONG_BY_S = (-7200, -600, -45, 45, 240, 600, 7200)  # how wrong a host's clock 
 LONG_JUMP_S = DAY_S  # before one, operators have repaired what the broker has lost
 REPAIR_WEIGHT = 0.5
 RELAY_RUNS = 3  # until a relay must have published what working queues take
+BLOCKING = "listen"  # the loop that waits for PostgreSQL's notifications; the others poll, too
 SELDOM = ("prune", "unmatched-events")  # loops that have work only after days: once on the way to rest
 AWAY = ("database away", "database frozen", "commit answer lost")
 FORM = "application/x-www-form-urlencoded"
@@ -222,7 +223,7 @@ class World:
 
     def _start(self, service: str, delay: float) -> None:
         self.workers[service] = self.installation.build_worker(service)
-        for loop in self.workers[service].loops:
+        for loop in _stepped(self.workers[service].loops):
             self._due[service, loop.name] = self.nature.now + delay
 
     def _restart(self, process: str) -> None:
@@ -297,7 +298,7 @@ class World:
         if next_timer is not None and next_timer <= self.nature.now:
             options.append((4, self._run_timer))
         for service, worker in self.workers.items():
-            for loop in worker.loops:
+            for loop in _stepped(worker.loops):
                 if woken := isinstance(loop.signal, Wakeup) and loop.signal.wait(0):
                     self._due[service, loop.name] = min(self.nature.now, self._due[service, loop.name])
                 if self._due[service, loop.name] <= self.nature.now:
@@ -540,3 +541,8 @@ def play_seeds(seeds: Sequence[int]) -> Iterator[World]:
     installation = Installation()
     for seed in seeds:
         yield play(installation, Plan.of(seed))
+
+
+def _stepped(loops: Iterable[Loop]) -> Iterator[Loop]:
+    """Return the loops that end a step by themselves."""
+    return (loop for loop in loops if loop.name != BLOCKING)
