@@ -45,7 +45,7 @@ OCCASIONS: Mapping[str, str] = {
 
 
 def page_command(page: Path, text: Callable[[Path], str], summary: str) -> click.Command:
-    """Return the command of a generator, which writes `text` of a folder with the contracts' examples to a page."""
+    """Return a tool's command: it calls `text` with the folder of the contracts' examples, and writes the page."""
 
     @click.command(help=summary)
     @click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)

@@ -20,7 +20,7 @@ class Cause:
 
     @classmethod
     def from_event(cls, event: Event) -> "Cause":
-        """Return the cause of a change that an event reports."""
+        """Return an event as the cause of the change that it reports."""
         return cls(event.id, event.occurred_at, event)
 
     @classmethod

@@ -113,8 +113,8 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
     if order.needs_review:
         yield f"The order needs a review ({order.review_reason}). Resolve it with POST /orders/{order.id}/review."
     if left := sum(load_goods(session, order).owed.values()):
-        routes = f"POST /orders/{order.id}/shipments, or cancel the order with POST /orders/{order.id}/cancel"
-        yield f"{left} paid pieces have not shipped. Ship them with {routes}, or refund them."
+        ship, cancel = f"POST /orders/{order.id}/shipments", f"POST /orders/{order.id}/cancel"
+        yield f"Pieces to ship: {left}. Ship them ({ship}), refund them, or cancel the order ({cancel})."
     under_way = select(Refund).where(Refund.order_id == order.id, Refund.status.not_in(FINAL))
     for refund in session.scalars(under_way):
         yield f"The refund {refund.id} is {refund.status}. Wait until it has succeeded or failed."

@@ -1,6 +1,5 @@
 """Holds: the one rule that says if an order may ship, and if not, why. In Python for one order, in SQL for the list."""
 
-from collections.abc import Collection
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, and_, not_
@@ -38,16 +37,13 @@ def find_hold(order: Order) -> Hold | None:
     return next((hold for hold, applies in rules if applies), None)
 
 
-def may_ship(statuses: Collection[str] = CHARGEBACKS) -> ColumnElement[bool]:
-    """Return the SQL condition that no hold applies. The orders that match are the pick list.
-
-    `statuses` are the dispute statuses that hold an order.
-    """
+def may_ship() -> ColumnElement[bool]:
+    """Return the SQL condition that no hold applies. The orders that match are the pick list."""
     return and_(
         Order.status == OrderStatus.PAID,
         Order.fulfillment_canceled_at.is_(None),
         not_(Order.needs_review),
         Order.pieces_owed > 0,
         Order.paid_published_at.is_not(None),
-        Order.dispute_status.not_in(statuses),
+        Order.dispute_status.not_in(CHARGEBACKS),
     )

@@ -68,7 +68,7 @@ def find_with_details(session: Session, id_or_number: str) -> Order | None:
 
 
 def find_by_session(session: Session, session_id: str) -> Order | None:
-    """Return the order of any of its Stripe sessions with what its customer may see, or None."""
+    """Return the order of a Stripe session with all that its customer may see, or None."""
     statement = select(Order).where(Order.id.in_(_order_ids_by_session(session_id)))
     return session.scalar(statement.options(*(selectinload(relation) for relation in PUBLIC_RELATIONS)))
 

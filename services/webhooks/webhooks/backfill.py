@@ -83,7 +83,10 @@ class Backfill:
         self._interval_s, self._next_at = 1 / rate, 0.0
 
     def process(self, document: dict[str, Any]) -> None:
-        """Publish one event, or count why it is skipped. Raises `PublishUnconfirmedError` after the last attempt."""
+        """Publish one event, unless this is a dry run. One that is malformed or of the other mode is only reported.
+
+        Raises `PublishUnconfirmedError` after the last attempt.
+        """
         report = self._report
         report.listed += 1
         report.types[str(document.get("type"))] += 1

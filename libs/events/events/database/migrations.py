@@ -86,7 +86,8 @@ def _revisions(chain: Chain) -> _Revisions:
 def _current_heads(connection: Connection, chain: Chain) -> set[str]:
     """Return the database's revisions. It is empty before the first migration.
 
-    Alembic would make a new table object each time. The engine's cache would keep it with its compiled statements.
+    The table is read with plain SQL. Alembic's own function makes a new table object each time, and the engine's cache
+    would keep each one with its compiled statements.
     """
     if not inspect(connection).has_table(chain.version_table):
         return set()

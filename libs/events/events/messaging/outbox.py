@@ -164,7 +164,7 @@ def mark_published(session: Session, event_ids: Sequence[str]) -> None:
 
 
 def published_since(session: Session, since: datetime) -> int:
-    """Return the number of rows published since an instant. Rows older than `RETENTION` are deleted."""
+    """Count the rows published since an instant, at most those of `RETENTION`: older rows have been deleted."""
     return session.scalars(select(func.count()).where(OutboxEvent.published_at >= since)).one()
 
 

@@ -49,7 +49,7 @@ class BufferedConnection(pika.SelectConnection):
             self._transport._close_and_finalize()
 
     def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
-        """Correct the argument: closed during the handshake, pika passes an exception class and its assertion fails."""
+        """Make an exception of an exception class. pika passes the class if the handshake fails, and rejects it."""
         super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:

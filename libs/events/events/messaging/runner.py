@@ -115,7 +115,7 @@ class Runner:
     def _in_one_transaction(
         self, run: "Callable[[Session, Sequence[Event]], Outcomes]", events: Sequence[Event]
     ) -> bool:
-        """Handle all events in one transaction; return False if it had to be rolled back."""
+        """Handle all events in one transaction. Return False if it was rolled back. Raises if the database is away."""
         try:
             with self._database.begin() as session:
                 fresh = inbox.claim_new(session, events)
@@ -213,7 +213,7 @@ class Runner:
         for row in claimed:
             if row.status == FAILED:
                 log.error(
-                    "event failed: its last attempts stopped with the worker, an operator must act",
+                    "event failed: the worker stopped during its last attempts, retry or discard it",
                     event_id=row.event_id,
                 )
         try:

@@ -221,7 +221,7 @@ class Order(Base):
 
     @property
     def awaits_stock(self) -> bool:
-        """True if the payment was late and inventory has not published yet if it took the stock."""
+        """True if the payment was late and inventory has not yet published whether it took the stock."""
         payment = self.charged_payment
         is_late = payment is not None and (payment.is_late or payment.recovered_from is not None)
         return is_late and self.stock_checked_at is None

@@ -1,8 +1,8 @@
-"""One reconciliation run: lists Stripe's objects since an instant, yields the differences, and repairs them.
+"""One reconciliation run: compares Stripe's objects since an instant with the orders, and yields the differences.
 
-To repair, the run makes the missing event from the object at Stripe and adds it to the outbox. So every service gets
-the event over the bus and handles it as any other. Checkout's sweeper derives the same event id. If both find the same
-change, it is one event.
+To repair a difference, it makes the missing event from the object at Stripe and adds it to the outbox. So every service
+gets the event over the bus and handles it as any other. Checkout's sweeper derives the same event id for the same
+change, so it is one event even if both find it.
 
 Refunds and disputes are compared one by one: those since the instant, and all that are under way. To find a refund
 that failed long after it was created, or an old dispute that was appealed, use an earlier instant.

@@ -135,7 +135,11 @@ class RefundProcessor:
             if isinstance(error, StripeUnauthorizedError):
                 text = f"Stripe refused the shop's API key, so {_description(request)} waits until it is corrected."
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
-        log.warning("a refund request waits for stripe's answer", refund_request_id=request_id, error=str(error))
+        log.warning(
+            "a refund request is still unanswered, the worker asks stripe again",
+            refund_request_id=request_id,
+            error=str(error),
+        )
 
     def _record_refusal(self, request_id: str, reason: str, *, notify_staff: bool) -> None:
         """Record that Stripe refused the request. With `notify_staff`, publish it, so that staff get an e-mail."""

@@ -46,7 +46,7 @@ class RefundChanged(OrderSnapshot):
     presentment_currency = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "of the customer's bank statement; null: the refund's own currency"},
+        metadata={"description": "the currency on the customer's bank statement; null: the same as the refund's"},
     )
     presentment_amount = fields.Integer(
         strict=True,

@@ -24,7 +24,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
-    """Yield the URL of a RabbitMQ that only this run uses. Raises `ServerStartError`."""
+    """Yield the URL in TEST_BROKER_URL, or that of a RabbitMQ started for this run. Raises `ServerStartError`."""
     if url := os.environ.get("TEST_BROKER_URL"):
         _note("rabbitmq from TEST_BROKER_URL")
         yield url
