@@ -111,7 +111,9 @@ def test_payment_in_no_currency_is_paid_and_reviewed(
 ) -> None:
     database = postgres_database(CHAINS)  # SQLite does not limit a column's length
     service = OrdersService(database)
-    presentment: dict[str, Any] = {"presentment_details": {"presentment_currency": "whatever", "presentment_amount": 7}}
+    presentment: dict[str, Any] = {
+        "presentment_details": {"presentment_currency": "unreadable", "presentment_amount": 7}
+    }
     events = (purchase.completed(currency=currency, **presentment), purchase.refund("re_0", 38, currency=currency))
     disputed = purchase.dispute(currency=currency)
     assert service.deliver(purchase.started(), *events, disputed) == ["done"] * 4
