@@ -67,7 +67,8 @@ class InProcessClient(stripe.HTTPClient):
 class Shop:
     """Checkout, inventory and orders with a fake Stripe, in one thread and with one clock."""
 
-    def __init__(self, make: MakeDatabase) -> None:
+    def __init__(self, make: MakeDatabase, **settings: Any) -> None:
+        """Start all services with new databases. `settings` are checkout's, where they differ from the defaults."""
         self.databases = {
             "checkout": make(checkout.chains.CHAINS),
             "inventory": make(inventory.chains.CHAINS),
@@ -83,7 +84,7 @@ class Shop:
         self.config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
-            shop_url="https://shop.test", shipping_countries=("DE",),
+            shop_url="https://shop.test", shipping_countries=("DE",), **settings,
         )  # fmt: skip
         self.checkouts = Checkouts(self.config, self.databases["checkout"], self.stripe, self.inventory, self.now)
         self.web = checkout.app.create_app(
