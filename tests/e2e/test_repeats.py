@@ -70,3 +70,34 @@ def test_repeated_act_needs_a_key_and_has_its_effect_once(
     assert [answer.status_code for answer in answers] == [201, 201]
     act.run.check("It happens once", (mails, before[1] + found), act.seen)
     assert all(result.ok for result in act.run.results), act.run.results
+
+
+def test_repeated_decision_leaves_a_later_review_open(system: System) -> None:
+    run = ScenarioRun(system, "repeated decision")
+    checkout = run.start_checkout({SKU: 2})
+    run.pay(checkout)
+    path = f"/orders/{run.order_field(checkout, 'id')}/review"
+
+    def decide(**headers: str) -> int:
+        return system.operate("POST", "orders", path, {"decision": "accept"}, **headers).status_code
+
+    def seen() -> tuple[str | None, str | None, str]:
+        order = run.order(checkout)
+        return order["review_reason"], order["hold"], "Parcel" if order["shipments"] else "No parcel"
+
+    system.stripe.warn(checkout["session_id"])
+    run.check("The bank's warning holds it", ("early-fraud-warning", "review", "No parcel"), seen)
+    run.check("Without a key nothing is decided", 400, decide)
+    run.check("It is still held", ("early-fraud-warning", "review", "No parcel"), seen)
+    key = new_key()
+    run.check("It is accepted", 200, lambda: decide(**key))
+    run.check("It may ship", (None, None, "No parcel"), seen)
+    system.stripe.open_review(checkout["session_id"])
+    run.check("Radar holds it", ("radar-review", "review", "No parcel"), seen)
+    run.check("The repeat is answered", 200, lambda: decide(**key))
+    run.check("Radar still holds it", ("radar-review", "review", "No parcel"), seen)
+    run.operate_and_check("Nothing ships", 409, checkout, "shipments", all=True)
+    run.check("A new decision is made", 200, lambda: decide(**new_key()))
+    run.operate_and_check("It ships", 201, checkout, "shipments", all=True)
+    run.check("The customer has one of each", ["order_confirmed", "order_shipped"], run.customer_emails)
+    assert all(result.ok for result in run.results), run.results

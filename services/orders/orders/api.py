@@ -110,11 +110,14 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 @blueprint.arguments(ReviewResolution)
 @blueprint.response(200, OrderDetail)
 def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
-    """Resolve all open reviews of the order: ship the order (accept), refund it (refund), or neither (cancel)."""
-    decision = ReviewDecision(resolution["decision"])
+    """Resolve all open reviews of the order: ship the order (accept), refund it (refund), or neither (cancel).
+
+    An Idempotency-Key is required: a repeat must not decide a review that was opened in between.
+    """
+    key, decision = require_key(headers["key"]), ReviewDecision(resolution["decision"])
     with dependencies().database.begin() as session:
         order = lock_order(session, order_id)
-        requests = reviews.resolve(session, order, decision, g.actor, resolution["note"], key=headers["key"])
+        requests = reviews.resolve(session, order, decision, g.actor, resolution["note"], key=key)
     return _send_and_show(requests, order_id)
 
 

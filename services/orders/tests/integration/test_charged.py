@@ -17,7 +17,7 @@ from orders.models.payments import Payment, PaymentStatus
 from orders.payments import record_charged
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.orders.tests.harness import NOW, OPERATOR, OrdersService, Purchase
+from services.orders.tests.harness import NOW, OPERATOR, OrdersService, Purchase, post
 
 TAXED: dict[str, Any] = {
     "amount_subtotal": 5248,
@@ -176,7 +176,7 @@ def test_refund_of_a_review_says_why(
     service.deliver(purchase.started(), purchase.completed())
     again = {"id": "cs_2", "payment_intent": "pi_2"}
     service.deliver(purchase.completed("again", **again) if subject == "duplicate" else purchase.oversold())
-    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    answer = post(client, service, "review", decision="refund")
     assert answer.status_code == 200
     (data,) = service.data_of("orders.refund.succeeded")
     assert data["review_reason"] == why
@@ -192,7 +192,7 @@ def test_refunded_duplicate_confirms_a_recovered_order(
     service.deliver(purchase.completed("3", id="cs_3", payment_intent="pi_3", **recovered))
     if not is_late:
         service.deliver(purchase.committed())
-    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    answer = post(client, service, "review", decision="refund")
     assert answer.status_code == 200
     if is_late:
         service.deliver(purchase.committed())
@@ -204,7 +204,7 @@ def test_recovered_order_that_a_review_refunded_is_not_confirmed(
 ) -> None:
     ids = {"id": "cs_2", "payment_intent": "pi_2", "recovered_from": purchase.session_id}
     service.deliver(purchase.started(), purchase.completed(amount_total=1000, **ids))
-    answer = client.post(f"/orders/{service.order().id}/review", json={"decision": "refund"}, headers=OPERATOR)
+    answer = post(client, service, "review", decision="refund")
     assert answer.status_code == 200
     service.deliver(purchase.committed())
     assert "orders.order.paid" not in service.published_types()

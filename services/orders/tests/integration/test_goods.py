@@ -352,6 +352,7 @@ def test_review_decided_cancel_is_canceled_for_shipping(
     service.deliver(purchase.completed("again", id="cs_2", payment_intent="pi_2"))
     assert post(client, service, "review", "k", decision="cancel").status_code == 200
     assert service.order().needs_review, "the repeated request does not decide the new review"
+    assert problem_of(post(client, service, "review", "", decision="cancel")) == (400, "idempotency-key-required")
     assert problem_of(post(client, service, "review", "k", decision="accept")) == (409, "idempotency-key-reused")
     shop.do("review", decision="accept")
     assert "orders.order.paid" not in service.published_types()
