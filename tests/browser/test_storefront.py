@@ -241,6 +241,24 @@ def test_operator_refunds_and_ships(page: Page, shop: tuple[System, str]) -> Non
     check_fits_width(page)
 
 
+def test_operator_reads_what_can_still_be_refunded(page: Page, shop: tuple[System, str]) -> None:
+    """One refund of 10.00 EUR is under way, then the button refunds the rest and is gone."""
+    system, url = shop
+    run = ScenarioRun(system, "under way")
+    checkout = run.start_checkout({"SOC-MER-SLA-3640": 2})
+    run.pay(checkout)
+    rest = checkout["amount_total"] - 1000
+    system.stripe.queue_refund_status("pending")
+    assert run.operate(checkout, "refunds", amount=1000).status_code == 201
+    assert run.order_field(checkout, "amount_refunded") == 0
+    page.goto(f"{url}/operator#token={system.operator_token}")
+    page.get_by_test_id("orders").get_by_text(run.order_field(checkout, "number")).click()
+    page.get_by_role("button", name=f"Refund all: €{rest // 100}.{rest % 100:02}").click()
+    expect(page.get_by_test_id("refund")).to_have_count(0)
+    assert sorted(refund["amount"] for refund in run.order_field(checkout, "refunds")) == sorted([1000, rest])
+    expect(page.get_by_test_id("problem")).to_be_empty()
+
+
 def test_bag_opens_and_closes_by_keyboard(page: Page, shop: tuple[System, str]) -> None:
     _, url = shop
     page.goto(url)

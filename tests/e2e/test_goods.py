@@ -240,3 +240,34 @@ def test_free_order_is_canceled_and_its_customer_erased(run: ScenarioRun, databa
     run.check("Nothing is against the erasure", (), erase)
     run.check("Their data is nowhere", {}, left)
     run.check("The order has no address", None, lambda: run.order_field(checkout, "customer_email"))
+
+
+def refundable(run: ScenarioRun, checkout: Checkout) -> list[int]:
+    """Return what operators read as refundable of each payment."""
+    return [payment["amount_refundable"] for payment in run.order_field(checkout, "payments")]
+
+
+def test_refundable_sum_is_what_a_refund_of_all_refunds(run: ScenarioRun) -> None:
+    checkout = bought(run)
+    total = checkout["amount_total"]
+    run.check("All can be refunded", [total], lambda: refundable(run, checkout))
+    control(run, "next-refund", status="pending")
+    run.operate_and_check("A refund is under way", 201, checkout, "refunds", amount=1000)
+    run.check("None is counted as refunded", 0, lambda: run.order_field(checkout, "amount_refunded"))
+    run.check("The rest can be refunded", [total - 1000], lambda: refundable(run, checkout))
+    answer = run.operate(checkout, "refunds", all=True).json()
+    run.check("The API refunds the same", (total - 1000, "succeeded"), lambda: (answer["amount"], answer["status"]))
+    run.check("Nothing is left", [0], lambda: refundable(run, checkout))
+
+
+def test_refundable_sum_is_without_failed_refunds_and_disputes(run: ScenarioRun) -> None:
+    checkout = bought(run)
+    total = checkout["amount_total"]
+    control(run, "next-refund", status="pending")
+    run.operate_and_check("A refund is under way", 201, checkout, "refunds", amount=1000)
+    end_last_refund(run, checkout, "failed")
+    run.check("All can be refunded again", [total], lambda: refundable(run, checkout))
+    run.system.stripe.open_dispute(checkout["session_id"], amount=1500)
+    run.check("The bank has a part", [total - 1500], lambda: refundable(run, checkout))
+    refused = run.operate(checkout, "refunds", amount=total - 1499).json()
+    run.check("The API says the same", total - 1500, lambda: refused["refundable"])

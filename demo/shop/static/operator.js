@@ -68,29 +68,40 @@ const shippingAddress = ({ shipping_name: name, shipping_address: to, customer_p
 /** Returns a form for each action that the order allows now. */
 function actions(order) {
   if (order.status !== "paid") return [];
-  const rest = order.amount_paid - order.amount_refunded;
+  const payment = refundablePayment(order);
   return [
     order.needs_review && form("review", { reason: order.review_detail }, order, "review", (_, decision) => ({ decision })),
     !order.hold && form("ship", {}, order, "shipments", (data) =>
       ({ all: true, ...Object.fromEntries([...data].filter(([, value]) => value.trim())) })),
-    !order.needs_review && rest > 0 && refundForm(order, rest),
+    !order.needs_review && payment && refundForm(order, payment),
   ].filter(Boolean);
 }
 
+const isOwner = (payment, order) => [order.payment_intent, order.session_id].includes(payment.id);
+
+/** Returns the payment to refund: the one that paid the order, or another one once nothing of it is left; or undefined. */
+function refundablePayment(order) {
+  const owners = order.payments.filter((payment) => isOwner(payment, order));
+  return [...owners, ...order.payments].find((payment) => payment.amount_refundable > 0);
+}
+
 /** Returns the form of a refund. Its buttons name the sums: the typed amount, which must be one, and all that is left. */
-function refundForm(order, rest) {
-  const example = (rest / 10 ** exponent(order.currency)).toLocaleString(document.documentElement.lang, { minimumFractionDigits: exponent(order.currency) });
-  const node = form("refund", { label: `Amount in ${order.currency.toUpperCase()}`, all: `Refund all: ${formatMoney(rest, order.currency)}` }, order, "refunds",
-    (data, extent) => ({ ...refundExtent(extent, data, order), reason: "requested_by_customer" }));
+function refundForm(order, payment) {
+  const { amount_refundable: rest, currency } = payment;
+  const example = (rest / 10 ** exponent(currency)).toLocaleString(document.documentElement.lang, { minimumFractionDigits: exponent(currency) });
+  const all = `Refund all${isOwner(payment, order) ? "" : ` of ${payment.id}`}: ${formatMoney(rest, currency)}`;
+  const node = form("refund", { label: `Amount in ${currency.toUpperCase()}`, all }, order, "refunds",
+    (data, extent) => ({ ...refundExtent(extent, data, currency), payment_id: payment.id, reason: "requested_by_customer" }));
+  node.querySelector(".tick").hidden = !isOwner(payment, order); // the pieces belong to the payment that paid the order
   const input = node.querySelector("[name=amount]");
   const part = node.querySelector("button[value=part]");
   const nameSum = () => {
-    const amount = parseAmount(input.value, order.currency);
-    const sum = amount && amount <= rest ? formatMoney(amount, order.currency) : "";
+    const amount = parseAmount(input.value, currency);
+    const sum = amount && amount <= rest ? formatMoney(amount, currency) : "";
     part.disabled = !sum;
     part.textContent = sum ? `Refund ${sum}` : "Refund";
     const typed = input.value.trim();
-    input.setCustomValidity(typed && !sum ? `Enter an amount up to ${formatMoney(rest, order.currency)}, such as ${example}.` : "");
+    input.setCustomValidity(typed && !sum ? `Enter an amount up to ${formatMoney(rest, currency)}, such as ${example}.` : "");
     node.querySelector("[data-part=hint]").textContent = input.validationMessage;
   };
   input.addEventListener("input", nameSum);
@@ -99,9 +110,9 @@ function refundForm(order, rest) {
 }
 
 /** Returns the extent of a refund by the button that was clicked. A refund of an amount cannot return items to stock. */
-function refundExtent(extent, data, order) {
+function refundExtent(extent, data, currency) {
   if (extent === "all") return { all: true, restock: data.has("restock") };
-  return { amount: parseAmount(data.get("amount"), order.currency) };
+  return { amount: parseAmount(data.get("amount"), currency) };
 }
 
 /** Returns a form that posts to one of the order's routes. It has one idempotency key, so a double click acts once. */

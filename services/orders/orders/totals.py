@@ -1,6 +1,6 @@
 """Totals of an order, derived from its payments and refunds, in minor units of the order's currency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from events.messaging.contracts.refunds import RefundStatus
@@ -33,9 +33,18 @@ def refundable_amount(session: Session, payment: Payment) -> int:
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     session.flush()
-    gone = amounts_gone(_rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest))
-    used = gone[payment.id]
-    used += sum(dispute.amount_not_refundable for dispute in _rows_of(session, payment, Dispute))
+    refunds, requests = _rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest)
+    return count_refundable(payment, refunds, requests, _rows_of(session, payment, Dispute))
+
+
+def count_refundable(
+    payment: Payment, refunds: Iterable[Refund], requests: Iterable[RefundRequest], disputes: Iterable[Dispute]
+) -> int:
+    """Return what `refundable_amount` returns, counted from these rows of the payment's order."""
+    if payment.status != PaymentStatus.SUCCEEDED:
+        return 0
+    used = amounts_gone(refunds, requests)[payment.id]
+    used += sum(dispute.amount_not_refundable for dispute in disputes if dispute.payment_id == payment.id)
     return max(0, payment.amount - used)
 
 

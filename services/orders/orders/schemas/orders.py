@@ -15,6 +15,7 @@ from orders.schemas.public_orders import PublicLine
 from orders.schemas.refunds import RefundItem, RefundRequestItem
 from orders.schemas.reviews import ReviewItem
 from orders.schemas.shipments import ShipmentItem
+from orders.totals import count_refundable
 
 
 class SearchArgs(PageArgs):
@@ -142,6 +143,22 @@ class GoodsField(fields.List[Any]):
         ]
 
 
+PAYMENT_FIELDS = tuple(PaymentItem().fields)
+
+
+class PaymentsField(fields.List[Any]):
+    """The payments of an order, as `PaymentItem`."""
+
+    def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
+        """Return the payments of the order `obj`, whose details are loaded."""
+        rows = obj.refunds, obj.refund_requests, obj.disputes
+        return [
+            {name: getattr(payment, name, None) for name in PAYMENT_FIELDS}
+            | {"amount_refundable": count_refundable(payment, *rows)}
+            for payment in obj.payments
+        ]
+
+
 class OrderDetail(OrderSummary):
     """An order with everything that belongs to it."""
 
@@ -171,7 +188,7 @@ class OrderDetail(OrderSummary):
     )
     lines = fields.List(fields.Nested(LineItem), required=True)
     goods = GoodsField(fields.Nested(GoodsItem), required=True)
-    payments = fields.List(fields.Nested(PaymentItem), required=True)
+    payments = PaymentsField(fields.Nested(PaymentItem), required=True)
     sums = fields.List(
         fields.Nested(CurrencySums),
         required=True,

@@ -26,6 +26,13 @@ class PaymentItem(Schema):
     currency = fields.String(required=True)
     amount = fields.Integer(required=True)
     amount_tax = fields.Integer(required=True)
+    amount_refundable = fields.Integer(
+        required=True,
+        metadata={
+            "description": "what a refund with `all` asks Stripe for now: the amount less refunds (made, requested or"
+            " under way), and less what a bank holds or claims"
+        },
+    )
     charged = fields.Nested(Charged, required=True, allow_none=True)
     payment_method = fields.String(required=True, allow_none=True)
     voucher_expires_at = fields.AwareDateTime(required=True, allow_none=True)
