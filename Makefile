@@ -85,6 +85,7 @@ MINUTES ?= 60
 RATE ?= 50
 
 soak: $(READY) ## run idle and at RATE=50 events/s for MINUTES=60, write bench/results/soak.md; ARGS=idle runs one
+	SOAK=1 $(BIN)/python -m pytest -n0 -q bench/tests -k soak
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) $(ARGS)
 
 docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md and the alerts for Kubernetes

@@ -1,5 +1,6 @@
 """The bench's programs start and count correctly. Their figures are not tested."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -71,6 +72,9 @@ def test_pipeline_counts_every_effect(started: tuple[Broker, Databases, Path]) -
     assert throughput.rate > 0
 
 
+@pytest.mark.skipif(
+    "SOAK" not in os.environ, reason="only `make soak` runs it, before it soaks: it starts nine services"
+)
 def test_soak_samples_all_and_finds_a_lost_order(started: tuple[Broker, Databases, Path]) -> None:
     broker, databases, folder = started
     broker.purge()

@@ -4,7 +4,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import checkout.handlers
+import inventory.handlers
+import orders.handlers
 import pytest
+from events.messaging.event import STRIPE
 
 ROOT = Path(__file__).parents[2]
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=False, capture_output=True, text=True).stdout
@@ -41,6 +45,21 @@ def test_named_make_targets_exist() -> None:
 
     assert len(named) > 10
     assert named - targets == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [("stripe.md", "## Events to subscribe to"), ("payment-life.md", "## Stripe's events and their effects")],
+)
+def test_listed_events_are_those_with_a_handler(name: str, heading: str) -> None:
+    """A shop subscribes its endpoint to the listed events, and no other event reaches it."""
+    section = (ROOT / "docs" / name).read_text().partition(heading)[2].partition("\n## ")[0]
+    listed: list[str] = []
+    for cell in re.findall(r"^\|(?: [a-z ]+ \|)? (`[^|]+) \|", section, re.MULTILINE):
+        for event in re.findall(r"`(\.?[a-z_]+(?:\.[a-z_]+)*)`", cell):
+            listed.append(listed[-1].rpartition(".")[0] + event if event.startswith(".") else event)
+    keys = {*checkout.handlers.handlers.keys, *inventory.handlers.handlers.keys, *orders.handlers.handlers.keys}
+    assert {*listed} == {key.removeprefix(STRIPE) for key in keys if key.startswith(STRIPE)}
 
 
 def test_restore_drill_is_documented() -> None:

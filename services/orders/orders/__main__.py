@@ -39,7 +39,7 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
     Prints every difference, and exits 1 if one was not repaired. With --repair, the missing events are sent and the
-    workers handle them. Run the command again later to check. Delayed payments take up to 14 days, so sometimes use
+    workers handle them. Run the command again later to check. Delayed payments take days or weeks, so sometimes use
     --since 14d.
     """
     config: Config = configuration(load)
