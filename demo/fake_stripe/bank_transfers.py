@@ -1,10 +1,16 @@
-"""Payments by bank transfer, in one or several parts. Other applications use them, the shop does not (`intents`)."""
+"""Payments by bank transfer: of a Checkout Session, or in one or several parts of another application's intent.
 
-from . import payments
-from .account import Account, Cause
+requires_action ─▶ settle ─▶ succeeded    the transfer of a session's payment has arrived
+"""
+
+from . import payments, sessions
+from .account import AUTOMATIC, Account, Cause
 from .objects.customer import cash_balance_transaction, customer
 from .objects.payment import Payer
 from .store import Object
+
+METHOD_TYPE = "customer_balance"
+INSTRUCTIONS = "display_bank_transfer_instructions"
 
 
 def create_customer(account: Account, params: Object, cause: Cause) -> Object:
@@ -27,10 +33,28 @@ def request_transfer(account: Account, intent: Object, cause: Cause) -> Object:
         "reference": intent["id"][-12:].upper(),
         "type": f"{intent['currency'][:2]}_bank_transfer",
     }
-    instructions = {"display_bank_transfer_instructions": due, "type": "display_bank_transfer_instructions"}
+    instructions = {INSTRUCTIONS: due, "type": INSTRUCTIONS}
     intent |= {"status": "requires_action", "next_action": instructions}
     account.emit("payment_intent.requires_action", intent, cause=cause)
     return intent
+
+
+def request_for_session(account: Account, intent: Object, method: Object, cause: Cause) -> None:
+    """Let a session's payment wait for a transfer, which arrives after `sepa_delay`, or when `settle` is called."""
+    intent["payment_method"] = method["id"]
+    request_transfer(account, intent, cause)
+    account.schedule(account.config.sepa_delay, lambda: settle(account, intent))
+
+
+def settle(account: Account, intent: Object) -> bool:
+    """Let the transfer of a session's payment arrive. Return False if none is awaited."""
+    if intent["payment_method"] is None or (intent["next_action"] or {}).get("type") != INSTRUCTIONS:
+        return False
+    method = account.store.get("payment_method", intent["payment_method"])
+    intent["next_action"] = None
+    payments.confirm(account, intent, method, Payer.from_billing_details(method["billing_details"]), AUTOMATIC)
+    sessions.finish_delayed_payment(account, intent, paid=True)
+    return True
 
 
 def fund_balance(account: Account, params: Object, customer_id: str, cause: Cause) -> Object:
@@ -49,12 +73,12 @@ def fund_balance(account: Account, params: Object, customer_id: str, cause: Caus
 def _awaits_transfer(intent: Object, customer_id: str, currency: str) -> bool:
     action = intent["next_action"] or {}
     matches = intent["customer"] == customer_id and intent["currency"] == currency
-    return matches and action.get("type") == "display_bank_transfer_instructions"
+    return matches and action.get("type") == INSTRUCTIONS
 
 
 def _apply(account: Account, intent: Object, payer: Object, amount: int, cause: Cause) -> int:
     """Pay a payment's due amount, or a part of it, and return the paid amount."""
-    due = intent["next_action"]["display_bank_transfer_instructions"]
+    due = intent["next_action"][INSTRUCTIONS]
     paid = min(amount, int(due["amount_remaining"]))
     due["amount_remaining"] -= paid
     if due["amount_remaining"]:
@@ -62,6 +86,6 @@ def _apply(account: Account, intent: Object, payer: Object, amount: int, cause: 
         return paid
     intent["next_action"] = None
     details = Payer.from_billing_details({"email": payer["email"], "name": payer["name"]})
-    method = payments.add_method(account, "customer_balance", "", details)
+    method = payments.add_method(account, METHOD_TYPE, "", details)
     payments.confirm(account, intent, method, details, cause)
     return paid

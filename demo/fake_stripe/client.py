@@ -36,7 +36,7 @@ class Stripe(Protocol):
         """
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
         """Expire a session. Raise `StripeError` if it is not open."""
@@ -105,7 +105,7 @@ class FakeStripeClient:
         return str(self._control("pay", **body)["redirect"])
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:

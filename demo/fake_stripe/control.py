@@ -27,6 +27,7 @@ METHODS = {  # method of /_control/pay -> the fields that the customer fills in 
     "sepa_fail": {"method": "sepa_fail"},
     "voucher": {"method": "voucher"},
     "voucher_expires": {"method": "voucher_expires"},
+    "bank_transfer": {"method": "bank_transfer"},
 }
 DEFAULT_EMAIL = "zoe.mueller@example.com"
 

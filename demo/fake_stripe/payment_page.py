@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import payments, session_payments, sessions, taxes
+from . import bank_transfers, payments, session_payments, sessions, taxes
 from .account import AUTOMATIC, Account
 from .cards import CARD_EFFECTS, IBAN_FAILS, IBAN_SUCCEEDS
 from .errors import StripeError
@@ -21,6 +21,7 @@ METHODS = {  # form value -> payment method types, of which a session has one at
     "sepa_fail": {"sepa_debit"},
     "voucher": {*VOUCHER_TYPES.values()},
     "voucher_expires": {*VOUCHER_TYPES.values()},
+    "bank_transfer": {bank_transfers.METHOD_TYPE},
 }
 NUMBERS = {"sepa_success": IBAN_SUCCEEDS, "sepa_fail": IBAN_FAILS, "voucher": PAID, "voucher_expires": EXPIRES}
 DEFAULTS = {

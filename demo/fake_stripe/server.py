@@ -115,7 +115,7 @@ class FakeStripe:
         return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit or voucher now. Return False if none is pending."""
+        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
         with self.account.store.lock:
             return session_payments.settle(self.account, self.session(session_id))
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from . import payments, sessions, vouchers
+from . import bank_transfers, payments, sessions, vouchers
 from .account import Account, Cause
 from .errors import StripeError
 from .objects.payment import Payer, payment_intent
@@ -26,6 +26,9 @@ def pay(account: Account, session: Object, method: Object, payer: Payer) -> Obje
     if method["type"] in VOUCHER_TYPES.values():
         vouchers.request(account, intent, method, cause)
         return sessions.complete(account, session, payer, "unpaid")
+    if method["type"] == bank_transfers.METHOD_TYPE:
+        bank_transfers.request_for_session(account, intent, method, cause)
+        return sessions.complete(account, session, payer, "unpaid")
     charge = payments.confirm(account, intent, method, payer, cause)
     completed = sessions.complete(account, session, payer, "paid" if charge["paid"] else "unpaid")
     account.schedule(account.config.followup_delay, lambda: payments.open_card_dispute(account, charge))
@@ -47,9 +50,9 @@ def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause
 
 
 def settle(account: Account, session: Object) -> bool:
-    """Complete the session's pending debit or voucher now. Return False if it has none."""
+    """Complete the session's pending debit, voucher or bank transfer now. Return False if it has none."""
     intent = account.store.find(session["payment_intent"] or "")
-    return intent is not None and (payments.settle(account, intent) or vouchers.settle(account, intent))
+    return intent is not None and any(way.settle(account, intent) for way in (payments, vouchers, bank_transfers))
 
 
 def confirm_page(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:

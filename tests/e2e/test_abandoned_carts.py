@@ -1,4 +1,8 @@
-"""Reminders of abandoned carts: from the consent on Stripe's page to the e-mail, and its link back to the service."""
+"""Settings that change what people read: from the cart and Stripe's page to the e-mail, and its links back.
+
+The system asks for consent and reminds only customers who gave it. It makes no recovery links, and its default
+language is French.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,19 +19,23 @@ from demo.fake_stripe.errors import StripeError
 from demo.ports import Ports
 from demo.scenarios.run import ScenarioRun
 from demo.system import System
+from tests.e2e.shopper import Shopper
 
 SKU = "TEE-ORG-WHT-M"
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """An embedded system that asks for consent, and reminds only customers who gave it."""
+    """An embedded system with other settings than the demo's."""
     configs = embedded._configs
 
     def asking(*args: Any) -> dict[str, Any]:
         made = configs(*args)
-        made["checkout"] = replace(made["checkout"], consent_promotions=True)
-        made["notifications"] = replace(made["notifications"], abandoned_cart_emails="consent")
+        countries = ("DE", "FR", "IT")
+        asked = {"consent_promotions": True, "allow_recovery": False, "shipping_countries": countries}
+        made["checkout"] = replace(made["checkout"], **asked)
+        mails = {"abandoned_cart_emails": "consent", "default_locale": "fr"}
+        made["notifications"] = replace(made["notifications"], **mails)
         return made
 
     with pytest.MonkeyPatch.context() as patch:
@@ -91,3 +99,40 @@ def test_purchase_in_another_tab_stops_the_reminder(system: System) -> None:
     wait_until(lambda: reminders(run) == ["suppressed"])
     rows: Any = system.get("notifications", f"/notifications?recipient={run.email}", operator=True).json()["items"]
     assert {row["error"] for row in rows if row["kind"] == "abandoned_cart"} == {"the customer has bought"}
+
+
+def test_expired_cart_without_recovery_has_no_link(system: System) -> None:
+    shopper = Shopper(system, "no recovery")
+    checkout = shopper.start_checkout({SKU: 1})
+    with suppress(StripeError):
+        system.stripe.pay(checkout["session_id"], "decline", shopper.email, promotions="yes")
+    system.stripe.expire(checkout["session_id"])
+    reminder = shopper.mail("abandoned_cart")
+    assert shopper.order_field(checkout, "recovery_url") is None
+    assert system.stripe.session(checkout["session_id"])["after_expiration"] is None
+    for text in (reminder.text, reminder.html):
+        assert f"/r/{checkout['session_id']}" not in text
+        assert "Complete your order" not in text
+        assert "Go to the shop" in text
+    with pytest.raises(StripeError, match="no longer be recovered"):
+        system.stripe.recover(checkout["session_id"])
+
+
+@pytest.mark.parametrize(
+    ("locale", "country", "words"),
+    [
+        ("de", "IT", "ist bestätigt"),
+        ("ja", "FR", "ご注文"),
+        (None, "DE", "ist bestätigt"),
+        (None, "IT", "est confirmée"),
+        ("es", "IT", "est confirmée"),
+        ("auto", "IT", "est confirmée"),
+    ],
+)
+def test_locale_then_country_then_default_choose_the_language(
+    system: System, locale: str | None, country: str, words: str
+) -> None:
+    shopper = Shopper(system, f"language {locale} {country}", locale)
+    session = shopper.buy(country=country)
+    assert session["locale"] == locale, "Stripe's page has the language of the checkout"
+    assert words in shopper.mail("order_confirmed").subject

@@ -179,6 +179,54 @@ def test_delayed_payment_shows_the_charged_sum_and_the_voucher(system: System, l
     assert money(4488, locale) not in failed
 
 
+@pytest.fixture
+def foreign_prices(system: System) -> str:
+    """Return a sku with prices and shipping in the currencies of vouchers and bank transfers."""
+    sku = SOCKS
+    product = {name: value for name, value in CATALOG[sku].items() if name not in ("sku", "stock")}
+    prices = product["prices"] | {"brl": 9900, "gbp": 1290, "mxn": 29900}
+    system.operate("PUT", "checkout", f"/catalog/products/{sku}", product | {"prices": prices}).raise_for_status()
+    option = {"name": "World", "amounts": {"brl": 4900, "gbp": 490, "mxn": 9900}, "min_days": 3, "max_days": 9}
+    system.operate("PUT", "checkout", "/catalog/shipping-options/world", option).raise_for_status()
+    return sku
+
+
+@pytest.mark.parametrize(
+    ("currency", "way", "method", "locale"),
+    [
+        ("brl", "voucher", "boleto", "fr"),
+        ("jpy", "voucher", "konbini", "ja"),
+        ("mxn", "voucher", "oxxo", "en"),
+        *[("gbp", "bank_transfer", "bank_transfer", locale) for locale in LOCALES],
+    ],
+)
+def test_customer_who_must_still_pay_reads_how(
+    system: System, foreign_prices: str, currency: str, way: str, method: str, locale: str
+) -> None:
+    shopper = Shopper(system, f"{method} {locale}", locale)
+    checkout = shopper.start_checkout({foreign_prices: 1}, currency=currency, shipping_option=None, locale=locale)
+    system.stripe.pay(checkout["session_id"], way, shopper.email)
+    session = system.stripe.session(checkout["session_id"])
+    page = shopper.page(session, "payment_pending")
+    assert (page["payment_method"], page["confirmed"]) == (method, False)
+    assert bool(page["voucher_expires_at"]) == (way == "voucher")
+    mail, texts = shopper.mail("payment_instructions"), built_in_translations()[locale]
+    lead, button = ("lead_bank_transfer", "button_bank_transfer") if way == "bank_transfer" else ("lead", "button")
+    total = money(checkout["amount_total"], locale, currency)
+    text = "".join(mail.text.split())  # Japanese lines break anywhere
+    for expected in (texts["payment_instructions"][lead].format(total=total), texts["payment_instructions"][button]):
+        assert "".join(expected.split()) in text
+    link = "/bank_transfers/instructions/" if way == "bank_transfer" else f"/voucher/{session['payment_intent']}"
+    assert link in mail.text
+    assert link in mail.html
+    nothing_to_do = re.split(r"[.。]", texts["payment_pending"]["note_debit"])[0]
+    assert system.stripe.settle(session["id"])
+    shopper.page(session, "paid")
+    shopper.mail("order_confirmed")
+    about = [each for each in system.mailbox.messages if shopper.email in each.to]
+    assert not [each.subject for each in about if "".join(nothing_to_do.split()) in "".join(each.text.split())]
+
+
 def test_customer_of_a_bank_debit_learns_that_it_is_on_its_way(system: System) -> None:
     shopper = Shopper(system, "pending")
     session = shopper.buy(method="sepa_success")  # the page offered vouchers, too

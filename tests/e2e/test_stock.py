@@ -49,6 +49,10 @@ class Shop:
     def ask(self, pieces: int = 1, **options: Any) -> httpx.Response:
         return self.run.request_checkout({self.sku: pieces}, **options)
 
+    def kinds_to_customer(self, checkout: dict[str, Any]) -> list[str]:
+        """Return the kinds of e-mail that the customer got about this checkout, the oldest first."""
+        return [kind for kind in self.run.emails_about(checkout) if not kind.startswith("staff_")]
+
     def wait(self, what: str, expected: Any, look: Any) -> None:
         try:
             wait_until(lambda: look() == expected, within=30, what=what)
@@ -102,6 +106,58 @@ def test_refused_checkout_leaves_nothing_behind(shop: Shop) -> None:
     shop.run.pay(started.json())
     shop.wait("the stock is sold", (0, 0), shop.stock)
     shop.wait("the code is used once", 1, lambda: shop.operate("GET", "checkout", f"/catalog/discounts/{code}")["used"])
+
+
+def test_checkout_refused_by_stripe_leaves_nothing_behind(shop: Shop) -> None:
+    """Stripe refuses an archived tax rate. The shop removes it, and the same key with the same code begins again."""
+    rates = {"display_name": "VAT", "percentage": "19", "inclusive": "true"}
+    rate = shop.system.stripe.create("tax_rates", rates)["id"]
+    shop.system.stripe.create(f"tax_rates/{rate}", {"active": "false"})
+    product = {"group": shop.sku, "name": f"Product {shop.sku}", "prices": {"eur": 2000}}
+    shop.operate("PUT", "checkout", f"/catalog/products/{shop.sku}", product | {"tax_rates": [rate]})
+    code, key = f"CODE-{shop.sku}", {"Idempotency-Key": f"key-{shop.sku}"}
+    shop.operate("PUT", "checkout", f"/catalog/discounts/{code}", {"percent_off": 10, "limit_total": 1})
+    cart = {
+        "items": [{"sku": shop.sku, "quantity": 2}],
+        "customer_email": shop.run.email,
+        "discount_code": code,
+        "shipping_option": "standard",
+        "locale": "en",
+    }
+    refused = shop.system.post("checkout", "/checkout/sessions", cart, **key)
+    assert (refused.status_code, refused.json()["errors"]["items"].keys()) == (422, {"0"})
+    assert "provider refuses this product" in refused.text
+    assert shop.stock() == (2, 0)
+    discount = shop.operate("GET", "checkout", f"/catalog/discounts/{code}")
+    assert (discount["used"], discount["held"]) == (0, 0)
+    assert shop.operate("GET", "inventory", f"/reservations?sku={shop.sku}&status=held")["items"] == []
+    shop.operate("PUT", "checkout", f"/catalog/products/{shop.sku}", product)
+    started = shop.system.post("checkout", "/checkout/sessions", cart, **key)
+    assert started.status_code == 201, started.text
+    assert (started.json()["amount_discount"], shop.stock()) == (400, (2, 2))
+    shop.run.pay(started.json())
+    shop.wait("the stock is sold", (0, 0), shop.stock)
+    shop.wait("the code is used once", 1, lambda: shop.operate("GET", "checkout", f"/catalog/discounts/{code}")["used"])
+    shop.run.check_email_says("The customer reads what was charged", "order_confirmed", "€40.90")
+    assert all(result.ok for result in shop.run.results), shop.run.results
+
+
+@pytest.mark.parametrize("cause", ["lost", "released"])
+def test_customer_learns_last_that_held_pieces_are_gone(shop: Shop, cause: str) -> None:
+    """The payment is in time, so it is confirmed as soon as Stripe reports it."""
+    started = shop.start(2)
+    if cause == "lost":
+        shop.move(adjust=-1, reason="moths")
+    else:
+        path = f"/reservations/{started['checkout_id']}/release"
+        shop.operate("POST", "inventory", path, {"reason": "wrong cart"})
+        other = ScenarioRun(shop.system, f"{shop.sku}-other")
+        other.pay(other.start_checkout({shop.sku: 2}))
+        shop.wait("they are sold", (0, 0), shop.stock)
+    shop.run.pay(started)
+    shop.wait("the order is reviewed", "oversold", lambda: shop.run.order_field(started, "review_reason"))
+    shop.wait("it is the last e-mail", ["order_in_review"], lambda: shop.kinds_to_customer(started)[-1:])
+    assert shop.kinds_to_customer(started) in (["order_confirmed", "order_in_review"], ["order_in_review"])
 
 
 def test_broken_reserved_piece_leads_to_a_review(shop: Shop) -> None:
@@ -223,6 +279,20 @@ def test_customer_chooses_an_offered_shipping_option(shop: Shop) -> None:
     shop.wait("the order needs no review", None, lambda: shop.run.order_field(started, "review_reason"))
     shop.run.check_email_says("The customer reads what was charged", "order_confirmed", "€32.90")
     assert all(result.ok for result in shop.run.results), shop.run.results
+
+
+def test_session_of_a_recovery_link_is_not_listed_as_open(shop: Shop) -> None:
+    started = shop.start()
+    path = f"/checkouts?sku={shop.sku}"
+    assert [item["checkout_id"] for item in shop.operate("GET", "checkout", path)["items"]] == [started["checkout_id"]]
+    shop.system.stripe.expire(started["session_id"])
+    shop.wait("it expires", 1, lambda: len(shop.operate("GET", "checkout", f"{path}&status=expired")["items"]))
+    recovered = shop.system.stripe.recover(started["session_id"])
+    assert shop.operate("GET", "checkout", path)["items"] == []
+    shop.operate("POST", "checkout", f"/checkouts/{started['checkout_id']}/cancel")
+    assert shop.system.stripe.session(recovered["id"])["status"] == "open"
+    shop.system.stripe.pay(recovered["id"], "card", shop.run.email)
+    shop.wait("it is paid", 1, lambda: len(shop.operate("GET", "checkout", f"{path}&status=complete")["items"]))
 
 
 def test_cart_in_a_currency_without_shipping_is_refused(shop: Shop) -> None:

@@ -81,6 +81,7 @@ def _payment_methods(asked: list[str] | None, currency: str) -> Object:
             "payment_method_types": asked,
         }
     delayed = {"brl": ["boleto"], "eur": ["sepa_debit", "multibanco"], "jpy": ["konbini"], "mxn": ["oxxo"]}
+    delayed["gbp"] = ["customer_balance"]  # a bank transfer
     return {
         "payment_method_configuration_details": {"id": "pmc_1FakeStripeDefault000000", "parent": None},
         "payment_method_options": card,
