@@ -40,7 +40,8 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def publish(broker_url: str) -> Iterator[Callable[..., None]]:
+def publish(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    monkeypatch.setattr(publishers, "CONFIRM_TIMEOUT_S", 30.0)  # a busy machine confirms late
     publisher = publishers.connect(broker_url)
 
     def send(*event_ids: str) -> None:
