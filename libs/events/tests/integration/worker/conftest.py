@@ -48,7 +48,8 @@ def handlers() -> Handlers:
 
 
 @pytest.fixture
-def publish(broker_url: str) -> Iterator[Callable[..., None]]:
+def publish(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    monkeypatch.setattr(publishers, "CONFIRM_TIMEOUT_S", 30.0)  # a busy machine confirms late
     publisher = publishers.connect(broker_url)
 
     def send(*events: Event) -> None:
