@@ -17,7 +17,7 @@ from kombu import Connection
 from sqlalchemy import event as listener
 from sqlalchemy import select
 
-from libs.events.tests.integration.worker.observed import canceled, depth, effects, rows
+from libs.events.tests.integration.worker.observed import canceled, count_consumers, depth, effects, rows
 
 
 def test_redelivered_events_take_effect_once(
@@ -118,6 +118,7 @@ def test_moved_message_is_handled_by_its_own_key(
     own = canceled(1)
     stripe = as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_waiting")))
     start()
+    wait_until(lambda: count_consumers(broker_url) == 1, 30)  # the queue exists: no exchange would keep the message
     with Connection(broker_url) as connection:
         for event in (own, stripe):
             properties = event.properties()
