@@ -17,6 +17,7 @@ from functools import partial
 
 import httpx
 
+from bench.soak.background import in_background
 from bench.soak.system import SoakSystem
 from demo.fake_stripe.errors import StripeError
 
@@ -109,16 +110,8 @@ class Customers:
     @contextmanager
     def buying(self) -> Iterator[None]:
         """Let customers come until the block ends. Then wait until the last of them has paid."""
-        stop = threading.Event()
-        threads = [threading.Thread(target=run, args=[stop], daemon=True) for run in (self._come, self._forget)]
-        for thread in threads:
-            thread.start()
-        try:
+        with in_background(self._come, self._forget):
             yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
 
     def close(self) -> None:
         """Close the connections."""

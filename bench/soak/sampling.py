@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 from events.messaging import topology
 
+from bench.soak.background import in_background
 from bench.soak.system import WITH_DATABASE, SoakSystem
 from bench.soak.verdict import Series
 
@@ -72,18 +74,10 @@ class Sampler:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Scrape and take samples until the block ends."""
-        stop = threading.Event()
-        jobs = ((self.scrape, SCRAPE_INTERVAL_S), (self.sample, self._interval_s))
-        threads = [threading.Thread(target=self._repeat, args=(*job, stop), daemon=True) for job in jobs]
         self.scrape()
-        for thread in threads:
-            thread.start()
-        try:
+        jobs = ((self.scrape, SCRAPE_INTERVAL_S), (self.sample, self._interval_s))
+        with in_background(*(partial(self._repeat, *job) for job in jobs)):
             yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
 
     def _repeat(self, act: Callable[[], None], interval_s: float, stop: threading.Event) -> None:
         due = time.monotonic()
