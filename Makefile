@@ -113,7 +113,7 @@ types-tests: $(READY)
 	$(BIN)/mypy --cache-dir .mypy_cache/tests --explicit-package-bases $(TESTS)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
+	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
 
 lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
 	@test -x $(BIN)/uv || $(MAKE) setup # only if uv is missing: an incomplete lock file would make setup fail
@@ -133,7 +133,8 @@ migration: $(READY) ## write a service's next migration: make migration SERVICE=
 # The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo
 COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
-DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 ABANDONED_CART_EMAILS=all
+DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 ABANDONED_CART_EMAILS=all \
+	COLLECT_PHONE=true ALLOW_PROMOTION_CODES=true
 ifneq (,$(findstring demo,$(PROFILES)))
 COMPOSE := $(DEMO_SETTINGS) $(COMPOSE)
 endif

@@ -1,4 +1,4 @@
-"""python -m bench [ingest] [pipeline] [commits]: measure, and write the tables to bench/results."""
+"""The command `python -m bench [ingest] [pipeline] [commits]`: measurements, with tables in bench/results."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,8 +18,8 @@ PARTS: Mapping[str, Callable[[Options], object]] = {
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
-@click.option("--seconds", default=Options.seconds, show_default=True, help="Length of one run of the ingest.")
-@click.option("--repeat", default=Options.repeat, show_default=True, help="Number of runs. The median counts.")
+@click.option("--seconds", default=Options.seconds, show_default=True, help="Length of one run of ingest or commits.")
+@click.option("--repeat", default=Options.repeat, show_default=True, help="Runs of ingest or commits. Median counts.")
 @click.option("--purchases", default=Options.purchases, show_default=True, help="Purchases in each pipeline run.")
 @click.option("--write/--no-write", default=True, show_default=True, help="Write the tables to bench/results.")
 def main(parts: tuple[str, ...], seconds: float, repeat: int, purchases: int, write: bool) -> None:

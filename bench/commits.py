@@ -1,4 +1,4 @@
-"""Commits with outbox rows where each takes longer, as with a synchronous replica.
+"""The rate of commits with outbox rows while each commit is delayed, as by a synchronous replica.
 
 It compares NOTIFY after the commits, NOTIFY within each transaction, and no NOTIFY.
 """
@@ -23,7 +23,7 @@ CHAINS: Sequence[Chain] = (OUTBOX,)
 
 
 def run(options: Options) -> None:
-    """Measure the three ways and write the table."""
+    """Measure the three ways, print the table, and write it to bench/results/commits.md if the options say so."""
     delay = ("-c", f"commit_delay={DELAY_MS * 1000}", "-c", "commit_siblings=0")
     with local.postgres([*POSTGRES_SETTINGS, *delay]) as server:
         databases = Databases(server.url)

@@ -42,14 +42,14 @@ class LoadResult:
         return self.accepted / self.duration_s
 
     def percentile_s(self, share: float) -> float:
-        """Return the latency that this share of the accepted posts did not exceed."""
+        """Return the latency in seconds that this share (0 to 1) of the accepted posts did not exceed."""
         ordered = sorted(self.latencies_s)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """One run. It stops posting after `seconds`, if given. `rate` is in posts per second; None is the maximum."""
+    """The plan of one run. It posts for `seconds`, or all posts. `rate` is in posts per second; None is the maximum."""
 
     port: int
     posts: Posts

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """`seconds` per ingest run and `purchases` per pipeline run. The median of `repeat` runs counts.
+    """The size of each measurement: `seconds` of one run of ingest or commits, and `purchases` of one pipeline run.
 
-    With `write`, the tables are also written to bench/results.
+    The median of `repeat` runs of ingest or commits counts. With `write`, the tables are also written to bench/results.
     """
 
     seconds: float = 4.0

@@ -20,7 +20,7 @@ LOG_TAIL_CHARACTERS = 2000  # characters of the log in an error message
 
 
 class MeasuredProcess:
-    """A process that leads a session; its children are in the same session."""
+    """A process whose CPU time and memory are measured together with its children's (its POSIX session)."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -30,15 +30,15 @@ class MeasuredProcess:
         return self._process.poll() is None
 
     def cpu_s(self) -> float:
-        """Return the user and system time of the session so far, in seconds."""
+        """Return the CPU time (user and system) of the process and its children so far, in seconds."""
         return sum(sum(int(value) for value in fields[11:15]) for _, fields in self._members()) / TICKS_PER_SECOND
 
     def pids(self) -> Sequence[int]:
-        """Return the ids of the session's processes."""
+        """Return the ids of the process and its children."""
         return [pid for pid, _ in self._members()]
 
     def peak_bytes(self) -> int:
-        """Return the sum of the processes' peaks of resident memory. Shared memory counts for each process."""
+        """Return the sum of the processes' peaks of resident memory in bytes. Shared memory counts for each process."""
         return sum(_peak_bytes(pid) for pid, _ in self._members())
 
     def _members(self) -> Iterator[tuple[int, list[str]]]:
@@ -56,7 +56,7 @@ class MeasuredProcess:
         self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Send SIGTERM and wait; kill the session if it does not stop in time."""
+        """Send SIGTERM and wait. Kill the process and its children if it does not end within `STOP_TIMEOUT_S`."""
         self.request_stop()
         try:
             self._process.wait(STOP_TIMEOUT_S)
@@ -69,7 +69,10 @@ class MeasuredProcess:
 def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, ready: Callable[[], object]
 ) -> Iterator[MeasuredProcess]:
-    """Run `python -m …` in the repository's root until the block ends. `ready` is the condition to wait for."""
+    """Run `python -m` with this command in the repository's root until the block ends. Yield it when `ready` is true.
+
+    Raises `SystemExit` with the end of the log if the process ends before, and `TimeoutError` if it is never ready.
+    """
     with log.open("ab") as output:
         started = _start(command, {**inherited_environment(), "PYTHONUNBUFFERED": "1", **environment}, output)
     process = MeasuredProcess(started)

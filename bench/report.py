@@ -43,7 +43,7 @@ def _processor() -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time as a number of milliseconds."""
+    """Return a time in seconds as a text of milliseconds, with one decimal."""
     return f"{seconds * 1000:.1f}"
 
 

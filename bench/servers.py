@@ -51,7 +51,7 @@ class Broker:
 
 
 class Databases:
-    """PostgreSQL with fsync and synchronous_commit on, its defaults otherwise."""
+    """The databases of one PostgreSQL server, and the ways to create them and to connect."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -93,7 +93,7 @@ class Databases:
 
 @contextmanager
 def servers() -> Iterator[tuple[Broker, Databases]]:
-    """Run RabbitMQ and PostgreSQL until the block ends. Raises `ServerStartError` if a program is not installed."""
+    """Run RabbitMQ and PostgreSQL until the block ends. Raises `ServerStartError` if one does not start."""
     with local.postgres(POSTGRES_SETTINGS) as postgres, local.rabbitmq() as rabbitmq:
         broker = Broker(rabbitmq)
         try:

@@ -28,7 +28,7 @@ def main() -> int:
         help="run scripted purchases, check every effect and exit (1 if one is wrong)",
     )
     parser.add_argument(
-        "--composed", action="store_true", help="run these purchases through the containers of `make up`"
+        "--composed", action="store_true", help="run the purchases of --smoke through the containers of `make up`"
     )
     arguments = parser.parse_args()
     if arguments.composed:

@@ -12,7 +12,10 @@ PORTS = {"checkout": 8001, "webhooks": 8002, "orders": 8003, "inventory": 8004, 
 
 
 def composed_system() -> System:
-    """Return the system at the ports of docker-compose.yml, which environment variables like ORDERS_PORT can change."""
+    """Return the system at the ports of docker-compose.yml, which environment variables like ORDERS_PORT can change.
+
+    Raise `FileNotFoundError` before `make up` has written the operators' token.
+    """
     urls = {service: _url(f"{service.upper()}_PORT", port) for service, port in PORTS.items()}
     token = OPERATOR_TOKENS.read_text().split(",")[0].partition(":")[2].strip()
     return System(urls, token, FakeStripeClient(_url("FAKE_STRIPE_PORT", 8010)), Mailpit(_url("MAIL_UI_PORT", 8025)))

@@ -1,11 +1,11 @@
-"""The embedded system: all services in one process, each with an SQLite file, with a broker in memory."""
+"""The embedded system: all services in one process, with SQLite databases in files and a broker in memory."""
 
 import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from json import loads
 from pathlib import Path
@@ -62,8 +62,13 @@ class StripeAccount:
 
 
 @contextmanager
-def embedded_system(folder: Path, ports: Ports, account: StripeAccount | None = None) -> Iterator[System]:
-    """Run the system within the block, with its databases in `folder`. Without an account, it uses the fake Stripe."""
+def embedded_system(
+    folder: Path, ports: Ports, account: StripeAccount | None = None, **changes: Mapping[str, Any]
+) -> Iterator[System]:
+    """Run the system within the block, with its databases in `folder`. Without an account, it uses the fake Stripe.
+
+    `changes` are settings that differ from the demo's, by service: `orders={"radar_holds": False}`.
+    """
     with ExitStack() as stack:
         mailbox = Mailbox(port=ports["smtp"])
         mailbox.start()
@@ -72,7 +77,8 @@ def embedded_system(folder: Path, ports: Ports, account: StripeAccount | None = 
         webhooks_url = f"{ports.url('webhooks')}/webhooks/stripe"
         stripe = FakeStripe(port=ports["stripe"], webhooks=[] if account else [(webhooks_url, secret)])
         api_key, api_base = (account.api_key, STRIPE_API_BASE) if account else ("sk_test_demo", stripe.url)
-        configs = _configs(folder, ports, mailbox.port, secret, api_key, api_base)
+        configs = create_configs(folder, ports, mailbox.port, secret, api_key, api_base)
+        configs |= {service: replace(configs[service], **settings) for service, settings in changes.items()}
         databases = {name: Database(config.database_url) for name, config in configs.items() if config.database_url}
         _migrate_and_seed(databases)
         for database in databases.values():
@@ -99,7 +105,9 @@ def embedded_system(folder: Path, ports: Ports, account: StripeAccount | None = 
         yield System(urls, configs["orders"].operator_tokens["demo"], stripe, mailbox)
 
 
-def _configs(folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: str, api_base: str) -> dict[str, Any]:
+def create_configs(
+    folder: Path, ports: Ports, smtp_port: int, secret: str, api_key: str, api_base: str
+) -> dict[str, Any]:
     """Return each service's settings, with new tokens for this run."""
     operators = {"demo": secrets.token_hex(16)}
     service_token = secrets.token_hex(16)

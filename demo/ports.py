@@ -19,13 +19,13 @@ DEFAULTS = {
 
 
 class PortsInUseError(Exception):
-    """Other programs listen on some of the demo's ports. `ports` has them by name."""
+    """Some of the demo's ports cannot be opened: mostly, other programs use them. `ports` has them by name."""
 
     def __init__(self, ports: Mapping[str, int]) -> None:
         self.ports = ports
         listed = ", ".join(f"{port} ({name})" for name, port in ports.items())
         variables = " ".join(f"DEMO_{name.upper()}_PORT=…" for name in ports)
-        super().__init__(f"These ports are in use: {listed}. Stop the programs that use them, or set {variables}")
+        super().__init__(f"These ports cannot be opened: {listed}. Stop the programs that use them, or set {variables}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Ports:
     def from_environment(cls) -> "Ports":
         """Return the documented ports, or those of the variables DEMO_<NAME>_PORT.
 
-        Raise `ValueError` for a number that is not valid, and `PortsInUseError` with all ports that are in use.
+        Raise `ValueError` for a number that is not valid or that two names have, and `PortsInUseError` with all ports
+        that cannot be opened.
         """
         numbers = {name: _read_port(name, port) for name, port in DEFAULTS.items()}
         if len(set(numbers.values())) < len(numbers):

@@ -1,8 +1,9 @@
-"""The generator behind `make secrets`: one file in .secrets/ for each secret of the composed system.
+"""The generator behind `make secrets`: one file in .secrets/ for each secret of the Compose installation.
 
 Existing files stay, so a second run after an upgrade adds only new secrets. To replace a secret, delete its file and
-the files that were made from it (docs/operations.md, "Rotate secrets"). Stripe's secrets come from STRIPE_API_KEY and
-STRIPE_WEBHOOK_SECRETS. Without them the files have keys for the demo's fake Stripe.
+the files that were made from it (docs/operations.md, "Rotate secrets"). Secrets of other systems come from the
+environment: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRETS and SMTP_URL. Without them the files are for the demo's fake Stripe
+and mail server.
 """
 
 import base64

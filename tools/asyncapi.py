@@ -1,4 +1,4 @@
-"""Generator of docs/asyncapi.json, the bus for tools, from the contracts and the topology; run by `make docs`."""
+"""Generator of docs/asyncapi.json, the events and queues for programs, from contracts and topology (`make docs`)."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ def text(examples: Path = EXAMPLES) -> str:
 def document(examples: Path) -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document.
 
-    It has a channel for each routing key and each queue, and an operation for each service that sends or receives.
+    Each type of our events, all of Stripe's events together, and each queue are a channel with one operation: the
+    service that sends to it or receives from it.
     """
     return {
         "asyncapi": "3.0.0",
@@ -196,7 +197,7 @@ def _versions() -> dict[str, list[int]]:
     return found
 
 
-main = page_command(PAGE, text, "Write the AsyncAPI document, with the contracts in EXAMPLES as examples.")
+main = page_command(PAGE, text, "Write the AsyncAPI document, with the contracts' examples in the folder EXAMPLES.")
 
 if __name__ == "__main__":
     main()

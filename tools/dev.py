@@ -63,14 +63,17 @@ class Processes:
         self._watched = ExitStack()
 
     def prepare(self) -> None:
-        """Migrate and seed the database. Raises `CalledProcessError` after the command has printed the reason."""
+        """Migrate the database, if the service has one, and seed it for the services in `SEEDED`.
+
+        Raises `CalledProcessError` if one of the two commands fails.
+        """
         if self._service != "webhooks":
             subprocess.run(self._command("migrate"), env=self._environment, check=True)
         if self._service in SEEDED:
             subprocess.run(self._command("seed", str(CATALOG)), env=self._environment, check=True)
 
     def start(self) -> None:
-        """Start the processes, each in its own session: Ctrl-C then reaches only the launcher, which stops them."""
+        """Start the processes, each in a new POSIX session: Ctrl-C then reaches only the launcher, which stops them."""
         for name in self._commands:
             environment = dict(self._environment)
             if name == "web":
@@ -103,31 +106,37 @@ class Processes:
         return [sys.executable, "-m", self._service, *arguments]
 
 
-class Session:
-    """One run: prints e-mails and ended processes, and restarts the processes after a change until `stop` is set."""
+class Launcher:
+    """Starts the processes, restarts them after a change, and prints e-mails and ended processes, until `stop` is set.
+
+    After a failed preparation, every change prepares the database again.
+    """
 
     def __init__(self, processes: Processes, urls: Sequence[str], mailbox: Mailbox, stop: threading.Event) -> None:
         self._processes, self._urls, self._mailbox, self._stop = processes, urls, mailbox, stop
         self._mails = 0
+        self._is_prepared = False
 
     def run(self, folders: Sequence[Path]) -> None:
-        """Start the processes, and restart them when a file in one of the folders changes."""
-        self._start(prepare=True)
+        """Start the processes, and restart them when a file in one of the folders changes, until `stop` is set."""
+        self._start()
         for changes in watch(*folders, stop_event=self._stop, yield_on_timeout=True, rust_timeout=500):
             self._report()
             if changes:
                 changed = sorted({Path(path) for _, path in changes})
                 click.echo(f"Changed: {', '.join(str(path.relative_to(ROOT)) for path in changed)}. Restarting …")
                 self._processes.stop()
-                self._start(prepare=any("migrations" in path.parts for path in changed))
+                self._is_prepared &= not any("migrations" in path.parts for path in changed)
+                self._start()
 
-    def _start(self, *, prepare: bool) -> None:
+    def _start(self) -> None:
         began = time.monotonic()
         try:
-            if prepare:
+            if not self._is_prepared:
                 self._processes.prepare()
+                self._is_prepared = True
         except subprocess.CalledProcessError as error:
-            click.echo(f"{' '.join(error.cmd[1:4])} failed. Correct the code and save it to try again.", err=True)
+            click.echo(f"{' '.join(error.cmd[2:4])} failed. Correct the code and save it to try again.", err=True)
             return
         self._processes.start()
         try:
@@ -176,7 +185,7 @@ def main(service: str) -> None:
         click.echo(_welcome(service, urls, environment))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        Session(processes, urls, mailbox, stop).run(
+        Launcher(processes, urls, mailbox, stop).run(
             [ROOT / "services" / service / service, ROOT / "libs" / "events" / "events"]
         )
         click.echo("\nStopping …")

@@ -1,4 +1,4 @@
-"""Generator of docs/events.md, the bus for readers, from the contracts and the topology; run by `make docs`."""
+"""Generator of docs/events.md, the page about all events, from the contracts and the topology; run by `make docs`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -163,7 +163,7 @@ def _table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-main = page_command(PAGE, text, "Write the Markdown page, with the contracts in EXAMPLES as examples.")
+main = page_command(PAGE, text, "Write the Markdown page, with the contracts' examples in the folder EXAMPLES.")
 
 if __name__ == "__main__":
     main()

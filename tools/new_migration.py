@@ -1,6 +1,6 @@
 """The generator behind `make migration`: writes a service's next revision from its models.
 
-It compares the models with a new SQLite database, so review the result: PostgreSQL may need more.
+It compares the models with an SQLite database after all revisions so far. Review the result: PostgreSQL may need more.
 """
 
 import sys

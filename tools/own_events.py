@@ -1,4 +1,4 @@
-"""Facts about our own events that both documents of the bus use: docs/events.md and docs/asyncapi.json."""
+"""Facts about our own events that both generated documents use: docs/events.md and docs/asyncapi.json."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ OCCASIONS: Mapping[str, str] = {
     "orders.order.expired": "The session ended without a payment.",
     "orders.order.canceled": "The checkout was canceled before payment, or an operator canceled the paid order.",
     "orders.review.opened": "A payment does not match its order, or another reason needs a decision before more ships.",
-    "orders.review.resolved": "An operator or the shop's policy has decided about an order that needed a review.",
+    "orders.review.resolved": "An operator, the shop's policy or an event from Stripe has resolved a review.",
     "orders.stock.returned": "Sold pieces are for sale again, because of a refund with restock or a cancellation.",
     "orders.stock.taken": "A refund with restock failed: its unshipped pieces are owed again and leave the stock.",
     "orders.goods.changed": "A refund, a failed refund or a cancellation has changed which paid pieces still ship.",
@@ -37,9 +37,10 @@ OCCASIONS: Mapping[str, str] = {
     "orders.dispute.updated": "A dispute's status, deadline or funds have changed.",
     "orders.dispute.closed": "A dispute or inquiry has ended: won, lost or closed.",
     "orders.customer.erased": "An operator has erased the personal data of an order's customer.",
-    "inventory.stock.low": "The available quantity of a sku has fallen to its threshold or below.",
+    "inventory.stock.low": "A check has found at most LOW_STOCK_THRESHOLD available pieces of a sku.",
     "inventory.reservation.expiring": "Pieces are held for a delayed payment, and their reservation ends soon.",
-    "inventory.reservation.committed": "A checkout was paid after its session's end, and its stock was still there.",
+    "inventory.reservation.doubted": "Reserved pieces of an unpaid checkout were lost, or an operator released them.",
+    "inventory.reservation.committed": "A checkout was paid late or after a doubt, and its stock was still there.",
     "inventory.reservation.oversold": "An order was paid, or a refund with restock failed, but the pieces are gone.",
 }
 
@@ -49,7 +50,13 @@ def page_command(page: Path, text: Callable[[Path], str], summary: str) -> click
 
     @click.command(help=summary)
     @click.argument("examples", type=click.Path(exists=True, file_okay=False, path_type=Path), default=EXAMPLES)
-    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=page, show_default=True)
+    @click.option(
+        "--out",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=page,
+        show_default=True,
+        help="The file to write.",
+    )
     def main(examples: Path, out: Path) -> None:
         out.write_text(text(examples), encoding="utf-8")
         click.echo(out)

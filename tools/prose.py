@@ -134,7 +134,7 @@ class Rules:
         return any(fnmatch(path, pattern) for pattern in self.skipped)
 
     def beginning_with(self, word: str) -> tuple[Phrase, ...]:
-        """Return the phrases whose first word fits; remembered, since a text repeats its words."""
+        """Return the phrases whose first word matches this one. Results are cached, since texts repeat their words."""
         known = self._by_first_word.get(word)
         if known is None:
             known = tuple(phrase for phrase in self.phrases if phrase.words[0].fullmatch(word))

@@ -45,7 +45,7 @@ class NumberedLoad:
     def run(
         self, port: int, count: int, connections: int, *, seconds: float | None = None, rate: float | None = None
     ) -> LoadResult:
-        """Post `count` events, or as many as it can in `seconds`."""
+        """Post `count` events, or as many of them as `seconds` allow, at `rate` posts per second or at the maximum."""
         posts = Posts([self._template], SECRET, self._next, count)
         self._next += count
         return run_load(LoadPlan(port, posts, connections, seconds, rate))

@@ -1,4 +1,4 @@
-"""The commits of the services, with PostgreSQL's own commit times (track_commit_timestamp)."""
+"""Queries on the services' databases: handled events, effects, and PostgreSQL's commit times of events."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ ROUTING_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def count_handled(system: System, service: str, routing_keys: tuple[str, ...] | None = None) -> int:
-    """Return how many events are done: those of the payments, or those with the given keys."""
+    """Return how many events of a service are done: those of card payments, or those with the given routing keys."""
     query = "SELECT count(*) FROM inbox WHERE status = 'done' AND routing_key = ANY(%s)"
     return _number(system, service, query, list(routing_keys or ROUTING_KEYS[service]))
 

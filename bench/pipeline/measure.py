@@ -20,7 +20,7 @@ STARTED = ("checkout.checkout.started",)
 
 @dataclass(frozen=True)
 class Drain:
-    """One process on its full queue. `rate` is in events per second, `cpu_s` in its own seconds per event."""
+    """The figures of one worker on its full queue. `rate` is in events per second, `cpu_s` its CPU time per event."""
 
     service: str
     events: int
@@ -30,9 +30,9 @@ class Drain:
 
 @dataclass(frozen=True)
 class Throughput:
-    """All services together. `rate` is Stripe's events per second from the first post to the last commit.
+    """The figures of all services together. `rate` is Stripe's events per second, from first post to last commit.
 
-    `cpu_s` is in seconds per event, by service.
+    `cpu_s` is each service's CPU time per event, in seconds.
     """
 
     workers: int

@@ -1,4 +1,4 @@
-"""The pipeline's tables."""
+"""The pipeline's report: tables of each service on its full queue, of all together, and at a steady rate."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence

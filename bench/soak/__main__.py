@@ -1,4 +1,4 @@
-"""python -m bench.soak [idle] [load]: run the services for an hour each way, both at the same time."""
+"""The command `python -m bench.soak [idle] [load]`: an hour of all services; both modes run at the same time."""
 
 import subprocess
 import sys
@@ -29,12 +29,12 @@ MIN_RATE_SHARE = 0.9  # of the planned rate; a run with fewer events shows too l
 @click.option("--minutes", default=60.0, show_default=True, help="Length of the run.")
 @click.option("--rate", default=50.0, show_default=True, help="Stripe's events per second, of the run under load.")
 @click.option("--interval", default=SAMPLE_INTERVAL_S, show_default=True, help="Seconds between two samples.")
-@click.option("--samples", type=click.Path(path_type=Path), help="A file for all samples, one line each.")
+@click.option("--samples", type=click.Path(path_type=Path), help="A file for the samples, if one mode is named.")
 @click.option("--write/--no-write", "writes", default=True, show_default=True, help="Write bench/results/soak.md.")
 def main(
     modes: Sequence[str], minutes: float, rate: float, interval: float, samples: Path | None, writes: bool
 ) -> None:
-    """Run the named modes, or both. Exit 1 if a process grows or something is lost."""
+    """Run the named modes, or both. Exit 1 if a report lists a problem, such as a growing process or a lost event."""
     if len(modes) == 1:
         is_flat = run(modes[0], minutes, rate, interval, samples, writes)
     else:  # two processes: the customers and the fake Stripe of one run must not slow the other's samples
@@ -46,7 +46,7 @@ def main(
 
 
 def run(mode: str, minutes: float, rate: float, interval_s: float, log: Path | None, writes: bool) -> bool:
-    """Run one mode, print its section and return True if the system is flat and lost nothing."""
+    """Run one mode, print its section, and return True if the section lists no problem."""
     with (
         servers() as (broker, server),
         tempfile.TemporaryDirectory(prefix="clozit-soak-") as folder,

@@ -93,7 +93,7 @@ class Audit:
         )
         for sku, on_hand, reserved, moved in self._rows("inventory", query):
             if reserved or on_hand != moved or on_hand > STOCK_PIECES:
-                yield f"stock of {sku}: {on_hand} on hand, {reserved} reserved, movements of {moved}"
+                yield f"stock of {sku}: {on_hand} on hand, {reserved} reserved, the movements add up to {moved}"
         sales = self._rows("inventory", "SELECT count(DISTINCT checkout_id) FROM movements WHERE kind = 'sale'")[0][0]
         paid = sum(ORDERS[ending][0] == "paid" for ending in self._purchases.values())
         if sales != paid:

@@ -1,7 +1,7 @@
 """Customers who buy through the services' HTTP and pay on the fake Stripe's page, by the clock (open loop).
 
-Each purchase has an ending. The next customer comes when the events of this one's ending are due at the planned rate.
-So a slow system gets no fewer customers.
+Each purchase has an ending. The number of Stripe's events of that ending sets the time until the next customer, so
+that events come at the planned rate. A slow system gets no fewer customers.
 """
 
 import random
@@ -87,7 +87,7 @@ class Customer:
         }
 
     def headers(self) -> Mapping[str, str]:
-        """Return the request's headers. The proxy adds the address: each customer has one, so none reaches a limit."""
+        """Return the request's headers. Each customer has another address, so none reaches a limit per address."""
         address = f"93.{self.number >> 16 & 255}.{self.number >> 8 & 255}.{self.number & 255}"
         return {"X-Forwarded-For": address, "Idempotency-Key": f"soak-{self.number:032d}"}
 

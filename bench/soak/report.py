@@ -17,8 +17,9 @@ COUNT_COLUMNS = ("processes", "threads", "descriptors", "sockets")
 TREND_COLUMNS = (*COUNT_COLUMNS, METRICS)
 SECTIONS = ("Idle", "Load")  # the order in the file
 INTRODUCTION = """\
-`make soak` runs all services as in production, a web process and a worker each, on a private PostgreSQL and RabbitMQ.
-Every process is scraped and probed every 10 s. A cell has the median of the first quarter of the run, then of the last.
+`make soak` runs all services as in production, each with a web process and all but webhooks with a worker, on a private
+PostgreSQL and RabbitMQ. Every process is scraped and probed every 10 s. A cell has the median of the first quarter of
+the run, then of the last.
 """
 VERDICT = {True: "**Flat**, and nothing was lost.", False: "**Not passed:**"}
 
@@ -38,7 +39,7 @@ class Findings:
 
     @property
     def subjects(self) -> Sequence[str]:
-        """The processes' names, in the order of their start."""
+        """The processes' names, in the order of `COMMANDS`."""
         return [subject for subject, measure in self.trends if measure == "RSS"]
 
 
@@ -54,7 +55,7 @@ def _is_bounded(key: tuple[str, str]) -> bool:
 
 
 def commit() -> str:
-    """Return the commit of the working copy, and that it has changes if it has some in code."""
+    """Return the checked-out commit, followed by `with changes` if libs, services or bench have uncommitted ones."""
     git = ["git", "-C", str(ROOT)]
     name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S603
     changes = [*git, "status", "--porcelain", "--", "libs", "services", "bench/*.py"]

@@ -1,4 +1,4 @@
-"""The samples: memory, threads, descriptors, sockets, connections, queues and unfinished rows, every 15 seconds."""
+"""The samples: memory, threads, descriptors, sockets, connections, queues and unfinished rows, at an interval."""
 
 import subprocess
 import threading
@@ -94,7 +94,7 @@ class Sampler:
             connection.close()
 
     def scrape(self) -> None:
-        """Read the metrics and the readiness of each process."""
+        """Read the metrics and the readiness of each process, and count the probes that fail."""
         for name, service in self._system.services.items():
             address = f"http://127.0.0.1:{service.health_port}"
             try:

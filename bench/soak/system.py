@@ -1,4 +1,4 @@
-"""All services as in production: a web process and a worker each, on private servers, with a fake Stripe."""
+"""All services as in production, on private servers, with a fake Stripe: web processes, and all workers."""
 
 import json
 import secrets
@@ -94,7 +94,7 @@ def soak_system(broker: Broker, server: Databases, folder: Path) -> Iterator[Soa
 def _started(service: str, kind: str, settings: Mapping[str, str], folder: Path) -> Iterator[Service]:
     health = free_port()
     ready: Callable[[], bool] = lambda: httpx.get(f"http://127.0.0.1:{health}/readyz").status_code == 200  # noqa: E731
-    environment = {**settings, "HEALTH_PORT": str(health)}
+    environment = {**settings, "HEALTH_PORT": str(health), "MALLOC_ARENA_MAX": "2"}  # as in the image
     log = folder / f"{service}-{kind}.log"
     with running([service, kind], environment, log, ready) as process:
         yield Service(process, health, log)

@@ -20,7 +20,7 @@ Series = Sequence[Point]
 RULES = (
     f"Processes, threads, file descriptors, sockets, connections and channels are flat if the median of the last"
     f" quarter is at most {COUNT_TOLERANCE} or {TOLERANCE_SHARE:.0%} away from that of the first; the metrics of a"
-    f" process at most {METRICS_TOLERANCE} lines.",
+    f" process at most {METRICS_TOLERANCE} lines or {TOLERANCE_SHARE:.0%}.",
     f"Memory (RSS) is flat if it grows by at most {MEMORY_LIMIT_MIB_PER_H:g} MiB/h after the warm-up, the first"
     f" {WARM_UP_SHARE:.0%} of the run. The slope is Theil and Sen's: the median of the slopes of all pairs of samples."
     f" Less than {NOISE_MIB:g} MiB in the whole run is noise.",
@@ -51,7 +51,7 @@ class Trend:
         )
 
     def is_steady(self, tolerance: float) -> bool:
-        """Return True if a count is flat. Large counts may vary by `TOLERANCE_SHARE`."""
+        """Return True if a count is flat: it may vary by `tolerance`, and a large one by `TOLERANCE_SHARE`."""
         return abs(self.last - self.first) <= max(tolerance, TOLERANCE_SHARE * self.first)
 
     @property

@@ -1,1 +1,1 @@
-"""A local Stripe. The official SDK uses it unchanged, through its base address."""
+"""A fake of Stripe that runs locally. The official SDK uses it when its base address is the fake's URL."""

@@ -16,7 +16,7 @@ from .server import FakeStripe
 @click.option("--webhook-secret", envvar="WEBHOOK_SECRET", help="The secret that signs the events.")
 @click.option("--webhook-secret-file", envvar="WEBHOOK_SECRET_FILE", type=click.File(), help="A file with the secret.")
 @click.option(
-    "--sepa-delay", default=20.0, show_default=True, help="Seconds until a SEPA debit or a voucher is paid or fails."
+    "--sepa-delay", default=20.0, show_default=True, help="Seconds until a debit, voucher or transfer is paid or fails."
 )
 @click.option("--shop-name", default="Clozit", show_default=True, help="The shop's name on the payment page.")
 def main(
@@ -29,7 +29,7 @@ def main(
     sepa_delay: float,
     shop_name: str,
 ) -> None:
-    """Serve a local Stripe: the API, the payment page and the control API."""
+    """Serve a fake Stripe: the API, the payment page and the control API."""
     secret = webhook_secret_file.read().strip() if webhook_secret_file else webhook_secret
     if webhook_url and not secret:
         raise click.UsageError("--webhook-url needs --webhook-secret or --webhook-secret-file: events are signed.")

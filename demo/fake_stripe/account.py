@@ -11,13 +11,12 @@ from typing import Any
 
 import httpx
 
+from . import versions
 from .clock import Clock, Timers
 from .faults import Faults
 from .idempotency import IdempotencyKeys
 from .store import Object, Store, new_id
 from .webhooks import Endpoint, Webhooks
-
-API_VERSION = "2026-10-28.endive"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Config:
     webhooks: Sequence[tuple[str, str]] = ()  # (URL, signing secret)
     webhook_backoff: Sequence[float] = (1, 2, 4, 8, 16, 32)  # the last delay repeats
     webhook_timeout: float = 10.0
-    sepa_delay: float = 20.0  # until a debit or a voucher is paid or fails: days at Stripe, short enough to watch
+    sepa_delay: float = 20.0  # until a debit, voucher or transfer is paid or fails: days at Stripe, short to watch
     followup_delay: float = 1.0  # until balance transactions, bank references and disputes appear
     redirect_wait: float = 10.0  # the longest time that Checkout waits for the webhook's answer before it redirects
     time_source: Callable[[], float] = field(default=time.time)
@@ -54,6 +53,7 @@ class Account:
         self.config = config
         self.base_url = base_url  # for links to the hosted pages
         self.store = Store()
+        self.event_version = versions.CURRENT  # the API version of the endpoints
         self.clock = Clock(config.time_source)
         self.timers = Timers(self.clock)
         self.faults = Faults()
@@ -94,24 +94,37 @@ class Account:
 
         self.timers.after(seconds, locked)
 
-    def emit(self, type_: str, obj: Object, previous: Object | None = None, cause: Cause = AUTOMATIC) -> Object | None:
-        """Create the event, send it to every endpoint and return it; return None if a fault prevents its creation."""
-        if self.faults.take("not_created", type_):
+    def emit(
+        self,
+        type_: str,
+        obj: Object,
+        previous: Object | None = None,
+        cause: Cause = AUTOMATIC,
+        connected_account: str | None = None,
+    ) -> Object | None:
+        """Create the event, send it to every endpoint and return it; return None if none is created.
+
+        None is created if a fault prevents it, or if the endpoints' API version does not have such events. The id
+        `connected_account` becomes the event's `account` (docs.stripe.com/connect/webhooks).
+        """
+        if not versions.has_event(self.event_version, type_, previous) or self.faults.take("not_created", type_):
             return None
         event = self._event(type_, obj, previous, cause)
+        if connected_account:
+            event["account"] = connected_account
         self.webhooks.send(self.store.add(event))
         if self.faults.take("second_event", type_):
             self.webhooks.send(self.store.add({**copy.deepcopy(event), "id": new_id("evt")}))
         return event
 
     def _event(self, type_: str, obj: Object, previous: Object | None, cause: Cause) -> Object:
-        data: Object = {"object": copy.deepcopy(obj)}
+        data: Object = {"object": versions.render(self.store, obj, self.event_version)}
         if previous is not None:
             data["previous_attributes"] = previous
         return {
             "id": new_id("evt"),
             "object": "event",
-            "api_version": API_VERSION,
+            "api_version": self.event_version,
             "created": self.now(),
             "data": data,
             "livemode": False,

@@ -5,12 +5,12 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from . import forms
-from .account import API_VERSION, Account, Cause
+from . import forms, versions
+from .account import Account, Cause
 from .errors import StripeError
 from .expansion import expand
 from .faults import Fault
-from .idempotency import Answer
+from .idempotency import Answer, Key
 from .routes import ROUTES, Route
 from .store import new_id
 
@@ -40,7 +40,7 @@ def _unknown(_rest: str) -> Response:
 def _respond(answer: Answer, request_id: str, **headers: str) -> Response:
     response = Response(answer.body, answer.status, mimetype="application/json")
     response.headers["Request-Id"] = request_id
-    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", API_VERSION)
+    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", versions.CURRENT)
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     return response
 
@@ -76,16 +76,16 @@ class _Call:
                 fault = self._take_fault()
                 response = _respond(self._answer(params, fault)[0], self.request_id)
             else:
-                response, fault = self._keyed(f"{api_key}:{self.key}", params)
+                response, fault = self._keyed((api_key, self.key), params)
         except StripeError as error:
             return _respond(_error_answer(error), self.request_id)
         if fault and fault.performed:
             self._pause(fault)
         return response
 
-    def _keyed(self, key: str, params: Any) -> tuple[Response, Fault | None]:
+    def _keyed(self, key: Key, params: Any) -> tuple[Response, Fault | None]:
         keys = self.account.idempotency
-        headers = {"Idempotency_Key": self.key or ""}
+        headers = {"Idempotency_Key": key[1]}
         kept = keys.claim(key, (request.method, request.path, params), self.account.clock.now())
         fault = self._take_fault()
         if kept:
@@ -114,7 +114,10 @@ class _Call:
         return (_fault_answer(fault), True) if fault and fault.kind == "api_500" else (answer, keep)
 
     def _run(self, raw: Any) -> tuple[Answer, bool]:
-        """Run the call. The key does not keep the error for a refused parameter, so the client can correct it."""
+        """Run the call. Return its answer, and True if the idempotency key keeps it.
+
+        It keeps no error for a refused parameter, so that the client can correct the parameter.
+        """
         cause = Cause(self.request_id, self.key)
         try:
             params = self.route.params(raw, "")

@@ -1,4 +1,4 @@
-"""Payments by bank transfer: of a Checkout Session, or in one or several parts of another application's intent.
+"""Payments by bank transfer: one pays a Checkout Session; one or several pay another application's intent.
 
 requires_action ─▶ settle ─▶ succeeded    the transfer of a session's payment has arrived
 """
@@ -47,7 +47,7 @@ def request_for_session(account: Account, intent: Object, method: Object, cause:
 
 
 def settle(account: Account, intent: Object) -> bool:
-    """Let the transfer of a session's payment arrive. Return False if none is awaited."""
+    """Let the bank settle the transfer that a session's payment waits for. Return False if it waits for none."""
     if intent["payment_method"] is None or (intent["next_action"] or {}).get("type") != INSTRUCTIONS:
         return False
     method = account.store.get("payment_method", intent["payment_method"])

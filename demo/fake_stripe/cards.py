@@ -29,7 +29,7 @@ DECLINES = {
     "4000000000000127": Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
 }
 NOT_A_TEST_CARD = Decline(
-    "card_declined", "test_mode_live_card", "Your card was declined. Only the test cards listed below work here."
+    "card_declined", "test_mode_live_card", "Your card was declined. Use a test card, such as 4242 4242 4242 4242."
 )
 CARD_EFFECTS = {  # as the payment page lists them
     VISA: "The payment succeeds.",

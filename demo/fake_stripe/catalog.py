@@ -26,7 +26,10 @@ def delete_product(account: Account, _params: Object, product_id: str, cause: Ca
 
 
 def create_price(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a price, and its product if `product_data` describes one. Emit `price.created`."""
+    """Create a price, and its product if `product_data` describes one. Emit `price.created`.
+
+    Raise `StripeError` for an amount or a product that Stripe refuses.
+    """
     price = _add_price(account, params, "")
     account.emit("price.created", price, cause=cause)
     return price
@@ -35,7 +38,7 @@ def create_price(account: Account, params: Object, cause: Cause) -> Object:
 def create_line_item(account: Account, given: Object, name: str) -> Object:
     """Return a session's line for a price or for price data. Price data creates an inactive price and product.
 
-    `name` is the parameter's name in errors.
+    `name` is the parameter's name in errors. Raise `StripeError` for an inactive, recurring, unknown or missing price.
     """
     if ("price" in given) == ("price_data" in given):
         message = f"You must specify either `price` or `price_data` when creating {name}."
@@ -70,14 +73,17 @@ def _add_price(account: Account, params: Object, name: str) -> Object:
 
 
 def create_shipping_rate(account: Account, params: Object, _cause: Cause = AUTOMATIC) -> Object:
-    """Create a shipping rate, which emits no event."""
+    """Create a shipping rate, which emits no event. Raise `StripeError` if it has no amount."""
     if "fixed_amount" not in params:
         raise StripeError("Missing required param: fixed_amount.", code="parameter_missing", param="fixed_amount")
     return account.store.add(objects.shipping_rate(account.now(), params))
 
 
 def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a coupon for a percentage or for an amount, and emit `coupon.created`."""
+    """Create a coupon for a percentage or for an amount, and emit `coupon.created`.
+
+    Raise `StripeError` for both or neither, a wrong percentage, a missing currency, a used id or an unknown product.
+    """
     if ("percent_off" in params) == ("amount_off" in params):
         raise StripeError("You must provide either percent_off or amount_off.", param="percent_off")
     if "amount_off" in params and "currency" not in params:
@@ -86,13 +92,21 @@ def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
         raise StripeError("percent_off must be above 0 and at most 100.", param="percent_off")
     if any(coupon["id"] == params.get("id") for coupon in account.store.all("coupon")):
         raise StripeError("Coupon already exists.", code="resource_already_exists", param="id")
+    products = params.get("applies_to", {}).get("products", [])
+    for position, product_id in enumerate(products):
+        account.store.get("product", product_id, f"applies_to[products][{position}]")
     coupon = account.store.add(objects.coupon(account.now(), params))
+    if products:
+        account.store.coupon_products[coupon["id"]] = products
     account.emit("coupon.created", coupon, cause=cause)
     return coupon
 
 
 def create_promotion_code(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a promotion code and emit its event. Raise `StripeError` if an active one has the same code."""
+    """Create a promotion code and emit its event.
+
+    Raise `StripeError` if an active one has the same code, or if its coupon does not exist.
+    """
     account.store.get("coupon", params["promotion"]["coupon"], "promotion[coupon]")
     if any(
         known["code"].lower() == params.get("code", "").lower()
@@ -106,12 +120,12 @@ def create_promotion_code(account: Account, params: Object, cause: Cause) -> Obj
     return code
 
 
-def get_valid_coupon(account: Account, discount: Object, currency: str, subtotal: int) -> Object:
+def get_valid_coupon(account: Account, discount: Object, currency: str, lines: list[Object]) -> Object:
     """Return the coupon of one entry in a session's `discounts`.
 
-    Raise `StripeError` if the coupon or its promotion code is not valid now, or not for this currency and subtotal.
+    Raise `StripeError` if the coupon or its promotion code is not valid now, or not for this currency and these lines.
     """
-    coupon_id = discount.get("coupon")
+    coupon_id, subtotal = discount.get("coupon"), sum(line["amount_subtotal"] for line in lines)
     if code_id := discount.get("promotion_code"):
         code = account.store.get("promotion_code", code_id, "discounts[0][promotion_code]")
         _check_code(account, code, currency, subtotal)
@@ -124,7 +138,18 @@ def get_valid_coupon(account: Account, discount: Object, currency: str, subtotal
     if coupon["amount_off"] is not None and amount_off(coupon, currency) is None:
         message = f"The coupon {coupon_id} is in {coupon['currency']}, the session in {currency}."
         raise StripeError(message, param="discounts[0][coupon]")
+    if not any(discountable_amounts(account, coupon, lines)):
+        message = "This coupon cannot be redeemed because it does not apply to anything in this order."
+        raise StripeError(message, param="discounts[0][coupon]")
     return coupon
+
+
+def discountable_amounts(account: Account, coupon: Object, lines: list[Object]) -> list[int]:
+    """Return each line's amount that the coupon can reduce, in minor units: 0 if the coupon is for other products."""
+    products = account.store.coupon_products.get(coupon["id"])
+    return [
+        line["amount_subtotal"] if products is None or line["price"]["product"] in products else 0 for line in lines
+    ]
 
 
 def _check_code(account: Account, code: Object, currency: str, subtotal: int) -> None:

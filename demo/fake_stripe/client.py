@@ -11,11 +11,14 @@ API_KEY_HEADER = {"Authorization": "Bearer sk_test_remote"}  # the fake accepts 
 
 
 class Stripe(Protocol):
-    """A fake Stripe: a `FakeStripe` in this process, or a `FakeStripeClient`."""
+    """A fake Stripe: a `FakeStripe` in this process, or a `FakeStripeClient`.
+
+    A method raises `StripeError` if the fake refuses its action.
+    """
 
     @property
     def ledger(self) -> Object:
-        """All objects, events and deliveries, with the totals by currency."""
+        """The objects of `ledger.KINDS`, all events with their deliveries, and the totals by currency."""
 
     def session(self, session_id: str) -> Object:
         """Return a Checkout Session as the API shows it. Raise `StripeError` (404) if it does not exist."""
@@ -25,6 +28,9 @@ class Stripe(Protocol):
 
     def create(self, path: str, params: dict[str, str]) -> Object:
         """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
+
+    def set_event_version(self, version: str) -> object:
+        """Create all coming events in the shapes of this API version, such as `2022-08-01`."""
 
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
@@ -36,7 +42,7 @@ class Stripe(Protocol):
         """
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
+        """End the wait for a session's SEPA debit, voucher or bank transfer. Return False if none is pending."""
 
     def expire(self, session_id: str) -> Object:
         """Expire a session. Raise `StripeError` if it is not open."""
@@ -45,21 +51,27 @@ class Stripe(Protocol):
         """Follow an expired session's recovery link as the customer does, and return the new session."""
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """Refund a session's payment as the dashboard does: all of it, or an `amount` in minor units."""
+        """Refund a session's payment as the dashboard does: all that is left, or an `amount` in minor units."""
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
+        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+
+        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        """
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
-        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
+        """Move a refund to its next status (see `refunds.NEXT_STATUSES`), such as failed after succeeded."""
 
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does (`reason`, `inquiry`, `amount`)."""
 
-    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+    def advance_dispute(
+        self, session_id: str, status: str, reinstated: int | None = None, *, closed_first: bool = False
+    ) -> Object:
         """Move the dispute of a session's payment to its next status.
 
-        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units. With
+        `closed_first`, the dispute is closed before the money returns.
         """
 
     def open_review(self, session_id: str) -> Object:
@@ -73,14 +85,14 @@ class Stripe(Protocol):
 
 
 class FakeStripeClient:
-    """A fake Stripe in another process, over its API and its control API."""
+    """A fake Stripe in another process, used through its API and its control API."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, headers=API_KEY_HEADER, timeout=30)
 
     @property
     def ledger(self) -> Object:
-        """All objects, events and deliveries, with the totals by currency."""
+        """The objects of `ledger.KINDS`, all events with their deliveries, and the totals by currency."""
         return self._read(self._client.get("/_control/state"))
 
     def session(self, session_id: str) -> Object:
@@ -97,6 +109,10 @@ class FakeStripeClient:
         """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
         return self._read(self._client.post(f"/v1/{path}", data=params))
 
+    def set_event_version(self, version: str) -> object:
+        """Create all coming events in the shapes of this API version, such as `2022-08-01`."""
+        return self._control("event-version", version=version)
+
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
     ) -> str:
@@ -105,7 +121,7 @@ class FakeStripeClient:
         return str(self._control("pay", **body)["redirect"])
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
+        """End the wait for a session's SEPA debit, voucher or bank transfer. Return False if none is pending."""
         return bool(self._control("settle", session_id=session_id)["settled"])
 
     def expire(self, session_id: str) -> Object:
@@ -117,27 +133,34 @@ class FakeStripeClient:
         return self._control("recover", session_id=session_id)
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """Refund a session's payment as the dashboard does: all of it, or an `amount` in minor units."""
+        """Refund a session's payment as the dashboard does: all that is left, or an `amount` in minor units."""
         return self._control("refund", session_id=session_id, **params)
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
+        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+
+        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        """
         return self._control("next-refund", status=status)
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
-        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
+        """Move a refund to its next status (see `refunds.NEXT_STATUSES`), such as failed after succeeded."""
         return self._control("refund", refund_id=refund_id, status=status, failure_reason=reason)
 
     def open_dispute(self, session_id: str, **details: Any) -> Object:
         """Open a dispute of a session's payment as the customer's bank does (`reason`, `inquiry`, `amount`)."""
         return self._control("dispute", session_id=session_id, **details)
 
-    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+    def advance_dispute(
+        self, session_id: str, status: str, reinstated: int | None = None, *, closed_first: bool = False
+    ) -> Object:
         """Move the dispute of a session's payment to its next status.
 
-        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units. With
+        `closed_first`, the dispute is closed before the money returns.
         """
-        return self._control("dispute", session_id=session_id, status=status, reinstated=reinstated)
+        details = {"reinstated": reinstated, "closed_first": closed_first}
+        return self._control("dispute", session_id=session_id, status=status, **details)
 
     def open_review(self, session_id: str) -> Object:
         """Place a session's payment in review as Radar does."""

@@ -61,19 +61,25 @@ class Timers:
             self._changed.notify()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward and run the actions that this makes due."""
+        """Move the clock forward by these seconds. The thread then runs the actions that are due."""
         with self._changed:
             self._clock.advance(seconds)
             self._changed.notify()
 
     @property
     def next_at(self) -> float | None:
-        """The time of the next action, for a caller that runs the actions itself instead of `start`."""
+        """The time of the next action in seconds since the epoch, or None if there is none.
+
+        Callers that run the actions themselves, without `start`, need it.
+        """
         with self._changed:
             return self._due[0][0] if self._due else None
 
     def run_next(self) -> None:
-        """Run the next action now, on the caller's thread, even if it is not due yet."""
+        """Run the next action now, on the caller's thread, even if it is not due yet.
+
+        Raise `IndexError` if there is none.
+        """
         with self._changed:
             action = heapq.heappop(self._due)[2]
         action()

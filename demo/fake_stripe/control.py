@@ -76,6 +76,12 @@ def _add_account_routes(control: Blueprint, account: Account) -> None:
         account.webhooks.endpoints.append(Endpoint(body["url"], body["secret"]))
         return jsonify(webhooks=[endpoint.url for endpoint in account.webhooks.endpoints])
 
+    @control.post("/event-version")
+    def set_event_version() -> Response:
+        """Create events in the shapes of another API version, as endpoints that were never upgraded get them."""
+        account.event_version = str(_body("version")["version"])
+        return jsonify(version=account.event_version)
+
 
 def _add_fault_routes(control: Blueprint, account: Account) -> None:
     @control.get("/faults")
@@ -103,7 +109,7 @@ def _add_customer_routes(control: Blueprint, account: Account) -> None:
         typed = body.get("typed", {})
         redirect_url = pay_session(account, session, body["method"], body.get("email"), body.get("wait", 0.0), typed)
         if body.get("settle") == "now":
-            _call_locked(account, session_payments.settle, session)
+            _call_locked(account, session_payments.finish_delayed, session)
         return jsonify(session=session, redirect=redirect_url)
 
     @control.post("/expire")
@@ -121,7 +127,7 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
     @control.post("/settle")
     def settle() -> Response:
         session = account.store.get("checkout.session", _body("session_id")["session_id"])
-        return jsonify(settled=_call_locked(account, session_payments.settle, session), session=session)
+        return jsonify(settled=_call_locked(account, session_payments.finish_delayed, session), session=session)
 
     @control.post("/refund")
     def refund() -> Response:
@@ -145,13 +151,15 @@ def _add_bank_routes(control: Blueprint, account: Account) -> None:
     def dispute() -> Response:
         """Open a dispute (`reason`, `inquiry`, `amount`) of a session's payment. With `status`, set its status.
 
-        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units. With
+        `closed_first`, the dispute is closed before the money returns.
         """
         body = _body("session_id")
         charge = get_charge(account, body["session_id"])
         if status := body.get("status"):
             known = account.store.get("dispute", charge["dispute"] or "")
-            part = partial(disputes.advance, reinstated=body.get("reinstated"))
+            closed_first = bool(body.get("closed_first"))
+            part = partial(disputes.advance, reinstated=body.get("reinstated"), closed_first=closed_first)
             return jsonify(_call_locked(account, part, known, status))
         details = {name: body[name] for name in ("reason", "inquiry", "amount") if name in body}
         return jsonify(_call_locked(account, partial(disputes.open_dispute, **details), charge))
@@ -183,12 +191,16 @@ def _add_event_routes(control: Blueprint, account: Account) -> None:
 
     @control.post("/trigger")
     def trigger() -> Response:
-        """Create an event of any type about an existing object, with `overrides` for some of its fields."""
+        """Create an event of any type about an existing object, with `overrides` for some of its fields.
+
+        With `account`, it is an event of that connected account.
+        """
         body = _body("type", "object_id")
         about = account.store.find(body["object_id"])
         if about is None:
             raise StripeError(f"No such object: '{body['object_id']}'", status=404)
-        event = _call_locked(account, Account.emit, body["type"], {**about, **body.get("overrides", {})})
+        emit = partial(Account.emit, connected_account=body.get("account"))
+        event = _call_locked(account, emit, body["type"], {**about, **body.get("overrides", {})})
         return jsonify(event)
 
 
@@ -203,7 +215,7 @@ def pay_session(
     """Pay a session as on the payment page and return the redirect URL. Raise `StripeError` if it is declined.
 
     `wait` is the longest time in seconds to wait for the webhook's answer. `typed` are fields of the page: country,
-    shipping_rate, promotion_code, presentment_currency with presentment_amount, promotions, phone, line1, …
+    shipping_rate, promotion_code, presentment_currency with presentment_amount, currency, promotions, phone, line1, …
     """
     if method not in METHODS:
         raise StripeError(f"Unknown method: {method}. Use one of {', '.join(METHODS)}.", param="method")

@@ -52,12 +52,15 @@ def open_dispute(
     inquiry: bool = False,
     amount: int | None = None,
 ) -> Object:
-    """Open an inquiry or a chargeback, by default for all that is not refunded. A chargeback takes it now.
+    """Open an inquiry or a chargeback, by default for all that is not refunded. A chargeback withdraws it at once.
 
-    Raise `StripeError` if the charge has not succeeded, is disputed already, or has less left than the amount.
+    A bank can also claim what was refunded before: support.stripe.com, "Dispute for full charge amount after a partial
+    refund was issued". Raise `StripeError` if the charge has not succeeded, is disputed already, is refunded in full,
+    or is smaller than the amount.
     """
     left = charge["amount"] - charge["amount_refunded"]
-    if charge["disputed"] or charge["status"] != "succeeded" or not 0 < (amount or left) <= left:
+    is_disputable = charge["status"] == "succeeded" and not charge["disputed"] and left > 0
+    if not is_disputable or not 0 < (amount or left) <= charge["amount"]:
         raise StripeError(f"The charge {charge['id']} cannot be disputed.", param="charge")
     dispute = account.store.add(dispute_object(account.now(), charge, amount or left, reason, inquiry=inquiry))
     charge |= {"disputed": True, "dispute": dispute["id"]}
@@ -71,12 +74,19 @@ def open_dispute(
 
 
 def advance(
-    account: Account, dispute: Object, status: str, cause: Cause = AUTOMATIC, *, reinstated: int | None = None
+    account: Account,
+    dispute: Object,
+    status: str,
+    cause: Cause = AUTOMATIC,
+    *,
+    reinstated: int | None = None,
+    closed_first: bool = False,
 ) -> Object:
     """Move a dispute to its next status. A chargeback takes the money, and a win or `reinstated` returns it.
 
-    `reinstated` is the part that the bank returns of a lost dispute, in minor units. An appeal has a new
-    deadline. Raise `StripeError` if this status cannot follow the current one.
+    `reinstated` is the part that the bank returns of a lost dispute, in minor units. With `closed_first`, the dispute
+    is closed before the money returns, as Stripe can do it. An appeal has a new deadline. Raise `StripeError` if
+    this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
         raise StripeError(f"The dispute {dispute['id']} is {dispute['status']}. It cannot become {status}.")
@@ -95,11 +105,11 @@ def advance(
         account.emit("charge.dispute.updated", dispute, before, cause)
     else:
         returned = _held(dispute) if status == "won" else reinstated or 0
-        if returned:
-            fee = -CHARGEBACK_FEE if status == "won" else 0
-            _book(account, dispute, returned, fee, f"Chargeback reversal for {dispute['charge']}")
-            account.emit("charge.dispute.funds_reinstated", dispute)
+        if returned and not closed_first:
+            _reinstate(account, dispute, returned)
         account.emit("charge.dispute.closed", dispute, before, cause)
+        if returned and closed_first:
+            account.schedule(account.config.followup_delay, lambda: _reinstate(account, dispute, returned))
     return dispute
 
 
@@ -127,7 +137,10 @@ def update(account: Account, dispute: Object, params: Object, cause: Cause) -> O
 
 
 def _start_review(account: Account, dispute: Object) -> Object:
-    """Send a dispute to review, schedule the decision that its evidence asks for, and return the old values."""
+    """Send a dispute to review, and schedule the decision if its evidence is one of Stripe's test values.
+
+    Return the status from before, or nothing if the status is the same.
+    """
     before = {"status": dispute["status"]}
     inquiry = dispute["status"].startswith("warning")
     prefix = next((prefix for prefix in ("warning_", "appeal_") if dispute["status"].startswith(prefix)), "")
@@ -155,15 +168,28 @@ def close_inquiry(account: Account, charge: Object) -> None:
         advance(account, dispute, "warning_closed")
 
 
-def is_refundable(account: Account, charge: Object) -> bool:
-    """Return False if a chargeback has taken the charge's money. An inquiry has not, and a won dispute returned it."""
+def has_open_chargeback(account: Account, charge: Object) -> bool:
+    """Return True while a chargeback of the charge waits for its decision. An inquiry is not a chargeback."""
     dispute = account.store.find(charge["dispute"] or "")
-    return dispute is None or dispute["status"] == "won" or bool(dispute["is_charge_refundable"])
+    return dispute is not None and dispute["status"] not in CLOSED and not dispute["is_charge_refundable"]
+
+
+def amount_held(account: Account, charge: Object) -> int:
+    """Return what the bank holds of a charge, in minor units."""
+    dispute = account.store.find(charge["dispute"] or "")
+    return _held(dispute) if dispute else 0
 
 
 def _held(dispute: Object) -> int:
     """Return what the bank holds of a dispute, in minor units."""
     return -sum(int(moved["amount"]) for moved in dispute["balance_transactions"])
+
+
+def _reinstate(account: Account, dispute: Object, amount: int) -> None:
+    """Return an amount to the shop, and the fee if the dispute is won."""
+    fee = -CHARGEBACK_FEE if dispute["status"] == "won" else 0
+    _book(account, dispute, amount, fee, f"Chargeback reversal for {dispute['charge']}")
+    account.emit("charge.dispute.funds_reinstated", dispute)
 
 
 def _withdraw(account: Account, dispute: Object) -> None:

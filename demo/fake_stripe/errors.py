@@ -26,7 +26,10 @@ class StripeError(Exception):
 
     @property
     def is_refused_parameter(self) -> bool:
-        """Return True if a parameter or the API key was refused. No idempotency key keeps such an answer."""
+        """Return True if the error's code begins with `parameter_`, or if the API key was refused.
+
+        No idempotency key keeps such an answer.
+        """
         return str(self.error.get("code", "")).startswith("parameter_") or self.status == 401
 
     def body(self) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def _replace(store: Store, value: Object, step: str, path: str) -> None:
     if step == "line_items" and value.get("object") == "checkout.session":
         value.setdefault(step, copy.deepcopy(list_line_items(store, value, {})))
         return
+    if step == "applies_to" and (products := store.coupon_products.get(value.get("id", ""))):
+        value[step] = {"products": list(products)}
     if step not in value:
         message = f"This property cannot be expanded ({path})."
         raise StripeError(message, param="expand")

@@ -9,7 +9,7 @@ from typing import Any
 from .errors import StripeError
 
 KINDS = {
-    "drop": "The event is created but never delivered, also not by a retry. If `acknowledged`, it counts as delivered.",
+    "drop": "The event is created, but only a resend delivers it. If `acknowledged`, it counts as delivered.",
     "not_created": "No event is created for the change.",
     "duplicate": "The event is delivered `copies` more times.",
     "second_event": "A second event, with its own id, describes the same change.",
@@ -19,7 +19,8 @@ KINDS = {
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
     "api_401": "The API answers 401 as to a key that was rolled, and does not run the call.",
     "api_403": "The API answers 403 as to a key with too few rights, and does not run the call.",
-    "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it only answers 500.",
+    "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it then answers 500, "
+    "without running the call.",
 }
 
 

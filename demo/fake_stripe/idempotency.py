@@ -6,6 +6,8 @@ from itertools import takewhile
 
 from .errors import StripeError
 
+Key = tuple[str, str]  # the API key, and the idempotency key of its calls
+MAX_LENGTH = 255  # characters of an idempotency key
 RETENTION_S = 24 * 3600  # Stripe may remove a key after one day
 
 
@@ -22,34 +24,34 @@ class IdempotencyKeys:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: dict[str, object] = {}  # by key
-        self._kept_at: dict[str, float] = {}  # by key, oldest first
-        self._answers: dict[str, Answer] = {}
+        self._requests: dict[Key, object] = {}  # by key
+        self._kept_at: dict[Key, float] = {}  # by key, oldest first
+        self._answers: dict[Key, Answer] = {}
 
-    def claim(self, key: str, request: object, now: float) -> Answer | None:
+    def claim(self, key: Key, request: object, now: float) -> Answer | None:
         """Return the stored answer to replay. Return None for a new key; then call `keep` or `release`.
 
-        Raise `StripeError` if the key is too long, in use, or belongs to a different request.
+        Raise `StripeError` if the key is too long, in use, or belongs to a different request of the same API key.
         """
-        if len(key) > 255:
-            raise StripeError("Idempotency keys have at most 255 characters", type_="idempotency_error")
+        if len(key[1]) > MAX_LENGTH:
+            raise StripeError(f"Idempotency keys have at most {MAX_LENGTH} characters", type_="idempotency_error")
         with self._lock:
             self._prune(now - RETENTION_S)
             if key not in self._requests:
                 self._requests[key] = request
                 return None
             if self._requests[key] != request:
-                raise _other_request(key)
+                raise _other_request(key[1])
             if key not in self._answers:
-                raise _in_use(key)
+                raise _in_use(key[1])
             return self._answers[key]
 
-    def keep(self, key: str, answer: Answer, now: float) -> None:
+    def keep(self, key: Key, answer: Answer, now: float) -> None:
         """Store the answer to a claimed key, for replays within `RETENTION_S`."""
         with self._lock:
             self._answers[key], self._kept_at[key] = answer, now
 
-    def release(self, key: str) -> None:
+    def release(self, key: Key) -> None:
         """Remove a claimed key without an answer, so that it can be used again."""
         with self._lock:
             del self._requests[key]
@@ -74,7 +76,7 @@ def _other_request(key: str) -> StripeError:
 
 def _in_use(key: str) -> StripeError:
     return StripeError(
-        f"Another request with the idempotency key '{key}' is still in progress.",
+        f"Another request with the idempotency key '{key}' is still in progress. Try again later.",
         status=409,
         type_="idempotency_error",
         code="idempotency_key_in_use",

@@ -16,7 +16,7 @@ CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_acti
 
 
 def create_intent(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a payment intent, and confirm it if `confirm` is true."""
+    """Create a payment intent, and confirm it if `confirm` is true. Raise `StripeError` (402) if it is declined."""
     params = {"payment_method_types": ["card"], **params}
     intent = account.store.add(direct_payment_intent(account.now(), params))
     account.emit("payment_intent.created", intent, cause=cause)
@@ -39,7 +39,7 @@ def confirm_intent(account: Account, params: Object, intent_id: str, cause: Caus
 
 
 def create_method(account: Account, params: Object, _cause: Cause) -> Object:
-    """Create a payment method from a card number, a test token or an IBAN."""
+    """Create a payment method from a card number, a test token or an IBAN. Raise `StripeError` without one of them."""
     details = params.get(params["type"], {})
     number = details.get("number") or details.get("iban") or TEST_METHODS.get(details.get("token", ""))
     if not number:
@@ -70,7 +70,7 @@ def _confirm(account: Account, intent: Object, cause: Cause) -> Object:
 
 
 def cancel_intent(account: Account, params: Object, intent_id: str, cause: Cause) -> Object:
-    """Cancel a payment intent. Raise `StripeError` if its payment has succeeded or is pending."""
+    """Cancel a payment intent. Raise `StripeError` if it is canceled, or its payment has succeeded or is processing."""
     intent = account.store.get("payment_intent", intent_id)
     if intent["status"] not in CANCELABLE:
         raise _unexpected(intent, "cancel")
@@ -81,7 +81,7 @@ def cancel_intent(account: Account, params: Object, intent_id: str, cause: Cause
 
 
 def capture_intent(account: Account, _params: Object, intent_id: str, cause: Cause) -> Object:
-    """Capture the money that the card's bank has authorized. Raise `StripeError` if there is none."""
+    """Capture the money that the card's bank has authorized. Raise `StripeError` if the intent awaits no capture."""
     intent = account.store.get("payment_intent", intent_id)
     if intent["status"] != "requires_capture":
         raise _unexpected(intent, "capture")

@@ -1,4 +1,4 @@
-"""The fake's ledger: all of its objects, events and deliveries in one document."""
+"""The fake's ledger: sessions, money, discounts, events and deliveries in one document."""
 
 import copy
 from collections import defaultdict
@@ -19,7 +19,10 @@ TOTALS = ("charged", "refunded", "disputed", "balance")
 
 
 def ledger(account: Account) -> Object:
-    """Return all objects, oldest first, each event with its deliveries, and the totals in minor units by currency."""
+    """Return the objects of `KINDS`, oldest first, each event with its deliveries, and the totals by currency.
+
+    The totals are in minor units.
+    """
     with account.store.lock:
         shown: Object = {name: account.store.all(kind)[::-1] for name, kind in KINDS.items()}
         events = [event_summary(account, event) for event in account.store.all("event")[::-1]]
@@ -37,7 +40,10 @@ def event_summary(account: Account, event: Object) -> Object:
 
 
 def _totals(account: Account) -> Object:
-    """Sum up: `refunded` includes pending refunds, `disputed` is what banks hold now, `balance` is after all fees."""
+    """Return the totals by currency, in minor units.
+
+    `refunded` includes pending refunds, `disputed` is what banks hold now, `balance` is after all fees.
+    """
     totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(TOTALS, 0))
     for charge in account.store.all("charge"):
         if charge["status"] == "succeeded":

@@ -1,4 +1,4 @@
-"""Lists of the API: filters and pages, newest first."""
+"""Lists of the API: filters and pages."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,7 +36,10 @@ FILTERS: dict[str, Filter] = {  # other parameters are compared with the field o
 
 
 def paginate(objects: Iterable[Object], params: Object, url: str) -> Object:
-    """Return the page that the parameters ask for. The objects must be in the order newest first."""
+    """Return the page that the parameters ask for. The objects must be in the order of the list.
+
+    Raise `StripeError` (404) if the page begins or ends at an object that the list does not have.
+    """
     found = [obj for obj in objects if _matches(obj, params)]
     limit = params.get("limit", DEFAULT_LIMIT)
     if after := params.get("starting_after"):

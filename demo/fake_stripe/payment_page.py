@@ -39,7 +39,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def create_blueprint(account: Account) -> Blueprint:
-    """Return the routes of the payment page and of the recovery link."""
+    """Return the routes of the payment page, the voucher's page and the recovery link."""
     blueprint = Blueprint("payment_page", __name__, template_folder="templates")
 
     @blueprint.get("/c/pay/<session_id>")
@@ -141,13 +141,18 @@ def _update_total(account: Account, session: Object, form: dict[str, str]) -> st
 
 
 def apply_choices(account: Account, session: Object, form: dict[str, str]) -> None:
-    """Apply country, shipping option and promotion code to the session, and update its total."""
+    """Apply what the customer chose on the page: country, shipping option, currencies, promotion code.
+
+    The session's total follows. Raise `StripeError` for a choice that the session does not allow.
+    """
     sessions.choose_country(account, session, form["country"])
     chosen, cost = form.get("shipping_rate"), session["shipping_cost"]
     if chosen and cost and chosen != cost["shipping_rate"]:
         sessions.choose_shipping(account, session, chosen)
     if currency := form.get("presentment_currency"):
         sessions.choose_presentment(session, currency, int(form["presentment_amount"]))
+    if currency := form.get("currency"):
+        sessions.choose_currency(session, currency)
     if code := form.pop("promotion_code", "").strip():
         sessions.apply_promotion_code(account, session, code)
 
@@ -155,7 +160,8 @@ def apply_choices(account: Account, session: Object, form: dict[str, str]) -> No
 def pay(account: Account, session: Object, form: dict[str, str], wait: float) -> str:
     """Pay the session and return the URL of the success page. Change nothing if it is complete already.
 
-    Wait up to `wait` seconds until the webhook has answered. Raise `StripeError` if the payment is declined.
+    Wait up to `wait` seconds until the webhook has answered. Raise `StripeError` if the payment is declined or
+    not possible.
     """
     with account.store.lock:
         if session["status"] == "complete":

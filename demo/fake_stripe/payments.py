@@ -30,7 +30,10 @@ BUILDERS: Mapping[str, Callable[[int, str, Payer], Object]] = {
 
 
 def add_method(account: Account, type_: str, number: str, payer: Payer) -> Object:
-    """Add a payment method with this card number or IBAN. The API never shows the number."""
+    """Add a payment method. `number` is a card number, an IBAN, or what happens to a voucher (`vouchers.PAID`).
+
+    The API never shows the number.
+    """
     method = account.store.add(BUILDERS[type_](account.now(), number, payer))
     account.store.numbers[method["id"]] = number
     return method
@@ -97,7 +100,7 @@ def _authorize(account: Account, intent: Object, charge: Object, cause: Cause) -
 
 
 def capture(account: Account, intent: Object, cause: Cause) -> None:
-    """Capture an authorized payment. Its balance transaction follows."""
+    """Capture an authorized payment. Its balance transaction is added after `followup_delay`."""
     charge = account.store.get("charge", intent["latest_charge"])
     charge |= {"amount_captured": charge["amount"], "captured": True}
     intent |= {"status": "succeeded", "amount_received": intent["amount"], "amount_capturable": 0}

@@ -41,10 +41,11 @@ def queue_first_status(account: Account, status: str) -> None:
 def create_refund(account: Account, params: Object, cause: Cause) -> Object:
     """Refund a charge. Without an amount, refund all that is left of it.
 
-    Raise `StripeError` if less is left than the amount, or if a chargeback has taken the money.
+    Raise `StripeError` if the charge has not succeeded, if less is left of it than the amount, if a chargeback is
+    open, or if the bank holds the rest.
     """
     charge = _get_charge(account, params)
-    amount = _refundable_amount(charge, params.get("amount"))
+    amount = _refundable_amount(charge, disputes.amount_held(account, charge), params.get("amount"))
     status = _take_first_status(account, charge)
     refund = account.store.add(refund_object(account.now(), charge, amount, params, status or None))
     if presented := charge.get("presentment_details"):
@@ -75,15 +76,24 @@ def _get_charge(account: Account, params: Object) -> Object:
         charge = account.store.find(intent["latest_charge"] or "") or {}
     if charge.get("status") != "succeeded" or not charge["captured"]:
         raise StripeError("There is no successful charge to refund.", param="payment_intent")
-    if not disputes.is_refundable(account, charge):
-        message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
-        raise StripeError(message, code="charge_disputed", param="charge")
+    if disputes.has_open_chargeback(account, charge):
+        raise _charge_disputed(charge)
     return charge
 
 
-def _refundable_amount(charge: Object, asked: int | None) -> int:
-    """Return the requested amount, or all that is left. Pending refunds count, failed and canceled ones do not."""
-    left = int(charge["amount"] - charge["amount_refunded"])
+def _charge_disputed(charge: Object) -> StripeError:
+    message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
+    return StripeError(message, code="charge_disputed", param="charge")
+
+
+def _refundable_amount(charge: Object, held: int, asked: int | None) -> int:
+    """Return the requested amount, or all that is left: the charge less its refunds and less what the bank holds.
+
+    Pending refunds count, failed and canceled ones do not. Raise `StripeError` if less is left than requested.
+    """
+    left = max(0, int(charge["amount"] - charge["amount_refunded"] - held))
+    if left == 0 and held:
+        raise _charge_disputed(charge)
     if left == 0:
         message = f"Charge {charge['id']} has already been refunded."
         raise StripeError(message, code="charge_already_refunded", param="charge")
@@ -92,7 +102,7 @@ def _refundable_amount(charge: Object, asked: int | None) -> int:
     check_step(asked, charge["currency"], "amount")
     if asked > left:  # Stripe's error has no code, only this message
         requested, unrefunded = (format_amount(amount, charge["currency"]) for amount in (asked, left))
-        limit = "unrefunded amount on charge" if charge["amount_refunded"] else "charge amount"
+        limit = "unrefunded amount on charge" if left < charge["amount"] else "charge amount"
         raise StripeError(f"Refund amount ({requested}) is greater than {limit} ({unrefunded})", param="amount")
     return asked
 
@@ -132,7 +142,10 @@ def _fail_unless_ended(account: Account, refund: Object) -> None:
 
 
 def _succeed(account: Account, refund: Object) -> None:
-    """Set a pending refund to succeeded, and add the bank's reference. A failed or canceled refund does not change."""
+    """Set a pending refund to succeeded, and add the bank's reference if it goes to a card.
+
+    A refund with any other status than pending or succeeded does not change.
+    """
     if refund["status"] not in ("pending", "succeeded"):
         return
     before: Object = {}
@@ -173,7 +186,10 @@ def cancel(account: Account, refund: Object, cause: Cause = AUTOMATIC) -> Object
 
 
 def fail(account: Account, refund: Object, reason: str) -> Object:
-    """Fail a refund, also a succeeded one: the bank sends the money back to the shop."""
+    """Fail a refund, also a succeeded one: the bank sends the money back to the shop.
+
+    Raise `StripeError` if the refund is failed or canceled already.
+    """
     before = {"failure_balance_transaction": None, "failure_reason": None, **_set_status(account, refund, "failed")}
     refund["failure_reason"] = reason
     refund["failure_balance_transaction"] = _reverse(account, refund)
@@ -183,7 +199,7 @@ def fail(account: Account, refund: Object, reason: str) -> Object:
 
 
 def _set_status(account: Account, refund: Object, status: str) -> Object:
-    """Set a refund's status and return the changed fields' old values."""
+    """Set a refund's status and return the changed fields' old values. Raise `StripeError` if it cannot follow."""
     if status not in NEXT_STATUSES.get(refund["status"], NEXT_STATUSES["pending"]):
         raise StripeError(f"The refund {refund['id']} is {refund['status']}. It cannot become {status}.")
     before: Object = {"status": refund["status"]}

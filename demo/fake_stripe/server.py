@@ -26,7 +26,8 @@ class _Quiet(WSGIRequestHandler):
 class FakeStripe:
     """A fake Stripe on a local port. Its `url` is known from the beginning. It serves between `start` and `stop`.
 
-    Its methods act as the customer, the bank or Stripe's dashboard. As a context manager it starts and stops.
+    Its methods act as the customer, the bank or Stripe's dashboard, and raise `StripeError` if that is refused. As a
+    context manager it starts and stops.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class FakeStripe:
         self._server.serve_forever(poll_interval=0.05)  # seconds; `stop` waits at most this long
 
     def start(self) -> "FakeStripe":
-        """Start serving, and start the timers."""
+        """Start serving and start the timers. Return the fake itself."""
         self.account.start()
         self._thread.start()
         return self
@@ -76,11 +77,11 @@ class FakeStripe:
 
     @property
     def ledger(self) -> Object:
-        """All objects, events and deliveries, with the totals by currency."""
+        """The objects of `ledger.KINDS`, all events with their deliveries, and the totals by currency."""
         return ledger(self.account)
 
     def session(self, session_id: str) -> Object:
-        """Return the stored Checkout Session, which changes with it. Raise `StripeError` (404) if it does not exist."""
+        """Return the stored Checkout Session itself, not a copy. Raise `StripeError` (404) if it does not exist."""
         return self.account.store.get("checkout.session", session_id)
 
     def line_items(self, session_id: str) -> list[Object]:
@@ -103,6 +104,10 @@ class FakeStripe:
         """Create an object through Stripe's API. `params` are the fields of its form, such as `promotion[type]`."""
         return FakeStripeClient(self.url).create(path, params)
 
+    def set_event_version(self, version: str) -> None:
+        """Create all coming events in the shapes of this API version, such as `2022-08-01`."""
+        self.account.event_version = version
+
     def pay(
         self, session_id: str, method: str = "card", email: str | None = None, wait: float = 0.0, **typed: str
     ) -> str:
@@ -115,9 +120,9 @@ class FakeStripe:
         return control.pay_session(self.account, self.session(session_id), method, email, wait, typed)
 
     def settle(self, session_id: str) -> bool:
-        """Complete a session's SEPA debit, voucher or bank transfer now. Return False if none is pending."""
+        """End the wait for a session's SEPA debit, voucher or bank transfer. Return False if none is pending."""
         with self.account.store.lock:
-            return session_payments.settle(self.account, self.session(session_id))
+            return session_payments.finish_delayed(self.account, self.session(session_id))
 
     def expire(self, session_id: str) -> Object:
         """Expire a session. Raise `StripeError` if it is not open."""
@@ -130,18 +135,24 @@ class FakeStripe:
             return sessions.recover(self.account, self.session(session_id))
 
     def refund(self, session_id: str, **params: Any) -> Object:
-        """Refund a session's payment as the dashboard does: all of it, or an `amount`; with `reason` and `metadata`."""
+        """Refund a session's payment as the dashboard does: all that is left, or an `amount` in minor units.
+
+        `params` can also have `reason` and `metadata`.
+        """
         with self.account.store.lock:
             charge = control.get_charge(self.account, session_id)
             return refunds.create_refund(self.account, {**params, "charge": charge["id"]}, AUTOMATIC)
 
     def queue_refund_status(self, status: str) -> None:
-        """Set the first status of the next refund: pending or requires_action. Several calls queue several statuses."""
+        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+
+        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        """
         with self.account.store.lock:
             refunds.queue_first_status(self.account, status)
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
-        """Move a refund to pending, succeeded, failed (also after it succeeded) or canceled."""
+        """Move a refund to its next status (see `refunds.NEXT_STATUSES`), such as failed after succeeded."""
         with self.account.store.lock:
             return refunds.advance(self.account, self.account.store.get("refund", refund_id), status, reason)
 
@@ -150,15 +161,18 @@ class FakeStripe:
         with self.account.store.lock:
             return disputes.open_dispute(self.account, control.get_charge(self.account, session_id), **details)
 
-    def advance_dispute(self, session_id: str, status: str, reinstated: int | None = None) -> Object:
+    def advance_dispute(
+        self, session_id: str, status: str, reinstated: int | None = None, *, closed_first: bool = False
+    ) -> Object:
         """Move the dispute of a session's payment to its next status (see `disputes.NEXT_STATUSES`).
 
-        `reinstated` is the part that the bank returns although the dispute is lost, in minor units.
+        `reinstated` is the part that the bank returns although the dispute is lost, in minor units. With
+        `closed_first`, the dispute is closed before the money returns.
         """
         with self.account.store.lock:
             charge = control.get_charge(self.account, session_id)
             dispute = self.account.store.get("dispute", charge["dispute"] or "")
-            return disputes.advance(self.account, dispute, status, reinstated=reinstated)
+            return disputes.advance(self.account, dispute, status, reinstated=reinstated, closed_first=closed_first)
 
     def open_review(self, session_id: str) -> Object:
         """Place a session's payment in review as Radar does."""
@@ -176,18 +190,21 @@ class FakeStripe:
             return radar.warn(self.account, control.get_charge(self.account, session_id))
 
     def forget(self, age_s: float) -> None:
-        """Remove what is older than this and finished, so that the fake can run for hours. Stripe forgets nothing."""
+        """Remove what is finished and older than `age_s` seconds, so that the fake can run for hours."""
         before = self.account.clock.now() - age_s
         with self.account.store.lock:
             self.account.webhooks.forget(self.account.store.forget(before))
         self.account.idempotency.forget(before)
 
     def advance(self, seconds: float) -> None:
-        """Move the fake's clock forward by these seconds and run the actions that this makes due."""
+        """Move the fake's clock forward by these seconds. The timers' thread then runs the actions that are due."""
         self.account.timers.advance(seconds)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-        """Wait until the condition holds. Each new object and delivery checks it. Return False after `timeout` s."""
+        """Wait until the condition holds. Return False after `timeout` seconds.
+
+        The condition is checked after each new object and each attempt to deliver an event.
+        """
         return self.account.store.wait_for(condition, timeout)
 
     def events(self, type_: str = "*") -> list[Object]:
@@ -200,7 +217,7 @@ class FakeStripe:
         return self.wait_for(lambda: len(self.events(type_)) >= count, timeout)
 
     def wait_delivered(self, timeout: float = 10.0) -> bool:
-        """Wait until every event created so far is delivered to every endpoint. Return False after `timeout` s."""
+        """Wait until no event is undelivered at any endpoint. Return False after `timeout` seconds."""
         return self.wait_for(lambda: not any(e["pending_webhooks"] for e in self.account.store.all("event")), timeout)
 
     def serve(self) -> None:

@@ -13,7 +13,8 @@ from .vouchers import VOUCHER_TYPES
 def pay(account: Account, session: Object, method: Object, payer: Payer) -> Object | None:
     """Pay the session and return its `checkout.session.completed` event, or None if a fault prevents it.
 
-    Raise `StripeError` (402) if the payment is declined. The session then stays open.
+    Raise `StripeError` (402) if the payment is declined: the session then stays open. Raise it (400), too, if the
+    session is not open or does not take this payment method.
     """
     if session["status"] != "open":
         raise StripeError(f"This Checkout Session is {session['status']}.", code="checkout_session_not_open")
@@ -49,14 +50,18 @@ def _get_or_create_intent(account: Account, session: Object, payer: Payer, cause
     return intent
 
 
-def settle(account: Account, session: Object) -> bool:
-    """Complete the session's pending debit, voucher or bank transfer now. Return False if it has none."""
+def finish_delayed(account: Account, session: Object) -> bool:
+    """End the wait for the session's debit, voucher or bank transfer. Return False if none is pending."""
     intent = account.store.find(session["payment_intent"] or "")
-    return intent is not None and any(way.settle(account, intent) for way in (payments, vouchers, bank_transfers))
+    ways = (payments.settle, vouchers.finish, bank_transfers.settle)
+    return intent is not None and any(finish(account, intent) for finish in ways)
 
 
 def confirm_page(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:
-    """Pay a session for `/v1/payment_pages/{id}/confirm`. The CLI calls it instead of the customer."""
+    """Pay a session for `/v1/payment_pages/{id}/confirm`. The CLI calls it instead of the customer.
+
+    Raise `StripeError` if the amount is not the expected one, or in the cases of `pay`.
+    """
     session = account.store.get("checkout.session", session_id)
     if params["expected_amount"] != session["amount_total"]:
         message = f"The amount is {session['amount_total']}, not the expected {params['expected_amount']}."

@@ -1,6 +1,6 @@
 """Checkout Sessions: creation, the customer's choices, completion, expiry and recovery.
 
-open ─▶ complete   paid, or unpaid until a debit or voucher is paid
+open ─▶ complete   paid, or unpaid until a debit, voucher or bank transfer is paid
   └───▶ expired ─▶ a new open session, if the customer follows the recovery link
 """
 
@@ -12,7 +12,7 @@ from .errors import StripeError
 from .objects.payment import Payer
 from .objects.session import DAY_S, checkout_session, customer_details
 from .store import Object, new_id
-from .totals import check_step, set_amounts
+from .totals import check_step, discount_shares, set_amounts
 
 MIN_LIFETIME_S = 30 * 60  # Stripe's limits for `expires_at`, from the session's creation
 MAX_LIFETIME_S = DAY_S
@@ -120,15 +120,29 @@ def _cancel_intent(account: Account, session: Object) -> None:
 
 
 def choose_shipping(account: Account, session: Object, rate_id: str) -> None:
-    """Choose one of the session's shipping options and update the total. The first one is the default."""
+    """Choose one of the session's shipping options and update the total. Raise `StripeError` for any other option.
+
+    The first option is the default.
+    """
     if rate_id not in {option["shipping_rate"] for option in session["shipping_options"]}:
         raise StripeError("This session does not have that shipping option.", param="shipping_rate")
     _update_amounts(account, session, session["discounts"], rate_id)
 
 
 def choose_presentment(session: Object, currency: str, amount: int) -> None:
-    """Let the customer pay in their own currency (Adaptive Pricing). The session keeps its currency and amounts."""
+    """Let the customer pay this amount of minor units in their own currency (Adaptive Pricing).
+
+    The session keeps its currency and amounts.
+    """
     session["presentment_details"] = {"presentment_amount": amount, "presentment_currency": currency}
+
+
+def choose_currency(session: Object, currency: str) -> None:
+    """Charge in another currency, as for prices in several currencies. The amounts keep their numbers.
+
+    See docs.stripe.com/payments/currencies/localize-prices/manual-currency-prices.
+    """
+    session["currency"] = currency
 
 
 def choose_country(account: Account, session: Object, country: str) -> None:
@@ -157,17 +171,20 @@ def _chosen_shipping(session: Object) -> str | None:
 
 def _update_amounts(account: Account, session: Object, discounts: list[Object], rate_id: str | None) -> None:
     lines = account.store.line_items[session["id"]]
-    subtotal = sum(line["amount_subtotal"] for line in lines)
-    coupon = catalog.get_valid_coupon(account, discounts[0], session["currency"], subtotal) if discounts else None
+    shares = [0 for _ in lines]
+    if discounts:
+        coupon = catalog.get_valid_coupon(account, discounts[0], session["currency"], lines)
+        discountable = catalog.discountable_amounts(account, coupon, lines)
+        shares = discount_shares(coupon, discountable, session["currency"])
     rate = account.store.get("shipping_rate", rate_id) if rate_id else None
     given = account.store.session_params[session["id"]]["line_items"]
     line_taxes = [taxes.line_rates(account, session, line, params) for line, params in zip(lines, given, strict=True)]
     shipping_taxes = taxes.automatic_rates(account, session, rate["tax_behavior"], rate["tax_code"]) if rate else []
-    set_amounts(session, lines, coupon, rate, line_taxes, shipping_taxes)
+    set_amounts(session, lines, shares, rate, line_taxes, shipping_taxes)
 
 
 def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:
-    """Complete a session, count its discounts and return its event, or None if a fault prevents the event."""
+    """Complete a session, count the use of its discounts, and return its event, or None if a fault prevents it."""
     address = payer.address or {**payer.billing_details()["address"]}
     shipping = {"address": payer.address, "name": payer.name} if payer.address else None
     session |= {
@@ -182,7 +199,7 @@ def complete(account: Account, session: Object, payer: Payer, payment_status: st
 
 
 def finish_delayed_payment(account: Account, intent: Object, *, paid: bool) -> None:
-    """Set the payment status of the intent's session after a debit or voucher is paid or has failed. Emit the event."""
+    """Set the payment status of the intent's session after its delayed payment, and emit the event of the result."""
     for session in account.store.all("checkout.session"):
         if session["payment_intent"] == intent["id"]:
             session["payment_status"] = "paid" if paid else "unpaid"
@@ -196,7 +213,7 @@ def recover(account: Account, expired: Object) -> Object:
     """
     recovery = (expired["after_expiration"] or {}).get("recovery") or {}
     if not recovery.get("url") or recovery["expires_at"] <= account.now():
-        raise StripeError("This cart can no longer be recovered.", status=410)
+        raise StripeError("This cart cannot be recovered.", status=410)
     session: Object = copy.deepcopy(expired) | {
         "id": new_id("cs_test_a1", 56).replace("a1_", "a1"),
         "status": "open",

@@ -36,6 +36,7 @@ class Store:
         self.session_params: dict[str, Object] = {}  # the parameters that created it, by session id
         self.numbers: dict[str, str] = {}  # card number or IBAN, by payment method id
         self.countries: dict[str, str] = {}  # the customer's choice on the payment page, by session id
+        self.coupon_products: dict[str, list[str]] = {}  # the products that a coupon is for, by coupon id
 
     def add(self, obj: Object) -> Object:
         """Add an object, or replace the one with its id, and return it."""
@@ -68,9 +69,12 @@ class Store:
                 forgotten += ids if kind == "event" else ()
                 for object_id in ids:
                     del objects[object_id]
-                    for about in (self.line_items, self.session_params, self.numbers, self.countries):
-                        about.pop(object_id, None)
+                    self._forget_about(object_id)
         return forgotten
+
+    def _forget_about(self, object_id: str) -> None:
+        for about in (self.line_items, self.session_params, self.numbers, self.countries, self.coupon_products):
+            about.pop(object_id, None)
 
     def all(self, kind: str) -> list[Object]:
         """Return the objects of a kind, newest first, as Stripe lists them."""

@@ -63,7 +63,10 @@ def line_rates(account: Account, session: Object, line: Object, params: Object) 
 
 
 def automatic_rates(account: Account, session: Object, behavior: str, tax_code: str | None) -> list[Rate]:
-    """Return the automatic tax rate of the customer's country. It is empty until the customer chooses a country."""
+    """Return the automatic tax rate of the customer's country, in a list.
+
+    The list is empty without automatic tax, until the customer chooses a country, and where no tax applies.
+    """
     percentage = STANDARD_RATES.get(account.store.countries.get(session["id"], ""))
     if not session["automatic_tax"]["enabled"] or percentage is None or tax_code == NOT_TAXABLE:
         return []

@@ -12,19 +12,18 @@ from .taxes import Rate, Tax, tax
 def set_amounts(
     session: Object,
     lines: list[Object],
-    coupon: Object | None,
+    shares: Sequence[int],
     shipping: Object | None,
     line_taxes: Sequence[list[Rate]],
     shipping_taxes: list[Rate],
 ) -> None:
-    """Set every amount of a session and its lines. Discounts do not apply to the shipping.
+    """Set every amount of a session and its lines. `shares` are the lines' parts of the discount.
 
     Raise `StripeError` before any change if the total is below the minimum charge or above the maximum.
     """
     currency = session["currency"]
     subtotal = sum(line["amount_subtotal"] for line in lines)
-    discount = _discount(coupon, subtotal, currency)
-    shares = _shares(lines, discount, subtotal)
+    discount = sum(shares)
     after_discount = [line["amount_subtotal"] - share for line, share in zip(lines, shares, strict=True)]
     taxes = [tax(amount, rates, currency) for amount, rates in zip(after_discount, line_taxes, strict=True)]
     parcel = shipping["fixed_amount"]["amount"] if shipping else 0
@@ -43,9 +42,22 @@ def set_amounts(
     session["shipping_cost"] = _shipping_cost(shipping, parcel_tax) if shipping else None
 
 
-def _discount(coupon: Object | None, subtotal: int, currency: str) -> int:
-    if coupon is None:
-        return 0
+def discount_shares(coupon: Object, amounts: Sequence[int], currency: str) -> list[int]:
+    """Split a coupon's discount in proportion to these amounts of the lines. Discounts exclude the shipping.
+
+    The shares add up to the discount.
+    """
+    subtotal = sum(amounts)
+    discount = _discount(coupon, subtotal, currency)
+    shares: list[int] = []
+    running_total = 0
+    for amount in amounts:
+        running_total += amount
+        shares.append(discount * running_total // subtotal - sum(shares) if subtotal else 0)
+    return shares
+
+
+def _discount(coupon: Object, subtotal: int, currency: str) -> int:
     if coupon["percent_off"] is None:
         return min(amount_off(coupon, currency) or 0, subtotal)
     exact = Decimal(subtotal) * Decimal(str(coupon["percent_off"])) / 100
@@ -58,16 +70,6 @@ def amount_off(coupon: Object, currency: str) -> int | None:
         return int(coupon["amount_off"])
     option = coupon["currency_options"].get(currency)
     return int(option["amount_off"]) if option else None
-
-
-def _shares(lines: list[Object], discount: int, subtotal: int) -> list[int]:
-    """Split a discount in proportion to the lines' amounts. The shares add up to the discount."""
-    shares: list[int] = []
-    running_total = 0
-    for line in lines:
-        running_total += line["amount_subtotal"]
-        shares.append(discount * running_total // subtotal - sum(shares) if subtotal else 0)
-    return shares
 
 
 def _shipping_cost(rate: Object, parcel_tax: Tax) -> Object:

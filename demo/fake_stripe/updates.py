@@ -1,4 +1,4 @@
-"""Updates of an object's descriptive fields. Their events have the old values."""
+"""Updates of an object's fields. Their events have the old values."""
 
 from .account import Account, Cause
 from .store import Object

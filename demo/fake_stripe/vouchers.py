@@ -1,6 +1,6 @@
 """Vouchers: payments that the customer makes at a store or a cash machine after they have left the payment page.
 
-requires_action ─▶ settle ─▶ succeeded                  the customer has paid the voucher
+requires_action ─▶ finish ─▶ succeeded                  the customer has paid the voucher
                        └───▶ requires_payment_method    the voucher has expired
 """
 
@@ -18,7 +18,10 @@ EXPIRED = Decline("payment_intent_payment_attempt_expired", "expired", "The vouc
 
 
 def request(account: Account, intent: Object, method: Object, cause: Cause) -> None:
-    """Let the payment wait for a voucher. Its `next_action` has Stripe's page with the voucher."""
+    """Let the payment wait for a voucher, which `finish` ends after `sepa_delay`.
+
+    The intent's `next_action` has the URL of the voucher's page.
+    """
     kind = f"{method['type']}_display_details"
     expiry = "expires_after" if method["type"] == "oxxo" else "expires_at"
     details = {
@@ -32,10 +35,10 @@ def request(account: Account, intent: Object, method: Object, cause: Cause) -> N
         "next_action": {"type": kind, kind: details},
     }
     account.emit("payment_intent.requires_action", intent, cause=cause)
-    account.schedule(account.config.sepa_delay, lambda: settle(account, intent))
+    account.schedule(account.config.sepa_delay, lambda: finish(account, intent))
 
 
-def settle(account: Account, intent: Object) -> bool:
+def finish(account: Account, intent: Object) -> bool:
     """Let the customer pay the voucher, or let it expire, as they chose. Return False if none is pending."""
     kind = (intent["next_action"] or {}).get("type", "")
     if intent["status"] != "requires_action" or not kind.endswith("_display_details"):

@@ -56,7 +56,7 @@ def discount(run: ScenarioRun) -> None:
     run.check("The code is held during payment", "0 used, 1 held", lambda: _uses(run, code))
     refused = run.request_checkout({"TEE-ORG-WHT-L": 2}, discount_code=code)
     run.check(
-        "No second customer can use the code",
+        "No second checkout can use the code",
         ["HTTP 422", "discount_code"],
         lambda: [f"HTTP {refused.status_code}", *refused.json()["errors"]],
     )

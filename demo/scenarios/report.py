@@ -1,15 +1,18 @@
 """The report of a smoke run: its check results and totals as tables for people."""
 
+import textwrap
 from collections.abc import Sequence
 
 from demo.fake_stripe.money import format_amount
 from demo.scenarios.run import CheckResult
 from demo.scenarios.totals import Total
 
+MAX_SHOWN = 40  # characters of a value that is as expected
+
 
 def results_table(results: Sequence[CheckResult]) -> str:
-    """Return the results as an aligned table."""
-    rows = [(r.scenario, r.effect, _text(r.expected), _text(r.seen), _verdict(r.ok)) for r in results]
+    """Return the results as an aligned table. Long values are cut if they are as expected, and whole if not."""
+    rows = [(r.scenario, r.effect, *_values(r), _verdict(r.ok)) for r in results]
     return _align([("scenario", "effect", "expected", "seen", ""), *rows])
 
 
@@ -29,6 +32,15 @@ def _align(rows: list[tuple[str, ...]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths[:-1]))
     return "\n".join(lines)
+
+
+def _values(result: CheckResult) -> tuple[str, str]:
+    expected, seen = _text(result.expected), _text(result.seen)
+    return (_cut(expected), _cut(seen)) if result.ok else (expected, seen)
+
+
+def _cut(text: str) -> str:
+    return textwrap.shorten(text, MAX_SHOWN, placeholder=" …")
 
 
 def _verdict(ok: bool) -> str:

@@ -99,7 +99,7 @@ class ScenarioRun:
         return "accepted"
 
     def operate(self, checkout: Checkout, action: str, **body: Any) -> httpx.Response:
-        """Send an operator's action on the order (refunds, shipments, review) with its own idempotency key."""
+        """Send an operator's action on the order (refunds, shipments, review) with a new idempotency key."""
         path = f"/orders/{self.order_field(checkout, 'id')}/{action}"
         return self.system.operate("POST", "orders", path, body, **new_key())
 
@@ -113,15 +113,27 @@ class ScenarioRun:
         stock = self.system.get("inventory", f"/stock/{sku}", operator=True).raise_for_status().json()
         return Stock(stock["on_hand"], stock["reserved"])
 
+    def is_sold(self, checkout: Checkout, sku: str) -> bool:
+        """Return True if the stock of a SKU has the sale of this checkout as one of its last changes."""
+        last = self.system.get("inventory", f"/stock/{sku}/movements", operator=True).raise_for_status().json()["items"]
+        return any(movement["checkout_id"] == checkout["checkout_id"] for movement in last)
+
     def status(self, checkout: Checkout) -> str | None:
         """Return the order's status as the success page shows it, or None if there is no order yet."""
         answer = self.system.get("orders", f"/orders/by-session/{checkout['session_id']}")
         return None if answer.status_code == 404 else str(answer.raise_for_status().json()["status"])
 
     def order(self, checkout: Checkout) -> dict[str, Any]:
-        """Return the order of a checkout as operators see it. Raise `ValueError` if there is none yet."""
-        page = self.system.get("orders", f"/orders?checkout_id={checkout['checkout_id']}", operator=True).json()
-        [row] = page["items"]
+        """Return the order of a checkout as operators see it. Wait for it for at most `CHECK_TIMEOUT_S` seconds.
+
+        Raise `ValueError` if there is still none.
+        """
+        deadline, path = time.monotonic() + CHECK_TIMEOUT_S, f"/orders?checkout_id={checkout['checkout_id']}"
+        while not (found := self.system.get("orders", path, operator=True).json()["items"]):
+            if time.monotonic() > deadline:
+                raise ValueError(f"no order of checkout {checkout['checkout_id']} within {CHECK_TIMEOUT_S:g} s")
+            time.sleep(0.05)
+        [row] = found
         return self.system.get("orders", f"/orders/{row['id']}", operator=True).raise_for_status().json()  # type: ignore[no-any-return]
 
     def order_field(self, checkout: Checkout, name: str) -> Any:
@@ -146,7 +158,7 @@ class ScenarioRun:
         return " ".join(texts[-1].split()) if texts else ""
 
     def check_email_says(self, effect: str, kind: str, *words: str) -> None:
-        """Check that the customer's e-mail of this kind has these words."""
+        """Check that the customer's last e-mail of this kind has these words."""
         self.check(effect, [*words], lambda: [word for word in words if word in self.email_text(kind)])
 
     def success_page(self, checkout: Checkout) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import httpx
 
+from demo.fake_stripe.errors import StripeError
 from demo.scenarios import checkouts, disputes, payments, refunds, reviews, shipments
 from demo.scenarios.run import CheckResult, ScenarioRun
 from demo.system import System
@@ -34,13 +35,16 @@ SCENARIOS: dict[str, Callable[[ScenarioRun], None]] = {
 
 
 def run_all(system: System) -> list[CheckResult]:
-    """Run all scenarios in turn and return their results. A scenario that raises an error adds a failed result."""
+    """Run all scenarios in turn and return their results.
+
+    An HTTP, Stripe, value or key error ends a scenario and adds a failed result.
+    """
     results: list[CheckResult] = []
     for name, scenario in SCENARIOS.items():
         run = ScenarioRun(system, name)
         try:
             scenario(run)
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (httpx.HTTPError, StripeError, ValueError, KeyError) as error:
             run.results.append(
                 CheckResult(name, "The scenario runs to its end", "yes", f"{type(error).__name__}: {error}")
             )

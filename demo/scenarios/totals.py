@@ -14,7 +14,10 @@ PAID = ("paid", "no_payment_required")
 
 @dataclass(frozen=True)
 class Total:
-    """A total in minor units of its currency, or in pieces without one. It is None where a side does not know it."""
+    """A total as each side counts it: in minor units of `currency`, or in pieces if `currency` is None.
+
+    A side that does not know the total has None.
+    """
 
     name: str
     stripe: int | None

@@ -46,7 +46,7 @@ class ShopConfig:
 
 
 def create_shop(config: ShopConfig, mailbox: Mails) -> Flask:
-    """Return the shop's application, whose page for e-mails shows those of the mailbox."""
+    """Return the shop's application. Its page /mail shows the e-mails of the mailbox."""
     app = Flask(__name__, static_folder=None)
     policy = page_policy(config.services)
 

@@ -22,7 +22,7 @@ class Mailpit:
 
     @property
     def messages(self) -> list[Mail]:
-        """All caught e-mails, oldest first."""
+        """The caught e-mails, oldest first: the newest `PAGE_SIZE` if there are more."""
         answer = self._client.get("/api/v1/messages", params={"limit": PAGE_SIZE}).raise_for_status().json()
         return [self._mail(summary) for summary in reversed(answer["messages"])]
 

@@ -1,4 +1,4 @@
-"""The operator page and its proxy to the orders service, which takes no token from pages of another origin."""
+"""The operator page, and its proxy to the orders service: orders takes no token from pages of another origin."""
 
 import httpx
 from flask import Blueprint, Response, request, send_from_directory

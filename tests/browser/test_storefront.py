@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from events import money
+from events.testing import http
+from events.testing.waiting import wait_until
+from notifications.localization import format_money
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from demo.embedded import embedded_system
+from demo.fake_stripe.server import FakeStripe
 from demo.ports import Ports
 from demo.scenarios import payments
 from demo.scenarios.run import ScenarioRun
@@ -112,6 +117,31 @@ def test_voucher_is_pending_and_not_called_a_bank_debit(page: Page, shop: tuple[
     expect(page.get_by_test_id("order")).to_have_attribute("data-status", "paid", timeout=TIMEOUT_MS)
 
 
+def test_ach_debit_is_not_called_a_voucher(page: Page, shop: tuple[System, str]) -> None:
+    """Stripe reports the debit of an account in the US, which the fake Stripe's payment page does not offer."""
+    system, url = shop
+    assert isinstance(system.stripe, FakeStripe)
+    buyer = Shopper(system, "ach")
+    checkout = buyer.start_checkout({SOCKS: 1})
+    system.stripe.pay(checkout["session_id"], "sepa_success", buyer.email)
+    charges = system.stripe.ledger["charges"]
+    (charge,) = [each["id"] for each in charges if each["metadata"]["checkout_id"] == checkout["checkout_id"]]
+
+    def order() -> dict[str, Any]:
+        shown: dict[str, Any] = system.get("orders", f"/orders/by-session/{checkout['session_id']}").json()
+        return shown
+
+    wait_until(lambda: order().get("payment_method") == "sepa_debit")
+    body = {"type": "charge.pending", "object_id": charge}
+    ach = {"overrides": {"payment_method_details": {"type": "us_bank_account"}}}
+    http.post(f"{system.stripe.url}/_control/trigger", json=body | ach).raise_for_status()
+    wait_until(lambda: order()["payment_method"] == "us_bank_account")
+    assert order()["has_instructions"] is False
+    page.goto(f"{url}/success?session_id={checkout['session_id']}")
+    expect(page.get_by_test_id("order")).to_have_attribute("data-status", "payment_debit", timeout=TIMEOUT_MS)
+    system.stripe.settle(checkout["session_id"])
+
+
 def test_success_page_shows_what_stripe_charged(page: Page, shop: tuple[System, str]) -> None:
     system, url = shop
     run = ScenarioRun(system, "success page")
@@ -180,6 +210,15 @@ def test_success_page_shows_what_was_decided(page: Page, shop: tuple[System, str
     run.check("It is reviewed", True, lambda: run.order_field(shipped, "needs_review"))
     assert run.operate(shipped, "review", decision="cancel").status_code == 200
     expect(shown(shipped)).to_have_attribute("data-status", "fulfilled", timeout=TIMEOUT_MS)
+    part = run.start_checkout({"SOC-MER-SLA-3640": 2})
+    run.pay(part)
+    lines = [{"sku": "SOC-MER-SLA-3640", "quantity": 1}]
+    assert run.operate(part, "shipments", lines=lines).status_code == 201
+    system.stripe.warn(part["session_id"])
+    run.check("It is reviewed", True, lambda: run.order_field(part, "needs_review"))
+    assert run.operate(part, "review", decision="cancel").status_code == 200
+    expect(shown(part)).to_have_attribute("data-status", "review_shipped", timeout=TIMEOUT_MS)
+    expect(page.get_by_test_id("order")).to_contain_text("Nothing more will be shipped.")
 
 
 def test_success_page_stops_at_an_answer_that_is_final(page: Page, shop: tuple[System, str]) -> None:
@@ -241,6 +280,21 @@ def test_operator_refunds_and_ships(page: Page, shop: tuple[System, str]) -> Non
     check_fits_width(page)
 
 
+def test_operator_reads_what_stripe_charged(page: Page, shop: tuple[System, str]) -> None:
+    system, url = shop
+    session = Shopper(system, "charged").buy(tax="added", code=True)
+    agreed, number = "€44.88", ScenarioRun(system, "charged").order_field(session["metadata"], "number")
+    page.goto(f"{url}/operator#token={system.operator_token}")
+    row = page.get_by_test_id("orders").get_by_text(number)
+    expect(row).to_contain_text("€42.96")
+    row.click()
+    sums = ("€39.98", "Subtotal€39.98", "Discount-€8.00", "Shipping€4.90", "Tax€6.08", "Total€42.96")
+    for words in sums:
+        expect(page.get_by_test_id("order")).to_contain_text(words)
+    expect(page.get_by_test_id("sums")).not_to_contain_text(agreed)
+    expect(page.get_by_test_id("orders").get_by_role("button").filter(has_text=number)).not_to_contain_text(agreed)
+
+
 def test_operator_reads_what_can_still_be_refunded(page: Page, shop: tuple[System, str]) -> None:
     """One refund of 10.00 EUR is under way, then the button refunds the rest and is gone."""
     system, url = shop
@@ -276,3 +330,19 @@ def test_bag_opens_and_closes_by_keyboard(page: Page, shop: tuple[System, str]) 
 
 def check_fits_width(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_pages_and_mails_show_the_same_decimals(shop: tuple[System, str], browser: Browser) -> None:
+    amounts = [(minor, currency) for currency in sorted(money.SUPPORTED) for minor in (100, 123450, 123456700)]
+    page = browser.new_page()
+    page.goto(f"{shop[1]}/money.js")  # a page without images, which could be cut off at its end
+    written = page.evaluate(
+        """async (amounts) => {
+            const { formatMoney } = await import("/money.js");
+            return amounts.map(([minor, currency]) => formatMoney(minor, currency, "en"));
+        }""",
+        amounts,
+    )
+    page.close()
+    mailed = [format_money(minor, currency, "en") for minor, currency in amounts]
+    assert [re.findall(r"\d[\d.,]*", text) for text in written] == [re.findall(r"\d[\d.,]*", text) for text in mailed]

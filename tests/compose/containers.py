@@ -13,14 +13,14 @@ CONSUMERS = ("checkout", "orders", "inventory", "notifications")
 
 
 def compose(*arguments: str, **settings: str) -> str:
-    """Run a command and return its output. `settings` are the compose file's variables. Raises if it fails."""
+    """Run a `docker compose` command and return its output. `settings` are the compose file's variables."""
     done = run_compose(*arguments, **settings)
     assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-2000:]}"
     return done.stdout
 
 
 def run_compose(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command and return the completed process."""
+    """Run a `docker compose` command and return the completed process, also if it failed."""
     command = ["docker", "compose", *arguments]
     environment = {**os.environ, **settings}
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)

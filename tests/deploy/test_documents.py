@@ -8,6 +8,8 @@ import checkout.handlers
 import inventory.handlers
 import orders.handlers
 import pytest
+from events.messaging import topology
+from events.messaging.contracts.reviews import ReviewReason
 from events.messaging.event import STRIPE
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,22 @@ def test_listed_events_are_those_with_a_handler(name: str, heading: str) -> None
             listed.append(listed[-1].rpartition(".")[0] + event if event.startswith(".") else event)
     keys = {*checkout.handlers.handlers.keys, *inventory.handlers.handlers.keys, *orders.handlers.handlers.keys}
     assert {*listed} == {key.removeprefix(STRIPE) for key in keys if key.startswith(STRIPE)}
+
+
+def test_table_of_the_architecture_has_all_bindings() -> None:
+    text = (
+        (ROOT / "docs" / "architecture.md").read_text().partition("| bindings of its queue |")[2].partition("\n\n")[0]
+    )
+    rows = re.findall(r"^\| (\w+) worker \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
+    assert {service: {*re.findall(r"`([^`]+)`", cell)} for service, cell in rows} == {
+        service: {*keys} for service, keys in topology.BINDINGS.items()
+    }
+
+
+def test_handbook_explains_every_review_reason() -> None:
+    section = (ROOT / "docs" / "handbook.md").read_text().partition("## Resolve a review")[2].partition("\n## ")[0]
+    first_cells = "".join(re.findall(r"^\|([^|]*)\|", section, re.MULTILINE))
+    assert {*re.findall(r"`([a-z-]+)`", first_cells)} >= {*ReviewReason}
 
 
 def test_restore_drill_is_documented() -> None:

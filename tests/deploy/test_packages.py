@@ -6,11 +6,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from docker.utils.build import exclude_paths  # type: ignore[import-untyped]
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "libs" / "events"
@@ -126,3 +129,16 @@ def test_extra_lists_what_only_its_modules_import(extra: str) -> None:
 def _files(module: str) -> Iterable[Path]:
     path = LIBRARY.joinpath(*module.split("."))
     return path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
+
+
+@pytest.mark.parametrize("lock", ["requirements/dev.txt", *(f"services/{name}/requirements.txt" for name in SERVICES)])
+def test_lock_file_names_each_extra_that_a_package_asks_for(lock: str) -> None:
+    """Without it, pip refuses the hashes as soon as a newer version of that package exists."""
+    pinned = [Requirement(line.rstrip("\\ ")) for line in (ROOT / lock).read_text().splitlines() if "==" in line]
+    locked = {canonicalize_name(each.name): each for each in pinned if not each.marker or each.marker.evaluate()}
+    for name, package in locked.items():
+        for line in distribution(name).requires or []:
+            asked = Requirement(line)
+            of_extras = [{"extra": extra} for extra in ("", *package.extras)]
+            if asked.extras and any(asked.marker is None or asked.marker.evaluate(each) for each in of_extras):
+                assert asked.extras <= locked[canonicalize_name(asked.name)].extras, f"{name} asks for {line}"

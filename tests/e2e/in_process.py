@@ -84,7 +84,7 @@ class Shop:
         self.config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
             operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
-            shop_url="https://shop.test", shipping_countries=("DE",), **settings,
+            shop_url="https://shop.test", **{"shipping_countries": ("DE",)} | settings,
         )  # fmt: skip
         self.checkouts = Checkouts(self.config, self.databases["checkout"], self.stripe, self.inventory, self.now)
         self.web = checkout.app.create_app(
@@ -132,7 +132,7 @@ class Shop:
         self.bus.run_until_idle()
 
     def advance(self, by: timedelta) -> None:
-        """Move the clock and run the sweeps of both services. The test itself expires Stripe's sessions."""
+        """Move the clock, and run the sweeps of checkout and inventory. The test itself expires Stripe's sessions."""
         self.account.timers.advance(by.total_seconds())
         self.sweeper.run(self.now())
         reservations.expire_due(self.databases["inventory"], self.now())

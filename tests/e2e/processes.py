@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import httpx
+from events.testing import http
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
 
@@ -128,7 +128,7 @@ def installation(
 ) -> Iterator[Installation]:
     """Start the whole system and yield it when it is ready for a purchase. All services get `settings`.
 
-    With `only_web`, start only the web processes of these services.
+    With `only_web`, start only the web processes of these services; checkout and inventory must be among them.
     """
     with ExitStack() as stack:
         ports = Ports.find_free()
@@ -175,7 +175,7 @@ NO_LIMITS = dict.fromkeys(
 def wait_until_ready(system: System) -> None:
     """Wait until every service's web process is ready."""
     for url in system.urls.values():
-        wait_until(lambda url=url: httpx.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
+        wait_until(lambda url=url: http.get(f"{url}/readyz").status_code == 200, what=url)  # type: ignore[misc]
 
 
 def _environments(

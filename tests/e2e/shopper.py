@@ -1,4 +1,4 @@
-"""A customer with a language, who buys at the fake Stripe and reads mails; and what Stripe has about the payment."""
+"""A customer with a language, who buys at the fake Stripe and reads e-mails; and what Stripe has about a payment."""
 
 import time
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+from events.testing import http
 from events.testing.waiting import wait_until
 from notifications.localization import choose_language, format_money
 
+from demo.fake_stripe.server import FakeStripe
 from demo.scenarios.run import ScenarioRun
 from demo.shop.mailbox import Mail
 from demo.system import System
@@ -34,11 +36,12 @@ class Shopper(ScenarioRun):
         with self.taxed(TEE, "19", inclusive=tax == "included") if tax else nullcontext():
             checkout = self.start_checkout({TEE: 2}, locale=self.locale)
         if code:
-            typed["promotion_code"] = self._promotion_code()
+            typed["promotion_code"] = self.promotion_code()
         self.system.stripe.pay(checkout["session_id"], method, self.email, **typed)
         return self.system.stripe.session(checkout["session_id"])
 
-    def _promotion_code(self) -> str:
+    def promotion_code(self) -> str:
+        """Create a promotion code of 8.00 EUR at Stripe and return it."""
         coupon = self.system.stripe.create("coupons", {"amount_off": "800", "currency": "eur", "duration": "once"})
         name = f"LESS{time.monotonic_ns()}"
         params = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": name}
@@ -75,6 +78,26 @@ class Shopper(ScenarioRun):
 
     def text(self, kind: str) -> str:
         return " ".join(self.mail(kind).text.split())
+
+    def last_text(self, kind: str, words: str) -> str:
+        """Return the text of the last e-mail of a kind that has these words, waiting for it."""
+
+        def found() -> list[str]:
+            return [text for mail in self.mails(kind) if words in (text := " ".join(mail.text.split()))]
+
+        wait_until(lambda: bool(found()), TIMEOUT_S, f"an e-mail {kind} with {words}")
+        return found()[-1]
+
+    @property
+    def stripe(self) -> FakeStripe:
+        assert isinstance(self.system.stripe, FakeStripe)
+        return self.system.stripe
+
+    def trigger(self, type_: str, object_id: str, account: str | None = None, **overrides: Any) -> str:
+        """Let Stripe send an event about an object with these fields, and return the event's id."""
+        body = {"type": type_, "object_id": object_id, "overrides": overrides, "account": account}
+        answer = http.post(f"{self.stripe.url}/_control/trigger", json=body, timeout=30)
+        return str(answer.raise_for_status().json()["id"])
 
     def page(self, session: dict[str, Any], status: str) -> dict[str, Any]:
         """Return what the success page shows once the order has this status."""

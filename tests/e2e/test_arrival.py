@@ -29,6 +29,7 @@ from notifications.models import Email
 from orders.handlers import handlers as orders_handlers
 from orders.models.orders import Order
 from sqlalchemy import select
+from webhooks.backfill import publish_with_retries
 
 CHAINS: Mapping[str, Sequence[Chain]] = {
     "orders": orders.chains.CHAINS,
@@ -147,6 +148,6 @@ def test_workers_have_each_effect_once_in_any_order(working_databases: Databases
         ids.append(f"chk_{number}")
         events = start_purchase(working_databases, ids[-1])
         for event in [events[place] for place in order for _ in range(2)]:
-            confirmed.wait(confirmed.publish(event))
+            publish_with_retries(confirmed, event)
     wait_until(lambda: all(effects(working_databases, each) == EFFECTS_ONCE for each in ids), 30, "all effects")
     confirmed.close()

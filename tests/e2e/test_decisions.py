@@ -1,6 +1,5 @@
 """Decisions about orders that shipped before, or have several reviews: what the customer and the staff read."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from events.database.engine import Database
 from events.messaging.contracts.reviews import ReviewReason
 from orders.reviews import resolve_by_policy
 
-from demo.embedded import embedded_system
-from demo.ports import Ports
 from demo.system import System
 from tests.e2e.shopper import CATALOG, SOCKS, TEE, Shopper
 
@@ -21,18 +18,6 @@ WILL_NOT_SHIP = {
     "fr": "elle ne sera pas",
     "ja": "商品は発送されません",
 }
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Path]]:
-    folder = tmp_path_factory.mktemp("system")
-    with embedded_system(folder, Ports.find_free()) as system:
-        yield system, folder
-
-
-@pytest.fixture
-def system(running: tuple[System, Path]) -> System:
-    return running[0]
 
 
 def held_after_shipping(shopper: Shopper, *skus: str) -> dict[str, Any]:
@@ -72,6 +57,41 @@ def test_customer_who_has_everything_reads_of_no_cancellation(system: System) ->
     assert shopper.mails("order_canceled") == []
 
 
+def test_order_whose_rest_was_refunded_before_is_not_canceled(system: System) -> None:
+    """One piece has shipped and the other was refunded: when the review is decided, nothing is left to ship."""
+    shopper = Shopper(system, "rest refunded")
+    checkout = shopper.start_checkout({TEE: 1, SOCKS: 1})
+    shopper.pay(checkout)
+    assert shopper.operate(checkout, "refunds", lines=[{"sku": SOCKS, "quantity": 1}]).is_success
+    assert shopper.operate(checkout, "shipments", all=True).status_code == 201
+    shopper.mail("refund_succeeded")
+    shopper.system.stripe.warn(checkout["session_id"])
+    shopper.check("It is held", True, lambda: shopper.order_field(checkout, "needs_review"))
+    assert shopper.operate(checkout, "review", decision="cancel").status_code == 200
+    decided = [("suppressed", "resolved by demo: no e-mail needed")]
+    shopper.check("It is decided", decided, lambda: staff_rows(shopper, checkout, "staff_review_resolved"))
+    assert shopper.results[-1].ok, shopper.results[-1]
+    assert shopper.mails("order_canceled") == []
+    page = system.get("orders", f"/orders/by-session/{checkout['session_id']}").json()
+    assert (page["fulfillment_status"], page["review_decision"]) == ("fulfilled", None)
+
+
+def test_cancellation_during_a_refund_sends_its_mail(system: System) -> None:
+    """The refund of everything is under way and can still fail, so the customer learns that nothing ships."""
+    shopper = Shopper(system, "refund under way")
+    checkout = shopper.start_checkout({TEE: 1})
+    shopper.pay(checkout)
+    shopper.mail("order_confirmed")
+    system.stripe.warn(checkout["session_id"])
+    shopper.check("It is held", True, lambda: shopper.order_field(checkout, "needs_review"))
+    system.stripe.queue_refund_status("pending")
+    assert shopper.operate(checkout, "refunds", all=True).is_success
+    assert shopper.operate(checkout, "review", decision="cancel").status_code == 200
+    assert shopper.mail("order_canceled")
+    page = system.get("orders", f"/orders/by-session/{checkout['session_id']}").json()
+    assert page["review_decision"] == "cancel"
+
+
 def test_one_decision_ends_the_requests_of_all_reviews(system: System) -> None:
     shopper = Shopper(system, "both")
     checkout = shopper.start_checkout({TEE: 1})
@@ -88,8 +108,7 @@ def test_one_decision_ends_the_requests_of_all_reviews(system: System) -> None:
     assert shopper.results[-1].ok, shopper.results[-1]
 
 
-def test_policy_about_a_duplicate_says_that_only_it_goes_back(running: tuple[System, Path]) -> None:
-    system, folder = running
+def test_policy_about_a_duplicate_says_that_only_it_goes_back(system: System, folder: Path) -> None:
     shopper = Shopper(system, "twice")
     checkout = shopper.start_checkout({TEE: 1})
     system.stripe.expire(checkout["session_id"])

@@ -78,8 +78,8 @@ def test_timeline_shows_an_abandoned_checkout_as_such(shop: Shop) -> None:
         shop.start()
     shop.advance(timedelta(minutes=39))
     shop.deliver_events()
-    interrupted = "The checkout was interrupted. The customer never got the link to the payment page."
-    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", interrupted]
+    abandoned = "The checkout ended before its payment page was open. The customer never got the link."
+    assert shop.timeline() == ["A checkout of 19.99 EUR was started.", abandoned]
 
 
 def test_payment_after_the_reservation_ended_takes_pieces_again(shop: Shop) -> None:

@@ -1,28 +1,20 @@
 """Mails say what happened: from the act of a customer, an operator or Stripe to the text that a person reads."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from events.testing.waiting import wait_until
 from notifications.template_loader import built_in_translations
 
-from demo.embedded import embedded_system
-from demo.ports import Ports
 from demo.scenarios.run import Checkout
 from demo.shop.mailbox import Mail
 from demo.system import System
 from tests.e2e.shopper import CATALOG, SOCKS, TEE, TIMEOUT_S, Shopper, money
 
 LOCALES = sorted(built_in_translations())
+pytestmark = pytest.mark.usefixtures("many_shirts")
 ONE_TEE = [{"sku": TEE, "quantity": 1}]
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with embedded_system(tmp_path_factory.mktemp("system"), Ports.find_free()) as running:
-        yield running
 
 
 def mails(shopper: Shopper, kind: str, count: int) -> list[Mail]:
@@ -180,3 +172,62 @@ def test_won_dispute_of_a_canceled_order_asks_for_a_refund(system: System) -> No
     closed = flat(shopper.mail("staff_dispute_closed"))
     assert "What to do: Refund the customer: the order is canceled" in closed
     assert "Not withdrawn" not in closed
+
+
+@pytest.mark.parametrize(
+    ("status", "reinstated", "words"),
+    [
+        ("won", None, "in your favor. What to do: If something is still to be shipped, ship it now."),
+        ("lost", 1000, "A part of the money came back to you, and the rest stays with the customer."),
+    ],
+)
+def test_staff_read_what_came_back_after_a_dispute_closed(
+    system: System, status: str, reinstated: int | None, words: str
+) -> None:
+    shopper = Shopper(system, f"{status} first")
+    checkout = bought(shopper)
+    system.stripe.open_dispute(checkout["session_id"])
+    shopper.mail("staff_dispute_opened")
+    system.stripe.advance_dispute(checkout["session_id"], status, reinstated, closed_first=True)
+    held = money(checkout["amount_total"] - reinstated, "en") if reinstated else ""
+    news = shopper.last_text(
+        "staff_dispute_closed", f"Held by the bank: {held}" if held else "The bank holds none of it"
+    )
+    assert words in news
+    assert "Nothing for now" not in "".join(mail.text for mail in shopper.mails("staff_dispute_updated"))
+    assert "Answer by" not in news
+
+
+def test_unknown_status_of_a_dispute_is_not_called_a_review(system: System) -> None:
+    shopper = Shopper(system, "arbitration")
+    checkout = bought(shopper)
+    dispute = system.stripe.open_dispute(checkout["session_id"])
+    shopper.mail("staff_dispute_opened")
+    shopper.trigger("charge.dispute.updated", dispute["id"], status="arbitration_needs_response")
+    text = shopper.last_text("staff_dispute_updated", "Status: arbitration_needs_response")
+    assert "What to do: Look at the dispute in Stripe's dashboard." in text
+    assert "Answer by: " in text
+
+
+@pytest.mark.parametrize(("first", "locale"), [("pending", "en"), *(("succeeded", locale) for locale in LOCALES)])
+def test_refund_that_a_dispute_stops_asks_to_pay_nothing(system: System, first: str, locale: str) -> None:
+    """The bank takes the money already. Staff, and a customer who knows of the refund, read that the bank decides."""
+    shopper = Shopper(system, f"disputed refund {first} {locale}", locale)
+    checkout = bought(shopper)
+    system.stripe.queue_refund_status(first)
+    act(shopper, checkout, "refunds", amount=1000)
+    if first == "succeeded":
+        shopper.mail("refund_succeeded")
+    system.stripe.open_dispute(checkout["session_id"])
+    shopper.mail("staff_dispute_opened")
+    [refund] = shopper.order_field(checkout, "refunds")
+    system.stripe.advance_refund(refund["id"], "failed", "charge_for_pending_refund_disputed")
+    staff = shopper.text("staff_refund_failed")
+    assert "What to do: Pay nothing back: the bank decides." in staff
+    assert "another way" not in staff
+    assert f"Route for operators: GET /orders/{shopper.order_field(checkout, 'id')}" in staff
+    if first == "succeeded":
+        words = built_in_translations()[locale]["refund_failed"]
+        text = "".join(shopper.mail("refund_failed").text.split())
+        assert "".join(words["note_disputed"].split()) in text
+        assert "".join(words["note"].split()) not in text

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
 import pytest
+from events.testing import http
 from events.testing.fixtures import empty_queues, postgres_databases
 from events.testing.stripe import charge, checkout_session, sign, stripe_event, to_bytes
 from events.testing.waiting import wait_until
@@ -85,7 +85,7 @@ def test_events_of_another_application_are_stored_as_ignored(installed: Installa
     for event in foreign:
         body = to_bytes(event)
         headers = {"Stripe-Signature": sign(body, secret), "Content-Type": "application/json"}
-        posted = httpx.post(f"{system.urls['webhooks']}/webhooks/stripe", content=body, headers=headers)
+        posted = http.post(f"{system.urls['webhooks']}/webhooks/stripe", content=body, headers=headers)
         assert posted.status_code == 200
 
     def ignored() -> set[str]:

@@ -30,7 +30,7 @@ def test_refund_with_a_refused_key_waits_and_says_why(
     assert (answer.status_code, answer.json["status"]) == (202, "requested")
     assert answer.json["error"].startswith("Stripe refused the shop's API key")
     reason = "Stripe refused the shop's API key, so the refund of 19.99 EUR that zoe requested"
-    assert shop.timeline()[-1] == f"{reason} waits until it is corrected."
+    assert shop.timeline()[-1] == f"{reason} waits until the key is corrected."
     assert "set STRIPE_API_KEY" in "".join(capsys.readouterr()) + caplog.text
 
 

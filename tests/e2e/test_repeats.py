@@ -1,17 +1,20 @@
 """Repeated requests of operators: without a key nothing happens, and with one an act has its effect once."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from demo.embedded import embedded_system
-from demo.ports import Ports
-from demo.scenarios.run import Checkout, ScenarioRun, new_key
+from demo.scenarios.run import Checkout, ScenarioRun, amount, new_key
 from demo.system import System
 
 SKU = "TEE-ORG-WHT-M"
+OTHER: dict[str, dict[str, Any]] = {  # changes that make another request of an act
+    "shipment": {"lines": [{"sku": SKU, "quantity": 2}]},
+    "refund": {"lines": [{"sku": SKU, "quantity": 2}]},
+    "adjustment": {"adjust": 2},
+    "resend": {"recipient": "another@example.com"},
+}
 
 
 class Act:
@@ -21,6 +24,7 @@ class Act:
         self.run, self.system, self.name = run, run.system, name
         self.checkout: Checkout = run.start_checkout({SKU: 2})
         run.pay(self.checkout)
+        run.check("The pieces are sold", True, lambda: run.is_sold(self.checkout, SKU))
         run.check("The confirmation is sent", ["order_confirmed"], run.customer_emails)
         self.service, self.path, self.body = self._request()
 
@@ -28,6 +32,9 @@ class Act:
         if self.name == "shipment":
             path = f"/orders/{self.run.order_field(self.checkout, 'id')}/shipments"
             return "orders", path, {"lines": [{"sku": SKU, "quantity": 1}]}
+        if self.name == "refund":
+            path = f"/orders/{self.run.order_field(self.checkout, 'id')}/refunds"
+            return "orders", path, {"lines": [{"sku": SKU, "quantity": 1}], "restock": True}
         if self.name == "adjustment":
             return "inventory", f"/stock/{SKU}/movements", {"adjust": 1, "reason": "found"}
         path = f"/notifications?checkout_id={self.checkout['checkout_id']}"
@@ -37,21 +44,20 @@ class Act:
     def send(self, **headers: str) -> httpx.Response:
         return self.system.operate("POST", self.service, self.path, self.body, **headers)
 
+    def send_other(self, **headers: str) -> httpx.Response:
+        """Send another request to the same route."""
+        return self.system.operate("POST", self.service, self.path, self.body | OTHER[self.name], **headers)
+
     def seen(self) -> tuple[list[str], int]:
         """Return the customer's mails and the stock."""
         return self.run.customer_emails(), self.run.stock(SKU).on_hand
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with embedded_system(tmp_path_factory.mktemp("shop"), Ports.find_free()) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
     ("name", "mails", "found"),
     [
         ("shipment", ["order_confirmed", "order_shipped"], 0),
+        ("refund", ["order_confirmed", "refund_succeeded"], 1),
         ("adjustment", ["order_confirmed"], 1),
         ("resend", ["order_confirmed", "order_confirmed"], 0),
     ],
@@ -69,7 +75,35 @@ def test_repeated_act_needs_a_key_and_has_its_effect_once(
     answers = [act.send(**key) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     act.run.check("It happens once", (mails, before[1] + found), act.seen)
+    assert act.send_other(**key).status_code == 409, "the key is that of another request"
+    act.run.check("It still happened once", (mails, before[1] + found), act.seen)
     assert all(result.ok for result in act.run.results), act.run.results
+
+
+def test_repeated_cancellation_refunds_and_restocks_once(system: System) -> None:
+    run = ScenarioRun(system, "repeated cancellation")
+    before = run.stock(SKU)
+    checkout = run.start_checkout({SKU: 2})
+    run.pay(checkout)
+    path = f"/orders/{run.order_field(checkout, 'id')}/cancel"
+    key = new_key()
+    answers = [system.operate("POST", "orders", path, {"refund": True}, **headers) for headers in (key, key, {})]
+    assert [answer.status_code for answer in answers] == [200, 200, 409]
+    run.check("All is refunded once", amount(checkout["amount_total"]), lambda: run.amount_refunded_at_stripe(checkout))
+    run.check("The pieces are back", before, lambda: run.stock(SKU))
+    run.check("One refund is booked", 1, lambda: len(run.order_field(checkout, "refunds")))
+    kinds = ["order_canceled", "order_confirmed", "refund_succeeded"]
+    run.check("The customer has one of each", kinds, run.customer_emails)
+    assert all(result.ok for result in run.results), run.results
+
+
+def test_stock_has_no_put_that_a_proxy_could_repeat(system: System) -> None:
+    run = ScenarioRun(system, "put")
+    before = run.stock(SKU)
+    for path in (f"/stock/{SKU}", f"/stock/{SKU}/movements"):
+        answer = system.operate("PUT", "inventory", path, {"adjust": 1, "reason": "found"}, **new_key())
+        assert answer.status_code == 405
+    assert run.stock(SKU) == before
 
 
 def test_repeated_decision_leaves_a_later_review_open(system: System) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import psycopg
+from events.testing import http
 from events.testing.waiting import wait_until
 from psycopg import sql
 
@@ -58,7 +58,7 @@ def while_orders_is_stopped(installed: Installation, act: Callable[[str], None])
     for kind in ("web", "worker"):
         processes.start("orders", kind)
     ready_url = f"{installed.system.urls['orders']}/readyz"
-    wait_until(lambda: httpx.get(ready_url).status_code == 200, what=ready_url)
+    wait_until(lambda: http.get(ready_url).status_code == 200, what=ready_url)
 
 
 def copy_database(url: str) -> None:

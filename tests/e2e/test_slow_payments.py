@@ -21,6 +21,7 @@ from tests.e2e.in_process import OPERATOR_TOKEN, Shop
 
 DAY = timedelta(days=1)
 DELAYED_PAYMENT_TIME = timedelta(days=65)  # DELAYED_PAYMENT_DAYS
+CASH_APP_CODE = "cashapp_handle_redirect_or_display_qr_code"
 
 
 class MailingShop(Shop):
@@ -51,6 +52,9 @@ class MailingShop(Shop):
     def warnings(self) -> list[Mail]:
         """Return the e-mails to staff about slow payments."""
         return [mail for mail in self.mailbox.messages if "slow payment" in mail.subject]
+
+    def last_mail_to(self, address: str) -> Mail:
+        return [mail for mail in self.mailbox.messages if address in mail.to][-1]
 
 
 @pytest.fixture
@@ -84,3 +88,41 @@ def test_staff_learn_of_a_slow_payment_before_its_stock_ends(shop: MailingShop) 
     shop.at_stripe("settle", started)
     shop.deliver_events()
     assert shop.statuses(started) == ("complete", "committed", "paid")
+
+
+def test_ended_hold_of_a_slow_payment_is_not_renewed(shop: MailingShop) -> None:
+    """Checkout still asks Stripe each day, but the pieces are for sale, and another customer buys them."""
+    started = shop.start(pieces=3, locale="en")
+    shop.at_stripe("pay", started, method="sepa_success", email="slow@example.com")
+    shop.deliver_events()
+    for _ in range(5):
+        shop.advance(DELAYED_PAYMENT_TIME / 5)
+    shop.account.timers.advance(2 * DAY.total_seconds())
+    shop.sweeper.run(shop.now())
+    assert shop.statuses(started) == ("complete", "expired", "payment_pending")
+    assert shop.stock() == (3, 0)
+    shop.at_stripe("pay", shop.start("other", 3), method="card")
+    shop.deliver_events()
+    shop.at_stripe("settle", started)
+    shop.deliver_events()
+    assert shop.statuses(started) == ("complete", "committed", "paid!")
+    shop.sender.run()
+    assert "We are checking your order" in shop.last_mail_to("slow@example.com").subject
+    assert "not all of its pieces are in stock" in shop.last_mail_to("staff@clozit.example").text
+
+
+def test_debit_after_a_scanned_code_is_no_transfer(shop: MailingShop) -> None:
+    """The customer opens the code of Cash App, goes back, and pays by debit in the same session."""
+    started = shop.start(locale="en")
+    shop.at_stripe("pay", started, method="sepa_success", email="back@example.com")
+    (intent,) = shop.account.store.all("payment_intent")
+    code = {"hosted_instructions_url": "https://payments.stripe.com/cashapp/1"}
+    action = {"type": CASH_APP_CODE, CASH_APP_CODE: code}
+    shop.account.emit("payment_intent.requires_action", {**intent, "next_action": action})
+    shop.deliver_events()
+    shop.live_through(1)
+    mail = shop.last_mail_to("back@example.com")
+    assert "Please transfer" not in mail.text
+    assert code["hosted_instructions_url"] not in mail.text
+    page = shop.operators().get(f"/orders/by-session/{started.session_id}").get_json()
+    assert (page["status"], page["payment_method"]) == ("payment_pending", "sepa_debit")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 from events import stripe_api
+from events.testing import http
 from events.testing.waiting import wait_until
 
 from .processes import installation
@@ -40,7 +41,7 @@ def silent_server() -> Iterator[str]:
 
 def well_stocked(url: str) -> list[str]:
     """Return the products of which each customer of the test can have one."""
-    return [each["sku"] for each in httpx.get(f"{url}/products").json()["items"] if (each["available"] or 0) >= 8]
+    return [each["sku"] for each in http.get(f"{url}/products").json()["items"] if (each["available"] or 0) >= 8]
 
 
 def test_hanging_stripe_leaves_threads_for_other_requests(
@@ -56,15 +57,15 @@ def test_hanging_stripe_leaves_threads_for_other_requests(
             def buy(number: int) -> httpx.Response:
                 body = {"items": [{"sku": skus[number % len(skus)], "quantity": 1}]}
                 headers = {"Idempotency-Key": f"customer-{number}"}
-                return httpx.post(f"{url}/checkout/sessions", json=body, headers=headers, timeout=60)
+                return http.post(f"{url}/checkout/sessions", json=body, headers=headers, timeout=60)
 
             posts = [customers.submit(buy, number) for number in range(CUSTOMERS)]
             refused = 0
             while refused < CUSTOMERS - stripe_api.MAX_CONCURRENT_CALLS:
                 done = [post for post in posts if post.done()]
                 refused = len(done)
-                assert httpx.get(f"{url}/healthz", timeout=3).status_code == 200
-                assert httpx.get(f"{url}/products", timeout=3).status_code == 200
+                assert http.get(f"{url}/healthz", timeout=8).status_code == 200
+                assert http.get(f"{url}/products", timeout=8).status_code == 200
             answers = [post.result() for post in done]
             assert {answer.status_code for answer in answers} == {503}
             assert {answer.json()["type"].rpartition(":")[2] for answer in answers} == {"stripe-unavailable"}

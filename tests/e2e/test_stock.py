@@ -3,7 +3,6 @@
 The tests act through the fake Stripe and the services' HTTP, on the embedded system.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,16 +10,8 @@ import httpx
 import pytest
 from events.testing.waiting import wait_until
 
-from demo.embedded import embedded_system
-from demo.ports import Ports
 from demo.scenarios.run import ScenarioRun, new_key
 from demo.system import System
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with embedded_system(tmp_path_factory.mktemp("system"), Ports.find_free()) as running:
-        yield running
 
 
 class Shop:
@@ -140,24 +131,6 @@ def test_checkout_refused_by_stripe_leaves_nothing_behind(shop: Shop) -> None:
     shop.wait("the code is used once", 1, lambda: shop.operate("GET", "checkout", f"/catalog/discounts/{code}")["used"])
     shop.run.check_email_says("The customer reads what was charged", "order_confirmed", "€40.90")
     assert all(result.ok for result in shop.run.results), shop.run.results
-
-
-@pytest.mark.parametrize("cause", ["lost", "released"])
-def test_customer_learns_last_that_held_pieces_are_gone(shop: Shop, cause: str) -> None:
-    """The payment is in time, so it is confirmed as soon as Stripe reports it."""
-    started = shop.start(2)
-    if cause == "lost":
-        shop.move(adjust=-1, reason="moths")
-    else:
-        path = f"/reservations/{started['checkout_id']}/release"
-        shop.operate("POST", "inventory", path, {"reason": "wrong cart"})
-        other = ScenarioRun(shop.system, f"{shop.sku}-other")
-        other.pay(other.start_checkout({shop.sku: 2}))
-        shop.wait("they are sold", (0, 0), shop.stock)
-    shop.run.pay(started)
-    shop.wait("the order is reviewed", "oversold", lambda: shop.run.order_field(started, "review_reason"))
-    shop.wait("it is the last e-mail", ["order_in_review"], lambda: shop.kinds_to_customer(started)[-1:])
-    assert shop.kinds_to_customer(started) in (["order_confirmed", "order_in_review"], ["order_in_review"])
 
 
 def test_broken_reserved_piece_leads_to_a_review(shop: Shop) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
+from events.testing import http
 from events.testing.waiting import wait_until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -77,7 +77,7 @@ def test_purchase_is_one_trace(
     with installation(tmp_path, new_postgres_url, broker_url, settings=traced) as installed:
         run = ScenarioRun(installed.system, "traced")
         lines = [{"sku": "TEE-ORG-WHT-M", "quantity": 1}]
-        bought = httpx.post(
+        bought = http.post(
             f"{installed.system.urls['checkout']}/checkout/sessions",
             json={"items": lines, "customer_email": run.email},
             headers={"traceparent": f"00-{STRANGERS_TRACE}-00f067aa0ba902b7-01", "tracestate": "stranger=1"},

@@ -44,9 +44,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Auditor:
-    """Reads `databases` by service. `mails` returns how often each Message-ID was received.
+    """Compares a ledger with the databases (by service), the e-mails and the queues.
 
-    `queues` returns the routing keys of the messages in the given queues.
+    `mails` returns how often each Message-ID was received. `queues` returns the routing keys of the messages in the
+    given queues.
     """
 
     databases: Mapping[str, Database]
@@ -103,7 +104,10 @@ class Auditor:
         return int(count)
 
     def longest_stall_s(self, since: float) -> float:
-        """Return the longest time in which a service finished no event, from `since` to its last event, in seconds."""
+        """Return the longest time in seconds in which a service neither received nor finished an event.
+
+        The time is counted from `since` (Unix time) to the service's last event.
+        """
         longest = 0.0
         for service in topology.BINDINGS:
             rows = self._rows(service, "SELECT received_at, finished_at FROM inbox")  # aware times, from PostgreSQL
@@ -192,7 +196,7 @@ class Auditor:
             if reserved:
                 yield Finding(Kind.STUCK, f"{sku}: {reserved} still reserved")
         for (checkout_id,) in self._rows("inventory", "SELECT checkout_id FROM reservations WHERE status = 'held'"):
-            yield Finding(Kind.STUCK, f"the reservation of {checkout_id} is still open")
+            yield Finding(Kind.STUCK, f"the reservation of {checkout_id} is still held")
 
     def _check_emails(self, ledger: StripeLedger) -> Iterator[Finding]:
         """Check one e-mail per occasion. Copies with one Message-ID count as one: SMTP cannot prevent a copy."""

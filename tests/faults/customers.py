@@ -23,7 +23,10 @@ CUSTOMERS_AT_ONCE = 4
 
 
 class Customers:
-    """`count` purchases, which start at once; each customer starts `pause_s` after the one before."""
+    """`count` purchases, which start when the object is created, `CUSTOMERS_AT_ONCE` at a time.
+
+    Each customer first waits 0 to 3 times `pause_s` seconds, so that the purchases do not start together.
+    """
 
     def __init__(self, rig: Rig, count: int, pause_s: float) -> None:
         self._system, self._stripe, self._pause_s = rig.system, rig.stripe, pause_s
@@ -34,7 +37,10 @@ class Customers:
         self._purchases = [self._pool.submit(self._buy, number) for number in range(count)]
 
     def wait_until_delivered(self, within: float) -> StripeLedger:
-        """Wait until all is paid and every event is delivered; return their ledger. Raises a customer's error."""
+        """Wait until all is paid and every event is delivered; return the ledger of these purchases.
+
+        Raises a customer's error, and `TimeoutError` when a step takes longer than `within` seconds.
+        """
         paid = [purchase.result(within) for purchase in self._purchases]
         self._pool.shutdown()
         stripe = self._stripe

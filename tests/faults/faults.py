@@ -105,7 +105,10 @@ def silent_network_to_database(rig: Rig) -> Iterator[None]:
 
 @contextmanager
 def lost_worker_hosts(rig: Rig) -> Iterator[None]:
-    """Lose every worker's host within a transaction: PostgreSQL still waits for the sessions, and keeps their locks."""
+    """Lose every worker's host within a transaction: PostgreSQL still has their database sessions.
+
+    These sessions keep their locks until PostgreSQL ends them.
+    """
     rig.database_proxy.swallow_ends()
     try:
         for worker in WORKERS:
@@ -121,7 +124,7 @@ def lost_worker_hosts(rig: Rig) -> Iterator[None]:
 
 @contextmanager
 def read_only_database(rig: Rig) -> Iterator[None]:
-    """Make PostgreSQL read-only for old and new sessions, as a primary that has become a replica."""
+    """Make PostgreSQL read-only for old and new database sessions, as a primary that has become a replica."""
     _set_in_postgres(rig, "default_transaction_read_only = on")
     try:
         yield
@@ -142,12 +145,14 @@ def consumer_timeout(rig: Rig) -> Iterator[None]:
     for worker in WORKERS:
         rig.restart(*worker, HOLD_LIMIT_S="1")
     wait_until(lambda: rig.consumer_counts() == {1}, what="the consumers")
-    wait_until(rig.is_idle, what="the messages that the kills have returned")
+    if not rig.has_backlog:
+        wait_until(rig.is_idle, what="the messages that the kills have returned")
     rig.postgres.stop()
     try:
         yield
         wait_until(lambda: rig.held_messages() == 0, what="the release of all messages")
-        assert rig.deliveries_used() == 0
+        if not rig.has_backlog:
+            assert rig.deliveries_used() == 0
     finally:
         rig.postgres.start()
         _set_in_rabbitmq(rig, consumer_timeout=1_800_000, channel_tick_interval=60_000)  # its defaults

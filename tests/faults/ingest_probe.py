@@ -41,7 +41,7 @@ class IngestProbe:
             self._bodies.append((sent, to_bytes(document)))
 
     def post_many(self, count: int, at_once: int) -> list[tuple[int, float]]:
-        """Post `count` times, `at_once` posts at any time; return (status, seconds) of each."""
+        """Post `count` times, a multiple of `at_once`, which post in parallel; return (status, seconds) of each."""
         numbers = itertools.count()
 
         def post_share(share: int) -> list[tuple[int, float]]:
@@ -60,7 +60,7 @@ class IngestProbe:
         return time.monotonic() - began
 
     def time_recovery(self, within: float) -> float:
-        """Post until the answer is 200 and return the seconds that it took. Raises `TimeoutError`."""
+        """Post until the answer is 200 and return the seconds that it took. Raises `TimeoutError` after `within` s."""
         began, pause = time.monotonic(), threading.Event()
         with closing(self._connect()) as connection:
             while self._post(connection, 0)[0] != 200:

@@ -38,7 +38,10 @@ Choice = tuple[Purchase, Ending]
 
 
 class Load:
-    """`count` purchases at `rate` per second, from entering the context until all is delivered (`wait`)."""
+    """A load of `count` purchases, `rate` of them per second.
+
+    It starts when its context is entered. `wait` waits until every event is delivered.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""A TCP proxy between the services and a server of theirs, which a test can cut, silence, or make lose all ends."""
+"""A TCP proxy between the services and a server of theirs.
+
+A test can cut its connections, silence them, or let it hide the end of a connection from the other side.
+"""
 
 import asyncio
 import threading

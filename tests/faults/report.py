@@ -26,7 +26,7 @@ EXPLANATION = """\
 - Refused attempts: the ingest gave another answer or none. Stripe then repeats the attempt.
 - Handled: acknowledged events that every service has handled that receives them.
 - Lost and duplicate effects: found by the auditor in events, payments, stock and e-mails. Both must be 0.
-- Longest stall: the longest time in which one service finished no event.
+- Longest stall: the longest time in which one service neither received nor finished an event.
 - Time to drain: from the last delivery until no service had anything left to do."""
 
 

@@ -78,6 +78,7 @@ class Rig:
     mail_counter: MailCounter
     databases: Mapping[str, Database]
     mail_lease_s: str = MAIL_LEASE_S  # "": the service's own
+    has_backlog: bool = False  # messages wait all the time, so their deliveries cannot be counted
     ledger: StripeLedger = field(default_factory=StripeLedger)  # everything that Stripe has sent to this system
     _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(SEED))
 
@@ -130,7 +131,10 @@ class Rig:
         return {state.consumer_count for state in self._queue_states().values()}
 
     def deliveries_used(self) -> int:
-        """Return how many deliveries the services' waiting messages have used up. The messages stay in their queues."""
+        """Return how many deliveries the services' waiting messages have used up.
+
+        The messages stay in their queues, but each call counts as one more delivery of each.
+        """
         with closing(pika.BlockingConnection(pika.URLParameters(self.broker.url))) as connection:
             channel, used = connection.channel(), 0
             for queue in topology.BINDINGS:
@@ -180,7 +184,10 @@ class Rig:
         self.processes.stop(service, kind, signal.SIGKILL)
 
     def queued_routing_keys(self, queues: Sequence[str]) -> dict[str, list[str]]:
-        """Return the routing keys of the messages in these queues. The messages stay in their queues."""
+        """Return the routing keys of the messages in these queues.
+
+        The messages stay in their queues, but each call counts as one more delivery of each.
+        """
         found: dict[str, list[str]] = {}
         connection = pika.BlockingConnection(pika.URLParameters(self.broker.url))
         try:

@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def test_long_run_loses_nothing_and_duplicates_nothing(rig: Rig, report: Report) -> None:
-    rig.mail_lease_s = ""
+    rig.mail_lease_s, rig.has_backlog = "", True
     rig.restart("notifications", "worker")
     seeded, injected, pause, began = rig.new_random(), Counter[str](), threading.Event(), time.monotonic()
     with rig.load(round(LONG_RUN_EVENTS / EVENTS_PER_PURCHASE), RATE) as load:

@@ -1,4 +1,4 @@
-"""The requests of the fuzzer: one for any route of any service, from the OpenAPI documents."""
+"""The requests of the fuzzer, for all routes of all services, made from the OpenAPI documents."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ class Scan:
 
     @property
     def is_sequential(self) -> bool:
-        """True if it read the whole table."""
+        """True if the node reads the table from its beginning, without an index."""
         return self.node == "Seq Scan"
 
     def __str__(self) -> str:

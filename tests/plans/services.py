@@ -81,7 +81,7 @@ INBOX_POSTS: Posts = (
 
 @dataclass(frozen=True)
 class Service:
-    """One service: its chains, its programs on a database, and what to read besides its jobs."""
+    """One service: its chains, its app and worker on a database, and the routes, events and commands to run."""
 
     name: str
     chains: Sequence[Chain]
@@ -167,7 +167,7 @@ def republish(database: Database) -> object:
 
 
 def erase(database: Database) -> object:
-    """Erase one customer's orders."""
+    """Erase a customer from the first two of their orders."""
     found = erasure.find_by_email(database, "c7@shop.example")[:2]
     return [erasure.erase_customer(database, order, ErasureRequest("plans", even_open=True)) for order in found]
 
@@ -205,7 +205,7 @@ def _checkout_worker(database: Database) -> Worker:
 def _inventory_worker(database: Database) -> Worker:
     """Return a worker whose queue is empty: before that is known, it expires no reservation."""
     worker = inventory.worker.create_worker(INVENTORY, database=database)
-    worker.consumer.caught_up_to = utcnow()
+    worker.consumer.progress.handled_until = utcnow()
     return worker
 
 
@@ -258,6 +258,8 @@ SERVICES = {
             checkout.handlers.handlers,
             (
                 "/products?currency=eur",
+                "/products?currency=usd",  # few products
+                "/products?currency=chf",  # none
                 "/shipping-options?currency=eur",
                 "/checkout/sessions/chk_000000000001",
                 *(f"/checkouts?status={status}" for status in ("new", "open", "complete", "expired", "canceled")),

@@ -113,7 +113,11 @@ SERVICES: Mapping[str, Values] = {
     },
     "checkout": {
         "*": {"code": "'CODE-' || n % 1000", "currency": "'eur'", "session_id": f"'cs_' || {ID}"},
-        "products": {"sku": f"'SKU-' || {ID}", "prices": "'{{\"eur\": 100}}'::jsonb", "active": "true"},
+        "products": {
+            "sku": f"'SKU-' || {ID}",
+            "prices": 'CASE WHEN n <= 4 THEN \'{{"eur": 100, "usd": 100}}\' ELSE \'{{"eur": 100}}\' END::jsonb',
+            "active": "true",
+        },
         "discounts": {"code": "'CODE-' || n - 1", "percent_off": "10", "active": "true"},
         "shipping_options": {"amounts": "'{{\"eur\": 100}}'::jsonb"},
         "checkouts": {
@@ -185,16 +189,18 @@ SERVICES: Mapping[str, Values] = {
 }
 # Tables with fewer rows than the others, as a share of them.
 FEWER = {
-    **dict.fromkeys(("products", "stock_items", "payment_attempts", "discount_uses", "reminders"), 10),
+    "products": 2,  # enough that a test with few rows notices a list that reads all of them
+    **dict.fromkeys(("stock_items", "payment_attempts", "discount_uses", "reminders"), 10),
     **dict.fromkeys(("refunds", "refund_requests", "disputes", "unmatched_events", "inbox_audit_entries"), 10),
     **dict.fromkeys(("refund_lookups", "stock_returns", "operator_acts", "resend_requests", "stock_changes"), 100),
     **dict.fromkeys(("unsubscribed_addresses", "erased_checkouts", "shipments"), 100),
+    **dict.fromkeys(("doubted_reservations", "doubted_checkouts"), 100),
 }
 FIXED = {"discounts": 1000, "shipping_options": 3, "consumer_controls": 0}
 
 
 def fill(url: str, service: str, chains: Sequence[Chain], rows: int) -> Mapping[str, int]:
-    """Fill all tables of a migrated database, and return their numbers of rows."""
+    """Fill all tables of a migrated database, and return the number of rows by table."""
     filled = {}
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")  # no checks of foreign keys

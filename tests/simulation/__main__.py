@@ -24,11 +24,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seed", type=int, help="replay this seed and print its trace")
     parser.add_argument("--plan", help="replay the part of a seed that an earlier run printed")
-    parser.add_argument("--seeds", type=int, default=200, help="play so many seeds")
+    parser.add_argument("--seeds", type=int, default=200, help="the number of seeds to play")
     parser.add_argument("--first", type=int, default=1, help="the first of the seeds")
-    parser.add_argument("--processes", type=int, default=2, help="play so many seeds at a time")
+    parser.add_argument("--processes", type=int, default=2, help="the number of seeds to play at a time")
     parser.add_argument("--report", type=Path, help="write the counts to this file; a count of zero fails the run")
-    parser.add_argument("--results", type=Path, help="add each seed's counts to this file, and leave out those in it")
+    parser.add_argument("--results", type=Path, help="add each seed's counts to this file; skip the seeds in it")
     parser.add_argument("--digests", action="store_true", help="print the hash of each trace")
     options = parser.parse_args()
     if options.plan is not None:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def play_seed(seed: int) -> Result:
-    """Play a seed in this process and return what there is to count. A world that breaks down has failed, too."""
+    """Play a seed in this process and return its counts. A world that raises an error counts as a violation."""
     try:
         return Result.of(play(_installation(), Plan.of(seed)))
     except Exception as error:  # noqa: BLE001 - a defect of any kind, which must not end the other seeds

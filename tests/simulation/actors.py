@@ -201,7 +201,7 @@ class People:
 
     def let_the_bank_answer(self, chance: Random, act: Act) -> None:
         if found := self._session(chance, "complete"):
-            session_payments.settle(self.world.account, found)
+            session_payments.finish_delayed(self.world.account, found)
 
     def a_stranger_pays(self, chance: Random, act: Act) -> None:
         """Let another application of the account be paid: its objects have no metadata of ours."""
@@ -356,7 +356,7 @@ class People:
         self.reconcile()
 
     def backfill(self, back_s: float) -> bool:
-        """Publish again what Stripe lists since some time ago. Return True if the command came to its end."""
+        """Publish again what Stripe lists of the last `back_s` seconds. Return True if the command came to its end."""
         client = StripeEvents(self.world.installation.stripe)
         since = self.world.nature.utcnow() - timedelta(seconds=back_s)
 

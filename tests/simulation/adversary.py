@@ -79,7 +79,7 @@ class Fault:
     @property
     def sentence(self) -> str:
         """Say what happens, for a person who reads a trace."""
-        return f"At opportunity {self.nth} for it, {KINDS[self.kind].sentence}."
+        return f'At opportunity {self.nth} for the fault "{self.kind}", {KINDS[self.kind].sentence}.'
 
 
 def plan_faults(chance: Random) -> list[Fault]:
@@ -95,7 +95,7 @@ def plan_faults(chance: Random) -> list[Fault]:
 
 
 class Adversary:
-    """Carries out a plan and counts what it hit."""
+    """Decides by a plan of faults at each opportunity, and counts the faults that happened, by kind and place."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self._planned = {(fault.kind, fault.nth) for fault in faults}
@@ -105,7 +105,7 @@ class Adversary:
         self.rests = False
 
     def strikes(self, kind: str, place: str) -> bool:
-        """Return True if the fault happens at this opportunity."""
+        """Count an opportunity for this kind of fault, and return True if the fault happens. At rest, none does."""
         if self.rests or kind not in self._kinds:
             return False
         self._met[kind] += 1

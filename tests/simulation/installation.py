@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import checkout.app
@@ -33,7 +34,7 @@ from events.database.engine import Database
 from events.database.migrations import migrate
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.worker import Worker
-from flask import Flask, request
+from flask import Flask, Response, request
 from inventory.models import Reservation
 from notifications.models import Email
 from orders.models.disputes import Dispute
@@ -48,6 +49,7 @@ from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
 from demo.fake_stripe.app import create_app as create_stripe
 from demo.fake_stripe.objects.catalog import coupon, promotion_code, tax_rate
+from tests.simulation import properties
 from tests.simulation.outside import (
     STRIPE_URL,
     Broker,
@@ -109,7 +111,7 @@ CATALOG: dict[str, Any] = {
 
 
 class Installation:
-    """All services of one shop. `seat` names the world in which they work.
+    """All services of one shop. `seat` holds the world in which they work.
 
     Their databases are in memory, unless `urls` has one for each service.
     """
@@ -153,6 +155,7 @@ class Installation:
 
         for service, app in self.apps.items():
             app.before_request(partial(self._count_route, service))
+        self.apps["webhooks"].after_request(self._check_answer)
         for model, column in STATUSES:
             listen(getattr(model, column), "set", partial(self._count_change, f"{model.__tablename__}.{column}"))
 
@@ -160,6 +163,12 @@ class Installation:
         name = f"route {service} {request.method} {request.url_rule}"
         self.seat.world.visits[name] += 1
         self.seat.world.doing.append(name)
+
+    def _check_answer(self, response: Response) -> Response:
+        """Note a violation if Stripe gets a 200 for an event that the broker has not confirmed."""
+        if request.endpoint == "webhooks.receive" and response.status_code == HTTPStatus.OK:
+            properties.check_confirmed(self.seat.world, response.get_json()["event_id"])
+        return response
 
     def _count_change(self, name: str, _row: object, value: object, before: object, _initiator: object) -> None:
         if isinstance(before, str) and before != value:
@@ -175,9 +184,9 @@ class Installation:
                 _copy(self._templates[service], database)
 
     def open_account(self, config: StripeConfig) -> Account:
-        """Return a new account at Stripe, with a tax rate and promotion codes. Its API is `stripe_http`.
+        """Empty the account at Stripe, add a tax rate and promotion codes, and return it. Its API is `stripe_http`.
 
-        The API's routes are built once, which takes longer than many worlds. So the account is the same object.
+        All worlds use one account object, one after another: to build the API's routes takes longer than many worlds.
         """
         account = self._account
         account.__init__(config, STRIPE_URL)  # type: ignore[misc]

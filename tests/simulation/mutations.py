@@ -268,7 +268,7 @@ class _Breaker(importlib.machinery.SourceFileLoader):
 
 
 def find(number: int, most: int) -> tuple[str, int | None, str]:
-    """Break a guard in this new process, and return its name, the seed that fails first, and how."""
+    """Break a guard in this new process. Return its name, the first seed that fails (None if none does), and how."""
     mutation = MUTATIONS[number]
     spec = importlib.util.find_spec(mutation.module)
     assert mutation.module not in sys.modules

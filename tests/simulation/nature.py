@@ -20,7 +20,7 @@ SMALL_CLAIM = 2  # rows: a world has few, and a relay must find more of them tha
 
 
 class Nature:
-    """The clock and the dice of one world. `running` returns the service whose process runs now, or None."""
+    """The clock and the random numbers of one world. `running` returns the service whose process runs now, or None."""
 
     def __init__(self, seed: int, running: Callable[[], str | None]) -> None:
         self.now = BEGINNING
@@ -53,7 +53,7 @@ class Nature:
 
     @contextmanager
     def ruling(self) -> Iterator[None]:
-        """Rule over every source of time and chance that the code of the block uses."""
+        """Replace every source of time and chance that the code of the block uses, and restore it afterwards."""
         state = random.getstate()
         ours: list[tuple[Any, str, Any]] = [
             (clock, "source", self.utcnow),

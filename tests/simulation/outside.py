@@ -1,4 +1,4 @@
-"""The surroundings of the services: the broker, the mail server, and the ways to Stripe and between the services."""
+"""The surroundings of the services, simulated: broker, databases, mail server, and the HTTP to Stripe and services."""
 
 import smtplib
 import sqlite3
@@ -39,7 +39,7 @@ REFUSAL_S = (60, 600, 1800)  # how long a queue can take nothing
 
 
 class Seat:
-    """The place of the current world. What is built once and used by all worlds asks here."""
+    """The holder of the current world. Objects that are built once for all worlds read it from here."""
 
     world: "World"
 
@@ -92,6 +92,7 @@ class Bus:
         self.unacked: list[Message] = []
         self.dead: list[Message] = []
         self.unrouted: list[Event] = []
+        self.confirmed: set[str] = set()  # the ids of the events whose publish was confirmed
         self.has_lost = False  # a message, since operators last published everything again
         self.refusing: str | None = None  # the queue that takes nothing
         self.refuses_until = 0.0
@@ -134,7 +135,7 @@ class Bus:
 
 
 class Broker:
-    """The publisher of each process."""
+    """The publisher that all processes use. It routes to the current world's queues, with the adversary's faults."""
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
@@ -158,6 +159,7 @@ class Broker:
         if world.strikes("publish timeout"):
             future.set_exception(PublishUnconfirmedError(f"{event.id}: no confirm within the timeout"))
         else:
+            world.bus.confirmed.add(event.id)
             future.set_result(None)
         world.point("crash after publish")
         return future
@@ -167,7 +169,7 @@ class Broker:
             future.result()
 
     def check(self) -> None:
-        """Say that the broker is there."""
+        """Do nothing: the broker can always be reached."""
 
     def close(self) -> None:
         """Close nothing."""
@@ -254,13 +256,13 @@ class WorldDatabase(Database):
         return self._wakeups.setdefault(channel, Wakeup(self))
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
+    def begin(self, *, lock_timeout_s: float | None = None) -> Iterator[Session]:
         world = self.world
         self._check_is_there(can_be_away=True)
         before = self.open_writes
         self.open_writes += 1
         try:
-            with super().begin() as session:
+            with super().begin(lock_timeout_s=lock_timeout_s) as session:
                 yield session
                 world.point("crash before commit")
                 self.open_writes = before  # from here on, the changes are there
@@ -321,7 +323,7 @@ def _away() -> OperationalError:
 
 
 class Socket:
-    """A connection to the mail server. It has nothing to set."""
+    """The socket of a session with the mail server. It has no timeout."""
 
     def settimeout(self, seconds: float) -> None:
         """Set no timeout."""
@@ -376,7 +378,7 @@ class MailSession:
 
 
 class WorldMailServer(MailServer):
-    """The way to the mail server."""
+    """A mail server whose connections lead to the current world."""
 
     seat: Seat
 
@@ -386,7 +388,7 @@ class WorldMailServer(MailServer):
 
 
 class StripeClient(stripe.HTTPClient):
-    """The way to Stripe's API."""
+    """The SDK's HTTP client, whose requests go to the fake Stripe of the current world, with the adversary's faults."""
 
     name = "simulated"
 
@@ -415,7 +417,7 @@ class StripeClient(stripe.HTTPClient):
 
 
 class ServiceTransport(httpx.BaseTransport):
-    """The way over HTTP to a web process, from a service or from Stripe."""
+    """The HTTP transport from a service or Stripe to a web process. `lost` and `unreachable` are names of faults."""
 
     def __init__(self, seat: Seat, process: str, app: Callable[..., Any], lost: str, unreachable: str = "") -> None:
         self._seat, self._process, self._lost, self._unreachable = seat, process, lost, unreachable

@@ -94,6 +94,8 @@ def check_mail(world: "World", mail: EmailMessage) -> Iterator[str]:
         order = session.scalars(select(Order).where(Order.checkout_id == row.checkout_id)).first()
         if kind == Kind.ORDER_CONFIRMED and (order is None or order.paid_at is None):
             yield f"{row.checkout_id} was confirmed, but is not paid"
+        if kind == Kind.ORDER_CONFIRMED and is_sure and order and order.stock_doubt and order.stock_checked_at is None:
+            yield f"{row.checkout_id} was confirmed, but inventory has not answered yet if its stock is there"
         if kind == Kind.ORDER_SHIPPED and session.get(Shipment, subject_of(row.subject_key)) is None:
             yield f"{row.checkout_id} was announced as shipped, but is not"
     if kind == Kind.REFUND_SUCCEEDED and subject_of(row.subject_key) not in _refunds_that_succeeded(world):
@@ -131,8 +133,14 @@ def check_step(world: "World") -> None:
             world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
 
 
+def check_confirmed(world: "World", event_id: str) -> None:
+    """Check that the broker has confirmed an event for which Stripe gets a 200: Stripe does not send it again."""
+    if event_id not in world.bus.confirmed:
+        world.violate(f"Stripe gets a 200 for {event_id}, which the broker has not confirmed")
+
+
 def newest_for_others(world: "World", service: str, refusing: str) -> list[str]:
-    """Return the events that a relay publishes first after a failure, without those for the refusing queue."""
+    """Return the ids of the events that a relay publishes first after a failure, except those for `refusing`."""
     with world.installation.databases[service].read() as session:
         statement = select(OutboxEvent).where(OutboxEvent.published_at.is_(None)).order_by(OutboxEvent.event_id.desc())
         rows = session.scalars(statement.limit(outbox.CLAIM_BATCH_SIZE)).all()
@@ -140,7 +148,7 @@ def newest_for_others(world: "World", service: str, refusing: str) -> list[str]:
 
 
 def check_starved(world: "World", service: str, event_ids: Sequence[str]) -> Iterator[str]:
-    """Yield those of the events that a relay has not published because one queue takes nothing."""
+    """Yield a sentence for each of these events that a relay has not published while one queue takes nothing."""
     with world.installation.databases[service].read() as session:
         for event_id in event_ids:
             row = session.get(OutboxEvent, event_id)
@@ -149,7 +157,7 @@ def check_starved(world: "World", service: str, event_ids: Sequence[str]) -> Ite
 
 
 def check_unhandled(world: "World") -> Iterator[str]:
-    """Yield the events without a handler whose payload is gone before the next release could handle them."""
+    """Yield a sentence for each event without a handler whose payload is gone before the next release."""
     since = world.nature.utcnow() - UNHANDLED_RETENTION + timedelta(days=1)
     for service in world.installation.databases:
         for row in _rows(world, service, InboxEvent):
@@ -322,7 +330,7 @@ def _check_goods(world: "World") -> Iterator[str]:
     databases = world.installation.databases
     with databases["orders"].begin() as session, databases["inventory"].read() as stock:
         for order in session.scalars(select(Order).where(Order.paid_at.is_not(None))):
-            goods, reservation = load_goods(session, order), stock.get(Reservation, order.checkout_id)
+            goods, reservation = load_goods(order), stock.get(Reservation, order.checkout_id)
             if reservation is None:
                 yield f"{order.checkout_id} is paid, but inventory has no reservation of it"
                 continue

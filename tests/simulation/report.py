@@ -83,7 +83,7 @@ class Total:
         )
 
     def missed(self) -> list[str]:
-        """Return what never happened, and should have."""
+        """Return the names of acts, events, status changes and faults that never happened, but should in a long run."""
         handlers = {
             "checkout": checkout_handlers,
             "inventory": inventory_handlers,

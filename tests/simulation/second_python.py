@@ -47,7 +47,7 @@ def prepare(python: str) -> str:
 
 
 def main(seeds: int) -> int:
-    """Compare the seeds on both Pythons, and return the exit code: 0 also if there is no second Python."""
+    """Compare the first seeds on both Pythons. Return 1 for a difference, and 0 also if there is no second Python."""
     python = find()
     if python is None:
         print(f"skipped: {NOT_FOUND}")

@@ -43,7 +43,7 @@ LONG_JUMP_S = DAY_S  # before one, operators have repaired what the broker has l
 REPAIR_WEIGHT = 0.5
 RELAY_RUNS = 3  # until a relay must have published what working queues take
 BLOCKING = "listen"  # the loop that waits for PostgreSQL's notifications; the others poll, too
-SELDOM = ("prune", "unmatched-events")  # loops that have work only after days: once on the way to rest
+SELDOM = ("prune", "prune-abandoned", "unmatched-events")  # they have work after days: once on the way to rest
 AWAY = ("database away", "database frozen", "commit answer lost")
 FORM = "application/x-www-form-urlencoded"
 CUSTOMER_ATTEMPTS = 4  # a browser repeats a request that had no clear answer
@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def from_text(cls, plan: str) -> "Plan":
-        """Return the plan of a text that `to_text` has made."""
+        """Return the plan of a text from `to_text`. Raise `KeyError` for an act that the seed does not have."""
         seed, acts, faults = plan.split("/")
         known = {act.number: act for act in cls.of(int(seed)).acts}
         pairs = [fault.partition("#")[::2] for fault in faults.split(",") if fault]
@@ -173,11 +173,14 @@ class World:
 
     @property
     def running_service(self) -> str | None:
-        """The service whose process runs now."""
+        """The service whose process runs now, or None."""
         return self._stack[-1].split()[0] if self._stack else None
 
     def at_network(self) -> None:
-        """Check that a process holds no transaction open while it waits for an answer, which may come late."""
+        """Check that the running process has no transaction open before it waits for an answer from the network.
+
+        Then the answer can come late and other processes can act, if the adversary decides so.
+        """
         database = self.installation.databases.get(self.running_service or "")
         if database and database.open_writes:
             self.violate(f"{self._stack[-1]} waits for the network within a transaction")
@@ -186,7 +189,7 @@ class World:
         self.let_others_act()
 
     def let_others_act(self) -> None:
-        """Let other processes work, while this one is between two of its steps and holds no transaction."""
+        """Let other processes work, if the adversary decides so. The running process has no transaction open."""
         if self._are_others or not self._stack or not self.strikes("others act meanwhile"):
             return
         stack, doing = self._stack, self.doing
@@ -213,7 +216,7 @@ class World:
             raise Crash(self._stack[-1])
 
     def strikes(self, kind: str) -> bool:
-        """Return True if the adversary strikes now, and say so."""
+        """Count an opportunity for this kind of fault. If the fault happens, add it to the trace and return True."""
         place = self._stack[-1] if self._stack else "outside"
         if not self.adversary.strikes(kind, place):
             return False

@@ -35,7 +35,7 @@ EVIDENCE_FIELDS = (
 
 
 def dispute(created: int, charge: Object, amount: int, reason: str, *, inquiry: bool) -> Object:
-    """Return a dispute of a charge that waits for the shop's evidence."""
+    """Return a new dispute of a charge. The dispute waits for the shop's evidence."""
     network_reason = {"fraudulent": "10.4", "product_not_received": "13.1"}.get(reason, "13.3")
     card = {
         "brand": charge["payment_method_details"].get("card", {}).get("brand", "visa"),

@@ -24,7 +24,7 @@ def review(created: int, charge: Object, opened_reason: str) -> Object:
 
 
 def early_fraud_warning(created: int, charge: Object, fraud_type: str) -> Object:
-    """Return a warning about a charge. It needs no action once the charge is disputed or fully refunded."""
+    """Return a warning about a charge. `actionable` is false if the charge is disputed or fully refunded already."""
     return {
         "id": new_id("issfr"),
         "object": "radar.early_fraud_warning",

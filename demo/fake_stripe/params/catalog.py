@@ -108,6 +108,7 @@ COUPON_CREATE = record(
     duration=choice("once", "forever"),
     max_redemptions=integer(1),
     redeem_by=integer(),
+    applies_to=record(("products",), products=list_of(text())),
     currency_options=map_of(record(("amount_off",), amount_off=integer(1))),
     metadata=metadata,
     expand=EXPAND,

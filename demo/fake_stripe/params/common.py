@@ -26,10 +26,10 @@ def list_params(**filters: ParamType) -> ParamType:
 
 
 def retrieve_params() -> ParamType:
-    """Return the parameters of a call that only names an object."""
+    """Return the parameters of a call whose path names the object: only `expand`."""
     return record(expand=EXPAND)
 
 
 def update_params(**fields: ParamType) -> ParamType:
-    """Return the parameters of an update: metadata and these descriptive fields."""
+    """Return the parameters of an update: `expand`, metadata and these fields."""
     return record(expand=EXPAND, metadata=metadata, **fields)

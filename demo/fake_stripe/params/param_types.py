@@ -19,7 +19,7 @@ def _invalid(message: str, name: str, code: str | None = None) -> StripeError:
 
 
 def text(maximum: int = 5000) -> ParamType:
-    """Return the type of a text with at least one and at most `maximum` characters."""
+    """Return the type of a text of at most `maximum` characters that is neither empty nor only whitespace."""
 
     def read(raw: Any, name: str) -> str:
         if not isinstance(raw, str):
@@ -104,7 +104,7 @@ def coupon_id(raw: Any, name: str) -> str:
 
 
 def tax_code(raw: Any, name: str) -> str:
-    """Read the id of a tax code, such as `txcd_20030000`. It need not exist."""
+    """Read the id of a tax code, such as `txcd_20030000`. The fake does not check that it exists."""
     if not isinstance(raw, str) or not re.fullmatch(r"txcd_[0-9]{8}", raw):
         raise _invalid(f"No such tax code: '{raw}'", name, "resource_missing")
     return raw
@@ -167,7 +167,7 @@ def either(object_type: ParamType, value_type: ParamType) -> ParamType:
 
 
 def map_of(item_type: ParamType) -> ParamType:
-    """Return the type of an object with any keys."""
+    """Return the type of an object with any keys, whose values have the type `item_type`."""
 
     def read(raw: Any, name: str) -> dict[str, Any]:
         if not isinstance(raw, dict):

@@ -1,6 +1,7 @@
 // Stripe's exponents differ from ISO 4217 for some currencies: it counts ISK and UGX in hundredths, although they have
 // no smaller unit. https://docs.stripe.com/currencies#minor-units
 const ZERO_DECIMAL = new Set("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" "));
+const WHOLE = new Set(["isk", "ugx"]); // shown without decimals, unless an amount has some
 const THREE_DECIMAL = new Set("bhd jod kwd omr tnd".split(" "));
 
 /** Returns the number of decimals in a currency's amounts. */
@@ -9,10 +10,13 @@ export function exponent(currency) {
   return THREE_DECIMAL.has(currency) ? 3 : 2;
 }
 
-/** Returns an amount in minor units as text. */
+/** Returns an amount in minor units as text. The decimals are Stripe's: the browser has none for HUF, for example. */
 export function formatMoney(minor, currency, locale = document.documentElement.lang) {
-  const amount = minor / 10 ** exponent(currency);
-  return new Intl.NumberFormat(locale, { style: "currency", currency }).format(amount);
+  const decimals = exponent(currency);
+  const amount = minor / 10 ** decimals;
+  const shown = WHOLE.has(currency) && Number.isInteger(amount) ? 0 : decimals;
+  const options = { style: "currency", currency, minimumFractionDigits: shown, maximumFractionDigits: shown };
+  return new Intl.NumberFormat(locale, options).format(amount);
 }
 
 /**

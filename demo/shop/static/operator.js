@@ -1,6 +1,7 @@
 import { call } from "./api.js";
 import { byId, copyTemplate, replaceItems } from "./dom.js";
 import { exponent, formatMoney, parseAmount } from "./money.js";
+import { showSums } from "./sums.js";
 
 const TOKEN_KEY = "clozit.operator";
 const EFFECT_DELAY_MS = 700; // webhooks and workers usually need this long until an action shows
@@ -36,7 +37,8 @@ async function refresh() {
 }
 
 function row(order) {
-  const title = `${order.number} · ${formatMoney((order.charged ?? order).amount_total, (order.charged ?? order).currency)}`;
+  const { amount_total: total, currency } = { ...order, ...order.charged };
+  const title = `${order.number} · ${formatMoney(total, currency)}`;
   const { node } = copyTemplate("row", { title, states: statuses(order).join(" · "), time: formatTime(order.created_at) });
   const button = node.querySelector("button");
   button.id = `order-${order.id}`;
@@ -49,14 +51,12 @@ function row(order) {
 }
 
 function show(order) {
-  const amount = (minor) => formatMoney(minor, order.currency);
-  const sums = [["Total", (order.charged ?? order).amount_total], ["Paid", order.amount_paid], ["Refunded", -order.amount_refunded]].filter(([, minor]) => minor);
   byId("number").textContent = `${order.number} ${order.customer_name ?? order.customer_email ?? ""}`;
   byId("states").textContent = statuses(order).join(" · ");
   byId("address").textContent = shippingAddress(order);
-  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_total }) =>
-    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_total) }).node));
-  byId("sums").replaceChildren(...sums.map(([label, minor]) => copyTemplate("sum", { label, amount: amount(minor) }).node));
+  byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_subtotal }) =>
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: formatMoney(amount_subtotal, order.currency) }).node));
+  showSums(byId("sums"), { ...order, ...order.charged, paid_currency: order.currency });
   byId("actions").replaceChildren(...actions(order));
   byId("timeline").replaceChildren(...order.timeline.map(({ happened_at, text }) => copyTemplate("moment", { time: formatTime(happened_at), text }).node));
   byId("order").hidden = false;

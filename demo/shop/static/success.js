@@ -2,6 +2,7 @@ import { call, fetchConfig } from "./api.js";
 import { emptyPaidBag } from "./cart.js";
 import { byId, copyTemplate } from "./dom.js";
 import { formatMoney } from "./money.js";
+import { showSums } from "./sums.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -12,14 +13,15 @@ const STATES = { // badge, headline and explanation
   waiting: ["One moment", "Thank you.", "We are waiting for the confirmation of your payment."],
   late: ["One moment", "Thank you.", `The confirmation takes longer than usual. ${MAIL_FOLLOWS}`],
   open: ["Confirming", "Thank you.", "We are confirming your payment."],
-  payment_pending: ["Payment pending", "Thank you. We are waiting for your payment.", `Your items are reserved. Did you choose a voucher or a bank transfer? Then please pay it with the details that you got. ${MAIL_FOLLOWS}`],
-  payment_debit: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. Your items are reserved. ${MAIL_FOLLOWS}`],
-  payment_voucher: ["Payment pending", "Thank you. Please pay your voucher.", "Your items are reserved. Our e-mail has the link to your voucher or to the bank details, and the date by which to pay."],
+  payment_pending: ["Payment pending", "Thank you. We are waiting for your payment.", `Did you choose a voucher or a bank transfer? Then please pay it with the details that you got. ${MAIL_FOLLOWS}`],
+  payment_debit: ["Payment pending", "Thank you. Your payment is on its way.", `A bank debit takes a few days. ${MAIL_FOLLOWS}`],
+  payment_voucher: ["Payment pending", "Thank you. Please pay your voucher.", "Our e-mail has the link to your voucher or to the bank details, and the date by which to pay."],
   paid: ["Paid", "Thank you for your order.", "We have received your payment. Now we are getting your order ready."],
   processing: ["Paid", "Thank you.", `We have received your payment and are processing your order. ${MAIL_FOLLOWS}`],
   free: ["Confirmed", "Thank you for your order.", "There is nothing to pay. Now we are getting your order ready."],
   in_review: ["Paid, in review", "Thank you.", "We have received your payment. We are checking your order and will write to you."],
   review_cancel: ["Canceled", "We had to cancel your order.", "We will not ship it. Our e-mail says more."],
+  review_shipped: ["Partly shipped", "We have checked your order.", "What we have shipped is yours. Nothing more will be shipped. Our e-mail says more."],
   review_refund: ["Canceled", "We are refunding your payment.", "We cannot ship your order. Our e-mail says more."],
   order_canceled: ["Canceled", "We have canceled your order.", "We will not ship it. Our e-mail says more."],
   partial: ["Partly shipped", "Part of your order is on its way.", "The rest will follow in another parcel."],
@@ -31,6 +33,8 @@ const STATES = { // badge, headline and explanation
   unknown: ["No order", "We cannot show your order.", "The address of this page has no valid session_id, so we do not know which order is yours."],
 };
 const WITHOUT_ACTION = new Set(["au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"]); // nothing more to do
+// Their customers may have to confirm their bank account first. Once the method is known, the bank has the debit.
+const CONFIRMED_DEBITS = new Set([...WITHOUT_ACTION, "acss_debit", "nz_bank_account", "us_bank_account"]);
 const CHANGING = new Set(["waiting", "open", "payment_pending", "payment_debit", "payment_voucher", "processing", "in_review"]); // the page keeps asking in these states
 const UNPAID = new Set(["payment_failed", "expired", "canceled"]);
 
@@ -67,23 +71,25 @@ function show(order) {
   return state;
 }
 
-/** Returns the latest change of a paid order: refunded, in review, or shipped. */
+/** Returns the latest change of a paid order: refunded, in review, ended by a review, or shipped. */
 function stateOf(order) {
   if (order.status === "payment_pending") return pendingState(order);
   if (order.status !== "paid") return order.status;
   if (order.refund_status === "full") return "refunded";
   if (order.needs_review) return "in_review";
-  if (order.fulfillment_status === "canceled") return order.review_decision ? `review_${order.review_decision}` : "order_canceled";
+  if (order.review_decision) return order.shipments?.length ? "review_shipped" : `review_${order.review_decision}`;
+  if (order.fulfillment_status === "canceled") return "order_canceled";
   if (order.fulfillment_status !== "unfulfilled") return order.fulfillment_status;
   if (!order.confirmed) return "processing";
   return order.amount_total ? "paid" : "free";
 }
 
 /** Returns what a customer with a delayed payment has to do: pay a voucher or transfer, nothing, or it is not known. */
-function pendingState({ payment_method, payment_method_types }) {
-  const methods = payment_method ? [payment_method] : payment_method_types;
-  const isDebit = methods.length && methods.every((type) => WITHOUT_ACTION.has(type));
-  if (payment_method && !isDebit) return "payment_voucher";
+function pendingState({ has_instructions, payment_method, payment_method_types }) {
+  if (has_instructions) return "payment_voucher";
+  const isDebit = payment_method
+    ? CONFIRMED_DEBITS.has(payment_method)
+    : payment_method_types.length && payment_method_types.every((type) => WITHOUT_ACTION.has(type));
   return isDebit ? "payment_debit" : "payment_pending";
 }
 
@@ -95,25 +101,10 @@ function showState(state) {
 }
 
 function showReceipt(order) {
-  const amount = (minor) => formatMoney(minor, order.currency);
-  const beforeTax = order.amount_subtotal - order.amount_discount + order.amount_shipping;
-  const addedTax = order.amount_tax && Math.max(0, order.amount_total - beforeTax);
-  const sums = [["Subtotal", order.amount_subtotal], ["Discount", -order.amount_discount], ["Shipping", order.amount_shipping],
-    ["Tax", addedTax], ["Total", order.amount_total]].filter(([label, minor]) => minor || label === "Total");
-  const includedTax = order.amount_tax > addedTax ? [["incl. VAT", amount(order.amount_tax - addedTax)]] : [];
-  const statement = order.presentment_amount
-    ? [["On your bank statement", formatMoney(order.presentment_amount, order.presentment_currency)]] : [];
-  const isPaidOtherwise = order.amount_paid && order.amount_paid !== order.amount_total; // twice, for example
-  const paid = isPaidOtherwise ? [["Paid", formatMoney(order.amount_paid, order.paid_currency)]] : [];
-  const refunds = order.amount_refunded ? [["Refunded", formatMoney(-order.amount_refunded, order.paid_currency)]] : [];
   byId("number").textContent = order.number;
   byId("lines").replaceChildren(...order.lines.map(({ quantity, name, amount_subtotal }) =>
-    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: amount(amount_subtotal) }).node));
-  const written = sums.map(([label, minor]) => [label, amount(minor)]);
-  const rows = [...written, ...includedTax, ...statement, ...paid, ...refunds]
-    .map(([label, text]) => copyTemplate("sum", { label, amount: text }).node);
-  rows[sums.length - 1].className = "total";
-  byId("sums").replaceChildren(...rows);
+    copyTemplate("line", { quantity: `${quantity} ×`, name, sum: formatMoney(amount_subtotal, order.paid_currency) }).node));
+  showSums(byId("sums"), order);
   byId("parcels").replaceChildren(...(order.shipments ?? []).map(parcel));
   byId("receipt").hidden = false;
 }

@@ -2,9 +2,9 @@ import concurrent.futures
 import threading
 from typing import Any
 
-import httpx
 import pytest
 import stripe
+from events.testing import http
 
 from demo.fake_stripe import forms
 from demo.fake_stripe.server import FakeStripe
@@ -23,7 +23,7 @@ def test_unknown_parameter_is_refused(fake: FakeStripe, create_session: CreateSe
     with pytest.raises(stripe.InvalidRequestError) as raised:
         create_session(foo="bar")
     assert (raised.value.code, raised.value.param) == ("parameter_unknown", "foo")
-    answer = httpx.post(f"{fake.url}/v1/refunds", data={"foo": "1"}, headers=KEY)
+    answer = http.post(f"{fake.url}/v1/refunds", data={"foo": "1"}, headers=KEY)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["message"] == "Received unknown parameter: foo"
@@ -63,15 +63,15 @@ def test_only_test_keys_are_accepted(fake: FakeStripe) -> None:
         client = stripe.StripeClient(key, base_addresses={"api": fake.url})
         with pytest.raises(stripe.AuthenticationError):
             client.v1.products.list()
-    assert httpx.get(f"{fake.url}/v1/products").status_code == 401
-    assert httpx.get(f"{fake.url}/v1/products", auth=("sk_test_x", "")).status_code == 200
+    assert http.get(f"{fake.url}/v1/products").status_code == 401
+    assert http.get(f"{fake.url}/v1/products", auth=("sk_test_x", "")).status_code == 200
 
 
 def test_missing_object_is_not_found(client: stripe.StripeClient, fake: FakeStripe) -> None:
     with pytest.raises(stripe.InvalidRequestError) as raised:
         client.v1.charges.retrieve("ch_none")
     assert (raised.value.http_status, raised.value.code) == (404, "resource_missing")
-    assert httpx.get(f"{fake.url}/v1/unicorns", headers=KEY).json()["error"]["type"] == "invalid_request_error"
+    assert http.get(f"{fake.url}/v1/unicorns", headers=KEY).json()["error"]["type"] == "invalid_request_error"
 
 
 def test_idempotency_key_replays_its_answer(create_session: CreateSession) -> None:
@@ -83,6 +83,22 @@ def test_idempotency_key_replays_its_answer(create_session: CreateSession) -> No
     with pytest.raises(stripe.IdempotencyError) as raised:
         create_session({"idempotency_key": "key-1"}, client_reference_id="another")
     assert raised.value.http_status == 400
+
+
+def test_idempotency_key_can_have_255_characters(fake: FakeStripe) -> None:
+    def create(key: str, name: str = "Tee") -> Any:
+        return http.post(f"{fake.url}/v1/products", data={"name": name}, headers={**KEY, "Idempotency-Key": key})
+
+    longest = 255 * "k"
+    assert create(longest).status_code == 200
+    assert "at most 255" in create(longest + "k").json()["error"]["message"]
+    assert f"key '{longest}' was used" in create(longest, "Mug").json()["error"]["message"]
+
+
+def test_two_api_keys_can_use_one_idempotency_key(fake: FakeStripe) -> None:
+    for api_key in ("sk_test_one", "sk_test_two"):
+        headers = {"Authorization": f"Bearer {api_key}", "Idempotency-Key": "key-4"}
+        assert http.post(f"{fake.url}/v1/products", data={"name": api_key}, headers=headers).status_code == 200
 
 
 def test_idempotency_key_expires_after_a_day(fake: FakeStripe, create_session: CreateSession) -> None:

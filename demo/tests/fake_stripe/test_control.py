@@ -1,7 +1,7 @@
 from typing import Any
 
-import httpx
 import pytest
+from events.testing import http
 
 from demo.fake_stripe.server import FakeStripe
 
@@ -13,7 +13,7 @@ Post = Any
 @pytest.fixture
 def post(fake: FakeStripe) -> Post:
     def send(route: str, **body: Any) -> Any:
-        return httpx.post(f"{fake.url}/_control/{route}", json=body)
+        return http.post(f"{fake.url}/_control/{route}", json=body)
 
     return send
 
@@ -35,7 +35,7 @@ def test_state_shows_objects_events_and_totals(fake: FakeStripe, create_session:
     fake.pay(session.id)
     assert fake.wait_delivered()
     post("refund", session_id=session.id, amount=100).raise_for_status()
-    state = httpx.get(f"{fake.url}/_control/state").json()
+    state = http.get(f"{fake.url}/_control/state").json()
     assert [shown["id"] for shown in state["sessions"]] == [session.id]
     assert state["totals"]["eur"].items() >= {"charged": 5738, "refunded": 100, "disputed": 0}.items()
     completed = next(event for event in state["events"] if event["type"] == "checkout.session.completed")

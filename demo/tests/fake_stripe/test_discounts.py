@@ -1,8 +1,8 @@
 from typing import Any
 
-import httpx
 import pytest
 import stripe
+from events.testing import http
 
 from demo.fake_stripe.server import FakeStripe
 
@@ -57,4 +57,28 @@ def test_promotion_code_below_its_minimum_is_refused(
     assert raised.value.code == "resource_already_exists"
     session = create_session(allow_promotion_codes=True)
     form = {"promotion_code": "BIG", "update": "code"}
-    assert "for orders of €100.00 or more" in httpx.post(str(session.url), data=form).text
+    assert "for orders of €100.00 or more" in http.post(str(session.url), data=form).text
+
+
+def test_coupon_for_some_products_reduces_only_them(
+    client: stripe.StripeClient, fake: FakeStripe, create_session: CreateSession
+) -> None:
+    session = create_session(allow_promotion_codes=True)
+    shirts, socks = fake.line_items(session.id)
+    bound: Any = {"percent_off": 50, "applies_to": {"products": [socks["price"]["product"]]}}
+    coupon = client.v1.coupons.create(bound)
+    assert "applies_to" not in coupon, "Stripe shows it only where it is expanded"
+    expanded = client.v1.coupons.retrieve(coupon.id, {"expand": ["applies_to"]})
+    assert expanded.applies_to is not None
+    assert expanded.applies_to.products == [socks["price"]["product"]]
+    client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SOCKS"})
+    http.post(str(session.url), data={"promotion_code": "SOCKS", "update": "code"})
+    assert [line["amount_discount"] for line in (shirts, socks)] == [0, 625]
+    assert fake.session(session.id)["amount_total"] == 5738 - 625
+
+
+def test_coupon_for_an_unknown_product_is_refused(client: stripe.StripeClient) -> None:
+    unknown: Any = {"percent_off": 50, "applies_to": {"products": ["prod_unknown"]}}
+    with pytest.raises(stripe.InvalidRequestError) as raised:
+        client.v1.coupons.create(unknown)
+    assert (raised.value.code, raised.value.param) == ("resource_missing", "applies_to[products][0]")

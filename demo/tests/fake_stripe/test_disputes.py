@@ -61,6 +61,26 @@ def test_dispute_covers_only_the_unrefunded_amount(fake: FakeStripe, paid: str) 
         fake.open_dispute(paid)
 
 
+def test_closed_dispute_frees_what_the_bank_does_not_hold(fake: FakeStripe, paid: str) -> None:
+    fake.open_dispute(paid, amount=3000)
+    with pytest.raises(StripeError, match="charged back"):
+        fake.refund(paid, amount=1)
+    fake.advance_dispute(paid, "lost", reinstated=1000)
+    with pytest.raises(StripeError, match="unrefunded amount"):
+        fake.refund(paid, amount=3739)
+    assert fake.refund(paid)["amount"] == 3738
+    with pytest.raises(StripeError, match="charged back"):
+        fake.refund(paid, amount=1)
+
+
+def test_dispute_of_the_full_amount_after_a_refund_frees_nothing(fake: FakeStripe, paid: str) -> None:
+    fake.refund(paid, amount=1000)
+    fake.open_dispute(paid, amount=5738)
+    fake.advance_dispute(paid, "lost", reinstated=1000)
+    with pytest.raises(StripeError, match="charged back"):
+        fake.refund(paid)
+
+
 def test_inquiry_moves_no_money_until_it_escalates(fake: FakeStripe, create_session: CreateSession) -> None:
     session = create_session()
     fake.pay(session.id, "inquiry")

@@ -1,6 +1,6 @@
-import httpx
 import pytest
 import stripe
+from events.testing import http
 
 from demo.fake_stripe.errors import StripeError
 from demo.fake_stripe.server import FakeStripe
@@ -25,7 +25,7 @@ def test_dropped_event_arrives_after_it_is_resent(
     receiver.wait_for("charge.updated")
     assert receiver.webhooks_of(COMPLETED) == []
     (lost,) = client.v1.events.list({"delivery_success": False, "type": COMPLETED}).data
-    httpx.post(f"{fake.url}/_control/resend", json={"event_id": lost.id}).raise_for_status()
+    http.post(f"{fake.url}/_control/resend", json={"event_id": lost.id}).raise_for_status()
     assert receiver.wait_for(COMPLETED)[0].event["id"] == lost.id
 
 
@@ -137,7 +137,7 @@ def test_unknown_fault_is_refused_and_faults_are_cleared(fake: FakeStripe) -> No
     with pytest.raises(StripeError):
         fake.add_fault("earthquake")
     url = f"{fake.url}/_control/faults"
-    assert httpx.post(url, json={"kind": "drop", "color": "red"}).status_code == 400
-    queued = httpx.post(url, json=[{"kind": "drop", "count": 3}, {"kind": "api_500"}]).json()["queued"]
+    assert http.post(url, json={"kind": "drop", "color": "red"}).status_code == 400
+    queued = http.post(url, json=[{"kind": "drop", "count": 3}, {"kind": "api_500"}]).json()["queued"]
     assert [(fault["kind"], fault["count"]) for fault in queued] == [("drop", 3), ("api_500", 1)]
-    assert httpx.delete(url).json()["queued"] == []
+    assert http.delete(url).json()["queued"] == []

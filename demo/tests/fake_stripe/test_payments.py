@@ -1,6 +1,6 @@
-import httpx
 import pytest
 import stripe
+from events.testing import http
 
 from demo.fake_stripe.errors import StripeError
 from demo.fake_stripe.server import FakeStripe
@@ -129,7 +129,7 @@ def test_disputed_charge_is_not_refunded(
 def test_expired_session_is_recovered(fake: FakeStripe, create_session: CreateSession, receiver: Receiver) -> None:
     session = create_session(after_expiration={"recovery": {"enabled": True}})
     url = fake.expire(session.id)["after_expiration"]["recovery"]["url"]
-    recovered = httpx.get(url, follow_redirects=False).headers["Location"].rsplit("/", 1)[-1]
+    recovered = http.get(url, follow_redirects=False).headers["Location"].rsplit("/", 1)[-1]
     assert recovered != session.id
     fake.pay(recovered)
     event = receiver.wait_for("checkout.session.completed")[0].event

@@ -24,3 +24,10 @@ def test_totals_table_shows_money_and_pieces() -> None:
         ["charged in EUR", "€57.38", "€57.38", "ok"],
         ["pieces sold", "3", "3", "2", "WRONG"],
     ]
+
+
+def test_results_table_cuts_long_values_that_are_right() -> None:
+    long = "refunded €57.38 of what you paid, Refunded so far: €57.38"
+    right, wrong = (CheckResult("refunds", "The customer reads", long, seen) for seen in (long, long + "!"))
+    assert results_table([right]).splitlines()[2].count("refunded €57.38 of what you paid, …") == 2
+    assert long + "!" in results_table([right, wrong])

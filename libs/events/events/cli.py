@@ -28,8 +28,8 @@ def service_cli(
 ) -> click.Group:
     """Return a service's command group. `app` names the factory that granian's processes import, as module:function.
 
-    With `create_worker` it has the commands worker and dead-letters. With `chains` it has migrate, inbox and, if the
-    outbox's chain is one of them, outbox.
+    The group has the command web. `create_worker` adds worker and dead-letters. `chains` adds migrate, inbox and, if
+    the outbox's chain is one of them, outbox. `load` reads the configuration.
     """
 
     @click.group(name=name, help=f"Clozit Payments: the {name} service.")
@@ -68,7 +68,7 @@ def service_cli(
 
 
 def configuration(load: Callable[[], Any]) -> Any:
-    """Return the service's configuration. Print all missing or invalid settings and exit 2 if there are any."""
+    """Return the configuration that `load` reads. On `ConfigError`, print each invalid setting and exit with code 2."""
     try:
         return load()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The clock: one place that says what time it is. A simulation sets another source (tests/simulation)."""
+"""The clock of the services. A simulation replaces its source of time (tests/simulation)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

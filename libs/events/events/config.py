@@ -5,30 +5,27 @@ default and validation; `load_settings` reads them all. A secret NAME may come f
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, get_type_hints
-from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv, validate
 from marshmallow import ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from events.errors import ConfigError
 from events.web.client_address import parse_networks
-from events.web.origins import parse_origins
+from events.web.origins import INVALID_PORT, parse_origins, split_http_url, split_url
 
 PORT = validate.Range(0, 65535)
 NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # compose passes an unset variable as ""
-BROKER = validate.Regexp(
-    r"amqps?://[^;]+(;amqps?://[^;]+)*$|memory://",
-    error="Use amqp://user:password@host:port/vhost. Separate a cluster's nodes by ;.",
-)
-DATABASE = validate.Regexp(
-    r"(postgres(ql)?(\+psycopg)?|sqlite)://.+", error="Use postgresql://user:password@host/name."
-)
+DATABASE = re.compile(r"(postgres|postgresql(\+psycopg)?)://.|sqlite:///.")
+ENCODE_PASSWORDS = "In a user name or password, write / as %2F, : as %3A, @ as %40 and # as %23."
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 RESERVED_NAMES = ("policy", "stripe")  # of those who act beside operators, as their acts record it
 MIN_SECRET_CHARACTERS = 16  # characters; a shorter token can be guessed over the network
@@ -49,7 +46,10 @@ class Setting:
     parse: Callable[[str], Any] | None
 
     def read(self, env: FileAwareEnv, kind: Any) -> Any:
-        """Return the variable's value, converted to the type `kind`. `env` collects the errors until it is sealed."""
+        """Return the variable's value, converted by `parse` or, without it, to the type `kind`.
+
+        For a missing or invalid value, `env` collects the error until it is sealed.
+        """
         default = () if self.default is MISSING else (self.default,)
         if self.parse is not None:
             text = env.str(self.variable, *default, validate=[*self.checks, accepted_by(self.parse)])
@@ -86,10 +86,8 @@ def setting(
 
 
 def validate_url(value: str) -> None:
-    """Raise `ValidationError` unless the text is an http or https URL without credentials."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValidationError("Use a URL such as https://shop.example.")
+    """Raise `ValidationError` unless the text is an http or https URL without user name and password."""
+    accepted_by(split_http_url)(value)
 
 
 def accepted_by(parse: Callable[[str], object]) -> Check:
@@ -104,9 +102,37 @@ def accepted_by(parse: Callable[[str], object]) -> Check:
     return check
 
 
+def _check_broker_url(text: str) -> None:
+    """Raise `ValueError`, without the URL in its text, unless each node of the broker has a host and a valid port."""
+    if text.startswith("memory://"):
+        return
+    try:
+        nodes = [split_url(node) for node in text.split(";")]
+    except ValueError as error:
+        raise ValueError(f"{error} {ENCODE_PASSWORDS}") from error
+    for node in nodes:
+        if node.scheme not in ("amqp", "amqps") or not node.hostname:
+            raise ValueError("Use amqp://user:password@host:port/vhost. Separate a cluster's nodes by ;.")
+
+
+def _check_database_url(text: str) -> None:
+    """Raise `ValueError`, without the URL in its text, for a URL of no supported database or with an invalid port."""
+    if not DATABASE.match(text):
+        raise ValueError("Use postgresql://user:password@host/name.")
+    try:
+        port = make_url(text).port
+    except (ArgumentError, ValueError):
+        port = 0
+    if port is not None and not 0 < port < 65536:
+        raise ValueError(f"{INVALID_PORT} {ENCODE_PASSWORDS}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """The settings of every service. A service's `Config` adds its own, some of them by the functions below."""
+    """The settings of every service. A service's `Config` adds its own.
+
+    `port_setting`, `database_url_setting` and the like declare a setting that several services have.
+    """
 
     service: str
     port: int
@@ -114,7 +140,7 @@ class Common:
         "BROKER_URL",
         "`amqp://user:password@host:5672/%2F` or `amqps://…`. Separate the nodes of a cluster by `;`.",
         secret=True,
-        checks=[NOT_BLANK, BROKER],
+        checks=[NOT_BLANK, accepted_by(_check_broker_url)],
     )
     declare_topology: bool = setting(
         "DECLARE_TOPOLOGY",
@@ -150,7 +176,7 @@ def database_url_setting() -> Any:
         "DATABASE_URL",
         "`postgresql://user:password@host/name`, or `sqlite:///file` to try the service.",
         secret=True,
-        checks=[NOT_BLANK, DATABASE],
+        checks=[NOT_BLANK, accepted_by(_check_database_url)],
     )
 
 
@@ -201,7 +227,7 @@ def _parse_tokens(text: str) -> dict[str, str]:
         )
     if reserved := [name for name, _ in pairs if name.casefold() in RESERVED_NAMES]:
         raise ValueError(
-            f"Rename {', '.join(reserved)}: this name is reserved for acts of the shop's policy or Stripe."
+            f"Rename {', '.join(reserved)}: the names policy and stripe are reserved for acts that no operator did."
         )
     return dict(pairs)
 
@@ -209,7 +235,7 @@ def _parse_tokens(text: str) -> dict[str, str]:
 def load_settings(config: type[ConfigT]) -> ConfigT:
     """Return a configuration that is read from the environment.
 
-    Raises `ConfigError` with every missing or invalid value.
+    Raises `ConfigError`, which names every missing or invalid setting.
     """
     kinds = get_type_hints(config)
     with read_environment() as env:
@@ -242,7 +268,7 @@ class _Environment(FileAwareEnv):
 
 @contextmanager
 def read_environment() -> Iterator[FileAwareEnv]:
-    """Provide an environment to read. Raises `ConfigError` after the block, with all missing or invalid values."""
+    """Provide an environment to read. Raises `ConfigError` after the block if it read missing or invalid settings."""
     env = _Environment(eager=False, strip_whitespace=True)
     yield env
     try:

@@ -2,35 +2,44 @@
 
 
 class NotYet(Exception):  # noqa: N818 - a signal, not an error
-    """The cause of this event has not arrived: store the event as ``waiting`` and try again."""
+    """A handler's signal that the event's cause has not arrived. The event is stored as `waiting` and retried."""
 
 
 class Ignored(Exception):  # noqa: N818 - a signal, not an error
-    """This event does not concern the service: record the reason in the inbox and undo the handler's writes."""
+    """A handler's signal that the event does not concern the service.
+
+    The reason is recorded in the inbox, and the handler's writes are undone.
+    """
 
 
 class NoHandler(Ignored):
-    """This release has no handler for such events: keep the payload for a week, since another release may have one."""
+    """A signal that this release has no handler for the event's routing key.
+
+    The inbox keeps the event's payload for a week, since another release may have one.
+    """
 
 
 class DecodeError(Exception):
-    """The envelope or the body of a message cannot be read: reject it to the dead-letter queue."""
+    """A message whose envelope or body cannot be read. Consumers reject it to the dead-letter queue."""
 
 
 class PublishUnconfirmedError(Exception):
-    """The broker did not confirm in time, refused, returned or lost the message. The message may still be stored."""
+    """A publish without a confirm: the broker was away or late, or it refused or returned the message.
+
+    The broker may have stored the message even so.
+    """
 
 
 class PublishWindowFullError(PublishUnconfirmedError):
-    """The window is full of unconfirmed messages. Nothing was sent."""
+    """A publish that was not sent, because too many messages are in flight."""
 
 
 class UnpublishableError(PublishUnconfirmedError):
-    """AMQP cannot carry the event's envelope, so a repeat fails too. Nothing was sent."""
+    """A publish that was not sent, because AMQP cannot carry the event's envelope. A repeat fails too."""
 
 
 class ConfigError(Exception):
-    """Settings are missing or invalid; ``problems`` lists them by variable."""
+    """Missing or invalid settings; `problems` maps each variable to its messages."""
 
     def __init__(self, problems: dict[str, list[str]]) -> None:
         self.problems = problems

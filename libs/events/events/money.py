@@ -1,6 +1,6 @@
 """Amounts in Stripe's minor units, for every currency that Stripe supports.
 
-The units differ from ISO 4217's and from Babel's. Source: https://docs.stripe.com/currencies (presentment currencies;
+Some units differ from ISO 4217's and from Babel's. Source: https://docs.stripe.com/currencies (presentment currencies;
 zero-decimal; special cases; three-decimal; minimum and maximum charge amounts). Amounts are integers in these units.
 Currencies are lower case. Functions that need the number of decimals raise `ValueError` for an unsupported currency.
 """
@@ -59,7 +59,7 @@ def step(currency: str) -> int:
 
 
 def minimum(currency: str) -> int:
-    """Return the minimum charge in minor units, or the currency's step where only Stripe knows it. 0 is free."""
+    """Return the minimum charge in minor units, or the currency's step where only Stripe knows it."""
     return MINIMUM_CHARGES.get(currency, step(currency))
 
 
@@ -94,9 +94,9 @@ def percentage(amount: int, percent: int, currency: str) -> int:
 def distribute(amount: int, weights: Sequence[int], currency: str) -> list[int]:
     """Split an amount by weights into multiples of the currency's step that add up to the amount.
 
-    The amount must be such a multiple itself. The steps left by rounding down go to the largest remainders; of equal
-    ones to the earlier. No part exceeds its weight unless the amount exceeds the sum of the weights. All parts are 0 if
-    all weights are.
+    The amount must be such a multiple itself. Each part is rounded down. The steps that are left go to the parts with
+    the largest remainders, of equal ones to the earlier. If the weights are such multiples, too, and their sum is not
+    less than the amount, no part exceeds its weight. All parts are 0 if all weights are.
     """
     total, unit = sum(weights), step(currency)
     if not total:

@@ -33,9 +33,10 @@ log = get_logger(__name__)
 
 
 class CountingClient(stripe.RequestsClient):
-    """A client that counts each attempt: ok, unauthorized (401, 403), refused (other 4xx), failed (5xx), unreachable.
+    """An HTTP client for Stripe's SDK that counts each attempt by its outcome.
 
-    A call beyond `MAX_CONCURRENT_CALLS` is not sent. It raises `APIConnectionError` and counts as rejected.
+    The outcomes are ok, unauthorized (401, 403), refused (other 4xx), failed (5xx) and unreachable. A call beyond
+    `MAX_CONCURRENT_CALLS` is not sent. It raises `APIConnectionError` and counts as rejected.
     """
 
     def __init__(self) -> None:
@@ -103,7 +104,7 @@ def api_base_setting() -> Any:
 
 
 class Failure(StrEnum):
-    """The meanings of Stripe's errors for a caller."""
+    """Kinds of Stripe's errors. After REJECTED and UNAUTHORIZED nothing was done; after AWAY this is not known."""
 
     REJECTED = "rejected"  # the parameters: nothing was done, and a repeat fails too
     UNAUTHORIZED = "unauthorized"  # our key: nothing was done, and a repeat fails until an operator corrects it
@@ -111,7 +112,7 @@ class Failure(StrEnum):
 
 
 def failure_of(error: stripe.StripeError) -> Failure:
-    """Return what an error of Stripe's means."""
+    """Return the kind of an error: REJECTED for parameters or a card, UNAUTHORIZED for our key, AWAY for any other."""
     if isinstance(error, stripe.InvalidRequestError | stripe.CardError):
         return Failure.REJECTED
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
@@ -119,24 +120,32 @@ def failure_of(error: stripe.StripeError) -> Failure:
     return Failure.AWAY  # also an idempotency key that is in use
 
 
-def log_failure(action: str, about: str, error: stripe.StripeError) -> None:
-    """Log a failed call with its `action` and the id that it is about: as an error if Stripe refused our key.
+def log_failure(action: str, about: str | None, error: stripe.StripeError) -> None:
+    """Log a failed call with the caller's `action` and, in `about`, the id of the object that it concerns, if any.
 
-    Any other failure is a warning.
+    A refused API key is logged as an error, any other failure as a warning.
     """
     is_ours = failure_of(error) == Failure.UNAUTHORIZED
-    answered = "stripe answered with an error" if error.http_status else "stripe is unreachable"
+    answered = "stripe answered with an error" if error.http_status else "no answer from stripe"
     log.log(
         logging.ERROR if is_ours else logging.WARNING,
-        "stripe refused the API key: set STRIPE_API_KEY" if is_ours else answered,
+        "stripe refused the API key: set STRIPE_API_KEY to a valid key with the needed rights" if is_ours else answered,
         action=action,
-        about=about,
+        **({"about": about} if about else {}),
         request_id=error.request_id,
         http_status=error.http_status,
         code=error.code,
         param=getattr(error, "param", None),
         error=type(error).__name__,
     )
+
+
+def report_failure(command: str, error: stripe.StripeError) -> str:
+    """Log the failed call of a command, and return sentences about it for the operator who runs the command."""
+    log_failure(command, None, error)
+    if failure_of(error) == Failure.UNAUTHORIZED:
+        return f"Stripe refused the API key ({error}). Set STRIPE_API_KEY to a valid key that has the needed rights."
+    return f"Stripe did not answer as expected ({type(error).__name__}: {error})."
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The hook for a bot check: the shop's page solves a challenge, and its provider confirms the token.
+"""The optional bot check: the shop's page gets a token for a solved challenge, and the provider confirms the token.
 
 Cloudflare Turnstile, hCaptcha and reCAPTCHA have the same protocol: a form with `secret` and `response`, answered by
 JSON with `success`.

@@ -5,8 +5,8 @@
     3  create   the session, with the checkout's own idempotency key     Stripe
     4  open     session id and URL, with checkout.checkout.started       transaction
 
-Every phase can be repeated: a repeated request continues after the phase that was stored last. The sweeper cleans up
-checkouts that are never finished (sweeper.py).
+Every phase can be repeated: a repeated request finds the stored cart and repeats phases 2 to 4 until the checkout is
+open. The sweeper cleans up checkouts that are never finished (sweeper.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -78,7 +78,8 @@ class Checkouts:
     def start(self, request: CheckoutRequest, key: str | None, client: Client = UNKNOWN_CLIENT) -> Checkout:
         """Start a checkout and return it; return the same checkout for a repeated key.
 
-        Raises `CheckoutExpiredError` if the key's checkout ended unpaid, or was interrupted too long ago to continue.
+        Raises `CheckoutExpiredError` if the key's checkout ended unpaid, its time is over, or its first request was
+        interrupted too long ago to continue.
         """
         if self._bot_check and not self._is_repeated(request, key):  # a token is valid once
             self._bot_check.verify(client.bot_token)

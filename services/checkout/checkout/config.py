@@ -20,6 +20,7 @@ from events.config import (
     validate_url,
 )
 from events.errors import ConfigError
+from events.messaging.session_payment import PENDING_HOLD_TIME
 from events.money import SUPPORTED
 from events.web.client_address import Network
 from events.web.origins import url_origin
@@ -51,7 +52,10 @@ def _limit_setting(variable: str, description: str, *, default: int) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings. The fields from `allow_promotion_codes` to `allow_recovery` configure Stripe's page."""
+    """The settings of the checkout service.
+
+    The fields from `allow_promotion_codes` to `allow_recovery` configure Stripe's page.
+    """
 
     service: str = "checkout"
     port: int = port_setting(8001)
@@ -140,8 +144,8 @@ class Config(Common):
     )
     shipping_countries: Sequence[str] = setting(
         "SHIPPING_COUNTRIES",
-        "Ask for a shipping address in one of these countries: `DE,AT`. Empty: ask only if the shop has shipping"
-        " options, for any country that they allow.",
+        "Ask for a shipping address in one of these countries: `DE,AT`. Shipping options with countries use their own"
+        " instead. Empty: ask only if the shop has shipping options, for any country that they allow.",
         default=(),
         checks=[_validate_countries],
     )
@@ -169,7 +173,8 @@ class Config(Common):
     )
     delayed_payment_days: int = setting(
         "DELAYED_PAYMENT_DAYS",
-        "The maximum number of days that the stock stays reserved while a delayed payment is under way.",
+        "The maximum number of days that the stock stays reserved while a delayed payment is under way."
+        f" Less than {PENDING_HOLD_TIME.days} counts as {PENDING_HOLD_TIME.days}: inventory itself keeps it so long.",
         default=65,  # vouchers live up to 60 days
         checks=[validate.Range(min=1)],
     )

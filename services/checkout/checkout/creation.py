@@ -24,7 +24,6 @@ MIN_SESSION_TIME = timedelta(minutes=30) + STRIPE_MARGIN  # Stripe refuses sessi
 MAX_SESSION_TIME = timedelta(hours=24) - timedelta(minutes=1)  # and those over 24 hours; clocks differ by seconds
 
 
-RECOVERY_TIME = timedelta(days=31)  # Stripe's recovery link lives 30 days, and the session that it opens one more
 COUPON_GRACE = timedelta(hours=1)  # clocks differ, and a customer may be paying at the session's end
 
 
@@ -75,7 +74,10 @@ def store_checkout(
 
 
 def find_stored(session: Session, request: CheckoutRequest, key: str | None) -> Checkout | None:
-    """Return the checkout of a repeated request; None for a new one. Raises `KeyReusedError`."""
+    """Return the checkout of a repeated request; None for a new one.
+
+    Raises `KeyReusedError` if the key was used for a different request.
+    """
     stored = _find_by_key(session, key) if key else None
     return _same_request(stored, request) if stored else None
 
@@ -172,4 +174,4 @@ def _shipping_countries(config: Config, options: Sequence[dict[str, Any]]) -> li
 
 def _coupon_end(config: Config, session_end: datetime) -> datetime:
     """Return when no session can use the checkout's coupon any more."""
-    return session_end + (RECOVERY_TIME if config.allow_recovery else COUPON_GRACE)
+    return session_end + (models.RECOVERY_TIME if config.allow_recovery else COUPON_GRACE)

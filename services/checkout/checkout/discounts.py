@@ -28,6 +28,12 @@ from checkout.models import (
     DiscountUse,
 )
 
+# One text for paid and for unpaid uses: anyone can name a customer's e-mail address, and must not learn which it is.
+NO_USE_LEFT = (
+    "This code is limited per customer, and this e-mail address has no use left. If an unpaid checkout of yours uses"
+    " the code, cancel that checkout or wait until it ends. Otherwise pay without the code."
+)
+
 
 def amount_off(session: Session, code: str, subtotal: int, currency: str, now: datetime) -> int:
     """Return the amount that the code takes off `subtotal`, the price of the goods. Both are in minor units.
@@ -117,18 +123,15 @@ def _check_limits(session: Session, code: str, email: str | None) -> None:
         _check_limit(
             discount.limit_per_email,
             _uses(session, code, DiscountUse.email == email),
-            used="You have already used this code as often as allowed. Pay without it.",
-            held=(
-                "Another checkout of yours uses this code. If it is open, cancel it. If its payment is on its way,"
-                " wait, or pay without the code."
-            ),
+            used=NO_USE_LEFT,
+            held=NO_USE_LEFT,
         )
     if discount.limit_total:
         _check_limit(
             discount.limit_total,
             _uses(session, code),
             used="This code has been used as often as allowed. Pay without it.",
-            held="Other customers are paying with the last uses of this code. Try again later, or pay without it.",
+            held="Unpaid checkouts hold the last uses of this code. Try again later, or pay without it.",
         )
 
 

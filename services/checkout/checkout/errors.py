@@ -49,7 +49,7 @@ class KeyReusedError(DomainError):
 
 
 class CheckoutExpiredError(DomainError):
-    """The checkout ended unpaid, or its first request was interrupted too long ago to continue."""
+    """The checkout ended unpaid, its time is over, or its first request was interrupted too long ago to continue."""
 
 
 class TooManyOpenCheckoutsError(DomainError):

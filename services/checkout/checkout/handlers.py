@@ -8,6 +8,7 @@ from events.messaging.contracts.checkout import CancelReason
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox, erase_outbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
+from events.messaging.session_payment import check_account
 from sqlalchemy.orm import Session
 
 from checkout import discounts, erasure, models
@@ -76,12 +77,14 @@ def _payment_status(event: Event) -> str:
 def _lock_checkout(event: Event, session: Session) -> Checkout:
     """Lock the event's checkout and return it. Raises `Ignored` for a session that another system made.
 
-    A checkout is stored before Stripe is called. So an unknown id belongs to another installation.
+    A checkout is stored before Stripe is called. So an unknown id belongs to another installation, or a restore of the
+    database lost the checkout.
     """
+    check_account(event)
     checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
     if checkout_id is None:
         raise Ignored("the session's metadata has no checkout_id: another system made it")
     checkout = lock_checkout_if_known(session, checkout_id)
     if checkout is None:
-        raise Ignored(f"{checkout_id} is not in this database: another installation made the session")
+        raise Ignored(f"{checkout_id} is not in this database: another installation made it, or a restore lost it")
     return checkout

@@ -17,13 +17,13 @@ def is_allowed_image(image: str) -> bool:
         encode_image(image)
     except ValueError:
         return False
-    if not image.strip() or "\\" in image or parts.username:
+    if not image.strip() or "\\" in image or "@" in parts.netloc:
         return False
     return bool(parts.hostname) if parts.scheme == "https" else not parts.scheme and not parts.netloc
 
 
 def encode_image(image: str) -> str:
-    """Return the URL or path with all other characters encoded as ASCII. Raises `ValueError` for an invalid host."""
+    """Return the URL or path in ASCII, with all other characters encoded. Raises `ValueError` for an invalid host."""
     parts = urlsplit(image)
     is_plain = not parts.netloc or HOST.fullmatch(parts.netloc)
     host = parts.netloc if is_plain else idna.encode(parts.netloc, uts46=True).decode("ascii")

@@ -3,7 +3,8 @@
 A client is an IP address and, if the cart has one, an e-mail address. A new checkout that would exceed a limit is
 refused. An open checkout never ends because of another one: anyone can name a customer's e-mail address.
 
-Both are stored as keyed hashes, and only until the checkout is paid, fails or ends (models.py).
+Both are stored as keyed hashes, until the checkout is paid or can no longer be: an ended cart can be recovered with
+Stripe's link (models.py). Only checkouts that can hold pieces count.
 """
 
 import hashlib
@@ -12,20 +13,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from events.database.email_keys import email_key
+from events.database.transaction import lock_keys
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from checkout.config import Config
 from checkout.errors import InvalidCartError, TooManyOpenCheckoutsError
-from checkout.models import Checkout
+from checkout.models import COMPLETE, NEW, OPEN, PAYMENT_PENDING, Checkout
 
 ADDRESS, EMAIL, BOT = "address", "email", "bot"
 REFUSED_CHECKOUTS = Counter(
     "clozit_checkouts_refused_total", "Checkouts that a limit or the bot check refused", ["reason"]
 )
 from_zero(REFUSED_CHECKOUTS, [ADDRESS, EMAIL, BOT])
+
+# As a list of statuses and a condition on one of them, so that the index by key and status finds few rows.
+HOLDS_PIECES = (
+    Checkout.status.in_((NEW, OPEN, COMPLETE)),
+    or_(Checkout.status != COMPLETE, Checkout.payment_status == PAYMENT_PENDING),
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,7 @@ def client_limits(config: Config, network: str | None, email: str | None) -> Seq
 
 def lock(session: Session, limits: Sequence[Limit]) -> None:
     """Lock the client's keys until the transaction ends, so that each new checkout counts those before it."""
-    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer
-        for key in sorted(limit.key for limit in limits):  # two clients can share an e-mail address: one lock order
-            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    lock_keys(session, [limit.key for limit in limits])
 
 
 def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
@@ -75,7 +81,7 @@ def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
             raise InvalidCartError(items=[message])
         open_checkouts, open_pieces, ends_at = session.execute(
             select(func.count(), func.coalesce(func.sum(Checkout.pieces), 0), func.min(Checkout.expires_at)).where(
-                limit.column == limit.key
+                limit.column == limit.key, *HOLDS_PIECES
             )
         ).one()
         if (limit.max_checkouts and open_checkouts >= limit.max_checkouts) or (

@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class CheckoutStatus(StrEnum):
-    """The statuses of a checkout, explained above."""
+    """The statuses of a checkout. The module's docstring explains them."""
 
     NEW = "new"
     OPEN = "open"
@@ -61,6 +61,7 @@ ENDED_UNPAID = (EXPIRED, CANCELED, ABANDONED)
 # Later ones replace earlier ones: events come in any order.
 PAYMENT_PRECEDENCE = (None, PAYMENT_PENDING, PAYMENT_FAILED, PAYMENT_PAID)
 ERASED_FINGERPRINT = ""  # of a checkout whose customer is erased: its request is no longer known
+RECOVERY_TIME = timedelta(days=31)  # Stripe's recovery link lives 30 days, and the session that it opens one more
 DELAYED_PAYMENT_CHECK = timedelta(days=1)  # until Stripe is asked: delayed methods need a day to weeks
 
 
@@ -79,14 +80,17 @@ class Base(DeclarativeBase):
 
 
 class Product(Base):
-    """One size of one garment; `prices` maps a currency to minor units.
+    """One product under its sku, such as one size of a garment; `prices` maps a currency to minor units.
 
     `tax_code` and `tax_behavior` are for Stripe's automatic tax. `tax_rates` are ids of fixed rates at Stripe, for
     shops without automatic tax.
     """
 
     __tablename__ = "products"
-    __table_args__ = (one_of("tax_behavior", TaxBehavior),)
+    __table_args__ = (
+        one_of("tax_behavior", TaxBehavior),
+        Index("ix_products_prices", "prices", postgresql_using="gin"),
+    )
 
     sku: Mapped[str] = mapped_column(String(64), primary_key=True)
     group: Mapped[str] = mapped_column(String(64))
@@ -175,7 +179,7 @@ class Checkout(Base):
     `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
     `shipping_options` are those that the session offers. The amounts include the first of them, which is `shipping`.
     `client_key` and `email_key` are hashes of the client's IP address and e-mail address (limits.py), until the
-    checkout is paid, fails or ends. `pieces` is the number of pieces in all lines.
+    checkout is paid or can no longer be. `pieces` is the number of pieces in all lines.
     `session_payments` has the payment status by session: a recovered cart has several sessions. `pending_at` is when
     the first delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the
     session.
@@ -189,18 +193,8 @@ class Checkout(Base):
         one_of("payment_status", CheckoutPaymentStatus),
         Index("ix_checkouts_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_checkouts_status_id", "status", "id"),
-        Index(
-            "ix_checkouts_client_key",
-            "client_key",
-            postgresql_where=text("client_key IS NOT NULL"),
-            sqlite_where=text("client_key IS NOT NULL"),
-        ),
-        Index(
-            "ix_checkouts_email_key",
-            "email_key",
-            postgresql_where=text("email_key IS NOT NULL"),
-            sqlite_where=text("email_key IS NOT NULL"),
-        ),
+        partial_index("ix_checkouts_client_key_status", "client_key IS NOT NULL", "client_key", "status", "id"),
+        partial_index("ix_checkouts_email_key_status", "email_key IS NOT NULL", "email_key", "status"),
         partial_index("ix_checkouts_payment_status", "payment_status IS NOT NULL", "payment_status", "status", "id"),
         partial_index("ix_checkouts_customer_email", "customer_email IS NOT NULL", "customer_email", "id"),
         partial_index("ix_checkouts_discount_code", "discount_code IS NOT NULL", "discount_code", "id"),
@@ -272,7 +266,7 @@ class Checkout(Base):
         return self._end(COMPLETE)
 
     def record_payment_status(self, session_id: str, status: str, now: datetime) -> bool:
-        """Record a session's payment status that takes precedence over its recorded one; return False if it does not.
+        """Record a session's payment status if it takes precedence over the recorded one; return False otherwise.
 
         The checkout's payment status follows from all its sessions: paid if one is paid, else pending if one is
         pending. If no webhook reports how a pending payment ended, the sweeper asks Stripe.
@@ -283,18 +277,20 @@ class Checkout(Base):
         self.session_payments = {**self.session_payments, session_id: status}
         found = self.session_payments.values()
         self.payment_status = next(each for each in (PAYMENT_PAID, PAYMENT_PENDING, PAYMENT_FAILED) if each in found)
+        self.check_at = None
         if self.payment_status == PAYMENT_PENDING:
-            self.pending_at = self.pending_at or now
+            self.pending_at, self.check_at = self.pending_at or now, now + DELAYED_PAYMENT_CHECK
+        elif self.payment_status == PAYMENT_FAILED:
+            self._forget_client_later()
         else:
             self._forget_client()
         if status == PAYMENT_PAID:
             self.session_id = session_id
-        self.check_at = now + DELAYED_PAYMENT_CHECK if self.payment_status == PAYMENT_PENDING else None
         return True
 
     @property
     def pending_sessions(self) -> list[str]:
-        """The sessions whose delayed payment is under way."""
+        """The ids of the sessions whose delayed payment is under way."""
         return sorted(session_id for session_id, status in self.session_payments.items() if status == PAYMENT_PENDING)
 
     def expire(self) -> bool:
@@ -333,13 +329,29 @@ class Checkout(Base):
     def _end(self, status: str) -> bool:
         self.status, self.check_at = status, None
         if status != COMPLETE:  # a complete one may wait for its delayed payment: record_payment_status
-            self._forget_client()
+            self._forget_client_later()
         if status != EXPIRED:  # the customer may follow the recovery link of an expired session
             self._end_coupon()
         return True
 
+    def forget_ended_client(self) -> None:
+        """Remove the hashes of the client if the checkout has ended or failed. The sweeper calls it at `check_at`."""
+        if self.status in (EXPIRED, CANCELED) or self.payment_status == PAYMENT_FAILED:
+            self._forget_client()
+            self.check_at = None
+
+    def _forget_client_later(self) -> None:
+        """Let the sweeper remove the hashes of the client once no recovery link can lead to a payment any more.
+
+        Until then the customer can recover the cart, and the limits count its delayed payment.
+        """
+        if not self.session_options.get("allow_recovery", True):
+            self._forget_client()
+        elif self.client_key or self.email_key:
+            self.check_at = self.expires_at + RECOVERY_TIME
+
     def _forget_client(self) -> None:
-        """Remove the hashes of the client, so that the limits no longer count this checkout."""
+        """Remove the hashes of the client: the limits can no longer count this checkout."""
         self.client_key, self.email_key = None, None
 
     def _end_coupon(self) -> None:

@@ -66,7 +66,7 @@ def quote(
 
     Raises `InvalidCartError` for an item, discount or shipping option that is unknown, not valid, or not available in
     this currency. Raises `AmountTooSmallError` or `AmountTooLargeError` if Stripe cannot charge the total. The total
-    with the dearest offered shipping option must not be too large either.
+    with the most expensive offered shipping option must not be too large either.
     """
     lines = _lines(session, items, currency, shop_url)
     subtotal = sum(line["amount_total"] for line in lines)

@@ -63,15 +63,17 @@ def _amount_too_large(error: AmountTooLargeError) -> Problem:
 
 
 def _too_many_open(error: TooManyOpenCheckoutsError) -> Problem:
-    whose = {"address": "your IP address", "email": "this e-mail address"}[error.kind]
-    by_email = error.kind == "email"
-    without = " Or leave customer_email out: the payment page asks for it too." if by_email else ""
+    free = "Pay one, cancel one (POST /checkout/sessions/{checkout_id}/cancel), or wait until one ends."
+    if error.kind == "email":  # anyone can name a customer's e-mail address: say no number and no time
+        detail = "With this cart, the unpaid checkouts of this e-mail address would exceed a limit."
+        without = "Or leave customer_email out: the payment page asks for it too."
+        return Problem(429, "too-many-open-checkouts", f"{detail} {free} {without}", limited_by=error.kind)
     left = int((error.ends_at - utcnow()).total_seconds()) if error.ends_at else 0
     return Problem(
         429,
         "too-many-open-checkouts",
-        f"Unpaid checkouts of {whose} already hold {error.pieces} pieces. With this cart they would exceed a limit."
-        f" Pay one, cancel one (POST /checkout/sessions/{{checkout_id}}/cancel), or wait until one ends.{without}",
+        f"Unpaid checkouts of your IP address already hold {error.pieces} pieces. With this cart they would exceed a"
+        f" limit. {free}",
         headers={"Retry-After": str(left)} if left > 0 else RETRY_AFTER,
         limited_by=error.kind,
         open_checkouts=error.checkouts,
@@ -99,7 +101,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     CheckoutExpiredError: lambda _: Problem(
         409,
         "checkout-expired",
-        "This checkout has ended. Start a new one with a new Idempotency-Key.",
+        "This checkout can no longer be paid. Start a new one with a new Idempotency-Key.",
     ),
     AlreadyPaidError: lambda _: Problem(
         409,
@@ -113,7 +115,7 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     InventoryAwayError: lambda _: Problem(
         503,
         "inventory-unavailable",
-        "The stock could not be reserved. Repeat the same request in a few seconds.",
+        "The inventory service did not answer as expected. Repeat the same request in a few seconds.",
         headers=RETRY_AFTER,
     ),
     StripeAwayError: lambda _: Problem(

@@ -13,7 +13,7 @@ MAX_OFFERED_OPTIONS = 5  # shipping options of one session, Stripe's limit
 
 
 def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
-    """Return the active options with a price in the currency, the cheapest first, before any free shipping."""
+    """Return the active options with a price in the currency, the cheapest first. Free shipping does not count here."""
     options = session.scalars(select(ShippingOption).where(ShippingOption.active)).all()
     priced = [option for option in options if currency in option.amounts]
     return sorted(priced, key=lambda option: (option.amounts[currency], option.id))
@@ -43,7 +43,7 @@ def offer_options(session: Session, option_id: str | None, goods: int, currency:
     message = (
         f"This shipping option has no price in {currency.upper()}. Choose another option or currency."
         if is_active
-        else "This shipping option does not exist. GET /shipping-options lists them."
+        else "This shipping option is not available. GET /shipping-options lists those that are."
     )
     raise InvalidCartError(shipping_option=[message])
 

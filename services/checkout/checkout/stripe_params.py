@@ -1,4 +1,4 @@
-"""The fields of a checkout request by Stripe's parameter, so that Stripe's refusal names the caller's field."""
+"""The fields of a checkout request by Stripe's parameter: an error about a parameter names the caller's field."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ LINE = re.compile(r"line_items\[(\d+)\]")
 def fields_of_param(param: str | None) -> dict[str, Any]:
     """Return the errors by field of the request for a parameter that Stripe refused.
 
-    There are none for a parameter that no field determines, such as a setting.
+    The result is empty if no field of the request determines the parameter, for example if a setting does.
     """
     name, *_ = (param or "").partition("[")
     if line := LINE.match(param or ""):

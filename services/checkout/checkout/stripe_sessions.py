@@ -43,7 +43,7 @@ class StripeSessions:
     def create(self, checkout: Checkout) -> dict[str, Any]:
         """Create the checkout's session, and the coupon of its discount, and return the session.
 
-        A repeated call returns the same session, by its idempotency key.
+        A call that is repeated within 24 hours returns the same session, by its idempotency key.
         """
         if checkout.amount_discount:
             self._create_coupon(checkout)

@@ -1,4 +1,4 @@
-"""The sweeper: ends reservation, Stripe session and checkout together where a request died or a webhook was lost.
+"""The sweeper: ends reservation, Stripe session and checkout together where a request died or a webhook is missing.
 
 A checkout is due at its `check_at`. A claim moves `check_at` ahead in a short transaction. So several sweepers can run
 side by side, and a failure is retried. Every step can be repeated. No transaction stays open during a network call.
@@ -40,7 +40,7 @@ log = get_logger(__name__)
 
 
 class Sweeper:
-    """Checks due checkouts at Stripe and inventory, and records what requests and webhooks did not."""
+    """Checks due checkouts at Stripe, records what requests and webhooks did not, and deletes due coupons."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Sweeper:
         self._delayed_payment_time = delayed_payment_time
 
     def run(self, now: datetime | None = None) -> None:
-        """Check every due checkout, then delete every due coupon."""
+        """Check every due checkout, then delete every due coupon. What fails is logged and is due again later."""
         now = now or utcnow()
         while checkout_ids := self._claim(now):
             for checkout_id in checkout_ids:
@@ -89,7 +89,7 @@ class Sweeper:
         try:
             self._stripe.delete_coupon(checkout_id)
         except DomainError as error:
-            log.warning("coupon not deleted, it is deleted later", checkout_id=checkout_id, error=repr(error))
+            log.warning("coupon not deleted, this is tried again later", checkout_id=checkout_id, error=repr(error))
             return
         with self._database.begin() as session:
             lock_checkout(session, checkout_id).coupon_ends_at = None
@@ -98,7 +98,9 @@ class Sweeper:
         try:
             self._check(checkout_id, now)
         except DomainError as error:
-            log.warning("checkout will be checked again later", checkout_id=checkout_id, error=repr(error))
+            log.warning(
+                "the check of a checkout failed, it is repeated later", checkout_id=checkout_id, error=repr(error)
+            )
         except Exception:  # it is due again after its claim; meanwhile it must not block the other checkouts
             log.exception("checking a checkout failed", checkout_id=checkout_id)
 
@@ -107,6 +109,7 @@ class Sweeper:
             checkout = lock_checkout(session, checkout_id)
             if checkout.abandon(checkout.check_at or now):
                 discounts.update_use(session, checkout)
+            checkout.forget_ended_client()
         if checkout.status == models.ABANDONED:
             self._clean_up(checkout, now)
         elif checkout.status == models.OPEN or checkout.payment_status == models.PAYMENT_PENDING:
@@ -152,10 +155,10 @@ class Sweeper:
         try:
             self._stripe.expire(session_id)
         except StripeRejectedError:
-            log.info("session had already ended", session_id=session_id)
+            log.info("stripe did not expire the session, it has probably ended", session_id=session_id)
 
     def _record_from_stripe(self, checkout: Checkout, now: datetime) -> None:
-        """Ask Stripe how the session or its delayed payments ended. Record it, and publish the events that were lost.
+        """Ask Stripe how the session or its delayed payments ended. Record what is new and publish it as an event.
 
         A payment that is still under way keeps its stock, but not longer than DELAYED_PAYMENT_DAYS.
         """
@@ -165,7 +168,8 @@ class Sweeper:
             current = get_checkout(session, checkout.id)
         if current.payment_status == models.PAYMENT_PENDING and current.pending_at:
             latest = current.pending_at + self._delayed_payment_time
-            self._inventory.extend(checkout.id, min(now + PENDING_HOLD_TIME, latest))
+            if now < latest:  # an end in the past would hold ended pieces again, until inventory's next sweep
+                self._inventory.extend(checkout.id, min(now + PENDING_HOLD_TIME, latest))
 
     def _record_session_from_stripe(self, checkout: Checkout, session_id: str, now: datetime) -> None:
         stripe_session = self._stripe.retrieve(session_id)
@@ -188,11 +192,11 @@ class Sweeper:
                 correlation_id=current.id,
                 source="checkout",
             )
-        log.warning("lost stripe event recovered", checkout_id=checkout.id, fact=fact)
+        log.warning("stripe event missing, its fact was taken from stripe", checkout_id=checkout.id, fact=fact)
 
 
 def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: datetime) -> str | None:
-    """Record how a session ended. Return the lost event's fact, such as `expired`, or None if nothing is new."""
+    """Record how a session ended. Return the missing event's fact, such as `expired`, or None if nothing is new."""
     if stripe_session["status"] == models.EXPIRED and checkout.expire():
         return "expired"
     if stripe_session["status"] == models.COMPLETE and checkout.complete(stripe_session["id"]):
@@ -204,7 +208,7 @@ def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: date
 def _record_delayed_payment(
     checkout: Checkout, stripe_session: Mapping[str, Any], payment_failed: bool, now: datetime
 ) -> str | None:
-    """Record how a delayed payment ended. Return the lost event's fact, or None if nothing is new."""
+    """Record how a delayed payment ended. Return the missing event's fact, or None if nothing is new."""
     status = models.PAYMENT_FAILED if payment_failed else models.payment_status_of(stripe_session)
     is_new = checkout.record_payment_status(stripe_session["id"], status, now)
     return DELAYED_PAYMENT_EVENTS[status] if is_new else None

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from events.clock import utcnow
 from events.database.engine import Database
 from events.messaging.loops import Job
 from events.messaging.publisher import Publisher
@@ -11,10 +12,12 @@ from checkout.chains import CHAINS
 from checkout.config import Config
 from checkout.handlers import handlers
 from checkout.inventory_client import InventoryClient
+from checkout.pruning import prune_abandoned
 from checkout.stripe_sessions import StripeSessions
 from checkout.sweeper import Sweeper
 
 SWEEP_INTERVAL_S = 30  # the stock of an abandoned checkout is soon for sale again
+PRUNE_INTERVAL_S = 3600.0  # rows are kept for days, so an hour more does not matter
 
 
 def create_worker(
@@ -33,6 +36,8 @@ def create_worker(
         inventory or InventoryClient(config.inventory_url, config.service_token),
         timedelta(days=config.delayed_payment_days),
     )
-    return Worker(
-        config, database, handlers, chains=CHAINS, jobs=[Job("sweep", SWEEP_INTERVAL_S, sweeper.run)], broker=broker
-    )
+    jobs = [
+        Job("sweep", SWEEP_INTERVAL_S, sweeper.run),
+        Job("prune-abandoned", PRUNE_INTERVAL_S, lambda: prune_abandoned(database, utcnow())),
+    ]
+    return Worker(config, database, handlers, chains=CHAINS, jobs=jobs, broker=broker)

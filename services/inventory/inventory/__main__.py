@@ -16,15 +16,15 @@ from inventory.worker import create_worker
 main = service_cli("inventory", load=load, app="inventory.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
 
 
-@main.command(help="Set the opening stock of the new products in a catalog FILE. Existing products are kept.")
+@main.command(help="Set the opening stock of the new skus in a catalog FILE. The stock of known skus does not change.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def seed(file: Path) -> None:
-    """Run `ledger.seed` with a file."""
+    """Set the opening stock of a catalog file's new skus and print their number."""
     try:
         added = ledger.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise click.ClickException(f"{file} is not a catalog: {error}") from error
-    click.echo(f"{added} new skus")
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} is not a catalog, and nothing was changed: {error}") from error
+    click.echo(f"Opening stock set for {added} new skus.")
 
 
 if __name__ == "__main__":

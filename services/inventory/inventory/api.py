@@ -1,4 +1,4 @@
-"""The routes: the availability for the shop, the stock for operators, and the reservations for checkout."""
+"""The routes: availability for the shop, stock for operators, and reservations for checkout and operators."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -56,7 +56,10 @@ def config() -> Config:
 @blueprint.arguments(schemas.AvailabilityArgs, location="query")
 @blueprint.response(200, schemas.AvailabilityPage)
 def list_availability(args: dict[str, Any]) -> dict[str, Any]:
-    """List the pieces that a cart can reserve, of all skus or of those in the query. Unknown skus are left out."""
+    """List the pieces that a cart can reserve, of all skus or of those in the query. Unknown skus are left out.
+
+    More than 100 pieces are shown as 100.
+    """
     statement = select(StockItem).order_by(StockItem.sku).limit(args["limit"] + 1)
     if args["skus"]:
         statement = statement.where(StockItem.sku.in_(args["skus"]))
@@ -104,7 +107,7 @@ def show_stock(sku: str) -> dict[str, Any]:
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, schemas.MovementPage)
 def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
-    """List all changes of a sku's stock on hand, newest first."""
+    """List all changes of a sku's stock on hand, the last recorded one first."""
     statement = select(Movement).where(Movement.sku == sku).order_by(Movement.id.desc()).limit(args["limit"] + 1)
     if before := decode_cursor(args["cursor"], int):
         statement = statement.where(Movement.id < before[0])
@@ -118,10 +121,10 @@ def list_movements(args: dict[str, Any], sku: str) -> dict[str, Any]:
 @blueprint.arguments(schemas.NewMovement)
 @blueprint.response(201, schemas.StockItem)
 def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> dict[str, Any]:
-    """Count or adjust the stock on hand; return it. The movement records the reason and the token's name.
+    """Set the stock on hand to a counted number, or adjust it; return the sku's stock.
 
-    A repeated Idempotency-Key changes nothing and returns the first answer. An `adjust` without `expected` needs one.
-    A count creates the stock of an unknown sku.
+    The movement records the reason and the token's name. A repeat with the same Idempotency-Key changes nothing and
+    returns the first answer. An `adjust` without `expected` needs a key. A count creates the stock of an unknown sku.
     """
     _check_sku(sku)
     key = require_key_unless("on_hand" in change or "expected" in change, headers["key"])
@@ -137,7 +140,7 @@ def add_movement(headers: dict[str, Any], change: dict[str, Any], sku: str) -> d
 @blueprint.arguments(schemas.ReservationArgs, location="query")
 @blueprint.response(200, schemas.ReservationPage)
 def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
-    """List the reservations that match the filters, newest checkout first."""
+    """List the reservations that match all filters, newest checkout first."""
     statement = select(Reservation).order_by(Reservation.checkout_id.desc()).limit(args["limit"] + 1)
     if args["status"]:
         statement = statement.where(Reservation.status == args["status"])
@@ -187,7 +190,7 @@ def reserve(wanted: dict[str, Any]) -> tuple[Reservation, int]:
     """Reserve all lines of a checkout until `expires_at`, or none.
 
     A repeat can only make the time later. 409 if pieces are not available, or if the checkout's reservation has other
-    lines or has ended.
+    lines or is no longer held.
     """
     checkout_id, expires_at = wanted["checkout_id"], wanted["expires_at"]
     lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
@@ -221,17 +224,18 @@ def release(checkout_id: str) -> None:
 @blueprint.arguments(schemas.ReservationExtension)
 @blueprint.response(200, schemas.Reservation)
 def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
-    """Keep a reservation until a later time. An earlier time changes nothing.
+    """Keep a reservation until a later time. An earlier time does not shorten it.
 
-    An expired one is held again if all its pieces are available; so is a released one while a payment is under way.
-    409 if the pieces are then not held; 404 without a reservation.
+    An expired reservation is held again if unpaid checkouts may hold all its pieces (MAX_RESERVED_PERCENT). So is a
+    released one while a payment is under way, unless an operator released it. 409 if the pieces are then not held; 404
+    without a reservation.
     """
 
     def write(session: Session) -> Reservation:
         reservation = reservations.lock_reservation(session, checkout_id)
         if reservation is None:
             raise ReservationNotFoundError(checkout_id)
-        reservations.extend(session, reservation, extension["expires_at"])
+        reservations.extend(session, reservation, extension["expires_at"], max_percent=config().max_reserved_percent)
         return reservation
 
     reservation = _write(write)
@@ -243,7 +247,7 @@ def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
 def _write(work: Callable[[Session], Result]) -> Result:
     """Run `work` in one write transaction, and again if PostgreSQL aborts it to resolve a deadlock.
 
-    One reservation locks its rows in order. A deadlock is still possible with a worker that locks several at once.
+    Requests and workers lock skus in one order, so a deadlock is not expected.
     """
     for attempt in range(1, CONFLICT_ATTEMPTS + 1):
         try:

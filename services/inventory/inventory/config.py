@@ -18,7 +18,7 @@ from events.config import (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Common):
-    """The settings."""
+    """The settings of the inventory service, read once from the environment."""
 
     service: str = "inventory"
     port: int = port_setting(8004)
@@ -30,7 +30,7 @@ class Config(Common):
     )
     max_reserved_percent: int = setting(
         "MAX_RESERVED_PERCENT",
-        "Percent of a sku's stock on hand that unpaid checkouts can hold, rounded up: one piece is always possible."
+        "Percent of a sku's stock on hand up to which new checkouts can reserve it, rounded up to a whole piece."
         " The rest serves payments that arrive late.",
         default=90,
         checks=[validate.Range(1, 100)],

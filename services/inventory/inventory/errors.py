@@ -14,7 +14,7 @@ class UnknownSkuError(Exception):
 
 
 class BelowZeroError(Exception):
-    """The change would leave `on_hand` pieces, fewer than zero, of the `before` that are on hand."""
+    """The change would make the stock negative: from `before` pieces on hand to `on_hand`."""
 
     def __init__(self, sku: str, before: int, on_hand: int) -> None:
         self.sku, self.before, self.on_hand = sku, before, on_hand
@@ -22,7 +22,7 @@ class BelowZeroError(Exception):
 
 
 class StockChangedError(Exception):
-    """The stock on hand is not the `expected` number: a sale or another operator changed it meanwhile."""
+    """The stock on hand is not the `expected` number, for example after a sale or another operator's change."""
 
     def __init__(self, sku: str, expected: int, on_hand: int) -> None:
         self.sku, self.expected, self.on_hand = sku, expected, on_hand
@@ -30,7 +30,7 @@ class StockChangedError(Exception):
 
 
 class StaleCountError(Exception):
-    """The pieces were counted before the `newest` count of the sku, or before its opening stock."""
+    """The pieces were counted before `newest`, the time of the sku's last count or opening stock."""
 
     def __init__(self, sku: str, counted_at: datetime, newest: datetime) -> None:
         self.sku, self.counted_at, self.newest = sku, counted_at, newest
@@ -50,7 +50,7 @@ class OutOfStockError(Exception):
 
 
 class ReservationNotFoundError(Exception):
-    """Nothing is reserved for the checkout."""
+    """The checkout has no reservation, not even one that has ended."""
 
     def __init__(self, checkout_id: str) -> None:
         self.checkout_id = checkout_id
@@ -58,7 +58,7 @@ class ReservationNotFoundError(Exception):
 
 
 class ReservationConflictError(Exception):
-    """A checkout cannot be reserved: its reservation has other lines, or has ended. The text says which."""
+    """A checkout cannot be reserved: its reservation has other lines, or is no longer held. The text says which."""
 
 
 class NotHeldError(Exception):

@@ -3,7 +3,7 @@
 | event | effect |
 |---|---|
 | `stripe.checkout.session.completed` or `.async_payment_succeeded`, paid or free | the reservation is committed |
-| the same, with any other `payment_status` | a payment is under way: the reservation is extended |
+| both, with any other `payment_status` | a payment is under way: the reservation is extended |
 | `stripe.checkout.session.async_payment_failed` or `.expired` | released, unless another session is paid or pending |
 | `orders.order.shipped` | the pieces no longer wait for their parcel |
 | `orders.goods.changed` | pieces that do not ship any more no longer wait for a parcel |
@@ -13,61 +13,67 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from events.database import transaction
 from events.errors import Ignored, NotYet
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
-from events.messaging.session_payment import is_late, is_paid
+from events.messaging.session_payment import check_account, is_paid
 from sqlalchemy.orm import Session
 
 from inventory import reservations, returns, shipments
 from inventory.models import SESSION_EXPIRED, SESSION_FAILED, SESSION_PAID, SESSION_PENDING, Reservation
 
-handlers = Handlers()
+common = Handlers()  # the handlers that need no setting
 
 
-@handlers.prepare
+@common.prepare
 def lock_all(events: Sequence[Event], session: Session) -> None:
-    """Lock all reservations, then all their stock: the lock order of checkouts, so that no deadlock is possible."""
+    """Lock the reservations of all events, then all their stock: the lock order that prevents deadlocks."""
     checkout_ids = {event.correlation_id for event in events if event.correlation_id}
     found = transaction.lock_rows(session, Reservation, checkout_ids).values()
     reservations.lock_stock(session, {line.sku for reservation in found for line in reservation.lines})
 
 
-@handlers.on("stripe.checkout.session.completed", "stripe.checkout.session.async_payment_succeeded", unblocks=True)
-def commit_or_extend(event: Event, session: Session) -> None:
+def commit_or_extend(event: Event, session: Session, *, max_percent: int) -> None:
     """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
 
-    If the payment is late (`is_late`), publish that the stock was taken: orders waits for it.
+    If orders waits for an answer, publish before the commit that the stock was taken. Until the stock is locked, a loss
+    of pieces can still put the checkout in doubt. Raises `NotYet` until the reservation exists.
     """
     reservation, paid = _lock_reservation(event, session), is_paid(event.object)
-    _apply(event, session, reservation, SESSION_PAID if paid else SESSION_PENDING)
-    if paid and is_late(event):
-        reservations.publish_committed(session, reservation, event)
+    _apply(event, session, reservation, SESSION_PAID if paid else SESSION_PENDING, max_percent)
+    if paid:
+        transaction.before_commit(session, reservations.publish_answers, (reservation, event))
 
 
-@handlers.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")
-def release_stock(event: Event, session: Session) -> None:
-    """Release the stock of a session that will not be paid, unless another session of its checkout may be.
+def release_stock(event: Event, session: Session, *, max_percent: int) -> None:
+    """Release the stock of a checkout whose session failed or expired, unless another session is paid or pending.
 
-    Sold pieces stay sold, also if events are out of order.
+    Sold pieces stay sold, also if events are out of order. Without a reservation, do nothing.
     """
     reservation = reservations.lock_reservation(session, _checkout_id(event))
     if reservation is not None:
         status = SESSION_EXPIRED if event.routing_key.endswith(".expired") else SESSION_FAILED
-        _apply(event, session, reservation, status)
+        _apply(event, session, reservation, status, max_percent)
 
 
-def _apply(event: Event, session: Session, reservation: Reservation, status: str) -> None:
+def _apply(event: Event, session: Session, reservation: Reservation, status: str, max_percent: int) -> None:
     stripe_session = event.object
     reservations.apply_session(
-        session, reservation, stripe_session["id"], status, stripe_session.get("payment_status"), event
+        session,
+        reservation,
+        stripe_session["id"],
+        status,
+        stripe_session.get("payment_status"),
+        event,
+        max_percent=max_percent,
     )
 
 
-@handlers.on("orders.order.shipped")
+@common.on("orders.order.shipped")
 def record_shipment(event: Event, session: Session) -> None:
     """Count the pieces of a parcel as shipped."""
     data = event.data
@@ -76,21 +82,21 @@ def record_shipment(event: Event, session: Session) -> None:
     )
 
 
-@handlers.on("orders.goods.changed")
+@common.on("orders.goods.changed")
 def record_canceled(event: Event, session: Session) -> None:
-    """Record which pieces do not ship any more: refunds, failed refunds and cancellations change them."""
+    """Record how many pieces do not ship any more. Refunds, failed refunds and cancellations change their number."""
     data = event.data
     shipments.record_canceled(session, data["checkout_id"], data["revision"], data["canceled"])
 
 
-@handlers.on("orders.stock.returned")
+@common.on("orders.stock.returned")
 def record_return(event: Event, session: Session) -> None:
-    """Add the pieces of a refund with restock, or of a review that ended in one, to the stock."""
+    """Add the pieces of a refund with restock, or of a cancellation, to the stock."""
     data = event.data
     returns.record_return(session, data["checkout_id"], data["return_id"], data["lines"], occurred_at=event.occurred_at)
 
 
-@handlers.on("orders.stock.taken")
+@common.on("orders.stock.taken")
 def take_back_return(event: Event, session: Session) -> None:
     """Take pieces out of the stock again: their refund failed."""
     data = event.data
@@ -104,9 +110,9 @@ def take_back_return(event: Event, session: Session) -> None:
     )
 
 
-@handlers.on(CUSTOMER_ERASED)
+@common.on(CUSTOMER_ERASED)
 def erase_customer(event: Event, session: Session) -> None:
-    """Erase the customer from the inbox. The inventory's tables have no personal data."""
+    """Erase the customer from the inbox. The inventory's other tables have no personal data of customers."""
     erase_inbox(session, event.data["checkout_id"])
 
 
@@ -118,7 +124,23 @@ def _lock_reservation(event: Event, session: Session) -> Reservation:
 
 
 def _checkout_id(event: Event) -> str:
+    check_account(event)
     checkout_id = (event.object.get("metadata") or {}).get("checkout_id")
     if not checkout_id:
         raise Ignored("the session has no metadata.checkout_id: the checkout service did not create it")
     return str(checkout_id)
+
+
+def create_handlers(max_percent: int) -> Handlers:
+    """Return the service's handlers. `max_percent` is the share of a sku's stock that unpaid checkouts can hold."""
+    created = common.without()
+    created.on("stripe.checkout.session.completed", "stripe.checkout.session.async_payment_succeeded", unblocks=True)(
+        partial(commit_or_extend, max_percent=max_percent)
+    )
+    created.on("stripe.checkout.session.async_payment_failed", "stripe.checkout.session.expired")(
+        partial(release_stock, max_percent=max_percent)
+    )
+    return created
+
+
+handlers = create_handlers(max_percent=100)  # without a limit, for a program that has no settings

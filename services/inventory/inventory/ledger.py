@@ -10,7 +10,7 @@ from events.database.transaction import for_update, insert_once
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from inventory import schemas
+from inventory import doubts, schemas
 from inventory.errors import UnknownSkuError
 from inventory.models import OPENING, Movement, StockItem
 
@@ -27,14 +27,19 @@ def record_movement(
     checkout_id: str | None = None,
     return_id: str | None = None,
 ) -> None:
-    """Change `on_hand` by `delta` and add the movement. The item's row must be locked."""
+    """Change `on_hand` by `delta` and add the movement. The item's row must be locked.
+
+    If a loss leaves fewer pieces than are reserved, publish a doubt for each checkout that holds some of them.
+    """
     item.on_hand += delta
     note = {"checkout_id": checkout_id, "return_id": return_id, "reason": reason, "actor": actor}
     session.add(Movement(sku=item.sku, kind=kind, delta=delta, occurred_at=occurred_at, **note))
+    if delta < 0 and item.deficit:
+        doubts.publish_doubts_for_sku(session, item.sku)
 
 
 def seed(database: Database, document: Mapping[str, Any]) -> int:
-    """Set the opening stock of a catalog's new products and return their number. Existing products are kept.
+    """Set the opening stock of a catalog's new skus and return their number. Known skus keep their stock.
 
     Raises marshmallow's `ValidationError` for a document that is not a catalog.
     """

@@ -1,21 +1,29 @@
-"""Low stock: one `inventory.stock.low` event each time a sku falls to the threshold.
+"""Low stock: an `inventory.stock.low` event when a check finds a sku at or below the threshold.
 
-`StockItem.is_low` remembers the event. It is reset once more pieces than the threshold are available.
+The event sets `StockItem.is_low`, and no second one follows. Once more pieces than the threshold are available, a check
+resets `is_low`.
+
+A sku that no message can carry is logged instead of published, once each time: it must not block the other skus.
 """
 
 from events.database.engine import Database
 from events.database.transaction import skip_locked
+from events.errors import UnpublishableError
 from events.messaging import outbox
+from events.observability.logging import get_logger
 from sqlalchemy import ColumnElement, not_, select
+from sqlalchemy.orm import Session
 
 from inventory.models import StockItem
 
 SKU_BATCH_SIZE = 100  # skus that one transaction locks; checkouts wait for it
 available = StockItem.on_hand - StockItem.reserved
 
+log = get_logger(__name__)
+
 
 def publish_low_stock(database: Database, threshold: int) -> int:
-    """Publish each sku that has fallen to `threshold` pieces or fewer since the last call. Return their number."""
+    """Publish each sku that has at most `threshold` available pieces and is not marked as low. Return their number."""
     _mark(database, available > threshold, threshold, is_low=False)
     return _mark(database, available <= threshold, threshold, is_low=True)
 
@@ -30,8 +38,15 @@ def _mark(database: Database, condition: ColumnElement[bool], threshold: int, *,
             for item in items:
                 item.is_low = is_low
                 if is_low:
-                    data = {"sku": item.sku, "available": item.available, "threshold": threshold}
-                    outbox.add(session, "inventory.stock.low", data, correlation_id=item.sku)
+                    _publish(session, item, threshold)
         marked += len(items)
         if len(items) < SKU_BATCH_SIZE:
             return marked
+
+
+def _publish(session: Session, item: StockItem, threshold: int) -> None:
+    data = {"sku": item.sku, "available": item.available, "threshold": threshold}
+    try:
+        outbox.add(session, "inventory.stock.low", data, correlation_id=item.sku)
+    except UnpublishableError:
+        log.exception("low stock cannot be published", **data)

@@ -1,16 +1,16 @@
 """The inventory's tables, and the life of a reservation.
 
     held ──▶ committed      paid: the pieces have left the stock; this is final
-      ├────▶ released       canceled or not paid: the pieces are available again
+      ├────▶ released       canceled, not paid, or released by an operator: the pieces are available again
       └────▶ expired        its time is over: the pieces are available again
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
-line. A delayed payment that starts late makes a `released` or `expired` reservation `held` again, if all its pieces are
-available and no operator has released them.
+line. A delayed payment makes a `released` or `expired` reservation `held` again, if unpaid checkouts may hold all its
+pieces (MAX_RESERVED_PERCENT) and no operator has released them. An extension does so with an `expired` one.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
-session's last fact is stored, and the reservation follows from all of them: one paid session commits it, a pending one
-keeps it held regardless of the others, and otherwise the end of a session releases it.
+session's last fact is stored, and the reservation follows from all of them: one paid session commits it. Otherwise a
+pending one keeps it held. Otherwise the end of a session releases it.
 """
 
 from datetime import datetime
@@ -41,7 +41,7 @@ class SessionStatus(StrEnum):
 
 
 class MovementKind(StrEnum):
-    """The kinds of movement. An adjustment is an operator's correction."""
+    """The kinds of movement. An adjustment is an operator's correction, or an oversold piece that has shipped."""
 
     OPENING = "opening"
     SALE = "sale"
@@ -62,10 +62,10 @@ class Base(DeclarativeBase):
 
 
 class StockItem(Base):
-    """The stock of one sku: pieces on hand, and how many of these are reserved for open checkouts.
+    """The stock of one sku: the pieces on hand, and those that are reserved for unpaid checkouts.
 
-    Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After the loss of pieces,
-    more can be reserved than there are: the difference is the `deficit`, and the last orders for them are oversold.
+    Sold pieces have left `on_hand`, also while they wait in the warehouse for their parcel. After a loss of pieces,
+    more can be reserved than are on hand. The difference is the `deficit`: the checkouts that pay last may be oversold.
 
     `counted_at` is when the pieces were last counted, or got their opening stock: an older count is refused.
 
@@ -87,7 +87,7 @@ class StockItem(Base):
 
     @property
     def available(self) -> int:
-        """The pieces on hand that are not reserved. Unpaid checkouts can reserve only `reservable` ones."""
+        """The pieces on hand that are not reserved. New checkouts can reserve only the `reservable` ones."""
         return max(0, self.on_hand - self.reserved)
 
     def reservable(self, max_percent: int) -> int:
@@ -147,7 +147,7 @@ class Reservation(Base):
         return any(session.status == SESSION_PAID for session in self.sessions)
 
     def record_session(self, session_id: str, status: str, payment_status: str | None, reported_at: datetime) -> bool:
-        """Record the status of a Stripe session. Return False if this or a stronger status is known."""
+        """Record the status of a Stripe session. Return False if this status, or one with precedence, is known."""
         known = next((each for each in self.sessions if each.session_id == session_id), None)
         if known is None:
             known = ReservationSession(checkout_id=self.checkout_id, session_id=session_id)
@@ -162,7 +162,7 @@ class Reservation(Base):
         return self.status != COMMITTED and self._set_status(COMMITTED)
 
     def release(self) -> bool:
-        """Set `released`: it is known that the checkout will not be paid. This also replaces `expired`."""
+        """Set `released`, also after `expired`: the checkout was canceled or not paid, or an operator released it."""
         return self.status in (HELD, EXPIRED) and self._set_status(RELEASED)
 
     def expire(self) -> bool:
@@ -179,7 +179,7 @@ class Reservation(Base):
         return (self.status == EXPIRED or (self.status == RELEASED and self.is_pending)) and self._set_status(HELD)
 
     def extend(self, expires_at: datetime) -> bool:
-        """Set a later end. An earlier one changes nothing, because requests can be repeated and out of order."""
+        """Set a later end, if held. An earlier one changes nothing: requests can be repeated and out of order."""
         if self.status != HELD or expires_at <= self.expires_at:
             return False
         self.expires_at = expires_at
@@ -190,8 +190,24 @@ class Reservation(Base):
         return True
 
 
+class DoubtedReservation(Base):
+    """An unpaid checkout whose reserved pieces may be gone, as published (doubts.py).
+
+    It has its own table, because a loss of pieces has already locked the stock, and the lock order is reservations
+    before stock. A foreign key would lock the reservation, so there is none.
+    """
+
+    __tablename__ = "doubted_reservations"
+
+    checkout_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    doubted_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
 class ReservationSession(Base):
-    """One Stripe session of a checkout, with the last fact about it. `payment_status` is Stripe's word."""
+    """One Stripe session of a checkout, with the last fact about it.
+
+    `payment_status` is the value that Stripe reported.
+    """
 
     __tablename__ = "reservation_sessions"
     __table_args__ = (
@@ -247,7 +263,7 @@ class ReservationLine(Base):
 class Movement(Base):
     """One change of a sku's `on_hand`; the deltas of a sku add up to it. Rows are added and never changed.
 
-    A checkout has one sale for each sku, and can have several returns.
+    A checkout has at most one sale for each sku, and can have several returns.
     """
 
     __tablename__ = "movements"

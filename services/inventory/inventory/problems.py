@@ -32,20 +32,21 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     UnknownSkuError: lambda error: Problem(
         404,
         "sku-not-found",
-        f"There is no stock of {error.sku}. Create it by a movement with on_hand, and expected 0.",
+        f"The sku {error.sku} is unknown. To create it, post a movement with on_hand, expected 0 and a reason:"
+        " POST /stock/{sku}/movements.",
     ),
     BelowZeroError: lambda error: Problem(
         409,
         "below-zero",
-        f"Only {error.before} pieces are on hand. Sold pieces are not among them, also before they are shipped."
-        " Correct the number.",
+        f"The change would leave {error.on_hand} pieces on hand, and {error.before} are on hand now. Sold pieces do not"
+        " count, even before they ship. Correct the number.",
         on_hand=error.before,
     ),
     StockChangedError: lambda error: Problem(
         409,
         "stock-changed",
-        f"{error.on_hand} pieces are on hand, not {error.expected}: the stock has changed since."
-        " Check the stock and try again. A count can send counted_at instead.",
+        f"{error.on_hand} pieces are on hand, but the request expected {error.expected}."
+        " Check the stock and try again. A count can send counted_at instead of expected.",
         on_hand=error.on_hand,
         expected=error.expected,
     ),
@@ -67,7 +68,7 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     ReservationNotFoundError: lambda error: Problem(
         404,
         "reservation-not-found",
-        f"Nothing is reserved for {error.checkout_id}. Check the checkout id, or reserve its lines first.",
+        f"The checkout {error.checkout_id} has no reservation. Check the id, or reserve its lines first.",
     ),
     ReservationConflictError: lambda error: Problem(
         409,

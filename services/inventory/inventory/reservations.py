@@ -1,7 +1,6 @@
 """Reservations: pieces that are kept for one checkout, all lines or none, and never more than are available.
 
-Lock order: the reservations by checkout id, then the stock items by sku. All transactions use it, so that they cannot
-deadlock.
+Lock order: the reservations by checkout id, then the stock items by sku. All transactions use it, to prevent deadlocks.
 """
 
 import collections
@@ -16,13 +15,13 @@ from events.errors import NotYet
 from events.messaging import outbox
 from events.messaging.event import Event
 from events.messaging.inbox_models import UNFINISHED, InboxEvent
-from events.messaging.session_payment import PENDING_HOLD_TIME
+from events.messaging.session_payment import PENDING_HOLD_TIME, is_late
 from events.observability.metrics import from_zero
 from prometheus_client import Counter
-from sqlalchemy import exists, not_, select, update
+from sqlalchemy import BigInteger, cast, exists, not_, select, update
 from sqlalchemy.orm import Session
 
-from inventory import ledger
+from inventory import doubts, ledger
 from inventory.errors import (
     OutOfStockError,
     PaymentPendingError,
@@ -59,7 +58,7 @@ def reserve(
 ) -> tuple[Reservation, bool]:
     """Reserve all lines or none. Return the reservation, and True if this call made it; a repeat can only extend it.
 
-    Unpaid checkouts together can hold at most `max_percent` of a sku's stock.
+    New reservations can use a sku only up to `max_percent` of its stock on hand, rounded up.
 
     Raises `OutOfStockError` or `ReservationConflictError`; the transaction must then be rolled back.
     """
@@ -133,7 +132,19 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
     return True
 
 
-def publish_committed(session: Session, reservation: Reservation, causation: Event) -> None:
+def publish_answers(session: Session, payments: Sequence[tuple[Reservation, Event]]) -> None:
+    """Publish that the stock of these paid checkouts was taken, where orders waits for it.
+
+    Orders waits if the payment is late (`is_late`), or if the pieces were published as in doubt. Checkouts with missing
+    pieces are left out: their answer is the oversold event.
+    """
+    doubted = doubts.find_doubted(session, {reservation.checkout_id for reservation, _ in payments})
+    for reservation, event in payments:
+        if is_late(event) or reservation.checkout_id in doubted:
+            _publish_committed(session, reservation, event)
+
+
+def _publish_committed(session: Session, reservation: Reservation, causation: Event) -> None:
     """Publish that the stock of a paid checkout was taken, unless pieces are missing: these are oversold."""
     if any(line.missing for line in reservation.lines):
         return
@@ -154,17 +165,20 @@ def apply_session(
     status: str,
     payment_status: str | None,
     event: Event,
+    *,
+    max_percent: int,
 ) -> None:
     """Record a fact about one of the checkout's Stripe sessions, and do what follows from the facts about all of them.
 
     One paid session commits the reservation. Otherwise a pending one keeps it held. Otherwise this fact releases it.
+    A fact that is known, or has less precedence than the known one (`SessionStatus`), changes nothing.
     """
     if not reservation.record_session(session_id, status, payment_status, event.occurred_at):
         return
     if reservation.is_paid:
         commit(session, reservation, paid_at=event.occurred_at, causation=event)
     elif pending_since := reservation.pending_since:
-        extend(session, reservation, pending_since + PENDING_HOLD_TIME)
+        extend(session, reservation, pending_since + PENDING_HOLD_TIME, max_percent=max_percent)
     elif reservation.status != COMMITTED:
         release(session, reservation)
 
@@ -187,23 +201,24 @@ def release(session: Session, reservation: Reservation, *, is_forced: bool = Fal
 
 
 def release_for_operator(session: Session, reservation: Reservation, now: datetime, *, is_forced: bool) -> None:
-    """Release the pieces for good: neither a payment under way nor its extension holds them again.
+    """Release the pieces for good: neither a payment under way nor an extension holds them again.
 
-    Raises the errors of `release`.
+    The customer can still pay in time, so publish that the pieces are in doubt. Raises the errors of `release`.
     """
     release(session, reservation, is_forced=is_forced)
+    doubts.publish_doubts(session, [reservation.checkout_id])
     reservation.operator_released_at = reservation.operator_released_at or now
 
 
-def extend(session: Session, reservation: Reservation, expires_at: datetime) -> bool:
+def extend(session: Session, reservation: Reservation, expires_at: datetime, *, max_percent: int) -> bool:
     """Keep the pieces until a later time; return True if this changed the end.
 
-    The pieces of an expired reservation are reserved again if all of them are available. So are those of a released
-    one, if a payment is under way: the customer pays after all, with the session of a recovery link. What an operator
-    released stays released.
+    The pieces of an expired reservation are reserved again, if unpaid checkouts may hold all of them: together at most
+    `max_percent` of a sku's stock. So are those of a released one, if a payment is under way: the customer pays after
+    all, for example with a recovery link. What an operator released stays released.
     """
     ended = reservation.status
-    if reservation.hold_again() and not _reserve_again(session, reservation.lines):
+    if reservation.hold_again() and not _reserve_again(session, reservation.lines, max_percent):
         reservation.status = ended
     return reservation.extend(expires_at)
 
@@ -285,7 +300,9 @@ def _expire_batch(database: Database, now: datetime) -> int:
 def _reserve_stock(session: Session, wanted: Quantities, max_percent: int) -> None:
     short = [sku for sku, quantity in sorted(wanted.items()) if not _reserve_line(session, sku, quantity, max_percent)]
     if short:
-        items = lock_stock(session, short)
+        # Read without a lock: later skus may be locked already, and a lock here would break the lock order.
+        found = session.scalars(select(StockItem).where(StockItem.sku.in_(short)))
+        items = {item.sku: item for item in found}
         is_there = all(sku in items and items[sku].available >= wanted[sku] for sku in short)
         RESERVATIONS.labels("over_share" if is_there else "out_of_stock").inc()  # at once: this is rolled back
         available = {sku: item.reservable(max_percent) for sku, item in items.items()}
@@ -300,7 +317,8 @@ def _reserve_line(session: Session, sku: str, quantity: int, max_percent: int) -
         update(StockItem)
         .where(
             StockItem.sku == sku,
-            (StockItem.on_hand * max_percent + 99) // 100 - StockItem.reserved >= quantity,  # StockItem.reservable
+            (cast(StockItem.on_hand, BigInteger) * max_percent + 99) // 100 - StockItem.reserved
+            >= quantity,  # StockItem.reservable; 64 bits, because a percentage of a large stock needs more than 32
         )
         .values(reserved=StockItem.reserved + quantity)
     )
@@ -308,9 +326,9 @@ def _reserve_line(session: Session, sku: str, quantity: int, max_percent: int) -
     return rows == 1
 
 
-def _reserve_again(session: Session, lines: Sequence[ReservationLine]) -> bool:
+def _reserve_again(session: Session, lines: Sequence[ReservationLine], max_percent: int) -> bool:
     items = lock_stock(session, [line.sku for line in lines])
-    if any(items[line.sku].available < line.quantity for line in lines):
+    if any(items[line.sku].reservable(max_percent) < line.quantity for line in lines):
         return False
     for line in lines:
         items[line.sku].reserved += line.quantity

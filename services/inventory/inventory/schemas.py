@@ -1,4 +1,4 @@
-"""The requests and answers of the inventory's API."""
+"""The requests and answers of the inventory's API, and the catalog file."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,13 +10,31 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, vali
 
 from inventory.models import ReservationStatus
 
-MAX_SHOWN_AVAILABLE = 100  # pieces: enough for every cart; the exact stock and its sales stay private
+MAX_SHOWN_AVAILABLE = 100  # pieces, as docstrings say: enough for every cart; exact stock and sales stay private
 MAX_PIECES = 1_000_000  # of one sku: more is a typing error, and the columns have 32 bits
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # the counting device's clock may be ahead
+MAX_SKU_BYTES = 255  # of a property of an AMQP message: the sku is the correlation id of `inventory.stock.low`
 NOT_BLANK = validate.Regexp(r"(?s).*\S", error="Write some text.")
-SKU = validate.Regexp(r"[^\x00-\x1f\x7f]{1,64}\Z", error="Use 1 to 64 printable characters.")
-CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="This is not a checkout id.")
+
+
+class SkuCheck(validate.Regexp):
+    """A pattern whose matches also have at most `MAX_SKU_BYTES`, so that a message can carry them."""
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value. Raises `ValidationError` if it does not match, is too long, or has no UTF-8."""
+        super().__call__(value)
+        try:
+            fits = len(value.encode()) <= MAX_SKU_BYTES
+        except UnicodeEncodeError:
+            fits = False
+        if not fits:
+            raise ValidationError(self._format_error(value))
+        return value
+
+
+SKU = SkuCheck(r"[^\x00-\x1f\x7f]{1,64}\Z", error="Use 1 to 64 printable characters, at most 255 bytes in UTF-8.")
+CHECKOUT_ID = validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="Use 1 to 64 letters, digits, - or _.")
 
 
 class AvailabilityArgs(PageArgs):
@@ -26,7 +44,7 @@ class AvailabilityArgs(PageArgs):
 
 
 class Availability(Schema):
-    """The pieces of one sku that a cart can reserve, at most `MAX_SHOWN_AVAILABLE`."""
+    """The pieces of one sku that a cart can reserve. More than 100 are shown as 100."""
 
     sku = fields.String(required=True)
     available = fields.Integer(required=True)
@@ -42,8 +60,8 @@ class AvailabilityPage(Schema):
 class StockItem(Schema):
     """The stock of one sku. `available` pieces are on hand and not reserved.
 
-    `deficit` pieces are reserved but not on hand: the last orders for them are oversold. `sold_unshipped` pieces are
-    paid and wait for their parcel: they are in the warehouse and not part of `on_hand`.
+    `deficit` pieces are reserved but not on hand: the checkouts that pay last may be oversold. `sold_unshipped` pieces
+    are paid and wait for their parcel: they are in the warehouse and not part of `on_hand`.
     """
 
     sku = fields.String(required=True)
@@ -64,10 +82,11 @@ class StockPage(Schema):
 class NewMovement(Schema):
     """A change of a sku's stock: `on_hand` sets the counted number, `adjust` is added (negative: lost pieces).
 
-    A count says what it was made against, so that it does not overwrite sales: `expected` is the `on_hand` that the
-    operator saw, and must still be right; `counted_at` is the instant of the count, and later movements stay. Sold
-    pieces that wait for their parcel are not part of the count. An `adjust` needs `expected` or an Idempotency-Key, so
-    that a repeated request is not applied twice.
+    A count must not overwrite sales, so it needs `expected` or `counted_at`. `expected` is the `on_hand` that the
+    operator saw: the change is refused if the stock differs. `counted_at` is the time of the count: movements after
+    it still apply. Sold pieces that wait for their parcel are not part of the count.
+
+    An `adjust` needs `expected` or an Idempotency-Key, so that a repeated request is not applied twice.
     """
 
     on_hand = fields.Integer(strict=True, validate=validate.Range(0, MAX_PIECES))
@@ -79,18 +98,18 @@ class NewMovement(Schema):
     @validates_schema
     def _require_one(self, data: dict[str, Any], **_: Any) -> None:
         if len(data.keys() & {"on_hand", "adjust"}) != 1:
-            raise ValidationError("Give either on_hand or adjust.", "on_hand")
+            raise ValidationError("Send either on_hand or adjust, and not both.", "on_hand")
         if "on_hand" in data and len(data.keys() & {"expected", "counted_at"}) != 1:
             raise ValidationError(
-                "Give what the count was made against: the expected on_hand, or counted_at.", "expected"
+                "A count needs one of two: expected, the on_hand that you saw, or counted_at, its time.", "expected"
             )
         if "adjust" in data and "counted_at" in data:
-            raise ValidationError("Only a count has an instant. Leave counted_at out.", "counted_at")
+            raise ValidationError("counted_at belongs to on_hand, a count. Leave it out with adjust.", "counted_at")
 
     @validates("counted_at")
     def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's
         if value > utcnow() + CLOCK_TOLERANCE:
-            raise ValidationError("A count cannot be made in the future.")
+            raise ValidationError("This time is in the future. Send the time of the count, and check your clock.")
 
 
 class MovementItem(Schema):
@@ -149,7 +168,7 @@ class ReservationArgs(PageArgs):
     sku = fields.String(load_default=None, validate=SKU)
     pending = fields.Boolean(
         load_default=None,
-        metadata={"description": "`true`: a payment is under way and none is paid; `false`: all others."},
+        metadata={"description": "`true`: a delayed payment is under way and no session is paid; `false`: all others."},
     )
     expires_before = Instant(load_default=None)
 
@@ -161,7 +180,10 @@ class HeldLine(ReservationLine):
 
 
 class ReservationSession(Schema):
-    """The last fact about one Stripe session of the checkout. `payment_status` is Stripe's word."""
+    """One Stripe session of the checkout, with the last fact about it.
+
+    `payment_status` is the value that Stripe reported.
+    """
 
     session_id = fields.String(required=True)
     status = fields.String(required=True)
@@ -182,7 +204,7 @@ class ReservationEntry(Schema):
     operator_released_at = fields.AwareDateTime(
         required=True,
         allow_none=True,
-        metadata={"description": "When an operator released the pieces; they stay released."},
+        metadata={"description": "When an operator released the pieces, which are then never held again; else null."},
     )
     lines = fields.List(fields.Nested(HeldLine), required=True)
     sessions = fields.List(fields.Nested(ReservationSession), required=True)
@@ -210,7 +232,7 @@ class OpeningStock(Schema):
 
 
 class Catalog(Schema):
-    """A catalog file. The inventory reads the stock from it and ignores all other fields."""
+    """A catalog file. The inventory reads sku and stock of its products and ignores all other fields."""
 
     products = fields.List(fields.Nested(OpeningStock(unknown=EXCLUDE)), required=True)
 

@@ -38,7 +38,7 @@ def record_shipment(
 
 
 def record_canceled(session: Session, checkout_id: str, revision: int, canceled: Sequence[Mapping[str, Any]]) -> None:
-    """Set how many pieces of the checkout do not ship any more, unless a later revision is known.
+    """Set how many pieces of the checkout do not ship any more, unless this or a later revision is known.
 
     Raises `NotYet` until the sale is recorded.
     """

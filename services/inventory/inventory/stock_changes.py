@@ -19,8 +19,8 @@ from inventory.models import ADJUSTMENT, Movement, ReservationLine, StockChange,
 class StockRequest:
     """An operator's request: `on_hand` pieces were counted, or `adjust` pieces are added.
 
-    A count names the stock on hand that it was made against (`expected`), or its instant (`counted_at`). Movements
-    after that instant still apply.
+    A count has the stock on hand that the operator saw (`expected`), or its time in ISO 8601 (`counted_at`). Movements
+    after that time still apply.
     """
 
     sku: str
@@ -34,7 +34,7 @@ class StockRequest:
 def change_stock(
     session: Session, request: StockRequest, key: str | None, *, actor: str, now: datetime
 ) -> dict[str, Any]:
-    """Count or adjust the stock and return it; return the first answer for a repeated key.
+    """Apply a count or an adjustment and return the sku's stock; return the first answer for a repeated key.
 
     Raises `KeyReusedError`, `UnknownSkuError`, `BelowZeroError`, `StockChangedError`, or `StaleCountError`.
     """

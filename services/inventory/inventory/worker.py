@@ -11,7 +11,7 @@ from events.messaging.worker import Worker
 from inventory import reservations
 from inventory.chains import CHAINS
 from inventory.config import Config
-from inventory.handlers import handlers
+from inventory.handlers import create_handlers
 from inventory.low_stock import publish_low_stock
 
 EXPIRY_INTERVAL_S = 15  # expired stock is available again soon after its time
@@ -33,6 +33,7 @@ def create_worker(config: Config, *, database: Database | None = None, broker: P
     ]
     if threshold := config.low_stock_threshold:
         jobs.append(Job("publish-low-stock", LOW_STOCK_INTERVAL_S, lambda: publish_low_stock(stock, threshold)))
+    handlers = create_handlers(config.max_reserved_percent)
     worker = Worker(config, stock, handlers, chains=CHAINS, jobs=jobs, broker=broker)
     return worker
 
@@ -42,5 +43,5 @@ def _expire_due(worker: Worker, stock: Database) -> int:
 
     Payments of later ones may still wait in the queue, after an outage or a pause, although orders has confirmed them.
     """
-    handled_until = worker.consumer.caught_up_to
+    handled_until = worker.consumer.progress.handled_until
     return reservations.expire_due(stock, min(handled_until, utcnow())) if handled_until else 0

@@ -70,7 +70,7 @@ class Stock:
         with self.database.begin() as session:
             reservation = reservations.lock_reservation(session, checkout_id)
             assert reservation is not None
-            return reservations.extend(session, reservation, until)
+            return reservations.extend(session, reservation, until, max_percent=100)
 
     def status(self, checkout_id: str) -> str:
         """Return the status of a checkout's reservation, or `unknown`."""

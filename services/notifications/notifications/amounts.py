@@ -1,8 +1,8 @@
 """The amounts of an e-mail, written as money in the reader's language.
 
 The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
-has completed are as agreed. The sums of payments and refunds are in the order's currency, but a single refund can be
-in another one.
+has completed are as agreed. The sums of payments and refunds are in the order's currency, but a single payment or
+refund can be in another one. An e-mail about such a refund, or about an order with such a payment, shows neither sum.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ OPTIONAL = (
     "paid",
     "refunded",
     "refund_statement",
+    "held",
 )  # "" if there is none
 
 
@@ -33,13 +34,17 @@ def format_amounts(data: Data, language: Language) -> dict[str, str]:
     found: dict[str, tuple[int | None, str]] = {}
     if "currency" in data:  # the event of an order
         found |= _order_amounts(data)
-    found["paid"] = data.get("amount_paid"), currency
-    found["refunded"] = data.get("amount_refunded"), currency
+    refund_currency = data.get("refund_currency") or currency
+    has_other_currency = data.get("has_other_currencies") or refund_currency != currency
+    found["paid"] = None if has_other_currency else data.get("amount_paid"), currency
+    found["refunded"] = None if has_other_currency else data.get("amount_refunded"), currency
     if "refund_amount" in data:
         found["refund"] = data["refund_amount"], data.get("refund_currency") or currency
         found["refund_statement"] = data.get("presentment_amount"), data.get("presentment_currency") or currency
     if "dispute_amount" in data:
-        found["disputed"] = data["dispute_amount"], data.get("dispute_currency") or currency
+        disputed_in = data.get("dispute_currency") or currency
+        found["disputed"] = data["dispute_amount"], disputed_in
+        found["held"] = data.get("amount_held"), disputed_in
     return {
         name: language.money(amount, its_currency) if amount or (amount is not None and name not in OPTIONAL) else ""
         for name, (amount, its_currency) in found.items()

@@ -1,4 +1,4 @@
-"""The operators' routes: list the e-mails with their recipient, time and status, and resend one."""
+"""The operators' routes: list the e-mails with their recipient, time and status, and resend one or many."""
 
 from datetime import datetime
 from typing import Any
@@ -56,7 +56,10 @@ def _search(session: Session, args: dict[str, Any], limit: int) -> list[Email]:
 @blueprint.arguments(schemas.ResendArgs)
 @blueprint.response(201, schemas.Notification)
 def resend_notification(headers: dict[str, Any], args: dict[str, Any], email_id: str) -> Email:
-    """Queue a copy of an e-mail, to the same or a corrected address. A repeat of the key returns the first copy."""
+    """Queue a copy of an e-mail, to the same or a corrected address.
+
+    A repeat of the Idempotency-Key returns the first copy.
+    """
     key = require_key(headers["key"])
     with database().begin() as session:
         return resend(session, ResendOne(email_id, args["recipient"]), g.actor, key)

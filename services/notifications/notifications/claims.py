@@ -42,19 +42,25 @@ class Claims:
             return session.scalar(select(Email.id).where(Email.next_attempt_at <= self._clock()).limit(1)) is not None
 
     def claim(self) -> Sequence[Email]:
-        """Claim at most `CLAIM_BATCH_SIZE` due e-mails, after due e-mails to staff are collected into digests.
+        """Claim at most `CLAIM_BATCH_SIZE` due e-mails, and return those that may be sent.
 
-        Set the Message-ID of each. An e-mail about a refund gets the order's sums as they are now.
+        With STAFF_DIGEST, collect the due e-mails to staff into digests first, each in its own transaction. Set the
+        Message-ID of each e-mail. An e-mail about a refund gets the order's sums as they are now.
         """
+        now = self._clock()
+        while self._config.staff_digest and self._collect_digest(now):
+            pass  # all of them: an e-mail that waits for a digest must not be claimed by itself
         with self._database.begin() as session:
-            if self._config.staff_digest:
-                collect_due(session, self._clock())
-            emails = self._without_stopped(session, claim_due(session, self._clock(), CLAIM_BATCH_SIZE))
+            emails = self._without_stopped(session, claim_due(session, now, CLAIM_BATCH_SIZE))
             for email in emails:
                 email.message_id = message_id_for(email, self._config.mail_from)
                 if email.kind in (Kind.REFUND_SUCCEEDED, Kind.REFUND_FAILED):
                     email.event_data = {**email.event_data, **refund_sums(session, email)}
         return emails
+
+    def _collect_digest(self, now: datetime) -> bool:
+        with self._database.begin() as session:
+            return collect_due(session, now)
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
         """Return the claimed e-mails that may be sent, and end the others as suppressed.
@@ -84,7 +90,8 @@ class Claims:
     def count_handover(self, email: Email) -> None:
         """Count that the server gets the whole e-mail now, and extend the claim.
 
-        Raises `ConnectionLostError` if the claim has ended: another sender has the e-mail.
+        Raises `ConnectionLostError` if the claim has ended: another sender has claimed the e-mail, or its customer is
+        erased.
         """
         lease = self._config.smtp_answer_timeout + CLAIM_LEASE
         count = (

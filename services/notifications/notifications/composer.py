@@ -28,7 +28,10 @@ class Composer:
         self._clock = clock
 
     def compose(self, email: Email, recipient: str) -> EmailMessage:
-        """Return the whole message for a recipient. Raises any error of the package's own templates."""
+        """Return the whole message for a recipient.
+
+        Raises `ValueError` if the recipient is not one plain address, and any error of the package's own templates.
+        """
         unsubscribe_url = self._links.url(recipient) if email.kind in PROMOTIONAL_KINDS else ""
         data = {**email.event_data, "unsubscribe_url": unsubscribe_url}
         return compose(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from environs import validate
 from events.config import (
@@ -18,6 +17,7 @@ from events.config import (
     setting,
 )
 from events.errors import ConfigError
+from events.web.origins import split_http_url
 from marshmallow import ValidationError
 
 from notifications.digest import DigestSchedule
@@ -35,9 +35,8 @@ ABANDONED_CART_DELAY = timedelta(hours=1)  # long enough for a late payment or a
 
 
 def _check_url(value: str) -> None:
-    parts = urlsplit(value)
-    if value and not (parts.scheme in ("http", "https") and parts.hostname):
-        raise ValueError("Use an http or https URL.")
+    if value:
+        split_http_url(value)
 
 
 def _check_order_url(value: str) -> None:
@@ -88,25 +87,26 @@ class Config(Common):
     staff_email: str = setting("STAFF_EMAIL", "The recipient of staff e-mails.", checks=[accepted_by(address)])
     staff_new_order: bool = setting(
         "STAFF_NEW_ORDER",
-        "Send staff an e-mail for each new paid order, beside those that need an action.",
+        "Also send staff an e-mail about each paid order.",
         default=False,
     )
     default_locale: str = setting(
         "DEFAULT_LOCALE",
         "The language of e-mails to a customer if there are no texts in the language of the checkout's `locale` or of "
-        "the country on the payment page. `en`, `de`, `fr` or `ja`. Empty: English.",
+        "the country on the payment page. `en`, `de`, `fr`, `ja` or a language of `TEMPLATES_DIR`. Empty: English.",
         default="",
         parse=lambda text: text or FALLBACK_LANGUAGE,
     )
     staff_locale: str = setting(
         "STAFF_LOCALE",
-        "The language of staff e-mails: `en`, `de`, `fr` or `ja`. Empty: English.",
+        "The language of staff e-mails: `en`, `de`, `fr`, `ja` or a language of `TEMPLATES_DIR`. Empty: English.",
         default="",
         parse=lambda text: text or FALLBACK_LANGUAGE,
     )
     staff_digest: DigestSchedule = setting(
         "STAFF_DIGEST",
-        "Collect staff e-mails into one: `HH:MM` (daily, UTC) or an interval such as `2h`; or `off`.",
+        "Collect staff e-mails into one, or a few if there are many: `HH:MM` (daily, UTC), an interval such as `2h`,"
+        " or `off`.",
         default="off",
         parse=DigestSchedule.parse,
     )
@@ -130,8 +130,8 @@ class Config(Common):
     )
     public_url: str = setting(
         "PUBLIC_URL",
-        "Where customers reach this service's route `/unsubscribe`: `https://shop.example`. Promotional e-mails link "
-        "to it.",
+        "The base URL at which customers reach this service's route `/unsubscribe/…`, such as `https://shop.example`. "
+        "The unsubscribe links of promotional e-mails begin with it.",
         default="",
         checks=[accepted_by(_check_url)],
     )

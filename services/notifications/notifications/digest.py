@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from events.database.transaction import skip_locked
+from events.database.transaction import lock_keys, skip_locked
 from events.messaging.event import new_id
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from notifications.kinds import STAFF_KINDS, Kind
 from notifications.models import COLLECTED, PENDING, Email
 
 INTERVALS_H = (1, 2, 3, 4, 6, 8, 12, 24)  # hours that divide a day, so that digests have the same times every day
-MAX_ITEMS = 100  # e-mails in one digest: more than a person reads in one sitting; further digests have the rest
+MAX_ITEMS = 100  # e-mails in one digest and transaction: more than a person reads in one sitting. More digests follow
 DAY = timedelta(days=1)
 
 
@@ -54,21 +54,28 @@ class DigestSchedule:
 NO_DIGEST = DigestSchedule()
 
 
-def collect_due(session: Session, now: datetime) -> None:
-    """Collect the due e-mails to staff into digests of at most `MAX_ITEMS`, which are due now.
+def collect_due(session: Session, now: datetime) -> bool:
+    """Collect `MAX_ITEMS` due e-mails to staff into a digest, which is due now. Return True if more may be due.
 
-    A single e-mail stays as it is, and so do resends and e-mails that were attempted before.
+    All e-mails about one checkout are in the same digest, also beyond `MAX_ITEMS`, so that no two digests contradict
+    each other. E-mails about skus have no checkout, and each is on its own. A single e-mail stays as it is, and so do
+    resends and e-mails that were attempted before.
     """
+    lock_keys(session, ["digest"])  # another sender would take the e-mails about a checkout that this one has not read
     due = (
         select(Email)
         .where(Email.next_attempt_at <= now, Email.kind.in_(STAFF_KINDS), Email.status == PENDING)
         .where(Email.attempts == 0, Email.resend_of.is_(None))
-        .order_by(Email.id)
+        .order_by(Email.checkout_id.nulls_first(), Email.id)
     )
-    emails = session.scalars(skip_locked(session, due)).all()
-    for start in range(0, len(emails), MAX_ITEMS):
-        if len(batch := emails[start : start + MAX_ITEMS]) > 1:
-            _add_digest(session, batch, now)
+    emails = [*session.scalars(skip_locked(session, due.limit(MAX_ITEMS)))]
+    may_have_more = len(emails) == MAX_ITEMS
+    if may_have_more and (last := emails[-1]).checkout_id is not None:
+        rest = due.where(Email.checkout_id == last.checkout_id, Email.id > last.id)
+        emails += session.scalars(skip_locked(session, rest))
+    if len(emails) > 1:
+        _add_digest(session, emails, now)
+    return may_have_more
 
 
 def _add_digest(session: Session, emails: Sequence[Email], now: datetime) -> None:

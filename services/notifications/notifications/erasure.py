@@ -35,7 +35,7 @@ def erase_customer(session: Session, checkout: CheckoutFacts, erased_at: datetim
 
 
 def _redact_digest(session: Session, digest_id: str, checkout_id: str) -> None:
-    """Redact a digest and its resends: the subject keys of all of them begin with the digest's id."""
+    """Redact the checkout's items in a digest and in its resends, whose subject keys begin with the digest's id."""
     digests = select(Email).where(Email.checkout_id.is_(None), Email.kind == Kind.STAFF_DIGEST)
     found = digests.where(Email.subject_key.startswith(digest_id, autoescape=True)).order_by(Email.id)
     for digest in session.scalars(for_update(session, found)):

@@ -1,8 +1,9 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-docs/architecture.md lists which event sends which e-mail. Two have an effect without an e-mail:
-`orders.order.canceled` of an unpaid order makes the reminder of the cart stale, and `orders.customer.erased` erases the
-customer. With STAFF_DIGEST, the e-mails to staff that are due at one time become one `staff_digest`.
+docs/architecture.md lists which event sends which e-mail. Some events have an effect without an e-mail:
+`orders.order.canceled` of an unpaid order makes the reminder of its cart stale, `orders.review.resolved` suppresses the
+unsent e-mails about the open review, and `orders.customer.erased` erases the customer. With STAFF_DIGEST, e-mails to
+staff wait for the next digest (digest.py).
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from events.clock import utcnow
 from events.database.transaction import before_commit
 from events.errors import Ignored
 from events.messaging.contracts.reviews import CUSTOMER_REASONS, POLICY, ReviewDecision, ReviewReason
+from events.messaging.dispute_status import is_closed
 from events.messaging.erasure import CUSTOMER_ERASED, erase_inbox
 from events.messaging.event import Event
 from events.messaging.handlers import Handlers
@@ -25,7 +27,7 @@ from notifications.models import lock_or_insert_checkout, lock_or_insert_checkou
 from notifications.queueing import notify_customer, notify_customer_if_known, notify_staff, record_suppressed
 from notifications.reminders import NO_REMINDERS, ReminderPolicy
 from notifications.suppression import suppress_stale
-from notifications.wording import has_shipped_whole
+from notifications.wording import waits_for_parcel
 
 REFUND_WAIT = timedelta(seconds=10)  # most refunds succeed sooner, and their e-mail then replaces the decision's
 
@@ -37,9 +39,11 @@ def create_handlers(  # noqa: C901 - one handler after the other
     reminders: ReminderPolicy = NO_REMINDERS,
     staff_new_order: bool = False,
 ) -> Handlers:
-    """Return the service's handlers. Reminders wait for the delay, and e-mails to staff for the next digest, if any.
+    """Return the service's handlers.
 
-    With `staff_new_order`, staff also get an e-mail about each paid order.
+    `reminders` decides who gets a reminder of an abandoned cart, and each one waits for `abandoned_cart_delay`. E-mails
+    to staff wait for the next digest, if there are digests. With `staff_new_order`, staff also get an e-mail about each
+    paid order.
     """
     handlers = Handlers()
 
@@ -57,9 +61,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
         _record_purchase(event, session)
         if staff_new_order:
             notify_staff(event, session, Kind.STAFF_ORDER_PAID, event.data["order_id"], due_at=staff_due_at())
-            if not event.data["customer_email"]:
-                return  # an ignored event would undo the e-mail to staff
-        notify_customer(event, session, Kind.ORDER_CONFIRMED, event.data["order_id"])
+        notify_customer_if_known(event, session, Kind.ORDER_CONFIRMED, event.data["order_id"])
 
     @handlers.on("orders.payment.pending")
     def announce_pending_payment(event: Event, session: Session) -> None:
@@ -95,7 +97,7 @@ def create_handlers(  # noqa: C901 - one handler after the other
     def request_review(event: Event, session: Session) -> None:
         _record_purchase(event, session)
         notify_staff(event, session, Kind.STAFF_REVIEW_OPENED, _review_key(event), due_at=staff_due_at())
-        if event.data["reason"] in CUSTOMER_REASONS:
+        if event.data["reason"] in CUSTOMER_REASONS and not event.data["is_refunded"]:
             notify_customer_if_known(event, session, Kind.ORDER_IN_REVIEW, _review_key(event))
 
     @handlers.on("orders.review.resolved")
@@ -129,7 +131,10 @@ def create_handlers(  # noqa: C901 - one handler after the other
 
     @handlers.on("orders.dispute.updated")
     def report_updated_dispute(event: Event, session: Session) -> None:
-        notify_staff(event, session, Kind.STAFF_DISPUTE_UPDATED, _dispute_state_key(event), due_at=staff_due_at())
+        # The money of a closed dispute can come back later: staff then read its result again, with the new sums.
+        is_over = is_closed(event.data["dispute_status"])
+        kind = Kind.STAFF_DISPUTE_CLOSED if is_over else Kind.STAFF_DISPUTE_UPDATED
+        notify_staff(event, session, kind, _dispute_state_key(event), due_at=staff_due_at())
 
     @handlers.on("orders.dispute.closed")
     def report_closed_dispute(event: Event, session: Session) -> None:
@@ -176,7 +181,7 @@ def _kind_of_decision(event: Event) -> Kind | None:
     """
     data = event.data
     if data["decision"] != ReviewDecision.ACCEPT:  # for every reason, while the customer waits for a parcel
-        is_news = data["reason"] in CUSTOMER_REASONS or not has_shipped_whole(data)
+        is_news = data["reason"] in CUSTOMER_REASONS or waits_for_parcel(data)
         return Kind.ORDER_CANCELED if is_news else None
     if data["reason"] not in CUSTOMER_REASONS:
         return None
@@ -187,7 +192,7 @@ def _kind_of_decision(event: Event) -> Kind | None:
 def _review_key(event: Event, **other: str | None) -> str:
     """Return the key of the event's review or of the `other` one.
 
-    An order can have several for one reason, such as two duplicate payments.
+    An order can have several reviews of one reason, such as two duplicate payments.
     """
     data = {**event.data, **other}
     return ":".join(filter(None, (data["order_id"], data["reason"], data["subject"])))

@@ -78,12 +78,24 @@ STALE_AFTER_OUTCOME: Mapping[str | None, Sequence[str]] = {
     CheckoutOutcome.CANCELED: (Kind.ABANDONED_CART,),
 }
 
-# The kinds that are stale once an e-mail of this kind exists about the same payment, refund, dispute or
-# review.
+# The kinds that are stale once an e-mail of this kind exists about the same order, payment, refund, dispute or review.
 STALE_AFTER_MAIL: Mapping[str, Sequence[str]] = {
     Kind.PAYMENT_INSTRUCTIONS: (Kind.PAYMENT_PENDING,),
+    Kind.PAYMENT_FAILED: (Kind.PAYMENT_PENDING, Kind.PAYMENT_INSTRUCTIONS),
     Kind.STAFF_REFUND_FAILED: (Kind.REFUND_SUCCEEDED,),
-    Kind.STAFF_DISPUTE_CLOSED: (Kind.STAFF_DISPUTE_OPENED, Kind.STAFF_DISPUTE_UPDATED),
+    Kind.STAFF_DISPUTE_CLOSED: (
+        Kind.STAFF_DISPUTE_OPENED,
+        Kind.STAFF_DISPUTE_UPDATED,
+        Kind.STAFF_DISPUTE_CLOSED,  # with the same result, before money came back
+    ),
     Kind.STAFF_REVIEW_RESOLVED: (Kind.STAFF_REVIEW_OPENED, Kind.ORDER_IN_REVIEW),
-    Kind.REFUND_SUCCEEDED: (Kind.ORDER_CANCELED,),  # of a decision that ended in this refund: it says why
+    Kind.REFUND_SUCCEEDED: (
+        Kind.ORDER_CANCELED,  # of a decision that ended in this refund: it says why
+        Kind.STAFF_ORDER_PAID,  # if everything is refunded
+    ),
+    Kind.ORDER_CANCELED: (Kind.ORDER_CONFIRMED, Kind.STAFF_ORDER_PAID),
+    Kind.ORDER_SHIPPED: (Kind.STAFF_ORDER_PAID,),  # if nothing is left to ship
 }
+
+# The kinds that make those e-mails stale whenever they happened. All others replace only what happened before them.
+TIMELESS_CAUSES = (Kind.PAYMENT_INSTRUCTIONS, Kind.STAFF_REFUND_FAILED, Kind.STAFF_REVIEW_RESOLVED)

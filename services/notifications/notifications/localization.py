@@ -32,9 +32,10 @@ class Language:
         return str(self.locale).replace("_", "-")
 
     def text(self, section: str, key: str, variants: Sequence[str] = (), **values: str) -> str:
-        """Return a section's text, or the shared one. The first existing variant wins: `lead_part` before `lead`.
+        """Return a section's text, or that of the shared sections: [staff], for e-mails to staff, and [common].
 
-        Raises `KeyError` if there is no such text, or if it has a placeholder without a value.
+        The first existing variant wins: `lead_part` before `lead`. Raises `KeyError` if there is no such text, or if it
+        has a placeholder without a value.
         """
         for name in (*(f"{key}_{variant}" for variant in variants), key):
             if (found := self.find(section, name, **values)) is not None:
@@ -42,7 +43,10 @@ class Language:
         raise KeyError(f"[{section}] {key}")
 
     def find(self, section: str, key: str, **values: str) -> str | None:
-        """Return a section's text or the shared one, with its values filled in; None if there is neither."""
+        """Return a section's text or the shared one, with its values filled in; None if there is neither.
+
+        Raises `KeyError` if the text has a placeholder without a value.
+        """
         shared = ("staff", "common") if section in STAFF_KINDS else ("common",)
         for place in (section, *shared):
             if (found := self.texts[place].get(key)) is not None:
@@ -50,7 +54,7 @@ class Language:
         return None
 
     def money(self, minor: int, currency: str) -> str:
-        """Return an amount in minor units as money."""
+        """Return an amount, given in minor units, as the language's readers write it: 10,00 €."""
         return format_money(minor, currency, self.locale)
 
     def moment(self, instant: datetime) -> str:
@@ -90,8 +94,9 @@ def choose_language(tag: str | None, translations: Translations | None = None) -
 
 
 def format_money(minor: int, currency: str, locale: Locale | str) -> str:
-    """Return Stripe's integer amount as money. The fraction digits are Stripe's; Babel's differ for some currencies.
+    """Return an amount, given in Stripe's minor units, as the locale writes money: 10,00 €.
 
+    The fraction digits are Stripe's, because Babel's differ for some currencies.
     An unsupported currency stays in minor units, and says so: staff get e-mails about such payments.
     """
     if currency not in money.SUPPORTED:

@@ -44,7 +44,7 @@ def compose(
 ) -> EmailMessage:
     """Return the message. Raises `ValueError` if the recipient is not exactly one plain address.
 
-    With an `unsubscribe_url`, mail programs show a button that unsubscribes with one click (RFC 8058).
+    With an `unsubscribe_url`, headers let mail programs offer a button that unsubscribes with one click (RFC 8058).
     """
     message = EmailMessage(EMAIL_POLICY)
     message["From"] = sender_address(sender)

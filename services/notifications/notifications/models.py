@@ -2,9 +2,10 @@
 
 pending ──▶ sending ──▶ sent
    │  ◀────────┤                  the server is away or deferred the e-mail: the next attempt is scheduled
-   │           ├──────▶ failed    the server refused the e-mail, or the e-mail cannot be written
+   │           ├──────▶ failed    the server refused the e-mail or deferred it for three days, or it cannot be written
    │           └──────▶ unknown   handed over twice without an answer: it may have arrived. An operator decides
-   ├──▶ suppressed                stale before it was sent; `error` says why (suppression.py, reminders.py)
+   ├──▶ suppressed                not to be sent any more; `error` says why (suppression, reminders, erasure). An
+   │                              erasure also suppresses an e-mail that is `sending`
    └──▶ collected                 sent within a digest: `digest_id` (digest.py)
 """
 
@@ -54,10 +55,10 @@ class Base(DeclarativeBase):
 
 
 class CheckoutFacts(Base):
-    """The facts about one checkout that decide on its e-mails. Its row is the lock of all handlers of the checkout.
+    """The facts about one checkout that decide which e-mails are sent. All handlers of the checkout lock this row.
 
-    `outcome` can make them stale. `purchased_at` is when money for it was first reported, also money that is still on
-    its way, and `purchaser` the e-mail key of its customer then.
+    `outcome` can make e-mails stale. `purchased_at` is when money for the checkout was first reported, also money that
+    is still on its way. `purchaser` is the customer's address as an e-mail key; null once the customer is erased.
     """
 
     __tablename__ = "checkouts"
@@ -87,9 +88,9 @@ class Email(Base):
     """One e-mail for one occasion. `subject_key` is what it is about: an order, a Stripe session, a refund.
 
     `checkout_id` is null for e-mails about no checkout: low stock and digests. A null `recipient` is the staff, whose
-    address and language are configured. `next_attempt_at` is when the e-mail is due; while it is `sending`, when its
-    sender's lease ends. `handovers` counts the attempts that gave the whole e-mail to the server and have no answer.
-    `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
+    address and language are configured, or an erased customer. `next_attempt_at` is when the e-mail is due; while it is
+    `sending`, when its sender's lease ends. `handovers` counts the attempts after which the server may have the whole
+    e-mail. `event_data` is the data of the event; a digest's is {items: [{kind, event_data}]}.
     """
 
     __tablename__ = "emails"
@@ -213,7 +214,7 @@ def lock_or_insert_checkouts(session: Session, checkout_ids: Collection[str]) ->
 
 
 def subject_of(subject_key: str) -> str:
-    """Return the id of the refund, dispute or review, without a dispute's state (#…) and a resend's own id (/…)."""
+    """Return what a subject key is about: the key without a dispute's state (#…) and a resend's own id (/…)."""
     return subject_key.partition("/")[0].partition("#")[0]
 
 

@@ -52,9 +52,9 @@ log = get_logger(__name__)
 
 
 def count_outcome(email: Email, outcome: str) -> None:
-    """Count and log the outcome of an attempt."""
+    """Count and log the outcome of an e-mail's claim: of its attempt, or of its wait for the server."""
     EMAILS.labels(email.kind, outcome).inc()
-    log.info("mail attempted", outcome=outcome, email_id=email.id, kind=email.kind, attempts=email.attempts)
+    log.info("e-mail outcome recorded", outcome=outcome, email_id=email.id, kind=email.kind, attempts=email.attempts)
 
 
 class Outcomes:
@@ -69,7 +69,7 @@ class Outcomes:
         self._blocked_recipients: set[str] = set()  # since the server accepted an e-mail
 
     def record_reachable(self) -> None:
-        """Make the e-mails that waited for the server due, if it was away before."""
+        """Record that the server answers. If it was away before, the e-mails that waited for it become due."""
         self._was_away = self._was_away and not self._retry_now(AWAY)
 
     def record(self, email: Email, error: BaseException | None) -> None:
@@ -91,7 +91,7 @@ class Outcomes:
                 raise error
 
     def mark_sent(self, email: Email, execute: Execute) -> None:
-        """Mark an e-mail as sent. If the server refused us before, make the e-mails that waited due."""
+        """Mark an e-mail as sent. If the server refused us before, the e-mails that waited become due."""
         execute(MARK_SENT, {"email": email.id, "at": self._clock()})
         count_outcome(email, "sent")
         self._blocked_recipients.clear()
@@ -134,7 +134,10 @@ class Outcomes:
         count_outcome(email, "deferred" if email.handovers + 1 < MAX_HANDOVERS else "unknown")
 
     def check_blocked(self, email: Email, error: MailBlockedError) -> None:
-        """Raise `BlockedError` if the server has refused `MAX_BLOCKED_RECIPIENTS` different recipients in a row."""
+        """Remember that the server refused this e-mail's recipient for a reason that is probably ours.
+
+        Raises `BlockedError` after `MAX_BLOCKED_RECIPIENTS` different recipients without an accepted e-mail in between.
+        """
         self._blocked_recipients.add(email.recipient or self._config.staff_email)
         if len(self._blocked_recipients) >= MAX_BLOCKED_RECIPIENTS:
             raise BlockedError(str(error)) from error

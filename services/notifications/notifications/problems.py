@@ -30,13 +30,13 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     NotificationUnsentError: lambda error: Problem(
         409,
         "notification-unsent",
-        f"{error.email_id} is not sent yet. Wait until it is sent or has failed.",
+        f"{error.email_id} is not sent yet. Wait until its status is neither `pending` nor `sending`.",
         notification_id=error.email_id,
     ),
     CustomerErasedError: lambda _: Problem(
         409,
         "customer-erased",
-        "The customer's data is erased, so there is no address to send this to.",
+        "The customer's data is erased, so no e-mail to them can be sent again.",
     ),
     StaffRecipientError: lambda _: invalid_request(
         recipient=["E-mails to staff go to STAFF_EMAIL. Leave the recipient out."]

@@ -67,9 +67,9 @@ def queue_email(
     status: str = PENDING,
     **values: str | None,
 ) -> None:
-    """Add the row of an e-mail unless this occasion has one, and suppress it if it is stale already.
+    """Add the row of an e-mail unless this occasion has one, and suppress the stale e-mails of its checkout.
 
-    Raises `Ignored` for an e-mail to an erased customer.
+    Both happen right before the commit. Raises `Ignored` for an e-mail to an erased customer.
     """
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"]) if "checkout_id" in event.data else None
     data = _json_data(event)

@@ -11,7 +11,7 @@ from notifications.models import SENDING, SENT, UNKNOWN, Email, subject_of
 
 
 def is_announced(session: Session, email: Email) -> bool:
-    """Return True if the customer was informed, or perhaps was, that the refund of this e-mail had succeeded."""
+    """Return True if the customer got, or may have got, an e-mail that the refund of this e-mail succeeded."""
     announcements = session.scalars(
         select(Email).where(Email.checkout_id == email.checkout_id, Email.kind == Kind.REFUND_SUCCEEDED)
     )
@@ -48,8 +48,13 @@ def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
 
 
 def was_refused(data: Mapping[str, Any]) -> bool:
-    """Return True if Stripe refused to create the refund. Its event has our request's id as the refund's."""
+    """Return True if Stripe refused to create the refund. Its event then has the refund request's id as `refund_id`."""
     return bool(data["refund_id"] == data.get("refund_request_id"))
+
+
+def is_disputed(data: Mapping[str, Any]) -> bool:
+    """Return True if the refund failed because the customer disputed the payment: the bank has its money."""
+    return bool(data.get("is_disputed"))
 
 
 def _own_amount(data: Mapping[str, Any]) -> int:

@@ -20,7 +20,7 @@ from notifications.template_loader import Templates, built_in_templates
 from notifications.wrapping import wrap
 
 FALLBACKS = Counter(
-    "clozit_template_fallbacks_total", "Mails whose template from the shop's folder failed, by kind", ["kind"]
+    "clozit_template_fallbacks_total", "E-mails whose template from the shop's folder failed, by kind", ["kind"]
 )
 from_zero(FALLBACKS, KINDS)
 
@@ -43,8 +43,9 @@ class RenderedMail:
 def render_with_fallback(
     kind: str, locale: str | None, event_data: Mapping[str, Any], shop: Shop, templates: Templates
 ) -> RenderedMail:
-    """Render with the shop's own templates and texts, or with the package's if those fail: a plain e-mail is better
-    than none. Raises if the package's fail, too.
+    """Return the e-mail, rendered with the shop's own templates and texts, or with the built-in ones if those fail.
+
+    Raises any error of the built-in templates.
     """
     if templates.overrides is None:
         return render(kind, locale, event_data, shop)

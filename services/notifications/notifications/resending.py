@@ -64,8 +64,8 @@ class ResendMany:
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
     """Return the conditions of filters, whose times are aware datetimes.
 
-    The filter `error` finds suppressed e-mails only together with their status: they are many, and their error is only
-    a reason.
+    The filter `error` finds suppressed e-mails only if the filter `status` asks for them: they are many, and their
+    `error` is no failure.
     """
     by_value = ("status", "kind", "checkout_id", "recipient", "digest_id")
     conditions = [getattr(Email, name) == filters[name] for name in by_value if name in filters]

@@ -67,12 +67,14 @@ REFUND: Mapping[str, Any] = {
     "amount_paid": 12052,
     "review_reason": None,
     "failure_reason": None,
+    "is_disputed": False,
 }
 FAILED_REFUND: Mapping[str, Any] = {
     **REFUND,
     "refund_status": "failed",
     "amount_refunded": 2499,
     "failure_reason": "expired_or_canceled_card",
+    "is_disputed": False,
 }
 DISPUTE: Mapping[str, Any] = {
     "dispute_id": "du_1QxYzA2eZvKYlo2CdIsPuTe1",
@@ -107,6 +109,7 @@ RESOLVED: Mapping[str, Any] = {
     "was_confirmed": False,
     "also_resolved": [],
     "shipped_before": [],
+    "unshipped_before": [*PART, *REST],
 }
 
 EXTRAS: Mapping[str, Mapping[str, Any]] = {
@@ -204,22 +207,27 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         **{decision: {"decision": decision} for decision in ("accept", "cancel")},
         "duplicate": {"reason": "duplicate-payment"},
     },
+    Kind.REFUND_FAILED: {"disputed": {"failure_reason": "charge_for_pending_refund_disputed", "is_disputed": True}},
     Kind.STAFF_REFUND_FAILED: {
+        "disputed": {"failure_reason": "charge_for_pending_refund_disputed", "is_disputed": True},
         "refused": {
             "refund_id": "rfr_0199f3a2c4d57e8a9b0c1d2e3f405164",
             "refund_request_id": "rfr_0199f3a2c4d57e8a9b0c1d2e3f405164",
             "failure_reason": "This payment has been charged back.",
-        }
+        },
     },
     Kind.STAFF_DISPUTE_OPENED: {
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
         "no-deadline": {"evidence_due_by": None},
+        "unknown": {"dispute_status": "arbitration_needs_response"},
         "waiting": {"dispute_status": "under_review"},
         "inquiry-waiting": {"dispute_status": "warning_under_review", "funds_withdrawn": False},
         "inquiry-no-deadline": {"dispute_status": "warning_needs_response", "evidence_due_by": None},
     },
     Kind.STAFF_DISPUTE_UPDATED: {
         "respond": {"dispute_status": "needs_response"},
+        "unknown": {"dispute_status": "arbitration_needs_response"},
+        "inquiry-unknown": {"dispute_status": "warning_escalated", "funds_withdrawn": False},
         "no-deadline": {"dispute_status": "needs_response", "evidence_due_by": None},
         "inquiry": {"dispute_status": "warning_needs_response", "funds_withdrawn": False},
         "inquiry-waiting": {"dispute_status": "warning_under_review", "funds_withdrawn": False},
@@ -228,7 +236,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     Kind.STAFF_DISPUTE_CLOSED: {
         "lost": {"dispute_status": "lost", "funds_withdrawn": True},
         "partly": {"dispute_status": "lost", "funds_withdrawn": True, "amount_held": 8052},
-        "canceled": {"order_is_canceled": True, "amount_paid": 12052, "amount_held": 0},
+        "canceled": {"is_refund_due": True, "amount_paid": 12052, "amount_held": 0},
         "warning_closed": {"dispute_status": "warning_closed"},
         "prevented": {"dispute_status": "prevented"},
         "unknown": {"dispute_status": "some_new_status"},

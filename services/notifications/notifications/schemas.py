@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.web.fields import Instant, StrictBoolean
+from events.web.fields import Instant, SearchText, StrictBoolean
 from events.web.pagination import PageArgs
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -24,11 +24,10 @@ class Filters(Schema):
 
     status = fields.String(validate=validate.OneOf([*EmailStatus]))
     kind = fields.String(validate=validate.OneOf(KINDS))
-    checkout_id = fields.String()
-    recipient = fields.String(metadata={"description": "the whole address, as in the order"})
-    digest_id = fields.String(metadata={"description": "the e-mails that this digest contains"})
-    error = fields.String(
-        validate=validate.Length(min=1),
+    checkout_id = SearchText()
+    recipient = SearchText(metadata={"description": "the whole address, exactly as the e-mail has it"})
+    digest_id = SearchText(metadata={"description": "the e-mails that this digest contains"})
+    error = SearchText(
         metadata={
             "description": "a part of the text in `error`; suppressed e-mails are found only with `status=suppressed`"
         },
@@ -58,10 +57,11 @@ class BulkResendArgs(Filters):
     """A bulk resend: at least one filter, or `all`. A missing filter must not mean everything."""
 
     status = fields.String(
-        validate=validate.OneOf(RESENT_IN_BULK, error="{input} e-mails are not resent. Use one of: {choices}.")
+        validate=validate.OneOf(RESENT_IN_BULK, error="{input} e-mails are not resent in bulk. Use one of: {choices}.")
     )
     all = StrictBoolean(
-        load_default=False, metadata={"description": "all e-mails that were sent, failed or are unknown"}
+        load_default=False,
+        metadata={"description": "true: no filter is needed; without one, all sent, failed and unknown e-mails match"},
     )
     limit = fields.Integer(
         load_default=100,
@@ -82,7 +82,9 @@ class BulkResendArgs(Filters):
 class BulkResend(Schema):
     """The result of a bulk resend, or of its dry run."""
 
-    notification_ids = fields.List(fields.String(), metadata={"description": "the e-mails that are resent"})
+    notification_ids = fields.List(
+        fields.String(), metadata={"description": "the e-mails that are resent; in a dry run, those that would be"}
+    )
     resend_ids = fields.List(fields.String(), metadata={"description": "their resends; none in a dry run"})
     matching = fields.Integer(metadata={"description": "the number of e-mails that match, also beyond the limit"})
     dry_run = StrictBoolean()
@@ -97,7 +99,7 @@ class Notification(Schema):
     subject_key = fields.String(
         metadata={"description": "the order, Stripe session, refund, dispute, … that the e-mail is about"}
     )
-    recipient = fields.String(allow_none=True, metadata={"description": "null: the staff's address"})
+    recipient = fields.String(allow_none=True, metadata={"description": "null: the staff, or an erased customer"})
     locale = fields.String(allow_none=True)
     status = fields.String(validate=validate.OneOf([*EmailStatus]))
     attempts = fields.Integer()

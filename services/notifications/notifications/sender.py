@@ -8,10 +8,11 @@
                          │          └─ connection lost                    ─▶ pending; the rest of the batch is released
                          └─ cannot be written                             ─▶ failed
 
-Each e-mail is sent at least once. It is committed as `sending` before the server gets it, and its handover is counted
-right before the final dot. Only an e-mail that was handed over can arrive twice: after a crash or without an answer it
-is sent once more, with the same Message-ID, so that servers and mail programs can drop the copy. After that, it is
-`unknown` and waits for an operator. An answer that takes longer than `ANSWER_WAIT_S` is awaited on another thread.
+A crash loses no e-mail. Each one is committed as `sending` before the server gets it, and its handover is counted right
+before the final dot. Only an e-mail that was handed over can arrive twice: after a crash or without an answer it is
+sent once more, with the same Message-ID, so that servers and mail programs can drop the copy. If that has no answer
+either, it is `unknown` and waits for an operator. The sender waits `ANSWER_WAIT_S` for an answer. Then it sends the
+next e-mails over another connection, and a thread records the answer.
 
 While the server is away or refuses us, all e-mails wait and none fails. A problem of one e-mail is recorded on that
 e-mail only. A refusal that is probably about us delays that e-mail. The second one in a row, for another recipient,
@@ -73,10 +74,10 @@ class Sender:
         self._waiting = threading.Semaphore(MAX_AWAITED_ANSWERS)
 
     def run(self) -> int:
-        """Send due e-mails for `MAX_RUN_TIME`, and return how many the server accepted within `ANSWER_WAIT_S`.
+        """Send due e-mails for at most `MAX_RUN_TIME`. Return how many were accepted within `ANSWER_WAIT_S` each.
 
-        The last one may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
-        server is away: its e-mails get a later attempt.
+        The last e-mail may take longer: a connection or a command has `COMMAND_TIMEOUT_S`. Nothing is raised while the
+        server is away: the claimed e-mails get a later attempt.
         """
         until, accepted = self._clock() + MAX_RUN_TIME, 0
         while self._clock() <= until and self.claims.has_due():
@@ -126,7 +127,7 @@ class Sender:
         return accepted
 
     def _hand_over(self, email: Email, connection: Connection) -> "Future[None]":
-        """Write an e-mail and hand it over to the server. Return the server's answer to come.
+        """Write an e-mail and hand it over to the server. Return a future of the server's answer.
 
         Raises the errors of `Connection.transmit`, and `MailRefusedError` if the e-mail cannot be written. If our claim
         has ended, the server drops the e-mail, and this raises `ConnectionLostError`. Raises `_TooManyWaitingError` if

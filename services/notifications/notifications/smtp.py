@@ -1,8 +1,8 @@
 """SMTP: one connection to the mail server. smtp_answers.py has the meaning of its answers.
 
 An e-mail is sent in two steps. `transmit` sends everything but the final dot: until then, the server has accepted
-nothing. `finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6).
-If the connection breaks in between, the outcome is unknown, and a copy may reach the customer.
+nothing. `finish` sends the dot and waits for the answer, which can take minutes (RFC 5321, 4.5.3.2.6). If the
+connection breaks before the answer, the server may have the e-mail, and the next attempt may send a copy.
 """
 
 import re
@@ -19,7 +19,9 @@ from email.message import EmailMessage
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from events.web.origins import split_url
 
 from notifications.smtp_answers import (
     SHUTTING_DOWN_CODE,
@@ -55,13 +57,10 @@ class MailServer:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Return the server of a URL. Raises `ValueError`, without the URL in it: the URL may contain a password."""
-        parts = urlsplit(url)
         try:
-            port = parts.port
-        except ValueError:
-            raise ValueError(
-                "The port is not a number. In the password, write / as %2F, : as %3A and @ as %40."
-            ) from None
+            parts = split_url(url)
+        except ValueError as error:
+            raise ValueError(f"{error} In the password, write / as %2F, : as %3A and @ as %40.") from None
         starttls = dict(parse_qsl(parts.query)).get("starttls", "auto")
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise ValueError("Use smtp://[user:password@]host[:port] or smtps://…")
@@ -69,7 +68,7 @@ class MailServer:
             raise ValueError(f"Set starttls to one of {', '.join(STARTTLS_MODES)}.")
         return cls(
             host=parts.hostname,
-            port=port or DEFAULT_PORTS[parts.scheme],
+            port=parts.port or DEFAULT_PORTS[parts.scheme],
             encrypted=parts.scheme == "smtps",
             starttls=starttls,
             user=unquote(parts.username or ""),
@@ -129,7 +128,11 @@ def _on_thread(task: Callable[[], None]) -> None:
 
 
 class Connection:
-    """An open session, over which e-mails are sent one after the other. `spawn` runs a task that may wait long."""
+    """An open SMTP session, over which e-mails are sent one after the other.
+
+    `spawn` runs a function in the background, by default on a new thread. `finish_in_background` uses it, because a
+    server can take minutes to answer.
+    """
 
     def __init__(self, client: smtplib.SMTP, spawn: Callable[[Callable[[], None]], None] = _on_thread) -> None:
         self._client, self._spawn = client, spawn
@@ -180,7 +183,7 @@ class Connection:
         self._expect("end of DATA", 250, answer)
 
     def finish_in_background(self, timeout: float) -> "Future[None]":
-        """Call `finish` on its own thread, and return its result to come."""
+        """Call `finish` by `spawn`, and return a future of its result."""
         answer: Future[None] = Future()
 
         def finish() -> None:
@@ -195,11 +198,11 @@ class Connection:
         return answer
 
     def detach(self) -> None:
-        """Leave the session open at the end of the `with` block: the thread that waits for an answer closes it."""
+        """Keep the connection open after the `with` block: the thread that waits for an answer closes it."""
         self._is_ours = False
 
     def close(self) -> None:
-        """End the session with QUIT, or only close the connection if the server does not answer."""
+        """End the SMTP session with QUIT, or only close the connection if the server does not answer."""
         try:
             self._client.quit()
         except (smtplib.SMTPException, OSError):

@@ -1,4 +1,4 @@
-"""The meanings of a mail server's answers for an e-mail, and for all of them."""
+"""The meanings of a mail server's answers: some are about one e-mail, others about all e-mails."""
 
 import re
 import smtplib
@@ -13,7 +13,7 @@ TOO_BIG_CODE = 552  # the SMTP code of a full mailbox or an e-mail that is too b
 
 
 class ServerAwayError(Exception):
-    """No session began: the server is away, or TLS failed. Nothing is wrong with any e-mail."""
+    """The server accepts no e-mails now: it is away, or TLS failed. No e-mail is the reason, so all of them wait."""
 
 
 class BlockedError(ServerAwayError):
@@ -21,11 +21,11 @@ class BlockedError(ServerAwayError):
 
 
 class MailNotSentError(Exception):
-    """One of the outcomes of an e-mail that the server has not accepted, as far as we know."""
+    """The base class of the reasons why the server has not accepted an e-mail, as far as we know."""
 
 
 class ConnectionLostError(MailNotSentError):
-    """The connection broke, or the server closed it, before the end of an e-mail. The server did not accept it."""
+    """The connection ended, or the sender's claim did, before the server accepted an e-mail. It did not accept it."""
 
 
 class AnswerLostError(MailNotSentError):
@@ -41,7 +41,7 @@ class MailBlockedError(MailNotSentError):
 
 
 class MailRefusedError(MailNotSentError):
-    """The server will never accept this e-mail for this recipient."""
+    """The server refuses this e-mail or its recipient permanently, or the e-mail cannot be written."""
 
 
 def error_for(command: str, code: int, answer: bytes | str) -> Exception:

@@ -8,8 +8,8 @@ from typing import Any
 from notifications.amounts import Data
 from notifications.kinds import Kind
 from notifications.localization import Language
-from notifications.refund_amounts import was_refused
-from notifications.wording import NEEDS_RESPONSE
+from notifications.refund_amounts import is_disputed, was_refused
+from notifications.wording import evidence_deadline
 
 OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_REVIEW_OPENED: "POST /orders/{order_id}/review",
@@ -22,6 +22,7 @@ OPERATOR_ROUTES: Mapping[str, str] = {
     Kind.STAFF_STOCK_LOW: "POST /stock/{sku}/movements",
     Kind.STAFF_RESERVATION_EXPIRING: "GET /orders?checkout_id={checkout_id}",
 }
+NOTHING_TO_REFUND_ROUTE = "GET /orders/{order_id}"  # while the bank decides about the money
 IDS = {  # field of the event → key of its label
     "customer_email": "customer",
     "payment_intent": "payment_intent",
@@ -43,7 +44,8 @@ class StaffDetails:
 def staff_details(kind: str, data: Data, values: Mapping[str, str], language: Language, link: str) -> StaffDetails:
     """Return the details of an event. `values` are its formatted values (template_context.py)."""
     pairs = [(language.text(kind, label), str(value)) for label, value in _pairs(kind, data, values, language) if value]
-    return StaffDetails(pairs, OPERATOR_ROUTES[kind].format(**data), link if "order_id" in data else "")
+    route = NOTHING_TO_REFUND_ROUTE if is_disputed(data) else OPERATOR_ROUTES[kind]
+    return StaffDetails(pairs, route.format(**data), link if "order_id" in data else "")
 
 
 def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language) -> Iterator[tuple[str, Any]]:
@@ -51,7 +53,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         """Return our text for a code such as Stripe's `under_review`. A code without a text is returned as it is."""
         return language.find(kind, f"{prefix}_{word}") or word
 
-    yield "deadline", values.get("due") if data.get("dispute_status") in NEEDS_RESPONSE else None
+    yield "deadline", values.get("due") if evidence_deadline(data) else None
     if "reason" in data:
         yield "reason", translated("reason", data["reason"])
         yield "detail", data.get("detail")
@@ -69,8 +71,7 @@ def _pairs(kind: str, data: Data, values: Mapping[str, str], language: Language)
         yield "status", translated("status", data["dispute_status"])
         yield "dispute_reason", translated("dispute", data["dispute_reason"])
         yield "funds", language.text(kind, "funds_withdrawn" if data["funds_withdrawn"] else "funds_kept")
-        withheld = data.get("amount_held")
-        yield "amount_held", withheld and language.money(withheld, data.get("dispute_currency") or data["currency"])
+        yield "amount_held", values["held"]
         yield "dispute_id", data["dispute_id"]
     if "sku" in data:
         yield "sku", data["sku"]

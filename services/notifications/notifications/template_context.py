@@ -1,8 +1,9 @@
 """The template context: everything that an e-mail's templates can use, from the data of its event.
 
-`t(key)` is a text of the e-mail's kind and language with its placeholders filled in. `order` is the event's data,
-`amounts` has its sums (amounts.py), `money` and `moment` format the prices of lines and times, and `details` has what
-staff need. Only http and https links become links.
+`t(key)` is a text of the e-mail's kind and language with its placeholders filled in. `order` is the event's data, also
+of an event about stock. `amounts` has its sums (amounts.py), and `details` has what staff need. `moment` formats a
+time. `money` formats the price of a line; it is None if the customer was charged in another currency than that of the
+prices. URLs such as `tracking_url` are empty unless they are http or https; those in `order` are not checked.
 """
 
 import re
@@ -13,11 +14,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from notifications.amounts import Data, format_amounts
+from notifications.amounts import Data, charged_amounts, format_amounts
 from notifications.kinds import STAFF_KINDS, Kind
 from notifications.localization import Language
 from notifications.staff_details import staff_details
-from notifications.wording import count_by_sku, pieces_left_out, text_variants
+from notifications.wording import count_by_sku, evidence_deadline, pieces_left_out, text_variants
 
 MAX_NAME_CHARACTERS = 60  # a longer "name" is a message to another person
 LINK_LIKE = re.compile(r"://|www\.|@|\.[a-z]{2,}(/|$)", re.IGNORECASE)  # mail programs make links of these
@@ -28,7 +29,10 @@ PLAIN_FIELDS = ("number", "sku", "available", "threshold", "resolved_by", "check
 
 @dataclass(frozen=True)
 class Shop:
-    """The shop that writes. Both URLs may be empty; `order_url` is an order's page for staff, with ``{order_id}``."""
+    """The shop that sends the e-mails. Both URLs may be empty.
+
+    `order_url` is the page of an order for staff, with ``{order_id}`` in it.
+    """
 
     name: str
     url: str = ""
@@ -58,7 +62,8 @@ def template_context(kind: str, data: Data, language: Language, shop: Shop) -> d
         "why": language.find(kind, f"why_{data.get('review_reason')}") or "",
     }
     if "currency" in data:  # the event of an order
-        context["money"] = partial(language.money, currency=data["currency"])
+        is_charged_as_agreed = charged_amounts(data)["currency"] == data["currency"]
+        context["money"] = partial(language.money, currency=data["currency"]) if is_charged_as_agreed else None
         context["parcel"] = named_pieces(count_by_sku(data.get("shipped") or []), data)
         context["remaining"] = named_pieces(count_by_sku(data.get("remaining") or []), data)
         context["left_out"] = named_pieces(pieces_left_out(data), data) if "shipped" in data else []
@@ -71,7 +76,7 @@ def _digest_context(data: Data, language: Language, shop: Shop) -> dict[str, Any
     """Return the context of a digest: its e-mails, those with a deadline first, then in the order of their events."""
     items = sorted(
         (template_context(item["kind"], item["event_data"], language, shop) for item in data["items"]),
-        key=lambda item: (item["order"].get("evidence_due_by") or AFTER_EVERY_DATE, item["order"]["occurred_at"]),
+        key=lambda item: (evidence_deadline(item["order"]) or AFTER_EVERY_DATE, item["order"]["occurred_at"]),
     )
     values = {"shop": shop.name, "count": str(len(items))}
     return {
@@ -104,19 +109,19 @@ def text_values(data: Data, language: Language, amounts: Mapping[str, str]) -> d
 
 
 def named_pieces(pieces: Mapping[str, int], data: Data) -> list[tuple[str, int]]:
-    """Return (name, quantity) of an order's pieces by sku, with the names that the customer knows."""
+    """Return (name, quantity) for each sku in `pieces`, with the name from the order's lines or else the sku."""
     names = {line["sku"]: line["name"] for line in data["lines"]}
     return [(names.get(sku, sku), quantity) for sku, quantity in pieces.items()]
 
 
 def greeting_name(name: str | None) -> str:
-    """Return the name for the greeting. It is empty if the "name" looks like an advertisement with a link."""
+    """Return the name for the greeting. It is empty if the "name" is long or has a link, as an advertisement has."""
     if not name or len(name) > MAX_NAME_CHARACTERS or LINK_LIKE.search(name):
         return ""
     return name
 
 
 def safe_link(url: str | None) -> str:
-    """Return an http or https URL, and nothing for others: javascript:, data: and file: must not be clickable."""
+    """Return an http or https URL, and "" for others: javascript:, data: and file: must not be clickable."""
     parts = urlsplit(url or "")
     return url if url and parts.scheme in ("http", "https") and parts.hostname else ""

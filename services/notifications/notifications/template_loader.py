@@ -3,9 +3,9 @@
     TEMPLATES_DIR/templates/base.html     replaces ours; {% extends "default/base.html" %} extends ours
     TEMPLATES_DIR/translations/de.toml    replaces ours key by key; a new language has all keys
 
-Files and keys that the folder does not have come from the package. The service checks the folder when it starts and
-stops with the name of a broken file. A template that fails only with some e-mail's data does not cost that e-mail: the
-package's own template is used (`rendering.render_with_fallback`).
+Files and keys that the folder does not have come from the package. The service checks the folder when it starts. If a
+file is broken or an e-mail cannot be rendered, the service names it and stops. A template that fails only with some
+e-mail's data does not cost that e-mail: the package's own template is used (`rendering.render_with_fallback`).
 """
 
 import string
@@ -93,7 +93,8 @@ def _read(file: Path) -> Texts:
     english = built_in_translations()[FALLBACK_LANGUAGE]
     for section, entries in texts.items():
         if section not in english or not isinstance(entries, dict):
-            raise ValueError(f"{file}: there is no section [{section}].")
+            available = ", ".join(english)
+            raise ValueError(f"{file}: the section [{section}] is unknown or no table. Available: {available}.")
         for key, text in entries.items():
             _check_text(file, english, section, key, text)
     return texts
@@ -103,19 +104,24 @@ def _check_text(file: Path, english: Texts, section: str, key: str, text: object
     known = english[section].get(key, english["common"].get(key))
     if known is None or not isinstance(text, str):
         raise ValueError(f"{file}: [{section}] {key}: the key is unknown, or its value is not a string.")
+    available = placeholders(known) | {"shop"}
     try:
-        unknown = placeholders(text) - placeholders(known) - {"shop"}
+        unknown = placeholders(text) - available
     except ValueError as error:
         raise ValueError(f"{file}: [{section}] {key}: {error}") from error
     if unknown:
-        raise ValueError(f"{file}: [{section}] {key}: this text has no placeholder {{{min(unknown)}}}.")
+        names = ", ".join(f"{{{name}}}" for name in sorted(available))
+        raise ValueError(
+            f"{file}: [{section}] {key}: the placeholder {{{min(unknown)}}} is unknown here. Available: {names}."
+        )
 
 
 def _check_complete(file: Path, sections: Texts) -> None:
     english = built_in_translations()[FALLBACK_LANGUAGE]
     for section, entries in english.items():
         if missing := entries.keys() - sections[section].keys():
-            raise ValueError(f"{file}: [{section}] has no {', '.join(sorted(missing))}.")
+            keys = ", ".join(sorted(missing))
+            raise ValueError(f"{file}: [{section}] has no {keys}. A new language needs every key of the English texts.")
 
 
 def _environment(loader: BaseLoader) -> Environment:

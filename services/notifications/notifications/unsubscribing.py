@@ -1,7 +1,8 @@
 """Unsubscribing from promotional e-mails: keyed hashes of addresses, signed links, and the unsubscribed addresses.
 
-The list has keyed hashes and no addresses. So it is of no use to a person who copies it, and it outlives the erasure of
-a customer: they stay unsubscribed. A new UNSUBSCRIBE_SECRET makes the links of sent e-mails invalid and the list empty.
+The list has keyed hashes and no addresses. So it is of no use to a person who copies it without the secret, and it
+outlives the erasure of a customer: they stay unsubscribed. With a new UNSUBSCRIBE_SECRET, the links of sent e-mails are
+invalid and the old hashes match no address.
 """
 
 import base64
@@ -23,7 +24,7 @@ KEY_BYTES = sha256().digest_size
 
 @dataclass(frozen=True)
 class UnsubscribeLinks:
-    """The links below the public URL, signed with the secret. As a condition, false if one of them is not set."""
+    """The links below the public URL, signed with the secret. As a condition, false without the URL or the secret."""
 
     public_url: str = ""
     secret: str = field(default="", repr=False)

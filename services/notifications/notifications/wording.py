@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from events.messaging.contracts.reviews import ReviewReason
-from events.messaging.dispute_status import is_inquiry
+from events.messaging.dispute_status import is_closed, is_inquiry
 
 from notifications.amounts import Data, charged_amounts
 from notifications.kinds import Kind
-from notifications.refund_amounts import was_refused
+from notifications.refund_amounts import is_disputed, was_refused
 
 WITHOUT_ACTION = frozenset(  # payment methods with which the customer has nothing to do after the payment page
     {"au_becs_debit", "bacs_debit", "card", "link", "sepa_debit"}
@@ -24,6 +24,11 @@ NEEDS_RESPONSE = (  # dispute statuses: Stripe waits for our evidence
     "warning_needs_response",
     "appeal_needs_response",
 )
+UNDER_REVIEW = (  # dispute statuses: the bank decides, and Stripe takes no evidence
+    "under_review",
+    "warning_under_review",
+    "appeal_under_review",
+)
 
 
 def text_variants(kind: str, data: Data) -> Sequence[str]:
@@ -35,10 +40,14 @@ def text_variants(kind: str, data: Data) -> Sequence[str]:
 def is_fully_refunded(data: Data) -> bool:
     """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid.
 
-    The sums are in the order's currency. A payment in another one, which a review accepted, is in neither of them.
+    False if a payment or the refund is in another currency: the order's sums do not contain it.
     """
     paid = data.get("amount_paid")
-    if paid == 0 or (data.get("refund_currency") or data["currency"]) != data["currency"]:
+    if (
+        paid == 0
+        or data.get("has_other_currencies")
+        or (data.get("refund_currency") or data["currency"]) != data["currency"]
+    ):
         return False
     whole: bool = data["amount_refunded"] >= (charged_amounts(data)["amount_total"] if paid is None else paid)
     return whole
@@ -70,17 +79,35 @@ def _pays_by_debit(data: Data) -> bool:
 
 
 def _evidence(data: Data) -> Sequence[str]:
-    """Return the variants of an open dispute or of a bank's inquiry, which moves no money and holds no order."""
-    if data["dispute_status"] not in NEEDS_RESPONSE:
+    """Return the variants of an open dispute or of a bank's inquiry, which moves no money and holds no order.
+
+    An unknown status has no variant: the bank may wait for the shop, or not.
+    """
+    status = data["dispute_status"]
+    if status in UNDER_REVIEW:
         act = "waiting"
-    else:
+    elif status in NEEDS_RESPONSE:
         act = "respond" if data.get("evidence_due_by") else "respond_soon"
-    return [f"{act}_inquiry", "inquiry", act] if is_inquiry(data["dispute_status"]) else [act]
+    else:
+        act = ""
+    return [act and f"{act}_inquiry", "inquiry", act] if is_inquiry(status) else [act]
 
 
-def has_shipped_whole(data: Data) -> bool:
-    """Return True if all pieces had shipped before a decision about the order."""
-    return count_by_sku(data.get("shipped_before") or ()) == count_by_sku(data["lines"])
+def evidence_deadline(data: Data) -> str | None:
+    """Return the deadline for the evidence of a dispute, unless the bank decides already or has decided."""
+    status = data.get("dispute_status")
+    if status is None or status in UNDER_REVIEW or is_closed(status):
+        return None
+    return data.get("evidence_due_by")
+
+
+def waits_for_parcel(data: Data) -> bool:
+    """Return True if pieces had neither shipped nor been refunded before a decision, or if that is unknown.
+
+    A refund counts once it has succeeded: until then the customer does not know of it.
+    """
+    unshipped = data.get("unshipped_before")
+    return unshipped is None or bool(unshipped)
 
 
 def _parcel(data: Data) -> str:
@@ -92,24 +119,16 @@ def _parcel(data: Data) -> str:
 
 
 def _money_left(data: Data) -> str:
-    """Return the variant of a canceled order that has no money to refund."""
+    """Return the variant for a canceled order without money to refund, `free` or `refunded`; "" for any other."""
     if data.get("amount_paid") == 0 and charged_amounts(data)["amount_total"] == 0:
         return "free"
     return "refunded" if data.get("amount_refunded") and is_fully_refunded(data) else ""
 
 
-def _confirmation(data: Data) -> str:
+def _confirmation(data: Data) -> Sequence[str]:
     if data.get("reason") == ReviewReason.DUPLICATE_PAYMENT:
-        return "duplicate"
-    return "" if charged_amounts(data)["amount_total"] else "free"
-
-
-def _is_owed_after_cancellation(data: Data) -> bool:
-    """Return True if a canceled order's money is neither refunded nor held by the bank, all of it."""
-    paid = data.get("amount_paid")
-    total = charged_amounts(data)["amount_total"] if paid is None else paid
-    gone = (data.get("amount_refunded") or 0) + (data.get("amount_held") or 0)
-    return bool(data.get("order_is_canceled")) and total > gone
+        return ["duplicate_currencies" if data.get("has_other_currencies") else "", "duplicate"]
+    return [""] if charged_amounts(data)["amount_total"] else ["free"]
 
 
 def refunds_only_duplicates(data: Data) -> bool:
@@ -124,7 +143,7 @@ def _is_partly_lost(data: Data) -> bool:
 
 
 VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
-    Kind.ORDER_CONFIRMED: lambda data: [_confirmation(data)],
+    Kind.ORDER_CONFIRMED: _confirmation,
     Kind.PAYMENT_PENDING: lambda data: ["debit" if _pays_by_debit(data) else ""],
     Kind.PAYMENT_INSTRUCTIONS: lambda data: [data.get("payment_method") or ""],
     Kind.ORDER_IN_REVIEW: lambda data: ["duplicate" if data["reason"] == ReviewReason.DUPLICATE_PAYMENT else ""],
@@ -145,11 +164,14 @@ VARIANTS: Mapping[str, Callable[[Data], Sequence[str]]] = {
         "refund_duplicate" if refunds_only_duplicates(data) else "",
         data["decision"],
     ],
-    Kind.STAFF_REFUND_FAILED: lambda data: ["refused" if was_refused(data) else ""],
+    Kind.REFUND_FAILED: lambda data: ["disputed" if is_disputed(data) else ""],
+    Kind.STAFF_REFUND_FAILED: lambda data: [
+        "refused" if was_refused(data) else "disputed" if is_disputed(data) else ""
+    ],
     Kind.STAFF_DISPUTE_OPENED: _evidence,
     Kind.STAFF_DISPUTE_UPDATED: _evidence,
     Kind.STAFF_DISPUTE_CLOSED: lambda data: [
-        "canceled" if _is_owed_after_cancellation(data) else "",
+        "canceled" if data.get("is_refund_due") else "",
         "partly" if _is_partly_lost(data) else "",
         data["dispute_status"],
     ],

@@ -11,6 +11,7 @@ import stripe
 from events import stripe_api
 from events.cli import configuration, service_cli
 from events.database.engine import Database
+from events.observability.logging import configure_logging
 from events.operations.click_types import Instant
 
 from orders.chains import CHAINS
@@ -31,7 +32,7 @@ main.add_command(erase_customer)
     default="24h",
     show_default=True,
     type=Instant(),
-    help="The start: an age such as 24h or 3d, or an instant.",
+    help="Compare objects since then: an age such as 24h or 3d, or an instant.",
 )
 @click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,29 +40,30 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
     Prints every difference, and exits 1 if one was not repaired. With --repair, the missing events are sent and the
-    workers handle them. Run the command again later to check. Delayed payments take days or weeks, so sometimes use
-    --since 14d.
+    workers handle them. Run the command again later to check. Refunds and disputes under way are always compared. A
+    delayed payment can take weeks, so sometimes use --since 14d.
     """
     config: Config = configuration(load)
+    configure_logging(config.service, config.log_level)  # to standard error; standard output has the differences
     differences: list[Difference] = []
     with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
         run = Reconciliation(Database(config.database_url), StripeRecords(client), since)
         error = _collect(run, differences, repair=repair)
     (_print_json if as_json else _print)(since, run.compared, differences)
     if error:
-        raise click.ClickException(f"Stripe failed before everything was compared: {error}. Run the command again.")
+        raise click.ClickException(f"{error} Not everything was compared. Run the command again.")
     if not all(difference.repaired_by for difference in differences):
         sys.exit(1)
 
 
 def _collect(run: Reconciliation, differences: list[Difference], *, repair: bool) -> str | None:
-    """Add the differences to `differences`. Return Stripe's error, if it ended the run early."""
+    """Add the differences to `differences`. Return sentences about Stripe's error, if it ended the run early."""
     try:
         for difference in run.differences():
             result = run.repair(difference) if repair else difference
             differences.append(result)
     except stripe.StripeError as error:
-        return f"{type(error).__name__}: {error}"
+        return stripe_api.report_failure("reconcile", error)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Idempotency of operators' acts that leave no other row with the key: decisions on reviews, and cancellations."""
+"""Idempotency keys of decisions on reviews and of cancellations. Refunds and shipments have the key in their rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ from orders.models.orders import Order
 
 @dataclass(frozen=True)
 class Act:
-    """An act by its name and its parameters. Every request under one key must have the same ones."""
+    """An operator's act: its name and its parameters. All requests with one idempotency key must be for equal acts."""
 
     name: str
     params: Any
 
 
 def record_act(session: Session, order: Order, act: Act, key: str | None, actor: str) -> bool:
-    """Store the act under its key; return False for a repeat. Without a key, every act is new.
+    """Store the act under its key; return False for a repeat. Without a key, store nothing and return True.
 
     The order must be locked. Raises `KeyReusedError` if the key was used for another act.
     """

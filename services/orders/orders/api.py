@@ -1,4 +1,7 @@
-"""The routes: the order for the success page, and everything for operators."""
+"""The routes: the order for the success page, and everything for operators.
+
+`<order_id>` in a path is an order's id (`ord_…`) or its number (`CL-…`).
+"""
 
 import re
 from collections.abc import Sequence
@@ -58,10 +61,9 @@ def show_to_customer(session_id: str) -> tuple[dict[str, Any], int, dict[str, st
     if not SESSION_ID.fullmatch(session_id):
         raise problems.not_a_session(session_id)
     with dependencies().database.read() as session:
-        order = search.find_by_session(session, session_id)
-    if order is None:
-        raise problems.no_order_yet()
-    return public_order(order), 200, {"Cache-Control": "no-store"}
+        if (order := search.find_by_session(session, session_id)) is None:
+            raise problems.no_order_yet()
+        return public_order(order), 200, {"Cache-Control": "no-store"}
 
 
 @blueprint.get("/orders")
@@ -112,6 +114,8 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
     """Resolve all open reviews of the order: ship the order (accept), refund it (refund), or neither (cancel).
 
+    If all of them are about duplicate payments, `refund` refunds only these, and the order can ship.
+
     An Idempotency-Key is required: a repeat must not decide a review that was opened in between.
     """
     key, decision = require_key(headers["key"]), ReviewDecision(resolution["decision"])
@@ -157,7 +161,7 @@ def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -
 @blueprint.arguments(DisputeArgs, location="query")
 @blueprint.response(200, DisputePage)
 def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
-    """Return disputes and inquiries, sorted by their deadline for evidence. Without `open`, only those not closed."""
+    """Return disputes and inquiries, earliest deadline for evidence first: only open ones, unless `open` is false."""
     after = decode_cursor(args["cursor"], datetime, str)
     with dependencies().database.read() as session:
         found = search.list_disputes(session, open_only=args["open"], after=after, limit=args["limit"] + 1)
@@ -169,7 +173,7 @@ def list_disputes(args: dict[str, Any]) -> dict[str, Any]:
 def _send_and_show(requests: Sequence[RefundRequest], order_id: str) -> Order | None:
     """Send refund requests to Stripe and return the order with its details. Raises a problem if Stripe refuses one.
 
-    Requests that are not sent within `SENDING_BUDGET_S` have the status `requested`: the worker sends them.
+    Requests whose call does not begin within `SENDING_BUDGET_S` stay `requested`: the worker sends them.
     """
     answers = dependencies().refunds.send_decided(requests)
     if refused := [request for request in answers if request.is_refused]:

@@ -18,7 +18,7 @@ from orders.models.orders import Order, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
-from orders.refunds.requests import RefundParams, check_rest, request_rest, store_request
+from orders.refunds.requests import RefundParams, check_disputes, decision_key, request_rest, store_request
 from orders.timeline import add_entry, format_note
 
 OPERATOR = "operator"  # the reason in the event: an operator canceled the paid order
@@ -26,7 +26,7 @@ OPERATOR = "operator"  # the reason in the event: an operator canceled the paid 
 
 @dataclass(frozen=True)
 class CancelParams:
-    """The parameters of a cancellation. `refund`: the rest of all payments is refunded."""
+    """The parameters of a cancellation. With `refund`, the rest of all payments is refunded."""
 
     refund: bool
     restock: bool = True
@@ -48,10 +48,10 @@ def cancel(session: Session, order: Order, params: CancelParams, key: str | None
         raise OrderCanceledError(order.number)
     if order.needs_review:
         raise OrderNeedsReviewError(order.id, order.number, order.review_reason, order.review_detail)
-    if any(load_goods(session, order).shipped.values()):
+    if any(load_goods(order).shipped.values()):
         raise OrderShippedError(order.id, order.number)
     if params.refund:
-        check_rest(session, order)
+        check_disputes(order)
     cause = Cause.now(new_id("cnl"))
     refund = RefundParams(reason=params.reason, note=params.note)
     cancel_goods(session, order, cause, refund, actor, restock=params.restock)
@@ -68,12 +68,12 @@ def cancel_goods(
 ) -> None:
     """End the fulfillment of an order, and publish the return of its unshipped pieces to the stock.
 
-    Without `restock`, the pieces are only recorded. Pieces that were never in stock do not return. The return does not
-    depend on a refund: the pieces are in stock again even if the refund fails.
+    Without `restock`, the pieces are only recorded. Pieces that were missing when the order was paid do not return. The
+    return does not depend on a refund: the pieces are in stock again even if the refund fails. A repeat does nothing.
     """
     if order.fulfillment_canceled_at is not None:
         return
-    unshipped = load_goods(session, order).refundable_unshipped
+    unshipped = load_goods(order).refundable_unshipped
     order.fulfillment_canceled_at = cause.occurred_at
     lines = [
         {"sku": sku, "quantity": quantity, "restock": restock, "unshipped": quantity}
@@ -82,5 +82,6 @@ def cancel_goods(
     ]
     payments = succeeded_payments(order)
     if lines and payments:
-        store_request(session, order, payments[0], 0, lines, replace(params, reason=None), f"{cause.id}-goods", actor)
+        key = decision_key(cause.id, "goods")
+        store_request(session, order, payments[0], 0, lines, replace(params, reason=None), key, actor)
     update_fulfillment(session, order)

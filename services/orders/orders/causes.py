@@ -25,5 +25,5 @@ class Cause:
 
     @classmethod
     def now(cls, about: str) -> "Cause":
-        """Return the cause of a change that happens now. `about` is the id of a refund request, shipment or act."""
+        """Return the cause of a change that happens now. `about` is the id of a refund request or of an act."""
         return cls(about, utcnow())

@@ -11,6 +11,7 @@ from events.messaging.chains import INBOX, OUTBOX
 
 from orders.models import (
     disputes,
+    doubted_checkouts,
     operator_acts,
     orders,
     payments,
@@ -26,6 +27,7 @@ from orders.models.base import Base
 
 MODULES = (
     disputes,
+    doubted_checkouts,
     operator_acts,
     orders,
     payments,

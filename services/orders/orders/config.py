@@ -34,8 +34,8 @@ class Config(Common):
     )
     review_auto_refund: Sequence[str] = setting(
         "REVIEW_AUTO_REFUND",
-        "Review reasons that are refunded without an operator, separated by commas. If an order has several open"
-        " reasons, all of them must be named.",
+        "Reasons for reviews, separated by commas. Paid orders with such a review are refunded without an operator. An"
+        " order with several open reviews is refunded only if all their reasons are listed.",
         default=(),
         checks=[REASONS],
     )

@@ -1,7 +1,7 @@
 """Disputes as Stripe's events report them, in any order.
 
-The status that Stripe reported last counts, because a lost dispute can be appealed and won. What the bank withdrew and
-reinstated are sums, apart from the status: a partly won dispute is lost, with a part of the money reinstated.
+The status that Stripe reported last counts, because a lost dispute can be appealed and won. The sums that the bank
+withdrew and reinstated do not follow from the status: a partly won dispute is lost, and a part of its money came back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from orders.causes import Cause
+from orders.goods import succeeded_payments
 from orders.models.disputes import Dispute, DisputeStatus
 from orders.models.orders import Order, OrderDisputeStatus
 from orders.models.timeline import EntryKind
 from orders.publishing import publish
 from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, created_at_of, currency_of, to_datetime
 from orders.timeline import add_entry
+from orders.totals import refundable_amount
 
 WITHDRAWN_EVENT, REINSTATED_EVENT = "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"
 MOVEMENT_FIELDS = ("amount", "created", "currency")  # of a balance transaction
 RESULT_TEXTS = {
     DisputeStatus.WON: "The shop won and keeps the money",
     DisputeStatus.LOST: "The shop lost and the customer keeps the money",
-    DisputeStatus.WARNING_CLOSED: "The inquiry did not become a dispute",
+    DisputeStatus.WARNING_CLOSED: "It did not become a dispute",
     DisputeStatus.PREVENTED: "A refund of the payment prevented the dispute",
     DisputeStatus.CHARGE_REFUNDED: "The payment was refunded",
 }
@@ -51,6 +53,8 @@ def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, c
         reason=stripe_dispute.get("reason") or "general",
         opened_at=created_at_of(stripe_dispute, cause.occurred_at),
     )
+    if is_new:
+        session.expire(order, ["disputes"])
     dispute = session.get_one(Dispute, stripe_dispute["id"])
     was_closed = dispute.is_closed and not is_new
     has_new_status = dispute.record_status(status, cause.occurred_at) or is_new
@@ -69,7 +73,8 @@ def book_dispute(session: Session, order: Order, stripe_dispute: StripeObject, c
     ):
         add_entry(session, order, cause, kind, text)
     verb = "closed" if closes else "opened" if is_new else "updated"
-    publish(session, order, f"orders.dispute.{verb}", cause, **_event_fields(order, dispute))
+    fields = _event_fields(dispute) | {"is_refund_due": _is_refund_due(session, order)}
+    publish(session, order, f"orders.dispute.{verb}", cause, **fields)
 
 
 def _record_funds(dispute: Dispute, stripe_dispute: StripeObject, cause: Cause) -> list[tuple[EntryKind, int | None]]:
@@ -140,7 +145,10 @@ def _movement_id(transaction: StripeObject) -> str:
 
 
 def _update_sums(dispute: Dispute) -> None:
-    """Derive the dispute's amounts again from its movements, or from the flags where Stripe listed no movement."""
+    """Derive the dispute's amounts again from its movements.
+
+    If Stripe listed no withdrawal, derive them from the status and from the events about funds.
+    """
     amount, movements = dispute.amount, list((dispute.movements or {}).values())
     if any(movement["amount"] < 0 for movement in movements):
         withdrawn, withheld = _withdrawn_and_withheld(amount, movements)
@@ -204,7 +212,14 @@ def _update_order(session: Session, order: Order) -> None:
         order.dispute_status = OrderDisputeStatus.NONE
 
 
-def _event_fields(order: Order, dispute: Dispute) -> dict[str, Any]:
+def _is_refund_due(session: Session, order: Order) -> bool:
+    """Return True if a canceled order has money that neither a refund nor a bank has taken, in any currency."""
+    return order.fulfillment_canceled_at is not None and any(
+        refundable_amount(session, payment) for payment in succeeded_payments(order)
+    )
+
+
+def _event_fields(dispute: Dispute) -> dict[str, Any]:
     return {
         "dispute_id": dispute.id,
         "dispute_status": dispute.status,
@@ -214,7 +229,6 @@ def _event_fields(order: Order, dispute: Dispute) -> dict[str, Any]:
         "evidence_due_by": dispute.evidence_due_by,
         "funds_withdrawn": dispute.funds_withdrawn,
         "amount_held": dispute.amount_held,
-        "order_is_canceled": order.fulfillment_canceled_at is not None,
     }
 
 
@@ -228,13 +242,14 @@ def _entries(
 ) -> list[tuple[EntryKind, str]]:
     """Return the kinds and texts of the timeline entries for what has changed."""
     amount, reason = format_amount(dispute.amount, dispute.currency), dispute.reason.replace("_", " ")
+    name = f"The {'inquiry' if dispute.is_inquiry else 'dispute'} {dispute.id}"
     entries: list[tuple[EntryKind, str]] = []
     if is_new and not dispute.is_closed:
         action = "asks about" if dispute.is_inquiry else "disputes"
         text = f"The customer's bank {action} {amount}. Reason: {reason} ({dispute.id})."
         entries.append((EntryKind.DISPUTE_OPENED, text))
     elif has_new_status and not dispute.is_closed:
-        text = f"The dispute {dispute.id} is now: {dispute.status.replace('_', ' ')}."
+        text = f"{name} is now: {dispute.status.replace('_', ' ')}."
         entries.append((EntryKind.DISPUTE_UPDATED, text))
     if has_new_deadline and not dispute.is_closed:
         text = f"Please send the evidence for {dispute.id} by {dispute.evidence_due_by:%Y-%m-%d %H:%M} UTC."
@@ -247,7 +262,7 @@ def _entries(
             entries.append((kind, f"The bank returned {sum_} to the shop for {dispute.id}."))
     if has_new_status and dispute.is_closed:
         result = _result_text(dispute)
-        entries.append((EntryKind.DISPUTE_CLOSED, f"The dispute {dispute.id} over {amount} is closed. {result}."))
+        entries.append((EntryKind.DISPUTE_CLOSED, f"{name} over {amount} is closed. {result}."))
     return entries
 
 

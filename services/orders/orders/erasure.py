@@ -37,12 +37,12 @@ QUOTING_KINDS = (
     EntryKind.CANCELED,
     EntryKind.SHIPPED,
 )  # entries that end with an operator's note
-RETRIED_NOW = "A worker is retrying an event of this order at this moment. Run the command again."
+CONFLICT = "Another transaction used this order at the same moment, so it was not erased. Run the command again."
 
 
 @dataclass(frozen=True)
 class ErasureRequest:
-    """An operator's request to erase. `even_open` includes unfinished orders, which still need the customer's data."""
+    """An operator's request to erase a customer. With `even_open`, an unfinished order is no blocker."""
 
     by: str
     reason: str | None = None
@@ -68,7 +68,7 @@ class OrderUnfinishedError(Exception):
 
 
 def find_by_email(database: Database, email: str) -> Sequence[Order]:
-    """Return the orders with this e-mail address; its case does not matter."""
+    """Return the orders with this e-mail address, in upper or lower case. Erased orders have none."""
     with database.read() as session:
         return session.scalars(select(Order).where(FILTERS["email"](email.strip())).order_by(Order.id)).all()
 
@@ -88,7 +88,7 @@ def preview(database: Database, order: Order, request: ErasureRequest) -> Erasur
 
 
 def erase_customer(database: Database, order: Order, request: ErasureRequest) -> ErasureOutcome:
-    """Erase the customer of one order, unless there are blockers. A repeat publishes the erasure event again."""
+    """Erase the customer of one order, unless the outcome has blockers. A repeat publishes the erasure event again."""
     try:
         with database.begin() as session:
             current = lock_order(session, order.id)  # before the inbox, in the lock order of the workers
@@ -99,7 +99,7 @@ def erase_customer(database: Database, order: Order, request: ErasureRequest) ->
     except DBAPIError as error:
         if not is_conflict(error):
             raise
-        return ErasureOutcome(order.id, order.number, order.checkout_id, (RETRIED_NOW,))
+        return ErasureOutcome(order.id, order.number, order.checkout_id, (CONFLICT,))
     return ErasureOutcome(order.id, order.number, order.checkout_id)
 
 
@@ -112,7 +112,7 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
         yield "The payment is on its way. Wait until it has succeeded or failed."
     if order.needs_review:
         yield f"The order needs a review ({order.review_reason}). Resolve it with POST /orders/{order.id}/review."
-    if left := sum(load_goods(session, order).owed.values()):
+    if left := sum(load_goods(order).owed.values()):
         ship, cancel = f"POST /orders/{order.id}/shipments", f"POST /orders/{order.id}/cancel"
         yield f"Pieces to ship: {left}. Ship them ({ship}), refund them, or cancel the order ({cancel})."
     under_way = select(Refund).where(Refund.order_id == order.id, Refund.status.not_in(FINAL))

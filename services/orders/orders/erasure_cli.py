@@ -25,10 +25,15 @@ from orders.models.orders import Order
     "--checkout-id",
     "checkout_ids",
     multiple=True,
-    help="Erase the orders of these checkouts instead, even if they are erased already.",
+    help="The id of a checkout whose customer to erase, instead of --email. Repeat the option for several checkouts."
+    " It also finds erased orders.",
 )
-@click.option("--even-open", is_flag=True, help="Also erase unfinished orders. They can then no longer be shipped.")
-@click.option("--dry-run", is_flag=True, help="List the orders and change nothing.")
+@click.option(
+    "--even-open",
+    is_flag=True,
+    help="Also erase the customers of unfinished orders. The shop then has no address to ship to.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be erased or refused, and change nothing.")
 @click.option("--reason", help="The reason. It stays on the timeline, so write no personal data.")
 @click.option("--by", default=actor, show_default="the system user", help="Your name, for the timeline.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -43,8 +48,9 @@ def erase_customer(
 ) -> None:
     """Erase a customer's personal data, here and in all services.
 
-    Amounts, lines, dates, ids and the country stay. An unfinished order is refused, with the reasons. The command then
-    exits 1. The command is safe to repeat. docs/security.md lists what it cannot reach: Stripe, backups, sent e-mails.
+    Amounts, lines, dates and ids stay, and the country and state of the address. An unfinished order is refused, with
+    the reasons. The command then exits 1. It is safe to repeat. docs/security.md lists what it cannot reach: Stripe,
+    backups, sent e-mails.
     """
     if email and checkout_ids:
         raise click.UsageError("Give either --email or --checkout-id.")
@@ -62,7 +68,9 @@ def _find_orders(database: Database, email: str | None, checkout_ids: Sequence[s
         return erasure.find_by_email(database, email or click.prompt("The customer's e-mail address", err=True))
     found = erasure.find_by_checkouts(database, checkout_ids)
     if unknown := set(checkout_ids) - {order.checkout_id for order in found}:
-        raise click.ClickException(f"No order has the checkout id {', '.join(sorted(unknown))}. Nothing was erased.")
+        raise click.ClickException(
+            f"No order has the checkout id {', '.join(sorted(unknown))}. Nothing was erased. Check the ids."
+        )
     return found
 
 

@@ -10,9 +10,9 @@ class DomainError(Exception):
 class OrderNotFoundError(DomainError):
     """No order has this id or number."""
 
-    def __init__(self, order_id: str) -> None:
-        self.order_id = order_id
-        super().__init__(order_id)
+    def __init__(self, id_or_number: str) -> None:
+        self.id_or_number = id_or_number
+        super().__init__(id_or_number)
 
 
 class InvalidRequestError(DomainError):
@@ -28,7 +28,10 @@ class KeyReusedError(DomainError):
 
 
 class OrderNotPaidError(DomainError):
-    """The order is not paid, so it cannot be refunded, shipped, canceled or reviewed."""
+    """The order is not paid, so it cannot ship, be canceled, have its lines refunded or its review resolved.
+
+    A refund without lines only needs a payment whose money Stripe has.
+    """
 
     def __init__(self, number: str, status: str) -> None:
         self.number, self.status = number, status
@@ -36,7 +39,7 @@ class OrderNotPaidError(DomainError):
 
 
 class RefundExceedsPaymentError(DomainError):
-    """The refund is larger than the refundable rest of the payment, in minor units."""
+    """The payment has less left to refund than requested, or nothing: `refundable` in minor units."""
 
     def __init__(self, payment_id: str, refundable: int, currency: str) -> None:
         self.payment_id, self.refundable, self.currency = payment_id, refundable, currency
@@ -52,7 +55,7 @@ class NothingToShipError(DomainError):
 
 
 class OrderNeedsReviewError(DomainError):
-    """The order does not ship before its review is resolved."""
+    """The order has an open review, which must be resolved before it ships or is canceled."""
 
     def __init__(self, order_id: str, number: str, reason: str | None, detail: str | None) -> None:
         self.order_id, self.number, self.reason, self.detail = order_id, number, reason, detail
@@ -60,7 +63,7 @@ class OrderNeedsReviewError(DomainError):
 
 
 class ShippingCanceledError(DomainError):
-    """An operator or the policy resolved a review by the decision that the order does not ship."""
+    """A review of the order ended in the decision `refund` or `cancel`, so nothing more of the order ships."""
 
     def __init__(self, number: str, resolved_by: str | None, decision: str | None, reason: str) -> None:
         self.number, self.resolved_by, self.decision, self.reason = number, resolved_by, decision, reason
@@ -68,7 +71,7 @@ class ShippingCanceledError(DomainError):
 
 
 class OrderRefundedError(DomainError):
-    """Refunds that were made, requested or are under way cover the order's payments, so nothing of it ships."""
+    """Refunds that were made, requested or are under way cover the order's payments, so nothing more of it ships."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -76,7 +79,7 @@ class OrderRefundedError(DomainError):
 
 
 class OrderCanceledError(DomainError):
-    """The paid order is canceled, so nothing of it ships, and it cannot be canceled again."""
+    """The paid order is canceled, so nothing more of it ships, and it cannot be canceled again."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -84,7 +87,7 @@ class OrderCanceledError(DomainError):
 
 
 class OrderAwaitsStockError(DomainError):
-    """The payment was late, and inventory has not published yet if it took the stock."""
+    """The order waits for inventory to confirm its stock (`Order.awaits_stock`)."""
 
     def __init__(self, number: str) -> None:
         self.number = number
@@ -92,7 +95,7 @@ class OrderAwaitsStockError(DomainError):
 
 
 class OrderDisputedError(DomainError):
-    """A payment of the order has an open or lost chargeback."""
+    """A payment of the order has an open or lost chargeback, so the order ships only with an override."""
 
     def __init__(self, number: str, dispute_status: str) -> None:
         self.number, self.dispute_status = number, dispute_status
@@ -100,11 +103,14 @@ class OrderDisputedError(DomainError):
 
 
 class DisputedRefundError(DomainError):
-    """The customer's bank holds or claims money that a cancellation or a decision has to refund."""
+    """A payment to refund has an open chargeback, so Stripe refuses the refund.
 
-    def __init__(self, number: str) -> None:
-        self.number = number
-        super().__init__(number)
+    `way_out` is the act that still ends the fulfillment now, without a refund: `review`, `cancel` or None.
+    """
+
+    def __init__(self, number: str, way_out: str | None) -> None:
+        self.number, self.way_out = number, way_out
+        super().__init__(number, way_out)
 
 
 class OrderShippedError(DomainError):

@@ -9,6 +9,7 @@ all payments, or the fulfillment is canceled, nothing is owed. Before the order 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from events.messaging import outbox
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from orders.models.orders import FulfillmentStatus, Order, OrderStatus
 from orders.models.payments import Payment, PaymentStatus
-from orders.models.refunds import Refund, RefundRequest
+from orders.models.refunds import Refund, RefundRequest, RefundRequestStatus
 from orders.models.shipments import Shipment
 
 
@@ -64,9 +65,8 @@ class Goods:
 NO_GOODS = Goods({}, {}, {}, {}, {})
 
 
-def load_goods(session: Session, order: Order) -> Goods:
+def load_goods(order: Order) -> Goods:
     """Return the order's goods. An order that is not paid has none, and costs no query."""
-    session.flush()
     if order.status != OrderStatus.PAID:
         return NO_GOODS
     return count_goods(order, order.shipments, order.refund_requests)
@@ -90,6 +90,19 @@ def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collectio
     return Goods(bought, shipped, count_pieces(counted), by_lines, unshipped)
 
 
+def unshipped_pieces(order: Order, at: datetime) -> dict[str, int]:
+    """Return the pieces by sku that had neither shipped nor been refunded at an instant, after which nothing ships.
+
+    A refund counts once it has succeeded: until then it can fail, and its customer does not know of it.
+    """
+    left = count_pieces({"sku": line.sku, "quantity": line.quantity} for line in order.lines)
+    left -= count_pieces(line for shipment in order.shipments for line in shipment.lines)
+    for request in order.refund_requests:
+        if request.status == RefundRequestStatus.SUCCEEDED and request.created_at < at:
+            left -= count_pieces({"sku": line["sku"], "quantity": line["unshipped"]} for line in request.lines)
+    return dict(left)
+
+
 def refunds_cover_payments(order: Order, requests: Iterable[RefundRequest]) -> bool:
     """Return True if refunds that were made, requested or are under way leave nothing of any payment.
 
@@ -111,7 +124,10 @@ def amounts_gone(refunds: Iterable[Refund], requests: Iterable[RefundRequest]) -
 
 
 def succeeded_payments(order: Order) -> list[Payment]:
-    """Return the payments whose money Stripe has. The one that paid the order comes first and has the order's lines."""
+    """Return the payments whose money Stripe has.
+
+    The payment that paid the order comes first: the refund of a line is a refund of this payment.
+    """
     payments = [payment for payment in order.payments if payment.status == PaymentStatus.SUCCEEDED]
     own = (order.payment_intent, order.session_id)
     return sorted(payments, key=lambda payment: (payment.id not in own, payment.created_at, payment.id))
@@ -126,7 +142,7 @@ def count_pieces(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
 
 
 def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return numbers of pieces by sku as `{sku, quantity}` lines."""
+    """Return numbers of pieces by sku as `{sku, quantity}` lines, without skus that have no piece."""
     return [{"sku": sku, "quantity": quantity} for sku, quantity in pieces.items() if quantity > 0]
 
 
@@ -136,7 +152,7 @@ def update_fulfillment(session: Session, order: Order) -> None:
     The order is fulfilled once something has shipped and nothing is owed. If the pieces that do not ship any more have
     changed, publish them: inventory counts the sold pieces that still have to ship.
     """
-    goods = load_goods(session, order)
+    goods = load_goods(order)
     order.pieces_owed = sum(goods.owed.values())
     _publish_canceled(session, order, goods)
     if order.fulfillment_canceled_at is not None and not any(goods.shipped.values()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from events.database.transaction import before_commit
 from events.errors import Ignored
 from events.messaging.contracts.checkout import CancelReason
 from events.messaging.contracts.reviews import ReviewReason
@@ -20,7 +21,7 @@ from orders.models.payments import Payment
 from orders.models.timeline import EntryKind
 from orders.payment_checks import find_mismatch
 from orders.publishing import publish, publish_paid_order, publish_pending_payment
-from orders.refunds.booking import book_refund
+from orders.refunds.booking import book_refund, publish_refunds_again
 from orders.refunds.lookups import refunds_of, request_lookup
 from orders.repository import (
     create_order,
@@ -29,6 +30,7 @@ from orders.repository import (
     get_order_or_park,
     lock_orders,
     record_session,
+    record_stock_doubt,
 )
 from orders.returns import correct_taken
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
@@ -40,7 +42,7 @@ CANCELED_TEXT = "The checkout was canceled."
 CANCEL_TEXTS: Mapping[str | None, str] = {
     CancelReason.CUSTOMER: "The customer canceled the checkout.",
     CancelReason.OPERATOR: "An operator canceled the checkout.",
-    CancelReason.ABANDONED: "The checkout was interrupted. The customer never got the link to the payment page.",
+    CancelReason.ABANDONED: "The checkout ended before its payment page was open. The customer never got the link.",
 }
 
 handlers = Handlers()
@@ -55,8 +57,8 @@ handlers.ignore(
 
 
 @handlers.prepare
-def lock_orders_of_batch(events: Sequence[Event], session: Session) -> None:
-    """Lock the orders of all events in the transaction, in the one lock order."""
+def lock_batch_orders(events: Sequence[Event], session: Session) -> None:
+    """Lock the orders of all events in the transaction, sorted by checkout id, so that transactions cannot deadlock."""
     lock_orders(session, events)
 
 
@@ -71,18 +73,21 @@ def open_order(event: Event, session: Session) -> None:
 
 @handlers.on("checkout.checkout.canceled")
 def cancel_order(event: Event, session: Session) -> None:
-    """Record that the checkout was canceled before payment, and publish the order as canceled."""
+    """Record that the checkout was canceled before payment.
+
+    Publish the order as canceled, unless a payment of it is paid, failed or under way.
+    """
     order, cause = get_order_by_checkout(session, event, event.data["checkout_id"]), Cause.from_event(event)
     if order.mark_canceled(event.occurred_at):
         add_entry(session, order, cause, EntryKind.CANCELED, CANCEL_TEXTS.get(event.data["reason"], CANCELED_TEXT))
         publish(session, order, "orders.order.canceled", cause)
 
 
-@handlers.on("stripe.checkout.session.completed")
+@handlers.on("stripe.checkout.session.completed", "stripe.checkout.session.async_payment_succeeded")
 def complete_session(event: Event, session: Session) -> None:
-    """Record the payment of a completed session, or wait for it: a delayed payment method leaves it unpaid at first.
+    """Record a completed session as paid, or as unpaid with a delayed payment, such as a bank debit.
 
-    An unknown payment status counts as money that is under way, and fulfills nothing.
+    An unknown payment status counts as unpaid, and fulfills nothing.
     """
     if is_paid(event.object):
         record_payment(event, session)
@@ -91,9 +96,9 @@ def complete_session(event: Event, session: Session) -> None:
 
 
 def await_payment(event: Event, session: Session) -> None:
-    """Record that the customer chose a delayed payment, whose money arrives later."""
+    """Record a delayed payment, whose money arrives later. Publish it if the order's status becomes pending."""
     order, cause = record_session(session, event), Cause.from_event(event)
-    order.record_customer(event.object)
+    _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
     _add_payment_intent(order, event.object.get("payment_intent"))
     if order.mark_payment_pending(event.occurred_at):
@@ -102,13 +107,12 @@ def await_payment(event: Event, session: Session) -> None:
         publish_pending_payment(session, order, payment, cause)
 
 
-@handlers.on("stripe.checkout.session.async_payment_succeeded")
 def record_payment(event: Event, session: Session) -> None:
     """Record a paid session: the payment, the customer's data and the order's totals.
 
     Open a review if the amount, currency, account or mode does not match, if the address is missing, or if another
     session of the order is paid already. Otherwise publish the order as paid, unless another review is open or nothing
-    is owed. A late payment waits for inventory first (`publish_late_order`).
+    is owed. A late payment, or one for stock in doubt, waits for inventory first (`publish_waiting_order`).
     """
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
@@ -136,9 +140,9 @@ def record_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.async_payment_failed")
 def fail_payment(event: Event, session: Session) -> None:
-    """Record that a delayed payment failed, and publish it. The customer can start a new checkout."""
+    """Record that a delayed payment failed. Publish it, unless the order is paid or another payment is under way."""
     order, cause = record_session(session, event), Cause.from_event(event)
-    order.record_customer(event.object)
+    _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
     payment.mark_failed()
     _add_payment_intent(order, event.object.get("payment_intent"))
@@ -152,10 +156,11 @@ def fail_payment(event: Event, session: Session) -> None:
 def expire_order(event: Event, session: Session) -> None:
     """Record that the session expired unpaid, with Stripe's link to recover the cart, and publish it.
 
-    If the order is canceled, or has a payment that is paid, failed or under way, record only the link.
+    If the order is canceled, or has a payment that is paid, failed or under way, publish nothing: only the link and
+    what the customer entered are recorded.
     """
     order, cause = record_session(session, event), Cause.from_event(event)
-    order.record_customer(event.object)
+    _record_customer(session, order, event, cause)
     recovery = (event.object.get("after_expiration") or {}).get("recovery") or {}
     if order.erased_at is None:
         order.recovery_url = order.recovery_url or recovery.get("url")
@@ -175,7 +180,6 @@ def expire_order(event: Event, session: Session) -> None:
 @handlers.on("stripe.payment_intent.succeeded")
 def record_succeeded_intent(event: Event, session: Session) -> None:
     """Record that Stripe has the money. Only a session's event marks the order as paid: it has the amounts to check."""
-    _check_account(event)
     order = get_order_by_metadata(session, event)
     _record_success(session, order, payments.get_or_create_by_intent(session, order, event), event)
 
@@ -187,7 +191,7 @@ def record_payment_instructions(event: Event, session: Session) -> None:
     if order.erased_at is not None:
         raise Ignored("the customer is erased")
     if not payments.asks_for_transfer(event.object):
-        raise Ignored("neither a voucher nor a bank transfer: Stripe's page asks for such an action")
+        raise Ignored("neither a voucher nor a bank transfer: Stripe's page handles any other action")
     payment = payments.get_or_create_by_intent(session, order, event)
     if payments.record_instructions(payment, event.object) and order.status == OrderStatus.PAYMENT_PENDING:
         publish_pending_payment(session, order, payment, cause)
@@ -195,22 +199,20 @@ def record_payment_instructions(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.charge.pending")
 def record_payment_method(event: Event, session: Session) -> None:
-    """Record the method of a delayed payment, such as a bank debit: e-mails say what the customer has to do."""
+    """Record the method of a delayed payment, such as a bank debit. E-mails then say if the customer has to act."""
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
         raise Ignored("the object has no payment intent: another system made it")
-    payment = payments.get_or_create_by_charge(session, order, event)
-    details = event.object.get("payment_method_details") or {}
-    payment.payment_method = payment.payment_method or details.get("type")
+    payments.record_charged_method(payments.get_or_create_by_charge(session, order, event), event.object)
 
 
 @handlers.on("stripe.charge.succeeded", "stripe.charge.refunded")
 def record_succeeded_charge(event: Event, session: Session) -> None:
-    """Record that Stripe has the money. Book the refunds that the charge lists, and look up those that it only counts.
+    """Record that Stripe has the money. Book the refunds that the charge lists.
 
-    API versions before 2022-11-15 list them in `refunds.data`. Those before 2024-10-28 send no event for each refund.
+    If the charge counts more than are booked, the worker asks Stripe for the others. API versions before 2022-11-15
+    list refunds in `refunds.data`, and those before 2024-10-28 send no event for each refund.
     """
-    _check_account(event)
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
         raise Ignored("the object has no payment intent: another system made it")
@@ -229,9 +231,15 @@ def record_failed_attempt(event: Event, session: Session) -> None:
         add_entry(session, order, Cause.from_event(event), EntryKind.PAYMENT_ATTEMPT_FAILED, text)
 
 
+@handlers.on("inventory.reservation.doubted")
+def record_doubt(event: Event, session: Session) -> None:
+    """Record that the reserved pieces of a checkout may be gone: once paid, its order waits for inventory's answer."""
+    record_stock_doubt(session, event, event.data["checkout_id"])
+
+
 @handlers.on("inventory.reservation.committed")
-def publish_late_order(event: Event, session: Session) -> None:
-    """Publish a late order as paid: inventory still had its pieces."""
+def publish_waiting_order(event: Event, session: Session) -> None:
+    """Record that inventory had the order's pieces. Publish the order as paid if it waited only for that."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     publish_paid_order(session, order, Cause.from_event(event))
@@ -259,7 +267,7 @@ def review_oversold(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.refund.created", "stripe.refund.updated", "stripe.refund.failed", "stripe.charge.refund.updated")
 def book_reported_refund(event: Event, session: Session) -> None:
-    """Book a refund, made by our request or in Stripe's dashboard."""
+    """Book a refund, made by our request or in Stripe's dashboard. Park the event if its payment is not known."""
     if order := get_order_or_park(session, event):
         book_refund(session, order, event.object, Cause.from_event(event))
 
@@ -272,14 +280,17 @@ def book_reported_refund(event: Event, session: Session) -> None:
     "stripe.charge.dispute.funds_reinstated",
 )
 def book_reported_dispute(event: Event, session: Session) -> None:
-    """Record a dispute or an inquiry of the customer's bank."""
+    """Book a dispute or an inquiry of the customer's bank. Park the event if its payment is not known."""
     if order := get_order_or_park(session, event):
         book_dispute(session, order, event.object, Cause.from_event(event))
 
 
 @handlers.on(*radar.ROUTING_KEYS)
 def hold_for_review(event: Event, session: Session) -> None:
-    """Hold the order of a payment that Stripe Radar or a person placed in review, until it is approved."""
+    """Hold the order of a payment that Stripe Radar or a person placed in review.
+
+    An approval in Stripe's dashboard releases it, or an operator's decision.
+    """
     if order := get_order_or_park(session, event):
         radar.record_radar_review(session, order, event.object, Cause.from_event(event))
 
@@ -291,16 +302,15 @@ def hold_for_warning(event: Event, session: Session) -> None:
         radar.record_fraud_warning(session, order, event.object, Cause.from_event(event))
 
 
-def _check_account(event: Event) -> None:
-    """Raise `Ignored` for money of a connected account. Only a session's event books such money, and opens a review."""
-    if account := event.headers.get("account"):
-        raise Ignored(f"money of the connected account {account}, which is not the shop's")
-
-
 def _record_customer(session: Session, order: Order, event: Event, cause: Cause) -> None:
-    """Add what the customer entered. An address that arrives late resolves the review for the missing address."""
-    was_missing = order.is_address_missing
+    """Add what the customer entered. A postal address that arrives late resolves the review for the missing one.
+
+    Refunds that were booked before the e-mail address was known are published again.
+    """
+    was_missing, was_unknown = order.is_address_missing, order.customer_email is None
     order.record_customer(event.object)
+    if was_unknown and order.customer_email and order.refunds:
+        before_commit(session, publish_refunds_again, (order, cause))
     if was_missing and not order.is_address_missing and order.paid_at is not None:
         add_entry(session, order, cause, EntryKind.ADDRESS_ADDED, "The shipping address has arrived from Stripe.")
         release_review(session, order, ReviewReason.MISSING_ADDRESS, "", STRIPE_ACTOR, cause)

@@ -1,4 +1,7 @@
-"""Holds: the one rule that says if an order may ship, and if not, why. In Python for one order, in SQL for the list."""
+"""Holds: the one rule that says whether an order may ship, and if not, why.
+
+It is written in Python for one order, and in SQL for the list.
+"""
 
 from enum import StrEnum
 
@@ -23,8 +26,9 @@ class Hold(StrEnum):
 def find_hold(order: Order) -> Hold | None:
     """Return why the order does not ship, or None if it may. Its derived columns must be up to date.
 
-    Nothing is owed if all pieces have shipped, or if refunds cover them. The stock of a late payment has to
-    be confirmed by inventory. A chargeback holds the order until it is won, or until an operator overrides it.
+    Nothing is owed if all pieces have shipped, or if refunds cover them. After a late payment, or with stock in
+    doubt, inventory has to confirm the stock. A chargeback holds the order while it is open, and once it is lost. An
+    operator can override that for each shipment.
     """
     rules = (
         (Hold.UNPAID, order.status != OrderStatus.PAID),

@@ -15,7 +15,7 @@ MAX_SHOWN_CURRENCY = 30  # characters of a text that is no currency's code
 
 
 class Mismatch(NamedTuple):
-    """A reason for a review, and a sentence for the operator who resolves it."""
+    """A reason for a review, and sentences about it for the operator who resolves it."""
 
     reason: ReviewReason
     detail: str

@@ -13,6 +13,8 @@ from orders.stripe_objects import StripeObject, currency_of, presentment_of, to_
 from orders.unmatched_events import requeue_matched
 
 BANK_TRANSFER = "bank_transfer"
+BANK_TRANSFER_ACTION = "display_bank_transfer_instructions"
+METHODS_BY_CHARGE = {"customer_balance": BANK_TRANSFER}  # where a charge names the method differently
 
 
 def record_session_payment(session: Session, order: Order, event: Event) -> Payment:
@@ -34,10 +36,10 @@ def record_session_payment(session: Session, order: Order, event: Event) -> Paym
 
 
 def record_charged(payment: Payment, checkout_session: StripeObject, *, agreed: Order | None = None) -> None:
-    """Set what Stripe charges: the amounts that make up the total, and the amount in the customer's currency.
+    """Set a payment's amounts from its session: the parts of the total, and the amount in the customer's currency.
 
-    Old API versions leave out details. A missing one never replaces a known one. If none is known, those of the order
-    `agreed` count, whose total is the one that Stripe charges.
+    Old API versions leave out some parts. The payment then keeps the part that it has, or takes it from the order
+    `agreed`. Pass that order only if its total is the amount of the payment.
 
     Stripe says whether taxes are part of the prices only where `total_details.breakdown` is expanded, and events do
     not expand it. The total shows it too: it contains exclusive taxes beside the other amounts.
@@ -76,7 +78,7 @@ def asks_for_transfer(intent: StripeObject) -> bool:
 def record_instructions(payment: Payment, intent: StripeObject) -> bool:
     """Record the voucher or bank transfer with which the customer has to pay.
 
-    Return False if that is known, or if the payment intent asks for another action.
+    Return False if one is recorded already, or if the payment intent asks for another action.
     """
     if not (found := _instructions(intent)):
         return False
@@ -86,14 +88,24 @@ def record_instructions(payment: Payment, intent: StripeObject) -> bool:
     return payment.record_instructions(method, url, to_datetime(expires) if expires else None)
 
 
+def record_charged_method(payment: Payment, charge: StripeObject) -> None:
+    """Record the method of a delayed payment's charge, if Stripe names it: it is the one that the customer used."""
+    if method := (charge.get("payment_method_details") or {}).get("type"):
+        payment.record_charged_method(METHODS_BY_CHARGE.get(method, method))
+
+
 def _instructions(intent: StripeObject) -> tuple[str, StripeObject] | None:
-    """Return the payment method and Stripe's details of a voucher or a bank transfer; None for other actions."""
+    """Return the payment method and Stripe's details of a voucher or a bank transfer; None for other actions.
+
+    QR codes, such as those of Cash App and PayNow, have `hosted_instructions_url`, too. The customer scans such a code
+    on Stripe's page, or goes back and uses another method.
+    """
     action = intent.get("next_action") or {}
     kind = str(action.get("type") or "")
     details = action.get(kind) or {}
     if details.get("hosted_voucher_url"):
         return kind.removesuffix("_display_details"), details
-    if details.get("hosted_instructions_url"):
+    if kind == BANK_TRANSFER_ACTION and details.get("hosted_instructions_url"):
         return BANK_TRANSFER, details
     return None
 
@@ -110,7 +122,10 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 
 
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
-    """Add a failed attempt; return None if it is known. Events of the payment intent and of the charge report it."""
+    """Add and return a failed payment attempt; return None if it is known.
+
+    Stripe reports an attempt by two events, of the payment intent and of the charge.
+    """
     reported = event.object
     is_charge = event.type.startswith("charge.")
     error = _charge_error(reported) if is_charge else reported.get("last_payment_error") or {}

@@ -42,14 +42,15 @@ def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
         for request in requests
     )
     detail = (
-        "The decision about the order is stored, but Stripe refused a refund. The customer's money is still"
-        f" with the shop. Request the refund again once the reason is gone. Stripe's reason for {refused}"
+        "The decision about the order is stored, but Stripe refused a refund. If the refund is still needed once"
+        f" Stripe's reason is gone, request it with POST /orders/{requests[0].order_id}/refunds."
+        f" Stripe's reason for {refused}"
     )
     return Problem(409, "refund-refused", detail, refund_request_id=requests[0].id)
 
 
 def _order_not_found(error: errors.OrderNotFoundError) -> Problem:
-    return Problem(404, "order-not-found", f"There is no order {error.order_id}. Check the id.")
+    return Problem(404, "order-not-found", f"There is no order {error.id_or_number}. Check its id or number.")
 
 
 def _order_not_paid(error: errors.OrderNotPaidError) -> Problem:
@@ -70,27 +71,27 @@ def _nothing_to_ship(error: errors.NothingToShipError) -> Problem:
     return Problem(
         409,
         "nothing-to-ship",
-        f"Order {error.number} has no pieces left to ship: they are shipped, refunded or canceled.",
+        f"Order {error.number} has no pieces left to ship: all are shipped or refunded.",
     )
 
 
 def _order_needs_review(error: errors.OrderNeedsReviewError) -> Problem:
     detail = (
-        f"Order {error.number} needs a review before it ships ({error.reason}). {error.detail}"
-        f" Resolve the review with POST /orders/{error.order_id}/review."
+        f"Order {error.number} has an open review ({error.reason}). {error.detail}"
+        f" First resolve the review with POST /orders/{error.order_id}/review."
     )
     return Problem(409, "order-needs-review", detail)
 
 
 def _shipping_canceled(error: errors.ShippingCanceledError) -> Problem:
-    decided = f"{error.resolved_by} resolved its review with {error.decision} ({error.reason})"
-    return Problem(409, "shipping-canceled", f"Order {error.number} does not ship: {decided}. This is final.")
+    decided = f"{error.resolved_by} resolved its review ({error.reason}) with the decision {error.decision}"
+    return Problem(409, "shipping-canceled", f"Nothing more of order {error.number} ships: {decided}. This is final.")
 
 
 def _order_refunded(error: errors.OrderRefundedError) -> Problem:
     detail = (
-        f"Order {error.number} does not ship: refunds that were made, requested or are under way cover its payments."
-        " If one of them fails, it can ship again."
+        f"Nothing more of order {error.number} ships: refunds that were made, requested or are under way cover its"
+        " payments. If one of them fails, pieces that have not shipped can ship again."
     )
     return Problem(409, "order-refunded", detail)
 
@@ -99,12 +100,12 @@ def _order_canceled(error: errors.OrderCanceledError) -> Problem:
     return Problem(
         409,
         "order-canceled",
-        f"Order {error.number} is canceled. It does not ship. What is left of its payments can be refunded.",
+        f"Order {error.number} is canceled. Nothing more of it ships. What is left of its payments can be refunded.",
     )
 
 
 def _order_awaits_stock(error: errors.OrderAwaitsStockError) -> Problem:
-    detail = f"Order {error.number} was paid late, and its stock is not confirmed yet. Try again in a few seconds."
+    detail = f"The stock of order {error.number} is not confirmed yet. Try again in a few seconds."
     return Problem(409, "order-awaits-stock", detail)
 
 
@@ -118,10 +119,14 @@ def _order_disputed(error: errors.OrderDisputedError) -> Problem:
 
 def _disputed_refund(error: errors.DisputedRefundError) -> Problem:
     detail = (
-        f"The customer's bank holds or claims money of order {error.number}, so Stripe does not refund the rest."
-        ' Nothing was changed. Cancel without a refund: with {"refund": false}, or by the review decision cancel.'
-        " Refund after the dispute if the bank returns the money."
+        f"A payment of order {error.number} has an open chargeback, so Stripe refuses its refund. Nothing was changed."
+        " Once the chargeback is closed, refund what the bank does not withhold."
     )
+    if route := error.way_out:
+        body = {"review": '{"decision": "cancel"}', "cancel": '{"refund": false}'}[route]
+        detail += (
+            f" If the order must not ship, end it without a refund: POST /orders/{error.number}/{route} with {body}."
+        )
     return Problem(409, "order-disputed", detail)
 
 

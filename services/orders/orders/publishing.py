@@ -26,6 +26,7 @@ SNAPSHOT_COLUMNS = (
     "charged",
     "amount_paid",
     "amount_refunded",
+    "has_other_currencies",
 )
 LINE_COLUMNS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
@@ -45,8 +46,8 @@ def publish(session: Session, order: Order, event_type: str, cause: Cause, **fie
 def publish_paid_order(session: Session, order: Order, cause: Cause) -> None:
     """Publish the order as paid, so that it is fulfilled.
 
-    Do nothing if a review is open or ended without shipping, if inventory has not confirmed the stock of a late
-    payment, if nothing is owed, or if the order was published as paid before.
+    Do nothing if the order is not paid, if a review is open or ended without shipping, if the order waits for inventory
+    to confirm its stock, if nothing is owed, or if the order was published as paid before.
     """
     if any(review.blocks_shipping for review in order.reviews):
         return

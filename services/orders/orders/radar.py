@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from orders.causes import Cause
 from orders.models.orders import Order
+from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.reviews import STRIPE_ACTOR, open_review, release_review
 from orders.stripe_objects import StripeObject
@@ -20,7 +21,7 @@ APPROVED = "approved"
 
 
 def record_radar_review(session: Session, order: Order, stripe_review: StripeObject, cause: Cause) -> None:
-    """Hold the order while Stripe's review is open, and release it once the payment is approved.
+    """Open a review of the order for Stripe's review, and accept it once Stripe reports the payment as approved.
 
     The order must be locked.
     """
@@ -44,13 +45,15 @@ def record_radar_review(session: Session, order: Order, stripe_review: StripeObj
     open_review(session, order, ReviewReason.RADAR_REVIEW, detail, cause, subject=stripe_review["id"])
     if closed_reason:
         text = f"Stripe's review {stripe_review['id']} is closed: {str(closed_reason).replace('_', ' ')}."
-        add_entry(session, order, cause, EntryKind.RADAR, f"{text} The order is held until an operator decides.")
+        held = " The order is held until an operator decides." if _is_held(session, order, stripe_review["id"]) else ""
+        add_entry(session, order, cause, EntryKind.RADAR, text + held)
 
 
 def record_fraud_warning(session: Session, order: Order, warning: StripeObject, cause: Cause) -> None:
-    """Hold the order because the card's bank suspects fraud. A warning that needs no action is only an entry.
+    """Open a review of the order because the card's bank suspects fraud.
 
-    Stripe says that a warning needs no action once the payment is disputed or fully refunded. The order must be locked.
+    A warning that is not `actionable` only adds a timeline entry: the payment is already disputed or fully refunded.
+    The order must be locked.
     """
     kind = str(warning.get("fraud_type") or "unknown").replace("_", " ")
     detail = f"The bank suspects fraud with the payment {warning['payment_intent']}: {kind} ({warning['id']})."
@@ -58,3 +61,9 @@ def record_fraud_warning(session: Session, order: Order, warning: StripeObject, 
         add_entry(session, order, cause, EntryKind.RADAR, detail)
         return
     open_review(session, order, ReviewReason.EARLY_FRAUD_WARNING, detail, cause, subject=warning["id"])
+
+
+def _is_held(session: Session, order: Order, stripe_review_id: str) -> bool:
+    """Return True if our review for Stripe's review has no decision yet, and the order is not canceled."""
+    review = session.get_one(Review, (order.id, ReviewReason.RADAR_REVIEW, stripe_review_id))
+    return review.decision is None and order.fulfillment_canceled_at is None

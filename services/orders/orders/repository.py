@@ -11,10 +11,12 @@ from events.database.email_keys import email_key
 from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
-from sqlalchemy import select
+from events.messaging.session_payment import check_account
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, selectinload
 
 from orders.errors import OrderNotFoundError
+from orders.models.doubted_checkouts import DoubtedCheckout
 from orders.models.orders import Order, OrderLine, OrderSession, OrderStatus
 from orders.models.payments import Payment
 from orders.stripe_objects import checkout_id_of
@@ -31,9 +33,10 @@ AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipp
 
 
 def lock_orders(session: Session, events: Collection[Event]) -> None:
-    """Lock the orders of a batch of events, and load their payments and refunds. Load all rows that payments need.
+    """Lock the orders of a batch of events, and load the rows that their handlers read.
 
-    Refund and dispute events name only their payment. The payments without an order are locked by id.
+    Refund, dispute and Radar events name only their payment. If several such payments have no order yet, lock their
+    ids.
     """
     checkout_ids = {event.correlation_id for event in events if event.correlation_id}
     named = (event.object.get("payment_intent") for event in events if not event.correlation_id)
@@ -42,7 +45,7 @@ def lock_orders(session: Session, events: Collection[Event]) -> None:
     checkout_ids.update(known.values())
     related = [Order.payments, Order.refunds]
     if any(event.type in PAYING_TYPES for event in events):
-        related += [Order.reviews, Order.shipments, Order.refund_requests]
+        related += [Order.reviews, Order.shipments, Order.refund_requests, Order.stock_doubt]
     options = [selectinload(relation) for relation in related]
     lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=options)
     if len(unmatched := payment_ids - known.keys()) > 1:  # a single lock cannot deadlock, and its handler takes it
@@ -57,11 +60,17 @@ def _checkout_ids_by_payment(session: Session, payment_ids: Collection[str]) -> 
     return {row.id: row.checkout_id for row in session.execute(statement.where(Payment.id.in_(payment_ids)))}
 
 
-def lock_order(session: Session, order_id: str) -> Order:
-    """Lock and return an order. Raises `OrderNotFoundError`."""
-    order = session.scalar(for_update(session, select(Order).where(Order.id == order_id)))
+def has_id_or_number(id_or_number: str) -> ColumnElement[bool]:
+    """Return the SQL condition that an order has this id (`ord_…`) or this number (`CL-…`, also in lower case)."""
+    is_number = id_or_number.upper().startswith(NUMBER_PREFIX)
+    return Order.number == id_or_number.upper() if is_number else Order.id == id_or_number
+
+
+def lock_order(session: Session, id_or_number: str) -> Order:
+    """Lock and return the order with this id or number. Raises `OrderNotFoundError`."""
+    order = session.scalar(for_update(session, select(Order).where(has_id_or_number(id_or_number))))
     if order is None:
-        raise OrderNotFoundError(order_id)
+        raise OrderNotFoundError(id_or_number)
     return order
 
 
@@ -76,9 +85,10 @@ def get_order_by_checkout(session: Session, event: Event, checkout_id: str) -> O
 def get_order_by_metadata(session: Session, event: Event) -> Order:
     """Lock and return the order that the event's object names in its metadata.
 
-    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` for an object without this id,
-    and `NotYet` before the order exists.
+    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` for an object without this id
+    or of a connected account (except a paid session), and `NotYet` before the order exists.
     """
+    check_account(event)
     checkout_id = checkout_id_of(event.object)
     if not checkout_id:
         raise Ignored("the object's metadata has no checkout_id: another system made it")
@@ -97,19 +107,34 @@ def record_session(session: Session, event: Event) -> Order:
 
 
 def get_order_or_park(session: Session, event: Event) -> Order | None:
-    """Lock and return the order of a refund or dispute event, by its payment.
+    """Lock and return the order of a refund, dispute or Radar event, by its payment.
 
-    If the payment is not known and the event names no checkout, park the event and return None. Raises `Ignored` for
-    an event without a payment intent, and `NotYet` before the order of the named checkout exists.
+    If the payment is not known and the event names no checkout, park the event and return None. A connected account's
+    event finds its order only by the payment, which a reviewed session has recorded. Raises `Ignored` for an event
+    without a payment intent, and `NotYet` before the order of the named checkout exists.
     """
     payment_id = event.object.get("payment_intent")
     if not payment_id:
         raise Ignored("the object has no payment intent: another system made it")
     if order := _lock_order_by_payment(session, payment_id):
         return order
-    if checkout_id := checkout_id_of(event.object):
+    checkout_id = checkout_id_of(event.object)
+    if checkout_id and not event.headers.get("account"):
         return get_order_by_checkout(session, event, checkout_id)
     return None if park_if_unmatched(session, event, payment_id) else _lock_order_by_payment(session, payment_id)
+
+
+def record_stock_doubt(session: Session, event: Event, checkout_id: str) -> None:
+    """Store that the reserved pieces of a checkout may be gone, also before its order exists.
+
+    Raises `Ignored` if the order is published as paid already.
+    """
+    order = lock_rows(session, Order, [checkout_id], by=Order.checkout_id).get(checkout_id)
+    if order is not None and order.paid_published_at is not None:
+        raise Ignored("the order is published as paid: missing pieces open a review")
+    insert_once(session, DoubtedCheckout, checkout_id=checkout_id, doubted_at=event.occurred_at)
+    if order is not None:
+        session.expire(order, ["stock_doubt"])  # the batch has read the order before
 
 
 def create_order(session: Session, event: Event) -> Order | None:

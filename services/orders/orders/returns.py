@@ -1,4 +1,4 @@
-"""Returns to the stock: each piece goes back once, however many refunds it takes.
+"""Returns to the stock: each piece goes back once, also if several refunds name it.
 
 Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of them returns
 nothing again. Pieces that never shipped leave the stock again if their refund fails, because they are owed again.
@@ -24,10 +24,11 @@ from orders.models.stock_returns import StockReturn
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
     """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
-    Only a failed request takes pieces out of the stock again: its own, once. The order must be locked. A repeat
+    A request that failed takes its own pieces out of the stock again, once. The order must be locked. A repeat
     publishes nothing.
     """
-    done, wanted = _done(session, order), _wanted(session, order)
+    session.flush()
+    done, wanted = _done(session, order), _wanted(order)
     freed = Counter[str]()  # pieces that are owed again
     if order.fulfillment_canceled_at is None and not request.counts_as_refunded and not _is_taken(session, request):
         for line in request.lines:
@@ -44,7 +45,10 @@ def publish_returns(session: Session, order: Order, request: RefundRequest) -> N
 
 
 def correct_taken(session: Session, return_id: str, missing: Mapping[str, int]) -> None:
-    """Record that pieces of a return did not leave the stock again, because they were sold meanwhile."""
+    """Record that pieces of a return did not leave the stock again, because they were sold meanwhile.
+
+    `missing` is the number of these pieces by sku.
+    """
     for sku, quantity in missing.items():
         if (row := session.get(StockReturn, (return_id, sku))) is not None:
             row.unshipped += quantity
@@ -56,7 +60,6 @@ def _taken_id(request: RefundRequest) -> str:
 
 def _is_taken(session: Session, request: RefundRequest) -> bool:
     """Return True if pieces of the request have left the stock again."""
-    session.flush()
     taken = select(StockReturn.sku).where(StockReturn.return_id == _taken_id(request))
     return session.scalars(taken.limit(1)).first() is not None
 
@@ -87,13 +90,13 @@ def _select(change: Mapping[str, tuple[int, int]], part: Callable[[int], int]) -
     return {sku: numbers for sku, numbers in parts.items() if any(numbers)}
 
 
-def _wanted(session: Session, order: Order) -> Counter[tuple[str, bool]]:
+def _wanted(order: Order) -> Counter[tuple[str, bool]]:
     """Return the pieces that belong in the stock, by sku and shipped.
 
-    These are the restocked pieces of all refunds that Stripe has made and that have not failed. Unshipped
+    These are the restocked pieces of all refund requests except unanswered, failed and canceled ones. Unshipped
     pieces count only as far as they are in the shop and are not owed: missing pieces never were there.
     """
-    goods, pieces = load_goods(session, order), Counter[tuple[str, bool]]()
+    goods, pieces = load_goods(order), Counter[tuple[str, bool]]()
     for request in order.refund_requests:
         if request.is_unanswered or not request.counts_as_refunded:
             continue
@@ -119,7 +122,7 @@ def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
     for row in session.scalars(select(StockReturn).where(StockReturn.order_id == order.id)):
         pieces[row.sku, True] += row.shipped
         pieces[row.sku, False] += row.unshipped
-    present = _present_pieces(order, load_goods(session, order))
+    present = _present_pieces(order, load_goods(order))
     for sku in [sku for sku, is_shipped in pieces if not is_shipped]:
         pieces[sku, False] = min(pieces[sku, False], present[sku])
     return pieces

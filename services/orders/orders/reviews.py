@@ -1,39 +1,43 @@
-"""Reviews: opened once per reason and subject, resolved by an operator or by the shop's policy."""
+"""Reviews: opened once per reason and subject; resolved by an operator, the shop's policy or an event from Stripe."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from events.clock import utcnow
 from events.database.engine import Database
-from events.database.transaction import insert_once
+from events.database.errors import is_away
+from events.database.transaction import insert_once, skip_locked
 from events.messaging.contracts.reviews import POLICY, ReviewDecision, ReviewReason
 from events.messaging.event import new_id
-from sqlalchemy import select
+from events.observability.logging import get_logger
+from sqlalchemy import exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from orders.acts import Act, record_act
 from orders.cancellation import cancel_goods
 from orders.causes import Cause
 from orders.errors import DisputedRefundError, NothingToReviewError, OrderNotPaidError, ReviewResolvedError
-from orders.goods import load_goods, to_lines, update_fulfillment
-from orders.models.orders import Order, OrderStatus
+from orders.goods import load_goods, refunds_cover_payments, to_lines, unshipped_pieces, update_fulfillment
+from orders.models.orders import Order, OrderDisputeStatus, OrderStatus
 from orders.models.refunds import RefundRequest
 from orders.models.reviews import Review
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
-from orders.refunds.requests import RefundParams, check_rest, request_rest
-from orders.repository import lock_order
+from orders.refunds.requests import RefundParams, check_disputes, request_rest
 from orders.timeline import add_entry, format_note
 
+POLICY_BATCH_SIZE = 50  # orders per query of the policy
 STRIPE_ACTOR = "Stripe"  # who resolves a review whose cause is gone at Stripe
+CANCELLATION = "cancellation"  # `resolved_by` of a review that needs no decision: the order was canceled before
 DECISION_TEXTS = {  # what `{actor}` did and what follows from it
     ReviewDecision.ACCEPT: "accepted the order ({reason}).",
-    ReviewDecision.REFUND: "decided to refund the order ({reason}). It does not ship.",
-    ReviewDecision.CANCEL: "canceled the order ({reason}). It does not ship, and no refund starts by itself.",
+    ReviewDecision.REFUND: "decided to refund the order ({reason}). Nothing more of it ships.",
+    ReviewDecision.CANCEL: "canceled the order ({reason}). Nothing more of it ships, and no refund starts by itself.",
 }
 REFUND_DUPLICATE_TEXT = "decided to refund the duplicate payment ({reason}). The rest of the order does not change."
+
+log = get_logger(__name__)
 
 
 def open_review(
@@ -48,16 +52,28 @@ def open_review(
 ) -> bool:
     """Open a review of the order, with a timeline entry and an event. Return False if this review exists.
 
+    A review of missing pieces needs no decision once the order is canceled. It is stored as decided and not published:
+    returns to the stock need its pieces. If refunds cover the order, the event says so with `is_refunded`.
+
     The order shows the most severe of its open reviews, the timeline shows all.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
+    is_canceled = bool(missing) and order.fulfillment_canceled_at is not None
+    if is_canceled:
+        values |= {"decision": ReviewDecision.ACCEPT, "resolved_by": CANCELLATION, "resolved_at": cause.occurred_at}
     if not insert_once(session, Review, **key, **values):
         return False
     session.expire(order, ["reviews"])
+    if is_canceled:
+        text = f"{detail} The order is canceled, so this needs no decision."
+        add_entry(session, order, cause, EntryKind.REVIEW_RESOLVED, text)
+        return True
     _update_order(order, _reviews(session, order))
     add_entry(session, order, cause, EntryKind.REVIEW_OPENED, f"Needs review ({reason}): {detail}")
-    publish(session, order, "orders.review.opened", cause, reason=reason, detail=detail, subject=subject or None)
+    fields = {"reason": reason, "detail": detail, "subject": subject or None}
+    is_refunded = bool(missing) and refunds_cover_payments(order, order.refund_requests)
+    publish(session, order, "orders.review.opened", cause, is_refunded=is_refunded, **fields)
     return True
 
 
@@ -87,7 +103,7 @@ def resolve(
     if order.status != OrderStatus.PAID:
         raise OrderNotPaidError(order.number, order.status)
     if decision == ReviewDecision.REFUND:
-        check_rest(session, order, _payments_to_refund(unresolved))
+        check_disputes(order, _payments_to_refund(unresolved))
     most_severe, cause = _most_severe(unresolved), Cause.now(new_id("rev"))
     for review in unresolved:
         review.decision, review.resolved_by, review.resolved_at, review.note = decision, actor, cause.occurred_at, note
@@ -110,7 +126,8 @@ def resolve(
             for review in unresolved
             if review is not most_severe
         ],
-        "shipped_before": to_lines(load_goods(session, order).shipped),
+        "shipped_before": to_lines(load_goods(order).shipped),
+        "unshipped_before": to_lines(unshipped_pieces(order, cause.occurred_at)),
     }
     publish(session, order, "orders.review.resolved", cause, **resolution)
     if decision == ReviewDecision.ACCEPT or refunds_duplicate:
@@ -123,9 +140,10 @@ def resolve(
 def release_review(
     session: Session, order: Order, reason: ReviewReason, subject: str, actor: str, cause: Cause
 ) -> None:
-    """Accept one review whose cause is gone, and publish the order as paid unless another review blocks it.
+    """Accept one review whose cause is gone, and publish the order as paid if nothing else prevents that.
 
-    A review that does not exist yet is stored as accepted, so that a late event does not open it.
+    A review that does not exist yet is stored as accepted, so that a late event does not open it. A decided review does
+    not change.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     decided = {"decision": ReviewDecision.ACCEPT, "resolved_by": actor, "resolved_at": cause.occurred_at}
@@ -153,21 +171,53 @@ def release_review(
 
 
 def resolve_by_policy(database: Database, reasons: Collection[str]) -> None:
-    """Refund paid orders whose open reviews all have one of these reasons. The worker sends the refunds.
+    """Refund paid orders whose open reviews all have one of these reasons, oldest first. The worker sends the refunds.
 
-    A disputed order is left to an operator.
+    An order whose refund an open chargeback blocks is left to an operator. An order that is locked or whose decision
+    fails is left to the next run, and delays no other order. Raises the driver's error while the database is away.
     """
-    waiting = select(Order.id).where(
-        Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID
+    after: tuple[datetime, str] | None = None
+    while found := _waiting_for_policy(database, reasons, after):
+        for _, order_id in found:
+            _resolve_and_log(database, order_id, reasons)
+        after = found[-1]
+
+
+def _waiting_for_policy(
+    database: Database, reasons: Collection[str], after: tuple[datetime, str] | None
+) -> list[tuple[datetime, str]]:
+    """Return the creation times and ids of the next orders that the policy can decide about."""
+    key = tuple_(Order.created_at, Order.id)
+    other_reason = exists().where(Review.order_id == Order.id, Review.decision.is_(None), Review.reason.not_in(reasons))
+    # A refund of only a duplicate payment is possible while the bank disputes another one: `resolve` checks that.
+    is_undisputed = or_(
+        Order.dispute_status != OrderDisputeStatus.OPEN, Order.review_reason == ReviewReason.DUPLICATE_PAYMENT
     )
+    waiting = select(Order.created_at, Order.id).where(
+        Order.needs_review, Order.review_reason.in_(reasons), Order.status == OrderStatus.PAID, is_undisputed
+    )
+    if after:
+        waiting = waiting.where(key > after)
+    waiting = waiting.where(~other_reason).order_by(Order.created_at, Order.id).limit(POLICY_BATCH_SIZE)
     with database.read() as session:
-        order_ids = session.scalars(waiting).all()
-    for order_id in order_ids:
-        with suppress(DisputedRefundError), database.begin() as session:  # a person has to decide about that
-            order = lock_order(session, order_id)
+        return [(created_at, order_id) for created_at, order_id in session.execute(waiting)]
+
+
+def _resolve_and_log(database: Database, order_id: str, reasons: Collection[str]) -> None:
+    try:
+        with database.begin() as session:
+            order = session.scalar(skip_locked(session, select(Order).where(Order.id == order_id)))
+            if order is None:
+                return
             unresolved = [review for review in _reviews(session, order) if review.decision is None]
             if unresolved and all(review.reason in reasons for review in unresolved):
                 resolve(session, order, ReviewDecision.REFUND, POLICY, due_at=utcnow())
+    except DisputedRefundError:
+        log.debug("the policy leaves a disputed order to an operator", order_id=order_id)
+    except Exception as error:  # the next run tries again; meanwhile it must not block the other orders
+        if is_away(error):
+            raise
+        log.exception("the policy could not decide about an order", order_id=order_id)
 
 
 def _request_refunds(

@@ -13,7 +13,7 @@ from orders.models import disputes
 from orders.models.disputes import Dispute
 from orders.models.orders import Order, OrderSession
 from orders.models.payments import Payment
-from orders.repository import NUMBER_PREFIX
+from orders.repository import has_id_or_number
 
 FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
     "status": lambda status: Order.status == status,
@@ -42,7 +42,7 @@ RELATIONS = (
     Order.timeline,
 )
 PUBLIC_RELATIONS = (Order.payments, Order.reviews, Order.shipments)
-NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)  # sorts disputes without a deadline last
+NO_DEADLINE = datetime(9998, 12, 31, tzinfo=UTC)  # sorts disputes without one last; cursors refuse the year 9999
 
 
 def search(
@@ -50,7 +50,8 @@ def search(
 ) -> Sequence[Order]:
     """Return the orders that match all filters, newest first.
 
-    `before` has `created_at` and `id` of the previous page's last order. Every index for a filter has this sort order.
+    `before` has `created_at` and `id` of the previous page's last order. Indexes for filters that
+    find many orders are sorted the same way.
     """
     statement = select(Order).order_by(Order.created_at.desc(), Order.id.desc()).limit(limit)
     for name, value in filters.items():
@@ -61,9 +62,8 @@ def search(
 
 
 def find_with_details(session: Session, id_or_number: str) -> Order | None:
-    """Return the order with this id or number, with the rows of all tables that belong to it, or None."""
-    is_number = id_or_number.upper().startswith(NUMBER_PREFIX)
-    statement = select(Order).where(Order.number == id_or_number.upper() if is_number else Order.id == id_or_number)
+    """Return the order with this id or number, with the rows that `GET /orders/{id}` shows, or None."""
+    statement = select(Order).where(has_id_or_number(id_or_number))
     return session.scalar(statement.options(*(selectinload(relation) for relation in RELATIONS)))
 
 
@@ -92,7 +92,7 @@ def list_disputes(
 
 
 def dispute_sort_key(dispute: Dispute) -> tuple[datetime, str]:
-    """Return a dispute's sort key in the list."""
+    """Return the sort key of a dispute: its evidence deadline (none is last), then its id."""
     return dispute.evidence_due_by or NO_DEADLINE, dispute.id
 
 

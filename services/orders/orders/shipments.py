@@ -42,14 +42,14 @@ class ShipmentParams:
 
 
 def ship(session: Session, order: Order, params: ShipmentParams, key: str | None, actor: str) -> Shipment:
-    """Add a shipment to the order, with a timeline entry and an event. A repeat under the key returns the same one.
+    """Add a shipment to the order, with a timeline entry and an event. Return the known shipment for a repeated key.
 
-    The order must be locked. Raises `KeyReusedError`, the errors of `_check_may_ship` and `InvalidRequestError`.
+    The order must be locked. Raises `KeyReusedError`, `InvalidRequestError`, or the error for the order's hold.
     """
     if key and (known := _find_shipment(session, order, params, key)):
         return known
     update_fulfillment(session, order)
-    goods = load_goods(session, order)
+    goods = load_goods(order)
     is_override = _check_may_ship(session, order, params.override)
     lines = to_lines(goods.owed if params.all else _checked_pieces(goods, params.lines))
     shipment_id = new_id("shp")
@@ -86,7 +86,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
         tracking_url=params.tracking_url,
         shipped=lines,
         is_complete=order.fulfillment_status == FulfillmentStatus.FULFILLED,
-        remaining=to_lines(load_goods(session, order).owed),
+        remaining=to_lines(load_goods(order).owed),
         shipped_before=to_lines(goods.shipped),
     )
     return shipment
@@ -112,7 +112,7 @@ def _checked_pieces(goods: Goods, lines: Sequence[Mapping[str, Any]]) -> Mapping
 
 
 def _check_may_ship(session: Session, order: Order, override: str | None) -> bool:
-    """Raise an error if the order does not ship; return True if it ships only because of the override."""
+    """Raise the error for the order's hold; return True if the order ships only because of the override."""
     match find_hold(order):
         case Hold.UNPAID:
             raise errors.OrderNotPaidError(order.number, order.status)

@@ -1,4 +1,4 @@
-"""Metrics of paid orders that wait until inventory publishes if it took the stock of a late payment."""
+"""Metrics of paid orders that wait until inventory publishes whether it took their pieces (`awaits_stock`)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stripe's objects as plain JSON values, and what several modules read from them."""
+"""Functions that read Stripe's objects, which are plain JSON values here."""
 
 import re
 from datetime import UTC, datetime
@@ -21,29 +21,32 @@ def read_answer(answer: Any) -> StripeObject:
 
 
 def checkout_id_of(stripe_object: StripeObject) -> str | None:
-    """Return the id of the checkout that an object belongs to; None if another system made the object."""
+    """Return the id of the checkout that an object's metadata names; None if it names none."""
     found: str | None = (stripe_object.get("metadata") or {}).get("checkout_id")
     return found or None
 
 
 def currency_of(stripe_object: StripeObject) -> str:
-    """Return the currency of an object; `NO_CURRENCY` if Stripe sent a text that is no code.
+    """Return an object's currency in lower case; `NO_CURRENCY` if Stripe sent none, or a text that is no code.
 
-    The money is booked in any case: a paid order must not stay open. The mismatch then opens a review.
+    The money is booked even then: a paid order must not stay open. The mismatch opens a review.
     """
     code = str(stripe_object.get("currency") or "").lower()
     return code if CURRENCY.fullmatch(code) else NO_CURRENCY
 
 
 def presentment_of(stripe_object: StripeObject) -> tuple[str, int] | None:
-    """Return the currency and amount of the customer's statement; None if Stripe does not say them."""
+    """Return the currency and amount on the customer's bank statement (Stripe's `presentment_details`).
+
+    Return None if Stripe gives none.
+    """
     details = stripe_object.get("presentment_details") or {}
     code, amount = str(details.get("presentment_currency")), details.get("presentment_amount")
     return (code, amount) if amount and CURRENCY.fullmatch(code) else None
 
 
 def to_datetime(seconds: int) -> datetime:
-    """Return one of Stripe's times, which are Unix seconds."""
+    """Convert one of Stripe's times from Unix seconds to a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

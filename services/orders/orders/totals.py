@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from events.messaging.contracts.refunds import RefundStatus
+from events.money import SUPPORTED, step
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -26,13 +27,13 @@ def update_totals(order: Order) -> None:
 
 
 def refundable_amount(session: Session, payment: Payment) -> int:
-    """Return the rest of a payment after refunds, unanswered refund requests and funds that a bank holds or claims.
+    """Return the rest of a payment after refunds, unanswered refund requests and what the bank withholds.
 
-    The amount is in minor units of the payment's currency.
+    The amount is in minor units of the payment's currency. It is 0 unless the payment has succeeded, and while a
+    chargeback of it is open.
     """
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
-    session.flush()
     refunds, requests = _rows_of(session, payment, Refund), _rows_of(session, payment, RefundRequest)
     return count_refundable(payment, refunds, requests, _rows_of(session, payment, Dispute))
 
@@ -41,11 +42,14 @@ def count_refundable(
     payment: Payment, refunds: Iterable[Refund], requests: Iterable[RefundRequest], disputes: Iterable[Dispute]
 ) -> int:
     """Return what `refundable_amount` returns, counted from these rows of the payment's order."""
-    if payment.status != PaymentStatus.SUCCEEDED:
+    own_disputes = [dispute for dispute in disputes if dispute.payment_id == payment.id]
+    if payment.status != PaymentStatus.SUCCEEDED or any(dispute.blocks_refunds for dispute in own_disputes):
         return 0
-    used = amounts_gone(refunds, requests)[payment.id]
-    used += sum(dispute.amount_not_refundable for dispute in disputes if dispute.payment_id == payment.id)
-    return max(0, payment.amount - used)
+    withheld = sum(dispute.amount_held or 0 for dispute in own_disputes)
+    rest = max(0, payment.amount - amounts_gone(refunds, requests)[payment.id] - withheld)
+    if withheld and payment.currency in SUPPORTED:
+        rest -= rest % step(payment.currency)  # a bank's part can be any number of minor units, a refund cannot
+    return rest
 
 
 def _rows_of(session: Session, payment: Payment, model: type[Row]) -> list[Row]:

@@ -1,9 +1,9 @@
-"""Unmatched events: refund and dispute events whose payment is not known yet.
+"""Unmatched events: refund, dispute and Radar events whose payment is not known yet.
 
-Stripe puts no metadata on disputes, nor on refunds made in its dashboard. They belong to this shop if their payment
-does. Such an event can arrive before its payment. On a shared Stripe account, most of them belong to other shops. So
-the inbox records the event as ignored, and `unmatched_events` stores it. When its payment arrives, the event is due
-in the inbox again.
+Stripe puts no metadata on disputes, on Radar's reviews and warnings, nor on refunds made in its dashboard. They belong
+to this shop if their payment does. Such an event can arrive before its payment. On a shared Stripe account, most of
+them belong to other shops. So the inbox records the event as ignored, and `unmatched_events` stores it. When its
+payment arrives, the event is due in the inbox again.
 """
 
 from collections.abc import Collection
@@ -11,12 +11,12 @@ from collections.abc import Collection
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.notify import wake_after_commit
-from events.database.transaction import insert_once
+from events.database.transaction import insert_once, lock_keys
 from events.messaging import inbox, inbox_models
 from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.redaction import redacted
-from sqlalchemy import String, column, delete, func, select, update, values
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from orders.models.payments import Payment
@@ -60,7 +60,7 @@ def requeue_matched(session: Session, payment_ids: Collection[str]) -> None:
 
 
 def prune(database: Database) -> None:
-    """Delete events stored longer than `inbox.RETENTION` ago: the inbox has no rows of them any more."""
+    """Delete events that were stored more than `inbox.RETENTION` ago: the inbox has deleted its rows of them."""
     with database.begin() as session:
         session.execute(delete(UnmatchedEvent).where(UnmatchedEvent.parked_at < utcnow() - inbox.RETENTION))
 
@@ -68,8 +68,6 @@ def prune(database: Database) -> None:
 def lock_payment_ids(session: Session, payment_ids: Collection[str]) -> None:
     """Lock payment ids until the transaction ends: no other transaction adds these payments or parks their events.
 
-    The ids are locked in sorted order, so that transactions cannot deadlock. SQLite needs no lock: it has one writer.
+    The ids are locked in sorted order, so that transactions cannot deadlock.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        wanted = values(column("id", String), name="wanted").data([(payment_id,) for payment_id in sorted(payment_ids)])
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(wanted.c.id, 0))))
+    lock_keys(session, payment_ids)

@@ -70,6 +70,9 @@ class Purchase:
     def unpaid(self, again: str = "") -> Event:
         return self.session("completed", f"unpaid{again}", payment_status="unpaid")
 
+    def unknown_status(self, again: str = "") -> Event:
+        return self.session("completed", f"unknown{again}", payment_status="paid_by_barter")
+
     def async_succeeded(self, again: str = "") -> Event:
         return self.session("async_payment_succeeded", again)
 
@@ -98,6 +101,9 @@ class Purchase:
 
     def committed(self, again: str = "") -> Event:
         return self._own("inventory.reservation.committed", {"checkout_id": self.checkout_id}, again)
+
+    def doubted(self, again: str = "") -> Event:
+        return self._own("inventory.reservation.doubted", {"checkout_id": self.checkout_id}, again)
 
     def requires_action(self, action: dict[str, Any], again: str = "") -> Event:
         obj = payment_intent(self.checkout_id, id=self.intent, status="requires_action", next_action=action)

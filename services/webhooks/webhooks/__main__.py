@@ -15,11 +15,14 @@ from events.cli import configuration, service_cli
 from events.errors import PublishUnconfirmedError
 from events.messaging import kombu_connection, publisher
 from events.observability.logging import configure_logging
-from events.operations.click_types import Instant
+from events.operations.click_types import Instant, Rate
+from kombu.exceptions import OperationalError
 
 from webhooks import backfill
 from webhooks.backfill import Backfill, Report, StripeEvents
 from webhooks.config import Config, load
+
+CONNECT_TIMEOUT_S = 30  # for one of the broker's nodes; orchestrators start a failed command again
 
 main = service_cli("webhooks", load=load, app="webhooks.app:create_wsgi")
 
@@ -33,12 +36,15 @@ def declare_topology() -> None:
     """
     try:
         with kombu_connection.connect(configuration(load).broker_url) as connection:
+            connection.ensure_connection(timeout=CONNECT_TIMEOUT_S)
             kombu_connection.declare_topology(connection.default_channel)
     except PreconditionFailed as error:
         raise click.ClickException(
             f"A queue or exchange exists with other arguments, which cannot be changed: {error.reply_text}. "
             "Delete it (a queue only when it is empty), and run this command again."
         ) from error
+    except (OSError, OperationalError) as error:
+        raise click.ClickException(f"The broker cannot be reached: {error}. Run this command again.") from error
     click.echo("declared")
 
 
@@ -54,10 +60,10 @@ def _parse_types(_ctx: click.Context, _param: click.Parameter, value: str) -> li
 @main.command(name="backfill")
 @click.option("--since", type=Instant(), required=True, help="Age or instant of the oldest event: 90s, 30m, 12h, 3d.")
 @click.option("--types", default="", callback=_parse_types, help="Only these event types of Stripe, comma-separated.")
+@click.option("--rate", type=Rate(), default=50, show_default=True, help="Events per second, at most.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), default=50, show_default=True, help="Events per second, at most."
+    "--starting-after", metavar="EVENT", help="Continue after the event with this id. An incomplete run prints it."
 )
-@click.option("--starting-after", metavar="EVENT", help="Continue after this event, as an interrupted run prints it.")
 @click.option("--dry-run", is_flag=True, help="List and count the events, but publish nothing.")
 def run_backfill(since: datetime, types: list[str], rate: float, starting_after: str | None, dry_run: bool) -> None:
     """Publish Stripe's events again. Services ignore the events that they already know.
@@ -122,7 +128,7 @@ def _process_all(run: Backfill, report: Report, documents: Iterator[dict[str, An
     except PublishUnconfirmedError as error:
         return f"the broker did not confirm an event ({error})."
     except stripe.StripeError as error:
-        return f"Stripe did not answer as expected ({type(error).__name__}: {error})."
+        return stripe_api.report_failure("backfill", error)
     except KeyboardInterrupt:
         return "interrupted."
     return None

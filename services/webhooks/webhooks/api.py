@@ -11,8 +11,8 @@ from events.observability.metrics import from_zero
 from events.web.blueprint import Blueprint
 from events.web.parameters import ignores_query
 from events.web.problems import Problem
-from events.web.requests import MAX_BODY_BYTES
-from flask import Response, request
+from events.web.requests import MAX_BODY_BYTES, current_request
+from flask import Response
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
@@ -39,6 +39,7 @@ def create_blueprint(config: Config, broker: Publisher) -> Blueprint:
 
         After any other answer Stripe sends the event again: 4xx if it is rejected, 503 without the broker's confirm.
         """
+        request = current_request()
         signature = request.headers.get("Stripe-Signature", "")
         try:
             check_header(signature)  # before the body is read: strangers may send it slowly, or never

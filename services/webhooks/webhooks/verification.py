@@ -35,7 +35,7 @@ def check_header(signature: str) -> None:
     try:
         timestamp = int(dict(part.partition("=")[::2] for part in signature.split(","))["t"])
     except (KeyError, ValueError) as error:
-        raise _bad_signature("The Stripe-Signature header has no timestamp.") from error
+        raise _bad_signature("The Stripe-Signature header has no valid timestamp.") from error
     if not SIGNATURE.search(signature):
         raise _bad_signature("The Stripe-Signature header has no signature of scheme v1.")
     if (

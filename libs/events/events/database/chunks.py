@@ -19,7 +19,7 @@ def change_in_chunks(
     *,
     lock: Callable[[Session, Select[Any]], Select[Any]] = skip_locked,
 ) -> int:
-    """Change all rows that the query `keys` finds, `CHUNK_SIZE` in a transaction, and return their number.
+    """Call `change` for all rows that the query `keys` finds, `CHUNK_SIZE` in a transaction, and return their number.
 
     A changed row must not match `keys` any more. By default, rows that another transaction has locked are left out.
     """

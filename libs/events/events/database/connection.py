@@ -6,7 +6,7 @@
 | the server's host, or the packets between | this host: `tcp_user_timeout`, keepalives | 20 s |
 | the server, frozen on a host that still acknowledges packets | this process: `ANSWER_TIMEOUT_S` | 20 s |
 
-Each session sets its own values, so the server needs no configuration.
+Each database session sets its own values, so the server needs no configuration.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 
 def email_key(address: str) -> str:
-    """Return an address in lower case and without surrounding spaces, so that all its spellings are equal.
+    """Return an address in lower case and without surrounding spaces. Other spellings of an address have other keys.
 
     Services store this key, also as a keyed hash. A change of this rule must still find the stored keys.
     """

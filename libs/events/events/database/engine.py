@@ -25,7 +25,7 @@ Execute = Callable[[Executable, Mapping[str, Any]], object]
 
 
 class Database:
-    """Sessions on one database, and a signal for each channel that its changes notify."""
+    """One service's database: its connections and transactions, and a signal for each channel that changes notify."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -37,9 +37,14 @@ class Database:
         event.listen(self._sessions, "after_commit", self._after_commit)
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """Provide a write transaction: committed at the end of the block, rolled back when the block raises."""
+    def begin(self, *, lock_timeout_s: float | None = None) -> Iterator[Session]:
+        """Provide a write transaction: committed at the end of the block, rolled back when the block raises.
+
+        `lock_timeout_s` replaces the session's own on PostgreSQL.
+        """
         with self._sessions.begin() as session:
+            if self.is_postgresql and lock_timeout_s is not None:
+                session.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_s * 1000:.0f}"))
             yield session
             flush_deferred(session)
 
@@ -64,7 +69,7 @@ class Database:
                 yield execute
 
     def ping(self) -> None:
-        """Raise the driver's error if the database does not answer."""
+        """Raise SQLAlchemy's `DBAPIError` if the database does not answer, `TimeoutError` without a free connection."""
         with self.read() as session:
             session.execute(text("SELECT 1"))
 
@@ -73,7 +78,7 @@ class Database:
         return self._signals.setdefault(channel, Signal())
 
     def dispose(self) -> None:
-        """Send the last notifications and close all pooled connections."""
+        """Wait at most `FLUSH_TIMEOUT_S` until the last notifications are sent, then close the pooled connections."""
         if self._notifier:
             self._notifier.close()
         self.engine.dispose()

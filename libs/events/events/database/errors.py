@@ -1,4 +1,4 @@
-"""Classification of database errors: database away, row locked by another session, conflict of transactions."""
+"""Classification of database errors: away, locked by another database session, conflict of transactions."""
 
 import sqlite3
 
@@ -9,7 +9,7 @@ LOCK_NOT_AVAILABLE = "55P03"  # another session held the row for longer than `lo
 
 
 def is_away(error: BaseException) -> bool:
-    """Return True if the database cannot be reached or refuses all work; False if the statement was wrong.
+    """Return True if the database cannot be reached or refuses all work; False for any other error.
 
     A server that has become read-only counts as away: the engine drops its connections.
 
@@ -29,7 +29,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Return True if another session held a row for longer than `lock_timeout`: it is busy, or its host is gone."""
+    """Return True if the statement waited for another database session's lock for longer than `lock_timeout`."""
     return _sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
@@ -39,7 +39,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Return True if the transaction lost against another one and must start again.
+    """Return True if the database aborted the transaction because of another one, so that it must start again.
 
     PostgreSQL's SQLSTATE class 40: deadlocks and serialization failures.
     """

@@ -28,7 +28,10 @@ def create_index(name: str, table: str, columns: Sequence[str], *, where: str | 
 
 
 def drop_index(name: str, table: str) -> None:
-    """Drop an index, on PostgreSQL without blocking its table. Another must serve the previous release's queries."""
+    """Drop an index, on PostgreSQL without blocking its table.
+
+    Another index must serve the queries of the previous release, which may still run.
+    """
     if op.get_bind().dialect.name != "postgresql":
         op.drop_index(name, table)
         return

@@ -37,7 +37,7 @@ class Chain:
 
     @property
     def version_table(self) -> str:
-        """The table that records the chain's current revision."""
+        """The name of the table that records the chain's current revision."""
         return f"{self.name}_version"
 
     def config(self, connection: Connection | None = None) -> Config:
@@ -51,7 +51,7 @@ class Chain:
 
 
 def migrate(database: Database, chains: Sequence[Chain], revision: str = "head") -> None:
-    """Upgrade every chain to `revision`. Several processes can call it at the same time: they take turns."""
+    """Upgrade every chain to `revision`. On PostgreSQL, processes that call it at the same time take turns."""
     with _exclusive(database) as connection:
         for chain in chains:
             command.upgrade(chain.config(connection), revision)
@@ -59,9 +59,10 @@ def migrate(database: Database, chains: Sequence[Chain], revision: str = "head")
 
 
 def check(database: Database, chains: Sequence[Chain]) -> None:
-    """Raise `RuntimeError` unless the database has this release's tables. Raises the driver's errors, too.
+    """Raise `RuntimeError` if a chain's tables are missing or those of an earlier release.
 
-    A later release's tables will do: migrations only expand, and this release may run beside it or after it.
+    Raises SQLAlchemy's `DBAPIError` or `TimeoutError` if the database is away or has no free connection.
+    A later release's tables are accepted: migrations only expand, and this release may run beside it or after it.
     """
     with database.engine.execution_options(readonly=True).connect() as connection:
         for chain in chains:

@@ -72,9 +72,9 @@ def run_after_commit(session: Session, signal: Callable[[str], Signal], notify: 
 
 
 class Notifier:
-    """A sender of PostgreSQL's NOTIFY on its own thread: one per channel in `NOTIFY_PAUSE_S` for all commits.
+    """A sender of PostgreSQL's NOTIFY on a separate thread, which lives only while there is something to send.
 
-    The thread lives only while there is something to send.
+    However many commits there are, each channel gets at most one notification in `NOTIFY_PAUSE_S`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -100,7 +100,7 @@ class Notifier:
             self._changed.wait_for(lambda: not self._channels and not self._is_sending, FLUSH_TIMEOUT_S)
 
     def close(self) -> None:
-        """Wait until everything is sent, as `flush` does. The engine can be disposed of afterwards."""
+        """Wait as `flush` does. The engine can be disposed of afterwards."""
         self.flush()
         atexit.unregister(self.flush)
 

@@ -1,7 +1,7 @@
-"""Refusal of connection poolers such as pgbouncer, which hand a session's connection to others between transactions.
+"""Refusal of connection poolers such as pgbouncer, which give a client's connection to others between transactions.
 
-Through them, LISTEN gets nothing, the session's timeouts are lost, and the migrations' lock excludes no one. A process
-keeps few connections and pools them itself, so a pooler has no use here. Plain TCP proxies are no poolers.
+Through a pooler, LISTEN gets nothing, a database session's timeouts are lost, and the migrations' lock excludes no one.
+A process keeps few connections and pools them itself, so a pooler has no use here. Plain TCP proxies are no poolers.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ UNSUPPORTED = "unsupported startup parameter"  # pgbouncer's word for the sessio
 
 
 class PoolerError(RuntimeError):
-    """DATABASE_URL leads to a connection pooler, not to PostgreSQL itself."""
+    """The error for a DATABASE_URL that leads to a connection pooler, not to PostgreSQL itself."""
 
     def __init__(self, symptom: str) -> None:
         super().__init__(
             f"DATABASE_URL leads to a connection pooler such as pgbouncer ({symptom}). Use the address of PostgreSQL"
-            " itself: LISTEN, the timeouts of a session and the lock of migrations do not work through a pooler."
+            " itself: LISTEN, a database session's timeouts and the lock of migrations do not work through a pooler."
         )
 
 

@@ -26,6 +26,11 @@ def without_unstorable(json_text: bytes) -> bytes:
     return _ESCAPE.sub(lambda escape: b"" if escape["unstorable"] else escape[0], json_text)
 
 
+def is_storable(text: str) -> bool:
+    """Return False if a text has NUL or half of a surrogate pair."""
+    return NUL not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def has_nul(json_text: bytes) -> bool:
     """Return True if a string or key of a JSON text contains NUL. The text must have no lone surrogates."""
     return rb"\u0000" in json_text and any(escape["unstorable"] for escape in _ESCAPE.finditer(json_text))

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, String, func, select
+from sqlalchemy import column as named_column
+from sqlalchemy import values as value_table
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -30,18 +32,29 @@ def lock_rows(
 ) -> dict[Any, Row]:
     """Lock the rows with these keys until the transaction ends and return them by key, without the missing ones.
 
-    Rows are locked in the order of their keys, so that transactions cannot deadlock. Rows that this transaction has
-    already locked are not queried again. `by` is a unique column; the default is the primary key.
+    One call locks rows in the order of their keys, so that two calls for the same rows cannot deadlock. Rows that this
+    transaction has already locked are not queried again. `by` is a unique column; the default is the primary key.
     """
     column = by if by is not None else getattr(model, next(iter(model.__table__.primary_key)).key)  # type: ignore[attr-defined]
     locked: dict[Any, Row] = session.info.setdefault("locked", {}).setdefault((model, column.key), {})
     wanted = set(keys)
     if unknown := sorted(wanted - locked.keys()):
-        statement = select(model).where(column.in_(unknown)).order_by(column).options(*options)
+        statement = (
+            select(model).where(column.in_(unknown)).order_by(_in_python_order(session, column)).options(*options)
+        )
         # SQLite has one writer, and SQLAlchemy leaves FOR UPDATE out for it.
         rows = session.scalars(statement.with_for_update(), execution_options={"populate_existing": True})
         locked.update((getattr(row, column.key), row) for row in rows)
     return {key: locked[key] for key in wanted if key in locked}
+
+
+def _in_python_order(session: Session, column: Any) -> Any:
+    """Return a column to order by, so that texts come in Python's order.
+
+    PostgreSQL orders them by the database's collation, often as in a dictionary. Locks in two orders can deadlock.
+    """
+    is_collated = _supports_row_locks(session) and isinstance(column.type, String)
+    return column.collate("C") if is_collated else column
 
 
 def insert(session: Session, target: Any) -> Any:
@@ -50,7 +63,7 @@ def insert(session: Session, target: Any) -> Any:
 
 
 def insert_once(session: Session, model: Any, **values: Any) -> bool:
-    """Insert a row unless its key exists; return True if this call inserted it."""
+    """Insert a row unless one with its key or another of its unique values exists; return True if it was inserted."""
     key = next(iter(model.__table__.primary_key))
     statement = insert(session, model).values(**values).on_conflict_do_nothing().returning(key)
     return session.execute(statement).first() is not None  # psycopg reports no row count here
@@ -73,6 +86,16 @@ def _supports_row_locks(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
+def lock_keys(session: Session, keys: Iterable[str]) -> None:
+    """Lock keys until the transaction ends: for something that has no row, or not yet. SQLite has one writer.
+
+    The keys of one call are locked in their order, so that two calls cannot deadlock.
+    """
+    if _supports_row_locks(session) and (ordered := sorted(set(keys))):
+        wanted = value_table(named_column("key", String), name="wanted").data([(key,) for key in ordered])
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(wanted.c.key, 0))))
+
+
 def defer_insert(session: Session, model: Any, **values: Any) -> None:
     """Insert a row at the end of the transaction, with all others of its table; existing rows are kept."""
     session.info.setdefault("deferred_rows", {}).setdefault(model, []).append(values)
@@ -81,8 +104,8 @@ def defer_insert(session: Session, model: Any, **values: Any) -> None:
 def before_commit(session: Session, do: Callable[[Session, Sequence[Item]], object], item: Item) -> None:
     """Call `do` before the commit, after the deferred inserts, with the items that were given since its last call.
 
-    That is once for a whole batch. In savepoints it is once for each event, and a failed savepoint undoes it. So `do`
-    must only write to the database.
+    For a batch without savepoints it is called once, else once in each savepoint. A failed savepoint undoes what `do`
+    wrote. So `do` must only write to the database.
     """
     session.info.setdefault("before_commit", {}).setdefault(do, []).append(item)
 

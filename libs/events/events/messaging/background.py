@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Background:
-    """Runs calls one after the other. Its thread is a daemon: a call that never returns does not stop the exit."""
+    """A thread that runs one call after another. It is a daemon: a call that never returns does not stop the exit."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -18,7 +18,7 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def submit(self, call: Callable[[], Result]) -> "Future[Result]":
-        """Run the call after the earlier ones and return its future."""
+        """Queue a call behind the earlier ones and return its future at once."""
         future: Future[Result] = Future()
 
         def step() -> None:
@@ -34,7 +34,7 @@ class Background:
         return future
 
     def close(self) -> None:
-        """End the thread after its last call."""
+        """Let the thread end after the queued calls. Return without waiting for it."""
         self._steps.put(None)
         self._thread = None
 

@@ -2,7 +2,7 @@
 
     connecting ─▶ consuming ─▶ holding      the database is away, or a row is locked
         │  ▲          │  ▲        │
-        │  │          │  └────────┤ the database is back
+        │  │          │  └────────┤ the database is back, the row free
         ▼  │          ▼           ▼ after `HOLD_LIMIT_S`
        resting ◀──────┴───────────┘         takes nothing and holds nothing, until `gate` opens
 
@@ -11,8 +11,8 @@ The runner works on a thread of its own. So heartbeats and a stop never wait for
 A requeue and a lost connection count as deliveries, of which a message has few. So messages are held while the database
 is away. RabbitMQ closes a consumer that holds a message for 30 minutes, and that counts, too. So after `HOLD_LIMIT_S`
 the messages are released: a copy goes to the end of the queue, and the original is acknowledged. A locked row concerns
-few messages. So each message of the batch is handled alone, and those for the row are released after
-`LOCK_HOLD_LIMIT_S`: the others must not wait for the session that locks it.
+few messages. So each message of the batch is handled alone, and those for the row are released together after at most
+`LOCK_HOLD_LIMIT_S`: the others must not wait for the database session that locks it.
 
 A redelivered message may have killed its last consumer, and each such death costs every unacknowledged message one of
 its deliveries. So a connection starts with one message at a time and takes more after the first message that is not
@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from kombu import Connection, Message, Queue
@@ -34,20 +34,22 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.errors import is_locked, is_unavailable
 from events.errors import DecodeError
+from events.messaging import deliveries
 from events.messaging.background import Background
 from events.messaging.event import Event
-from events.messaging.kombu_connection import BusDeclaration, bytes_of, connect, publish_copy, routing_key_of
+from events.messaging.kombu_connection import BusDeclaration, connect, dropped_on_error
+from events.messaging.queue_progress import QueueProgress
 from events.messaging.runner import Runner
 from events.observability.logging import get_logger
 
 PREFETCH_COUNT = 50  # unacknowledged messages: enough to share a transaction, few enough to redeliver after a crash
 IDLE_POLL_S = 0.5  # an idle queue's consumer notices a stop or a pause this late
 RECONNECT_MAX_DELAY_S = 2  # between attempts to reach a broker that is away
-SILENCE_LIMIT_S = 60.0  # after this long without a message, another node is asked whether messages wait
-PROBE_TIMEOUT_S = 5  # for the other node's answer
+SILENCE_LIMIT_S = 30.0  # after this long without a message, another node is asked whether messages wait
 KEEP_ALIVE_S = 1.0  # between two looks at the connection while something else is waited for
 HOLD_LIMIT_S = 240.0  # RabbitMQ advises against a consumer timeout of less than five minutes
-LOCK_HOLD_LIMIT_S = 10.0  # for a row that another session locks: a lost host's session ends after 20 s
+LOCK_HOLD_LIMIT_S = 10.0  # for a row that another database session locks: a lost host's ends after 20 s
+STUCK_AFTER_S = 10.0  # without a step the consumer counts as stuck: longer than the broker may take for an answer
 STOP_WAIT_S = 5.0  # a stop waits this long for the current messages; the broker redelivers them afterwards
 
 CONNECTING, CONSUMING, PAUSED = "connecting to the broker", "consuming", "paused"
@@ -66,7 +68,7 @@ class _StoppingError(Exception):
 
 
 class Consumer(ConsumerMixin):
-    """Consumes one service's queue until `stop`."""
+    """The consumer of one service's queue: `run` works on the caller's thread until another thread calls `stop`."""
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Consumer(ConsumerMixin):
     ) -> None:
         """Prepare a consumer. `gate` returns why no message may be taken now, or None. It may ask the database.
 
-        `is_paused` returns what was last known about the operators' switch. It must be fast.
+        `is_paused` returns True if the service was paused when that was last read. It must not block.
         """
         self.connection = connect(broker_url)
         self._queue = Queue(service, no_declare=True)
@@ -98,15 +100,17 @@ class Consumer(ConsumerMixin):
         self._batch: list[Message] = []  # given to the runner
         self._prefetch_one = True
         self._last_message_at = time.monotonic()
-        self._keeps_order = True
-        # Messages that came to the queue before are handled, or stored for a retry; None until that is known.
-        self.caught_up_to: datetime | None = None
+        self._ticked_at = time.monotonic()
+        self.progress = QueueProgress()
         self._stop_by: float | None = None
         self._state = CONNECTING
         self.consuming = threading.Event()
 
     def check(self) -> None:
         """Raise `RuntimeError` with the reason while no messages are taken, unless an operator paused the service."""
+        silent_s = time.monotonic() - self._ticked_at
+        if silent_s > STUCK_AFTER_S and self._state in (CONSUMING, PAUSED):
+            raise RuntimeError(f"the consumer has not responded for {silent_s:.0f} s")
         if self._state not in (CONSUMING, PAUSED):
             raise RuntimeError(f"not consuming: {self._state}")
 
@@ -126,7 +130,7 @@ class Consumer(ConsumerMixin):
             if self.should_stop:
                 raise _StoppingError("no messages are being taken")
 
-        with self.create_connection() as connection:
+        with self.create_connection() as connection, dropped_on_error(connection):
             connection.ensure_connection(
                 self.on_connection_error,
                 interval_start=1,
@@ -139,8 +143,19 @@ class Consumer(ConsumerMixin):
             check()
             yield connection
 
+    @contextmanager
+    def extra_context(self, connection: Connection, channel: Any) -> Iterator[None]:
+        """Consume in this block: kombu then cancels the consumers and closes the channel and the connection.
+
+        These steps wait for the broker's answers: after an error not at all, at a stop not longer than it allows.
+        """
+        with dropped_on_error(connection):
+            yield
+            if self._stop_by is not None and channel.connection is not None:
+                channel.connection.answer_timeout_s = max(0.0, self._stop_by - time.monotonic())
+
     def stop(self) -> None:
-        """Make `run` finish the current messages and return. After `STOP_WAIT_S` it returns in any case."""
+        """Make `run` finish the current messages and return. It waits for their handlers at most `STOP_WAIT_S`."""
         if self._stop_by is None:
             self._stop_by = time.monotonic() + STOP_WAIT_S
         self.should_stop = True
@@ -183,7 +198,7 @@ class Consumer(ConsumerMixin):
             self._last_message_at = time.monotonic()
         elif time.monotonic() - self._last_message_at > SILENCE_LIMIT_S:
             self._probe_other_node(connection)
-        if self._prefetch_one and self._unacked and not any(map(_is_redelivered, self._unacked)):
+        if self._prefetch_one and self._unacked and not any(map(deliveries.is_redelivered, self._unacked)):
             self._raise_prefetch()
         try:
             self._process_batch(connection)
@@ -195,6 +210,7 @@ class Consumer(ConsumerMixin):
 
     def _receive(self, connection: Connection) -> None:
         """Wait for a message, then collect the ones that are already there."""
+        self._ticked_at = time.monotonic()
         began_at = utcnow()
         timeout = 0.001 if self._unacked else IDLE_POLL_S
         try:
@@ -204,13 +220,7 @@ class Consumer(ConsumerMixin):
         except TimeoutError:
             connection.heartbeat_check()
             if not self._unacked:  # none came within `IDLE_POLL_S`
-                self._keeps_order = True
-                self._catch_up([began_at])
-
-    def _catch_up(self, instants: Sequence[datetime]) -> None:
-        """Record that everything which came to the queue before the latest of these instants is handled."""
-        known = [self.caught_up_to] if self.caught_up_to else []
-        self.caught_up_to = max([*known, *instants], default=None)
+                self.progress.note_empty(began_at)
 
     def _probe_other_node(self, connection: Connection) -> None:
         """Raise `ConnectionResetError` if another node says that messages wait which this node does not deliver.
@@ -229,7 +239,8 @@ class Consumer(ConsumerMixin):
         """Ask the next node, to which new connections go from here on; return False if it does not answer."""
         self.connection.maybe_switch_next()
         try:
-            with self.connection.clone(transport_options={"read_timeout": PROBE_TIMEOUT_S}) as other:
+            with self.connection.clone() as other:
+                other.ensure_connection(max_retries=0, reraise_as_library_errors=False)
                 return bool(other.default_channel.queue_declare(self._queue.name, passive=True).message_count)
         except (*self.connection.connection_errors, *self.connection.channel_errors) as error:
             log.warning("cannot ask another node for waiting messages", error=str(error))
@@ -241,16 +252,21 @@ class Consumer(ConsumerMixin):
         self.process(batch, connection)
 
     def process(self, batch: Sequence[Message], connection: Connection) -> None:
-        """Have delivered messages handled, then acknowledge them. `connection` stays alive meanwhile."""
-        readable = [(message, event) for message in batch if (event := self._read(message)) is not None]
-        fresh = [pair for pair in readable if not _is_redelivered(pair[0])]
-        for together in [fresh, *([pair] for pair in readable if _is_redelivered(pair[0]))]:
+        """Have delivered messages handled, then acknowledge them. Keep `connection` alive meanwhile.
+
+        Reject the undecodable ones, and hold the others while the database is away or a row is locked. Raises
+        `_HeldTooLongError` after `HOLD_LIMIT_S`, and the connection's errors.
+        """
+        readable = [(message, event) for message in batch if (event := deliveries.read(message)) is not None]
+        fresh = [pair for pair in readable if not deliveries.is_redelivered(pair[0])]
+        for together in [fresh, *([pair] for pair in readable if deliveries.is_redelivered(pair[0]))]:
             self._process(together, connection)
 
     def _process(self, readable: list[tuple[Message, Event]], connection: Connection) -> None:
         """Have the messages handled, then acknowledge them; hold them while the database is away or a row locked.
 
         Raises `_HeldTooLongError` when they were held for `HOLD_LIMIT_S`. Those for a locked row are released earlier.
+        A batch of the memory broker, whose messages cannot be released, waits for the row as a whole.
         """
         held_since, is_memory = None, self._is_memory(connection)
         while readable:
@@ -258,16 +274,16 @@ class Consumer(ConsumerMixin):
             try:
                 self._run_aside(lambda events=events: self._runner.handle(events), connection)  # type: ignore[misc]
             except DecodeError as error:
-                readable = self._reject_undecodable(readable, error)
+                readable = deliveries.reject_undecodable(readable, error)
                 continue
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                if is_locked(error) and len(readable) > 1:
-                    for pair in readable:  # only some of them need the row
-                        self._process([pair], connection)
+                if is_locked(error) and len(readable) > 1 and not is_memory:
+                    locked = self._process_apart(readable, connection)
+                    self._release(connection, [message for message, _ in locked])
                     break
-                what = "another session holds a row" if is_locked(error) else "database away"
+                what = "row locked by another database session" if is_locked(error) else "database away"
                 log.error(f"{what}, holding messages", held=len(readable), error=str(error))
                 held_since = held_since or time.monotonic()
                 if is_locked(error) and time.monotonic() - held_since > LOCK_HOLD_LIMIT_S and not is_memory:
@@ -280,6 +296,32 @@ class Consumer(ConsumerMixin):
             self._acknowledge(readable)
             break
 
+    def _process_apart(
+        self, readable: list[tuple[Message, Event]], connection: Connection
+    ) -> list[tuple[Message, Event]]:
+        """Have each message handled alone, then acknowledge it. Return those that need a locked row.
+
+        All of them together wait for locks for at most `LOCK_HOLD_LIMIT_S`. If the database goes away, the messages
+        that are not handled yet are returned, too.
+        """
+        locked: list[tuple[Message, Event]] = []
+        lock_timeout_s = LOCK_HOLD_LIMIT_S / PREFETCH_COUNT
+        for done, (message, event) in enumerate(readable):
+            self._check_stop()
+            try:
+                self._run_aside(partial(self._runner.handle_one, event, lock_timeout_s), connection)
+            except DecodeError as error:
+                deliveries.reject_undecodable([(message, event)], error)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                if not is_locked(error):
+                    return [*locked, *readable[done:]]
+                locked.append((message, event))
+            else:
+                self._acknowledge([(message, event)])
+        return locked
+
     def _acknowledge(self, handled: list[tuple[Message, Event]]) -> None:
         """Acknowledge handled messages, after the consumers are canceled if none may be taken any more.
 
@@ -290,8 +332,7 @@ class Consumer(ConsumerMixin):
             self._cancel()
         for message, _ in handled:
             message.ack()
-        if self._keeps_order:
-            self._catch_up([at for _, event in handled if (at := _received_at(event))])
+        self.progress.note_handled(event for _, event in handled)
 
     def _cancel(self) -> None:
         for consumer in self._consumers:
@@ -302,6 +343,7 @@ class Consumer(ConsumerMixin):
 
         Raises the call's error, the connection's, and `_StoppingError`.
         """
+        self._ticked_at = time.monotonic()
         future = self.background.submit(call)
         try:
             while not wait([future], timeout=KEEP_ALIVE_S).done:
@@ -314,7 +356,7 @@ class Consumer(ConsumerMixin):
 
     def _check_stop(self) -> None:
         if self._stop_by is not None and time.monotonic() > self._stop_by:
-            raise _StoppingError("the current messages take too long; the broker redelivers them")
+            raise _StoppingError("the current work takes too long; the broker redelivers unacknowledged messages")
 
     def _raise_prefetch(self) -> None:
         """Take up to `PREFETCH_COUNT` messages. The consumers start again, because a new count needs new ones.
@@ -326,32 +368,6 @@ class Consumer(ConsumerMixin):
         for consumer in self._consumers:
             consumer.qos(prefetch_count=PREFETCH_COUNT)
             consumer.consume()
-
-    def _reject_undecodable(
-        self, readable: list[tuple[Message, Event]], error: DecodeError
-    ) -> list[tuple[Message, Event]]:
-        """Reject the undecodable messages to the dead-letter queue and return the others. Raises `error` if none is."""
-        kept = []
-        for message, event in readable:
-            try:
-                _ = event.data
-                if event.is_stripe:
-                    _ = event.object
-            except DecodeError as problem:
-                _reject(message, problem)
-            else:
-                kept.append((message, event))
-        if len(kept) == len(readable):
-            raise error  # a handler raised it about something else: a defect, not a message
-        return kept
-
-    def _read(self, message: Message) -> Event | None:
-        properties = {"headers": message.headers, **message.properties}
-        try:
-            return Event.from_delivery(routing_key_of(message), properties, bytes_of(message))
-        except DecodeError as error:
-            _reject(message, error)
-            return None
 
     def _wait_for_database(self, connection: Connection, until: float) -> None:
         """Keep the connection alive until the database answers or the process stops.
@@ -367,7 +383,7 @@ class Consumer(ConsumerMixin):
                 if not is_unavailable(error):
                     raise
             else:
-                log.info("database answers again, held messages are handled now")
+                log.info("database answers, held messages are tried again")
                 return
             self._keep_alive(connection, KEEP_ALIVE_S)
 
@@ -389,12 +405,13 @@ class Consumer(ConsumerMixin):
         A crash in between leaves both, and the inbox makes the second one harmless.
         """
         held = [message for message in messages if not message.acknowledged]
-        self._keeps_order = self._keeps_order and not held
+        if held:
+            self.progress.note_released()
         for message in held:
-            publish_copy(connection, message, self._queue.name)
+            deliveries.publish_copy(connection, message, self._queue.name)
             message.ack()
         if held:
-            log.warning("messages released", released=len(held))
+            log.warning("messages released: their copies are at the end of the queue", released=len(held))
 
     def _rest(self, connection: Connection) -> None:
         """Keep the connection alive until the gate opens or the process stops."""
@@ -406,6 +423,7 @@ class Consumer(ConsumerMixin):
 
     def _keep_alive(self, connection: Connection, wait_s: float) -> None:
         """Send and receive heartbeats; messages that arrive are kept for later."""
+        self._ticked_at = time.monotonic()
         try:
             while True:
                 connection.drain_events(timeout=wait_s)
@@ -419,21 +437,4 @@ class Consumer(ConsumerMixin):
 
 def _log_abandoned(future: "Future[Any]") -> None:
     if error := future.exception():
-        log.error("abandoned messages failed; the broker redelivers them", error=str(error))
-
-
-def _received_at(event: Event) -> datetime | None:
-    """Return when the ingest received one of Stripe's events, or None. Queues keep the order of these times."""
-    try:
-        return datetime.fromisoformat(event.headers["received_at"])
-    except (KeyError, TypeError, ValueError):  # one of our own events, or a message that an operator made
-        return None
-
-
-def _is_redelivered(message: Message) -> bool:
-    return bool(message.delivery_info.get("redelivered"))
-
-
-def _reject(message: Message, error: DecodeError) -> None:
-    log.error("undecodable message rejected to the dead-letter queue", error=str(error))
-    message.reject()
+        log.error("abandoned work has failed; the broker redelivers unacknowledged messages", error=str(error))

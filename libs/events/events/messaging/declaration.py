@@ -48,7 +48,7 @@ class Declaration:
         self.request()
 
     def request(self) -> None:
-        """Declare everything on the next connection, because a part of it is missing."""
+        """Make the next `run` declare all parts, also those that are declared. Failed queues keep their delay."""
         self._exchanges: Sequence[topology.ExchangeSpec] = topology.EXCHANGES
         self._queues = {queue.name: queue for queue in topology.QUEUES}  # those that are not declared
 

@@ -1,8 +1,8 @@
 """The checkouts whose customers are erased: checked before personal data is stored."""
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from events.database.transaction import lock_keys
 from events.messaging.inbox_models import ErasedCheckout
 
 
@@ -12,9 +12,5 @@ def is_erased(session: Session, checkout_id: str) -> bool:
 
 
 def lock_erasure(session: Session, checkout_id: str) -> None:
-    """Lock a checkout until the transaction ends, so that its data is not stored and erased at the same time.
-
-    SQLite needs no lock: it has one writer.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"erase/{checkout_id}", 0))))
+    """Lock a checkout until the transaction ends, so that its data is not stored and erased at the same time."""
+    lock_keys(session, [f"erase/{checkout_id}"])

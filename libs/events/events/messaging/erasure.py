@@ -32,9 +32,9 @@ def erase_inbox(session: Session, checkout_id: str) -> None:
 
 
 def erase_outbox(session: Session, checkout_id: str) -> None:
-    """Redact the checkout's outbox rows. Lock the service's row of the checkout first, so that no more are added.
+    """Redact the checkout's outbox rows. The service's row of the checkout must be locked, so that no more are added.
 
-    Waits for a relay that is publishing one of these rows. Flushes deferred writes.
+    A relay that has claimed a row before may still publish it as it was. Flushes deferred writes.
     """
     flush_deferred(session)
     rows = select(OutboxEvent).where(OutboxEvent.correlation_id == checkout_id).order_by(OutboxEvent.event_id)

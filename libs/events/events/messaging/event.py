@@ -1,5 +1,6 @@
 """An event as it travels: its envelope is the AMQP basic properties, its body stays as its author wrote it."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,13 +11,14 @@ import orjson
 import uuid_utils
 
 from events.clock import utcnow
-from events.database.storable import without_unstorable
+from events.database.storable import is_storable, without_unstorable
 from events.errors import DecodeError
 from events.messaging import stripe_fields, topology
 from events.messaging.contracts import registry
 from events.observability.logging import get_logger
 
 STRIPE = "stripe."
+MAX_ID_LENGTH, MAX_SOURCE_LENGTH = 255, 64  # characters in the columns of the inbox
 PERSISTENT = 2  # AMQP delivery mode: the broker writes the message to disk before it confirms
 
 log = get_logger(__name__)
@@ -64,7 +66,7 @@ class Event:
     def data(self) -> dict[str, Any]:
         """The parsed body: Stripe's event without text that no database stores, an own event loaded by its contract.
 
-        Raises `DecodeError` when the body does not match its envelope.
+        Raises `DecodeError` when the body is not a JSON object, or an own event does not match its contract.
         """
         try:
             document = orjson.loads(without_unstorable(self.body) if self.is_stripe else self.body)
@@ -82,7 +84,7 @@ class Event:
 
     @cached_property
     def object(self) -> dict[str, Any]:
-        """The Stripe object in a Stripe event, without details that no service can store.
+        """The Stripe object in a Stripe event, its odd details converted, clipped or left out (stripe_fields.py).
 
         Raises `DecodeError` if there is none, or if its ids or amounts cannot be read.
         """
@@ -115,7 +117,10 @@ class Event:
 
     @classmethod
     def from_delivery(cls, routing_key: str, properties: Mapping[str, Any], body: bytes) -> "Event":
-        """Return the event in a delivered message. Raises `DecodeError` when the envelope is incomplete."""
+        """Return the event in a delivered message.
+
+        Raises `DecodeError` when the envelope is incomplete, or when no inbox can store it.
+        """
         event_id, timestamp = properties.get("message_id"), properties.get("timestamp")
         if not event_id or not routing_key:
             raise DecodeError("the message has no message_id or no routing key")
@@ -128,15 +133,44 @@ class Event:
                 raise DecodeError(f"{event_id}: {timestamp} is not a timestamp") from error
         else:
             raise DecodeError(f"{event_id}: the message has no timestamp")
-        return cls(
+        event = cls(
             id=str(event_id),
             routing_key=routing_key,
             source=str(properties.get("app_id") or ""),
             occurred_at=occurred_at,
             body=body,
             correlation_id=properties.get("correlation_id"),
-            headers=properties.get("headers") or properties.get("application_headers") or {},
+            headers=_own_headers(properties.get("headers") or properties.get("application_headers") or {}),
         )
+        if problem := event._find_unstorable():
+            raise DecodeError(f"{event.id!a}: {problem} cannot be stored")
+        return event
+
+    def _find_unstorable(self) -> str | None:
+        """Return the part of the envelope that is too long for its column or that PostgreSQL cannot store, or None."""
+        limited = [
+            ("the message_id", self.id, MAX_ID_LENGTH),
+            ("the routing key", self.routing_key, MAX_ID_LENGTH),
+            ("the app_id", self.source, MAX_SOURCE_LENGTH),
+            ("the correlation_id", self.correlation_id or "", MAX_ID_LENGTH),
+        ]
+        for name, text, limit in limited:
+            if len(text) > limit or not is_storable(text):
+                return name
+        for name, value in self.headers.items():
+            if not is_storable(name) or (isinstance(value, str) and not is_storable(value)):
+                return f"the header {name!a}"
+        return None
+
+
+def _own_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the publisher's headers: those that are JSON scalars, without the broker's, which have AMQP timestamps."""
+    own = topology.without_broker_headers(headers)
+    return {name: value for name, value in own.items() if value is None or _is_json_scalar(value)}
+
+
+def _is_json_scalar(value: object) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def own_event(
@@ -165,6 +199,12 @@ def own_event(
     )
 
 
+def deaths_of(headers: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return RabbitMQ's notes of how a message became a dead letter, the newest first. Odd notes are left out."""
+    deaths = headers.get("x-death")
+    return [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
+
+
 def original_routing_key(exchange: str, routing_key: str, message_type: str | None, headers: Mapping[str, Any]) -> str:
     """Return the routing key under which a message was first published.
 
@@ -176,9 +216,10 @@ def original_routing_key(exchange: str, routing_key: str, message_type: str | No
         return routing_key
     if kept := headers.get(topology.ORIGINAL_KEY_HEADER):
         return str(kept)
-    for death in reversed(headers.get("x-death") or []):  # the newest is first
-        if death.get("exchange") == topology.EVENTS and death.get("routing-keys"):
-            return str(death["routing-keys"][0])
+    for death in reversed(deaths_of(headers)):
+        keys = death.get("routing-keys")
+        if death.get("exchange") == topology.EVENTS and isinstance(keys, list) and keys:
+            return str(keys[0])
     if not message_type:
         return routing_key
     return message_type if "version" in headers else f"{STRIPE}{message_type}"

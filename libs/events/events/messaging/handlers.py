@@ -27,7 +27,7 @@ class Handlers:
         self._preparations: list[Preparation] = []
 
     def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
-        """Register a handler. With `unblocks`, its success makes stored events that wait for the checkout due now."""
+        """Register a handler. With `unblocks`, its success makes events due that wait for the same checkout."""
 
         def register(handler: Handler) -> Handler:
             for key in routing_keys:

@@ -185,7 +185,8 @@ def is_paused(session: Session) -> bool:
 def drop_unhandled(database: Database, before: datetime) -> int:
     """Drop the payload of unhandled events received before an instant and return their number.
 
-    It looks back as far again as the payload is kept, so that a run reads few rows. `prune` deletes any that are left.
+    Look only at those received in the `UNHANDLED_RETENTION` before it, so that a run reads few rows. `prune` deletes
+    any older ones.
     """
     expired = select(InboxEvent.event_id).where(
         InboxEvent.status == IGNORED,

@@ -21,12 +21,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from events.clock import utcnow
 from events.database.types import Json, UtcDateTime, metadata, one_of, partial_index
-from events.messaging.event import Event
+from events.messaging.event import MAX_ID_LENGTH, MAX_SOURCE_LENGTH, Event
 from events.messaging.redaction import redacted
 
 
 class InboxStatus(StrEnum):
-    """The statuses of an inbox row, as in the diagram above."""
+    """The statuses of an inbox row. The module's docstring has their order."""
 
     DONE = "done"
     IGNORED = "ignored"
@@ -47,7 +47,7 @@ WAITING_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600, 
 JITTER_SHARE = 0.2  # events that failed together must not be retried together
 CLAIM_LEASE = timedelta(seconds=30)  # after a worker's death its claimed rows are due again this much later
 GIVEN_BACK = "the database was away during an attempt, which does not count"
-INTERRUPTED = "interrupted: the worker stopped while it was handling this event"
+INTERRUPTED = "interrupted: an attempt began and has not ended; its worker may have stopped"
 
 
 class Base(DeclarativeBase):
@@ -59,7 +59,8 @@ class Base(DeclarativeBase):
 class InboxEvent(Base):
     """One event that this service has received.
 
-    `error` and `traceback` are of the last attempt. `body` and `headers` are the payload, null once it is dropped.
+    `error` and `traceback` are of the last attempt; an ignored event's `error` is the reason. `body` and `headers` are
+    the payload, null once it is dropped.
     """
 
     __tablename__ = "inbox"
@@ -75,10 +76,10 @@ class InboxEvent(Base):
         Index("ix_inbox_correlation_id", "correlation_id"),
     )
 
-    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    routing_key: Mapped[str] = mapped_column(String(255))
-    source: Mapped[str] = mapped_column(String(64))
-    correlation_id: Mapped[str | None] = mapped_column(String(255))
+    event_id: Mapped[str] = mapped_column(String(MAX_ID_LENGTH), primary_key=True)
+    routing_key: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
+    source: Mapped[str] = mapped_column(String(MAX_SOURCE_LENGTH))
+    correlation_id: Mapped[str | None] = mapped_column(String(MAX_ID_LENGTH))
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime())
     received_at: Mapped[datetime] = mapped_column(UtcDateTime())
     status: Mapped[str] = mapped_column(String(16))
@@ -107,8 +108,8 @@ class InboxEvent(Base):
     def begin_attempt(self) -> None:
         """Count an attempt before it starts, and schedule the next one in case the process dies.
 
-        An interrupted event may only have been next to the one that killed the worker. So it is due again soon, and
-        is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then
+        An interrupted event may only have shared a batch with the one that killed the worker. So it is due again soon,
+        and is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then
         gets `failed`.
         """
         schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
@@ -131,7 +132,7 @@ class InboxEvent(Base):
         return self.error == INTERRUPTED
 
     def finish(self, status: str, reason: str | None = None, *, keep_payload: bool = False) -> None:
-        """Set a final status: no more attempts. A done or ignored event's payload is dropped, unless it is kept."""
+        """Set a final status: no more attempts. A done or ignored event's payload is dropped, unless `keep_payload`."""
         self.status, self.finished_at, self.next_attempt_at = status, utcnow(), None
         if status in (DONE, IGNORED):
             self.traceback, self.error = None, reason
@@ -147,7 +148,7 @@ class InboxEvent(Base):
         self.traceback = None
 
     def schedule_retry(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt after a counted one, or set `failed` at the end of the schedule.
+        """Schedule the next attempt after one that `attempts` has counted, or set `failed` at the end of the schedule.
 
         `status` is waiting or retrying and selects the schedule. A change of the status starts at its beginning.
         The error's text is stored, and for retrying also its traceback.
@@ -165,7 +166,7 @@ class InboxEvent(Base):
 
 
 class InboxAuditEntry(Base):
-    """One act of an operator on an event, a dead letter or, without `event_id`, the consumers. It has its reason."""
+    """One act of an operator on an event, a dead letter or, without `event_id`, the consumers. `reason` is optional."""
 
     __tablename__ = "inbox_audit_entries"
     __table_args__ = (Index("ix_inbox_audit_entries_event_id_id", "event_id", "id"),)

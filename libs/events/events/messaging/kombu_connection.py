@@ -1,25 +1,83 @@
 """kombu's connection to the broker, for RabbitMQ and for the embedded `memory://`, and the bus declared on it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import amqp
-from kombu import Connection, Exchange, Message, Queue
+from kombu import Connection, Exchange, Queue
+from kombu.transport import pyamqp
 
 from events.messaging import topology
 from events.messaging.declaration import report_failure
-from events.messaging.event import original_routing_key
 
-HEARTBEAT_S = 15  # a dead broker is noticed after two missed heartbeats
+HEARTBEAT_S = 10  # a dead broker is noticed after two missed heartbeats
 CONNECT_TIMEOUT_S = 5  # a reachable broker answers in milliseconds; the next attempt may reach another node
+ANSWER_TIMEOUT_S = 5.0  # for the answer to a request: a frozen broker gives none, but its host acknowledges packets
 MEMORY_POLL_S = 0.01  # a memory:// queue must be polled: it wakes no consumer
-CONFIRM_TIMEOUT_S = 10  # for a copy's confirm
+
+
+class BoundedConnection(pyamqp.Connection):
+    """An AMQP connection that ends when the broker leaves a request without an answer.
+
+    py-amqp waits for answers without a limit. It also waits for the answer to a goodbye. So an ended connection is
+    collected: there is no goodbye on it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.answer_timeout_s = ANSWER_TIMEOUT_S
+
+    def connect(self, callback: Callable[[], object] | None = None) -> Any:
+        """Connect, and limit each later write: a frozen broker reads nothing, too."""
+        connected = super().connect(callback)
+        self.sock.settimeout(ANSWER_TIMEOUT_S)
+        return connected
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Wait for an event: for an answer without `timeout`, else for anything.
+
+        Raises `TimeoutError` after `timeout`, and `ConnectionResetError` without an answer.
+        """
+        try:
+            super().drain_events(self.answer_timeout_s if timeout is None else timeout)
+        except TimeoutError as error:
+            if timeout is not None:
+                raise
+            self.collect()
+            raise ConnectionResetError(f"the broker did not answer within {self.answer_timeout_s:g} s") from error
+
+    def collect(self) -> None:
+        """Close the socket at once, without TLS's wait for the other side's goodbye."""
+        if self._transport is not None and self._transport.sock is not None:
+            self._transport.sock.settimeout(0)
+        super().collect()
+
+
+class BrokerConnection(Connection):
+    """kombu's connection to RabbitMQ, with a `BoundedConnection` to each node."""
+
+    def create_transport(self) -> Any:
+        """Return a transport for the current node, with or without TLS."""
+        transport = super().create_transport()
+        transport.Connection = BoundedConnection
+        return transport
 
 
 def connect(broker_url: str) -> Connection:
     """Return a kombu connection that is not opened yet."""
     if broker_url.startswith("memory://"):
         return Connection("memory://localhost", transport_options={"polling_interval": MEMORY_POLL_S})
-    return Connection(broker_url, heartbeat=HEARTBEAT_S, connect_timeout=CONNECT_TIMEOUT_S)
+    return BrokerConnection(broker_url, heartbeat=HEARTBEAT_S, connect_timeout=CONNECT_TIMEOUT_S)
+
+
+@contextmanager
+def dropped_on_error(connection: Connection) -> Iterator[None]:
+    """Drop the connection when the block raises: a goodbye would wait for a broker that may be frozen."""
+    try:
+        yield
+    except Exception:
+        connection.collect()
+        raise
 
 
 def declare_topology(channel: Any) -> None:
@@ -36,8 +94,9 @@ def declare_topology(channel: Any) -> None:
 class BusDeclaration:
     """The declaration of the bus by a consumer, each queue on a channel of its own.
 
-    A queue that fails does not affect the others. It may end the connection: the next one declares the rest first, then
-    this queue once more. A queue that ends two connections is left out, so that the others can be used.
+    A queue that fails does not affect the others. It may end the connection: on the next connection, `run` declares the
+    others first, then this queue once more. A queue that ends two connections is left out, so that the others can be
+    used.
     """
 
     def __init__(self) -> None:
@@ -46,12 +105,15 @@ class BusDeclaration:
         self._ended_connection: set[str] = set()
 
     def request(self) -> None:
-        """Declare everything on the next connection."""
+        """Make the next `run` declare all exchanges and queues, also those that are declared."""
         self._declares_exchanges, self._queues = True, list(topology.QUEUES)
         self._ended_connection.clear()
 
     def run(self, connection: Connection) -> None:
-        """Declare what is not declared yet. Raises the connection's errors when it is lost meanwhile."""
+        """Declare what was requested and is not declared yet. A queue that the broker refuses is only reported.
+
+        Raises the broker's error for an exchange, and the connection's errors when it is lost meanwhile.
+        """
         if self._declares_exchanges:
             with connection.channel() as channel:
                 _declare_exchanges(channel)
@@ -81,34 +143,3 @@ def _declare_queue(channel: Any, spec: topology.QueueSpec) -> None:
     queue.declare()
     for exchange_name, routing_key in spec.bindings:
         queue.bind_to(exchange_name, routing_key)
-
-
-def publish_copy(connection: Connection, message: Message, queue: str) -> None:
-    """Publish a copy of a delivered message to the end of a queue and wait for the confirm.
-
-    Raises the connection's errors when the broker does not confirm.
-    """
-    properties = {name: value for name, value in message.properties.items() if name != "application_headers"}
-    headers = topology.headers_of_copy(message.headers, routing_key_of(message))
-    copy = amqp.Message(bytes_of(message), application_headers=headers, **properties)
-    with connection.channel() as channel:
-        try:
-            channel.basic_publish_confirm(
-                copy, exchange="", routing_key=queue, mandatory=True, confirm_timeout=CONFIRM_TIMEOUT_S
-            )
-        except amqp.exceptions.MessageNacked as error:
-            raise ConnectionResetError(f"{queue} refused a copy of {properties.get('message_id')}") from error
-
-
-def routing_key_of(message: Message) -> str:
-    """Return the routing key under which a delivered message was first published."""
-    delivery = message.delivery_info
-    return original_routing_key(
-        delivery["exchange"], delivery["routing_key"], message.properties.get("type"), message.headers
-    )
-
-
-def bytes_of(message: Message) -> bytes:
-    """Return the body as it was published; kombu's memory transport returns text."""
-    body = message.body
-    return body.encode() if isinstance(body, str) else bytes(body)

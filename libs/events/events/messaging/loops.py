@@ -56,7 +56,7 @@ class Loops:
         from_zero(LOOP_FAILURES, [loop.name for loop in loops])
 
     def start(self) -> None:
-        """Start a thread for each loop, from a thread that first waits until they can work."""
+        """Start a thread that waits until `check_ready` does not raise, then starts a thread for each loop."""
         self.spawn("start", self._start_when_ready)
 
     def _start_when_ready(self) -> None:

@@ -77,9 +77,10 @@ def add(
     correlation_id: str,
     causation: Event | None = None,
 ) -> str:
-    """Add an own event at the end of the transaction and return its id.
+    """Add an own event to the outbox and return its id. The row is written at the end of the transaction.
 
-    Raises marshmallow's `ValidationError` when `data` does not match the event's contract, and `UnpublishableError`.
+    Raises marshmallow's `ValidationError` when `data` does not match the event's contract, and `UnpublishableError`
+    when AMQP cannot carry the event.
     """
     causation_id = causation.id if causation else None
     return _add(session, own_event(event_type, data, correlation_id=correlation_id, causation_id=causation_id))
@@ -94,11 +95,11 @@ def add_recovered_stripe_event(
     correlation_id: str,
     source: str,
 ) -> str:
-    """Add a Stripe event made from the object at Stripe, for a change whose webhook never came; return its id.
+    """Add a Stripe event made from the object at Stripe, for a change whose webhook has not come; return its id.
 
     `event_id` must be the same whenever the same change is found again, which makes a repetition harmless; sessions use
     `recovered_event_id`. The event is redacted if the customer is erased, although Stripe still knows the customer.
-    The service's row of the checkout must be locked.
+    The service's row of the checkout must be locked. Raises `UnpublishableError` when AMQP cannot carry the event.
     """
     now = utcnow()
     document = {
@@ -144,7 +145,7 @@ def _add(session: Session, event: Event) -> str:
 
 
 def claim(session: Session, *, newest_first: bool = False) -> Sequence[OutboxEvent]:
-    """Claim the oldest unpublished rows, or the newest ones, for `CLAIM_LEASE`. Commit before they are published."""
+    """Claim the oldest unpublished rows, or the newest, for `CLAIM_LEASE` and return them. Commit before publishing."""
     now = utcnow()
     free = OutboxEvent.published_at.is_(None), or_(OutboxEvent.claimed_until.is_(None), OutboxEvent.claimed_until < now)
     order = OutboxEvent.event_id.desc() if newest_first else OutboxEvent.event_id

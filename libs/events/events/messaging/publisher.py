@@ -1,7 +1,7 @@
 """The publisher: a message counts as published once the broker has confirmed it, and not before.
 
 One pika `SelectConnection` runs on one I/O thread. Callers pass a message and wait for its future, so many confirms
-are in flight at once. Anything that leaves a confirm in doubt (no answer within the timeout, a nack, a return, a
+are in flight at once. Anything that leaves a message unconfirmed (no answer within the timeout, a nack, a return, a
 closed channel) fails that publish and discards the channel: a late ack must never count for another message.
 
 Callers encode their events, so a bad one fails alone. If the I/O thread fails nevertheless, it fails all publishes in
@@ -40,6 +40,7 @@ HEARTBEAT_S = 10  # a dead connection is noticed after two missed heartbeats
 CLOSE_TIMEOUT_S = 0.5  # for the broker's answer to a close
 NOT_FOUND = 404  # the code with which the broker closes the channel when the exchange is missing
 CONNECT_TIMEOUT_S = 3.0  # for TCP, TLS and AMQP together
+NOT_SENT = "not sent within the timeout, the broker was not ready"
 
 PUBLISHED = Counter("clozit_messages_published_total", "Messages by the broker's answer", ["outcome"])
 _CONFIRMED, _UNCONFIRMED = PUBLISHED.labels("confirmed"), PUBLISHED.labels("unconfirmed")  # looked up once
@@ -59,7 +60,7 @@ class Publisher(Protocol):
     def publish(self, event: Event) -> "Future[None]":
         """Send an event. The future fails with `PublishUnconfirmedError` unless the broker confirms it in time.
 
-        It has failed with `UnpublishableError` on return if the event does not fit into a message.
+        If AMQP cannot carry the event, the returned future has already failed with `UnpublishableError`.
         """
 
     def wait(self, *futures: "Future[None]") -> None:
@@ -261,7 +262,7 @@ class PikaPublisher:
         while self._queue:
             pending = self._queue.popleft()
             if pending.is_expired:
-                self._fail(pending, "no connection to the broker within the timeout")
+                self._fail(pending, NOT_SENT)
                 continue
             self._tag += 1
             self._in_flight[self._tag] = pending
@@ -282,7 +283,7 @@ class PikaPublisher:
             return
         for pending in answered:
             self._fail(pending, "the broker refused the message (nack)")
-        self._discard_channel("nack")
+        self._discard_channel("the broker refused a message (nack)")
 
     def _on_returned(self, channel: Channel, method: Any, properties: Any, _body: bytes) -> None:
         if channel is not self._channel:
@@ -292,10 +293,10 @@ class PikaPublisher:
                 del self._in_flight[tag]
                 self._fail(pending, f"no queue takes {method.routing_key}: {method.reply_text}")
         self._declare_again()
-        self._discard_channel("return")
+        self._discard_channel("the broker returned a message: no queue takes it")
 
     def _declare_again(self) -> None:
-        """Declare the bus on the next connection: a queue or the exchange is missing, as on a new broker."""
+        """Make the next connection declare the bus: a queue or the exchange is missing, as on a new broker."""
         if self._declaration is not None:
             self._declaration.request()
 
@@ -303,21 +304,21 @@ class PikaPublisher:
         self._ticked_at = time.monotonic()
         IN_FLIGHT.set(self._unanswered)  # with several processes, /metrics reads files and calls no function
         while self._queue and self._queue[0].is_expired:
-            self._fail(self._queue.popleft(), "no connection to the broker within the timeout")
+            self._fail(self._queue.popleft(), NOT_SENT)
         oldest = next(iter(self._in_flight.values()), None)
         if oldest is not None and oldest.is_expired:
-            self._discard_channel("no confirm within the timeout", since=oldest.since)
+            self._discard_channel("a message got no confirm within the timeout", since=oldest.since)
         self._loop.call_later(TICK_S, self._on_tick)
 
     def _discard_channel(self, why: str, since: float | None = None) -> None:
         """Drop the connection with its channel: a graceful close would wait for a broker that may be frozen."""
-        log.warning("publisher drops its channel", why=why, in_flight=len(self._in_flight))
+        log.warning("publisher drops its connection, publishes in flight fail", why=why, in_flight=len(self._in_flight))
         self._fail_in_flight(why, since)
         if self._connection is not None and not self._connection.is_closed:
             self._connection._terminate_stream(PublishUnconfirmedError(why))
 
     def _fail_in_flight(self, why: str, since: float | None = None) -> None:
-        self._channel, self._state = None, f"down ({why})"
+        self._channel, self._state = None, f"not connected ({why})"
         self._mark_away(since)
         unconfirmed, self._in_flight = self._in_flight, {}
         for pending in unconfirmed.values():
@@ -357,7 +358,7 @@ class PikaPublisher:
             self._loop.stop()
             return
         delay = self._next_delay()
-        log.warning("no connection to the broker, publishes wait", reason=str(reason), next_attempt_in_s=delay)
+        log.warning("no connection to the broker, next attempt scheduled", reason=str(reason), next_attempt_in_s=delay)
         self._loop.call_later(delay, self._on_connect)
 
     def _next_delay(self) -> float:
@@ -406,8 +407,9 @@ def _parameters(broker_url: str) -> list[pika.URLParameters]:
 
 
 def connect(broker_url: str, *, declare: bool = True) -> Publisher:
-    """Return a publisher: pika's for RabbitMQ, kombu's for `memory://`. `declare` makes it declare the topology.
+    """Return a publisher: pika's for RabbitMQ, kombu's for `memory://`, which always declares the topology.
 
+    `declare` makes pika's declare the topology on its first connection, and again when a part is missing.
     The URLs of a cluster's nodes are separated by `;`. After a failure the publisher connects to the next node.
     """
     if broker_url.startswith("memory://"):

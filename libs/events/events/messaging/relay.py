@@ -29,8 +29,8 @@ class Relay:
         """Publish one claim, pipelined, and return the number of confirmed rows.
 
         Raises `PublishUnconfirmedError` when the broker left some unconfirmed; the confirmed ones are marked first.
-        The next call raises it too while the broker is away. Then it claims the newest rows first: rows for a queue
-        that takes nothing must not hold up all others.
+        The next call raises it too if the broker is still away. Otherwise that call claims the newest rows first: rows
+        for a queue that takes nothing must not hold up all others.
         """
         if self._has_failed:
             self._publisher.check()  # while the broker is away, nothing is claimed
@@ -55,7 +55,7 @@ class Relay:
         return len(confirmed)
 
     def drain(self) -> int:
-        """Publish until no row is left to claim, and return the number of published rows."""
+        """Publish until no row is left to claim, and return the number of confirmed rows. Raises as `run_once` does."""
         published = 0
         while count := self.run_once():
             published += count

@@ -3,12 +3,13 @@
     delivered ─▶ claimed in the inbox ─▶ handler ─▶ outbox rows ─▶ commit ─▶ acknowledged
                   │ duplicate: nothing     ├─ NotYet           ─▶ stored as waiting
                   ▼                        ├─ Ignored          ─▶ stored as ignored
-                acknowledged               └─ any other error  ─▶ stored as retrying, then failed
+                acknowledged               ├─ DecodeError, database away, row locked ─▶ raised, nothing stored
+                                           └─ any other error  ─▶ stored as retrying, then failed
 
-Several delivered messages share one transaction. If one of them does not simply succeed, the transaction is rolled
-back and run again with a savepoint around each event, so that only the failing event is undone and stored. If that
-fails too, each event gets its own transaction. So a failing event cannot harm the others, and early or unknown events
-do not slow a batch down.
+Several delivered events share one transaction. If one of their handlers raises, the transaction is rolled back and
+run again with a savepoint around each event, so that only the failing event is undone and stored. If that fails too,
+each event gets its own transaction. So a failing event cannot harm the others. Events without a handler raise nothing
+in a shared transaction: they are stored with the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from events.observability.logging import get_logger
 
 Outcomes = dict[str, str]  # by event id
 
-HANDLED = Counter("clozit_events_handled_total", "Events by outcome", ["routing_key", "outcome"])
+HANDLED = Counter("clozit_events_handled_total", "Attempts to handle an event, by outcome", ["routing_key", "outcome"])
 HANDLING = Histogram(
     "clozit_event_handling_duration_seconds", "Time in an event's handler, without its commit", ["routing_key"]
 )
@@ -47,10 +48,10 @@ log = get_logger(__name__)
 
 
 class Runner:
-    """A runner of a service's handlers on its database.
+    """The runner of one service. It runs the handlers of events, and stores each outcome in the service's database.
 
-    Raises `DecodeError`, and the driver's error while the database is away or another session holds a row. A retry that
-    waits too long for a row counts as failed, and its schedule has the next attempt.
+    All methods raise the driver's error while the database is away. If another database session locks a row for too
+    long, `handle` raises too, and a retry counts as a failed attempt.
     """
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
@@ -59,7 +60,11 @@ class Runner:
         self._cut_short: list[InboxEvent] = []  # claimed, then the database went away
 
     def handle(self, events: Sequence[Event]) -> None:
-        """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged."""
+        """Handle each event, or store it for a retry. Afterwards all of them can be acknowledged.
+
+        Raises `DecodeError` if one cannot be read, and the driver's error while the database is away or a row is
+        locked. Then acknowledge none. A repeated call leaves out the events that are already handled.
+        """
         if len(events) > 1 and (
             self._in_one_transaction(self._run_batch, events)
             or self._in_one_transaction(self._run_in_savepoints, events)
@@ -68,15 +73,18 @@ class Runner:
         for event in events:
             self.handle_one(event)
 
-    def handle_one(self, event: Event) -> str:
-        """Handle one event in its own transaction and return its outcome."""
+    def handle_one(self, event: Event, lock_timeout_s: float | None = None) -> str:
+        """Handle one event in its own transaction, or store it, and return its outcome. Raises as `handle` does.
+
+        `lock_timeout_s` replaces the database session's own lock timeout.
+        """
         try:
-            outcome = self._claim_and_run(event)
+            outcome = self._claim_and_run(event, lock_timeout_s)
         except DecodeError:
             raise
         except Ignored as ignored:
             reason = ignored
-            outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason))
+            outcome = self._write(lambda session: self._claim_as_ignored(session, event, reason), lock_timeout_s)
         except Exception as error:
             if is_unavailable(error):
                 raise
@@ -86,13 +94,13 @@ class Runner:
                 )
             failure = error
             outcome = self._write(
-                lambda session: inbox.store_unhandled(session, event, _status_after(failure), failure)
+                lambda session: inbox.store_unhandled(session, event, _status_after(failure), failure), lock_timeout_s
             )
         self._count(event, outcome)
         return outcome
 
-    def _claim_and_run(self, event: Event) -> str:
-        with self._database.begin() as session:
+    def _claim_and_run(self, event: Event, lock_timeout_s: float | None) -> str:
+        with self._database.begin(lock_timeout_s=lock_timeout_s) as session:
             if not inbox.claim_new(session, [event]):
                 return DUPLICATE
             self._handlers.run_preparations([event] if self._handlers.has_handler(event) else [], session)
@@ -108,14 +116,17 @@ class Runner:
             inbox.mark_ignored(session, [event.id], str(reason))
         return IGNORED
 
-    def _write(self, write: Callable[[Session], str]) -> str:
-        with self._database.begin() as session:
+    def _write(self, write: Callable[[Session], str], lock_timeout_s: float | None) -> str:
+        with self._database.begin(lock_timeout_s=lock_timeout_s) as session:
             return write(session)
 
     def _in_one_transaction(
         self, run: "Callable[[Session, Sequence[Event]], Outcomes]", events: Sequence[Event]
     ) -> bool:
-        """Handle all events in one transaction. Return False if it was rolled back. Raises if the database is away."""
+        """Handle all events in one transaction. Return False if it was rolled back.
+
+        Raises if the database is away or a row is locked.
+        """
         try:
             with self._database.begin() as session:
                 fresh = inbox.claim_new(session, events)
@@ -194,7 +205,7 @@ class Runner:
         return inbox.store_unhandled(session, event, _status_after(error), error)
 
     def retry_due(self, now: datetime | None = None) -> int:
-        """Retry every stored event that is due and return their number."""
+        """Retry stored events until none is due, and return the number of retries. Raises as `retry_batch` does."""
         tried = 0
         while count := self.retry_batch(now):
             tried += count
@@ -204,7 +215,8 @@ class Runner:
         """Retry the events that have been due longest and return the number of claimed ones.
 
         The attempt is counted in a transaction of its own before it is made: an event that kills the process would
-        otherwise be claimed without end. Then all share one transaction, each in a savepoint.
+        otherwise be claimed without end. Then all share one transaction, each in a savepoint. Raises the driver's error
+        while the database is away; `give_back` then makes the events due again.
         """
         with self._database.begin() as session:
             claimed = inbox.claim_due(session, now or utcnow())
@@ -224,7 +236,10 @@ class Runner:
         return len(claimed)
 
     def give_back(self) -> None:
-        """Make the events due again whose retry the database cut short. Raises while the database is still away."""
+        """Make events due again whose retries ended because the database went away, and do not count these attempts.
+
+        Raises the driver's error while the database is still away.
+        """
         if not self._cut_short:
             return
         with self._database.begin() as session:
@@ -294,7 +309,7 @@ def _schedule_retry(row: InboxEvent, error: Exception) -> None:
     row.schedule_retry(_status_after(error), error)
     facts = {"event_id": row.event_id, "routing_key": row.routing_key, "attempts": row.attempts}
     if row.status == FAILED:
-        log.error("retry failed, it was the last: an operator must act", **facts, exc_info=error)
+        log.error("last retry failed: retry or discard the event", **facts, exc_info=error)
     elif row.status == RETRYING:
         next_attempt_at = row.next_attempt_at.isoformat() if row.next_attempt_at else None
         log.error("retry failed, the next one is scheduled", **facts, next_attempt_at=next_attempt_at, exc_info=error)

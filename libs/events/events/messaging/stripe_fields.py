@@ -204,7 +204,7 @@ def _read_action(action: StripeObject) -> StripeObject:
 
 
 def read_object(raw: StripeObject) -> tuple[StripeObject, list[str]]:
-    """Return an object whose fields have the forms above, and the names of the fields that were changed for it."""
+    """Return the object with its fields read as `FIELDS` says, and the names of the fields that this changed."""
     found = _read(raw, FIELDS)
     return found, [name for name in FIELDS if name in raw and found[name] is not raw[name]]
 

@@ -1,4 +1,6 @@
-"""The whole bus in one place. Every process declares all of it at start, so no event is published before its queue.
+"""The whole bus in one place. Each publisher and consumer declares it at start, so queues exist before their events.
+
+With `DECLARE_TOPOLOGY=false`, only the command `webhooks declare-topology` declares it.
 
 A service's queue has no length limit: if one service's queue were full, the broker would refuse events that the other
 services' queues had stored. `events.unrouted` has a limit, because no service consumes it.
@@ -14,8 +16,8 @@ UNROUTED = "events.unrouted"
 DEAD = "events.dead"
 ORIGINAL_KEY_HEADER = "original_routing_key"  # a requeued message is routed by its queue's name, and keeps its key here
 BROKER_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-acquired-count")
-INSPECTION_LIMIT = 1_000_000  # deliveries of queues that operators inspect; RabbitMQ 4 would drop messages after 20
-DELIVERY_LIMIT = 20  # deliveries in which a message may kill its consumer before it is a dead letter
+INSPECTION_LIMIT = 1_000_000  # redeliveries in queues that operators inspect; RabbitMQ 4 would drop messages after 20
+DELIVERY_LIMIT = 20  # redeliveries in which a message may kill its consumer before it is a dead letter
 UNROUTED_LIMIT = 100_000  # newest events without a consumer, kept for operators
 
 BINDINGS: Mapping[str, Sequence[str]] = {
@@ -28,6 +30,7 @@ BINDINGS: Mapping[str, Sequence[str]] = {
         "stripe.review.#",
         "stripe.radar.#",
         "checkout.checkout.#",
+        "inventory.reservation.doubted",
         "inventory.reservation.committed",
         "inventory.reservation.oversold",
     ),
@@ -120,6 +123,12 @@ def queues_for(routing_key: str) -> list[str]:
 
 
 def headers_of_copy(headers: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
-    """Return the headers for a copy that is published by its queue's name: with the key, without the broker's own."""
-    kept = {name: value for name, value in headers.items() if not name.startswith(BROKER_HEADERS)}
-    return {**kept, ORIGINAL_KEY_HEADER: routing_key}
+    """Return the headers of a copy that is routed by its queue's name: `routing_key` added, the broker's left out."""
+    return {**without_broker_headers(headers), ORIGINAL_KEY_HEADER: routing_key}
+
+
+def without_broker_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message's headers without those that the broker has added, and without names that are no text."""
+    return {
+        name: value for name, value in headers.items() if isinstance(name, str) and not name.startswith(BROKER_HEADERS)
+    }

@@ -37,10 +37,10 @@ log = get_logger(__name__)
 
 
 class Worker:
-    """A service's background work: `run` is for a whole process, `start` and `stop` are for use within a process.
+    """A service's background work. Call `run` in a process of its own, or `start` and `stop` within another process.
 
-    `loops` and `consumer` are for a caller that takes each step itself, without threads. A `broker` that is not given
-    is connected.
+    `loops` and `consumer` are for a caller that takes each step itself, without threads. Without a `broker`, the worker
+    connects its own publisher.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Worker:
         self._loops.spawn("consumer", self.consumer.run)
 
     def stop(self) -> None:
-        """Finish the current messages, stop all threads within `STOP_TIMEOUT_S`, and disconnect from the broker."""
+        """Finish the current messages, wait up to `STOP_TIMEOUT_S` for all threads, and disconnect from the broker."""
         stop_by = self._request_stop()
         for thread in list(self._loops.threads):
             thread.join(max(0.0, stop_by - time.monotonic()))
@@ -116,7 +116,7 @@ class Worker:
 
     @property
     def is_paused(self) -> bool:
-        """True while an operator has paused the consumer."""
+        """True if an operator had paused the consumer when the worker last read the database."""
         return self._paused
 
     def _stop_on_signals(self) -> None:

@@ -1,7 +1,7 @@
 """Metrics of unfinished work, read from the database at each scrape, each by one query that an index answers.
 
-The web process and the worker of a service report the same numbers: use their maximum, not their sum. Finished events
-are counted when they finish (`clozit_events_handled_total`).
+The web process and the worker of a service report the same numbers: use their maximum, not their sum. Attempts
+to handle events are counted when they end (`clozit_events_handled_total`).
 """
 
 from abc import abstractmethod
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class InboxBacklog(Collector):
-    """Unfinished events by status, and the age of the oldest since its receipt."""
+    """The number of unfinished inbox events by status, and the seconds since the oldest of each was received."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -64,7 +64,10 @@ class InboxBacklog(Collector):
 
 
 class Backlog(Collector):
-    """Rows that wait, and the age of the oldest. A subclass names both metrics and selects the two values."""
+    """The number of rows that wait, and the age of the oldest in seconds.
+
+    A subclass names both metrics and selects the two values.
+    """
 
     rows: tuple[str, str]  # name and description
     age: tuple[str, str]
@@ -94,13 +97,13 @@ class Backlog(Collector):
 
 
 class OutboxBacklog(Backlog):
-    """Outbox events that the broker has not confirmed, and the age of the oldest since it occurred."""
+    """The number of outbox events that the broker has not confirmed, and the seconds since the oldest occurred."""
 
     rows = ("clozit_outbox_unpublished_events", "Outbox events that are not confirmed yet")
     age = ("clozit_outbox_oldest_age_seconds", "Age of the oldest unpublished outbox event")
 
     def select(self) -> Select[int, Any]:
-        """Return the query of the unpublished events."""
+        """Return the query of the number of unpublished events and the time of the oldest."""
         return select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
 
 
@@ -112,5 +115,5 @@ def _unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
     """Return no metrics while the database is away or too busy, so that the others can be scraped."""
     if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error
-    log.warning("database away or too busy, this scrape has no backlog", error=str(error))
+    log.warning("database away or too busy, this scrape has no backlog metrics", error=str(error))
     return []

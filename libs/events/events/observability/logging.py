@@ -1,4 +1,4 @@
-"""JSON logs with request and trace ids. They contain ids, amounts and types, but no personal data."""
+"""JSON logs with request and trace ids. Log calls must pass ids, amounts and types, but no personal data."""
 
 import logging
 import logging.config

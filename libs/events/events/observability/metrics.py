@@ -19,14 +19,14 @@ MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's setting: th
 
 
 def from_zero(counter: Counter, *labels: Sequence[str]) -> None:
-    """Export the counter at 0 for every combination of these label values."""
+    """Export the counter at 0 for every combination of label values. `labels` has the values of each label."""
     for values in itertools.product(*labels):
         counter.labels(*values)
 
 
 @contextmanager
 def shared_between(processes: int) -> Iterator[None]:
-    """Let processes that start within the block share their metrics, so that each of them reports all."""
+    """Let the processes that start within the block share metrics, so that each of them reports those of all."""
     if processes == 1 or MULTIPROCESS_DIR in os.environ:
         yield
         return

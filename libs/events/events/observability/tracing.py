@@ -49,8 +49,8 @@ def configure(service: str) -> None:
 def instrument(app: Flask, is_trusted: "Callable[[WSGIEnvironment], bool]") -> None:
     """Record each request of the application as a span, except those for health and metrics.
 
-    Only a request that `is_trusted` continues the trace of its caller. Any other one begins a trace, which links to the
-    caller's: strangers must not decide what is sampled, nor add to traces of the shop.
+    Only a request for which `is_trusted` returns True continues the trace of its caller. Any other one begins a trace,
+    which links to the caller's: strangers must not decide what is sampled, nor add to traces of the shop.
     """
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor

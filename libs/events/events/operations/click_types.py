@@ -1,15 +1,20 @@
 """Parameter types for click commands."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
+MIN_RATE = 0.001  # per second; the pause after each event stays within hours
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Instant(click.ParamType[datetime]):
-    """An age such as 90s, 30m, 12h or 3d, or an instant with its time zone such as 2026-11-20T10:00:00Z; in UTC."""
+    """The type of an option that accepts an age (90s, 30m, 12h, 3d) or an instant (2026-11-20T10:00:00Z).
+
+    The option's value is an instant in UTC. An age counts back from now.
+    """
 
     name = "age"
 
@@ -21,10 +26,39 @@ class Instant(click.ParamType[datetime]):
             return _instant(str(value)).replace(microsecond=0)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is neither an age such as 90s, 30m, 12h or 3d, nor an instant with its time zone.",
+                f"{value!r} is neither an age such as 90s, 30m, 12h or 3d, nor an instant with its time zone such as"
+                " 2026-11-20T10:00:00Z.",
                 param,
                 ctx,
             )
+
+
+class Rate(click.FloatRange):
+    """A number of events per second, at least 0.001. Infinity and NaN are refused."""
+
+    name = "rate"
+
+    def __init__(self) -> None:
+        super().__init__(min=MIN_RATE)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the rate. Fails the command for other text."""
+        rate = float(super().convert(value, param, ctx))
+        if not math.isfinite(rate):
+            self.fail(f"{value!r} is no rate. Give a number of events per second.", param, ctx)
+        return rate
+
+
+class FilterText(click.ParamType[str]):
+    """The text of a filter. Blank text is refused: it would select everything."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text. Fails the command for blank text."""
+        if not str(value).strip():
+            self.fail("Give the text to search for, or leave this option out.", param, ctx)
+        return str(value)
 
 
 def _instant(text: str) -> datetime:

@@ -9,16 +9,17 @@ between leaves both, and the inbox makes the second one harmless.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from events.messaging import topology
-from events.messaging.event import original_routing_key
+from events.messaging.event import deaths_of, original_routing_key
 from events.messaging.pika_connection import node_parameters
 
 BROKER_TIMEOUT_S = 10  # for a blocked or silent broker: an operator waits for the answer
@@ -68,7 +69,7 @@ class DeadLetterQueue:
             self._channel.connection.sleep(STABLE_FOR_S)
 
     def requeue(self, message: DeadLetter, audit: Callable[[], None]) -> None:
-        """Publish the message to the service's queue, `audit` it, then acknowledge it here.
+        """Publish the message to the service's queue, call `audit`, then acknowledge it in the dead-letter queue.
 
         Raises pika's errors when the broker does not confirm; the dead letter then stays.
         """
@@ -79,18 +80,25 @@ class DeadLetterQueue:
         self._channel.basic_ack(message.delivery_tag)
 
     def delete(self, message: DeadLetter, audit: Callable[[], None]) -> None:
-        """Record the deletion with `audit`, then acknowledge the message, which deletes it."""
+        """Call `audit` to record the deletion, then acknowledge the message, which deletes it."""
         audit()
         self._channel.basic_ack(message.delivery_tag)
 
 
 @contextmanager
 def open_dead_letters(broker_url: str, service: str) -> Iterator[DeadLetterQueue]:
-    """Open the service's dead-letter queue for a block. Messages that the block does not acknowledge are put back."""
+    """Open the service's dead-letter queue for a block. Messages that the block does not acknowledge are put back.
+
+    Raises pika's `AMQPError` if the broker is away or refuses.
+    """
     nodes = node_parameters(broker_url)
     for parameters in nodes:
         parameters.heartbeat = parameters.blocked_connection_timeout = parameters.stack_timeout = BROKER_TIMEOUT_S
-    with pika.BlockingConnection(nodes) as connection:
+    try:
+        connection = pika.BlockingConnection(nodes)
+    except OSError as error:  # a host without an address, or TLS that fails
+        raise pika.exceptions.AMQPConnectionError(str(error)) from error
+    with connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield DeadLetterQueue(service, channel)
@@ -98,14 +106,14 @@ def open_dead_letters(broker_url: str, service: str) -> Iterator[DeadLetterQueue
 
 def _read(method: Any, sent: pika.BasicProperties, body: bytes) -> DeadLetter:
     headers: dict[str, Any] = dict(sent.headers or {})
-    first = (headers.get("x-death") or [{}])[-1]
-    died_at = first.get("time")
+    first: Mapping[str, Any] = next(reversed(deaths_of(headers)), {})
+    died_at, count = first.get("time"), first.get("count")
     return DeadLetter(
         reference=sent.message_id or f"body:{hashlib.sha256(body).hexdigest()[:16]}",
         routing_key=original_routing_key(method.exchange, method.routing_key, sent.type, headers),
         reason=str(first.get("reason", "unknown")),
-        died_at=died_at.strftime("%Y-%m-%dT%H:%M:%SZ") if died_at else "unknown",
-        deaths=int(first.get("count", 0)),
+        died_at=died_at.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(died_at, datetime) else "unknown",
+        deaths=count if isinstance(count, int) else 0,
         properties={name: value for name, value in vars(sent).items() if value is not None and name != "headers"},
         headers=headers,
         body=body,

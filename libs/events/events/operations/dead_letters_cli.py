@@ -16,6 +16,7 @@ from events.operations.dead_letters import DeadLetter, DeadLetterQueue, open_dea
 from events.operations.inbox_cli import actor
 
 REQUEUE, DELETE = "requeue", "delete"
+DONE = {REQUEUE: "requeued", DELETE: "deleted"}
 HELP = """Inspect, requeue or delete messages that could not be decoded or that killed their consumer too often.
 
 The user in BROKER_URL must be allowed to read <service>.dead and, to requeue, to write to the default exchange."""
@@ -49,7 +50,7 @@ def dead_letters_group(load: Callable[[], Common]) -> click.Group:
             message = next((each for each in queue.messages() if each.reference == reference), None)
         if message is None:
             raise click.ClickException(
-                f"{reference} is not in the dead-letter queue. List what is in it with: dead-letters list."
+                f"{reference} was not found in the dead-letter queue. List its messages with: dead-letters list."
             )
         click.echo(json.dumps(_summary(message), indent=2, default=str))
         click.echo(message.body.decode("utf-8", "replace"))
@@ -75,9 +76,12 @@ def _action(load: Callable[[], Common], action: str, summary: str) -> click.Comm
                 if everything or message.reference in references:
                     act(message, partial(_audit, database, action, message, reason))
                     missing.discard(message.reference)
-                    click.echo(f"{message.reference} done")
+                    click.echo(f"{message.reference} {DONE[action]}")
         if missing:
-            raise click.ClickException(f"Not in the dead-letter queue: {', '.join(sorted(missing))}.")
+            raise click.ClickException(
+                f"Not found in the dead-letter queue: {', '.join(sorted(missing))}."
+                " List its messages with: dead-letters list."
+            )
 
     return command
 
@@ -99,8 +103,9 @@ def _open(config: Common) -> Iterator[DeadLetterQueue]:
             yield queue
     except pika.exceptions.AMQPError as error:
         raise click.ClickException(
-            f"The broker refused or did not answer: {error!r}. Messages without a line above are still dead letters."
-            " After a requeue, the first of these may also be in the service's queue."
+            f"The broker refused or did not answer: {error!r}. List the messages that are still dead letters with:"
+            " dead-letters list. After a requeue, they may also be in the service's queue. Requeue them again: the"
+            " inbox removes duplicates."
         ) from error
 
 

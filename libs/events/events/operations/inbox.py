@@ -1,4 +1,7 @@
-"""Operators' actions on a service's inbox, for the API and the command line. Each action is recorded in the audit."""
+"""Operators' searches and actions on a service's inbox, for the API and the command line.
+
+Each action (retry, discard, pause, resume) is recorded in the audit.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -72,7 +75,7 @@ def apply_action(
     reason: str | None,
     due: datetime | None = None,
 ) -> list[str]:
-    """Retry or discard unfinished events and return the ids of those that were changed.
+    """Make unfinished events due for a retry, or discard them; return the ids of those that were changed.
 
     A retry starts the schedule from its beginning, at `due` or now. It also takes events that had no handler, while
     their payload is kept. A discarded event keeps its payload until pruned.
@@ -101,7 +104,7 @@ def apply_action_to_all(
     reason: str | None,
     rate: float | None = None,
 ) -> Iterator[list[str]]:
-    """Retry or discard all matching events, oldest first, in small transactions; yield the ids of each.
+    """Apply an action to all matching events, oldest first, in small transactions; yield the changed ids of each.
 
     With a `rate` in events per second, each transaction covers at most one second, and retries become due at that
     rate. The schedule is in the database, so the command may end.

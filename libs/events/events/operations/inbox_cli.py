@@ -13,16 +13,18 @@ import click
 from events.database.engine import Database
 from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxEvent, InboxStatus
 from events.operations import inbox as operations
-from events.operations.click_types import Instant
+from events.operations.click_types import FilterText, Instant, Rate
 from events.operations.inbox import DISCARD, RETRY
 from events.operations.inbox_schemas import AuditRow, InboxDetail, InboxRow
 
 Connect = Callable[[], Database]
 Command = Callable[..., Any]
 
+DONE = {RETRY: "scheduled for a retry", DISCARD: "discarded"}
+
 
 def actor() -> str:
-    """Return the acting system user for the audit; a container's user may have no name."""
+    """Return `cli:` and the system user's name, for the audit; its number if it has no name, as in a container."""
     try:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):
@@ -33,9 +35,11 @@ def filters(statuses: tuple[str, ...]) -> Callable[[Command], Command]:
     """Return a decorator that adds the search options."""
     options = [
         click.option("--status", type=click.Choice(statuses)),
-        click.option("--type", "type", help="Stripe's type or a routing key."),
-        click.option("--correlation-id", help="The checkout id."),
-        click.option("--error", help="Part of the error text; of ignored events only with --status ignored."),
+        click.option("--type", "type", type=FilterText(), help="Stripe's type or a routing key."),
+        click.option("--correlation-id", type=FilterText(), help="The checkout id."),
+        click.option(
+            "--error", type=FilterText(), help="Part of the error text. Without --status, ignored events are left out."
+        ),
         click.option(
             "--received-from", type=Instant(), help="Received then or later: an age such as 24h or 3d, or an instant."
         ),
@@ -126,7 +130,7 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
     @filters((*UNFINISHED, IGNORED) if action == RETRY else UNFINISHED)
     @click.option("--all", "everything", is_flag=True, help="All unfinished events.")
     @click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
-    @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most this many events per second.")
+    @click.option("--rate", type=Rate(), help="At most this many events per second.")
     @click.option("--dry-run", is_flag=True, help="List the events and change nothing.")
     @click.option("--reason", required=action == DISCARD, help="The reason, for the audit.")
     def command(
@@ -158,7 +162,7 @@ def _act_on(database: Database, action: str, event_ids: tuple[str, ...], by: dic
     with database.begin() as session:
         done = operations.apply_action(session, action, event_ids, **by)
     for event_id in event_ids:
-        click.echo(f"{event_id} {'done' if event_id in done else 'unchanged: unknown or already finished'}")
+        click.echo(f"{event_id} {DONE[action] if event_id in done else 'unchanged: unknown or already finished'}")
     if len(done) < len(set(event_ids)):
         sys.exit(1)
 
@@ -179,7 +183,7 @@ def _act_on_all(
     for event_ids in operations.apply_action_to_all(database, action, wanted, limit=limit, rate=rate, **by):
         changed += len(event_ids)
         for event_id in event_ids:
-            click.echo(f"{event_id} done")
+            click.echo(f"{event_id} {DONE[action]}")
         if rate and action == DISCARD:  # the schedule of retries is in the database
             time.sleep(len(event_ids) / rate)
     click.echo(f"{changed} changed." if changed else "No unfinished event matches.", err=True)

@@ -6,17 +6,17 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from events.messaging.inbox_models import IGNORED, UNFINISHED, InboxStatus
 from events.operations.inbox import FILTERS
-from events.web.fields import Instant, StrictBoolean
+from events.web.fields import Instant, SearchText, StrictBoolean
 from events.web.pagination import PageArgs
 
 
 class Filters(Schema):
     """The filters of every inbox search."""
 
-    type = fields.String(metadata={"description": "Stripe's type or a routing key"})
-    correlation_id = fields.String(metadata={"description": "the checkout id"})
-    error = fields.String(
-        metadata={"description": "part of the error text; not of ignored events, unless `status` is `ignored`"}
+    type = SearchText(metadata={"description": "Stripe's type or a routing key"})
+    correlation_id = SearchText(metadata={"description": "the checkout id"})
+    error = SearchText(
+        metadata={"description": "part of the error text; without `status`, ignored events are left out"}
     )
     received_from = Instant()
     received_to = Instant()
@@ -40,7 +40,7 @@ class BulkArgs(Filters):
     status = fields.String(
         validate=validate.OneOf(UNFINISHED, error="Events of status {input} cannot be changed. Use one of: {choices}.")
     )
-    all = StrictBoolean(load_default=False, metadata={"description": "all unfinished events"})
+    all = StrictBoolean(load_default=False, metadata={"description": "all unfinished events, up to `limit`"})
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=1000))
     dry_run = StrictBoolean(load_default=False)
     reason = fields.String(load_default=None)

@@ -1,4 +1,4 @@
-"""Tries of many orders of arrival on one SQLite database. Orders that begin alike share a copy of that beginning."""
+"""Tests of facts in many sequences, on one SQLite database. A common beginning of sequences is delivered once."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +13,11 @@ Fact = TypeVar("Fact")
 def each_order(
     database: Database, orders: Iterable[Sequence[Fact]], deliver: Callable[[Sequence[Fact], Fact], object]
 ) -> Iterator[Sequence[Fact]]:
-    """Deliver each order's facts to the database as it is now, and yield the order. Undo all changes afterwards.
+    """Deliver each sequence of facts in `orders` to the database as it is now, and yield the sequence.
 
-    `deliver` gets the facts before this one, and this one. Its effect may depend on nothing else: a beginning that
-    orders share is delivered once. Facts must be sortable, so that such orders follow each other.
+    `deliver` gets the sequence's earlier facts, and the fact to deliver. Its effect may depend on nothing else, since a
+    common beginning of sequences is delivered once. Facts must be sortable, so that such sequences follow each other.
+    At the end the database is as it was before.
     """
     saved, previous = [_save(database)], ()  # type: tuple[list[sqlite3.Connection], Sequence[Fact]]
     try:

@@ -17,12 +17,12 @@ RETRY_AHEAD = timedelta(seconds=2)  # events that wait for a cause are due after
 
 
 def deliver(database: Database, handlers: Handlers, event: Event) -> str:
-    """Deliver one event to a service and return its outcome: done, duplicate, ignored, waiting, retrying or failed."""
+    """Deliver one event to a service and return its outcome: done, duplicate, ignored, waiting or retrying."""
     return Runner(database, handlers).handle_one(event)
 
 
 def outbox_events(database: Database) -> list[Event]:
-    """Return all events of a service's outbox, oldest first."""
+    """Return all events of a service's outbox, in the order of their ids."""
     with database.read() as session:
         return [row.event() for row in session.scalars(select(OutboxEvent).order_by(OutboxEvent.event_id))]
 
@@ -39,7 +39,7 @@ class Bus:
         return {name: deliver(*self._services[name], event) for name in receivers}
 
     def run_until_idle(self) -> None:
-        """Relay the outboxes and retry the events that wait for a cause, until neither finds anything to do."""
+        """Relay the outboxes and retry the events that are due within `RETRY_AHEAD`, until neither finds any."""
         later = utcnow() + RETRY_AHEAD
         while self._relay() or any(Runner(*service).retry_due(later) for service in self._services.values()):
             pass

@@ -1,4 +1,4 @@
-"""A search through a whole database, as an intruder would do it."""
+"""A search for words in all tables of a database."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from events.database.engine import Database
 
 
 def columns_with(database: Database, *words: str) -> list[str]:
-    """Return every `table.column` that contains one of the words: in any table, type and encoding, ignoring case."""
+    """Return every `table.column` that contains one of the words, as plain text or escaped as in JSON, in any case."""
     metadata = MetaData()
     metadata.reflect(database.engine)
     spellings = {spelling for word in words for spelling in (word.lower(), json.dumps(word.lower())[1:-1])}

@@ -1,4 +1,4 @@
-"""pytest fixtures: separate databases and brokers for each test."""
+"""pytest fixtures: separate databases for each test, and a broker whose queues are empty at its start."""
 
 import os
 import secrets
@@ -14,6 +14,7 @@ import pytest
 
 from events.database.engine import Database
 from events.database.migrations import Chain, migrate
+from events.messaging import publisher
 from events.testing.servers import choice
 from events.testing.servers.server import ServerStartError
 
@@ -67,9 +68,15 @@ def rabbitmq_url() -> Iterator[str]:
     yield from serve(choice.rabbitmq)
 
 
+@pytest.fixture
+def patient_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let publishers wait for a confirm for 30 s instead of 3 s, because a busy machine confirms late."""
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_S", 30.0)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Chain]], Path]:
-    """Return a function that migrates a database file once. Copying it is faster than a migration for each test."""
+    """Return a function that migrates a database file, once for the same chains, and returns its path to copy it."""
     made: dict[Sequence[Chain], Path] = {}
 
     def template(chains: Sequence[Chain]) -> Path:
@@ -99,7 +106,7 @@ def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]],
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]], str]]:
-    """Yield a function that migrates a database once and returns its name. Tests copy it."""
+    """Yield a function that migrates a database, once for the same chains, and returns its name to copy it."""
     made: dict[Sequence[Chain], str] = {}
 
     def template(chains: Sequence[Chain]) -> str:

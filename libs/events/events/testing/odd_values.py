@@ -28,10 +28,10 @@ Path = tuple[str | int, ...]
 def odd_variants(
     obj: Mapping[str, Any], kept: Collection[str], each: int = VALUES_OF_A_FIELD
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield, for each field, a description and a copy with an odd value in it, for `each` of the values.
+    """Yield variants of an object: a description, and a copy with an odd value in one field, at any depth.
 
-    Top-level fields in `kept` stay as they are. Neighboring fields get different values. With `len(ODD_VALUES)`, every
-    field gets all of them.
+    Every field gets `each` of `ODD_VALUES`, and neighboring fields get different ones. With `len(ODD_VALUES)`, every
+    field gets all of them. Top-level fields in `kept` stay as they are.
     """
     values = list(ODD_VALUES.items())
     for number, path in enumerate(path for path in _paths(obj) if path[0] not in kept):

@@ -28,8 +28,8 @@ def create_app(
 ) -> Flask:
     """Return a service's application.
 
-    Each of `checks` raises while the service cannot work; /readyz shows the result of each. `collectors` are queried
-    at each scrape of /metrics, beside the process's own metrics. Browsers may call from `allowed_origins`.
+    Each of `checks` raises while the service cannot work; /readyz shows the result of each. `collectors` add metrics to
+    those of the process in /metrics. Browsers may call from `allowed_origins`.
     """
     configure_logging(config.service, config.log_level)
     tracing.configure(config.service)

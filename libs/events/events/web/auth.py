@@ -18,17 +18,17 @@ R = TypeVar("R")
 
 
 def operator_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Require an operator's token for a view, else answer 401, and set `g.actor` to the token's name."""
+    """Require an operator's token for a view and set `g.actor` to the token's name. Answer 401 without one."""
     return _required(view, OPERATOR)
 
 
 def service_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Require the service token for a view, else answer 401."""
+    """Require the service token for a view. Answer 401 without it."""
     return _required(view, SERVICE)
 
 
 def make_service_check(token: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Return a function that says if a WSGI request has the service token; if `token` is empty, none has."""
+    """Return a function that says whether a WSGI request has the service token; if `token` is empty, none has."""
     expected = f"Bearer {token}".encode()
 
     def check(environ: Mapping[str, Any]) -> bool:

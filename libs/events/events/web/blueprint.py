@@ -15,6 +15,9 @@ from events.database.storable import find_nul, has_nul, is_deeper
 from events.web.problems import NUL_ERROR, Problem, invalid_request
 
 MAX_CONTAINERS = 50_000  # lists and objects in a body: more cost a tenth of a second before the schema refuses them
+MAX_MEMBERS = (
+    10_000  # of all objects in a body: the schema needs as long for more of them. The largest has some hundreds
+)
 REPEATED_ERROR = "Send this field once."  # each parser silently takes one of its values, the first or the last
 MAX_DEPTH = 32  # no request of these services has more than five; Python's own limit is near 1,000
 
@@ -30,6 +33,8 @@ class _StrictParser(FlaskParser):
         containers = body.count(b"{") + body.count(b"[")
         if containers > MAX_CONTAINERS:  # counted before any work with them
             raise invalid_request(_schema=[f"Send at most {MAX_CONTAINERS} lists and objects."])
+        if body.count(b":") > MAX_MEMBERS:  # those in texts are counted, too: no text needs so many
+            raise invalid_request(_schema=[f"Send at most {MAX_MEMBERS} fields, and as many colons."])
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -63,6 +68,6 @@ def _refused(place: list[str]) -> Problem:
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A group of routes whose arguments are parsed strictly."""
+    """A group of routes that refuse JSON bodies with repeated fields, NUL, or too many or too deep containers."""
 
     ARGUMENTS_PARSER = _StrictParser()

@@ -17,7 +17,10 @@ WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")  # some proxies add
 
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Return the networks in a text, which separates them by commas. Raises `ValueError` for any other content."""
-    return tuple(ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip())
+    try:
+        return tuple(ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}. Use networks such as 10.0.0.0/8, separated by commas.") from error
 
 
 def client_network(remote: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str | None:

@@ -15,8 +15,16 @@ class StrictBoolean(fields.Boolean):
         return super()._deserialize(value, *args, **kwargs)
 
 
+class SearchText(fields.String):
+    """The text of a filter. Blank text is refused: it would find everything, and a bulk action would change it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        found = validate.Regexp(r"\s*\S", error="Give the text to search for, or leave this filter out.")
+        super().__init__(validate=found, **kwargs)
+
+
 class Instant(fields.AwareDateTime):
-    """An instant with a time zone, loaded in UTC. The first and the last year of the calendar are refused."""
+    """An instant with a time zone, loaded in UTC. The years 1 and 9999 are refused."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         loaded = super()._deserialize(value, *args, **kwargs)
@@ -27,16 +35,16 @@ class Instant(fields.AwareDateTime):
 
 
 def to_utc(instant: datetime) -> datetime:
-    """Return the instant in UTC. Raises `ValueError` in the years 1 and 9999: a sum with it could overflow."""
+    """Return the instant in UTC. Raises `ValueError` for one in the years 1 and 9999: a sum with it could overflow."""
     if not 1 < instant.year < 9999:  # MINYEAR and MAXYEAR of datetime
         raise ValueError(f"{instant} is at the edge of the calendar")
     return instant.astimezone(UTC)
 
 
 class LimitedList(fields.List[Any]):
-    """A list whose length is checked before its items are read: each item costs time, and each bad one an error.
+    """A list whose length is checked before its items are read, because each item costs time.
 
-    Every list of a request body is one of these.
+    Every list in a request body is a `LimitedList`.
     """
 
     def __init__(self, item: Any, length: validate.Length, **kwargs: Any) -> None:

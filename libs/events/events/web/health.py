@@ -39,7 +39,7 @@ log = get_logger(__name__)
 
 
 class Answer(NamedTuple):
-    """The status, content type and body with which one of these routes answers."""
+    """The status, content type and body of an answer to one of `PATHS`."""
 
     status: int
     content_type: str
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class Health:
-    """The answers of one process to these routes.
+    """The answers of one process to /healthz, /readyz and /metrics.
 
     `checks` raise while the process cannot work. `collectors` are queried at each scrape, at most once a second.
     """
@@ -129,7 +129,7 @@ def _json(status: int, document: Mapping[str, Any]) -> Answer:
 
 
 def health_blueprint(health: Health) -> Blueprint:
-    """Return the routes of a web process, for its web server."""
+    """Return the blueprint with the routes in `PATHS`, for the application of a web process."""
     blueprint = Blueprint("health", __name__)
 
     def add(path: str) -> None:
@@ -147,9 +147,10 @@ def health_blueprint(health: Health) -> Blueprint:
 
 
 class HealthServer(ThreadingHTTPServer):
-    """A server of health and metrics until `close`, with a thread for each connection.
+    """A server of /healthz, /readyz and /metrics on a separate port, from its creation until `close`.
 
-    Beyond `MAX_CONNECTIONS` the oldest connection ends for a new one: a probe is short, and gets in at any time.
+    Each connection has a thread. Beyond `MAX_CONNECTIONS` a new connection ends the oldest one, so that a probe always
+    gets in. With `shared`, other processes can listen on the same port.
     """
 
     daemon_threads = True
@@ -186,7 +187,7 @@ class HealthServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the parent's parameters
-        """Log the error; the parent would print it, and a log line is JSON. A lost connection is no error of ours."""
+        """Log the error as JSON, where the parent would print it. A connection's errors (`OSError`) are not logged."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             log.error("health request failed", exc_info=error)

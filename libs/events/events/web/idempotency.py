@@ -1,6 +1,6 @@
 """Idempotency keys: a repeated request returns the first result, another request under the same key is refused.
 
-Proxies and people repeat requests. So each operator's request needs a key, unless a repeat of it has no effect.
+Proxies and people repeat requests. So a request that must not take effect twice, such as a refund, needs a key.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ MAX_KEY_CHARACTERS = 255  # characters, as at Stripe
 
 
 class KeyHeader(Schema):
-    """The `Idempotency-Key` header; None without it."""
+    """The `Idempotency-Key` header as `key`; None without it."""
 
     class Meta:
         unknown = EXCLUDE  # a request has many other headers
@@ -35,7 +35,7 @@ class KeyHeader(Schema):
 
 
 def fingerprint(request: "DataclassInstance") -> str:
-    """Return a hash of a request: two requests under one key are the same if their fingerprints are."""
+    """Return a hash of a request, which a repeat of the request has, too, and a different request has not."""
     return hashlib.sha256(json.dumps(asdict(request), sort_keys=True).encode()).hexdigest()
 
 
@@ -47,7 +47,7 @@ def key_reused() -> Problem:
 
 
 def require_key_unless(repeat_is_harmless: bool, key: str | None) -> str | None:
-    """Return the key. Raises `Problem` 400 without one, unless a repeat of the request has no effect by itself."""
+    """Return the key. Without one, return None if a repeat of the request changes nothing, else raise `Problem` 400."""
     return key if repeat_is_harmless else require_key(key)
 
 

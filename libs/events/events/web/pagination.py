@@ -44,7 +44,7 @@ def encode_cursor(*values: Any) -> str:
 def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
     """Return a cursor's values, converted to `types`; None without a cursor.
 
-    Raises `Problem` 422 for a cursor that this list did not return.
+    Raises `Problem` 422 for a text that is not a cursor with values of these types.
     """
     if cursor is None:
         return None

@@ -1,11 +1,12 @@
 """A container's health check, `python -m events.web.probe`: exits 0 if the container's process can work.
 
-Otherwise it prints the reason and exits 1. It asks /readyz on HEALTH_PORT, or on the PORT of a web process without one.
-It imports only the standard library, because it runs every few seconds.
+Otherwise it prints the reason and exits 1. It asks /readyz on HEALTH_PORT or, if that is missing or 0, on the PORT of a
+web process. It imports only the standard library, because it runs every few seconds.
 """
 
 import os
 import sys
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
 TIMEOUT_S = 4.0  # shorter than the 5 s of Docker's health check, so that the reason is printed
@@ -19,10 +20,15 @@ def unready_reason(port: int) -> str | None:
         answer = connection.getresponse()
         return None if answer.status == 200 else answer.read().decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        return f"nothing answers on port {port}: {error}"
+        return f"no valid answer on port {port}: {error}"
     finally:
         connection.close()
 
 
+def readiness_port(environment: Mapping[str, str]) -> int:
+    """Return the port of /readyz: HEALTH_PORT, or PORT if that is missing or 0. Raises `KeyError` without both."""
+    return int(environment.get("HEALTH_PORT") or 0) or int(environment["PORT"])
+
+
 if __name__ == "__main__":
-    sys.exit(unready_reason(int(os.environ.get("HEALTH_PORT") or os.environ["PORT"])))
+    sys.exit(unready_reason(readiness_port(os.environ)))

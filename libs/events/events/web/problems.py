@@ -56,7 +56,7 @@ def register(app: Flask) -> None:
 
 
 def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
-    """Make the app answer each of these errors, and their subclasses, with its problem."""
+    """Make the app answer each error class in `problems`, and its subclasses, with what its function returns."""
     for error_type, make in problems.items():
         app.register_error_handler(error_type, lambda error, make=make: make(error).response())
 

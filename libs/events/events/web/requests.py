@@ -33,6 +33,7 @@ REQUESTS = Histogram(
 View = TypeVar("View", bound=Callable[..., Any])
 
 log = get_logger(__name__)
+_levels = logging.getLogger(__name__)  # looked up once
 
 
 class Request(FlaskRequest):
@@ -56,13 +57,13 @@ class App(Flask):
 
 
 def register(app: Flask) -> None:
-    """Apply the limits, the ids, the metrics and the log lines to all of the app's requests."""
+    """Apply limits, ids, metrics and log lines to the app's requests. Health requests have no metrics and log lines."""
     app.before_request(_begin)
     app.after_request(_end)
 
 
 def _begin() -> None:
-    current = _current()
+    current = current_request()
     structlog.contextvars.bind_contextvars(request_id=current.id)
     length = current.content_length
     if length is None:
@@ -78,7 +79,7 @@ def _begin() -> None:
 
 
 def accepts_forms(view: View) -> View:
-    """Mark a view that takes form bodies, too. The view must not read a form body as JSON."""
+    """Mark a view that also takes bodies that are not JSON, such as forms. It must not read such a body as JSON."""
     view.__dict__["accepts_forms"] = True
     return view
 
@@ -88,7 +89,7 @@ def _accepts_forms(endpoint: str | None) -> bool:
 
 
 def _end(response: Response) -> Response:
-    current = _current()
+    current = current_request()
     response.headers["X-Request-ID"] = current.id
     if current.path in HEALTH_PATHS:
         return response
@@ -99,13 +100,13 @@ def _end(response: Response) -> Response:
     _requests(method if method in METHODS else "other", route, status).observe(took)
     # The histogram counts successes; a log line for each would be a quarter of the ingest's work.
     level = logging.DEBUG if status < 400 else logging.INFO
-    if logging.getLogger(__name__).isEnabledFor(level):
+    if _levels.isEnabledFor(level):
         log.log(level, "request", method=method, route=route, status=status, ms=round(took * 1000, 1))
     return response
 
 
-def _current() -> Request:
-    """Return the request itself: Flask's proxy would look it up again for each attribute."""
+def current_request() -> Request:
+    """Return the request itself. For hot paths: Flask's proxy looks the request up for each attribute."""
     return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
 
 

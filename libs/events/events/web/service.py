@@ -35,10 +35,10 @@ def create_service_app(
     allowed_origins: Sequence[str] = (),
     collectors: Sequence[Collector] = (),
 ) -> Flask:
-    """Return the application with the service's routes, and what every such service has.
+    """Return the application of a service with a database and an inbox.
 
-    That is: the operators' inbox routes, readiness by the migration chains, and the backlog metrics. `dependencies` are
-    for the service's routes (`current_app.extensions["clozit"]`).
+    It has the service's routes in `blueprint`, the operators' inbox routes, readiness by the migration chains, and the
+    backlog metrics. The service's routes find `dependencies` in `current_app.extensions["clozit"]`.
     """
     app = create_app(
         config,

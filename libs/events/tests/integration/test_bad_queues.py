@@ -28,6 +28,8 @@ from sqlalchemy.orm import Session
 
 POLICIES = Path(__file__).parents[4] / "deploy" / "rabbitmq" / "policies.json"
 
+pytestmark = pytest.mark.usefixtures("patient_publishers")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

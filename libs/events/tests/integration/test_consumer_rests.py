@@ -40,8 +40,7 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def publish(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    monkeypatch.setattr(publishers, "CONFIRM_TIMEOUT_S", 30.0)  # a busy machine confirms late
+def publish(broker_url: str, patient_publishers: None) -> Iterator[Callable[..., None]]:
     publisher = publishers.connect(broker_url)
 
     def send(*event_ids: str) -> None:

@@ -1,9 +1,11 @@
 """Dead letters: listed without loss, requeued with a confirm before their ack, or deleted."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -26,6 +28,8 @@ from sqlalchemy.orm import Session
 
 Running = Callable[..., Result]
 DATA = {"checkout_id": "chk_1", "session_id": "cs_1"}
+
+pytestmark = pytest.mark.usefixtures("patient_publishers")
 
 
 @pytest.fixture
@@ -60,6 +64,20 @@ def run(database: Database, broker_url: str, worker: Callable[[], Worker]) -> Ru
 
     group = service_cli("orders", load=load, app="none:none", create_worker=lambda _: worker(), chains=[INBOX])
     return lambda *arguments: CliRunner().invoke(group, ["dead-letters", *arguments])
+
+
+@pytest.mark.parametrize("has_address", [True, False])
+def test_absent_broker_is_a_message_for_the_operator(
+    database: Database, monkeypatch: pytest.MonkeyPatch, has_address: bool
+) -> None:
+    if not has_address:
+        monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "unknown")))
+    url = database.engine.url.render_as_string(hide_password=False)
+    config = Common(service="orders", port=0, broker_url="amqp://127.0.0.1:1/", database_url=url)
+    group = service_cli("orders", load=lambda: config, app="none:none", create_worker=Mock(), chains=[INBOX])
+    result = CliRunner().invoke(group, ["dead-letters", "list"])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "The broker refused or did not answer" in result.output
 
 
 @pytest.fixture
@@ -141,7 +159,8 @@ def test_requeued_message_reaches_only_its_service(
     run: Running, worker: Callable[[], Worker], handled: list[str], database: Database, broker_url: str
 ) -> None:
     before = depth(broker_url, "checkout")
-    assert run("requeue", "evt_dead", "--reason", "decodes now").exit_code == 0
+    result = run("requeue", "evt_dead", "--reason", "decodes now")
+    assert (result.exit_code, result.stdout) == (0, "evt_dead requeued\n")
     assert audited(database) == [("dead-letter requeue", "evt_dead", "decodes now")]
     working = worker()
     working.start()

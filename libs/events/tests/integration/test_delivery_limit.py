@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from events.database.engine import Database
 from events.messaging import publisher as publishers
 from events.messaging import topology
@@ -15,6 +16,8 @@ from events.testing.fixtures import MakeDatabase
 from events.testing.waiting import wait_until
 from kombu import Connection
 from sqlalchemy import text
+
+pytestmark = pytest.mark.usefixtures("patient_publishers")
 
 # One process that starts a new worker process after each death, as an orchestrator would; each death is a line.
 ORCHESTRATOR = """

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from events.testing import http
 from events.testing.ports import free_port
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
@@ -65,7 +66,7 @@ def test_silent_connections_do_not_block_liveness(serve: Serve) -> None:
             silent.enter_context(connect(url))
         half_sent = silent.enter_context(connect(url))
         half_sent.sendall(b"GET /heal")
-        assert httpx.get(f"{url}/healthz", timeout=2).json() == {"status": "alive"}
+        assert http.get(f"{url}/healthz", timeout=10).json() == {"status": "alive"}
 
 
 def test_slow_senders_do_not_use_up_file_descriptors(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,7 @@ def test_slow_senders_do_not_use_up_file_descriptors(serve: Serve, monkeypatch: 
     url = serve()
     with ExitStack() as slow:
         senders = [slow.enter_context(connect(url)) for _ in range(2 * health.MAX_CONNECTIONS)]
-        assert httpx.get(f"{url}/healthz", timeout=10).json() == {"status": "alive"}
+        assert http.get(f"{url}/healthz", timeout=10).json() == {"status": "alive"}
         for sender in senders[: health.MAX_CONNECTIONS]:
             assert sender.recv(1) == b"", "the oldest connections end"
 
@@ -89,13 +90,13 @@ def test_hanging_check_is_unready_within_its_deadline(serve: Serve, hang: Check)
     url = serve({"database": hanging, "broker": lambda: None})
     with ThreadPoolExecutor(8) as probes:
         waiting = [probes.submit(httpx.get, f"{url}/readyz", timeout=DEADLINE_S + 1) for _ in range(8)]
-        assert httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+        assert http.get(f"{url}/healthz", timeout=1).status_code == 200
         answers = [probe.result() for probe in waiting]
     assert {answer.status_code for answer in answers} == {503}
     assert answers[0].json()["checks"] == {"database": "no answer within 2 s", "broker": "ok"}
     assert len(began) == 1, "probes of a check that hangs must not pile up"
     asked_at = time.monotonic()
-    assert httpx.get(f"{url}/readyz").status_code == 503
+    assert http.get(f"{url}/readyz").status_code == 503
     assert time.monotonic() - asked_at < DEADLINE_S, "the deadline of the running check has passed already"
 
 
@@ -107,8 +108,8 @@ def test_check_that_ends_is_asked_again(serve: Serve) -> None:
             raise error
 
     url = serve({"database": check})
-    assert httpx.get(f"{url}/readyz").json()["checks"] == {"database": "ConnectionError: refused"}
-    wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, 10, "the next check")
+    assert http.get(f"{url}/readyz").json()["checks"] == {"database": "ConnectionError: refused"}
+    wait_until(lambda: http.get(f"{url}/readyz").status_code == 200, 10, "the next check")
 
 
 def test_hanging_backlog_leaves_the_metrics_of_the_process(serve: Serve, hang: Check) -> None:
@@ -120,13 +121,13 @@ def test_hanging_backlog_leaves_the_metrics_of_the_process(serve: Serve, hang: C
             hang()
             return []
 
-    answer = httpx.get(f"{serve(collectors=[Hanging()])}/metrics", timeout=DEADLINE_S + 1)
+    answer = http.get(f"{serve(collectors=[Hanging()])}/metrics", timeout=DEADLINE_S + 1)
     assert answer.status_code == 200
     assert "python_gc_objects_collected_total" in answer.text
 
 
 def test_unknown_path_is_not_found(serve: Serve) -> None:
-    assert httpx.get(f"{serve()}/ops/inbox").status_code == 404
+    assert http.get(f"{serve()}/ops/inbox").status_code == 404
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def start_web(tmp_path: Path) -> Iterator[StartWeb]:
 
 def is_alive(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
+        return http.get(f"{url}/healthz", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -173,13 +174,13 @@ def test_web_process_without_a_free_thread_is_alive(start_web: StartWeb) -> None
             )
         wait_until(lambda: not is_alive(url), 10, "all threads of the web server are busy")
         for path in ("/healthz", "/readyz", "/metrics"):
-            assert httpx.get(f"{health_url}{path}", timeout=3).status_code == 200
+            assert http.get(f"{health_url}{path}", timeout=3).status_code == 200
     wait_until(lambda: is_alive(url), 10, "the web server has its threads again")
 
 
 def test_environ_of_a_request_contains_no_secret(start_web: StartWeb) -> None:
     url, _health_url = start_web()
-    environ = httpx.get(f"{url}/environ").json()
+    environ = http.get(f"{url}/environ").json()
     assert "PYTHONPATH" in environ
     assert "SERVED_SECRET" not in environ
     assert SECRET not in json.dumps(environ)
@@ -189,7 +190,7 @@ def test_processes_share_the_health_port(start_web: StartWeb) -> None:
     url, health_url = start_web(workers=2)
     wait_until(lambda: len(served_by(url)) == 2, 30, "both processes")
     for _ in range(20):  # either of the two answers
-        assert httpx.get(f"{health_url}/healthz").status_code == 200
+        assert http.get(f"{health_url}/healthz").status_code == 200
     first, _second = served_by(url)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: first not in served_by(url) and len(served_by(url)) == 2, 30, "the next process")
@@ -198,7 +199,7 @@ def test_processes_share_the_health_port(start_web: StartWeb) -> None:
 
 def served_by(url: str) -> set[int]:
     """Return the ids of the processes that answer, each over a new connection."""
-    return {httpx.get(f"{url}/process").json()["pid"] for _ in range(16)}
+    return {http.get(f"{url}/process").json()["pid"] for _ in range(16)}
 
 
 WORKER = """
@@ -226,8 +227,8 @@ def test_worker_with_a_hanging_database_is_alive_but_unready(broker_url: str) ->
         for _ in range(10):
             stack.enter_context(connect(url))
         for _ in range(3):
-            answer = httpx.get(f"{url}/readyz", timeout=DEADLINE_S + 1)
+            answer = http.get(f"{url}/readyz", timeout=DEADLINE_S + 1)
             assert answer.status_code == 503
             assert answer.json()["checks"].keys() == {"worker", "publisher"}
-            assert httpx.get(f"{url}/metrics", timeout=DEADLINE_S + 1).status_code == 200
-            assert httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+            assert http.get(f"{url}/metrics", timeout=DEADLINE_S + 1).status_code == 200
+            assert http.get(f"{url}/healthz", timeout=1).status_code == 200

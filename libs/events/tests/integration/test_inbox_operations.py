@@ -125,6 +125,7 @@ def test_show_prints_the_payload_and_the_traceback(database: Database, run: Runn
         ["--all", "--status", "failed"],
         ["evt_1", "--dry-run"],
         ["--status", "done"],
+        ["--error", ""],
     ],
 )
 def test_ambiguous_selection_changes_nothing(
@@ -148,7 +149,7 @@ def test_finished_event_ids_are_reported_and_unchanged(database: Database, run: 
     store(database, 2, "done")
     result = run("retry", "evt_1", "evt_2", "evt_3")
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[0] == "evt_1 done"
+    assert result.stdout.splitlines()[0] == "evt_1 scheduled for a retry"
     assert result.stdout.count("unchanged") == 2
     assert audited(database) == [("retry", "evt_1", None)]
 
@@ -236,6 +237,9 @@ def test_bulk_action_by_http_changes_the_oldest(
         {"status": "discarded"},
         {"statsu": "failed"},
         {"error": "x", "limit": 0},
+        {"error": ""},
+        {"type": " "},
+        {"correlation_id": ""},
         {"all": True, "type": "x"},
     ],
 )

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -39,7 +39,7 @@ def proxy_to(address: tuple[str, int], announced: Callable[[int], int]) -> Calla
     """Return a proxy that changes the server process that the handshake announces."""
 
     def handle(client: socket.socket) -> None:
-        with client, closing(socket.create_connection(address)) as server:
+        with client, closing(socket.create_connection(address)) as server, suppress(OSError):  # closed by an end
             threading.Thread(target=copy, args=(client, server), daemon=True).start()
             stream = server.makefile("rb")
             while kind := stream.read(1):
@@ -53,8 +53,9 @@ def proxy_to(address: tuple[str, int], announced: Callable[[int], int]) -> Calla
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
+    with suppress(OSError):  # its handler closes both connections when the server is done
+        while data := source.recv(65536):
+            target.sendall(data)
 
 
 def refuse_settings(client: socket.socket) -> None:

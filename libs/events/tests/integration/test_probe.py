@@ -38,3 +38,17 @@ def test_missing_process_is_reported_with_its_port() -> None:
     port = free_port()
 
     assert str(port) in (probe.unready_reason(port) or "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"),
+    [
+        ({"HEALTH_PORT": "9100", "PORT": "8000"}, 9100),
+        ({"HEALTH_PORT": "0", "PORT": "8000"}, 8000),
+        ({"HEALTH_PORT": "", "PORT": "8000"}, 8000),
+        ({"PORT": "8000"}, 8000),
+    ],
+)
+def test_probe_asks_the_port_that_answers(environment: dict[str, str], port: int) -> None:
+    """HEALTH_PORT=0 switches the separate port off: then a web process answers on PORT only."""
+    assert probe.readiness_port(environment) == port

@@ -128,7 +128,7 @@ def test_each_event_of_a_retry_batch_gets_its_own_outcome(any_database: MakeData
     ("attempts", "status", "expected"),
     [
         (1, "retrying", "retry failed, the next one is scheduled"),
-        (len(inbox_models.RETRY_DELAYS), "failed", "retry failed, it was the last: an operator must act"),
+        (len(inbox_models.RETRY_DELAYS), "failed", "last retry failed: retry or discard the event"),
     ],
 )
 def test_failed_retry_logs_what_happens_next(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 import pytest
-from events.operations.click_types import Instant
+from events.operations.click_types import FilterText, Instant, Rate
 
 
 def instant(text: str) -> datetime:
@@ -28,3 +28,17 @@ def test_instant_is_converted_to_utc() -> None:
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="neither an age"):
         instant(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "0", "-1", "1e-9", "fast"])
+def test_rate_that_is_no_pace_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Rate().convert(text, None, None)
+    assert Rate().convert("0.5", None, None) == 0.5
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_blank_filter_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="leave this option out"):
+        FilterText().convert(text, None, None)
+    assert FilterText().convert(" x", None, None) == " x"

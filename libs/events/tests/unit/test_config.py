@@ -16,8 +16,10 @@ from events.config import (
     service_token_setting,
     setting,
     settings,
+    validate_url,
 )
 from events.errors import ConfigError
+from marshmallow import ValidationError
 
 TOKEN = "0123456789abcdef"
 GIVEN = {
@@ -213,6 +215,54 @@ def test_broker_url_may_list_the_nodes_of_a_cluster(load: Load, url: str) -> Non
 @pytest.mark.parametrize("url", ["amqp://a;b", "amqp://a;", ";amqp://a", "http://broker"])
 def test_broker_url_without_amqp_is_refused(load: Load, url: str) -> None:
     assert problems(load, {**GIVEN, "BROKER_URL": url}) == {"BROKER_URL"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["amqp://:5672", "amqp://a:99999", "amqp://a:0", "amqp://zoe:a/b@broker", "amqp://a;amqp://b:x", "amqp://[::1"],
+)
+def test_broker_url_without_host_or_valid_port_is_refused(load: Load, url: str) -> None:
+    assert problems(load, {**GIVEN, "BROKER_URL": url}) == {"BROKER_URL"}
+
+
+@pytest.mark.parametrize("url", ["postgresql://zoe:b@a:5432/n", "postgres://a/n", "postgresql+psycopg:///n?host=/tmp"])
+def test_database_url_may_name_host_port_or_socket(load: Load, url: str) -> None:
+    assert load({**GIVEN, "DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres+psycopg://a/n", "sqlite://x.db", "mysql://a/n", "postgresql://a:99999/n", "postgresql://a:x/n"]
+)
+def test_database_url_that_cannot_connect_is_refused(load: Load, url: str) -> None:
+    assert problems(load, {**GIVEN, "DATABASE_URL": url}) == {"DATABASE_URL"}
+
+
+@pytest.mark.parametrize("name", ["BROKER_URL", "DATABASE_URL"])
+def test_error_about_a_url_does_not_quote_its_password(load: Load, name: str) -> None:
+    scheme = {"BROKER_URL": "amqp", "DATABASE_URL": "postgresql"}[name]
+    with pytest.raises(ConfigError) as raised:
+        load({**GIVEN, name: f"{scheme}://zoe:hunter2@broker:x/n"})
+    assert "hunter2" not in str(raised.value)
+    assert "%2F" in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["http://inventory_service:8000", "https://shop.example/a?b=c", "http://[::1]:8000"])
+def test_http_url_is_accepted(url: str) -> None:
+    validate_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://a", "http://", "http://:8000", "http://[::1", "http://a:99999", "http://a:x"]
+)
+def test_url_that_is_not_http_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        validate_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://zoe@a", "http://zoe:pw@a", "http://:pw@a", "http://@a"])
+def test_http_url_with_user_or_password_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="without user name and password"):
+        validate_url(url)
 
 
 def test_setting_of_each_type_is_converted(load: Load) -> None:

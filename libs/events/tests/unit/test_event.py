@@ -1,12 +1,13 @@
 """Events: their envelope, body and ids."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 from events.errors import DecodeError
-from events.messaging.event import Event, new_id, own_event
+from events.messaging.event import Event, new_id, original_routing_key, own_event
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
 from marshmallow import ValidationError
 
@@ -101,6 +102,23 @@ def test_timestamp_out_of_range_is_undecodable(event: Event, timestamp: int) -> 
 def test_message_without_a_routing_key_is_undecodable(event: Event) -> None:
     with pytest.raises(DecodeError, match="routing key"):
         Event.from_delivery("", event.properties(), event.body)
+
+
+def test_lone_surrogate_in_the_envelope_is_undecodable(event: Event) -> None:
+    """py-amqp passes them on."""
+    with pytest.raises(DecodeError, match="correlation_id"):
+        received(event, correlation_id="chk_\ud800")
+
+
+def test_headers_that_are_no_scalars_are_left_out(event: Event) -> None:
+    sent = {"version": 1, "x-death": [{"count": 1}], "x-shovelled": [{}], b"\xff": "odd", "bytes": b"", "none": None}
+    sent |= {"nan": math.nan, "infinite": -math.inf}  # no database takes them as JSON
+    assert received(event, headers=sent).headers == {"version": 1, "none": None}
+
+
+@pytest.mark.parametrize("deaths", ["never", 1, ["never"], [{"exchange": "events"}]], ids=str)
+def test_key_of_odd_deaths_comes_from_the_type(deaths: Any) -> None:
+    assert original_routing_key("", "orders", "charge.updated", {"x-death": deaths}) == "stripe.charge.updated"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"NaN", b"'text'", b"[" * 100_000])

@@ -32,3 +32,15 @@ def test_other_texts_are_refused(text: str) -> None:
 
 def test_origin_of_a_url_has_no_path() -> None:
     assert url_origin("HTTPS://Shop.Example:443/thanks?x=1#y") == "https://shop.example"
+
+
+@pytest.mark.parametrize("url", ["https://:pw@shop.example", "https://zoe@shop.example"])
+def test_url_with_user_or_password_has_no_origin(url: str) -> None:
+    with pytest.raises(ValueError, match="without user name and password"):
+        url_origin(url)
+
+
+@pytest.mark.parametrize("url", ["https://shop.example:99999", "https://shop.example:x", "https://[::1"])
+def test_error_about_a_port_says_which_are_valid(url: str) -> None:
+    with pytest.raises(ValueError, match="from 1 to 65535"):
+        url_origin(url)

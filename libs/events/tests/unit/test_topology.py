@@ -94,7 +94,7 @@ def test_all_queues_are_quorum_queues() -> None:
 
 
 def test_exchanges_are_declared_before_their_references() -> None:
-    """Every process declares them in this order."""
+    """Publishers and consumers declare them in this order."""
     names = [exchange.name for exchange in topology.EXCHANGES]
     assert names.index(topology.UNROUTED) < names.index(topology.EVENTS)
     assert {exchange for queue in topology.QUEUES for exchange, _ in queue.bindings} <= set(names)

@@ -72,7 +72,11 @@ class NewCheckout(Schema):
 
 
 class StartedCheckout(Schema):
-    """A checkout that the customer can pay at `url` until `expires_at`."""
+    """A checkout that the customer can pay at `url` until `expires_at`.
+
+    The amounts are those of the start. Taxes, promotion codes and the choice of shipping on Stripe's page can change
+    them. The order shows what Stripe charged.
+    """
 
     checkout_id = fields.String(attribute="id")
     session_id = fields.String()
@@ -107,7 +111,10 @@ class CheckoutArgs(PageArgs):
     customer_email = EmailAddress(load_default=None)
     discount_code = fields.String(load_default=None, validate=[validate.Length(1, MAX_CODE_CHARACTERS), PRINTABLE])
     sku = fields.String(load_default=None, validate=[validate.Length(1, 64), PRINTABLE])
-    client_key = fields.String(load_default=None, validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
+    client_key = fields.String(
+        load_default=None,
+        validate=validate.Regexp(r"[0-9a-f]{64}\Z", error="Use a checkout's client_key."),
+    )
 
 
 class CheckoutLine(Schema):
@@ -131,7 +138,11 @@ class CheckoutEntry(CheckoutDetails):
     customer_email = fields.String(allow_none=True)
     discount_code = fields.String(allow_none=True)
     client_key = fields.String(
-        allow_none=True, metadata={"description": "A hash of the client's IP address, while the checkout is unpaid."}
+        allow_none=True,
+        metadata={
+            "description": "A hash of the client's IP address; null once the checkout is paid, or 31 days after its"
+            " session's end."
+        },
     )
     lines = fields.List(fields.Nested(CheckoutLine))
 

@@ -29,7 +29,9 @@ class ProductFields(Schema):
     )
     tax_behavior = tax_behavior()
     tax_rates = LimitedList(
-        fields.String(validate=validate.Regexp(r"txr_[A-Za-z0-9_]{1,250}\Z")),
+        fields.String(
+            validate=validate.Regexp(r"txr_[A-Za-z0-9_]{1,250}\Z", error="Use a tax rate's id at Stripe: txr_…")
+        ),
         validate.Length(max=5),
         load_default=list,
         metadata={"description": "Ids of fixed rates at Stripe, for shops without automatic tax."},
@@ -44,13 +46,19 @@ class ProductFields(Schema):
         if not is_allowed_image(image):
             raise ValidationError("Use an https URL, or a path below the shop's URL: /img/shirt.jpg.")
         if len(encode_image(image)) > MAX_IMAGE_URL_CHARACTERS:
-            raise ValidationError(f"Use a URL of at most {MAX_IMAGE_URL_CHARACTERS} characters.")
+            error = (
+                f"Use a shorter image: its URL, encoded in ASCII, has at most {MAX_IMAGE_URL_CHARACTERS} characters."
+            )
+            raise ValidationError(error)
 
 
 class ProductEntry(ProductFields):
     """A product as it is stored."""
 
-    sku = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9._-]{1,64}\Z"))
+    sku = fields.String(
+        required=True,
+        validate=validate.Regexp(r"[A-Za-z0-9._-]{1,64}\Z", error="Use 1 to 64 letters, digits, dots, - or _."),
+    )
 
 
 class ProductArgs(PageArgs):
@@ -60,7 +68,7 @@ class ProductArgs(PageArgs):
 
 
 class ListedProduct(Schema):
-    """A product for sale in one currency; `available` is null while the stock is not known."""
+    """A product for sale in one currency; `available` is null while the stock is not known, and at most 100."""
 
     sku = fields.String()
     group = fields.String()

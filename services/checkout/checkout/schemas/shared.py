@@ -16,7 +16,7 @@ NOT_BLANK = validate.Regexp(r"(?s).*\S", error="Write some text: Stripe refuses 
 
 
 class Currency(fields.String):
-    """A currency that Stripe supports; read in any case."""
+    """A currency that Stripe supports; read in upper or lower case and loaded in lower case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         currency = super()._deserialize(value, attr, data, **kwargs).lower()
@@ -26,7 +26,7 @@ class Currency(fields.String):
 
 
 class EmailAddress(fields.Email):
-    """An e-mail address that Stripe accepts; its domain is read in any script and stored in ASCII (IDNA 2008)."""
+    """An e-mail address, with only ASCII before the @. A domain in any script is stored in ASCII (IDNA 2008)."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         address = super()._deserialize(value, attr, data, **kwargs).strip()
@@ -62,7 +62,7 @@ def _validate_amounts(amounts: Mapping[str, int]) -> None:
 
 
 def tax_behavior() -> fields.String:
-    """Return a field that says if automatic tax is part of the price (inclusive) or is added to it (exclusive)."""
+    """Return a field that says whether automatic tax is part of the price (inclusive) or is added to it (exclusive)."""
     return fields.String(
         load_default=TaxBehavior.INCLUSIVE.value, validate=validate.OneOf([kind.value for kind in TaxBehavior])
     )

@@ -95,6 +95,7 @@ def test_operator_creates_and_replaces_a_product(client: Any) -> None:
         {"image": "//elsewhere.test/tee.jpg"},
         {"image": "https:///tee.jpg"},
         {"image": " "},
+        {"image": "https://:pw@images.test/tee.jpg"},
         {"image": "https://images.test/" + "\N{LATIN SMALL LETTER E WITH ACUTE}" * 400},
     ],
 )

@@ -192,7 +192,7 @@ def test_use_follows_the_facts_in_any_order_with_duplicates(
 def test_total_limit_counts_held_and_used_uses(any_system: Any, put: Any) -> None:
     put(any_system, limit_total=1)
     first = buy(any_system)
-    assert "Other customers are paying" in refusal(any_system)
+    assert "Unpaid checkouts hold the last uses" in refusal(any_system)
     expired(any_system, first)
     second = buy(any_system, "key-2")
     assert uses(any_system) == {USED: 0, HELD: 1}
@@ -215,10 +215,11 @@ def test_payment_after_expiry_counts_beyond_the_limit(any_system: Any, put: Any)
 def test_limit_per_customer_ignores_the_case_of_the_email(system: Any, put: Any) -> None:
     put(system, limit_per_email=1)
     first = buy(system, customer_email="zoe@example.com")
-    assert "Another checkout of yours uses this code" in refusal(system, customer_email="Zoe@Example.com")
+    while_held = refusal(system, customer_email="Zoe@Example.com")
+    assert "this e-mail address has no use left" in while_held
     assert buy(system, "key-2", customer_email="ada@example.com").amount_discount == 500
     paid(system, first)
-    assert "You have already used this code" in refusal(system, customer_email="zoe@EXAMPLE.com")
+    assert refusal(system, customer_email="zoe@EXAMPLE.com") == while_held, "anyone could learn which one it is"
 
 
 def test_operator_raises_the_limit_and_reads_the_counts(system: Any, put: Any) -> None:

@@ -76,6 +76,23 @@ def test_email_address_is_limited_from_every_address(client: Any) -> None:
     assert start(client, "192.0.2.6").status_code == 201
 
 
+def test_probe_of_an_email_address_learns_no_numbers(client: Any) -> None:
+    """Anyone can name a customer's address, with a cart that the shop cannot even sell."""
+    probe = {"customer_email": "zoe@shop.test", "items": [{"sku": f"NO-{n}", "quantity": 10} for n in range(5)]}
+    headers = {"X-Forwarded-For": OTHER}
+    assert client.post("/checkout/sessions", json=probe, headers=headers).status_code == 422
+    answers = []
+    for _ in range(2):
+        start(client, pieces=13, customer_email="zoe@shop.test")
+        answers.append(client.post("/checkout/sessions", json=probe, headers=headers))
+    assert [refused(answer) for answer in answers] == ["email"] * 2
+    first, second = ({**answer.json, "request_id": None} for answer in answers)
+    assert first == second
+    assert first.keys() == {"type", "title", "status", "detail", "request_id", "limited_by"}
+    assert not any(character.isdigit() for character in first["detail"])
+    assert "Retry-After" not in answers[0].headers
+
+
 def test_cart_above_the_limit_is_invalid_by_itself(shop: Any) -> None:
     shop.checkouts = Checkouts(
         replace(shop.config, max_open_pieces_per_address=30),
@@ -130,14 +147,43 @@ def test_delayed_payment_counts_until_it_is_paid(client: Any, shop: Any) -> None
     assert start(client, OTHER, pieces=20, customer_email="zoe@shop.test").status_code == 201
 
 
-@pytest.mark.parametrize("end", ["completed", "expired", "canceled", "erased", "refused"])
+def recover(shop: Any, started: Any, payment_status: str = "unpaid") -> None:
+    """Complete the session that Stripe's recovery link has opened."""
+    session_id = f"{started['session_id']}_recovered"
+    shop.deliver_session_event(
+        "completed",
+        started["checkout_id"],
+        id=session_id,
+        payment_status=payment_status,
+        recovered_from=started["session_id"],
+    )
+
+
+@pytest.mark.parametrize("end", ["expired", "canceled"])
+def test_recovered_unpaid_cart_counts_again(client: Any, shop: Any, end: str) -> None:
+    started = [start(client, pieces=40, customer_email="zoe@shop.test").json, start(client, pieces=40).json]
+    for each in started:
+        if end == "canceled":
+            client.post(f"/checkout/sessions/{each['checkout_id']}/cancel")
+        shop.deliver_session_event("expired", each["checkout_id"], id=each["session_id"])
+    assert start(client, OTHER, pieces=20, customer_email="zoe@shop.test").status_code == 201
+    for each in started:
+        recover(shop, each)
+    assert refused(start(client, pieces=40)) == "address"
+    assert refused(start(client, "192.0.2.11", customer_email="zoe@shop.test")) == "email"
+    paid = started[0]
+    session_id = f"{paid['session_id']}_recovered"
+    shop.deliver_session_event("async_payment_succeeded", paid["checkout_id"], id=session_id)
+    assert start(client, pieces=40).status_code == 201
+    assert start(client, "192.0.2.11", customer_email="zoe@shop.test").status_code == 201
+
+
+@pytest.mark.parametrize("end", ["completed", "erased", "refused"])
 def test_client_is_stored_only_until_the_end(client: Any, shop: Any, end: str) -> None:
     if end == "refused":
         shop.inventory.stock = {"TEE-M": 0}
     answer = start(client, customer_email="zoe@shop.test").json
-    if end == "canceled":
-        client.post(f"/checkout/sessions/{answer['checkout_id']}/cancel")
-    elif end in ("completed", "expired"):
+    if end == "completed":
         before = shop.stored_checkout()
         assert CLIENT not in before.client_key
         assert "zoe" not in before.email_key
@@ -145,8 +191,35 @@ def test_client_is_stored_only_until_the_end(client: Any, shop: Any, end: str) -
     elif end == "erased":
         with shop.database.begin() as session:
             session.scalars(select(Checkout)).one().erase_customer()
+    assert stored_keys(shop) == (None, None)
+
+
+def stored_keys(shop: Any) -> Any:
     stored = shop.stored_checkout()
-    assert (stored.client_key, stored.email_key) == (None, None)
+    return stored.client_key, stored.email_key
+
+
+@pytest.mark.parametrize("end", ["expired", "canceled", "failed"])
+@pytest.mark.parametrize("allow_recovery", [True, False])
+def test_client_is_forgotten_once_no_link_can_lead_to_payment(shop: Any, end: str, allow_recovery: bool) -> None:
+    object.__setattr__(shop.config, "allow_recovery", allow_recovery)
+    client = shop.create_app().test_client()
+    answer = start(client, customer_email="zoe@shop.test").json
+    session = {"id": answer["session_id"]}
+    if end == "canceled":
+        client.post(f"/checkout/sessions/{answer['checkout_id']}/cancel")
+    elif end == "expired":
+        shop.deliver_session_event("expired", answer["checkout_id"], **session)
+    else:
+        shop.deliver_session_event("completed", answer["checkout_id"], payment_status="unpaid", **session)
+        shop.deliver_session_event("async_payment_failed", answer["checkout_id"], **session)
+    if allow_recovery:
+        shop.clock.now = shop.stored_checkout().expires_at
+        shop.sweeper.run(shop.clock.advance(days=31, minutes=-1))
+        assert None not in stored_keys(shop)
+        shop.sweeper.run(shop.clock.advance(minutes=2))
+    assert stored_keys(shop) == (None, None)
+    assert shop.stored_checkout().check_at is None
 
 
 def test_concurrent_checkouts_do_not_exceed_the_limit(make_system: Any, any_database: Any) -> None:

@@ -46,6 +46,18 @@ def test_second_attempt_of_a_cart_is_pending_in_any_order(system: Any) -> None:
         assert system.checkouts.get(checkout.id).session_id == third
 
 
+def test_recovered_cart_of_unknown_status_fails_in_any_order(system: Any) -> None:
+    facts = [("expired", 1, "unpaid"), ("completed", 2, "paid_by_barter"), ("async_payment_failed", 2, "unpaid")]
+    for number, order in enumerate(itertools.permutations(facts)):
+        system.inventory.stock["TEE-M"] = 5
+        checkout = system.start(f"key-{number}")
+        sessions = {1: str(checkout.session_id), 2: f"cs_recovered_{number}"}
+        for kind, session, payment_status in order:
+            system.deliver_session_event(kind, checkout.id, id=sessions[session], payment_status=payment_status)
+        current = system.checkouts.get(checkout.id)
+        assert (current.status, current.payment_status) == (models.COMPLETE, models.PAYMENT_FAILED), order
+
+
 def held_until(system: Any) -> datetime:
     [reservation] = system.inventory.reservations.values()
     return datetime.fromisoformat(reservation["expires_at"])

@@ -1,6 +1,7 @@
 """A checkout that cannot be started gives back everything at once, and its key may begin again."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from checkout.errors import (
 )
 from checkout.models import Checkout, Discount, DiscountUse
 from checkout.problems import PROBLEMS
+from checkout.worker import create_worker
+from events.clock import utcnow
+from events.database import chunks
+from events.messaging import publisher
 
 ERROR = {"type": "invalid_request_error", "message": "no"}
 
@@ -151,3 +156,52 @@ def test_coupon_of_an_expired_session_lives_as_long_as_its_link(once: Any, allow
     assert list(once.stripe.coupons) == [checkout.id]
     once.sweeper.run(once.clock.advance(hours=2))
     assert once.stripe.coupons == {}
+
+
+def prune(system: Any) -> None:
+    """Run the worker's job, as it runs eight days after the system's clock."""
+    worker = create_worker(
+        system.config,
+        database=system.database,
+        stripe=system.stripe_sessions,
+        inventory=system.inventory_client,
+        broker=publisher.connect("memory://"),
+    )
+    next(loop for loop in worker.loops if loop.name == "prune-abandoned").run()
+    worker.stop()
+
+
+def test_checkout_that_never_began_is_pruned_after_a_week(once: Any, crash: Any, monkeypatch: Any) -> None:
+    """Refused carts go with their discount's use; what Stripe may know stays, also if it was canceled."""
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 1)
+    client = once.create_app().test_client()
+
+    def post(key: str, quantity: int, **fields: Any) -> Any:
+        body = {"items": [{"sku": "TEE-M", "quantity": quantity}], **fields}
+        return client.post("/checkout/sessions", json=body, headers={"Idempotency-Key": key})
+
+    once.clock.now = utcnow() - timedelta(days=6)
+    assert post("recent", 9).status_code == 409
+    once.clock.now = utcnow() - timedelta(days=8)
+    assert [post(f"refused-{n}", 9, discount_code="ONCE").status_code for n in range(3)] == [409] * 3
+    canceled = post("canceled", 1).json["checkout_id"]
+    assert client.post(f"/checkout/sessions/{canceled}/cancel").status_code == 200
+    once.stripe.before = crash.once("/v1/checkout/sessions")
+    with pytest.raises(crash.error):
+        once.start("crashed")
+    refuse(once, 400)  # the sweeper learns of no session
+    prune(once)
+    assert count(once) == 6, "the sweeper has not cleaned up yet"
+    once.sweeper.run(utcnow())
+    prune(once)
+    with once.database.read() as session:
+        kept = {row.idempotency_key: row.status for row in session.query(Checkout)}
+        assert session.query(DiscountUse).count() == 0
+    assert kept == {None: models.ABANDONED, "canceled": models.CANCELED, "crashed": models.ABANDONED}
+    assert once.deliver_session_event("expired", canceled, id="cs_test_1") == "done"
+
+
+def count(system: Any) -> int:
+    with system.database.read() as session:
+        found: int = session.query(Checkout).count()
+    return found

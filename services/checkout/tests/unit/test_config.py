@@ -66,3 +66,13 @@ def test_page_settings_are_read(environment: pytest.MonkeyPatch) -> None:
         True,
         False,
     )
+
+
+@pytest.mark.parametrize("country", ["UK", "XX", "KP"])
+def test_country_that_stripe_does_not_know_is_named(environment: pytest.MonkeyPatch, country: str) -> None:
+    for name, value in (REQUIRED | {"SHIPPING_COUNTRIES": f"DE,{country}"}).items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigError) as raised:
+        load()
+    [message] = raised.value.problems["SHIPPING_COUNTRIES"]
+    assert message.startswith(f"Stripe's page cannot ask for addresses in {country}. Use ISO 3166 codes")

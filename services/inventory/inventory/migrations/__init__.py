@@ -1,1 +1,1 @@
-"""The inventory's revisions."""
+"""The migrations of the inventory service's database."""

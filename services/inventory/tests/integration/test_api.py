@@ -2,14 +2,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from events.clock import utcnow
 from events.database.engine import Database
 from events.testing.bus import deliver
 from events.testing.openapi import unlimited_lists
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
+from inventory import ledger
 from inventory.app import create_app
 from inventory.chains import CHAINS
 from inventory.config import load
 from inventory.handlers import handlers
+from inventory.models import OPENING
 
 from services.inventory.tests.conftest import Stock
 
@@ -411,3 +414,25 @@ def any_client(config: Any, any_database: Any) -> Any:
     """A client and the stock, once on SQLite and once on PostgreSQL."""
     database = any_database(CHAINS)
     return create_app(config, database=database).test_client(), Stock(database)
+
+
+@pytest.mark.parametrize(("last", "status"), [("\u20ac", 201), ("\U0001f455", 422)])
+def test_sku_has_at_most_the_bytes_of_a_message(client: Any, last: str, status: int) -> None:
+    """63 characters of four bytes and one of three have 255 bytes, with one of four 256."""
+    count = {"on_hand": 1, "expected": 0, "reason": "delivery"}
+    answer = client.post(f"/stock/{chr(0x1F455) * 63}{last}/movements", json=count, headers=OPERATOR)
+    assert answer.status_code == status
+    if status == 422:
+        assert answer.json["errors"] == {"sku": ["Use 1 to 64 printable characters, at most 255 bytes in UTF-8."]}
+
+
+@pytest.mark.parametrize("pieces", [24_000_000, 2_000_000_000])
+def test_reservation_of_a_very_large_stock_succeeds(any_client: Any, pieces: int) -> None:
+    client, stock = any_client
+    stock.fill(TEE=0)
+    with stock.database.begin() as session:
+        ledger.record_movement(
+            session, ledger.lock_item(session, "TEE"), OPENING, pieces, reason="?", actor="?", occurred_at=utcnow()
+        )
+    assert reserve(client, TEE=3).status_code == 201
+    assert stock.pieces() == {"TEE": (pieces, 3)}

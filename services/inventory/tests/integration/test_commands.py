@@ -30,7 +30,7 @@ def seed(tmp_path: Path, document: object) -> tuple[int, str]:
 
 
 def test_seed_fills_only_new_skus(url: str, tmp_path: Path) -> None:
-    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "1 new skus\n")
+    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "Opening stock set for 1 new skus.\n")
     assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 9}, {"sku": "HAT", "stock": 1}]})[0] == 0
     database = Database(url)
     with database.read() as session:
@@ -42,6 +42,15 @@ def test_seed_refuses_a_file_that_is_no_catalog(url: str, tmp_path: Path) -> Non
     code, output = seed(tmp_path, {"products": [{"sku": "TEE", "stock": -1}]})
     assert code == 1
     assert "not a catalog" in output
+
+
+@pytest.mark.parametrize("content", [b"\xff", b'{"products": [{"sku": "\\ud800"}]}'], ids=["latin-1", "surrogate"])
+def test_seed_refuses_a_file_without_utf_8(url: str, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "catalog.json"
+    file.write_bytes(content)
+    result = CliRunner().invoke(main, ["seed", str(file)])
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "is not a catalog, and nothing was changed" in result.output
 
 
 @pytest.mark.parametrize("threshold", [0, 3])

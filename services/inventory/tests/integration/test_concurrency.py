@@ -98,18 +98,23 @@ def test_payment_and_expiry_at_once_sell_each_piece_once(stock: Any, database: D
     assert {stock.status(f"chk_{number}") for number in range(20)} == {"committed"}
 
 
-def test_worker_locks_the_stock_of_a_batch_in_the_order_of_skus(database: Database, stock: Any) -> None:
+@pytest.mark.parametrize(("first", "second"), [("BEANIE", "TEE"), ("TEE", "beanie")], ids=["capitals", "mixed case"])
+def test_worker_locks_the_stock_of_a_batch_in_the_order_of_skus(
+    database: Database, stock: Any, first: str, second: str
+) -> None:
     """A worker that locked one checkout's stock after another's could deadlock with a customer's reservation."""
-    stock.fill(BEANIE=9, TEE=9)
-    stock.reserve("chk_1", TEE=1)
-    stock.reserve("chk_2", BEANIE=1)
+    stock.fill(**{first: 9, second: 9})
+    stock.reserve("chk_1", **{second: 1})
+    stock.reserve("chk_2", **{first: 1})
+    with database.begin() as session:  # in this order of words, beanie is before TEE
+        session.execute(text('ALTER TABLE stock_items ALTER COLUMN sku TYPE varchar COLLATE "en-x-icu"'))
     events = [as_bus_event(stripe_event("checkout.session.completed", paid_session(f"chk_{n}"))) for n in (1, 2)]
     with ThreadPoolExecutor(1) as worker, database.begin() as customer:
         customer.execute(text("SET LOCAL deadlock_timeout = '10ms'"))  # the first to look for a deadlock fails
-        customer.execute(text("SELECT 1 FROM stock_items WHERE sku = 'BEANIE' FOR UPDATE"))
+        customer.execute(text("SELECT 1 FROM stock_items WHERE sku = :sku FOR UPDATE"), {"sku": first})
         working = worker.submit(Runner(database, handlers).handle, events)
         wait_until(lambda: is_waiting_for_a_lock(database), 20, "the worker waits for the first sku")
-        customer.execute(text("SELECT 1 FROM stock_items WHERE sku = 'TEE' FOR UPDATE"))
+        customer.execute(text("SELECT 1 FROM stock_items WHERE sku = :sku FOR UPDATE"), {"sku": second})
         customer.commit()
         working.result(20)
     assert [stock.status(f"chk_{n}") for n in (1, 2)] == ["committed", "committed"]

@@ -6,6 +6,7 @@ from events.testing.bus import outbox_events
 from events.testing.fixtures import MakeDatabase
 from inventory import low_stock
 from inventory.chains import CHAINS
+from inventory.models import StockItem
 
 
 @pytest.fixture
@@ -37,3 +38,15 @@ def test_many_low_skus_are_published_in_batches(
     monkeypatch.setattr(low_stock, "SKU_BATCH_SIZE", 2)
     stock.fill(A=1, B=1, C=1, D=1, E=9)
     assert published(database) == [("A", 1), ("B", 1), ("C", 1), ("D", 1)]
+
+
+def test_unpublishable_sku_does_not_block_the_others(
+    stock: Any, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An earlier release accepted a sku of 64 characters with four bytes each."""
+    with database.begin() as session:
+        session.add(StockItem(sku="\U0001f455" * 64, on_hand=0, reserved=0))
+    stock.fill(A=1)
+    assert published(database) == [("A", 1)]
+    assert published(database) == [("A", 1)]
+    assert len([record for record in caplog.records if "cannot be published" in record.getMessage()]) == 1

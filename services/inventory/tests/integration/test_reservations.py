@@ -7,6 +7,7 @@ from events.testing.fixtures import MakeDatabase
 from inventory import reservations
 from inventory.chains import CHAINS
 from inventory.errors import OutOfStockError, ReservationConflictError
+from inventory.models import StockItem
 from inventory.reservations import expire_due
 
 HOUR = timedelta(hours=1)
@@ -42,6 +43,14 @@ def test_short_lines_are_all_listed_and_nothing_is_reserved(stock: Any) -> None:
     ]
     assert stock.pieces() == {"TEE": (5, 0), "SOCK": (2, 0), "HAT": (1, 1)}
     assert stock.status("chk_2") == "unknown"
+
+
+def test_refused_reservation_locks_no_short_sku(stock: Any, now: datetime) -> None:
+    """A lock of HAT after the one of TEE would be against the lock order, and could deadlock with a worker."""
+    stock.fill(HAT=0, TEE=5)
+    with pytest.raises(OutOfStockError), stock.database.begin() as session:
+        reservations.reserve(session, "chk_1", now + HOUR, [("HAT", 1), ("TEE", 1)], now)
+    assert [model for model, _ in session.info.get("locked", {}) if model is StockItem] == []
 
 
 def test_same_sku_on_two_lines_is_added_up(stock: Any, now: datetime) -> None:

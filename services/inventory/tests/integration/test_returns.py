@@ -1,5 +1,6 @@
 import json
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from events.database.engine import Database
 from events.messaging.contracts import registry
 from events.messaging.event import Event, new_id, own_event
 from events.messaging.outbox import OutboxEvent
+from events.testing.arrival import each_order
 from events.testing.bus import deliver
 from events.testing.fixtures import MakeDatabase
 from events.testing.stripe import as_bus_event, checkout_session, stripe_event
@@ -169,6 +171,30 @@ def test_newest_revision_says_what_does_not_ship_any_more(sold: Any, database: D
         assert waiting_pieces(database) == {"TEE": 1, "SOCK": 1}, order
     deliver(database, handlers, canceled(3))
     assert waiting_pieces(database) == {"TEE": 2, "SOCK": 1}, "the refund failed"
+
+
+def test_failed_refund_with_restock_ends_alike_in_any_order(sqlite_database: MakeDatabase, stock_in: Any) -> None:
+    """Of three sold pieces, one is refunded, owed again because the refund failed, and refunded once more."""
+    database = sqlite_database(CHAINS)
+    sold = stock_in(database).fill(TEE=5)
+    sold.reserve("chk_1", TEE=3)
+    deliver(database, handlers, paid("chk_1"))
+    facts = {
+        "back": returned("ret_1", TEE=1),
+        "back again": returned("ret_2", TEE=1),
+        "refunded": canceled(1, TEE=1),
+        "refunded again": canceled(3, TEE=1),
+        "taken": taken("ret_1-taken", TEE=1),
+        "unrefunded": canceled(2),
+    }
+
+    def deliver_twice(_before: Sequence[str], name: str) -> None:
+        for event_id in (f"evt_{name}", f"evt_{name}_twin"):
+            assert deliver(database, handlers, replace(facts[name], id=event_id)) == "done"
+
+    orders = random.Random(5).sample(list(permutations(facts)), 24)  # noqa: S311 - the same in every run
+    for order in each_order(database, orders, deliver_twice):
+        assert (sold.pieces(), waiting_pieces(database)) == ({"TEE": (3, 0)}, {"TEE": 2}), order
 
 
 def test_change_of_goods_waits_for_the_sale(stock: Any, database: Database) -> None:

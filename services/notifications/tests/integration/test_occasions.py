@@ -52,6 +52,7 @@ def test_table_of_the_architecture_lists_each_mail_of_an_event() -> None:
         "orders.payment.pending": {"payment_pending", "payment_instructions"},
         "orders.review.resolved": {"staff_review_resolved", "order_canceled", "order_confirmed"},
         "orders.order.canceled": {"order_canceled"},
+        "orders.dispute.updated": {"staff_dispute_updated", "staff_dispute_closed"},
         "orders.order.paid": {"order_confirmed", "staff_order_paid"},  # with STAFF_NEW_ORDER
     }
     for _, to_customer, to_staff, _ in architecture_table():
@@ -94,10 +95,16 @@ def test_two_reasons_are_two_reviews(sqlite_service: Any) -> None:
     assert len([email for email in sqlite_service.emails() if email.kind == "staff_review_opened"]) == 2
 
 
-@pytest.mark.parametrize("event_type", ["orders.order.paid", "orders.payment.pending", "orders.order.expired"])
+@pytest.mark.parametrize("event_type", ["orders.payment.pending", "orders.order.expired"])
 def test_event_without_an_address_is_ignored(sqlite_service: Any, event_type: str) -> None:
     assert sqlite_service.receive(event_type, customer_email=None) == "ignored"
     assert sqlite_service.emails() == []
+
+
+def test_payment_without_an_address_ends_the_wait_for_it(sqlite_service: Any) -> None:
+    sqlite_service.receive("inventory.reservation.expiring", checkout_id="chk_1")
+    assert sqlite_service.receive("orders.order.paid", checkout_id="chk_1", customer_email=None) == "done"
+    assert sqlite_service.statuses() == {"staff_reservation_expiring": "suppressed"}
 
 
 def test_order_without_an_address_still_notifies_staff(sqlite_service: Any) -> None:

@@ -237,7 +237,7 @@ def test_two_senders_at_once_send_each_mail_once(service: Any) -> None:
     together = threading.Barrier(2)
 
     def run(sender: Sender) -> int:
-        together.wait(5)
+        together.wait(30)
         return sender.run()
 
     with ThreadPoolExecutor(2) as pool:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import notifications.digest
 import pytest
 from events.messaging.event import own_event
 from notifications import samples
 from notifications.app import create_app
-from notifications.digest import DigestSchedule
+from notifications.digest import DigestSchedule, collect_due
 from notifications.sender import Sender
 
 AUTHORIZED = {"Authorization": "Bearer operator-token-0123"}
@@ -141,6 +142,26 @@ def test_single_mail_and_resend_are_sent_without_a_digest(sqlite_service: Any) -
     ]
 
 
+def test_busy_day_is_several_digests_with_whole_checkouts(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All items of one order are in one e-mail. Each digest is a transaction of its own."""
+    monkeypatch.setattr(notifications.digest, "MAX_ITEMS", 3)
+    use_digest(service)
+    for _ in range(2):
+        receive_low_stock(service)
+    for number in (1, 2, 1, 2, 1, 3, 3):  # disputes of three orders, in turn
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}", "number": f"CLZ-{number}"}
+        service.receive("orders.dispute.opened", dispute_id=f"du_{next(skus)}", **ids)
+    with service.database.begin() as session:
+        collect_due(session, service.clock())
+    collected = [email.status for email in service.emails()].count("collected")
+    assert collected == 5, "one transaction: three, and the rest of the third one's order"
+    service.sender.run()
+    texts = [mail.get_body(("plain",)).get_content() for mail in service.server.messages]
+    found = [sorted({word for word in ("CLZ-1", "CLZ-2", "CLZ-3", "Low stock") if word in text}) for text in texts]
+    assert sorted(found) == [["CLZ-1", "Low stock"], ["CLZ-2", "CLZ-3"]]
+    assert [email.kind for email in service.emails() if email.status == "pending"] == []
+
+
 def test_two_senders_at_once_collect_each_mail_once(service: Any) -> None:
     use_digest(service)
     for _ in range(6):
@@ -148,9 +169,32 @@ def test_two_senders_at_once_collect_each_mail_once(service: Any) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda sender: sender.run(), [service.sender, service.new_sender()]))
     collected = [email for email in service.emails() if email.kind == "staff_stock_low"]
+    [digest] = [email for email in service.emails() if email.kind == "staff_digest"]
+    assert len(digest.event_data["items"]) == 6
+    assert {email.digest_id for email in collected} == {digest.id}
+
+
+def test_two_senders_at_once_keep_a_checkout_in_one_digest(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications.digest, "MAX_ITEMS", 1)  # so that every e-mail is the last one of its claim
+    use_digest(service)
+    for number in (1, 2, 3) * 4:
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        service.receive("orders.dispute.opened", dispute_id=f"du_{next(skus)}", **ids)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda sender: sender.run(), [service.sender, service.new_sender()]))
+    found = {(email.checkout_id, email.digest_id) for email in service.emails() if email.kind == "staff_dispute_opened"}
+    assert len(found) == 3
+    assert None not in {digest for _, digest in found}
+
+
+def test_many_mails_about_skus_are_several_digests(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications.digest, "MAX_ITEMS", 3)
+    use_digest(service)
+    for _ in range(8):
+        receive_low_stock(service)
+    service.sender.run()
     digests = [email for email in service.emails() if email.kind == "staff_digest"]
-    assert sum(len(digest.event_data["items"]) for digest in digests) + sum(e.status == "sent" for e in collected) == 6
-    assert all(email.digest_id or email.status == "sent" for email in collected)
+    assert sorted(len(digest.event_data["items"]) for digest in digests) == [2, 3, 3]
 
 
 @pytest.mark.parametrize("template", ["{{ order.lines[0].nothing_there }}", "{{ 1 / 0 }}"])

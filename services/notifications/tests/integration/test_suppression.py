@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
+from notifications.digest import DigestSchedule
 from notifications.refund_amounts import refund_sums
 
 FAILED_REFUND = {"refund_succeeded": "suppressed", "staff_refund_failed": "pending", "refund_failed": "pending"}
@@ -53,6 +54,40 @@ def test_mail_about_another_subject_is_not_suppressed(sqlite_service: Any) -> No
     sqlite_service.receive("orders.review.opened", reason="oversold")
     sqlite_service.receive("orders.review.resolved", reason="duplicate-payment")
     assert {email.status for email in sqlite_service.emails()} == {"pending"}
+
+
+def test_mails_of_an_appeal_end_alike_in_any_order(sqlite_service: Any) -> None:
+    states = [("opened", "needs_response"), ("closed", "lost"), ("updated", "appeal_needs_response"), ("closed", "won")]
+    facts = [(verb, status, f"2026-05-0{day}T10:00:00+00:00") for day, (verb, status) in enumerate(states, 1)]
+    for number, permutation in enumerate(itertools.permutations(facts)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        delivered = [
+            sqlite_service.event(f"orders.dispute.{verb}", dispute_status=status, occurred_at=at, **ids)
+            for verb, status, at in permutation
+        ]
+        sqlite_service.deliver(*delivered, *delivered)
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        statuses = sorted((email.kind, email.status) for email in made)
+        assert statuses == [
+            ("staff_dispute_closed", "pending"),
+            ("staff_dispute_closed", "pending"),
+            ("staff_dispute_opened", "suppressed"),
+            ("staff_dispute_updated", "suppressed"),
+        ], permutation
+
+
+def test_result_with_newer_sums_replaces_the_older_mail(sqlite_service: Any) -> None:
+    """The bank closes a dispute, and returns a part of the money later. The first e-mail is not sent yet."""
+    facts = [("closed", 12052, "10:00:00"), ("updated", 8052, "10:00:01")]
+    for number, permutation in enumerate(itertools.permutations(facts)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        for verb, held, at in permutation:
+            details = {"dispute_status": "lost", "amount_held": held, "occurred_at": f"2026-05-04T{at}+00:00"}
+            sqlite_service.receive(f"orders.dispute.{verb}", **details, **ids)
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        sums = {email.event_data["amount_held"]: email.status for email in made}
+        assert sums == {12052: "suppressed", 8052: "pending"}, permutation
+        assert {email.kind for email in made} == {"staff_dispute_closed"}
 
 
 @pytest.mark.parametrize("resolved_by", ["zoe", "policy"])
@@ -183,3 +218,70 @@ def test_deferred_refund_mail_has_the_sum_at_its_sending(sqlite_service: Any) ->
     sqlite_service.clock.advance(seconds=5)
     assert sqlite_service.sender.run() == 2
     assert all("€49.98" in mail.get_body(("plain",)).get_content() for mail in sqlite_service.server.messages)
+
+
+OCCURRED: dict[str, tuple[str, str, dict[str, Any]]] = {  # facts about one order, in this order
+    "paid": ("orders.order.paid", "2026-05-04T10:00:00+00:00", {}),
+    "pending": ("orders.payment.pending", "2026-05-04T09:00:00+00:00", {}),
+    "voucher": (
+        "orders.payment.pending",
+        "2026-05-04T09:00:01+00:00",
+        {"payment_method": "oxxo", "voucher_url": "https://payments.stripe.com/oxxo/1"},
+    ),
+    "failed": ("orders.payment.failed", "2026-05-04T09:30:00+00:00", {}),
+    "pending again": ("orders.payment.pending", "2026-05-04T09:40:00+00:00", {}),
+    "canceled": ("orders.order.canceled", "2026-05-04T11:00:00.123456+00:00", {"reason": "operator"}),
+    "decided": ("orders.review.resolved", "2026-05-04T11:00:00.123456+00:00", {"decision": "cancel"}),
+    "duplicate refunded": (
+        "orders.review.resolved",
+        "2026-05-04T11:00:00.123456+00:00",
+        {"decision": "refund", "reason": "duplicate-payment", "resolved_by": "zoe"},
+    ),
+    "refunded": ("orders.refund.succeeded", "2026-05-04T12:00:00+00:00", {"amount_refunded": 12052}),
+    "refunded in part": ("orders.refund.succeeded", "2026-05-04T12:00:00+00:00", {"amount_refunded": 2499}),
+    "shipped": ("orders.order.shipped", "2026-05-04T12:00:00+00:00", {"is_complete": True}),
+    "shipped in part": ("orders.order.shipped", "2026-05-04T12:00:00+00:00", {"is_complete": False}),
+    "paid after a failed refund": ("orders.order.paid", "2026-05-04T13:00:00+00:00", {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "unsent"),
+    [
+        (["pending", "failed"], {"payment_pending"}),
+        (["voucher", "failed"], {"payment_instructions"}),
+        (["failed", "pending again"], set()),
+        (["paid", "canceled"], {"order_confirmed", "staff_order_paid"}),
+        (["paid", "decided"], {"order_confirmed", "staff_order_paid"}),
+        (["paid", "duplicate refunded"], set()),
+        (["paid", "canceled", "refunded"], {"order_confirmed", "staff_order_paid"}),
+        (["paid", "refunded"], {"staff_order_paid"}),
+        (["paid", "refunded in part"], set()),
+        (["paid", "shipped"], {"staff_order_paid"}),
+        (["paid", "shipped in part"], set()),
+        (["refunded", "paid after a failed refund"], set()),
+    ],
+)
+def test_unsent_mail_that_is_no_longer_true_is_stale(sqlite_service: Any, facts: list[str], unsent: set[str]) -> None:
+    sqlite_service.use(staff_new_order=True)
+    for number, permutation in enumerate(itertools.permutations(facts)):
+        ids = {"checkout_id": f"chk_{number}", "order_id": f"ord_{number}"}
+        for event_type, occurred_at, changes in (OCCURRED[fact] for fact in permutation):
+            sqlite_service.receive(event_type, occurred_at=occurred_at, **changes, **ids)
+        made = [email for email in sqlite_service.emails() if email.checkout_id == ids["checkout_id"]]
+        stale = {email.kind for email in made if email.status == "suppressed" and "resolved by" not in email.error}
+        assert stale == unsent, permutation
+
+
+@pytest.mark.parametrize("cause", ["canceled", "decided"])
+def test_digest_does_not_ask_to_ship_a_canceled_order(sqlite_service: Any, cause: str) -> None:
+    sqlite_service.use(staff_new_order=True, staff_digest=DigestSchedule.parse("4h"))
+    for fact in ("paid", cause, "refunded"):
+        event_type, occurred_at, changes = OCCURRED[fact]
+        sqlite_service.receive(event_type, occurred_at=occurred_at, **changes)
+    for _ in range(2):
+        sqlite_service.receive("inventory.stock.low", sku=f"SKU-{_}")
+    sqlite_service.clock.advance(hours=4)
+    sqlite_service.sender.run()
+    [digest] = [mail for mail in sqlite_service.server.messages if mail["To"] == "staff@shop.example"]
+    assert "New order" not in digest.get_body(("plain",)).get_content()

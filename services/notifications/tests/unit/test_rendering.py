@@ -266,6 +266,22 @@ def test_mail_about_a_dispute_has_the_deadline_of_stripe() -> None:
     assert "Answer by" not in mail("staff_dispute_updated").text
 
 
+@pytest.mark.parametrize(
+    ("status", "note", "has_deadline"),
+    [
+        ("arbitration_needs_response", "Look at the dispute in Stripe's dashboard.", True),
+        ("unknown", "Look at the dispute in Stripe's dashboard.", True),
+        ("warning_escalated", "Look at the inquiry in Stripe's dashboard.", True),
+        ("appeal_under_review", "Nothing for now: the bank is reviewing the case.", False),
+    ],
+)
+def test_only_a_review_asks_nothing_of_the_shop(status: str, note: str, has_deadline: bool) -> None:
+    for kind in ("staff_dispute_opened", "staff_dispute_updated"):
+        text = " ".join(mail(kind, dispute_status=status).text.split())
+        assert f"What to do: {note}" in text
+        assert ("Answer by" in text) == has_deadline
+
+
 def test_refused_refund_says_that_no_money_has_moved() -> None:
     refused, failed = mail("staff_refund_failed", case="refused"), mail("staff_refund_failed")
     assert refused.subject == "Refund refused: €24.99 for order CLZ-10482"
@@ -370,6 +386,15 @@ def test_digest_lists_deadlines_first() -> None:
     places = [text.index(word) for word in ("1. Dispute over", "2. Low stock", "3. Needs review")]
     assert places == sorted(places)
     assert "3 items" in text
+
+
+def test_digest_lists_a_closed_dispute_without_a_deadline() -> None:
+    items = [
+        {"kind": kind, "event_data": sample(kind, occurred_at=f"2026-05-04T10:1{minute}:00+00:00")}
+        for minute, kind in enumerate(("staff_stock_low", "staff_dispute_closed"))
+    ]
+    text = mail("staff_digest", items=items).text
+    assert text.index("1. Low stock") < text.index("2. Dispute won")
 
 
 def test_missing_event_data_is_an_error() -> None:

@@ -60,9 +60,18 @@ def test_new_language_is_one_complete_file(folder: Callable[..., Path]) -> None:
     ("file", "text", "error"),
     [
         ("translations__de__toml", "[common\n", r"de\.toml"),
-        ("translations__de__toml", '[comon]\nclosing = "x"\n', r"no section \[comon\]"),
+        (
+            "translations__de__toml",
+            '[comon]\nclosing = "x"\n',
+            r"\[comon\] is unknown or no table\. Available: com",
+        ),
+        ("translations__de__toml", 'common = "x"\n', r"\[common\] is unknown or no table"),
         ("translations__de__toml", '[common]\nclosin = "x"\n', "closin: the key is unknown"),
-        ("translations__de__toml", '[order_confirmed]\nlead = "{totl}"\n', r"no placeholder \{totl\}"),
+        (
+            "translations__de__toml",
+            '[order_confirmed]\nlead = "{totl}"\n',
+            r"lead: the placeholder \{totl\} is unknown here\. Available: \{shop\}, \{total\}\.",
+        ),
         ("translations__de__toml", '[order_confirmed]\nlead = "{total"\n', "lead: expected"),
         ("templates__order_shipped__html", "{% if %}", "order_shipped in de cannot be written.*order_shipped.html:1"),
         ("templates__staff__txt", "{{ order.nothing }}", "staff_.* cannot be written: UndefinedError"),

@@ -1,1 +1,1 @@
-"""The tables of the orders service, one module for each aggregate. `orders.chains` imports all of them."""
+"""The tables of the orders service, one module for each subject. `orders.chains` imports all of them."""

@@ -5,6 +5,6 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """A table of the orders service."""
+    """The declarative base class of the service's tables."""
 
     metadata = metadata()

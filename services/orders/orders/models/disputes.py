@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from events.database.types import Json, UtcDateTime, partial_index, quoted
-from events.messaging.dispute_status import is_inquiry
+from events.messaging.dispute_status import CLOSED_STATUSES, is_closed, is_inquiry
 from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,9 +15,9 @@ from orders.models.base import Base
 class DisputeStatus(StrEnum):
     """Stripe's statuses of a dispute. Stripe may add others, so no constraint lists them.
 
-    An inquiry (`warning_…`) moves no money and may become a dispute. A `prevented` one was refunded before that. A lost
-    dispute can be appealed and then be won, and a cardholder can withdraw it. Of two statuses that Stripe reported in
-    the same second, the later one in this list counts.
+    An inquiry (`warning_…`) moves no money and may become a dispute. `prevented` means that a refund of the payment
+    prevented the dispute. A lost dispute can be appealed and then be won, and a cardholder can withdraw a dispute. Of
+    two statuses that Stripe reported in the same second, the later one in this list counts.
     """
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
@@ -33,21 +33,16 @@ class DisputeStatus(StrEnum):
     WON = "won"
 
 
-CLOSED = (
-    DisputeStatus.WARNING_CLOSED,
-    DisputeStatus.PREVENTED,
-    DisputeStatus.CHARGE_REFUNDED,
-    DisputeStatus.WON,
-    DisputeStatus.LOST,
-)
+CLOSED = tuple(DisputeStatus(status) for status in CLOSED_STATUSES)
 
 
 class Dispute(Base):
-    """A dispute or an inquiry by the customer's bank, by Stripe's id.
+    """A dispute or an inquiry by the customer's bank, under Stripe's id.
 
     `status` is the one that Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
-    `{amount, created, currency}` in the currency of the payout. The amounts derive from them, in minor units of the
-    dispute's currency: the sums that the bank withdrew and reinstated, and `amount_held`, which it keeps now.
+    `{amount, created, currency}` in the currency of the payout. `amount_withdrawn`, `amount_reinstated` and
+    `amount_held` (what the bank keeps now) derive from the movements, or from the status if Stripe listed none. They
+    are in minor units of the dispute's currency, as the disputed `amount` is.
     """
 
     __tablename__ = "disputes"
@@ -85,8 +80,8 @@ class Dispute(Base):
 
     @property
     def is_closed(self) -> bool:
-        """True once the bank has decided, or the inquiry or a refund ended it. An appeal opens a dispute again."""
-        return self.status in CLOSED
+        """True if the dispute is won, lost, prevented or refunded, or the inquiry closed. An appeal opens it again."""
+        return is_closed(self.status)
 
     @property
     def is_inquiry(self) -> bool:
@@ -99,11 +94,9 @@ class Dispute(Base):
         return bool(self.amount_held)
 
     @property
-    def amount_not_refundable(self) -> int:
-        """The part of the payment that cannot be refunded: what the bank holds, or claims without having moved it."""
-        if self.movements or self.funds_withdrawn_at or self.is_closed or self.is_inquiry:
-            return self.amount_held or 0
-        return self.amount
+    def blocks_refunds(self) -> bool:
+        """True while a chargeback is open, also one about a part: Stripe then refunds nothing of the payment."""
+        return not (self.is_closed or self.is_inquiry)
 
 
 def _rank(status: str) -> int:

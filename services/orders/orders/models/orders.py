@@ -1,15 +1,15 @@
 """Orders, and how the status of an order is derived from facts.
 
-Events arrive in any order. So an order stores facts, each with the time of its event. The strongest fact determines
+Events arrive in any sequence. So an order stores facts, each with the time of its event. The strongest fact determines
 the status. A repeated fact changes nothing. A weaker fact that arrives late is stored and does not change the status:
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
-A payment that failed is a fact about that payment. An unpaid order with several sessions reads
+The failure of one payment says nothing about the others. So an unpaid order with several sessions reads
 `payment_pending` while the money of any of them is under way.
 
 Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
-tables (totals.py, disputes.py, reviews.py, shipments.py).
+tables (totals.py, disputes.py, reviews.py, goods.py).
 """
 
 from collections import Counter
@@ -23,10 +23,11 @@ from events.database.types import Json, UtcDateTime, one_of, partial_index
 from events.messaging.contracts.refunds import RefundStatus
 from events.messaging.contracts.reviews import ReviewReason
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, false
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from orders.models.base import Base
 from orders.models.disputes import Dispute
+from orders.models.doubted_checkouts import DoubtedCheckout
 from orders.models.payments import Payment, PaymentAttempt, PaymentStatus
 from orders.models.refunds import Refund, RefundRequest
 from orders.models.reviews import Review
@@ -65,7 +66,10 @@ class OrderDisputeStatus(StrEnum):
 
 
 class FulfillmentStatus(StrEnum):
-    """The part of an order's pieces that has shipped. A paid order can be canceled before it ships."""
+    """The progress of an order's shipping.
+
+    `fulfilled`: something has shipped, and nothing more is owed. `canceled`: a paid order of which nothing ships.
+    """
 
     UNFULFILLED = "unfulfilled"
     PARTIAL = "partial"
@@ -94,12 +98,13 @@ TAX_ADDRESS_PARTS = ("country", "state")  # kept after an erasure: tax reports n
 
 
 class Order(Base):
-    """One checkout and its facts. The amounts up to `amount_total` are the checkout's, without taxes that Stripe added.
+    """One checkout and its facts.
 
-    `charged` has what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in
-    lower case, for searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when
-    inventory had taken the stock of a late payment or had found it missing. `pieces_owed` is derived: the paid pieces
-    that still have to ship (goods.py). `pieces_canceled` are those that do not ship any more, by sku, as published
+    `amount_subtotal` to `amount_total` are as agreed in the checkout, without taxes that Stripe adds. `charged` has
+    what Stripe charged, with taxes and promotion codes. `customer_email_key` is the e-mail address in lower case, for
+    searches. `paid_published_at` is when the order was published as paid. `stock_checked_at` is when inventory
+    published that it took the pieces, or that some were missing. `pieces_owed` is derived: the number of paid pieces
+    that still have to ship (goods.py). `pieces_canceled` are the pieces that do not ship any more, by sku, as published
     under `goods_revision`. `fulfillment_canceled_at` is when it was decided that a paid order does not ship.
     """
 
@@ -138,7 +143,7 @@ class Order(Base):
     amount_refunded: Mapped[int] = mapped_column(BigInteger(), server_default="0")
     promotion_codes: Mapped[bool] = mapped_column(server_default=false())
     needs_address: Mapped[bool] = mapped_column(server_default=false())
-    # The shipping options of Stripe's page; the amounts are with the first of them.
+    # The shipping options of Stripe's page. `amount_shipping` is what the first of them costs.
     shipping_offers: Mapped[list[dict[str, Any]]] = mapped_column(Json(), server_default="[]")
     customer_email: Mapped[str | None] = mapped_column(String(320))
     customer_email_key: Mapped[str | None] = mapped_column(String(320))
@@ -183,6 +188,9 @@ class Order(Base):
     reviews: Mapped[list[Review]] = relationship(order_by=(Review.opened_at, Review.reason, Review.subject))
     shipments: Mapped[list[Shipment]] = relationship(order_by=Shipment.id)
     timeline: Mapped[list[TimelineEntry]] = relationship(order_by=(TimelineEntry.happened_at, TimelineEntry.id))
+    stock_doubt: Mapped[DoubtedCheckout | None] = relationship(
+        primaryjoin=lambda: Order.checkout_id == foreign(DoubtedCheckout.checkout_id), viewonly=True
+    )
 
     @property
     def sums(self) -> list[dict[str, Any]]:
@@ -198,6 +206,13 @@ class Order(Base):
             for currency in currencies
         ]
 
+    @property
+    def has_other_currencies(self) -> bool:
+        """True if a payment was made in another currency: `amount_paid` and `amount_refunded` do not include it."""
+        return any(
+            payment.status == PaymentStatus.SUCCEEDED and payment.currency != self.currency for payment in self.payments
+        )
+
     def amount_refunded_in(self, currency: str) -> int:
         """Return the sum of succeeded refunds in a currency, in minor units."""
         return sum(one["amount_refunded"] for one in self.sums if one["currency"] == currency)
@@ -209,7 +224,11 @@ class Order(Base):
 
     @property
     def charged_payment(self) -> Payment | None:
-        """The payment that fulfilled the order. Before that, the last one that a session completed, or None."""
+        """The payment that paid the order. Until one has, it is the best payment of a completed session, or None.
+
+        A succeeded payment is better than a pending one, and a pending one is better than a failed one. Of equally
+        good payments, the newest counts.
+        """
         completed = [payment for payment in self.payments if payment.charged]
         return max(completed, key=self._fulfillment_rank, default=None)
 
@@ -221,10 +240,12 @@ class Order(Base):
 
     @property
     def awaits_stock(self) -> bool:
-        """True if the payment was late and inventory has not yet published whether it took the stock."""
+        """True if the payment is late or the stock in doubt, until inventory publishes whether it took the pieces."""
+        if self.stock_checked_at is not None:
+            return False
         payment = self.charged_payment
         is_late = payment is not None and (payment.is_late or payment.recovered_from is not None)
-        return is_late and self.stock_checked_at is None
+        return is_late or self.stock_doubt is not None
 
     def _fulfillment_rank(self, payment: Payment) -> tuple[Any, ...]:
         fulfills = payment.paid_at is not None and payment.session_id == self.session_id
@@ -239,7 +260,10 @@ class Order(Base):
         return self._record_fact("pending_at", at)
 
     def mark_payment_failed(self, at: datetime) -> bool:
-        """Record that a delayed payment failed; return True if the status changed. A declined card is an attempt."""
+        """Record that a delayed payment failed; return True if the status changed.
+
+        A declined card is only a failed attempt.
+        """
         return self._record_fact("failed_at", at)
 
     def mark_expired(self, at: datetime) -> bool:
@@ -251,14 +275,14 @@ class Order(Base):
         return self._record_fact("canceled_at", at)
 
     def mark_paid_published(self, at: datetime) -> bool:
-        """Record that the order may be published as paid; return False if it already was or has to wait.
+        """Record that the order is published as paid, and return True: the caller then publishes it.
 
-        It waits for the decision of an open review, and for the stock if the payment was late. Without owed pieces
-        there is nothing to fulfill: the order is canceled, or refunds cover its payments.
+        Return False if it is not paid, was published before, or waits for the decision of an open review or for
+        inventory (`awaits_stock`). An order that owes no pieces has nothing to fulfill, so it is not published either.
         """
-        if self.paid_at is None or self.needs_review or self.awaits_stock or self.paid_published_at is not None:
+        if self.paid_at is None or self.needs_review or self.paid_published_at is not None or not self.pieces_owed:
             return False
-        if not self.pieces_owed:
+        if self.awaits_stock:
             return False
         self.paid_published_at = at
         return True
@@ -288,7 +312,10 @@ class Order(Base):
             self.shipping_name, self.shipping_address = shipping.get("name"), shipping["address"]
 
     def erase_customer(self, at: datetime) -> None:
-        """Remove the customer's personal data. Lines, amounts, dates and the address parts for taxes stay."""
+        """Remove the customer's personal data from the order's columns, and the vouchers' links from its payments.
+
+        Lines, amounts, dates and the address parts for taxes stay.
+        """
         self.erased_at = self.erased_at or at
         for name in PERSONAL_COLUMNS:
             setattr(self, name, None)

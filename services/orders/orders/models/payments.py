@@ -20,16 +20,17 @@ class PaymentStatus(StrEnum):
 
 
 class Payment(Base):
-    """A payment for an order. Its id is the payment intent, or the session if the order is free.
+    """A payment for an order. Its id is that of the payment intent, or of the session if the order is free.
 
     `status` says whether Stripe has the money. `paid_at` is set once a session reports that this payment paid it.
     Only that fulfills the order, because only the session has the amounts that the order is checked against.
 
-    `amount` is the total. The amounts that make up the total come from the completed session and are null before it.
-    `shipping_total` is the shipping with its taxes. The presentment amount is what the customer's statement shows, if
-    that is another currency. `recovered_from` is the expired session of a recovered cart. A payment `is_late` if its
-    session was paid after the session's end: its stock may be for sale again. `payment_method` is known
-    from the charge of a debit, or once Stripe asks the customer to pay a voucher or to send a bank transfer.
+    `amount` is the total. The amounts that make up the total come from the completed session. Before it, they are null,
+    and `amount_tax` is 0. `shipping_total` is the shipping with its taxes. The presentment amount is what the
+    customer's bank statement shows, if it is in another currency. `recovered_from` is the expired session of a
+    recovered cart. A payment `is_late` if it paid a recovered cart, or if its event arrived after the session's end:
+    its stock may be for sale again. `payment_method` is known from the charge of a debit, or once Stripe asks the
+    customer to pay a voucher or to send a bank transfer.
     """
 
     __tablename__ = "payments"
@@ -81,11 +82,19 @@ class Payment(Base):
         return self.session_id is not None and self.status != PaymentStatus.FAILED and self.paid_at is None
 
     def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
-        """Record how the customer has to pay: a voucher or a bank transfer. Return False if that is known already."""
-        if self.voucher_url is not None:
+        """Record how the customer has to pay: a voucher or a bank transfer.
+
+        Return False if that is known already, or if a charge shows that the customer used another method.
+        """
+        if self.voucher_url is not None or self.payment_method not in (None, method):
             return False
         self.payment_method, self.voucher_url, self.voucher_expires_at = method, url, expires_at
         return True
+
+    def record_charged_method(self, method: str) -> None:
+        """Record the method that a charge shows. Instructions for another method are not valid any more."""
+        if self.payment_method != method:
+            self.payment_method, self.voucher_url, self.voucher_expires_at = method, None, None
 
     def mark_succeeded(self) -> bool:
         """Set the status to succeeded; return False if it is already."""

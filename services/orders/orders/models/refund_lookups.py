@@ -10,9 +10,9 @@ from orders.models.base import Base
 
 
 class RefundLookup(Base):
-    """A payment of which Stripe has refunded `amount_refunded`, in minor units of the payment's currency.
+    """The lookup of one payment's refunds. Stripe reported `amount_refunded`, in minor units of the payment's currency.
 
-    The worker compares the sum with the booked refunds at `next_attempt_at`.
+    The worker compares this sum with the booked refunds at `next_attempt_at`.
     """
 
     __tablename__ = "refund_lookups"

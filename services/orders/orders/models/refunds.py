@@ -19,8 +19,8 @@ class RefundRequestStatus(StrEnum):
     """
 
     REQUESTED = "requested"
-    REQUIRES_ACTION = RefundStatus.REQUIRES_ACTION.value
     PENDING = RefundStatus.PENDING.value
+    REQUIRES_ACTION = RefundStatus.REQUIRES_ACTION.value
     SUCCEEDED = RefundStatus.SUCCEEDED.value
     CANCELED = RefundStatus.CANCELED.value
     FAILED = RefundStatus.FAILED.value
@@ -33,7 +33,7 @@ NOT_REFUNDED = (RefundStatus.CANCELED, RefundStatus.FAILED)  # the shop has the 
 class Refund(Base):
     """A refund at Stripe, by Stripe's id. Without a refund request it was made in Stripe's dashboard.
 
-    The presentment amount is what the customer's statement shows, if that is another currency.
+    The presentment amount is what the customer's bank statement shows, if it is in another currency.
     """
 
     __tablename__ = "refunds"
@@ -70,6 +70,8 @@ class Refund(Base):
 
 class RefundRequest(Base):
     """A request to refund, stored before Stripe is called. Its id is the idempotency key at Stripe.
+
+    `idempotency_key` is the operator's, or derives from a decision. It is unique within the order.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
     all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
@@ -137,6 +139,10 @@ def _phase(status: str) -> int:
 
 
 def _sort_key(status: str, at: datetime) -> tuple[int, datetime, int]:
-    """Return the key whose greatest value is the refund's status. Time decides only between statuses under way."""
+    """Return a sort key: of several reported statuses, the one with the greatest key counts.
+
+    A final status has a greater key than one under way. Between statuses under way, the later one has it.
+    Stripe's times are whole seconds. Within one second, `requires_action` counts as later than `pending`.
+    """
     known = list(RefundStatus)
     return _phase(status), at, known.index(RefundStatus(status)) if status in known else -1

@@ -1,4 +1,4 @@
-"""Reviews: paid orders that need a decision before they ship, and what operators or the policy decided."""
+"""Reviews: paid orders that need a decision, and the decision of an operator, the policy or Stripe."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Pieces that refunds put back in stock, and those that left it again because a refund failed."""
+"""Pieces that refunds and cancellations put back in stock, and pieces that left it again because a refund failed."""
 
 from datetime import datetime
 

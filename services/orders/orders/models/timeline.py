@@ -45,7 +45,7 @@ class EntryKind(StrEnum):
 
 
 class TimelineEntry(Base):
-    """One entry. `cause_id` is the event, refund request, shipment or act that the entry is about."""
+    """One entry of an order's timeline. `cause_id` is the event, refund request, shipment or act that it is about."""
 
     __tablename__ = "timeline_entries"
     __table_args__ = (UniqueConstraint("order_id", "cause_id", "kind"), one_of("kind", EntryKind))

@@ -1,4 +1,4 @@
-"""Unmatched events: refund and dispute events that arrived before their payment."""
+"""Unmatched events: refund, dispute and Radar events whose payment is not known yet."""
 
 from datetime import datetime
 from typing import Any

@@ -9,9 +9,9 @@ from events.money import format_amount
 class Difference:
     """One difference between Stripe and an order. `kind` is for programs, `text` for operators.
 
-    `missing_event` is the event that would repair it: a session's, such as `completed`, `refund.updated` or
-    `charge.dispute.updated`. It is None if no event can. `repaired_by` is the id of the event that was added to
-    the outbox.
+    `missing_event` is the event that would repair it: `refund.updated`, `charge.dispute.updated`, or a session's event
+    without its prefix `checkout.session.`, such as `completed`. It is None if no event can repair the difference.
+    `repaired_by` is the id of the event that was added to the outbox.
     """
 
     kind: str

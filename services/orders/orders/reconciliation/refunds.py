@@ -21,7 +21,7 @@ def compare_refund(order: Order, booked: Refund | None, stripe_refund: StripeObj
         stripe_refund.get("status") or UNKNOWN_STATUS,
     )
     if booked is None:
-        text = f"Stripe refunded {amount} with {stripe_refund['id']} ({status}), which is not booked."
+        text = f"{stripe_refund['id']} of {amount} is {status} at Stripe, but not booked."
         yield _difference(order, "refund-missing", text, stripe_refund["id"], is_repairable=True)
         return
     if (booked.amount, booked.currency) != (stripe_refund["amount"], currency_of(stripe_refund)):

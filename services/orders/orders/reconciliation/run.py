@@ -1,8 +1,8 @@
 """One reconciliation run: compares Stripe's objects since an instant with the orders, and yields the differences.
 
 To repair a difference, it makes the missing event from the object at Stripe and adds it to the outbox. So every service
-gets the event over the bus and handles it as any other. Checkout's sweeper derives the same event id for the same
-change, so it is one event even if both find it.
+gets the event through RabbitMQ and handles it as any other. Checkout's sweeper derives the same event id for the same
+change of a session. So the services get one event, even if both find the change.
 
 Refunds and disputes are compared one by one: those since the instant, and all that are under way. To find a refund
 that failed long after it was created, or an old dispute that was appealed, use an earlier instant.
@@ -47,7 +47,7 @@ class Reconciliation:
         self.compared = 0  # sessions of ours
 
     def differences(self) -> Iterator[Difference]:
-        """Yield every difference. Raises `stripe.StripeError` when Stripe does not answer."""
+        """Yield every difference. Raises `stripe.StripeError` if a call to Stripe fails."""
         intents = {intent.id: intent for intent in self._stripe.intents(self._since) if intent.checkout_id}
         for stripe_session in self._stripe.sessions(self._since):
             yield from self._compare_session(stripe_session, intents.get(stripe_session["payment_intent"] or ""))
@@ -66,8 +66,8 @@ class Reconciliation:
     def repair(self, difference: Difference) -> Difference:
         """Add the missing event to the outbox and return the difference with `repaired_by`.
 
-        Return it without `repaired_by` if no event can repair it. Do so, too, if the event was sent before: the text
-        then says it.
+        Return the difference without `repaired_by` if no event can repair it, or if the event was sent before. In the
+        second case the text says so. The difference must come from `differences` of this object.
         """
         about = difference.refund_id or difference.dispute_id or difference.session_id
         if difference.missing_event is None or about is None:
@@ -87,7 +87,8 @@ class Reconciliation:
         with self._database.begin() as session:
             sent = session.get(OutboxEvent, event_id)
             if session.get(InboxEvent, event_id) or (sent and sent.published_at):
-                text = f"{difference.text} {event_id} was sent before and did not repair it. Look for it in the inbox."
+                sent_before = f"{event_id} was sent before and has not repaired this."
+                text = f"{difference.text} {sent_before} To see why, run: orders inbox show {event_id}"
                 return replace(difference, text=text)
             session.scalar(for_update(session, select(Order.id).where(Order.checkout_id == difference.checkout_id)))
             outbox.add_recovered_stripe_event(
@@ -129,7 +130,7 @@ class Reconciliation:
         """Yield the differences of the order's payments whose sessions were not listed, however old these are."""
         paid = [payment for payment in order.payments if payment.paid_at]
         if not paid:
-            yield session_difference(order, "not-paid-at-stripe", "The order is paid, but has no payment.")
+            yield session_difference(order, "not-paid-at-stripe", "The order is paid, but none of its payments is.")
         for payment in paid:
             if payment.session_id is None or payment.session_id in self._seen:
                 continue

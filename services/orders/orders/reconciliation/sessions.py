@@ -27,14 +27,17 @@ SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
 def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
-    """Yield the differences between an order and one of its sessions at Stripe. `intent` is the session's."""
+    """Yield the differences between an order and one of its sessions at Stripe. `intent` is the session's, if any."""
     payment = _payment_of_session(order, stripe_session)
     if stripe_session["status"] == "complete" and is_paid(stripe_session):
         if payment is None or payment.paid_at is None:
             # A pending order handled `completed`, unless that was of another session.
             missing = ASYNC_SUCCEEDED if order.pending_at and _is_completed(payment) else COMPLETED
             amount = describe_amount(stripe_session["amount_total"], currency_of(stripe_session))
-            text = f"{stripe_session['id']} is paid at Stripe with {amount}, but the order is {order.status}."
+            text = (
+                f"{stripe_session['id']} is paid at Stripe with {amount}, but not booked as paid."
+                f" The order is {order.status}."
+            )
             yield session_difference(order, "not-paid", text, stripe_session, missing)
         else:
             yield from _compare_paid(order, payment, stripe_session, intent)
@@ -48,8 +51,8 @@ def compare_session(order: Order, stripe_session: StripeObject, intent: Intent |
         yield session_difference(order, "charged-unpaid", text, stripe_session)
     elif end := _missing_end(order, stripe_session, intent):
         text = (
-            f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe, but the order is {order.status}:"
-            f" checkout.session.{end} is missing."
+            f"{stripe_session['id']} is {status_text(stripe_session)} at Stripe, but orders has not handled"
+            f" checkout.session.{end}. The order is {order.status}."
         )
         yield session_difference(order, f"not-{end.replace('_', '-')}", text, stripe_session, end)
 
@@ -98,7 +101,7 @@ def _compare_paid(
         text = f"{stripe_session['id']} has a shipping address at Stripe, but the order has none."
         yield session_difference(order, ADDRESS_MISSING, text, stripe_session, COMPLETED)
     if find_hold(order) == Hold.STOCK and order.awaits_stock:
-        text = f"{stripe_session['id']} was paid late, and inventory has not published yet if it took the stock."
+        text = f"{stripe_session['id']} is paid, but inventory has not published yet whether it took the pieces."
         yield session_difference(order, STOCK_UNKNOWN, text, stripe_session, COMPLETED)
     if order.status != OrderStatus.PAID:
         text = f"{payment.id} is booked as paid, but the order is {order.status}."

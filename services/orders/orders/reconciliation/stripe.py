@@ -13,7 +13,10 @@ from orders.stripe_objects import PAGE_SIZE, StripeObject, checkout_id_of, curre
 
 @dataclass(frozen=True)
 class Intent:
-    """A payment intent. `tried_at` is when the customer last tried to pay with it, in Unix seconds."""
+    """A payment intent. `amount_received` is in minor units.
+
+    `tried_at` is when the customer last tried to pay, or when the intent was created, in Unix seconds.
+    """
 
     id: str
     checkout_id: str | None
@@ -24,7 +27,7 @@ class Intent:
 
 
 class StripeRecords:
-    """Reads objects at Stripe. Each method raises `stripe.StripeError` if a call to Stripe fails."""
+    """A reader of objects at Stripe. Each method raises `stripe.StripeError` if a call to Stripe fails."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._sessions = client.v1.checkout.sessions

@@ -11,13 +11,14 @@
           ├─ Stripe refuses ─▶ failed, without a refund
           ▼
       a refund with Stripe's id ◀─ also made in Stripe's dashboard
-          │ booking.py: from the answer, an event or reconciliation; the first one books, repeats change nothing
+          │ booking.py: from the answer, an event or a lookup; the first one books, repeats change nothing
           ▼
-      requires_action ─▶ pending ─▶ succeeded ─▶ failed
+      requires_action ◀▶ pending ─▶ succeeded ─▶ failed
                             ├─────▶ canceled
                             └─────▶ failed
 
 A process can die between any two steps. The stored request has a lease, and after it the worker continues.
-allocation.py says how much a piece is worth when lines are refunded, and charged_lines.py fetches what that needs.
+lookups.py asks Stripe for refunds that a charge only counts. allocation.py says how much a piece is worth when lines
+are refunded, and charged_lines.py fetches Stripe's amounts of the lines for that.
 review_reasons.py says which review ended in a refund.
 """

@@ -72,7 +72,8 @@ def amount_of_pieces(
 ) -> int:
     """Return the amount for `pieces` of each sku, in minor units and a multiple of the currency's step.
 
-    `goods` is the amount paid for all goods. `refunded` are the pieces that were refunded before, by sku.
+    `goods` is the amount paid for all goods. `refunded` are the pieces that were refunded before, by sku. Raises
+    `ValueError` for a currency that Stripe does not support.
     """
     step = step_of(currency)
     charged = all(line.charged_total is not None for line in lines)

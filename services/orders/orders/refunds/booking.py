@@ -1,10 +1,10 @@
-"""Booking of refunds at Stripe: from overlapping events, from the answer to our call, and from reconciliation.
+"""Booking of Stripe's refunds in the order: from overlapping events, from the answer to our call, and from lookups.
 
-A refund is booked once, by its id. Repeats change nothing. A charge's sum of refunds is not booked: the refunds that
-the charge lists are, and lookups.py fetches the others.
+A refund is booked once, by its id. Repeats change nothing. A charge has a sum of refunds, which is not booked. The
+refunds that the charge lists are booked, and lookups.py fetches the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from events.database.notify import increment_after_commit
 from events.database.transaction import insert_once
@@ -22,6 +22,7 @@ from orders.models.refunds import Refund, RefundRequest
 from orders.models.timeline import EntryKind
 from orders.publishing import publish, publish_paid_order
 from orders.refunds.gateway import REQUEST_ID_KEY
+from orders.refunds.requests import has_open_chargeback
 from orders.refunds.review_reasons import review_reason_of
 from orders.returns import publish_returns
 from orders.stripe_objects import UNKNOWN_STATUS, StripeObject, created_at_of, currency_of, presentment_of
@@ -40,7 +41,8 @@ ENTRY_KINDS: Mapping[RefundStatus | None, EntryKind] = {
     RefundStatus.CANCELED: EntryKind.REFUND_CANCELED,
     RefundStatus.FAILED: EntryKind.REFUND_FAILED,
 }
-
+DISPUTED_TEXT = "The customer disputes the payment. Pay nothing back: the bank decides"
+DISPUTED = "charge_for_pending_refund_disputed"  # Stripe's failure reason: a chargeback came before the refund
 
 REFUNDS = Counter("clozit_refunds_total", "Changes of refund statuses, by the new status", ["status"])
 from_zero(REFUNDS, [*RefundStatus, UNKNOWN_STATUS])
@@ -49,9 +51,9 @@ log = get_logger(__name__)
 
 
 def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cause: Cause) -> Refund:
-    """Book Stripe's refund: its status, the order's totals and pieces, the returns to the stock, timeline and events.
+    """Book and return Stripe's refund: its status, the order's totals and pieces, returns, timeline and events.
 
-    A refund without news changes nothing. The order must be locked.
+    A repeat without news changes nothing. The order must be locked.
     """
     request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN_STATUS
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
@@ -92,6 +94,17 @@ def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cau
     return refund
 
 
+def publish_refunds_again(session: Session, orders: Sequence[tuple[Order, Cause]]) -> None:
+    """Publish the succeeded refunds of orders whose customer's e-mail address has just become known.
+
+    They were booked before the session's event, so their events have no address, and no e-mail could be written.
+    """
+    for order, cause in orders:
+        for refund in order.refunds:
+            if (status := _known(refund.status)) == RefundStatus.SUCCEEDED:
+                _publish_refund(session, order, refund, EVENT_TYPES[status], cause)
+
+
 def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> RefundRequest | None:
     """Return the request that the refund's metadata name, if it is of this order: metadata can be copied by hand."""
     request_id = (stripe_refund.get("metadata") or {}).get(REQUEST_ID_KEY)
@@ -102,7 +115,11 @@ def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> 
 def _link(session: Session, order: Order, request: RefundRequest, refund: Refund) -> None:
     """Record Stripe's answer to the request, and publish the pieces that go to the stock or leave it again."""
     if not request.link_refund(refund):
-        log.error("a refund request has two refunds", refund_request_id=request.id, refund_id=refund.id)
+        log.error(
+            "stripe has a second refund for a refund request, check in stripe's dashboard if too much was refunded",
+            refund_request_id=request.id,
+            refund_id=refund.id,
+        )
         return
     publish_returns(session, order, request)
 
@@ -128,11 +145,21 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
         review_reason=review_reason_of(session, refund),
         amount_refunded=order.amount_refunded,
         failure_reason=refund.failure_reason,
+        is_disputed=_is_disputed(order, refund),
     )
 
 
+def _is_disputed(order: Order, refund: Refund) -> bool:
+    """Return True if the bank, and not the shop, has the money of a failed refund: the customer disputes the payment.
+
+    The refund's reason says so, too, because the event of the dispute can arrive later.
+    """
+    has_failed = _known(refund.status) in (RefundStatus.FAILED, RefundStatus.CANCELED)
+    return has_failed and (refund.failure_reason == DISPUTED or has_open_chargeback(order, {refund.payment_id}))
+
+
 def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> str:
-    amount = format_amount(refund.amount, refund.currency)
+    amount, is_disputed = format_amount(refund.amount, refund.currency), _is_disputed(order, refund)
     origin = f"{refund.id}, " + (f"requested by {request.requested_by}" if request else "made in Stripe's dashboard")
     match _known(refund.status):
         case RefundStatus.SUCCEEDED:
@@ -143,12 +170,14 @@ def _entry_text(order: Order, refund: Refund, request: RefundRequest | None) -> 
         case RefundStatus.PENDING:
             return f"The refund of {amount} is on its way to the customer ({origin})."
         case RefundStatus.CANCELED:
-            return f"The refund of {amount} was canceled. The customer did not get the money ({origin})."
+            what_now = DISPUTED_TEXT if is_disputed else "The customer did not get the money"
+            return f"The refund of {amount} was canceled. {what_now} ({origin})."
         case RefundStatus.FAILED:
             why = f": {refund.failure_reason}" if refund.failure_reason else ""
-            back = "The shop has the money again. Please pay the customer another way"
-            return f"The refund of {amount} failed{why}. {back} ({origin})."
-        case None:
-            return (
-                f"Stripe reports the status “{refund.status}” for the refund of {amount}. It counts as made ({origin})."
+            what_now = (
+                DISPUTED_TEXT if is_disputed else "The shop has the money again. Please pay the customer another way"
             )
+            return f"The refund of {amount} failed{why}. {what_now} ({origin})."
+        case None:
+            known = f"an unknown status ({refund.status})" if refund.status != UNKNOWN_STATUS else "no status"
+            return f"Stripe reports {known} for the refund of {amount}. It counts as under way ({origin})."

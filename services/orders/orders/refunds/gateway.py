@@ -26,7 +26,7 @@ class StripeAwayError(Exception):
 
 
 class StripeUnauthorizedError(StripeAwayError):
-    """Stripe refused our API key and did nothing. A repeat succeeds once an operator has corrected the key."""
+    """Stripe refused our API key and did nothing. A repeat can succeed once an operator has corrected the key."""
 
 
 class RefundGateway:

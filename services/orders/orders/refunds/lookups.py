@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 
 def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
-    """Return the refunds that a charge lists, each with the charge's payment intent: old ones do not name it."""
+    """Return the refunds that a charge lists, each with the charge's payment intent: old API versions leave it out."""
     listed = (charge.get("refunds") or {}).get("data") or []
     return [{**one, "payment_intent": one.get("payment_intent") or charge["payment_intent"]} for one in listed]
 
@@ -38,7 +38,7 @@ def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
 def request_lookup(session: Session, order: Order, charge: StripeObject) -> None:
     """Store a lookup if the charge's sum of refunds is higher than the booked sum. The order must be locked."""
     payment_id, refunded = charge["payment_intent"], charge.get("amount_refunded") or 0
-    if refunded <= _amount_booked(session, order, payment_id):
+    if not refunded or refunded <= _amount_booked(session, order, payment_id):
         return
     lookup = session.get(RefundLookup, payment_id)
     if lookup is None:
@@ -81,7 +81,7 @@ class RefundLookups:
             found = self._gateway.list_of_payment(payment_id)
         except (RefundRefusedError, StripeAwayError) as error:
             log.warning(
-                "refunds not listed, stripe is asked again later",
+                "stripe did not list the refunds of a payment, the worker asks again later",
                 payment_id=payment_id,
                 error=str(error),
             )

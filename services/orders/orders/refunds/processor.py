@@ -41,13 +41,13 @@ log = get_logger(__name__)
 
 
 class RefundProcessor:
-    """Stores refund requests and sends them to Stripe until Stripe answers."""
+    """The processor that stores refund requests and sends them to Stripe until Stripe answers."""
 
     def __init__(self, database: Database, gateway: RefundGateway) -> None:
         self._database, self._gateway = database, gateway
 
     def request_refund(self, order_id: str, params: RefundParams, key: str, actor: str) -> RefundRequest:
-        """Store a refund request and send it to Stripe, once per key. Return the request with Stripe's answer.
+        """Store a refund request and send it to Stripe, once per key. Return it, with Stripe's answer if there is one.
 
         Raises the errors of `find_request`, `create_request` and `lock_order`, and `LineAmountsUnknownError`.
         """
@@ -131,9 +131,11 @@ class RefundProcessor:
             request.error = str(error)
             request.next_attempt_at = now + RETRY_DELAYS[min(request.attempts, len(RETRY_DELAYS) - 1)]
             request.attempts += 1
-            text = f"Stripe has not answered yet: {_description(request)}. The worker asks again."
+            text = f"Stripe has not answered yet about {_description(request)}. The worker asks again."
             if isinstance(error, StripeUnauthorizedError):
-                text = f"Stripe refused the shop's API key, so {_description(request)} waits until it is corrected."
+                text = (
+                    f"Stripe refused the shop's API key, so {_description(request)} waits until the key is corrected."
+                )
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
         log.warning(
             "a refund request is still unanswered, the worker asks stripe again",

@@ -9,6 +9,7 @@ from typing import Any
 from events.clock import utcnow
 from events.messaging.event import new_id
 from events.money import SUPPORTED, format_amount, is_valid_amount
+from events.money import step as step_of
 from events.web.idempotency import fingerprint
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,6 +33,8 @@ from orders.timeline import add_entry, format_note
 from orders.totals import refundable_amount
 
 SENDING_LEASE = timedelta(minutes=1)  # a call to Stripe takes at most ten seconds; after the lease its process is dead
+KEY_SEPARATOR = " "  # no client's Idempotency-Key has it
+UNSUPPORTED_CURRENCY = "The currency of this payment is not supported, so"
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,21 @@ def find_request(session: Session, order: Order, params: RefundParams, key: str)
 def create_request(session: Session, order: Order, params: RefundParams, key: str, actor: str) -> RefundRequest:
     """Check and store a refund request; the caller or the worker sends it to Stripe. The order must be locked.
 
-    Lines belong to the payment that paid the order. Raises `OrderNotPaidError`, `InvalidRequestError` and
-    `RefundExceedsPaymentError`.
+    Lines belong to the payment that paid the order. Raises `OrderNotPaidError`, `InvalidRequestError`,
+    `DisputedRefundError` and `RefundExceedsPaymentError`.
     """
     payments = succeeded_payments(order)
     if not payments or (params.lines and order.status != OrderStatus.PAID):
         raise OrderNotPaidError(order.number, order.status)
     payment, owner = _named_payment(payments, params), payments[0]
     if payment is not owner and (params.lines or params.restock):
-        field = "lines" if params.lines else "restock"
-        raise InvalidRequestError(
-            **{field: [f"The order's pieces belong to the payment {owner.id}. Use this payment_id, or none."]}
-        )
-    refundable, goods = refundable_amount(session, payment), load_goods(session, order)
+        belongs = f"The order's pieces belong to the payment {owner.id}."
+        if params.lines:
+            raise InvalidRequestError(lines=[f"{belongs} Use this payment_id, or none."])
+        raise InvalidRequestError(restock=[f"{belongs} Leave restock out."])
+    if not params.without_money:
+        check_disputes(order, {payment.id})
+    refundable, goods = refundable_amount(session, payment), load_goods(order)
     lines: list[dict[str, Any]] = []
     if params.lines:
         lines = _checked_lines(goods, params)
@@ -127,7 +132,7 @@ def store_request(
     )
     order.refund_requests.append(request)
     update_fulfillment(session, order)
-    add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request))
+    add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_REQUESTED, _entry_text(request, params))
     if not amount:
         publish_returns(session, order, request)
     return request
@@ -152,23 +157,40 @@ def request_rest(
         if payments is not None and payment.id not in payments:
             continue
         if amount := refundable_amount(session, payment):
-            key = f"{cause.id}-{payment.id}"
+            key = decision_key(cause.id, payment.id)
             requests.append(store_request(session, order, payment, amount, [], params, key, actor, due_at=due_at))
     return requests
 
 
-def check_rest(session: Session, order: Order, payments: Collection[str] | None = None) -> None:
-    """Raise `DisputedRefundError` if a bank holds or claims money that `request_rest` would have to refund.
+def decision_key(decision_id: str, about: str) -> str:
+    """Return the key of a request that follows from a decision or a cancellation, which begins with its id.
 
-    Stripe then refuses also the part that the bank returned. A decision must not be stored without its refund.
+    It has a space. A client's Idempotency-Key has none (`KeyHeader`), so the two are never the same.
     """
-    session.flush()
-    for payment in succeeded_payments(order):
-        if payments is not None and payment.id not in payments:
-            continue
-        held = [each for each in order.disputes if each.payment_id == payment.id and each.amount_not_refundable]
-        if any(not each.is_closed for each in held) or (held and refundable_amount(session, payment)):
-            raise DisputedRefundError(order.number)
+    return f"{decision_id}{KEY_SEPARATOR}{about}"
+
+
+def check_disputes(order: Order, payments: Collection[str] | None = None) -> None:
+    """Raise `DisputedRefundError` while a chargeback of the order's payments, or of those in `payments`, is open.
+
+    Stripe then refuses every refund. A request or a decision must not be stored without its refund.
+    """
+    if has_open_chargeback(order, payments):
+        raise DisputedRefundError(order.number, _way_out(order))
+
+
+def _way_out(order: Order) -> str | None:
+    """Return the act that still ends the order's fulfillment without a refund, `review` or `cancel`, or None."""
+    if order.status != OrderStatus.PAID or order.fulfillment_canceled_at is not None or not order.pieces_owed:
+        return None
+    if order.needs_review:
+        return "review"
+    return None if any(load_goods(order).shipped.values()) else "cancel"
+
+
+def has_open_chargeback(order: Order, payments: Collection[str] | None = None) -> bool:
+    """Return True while a chargeback of the order's payments, or of those in `payments`, is open."""
+    return any(each.blocks_refunds for each in order.disputes if payments is None or each.payment_id in payments)
 
 
 def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
@@ -182,10 +204,12 @@ def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _entry_text(request: RefundRequest) -> str:
+def _entry_text(request: RefundRequest, params: RefundParams) -> str:
+    """Return the timeline's sentence. A request of the amount 0 is the operator's own, or ends the fulfillment."""
     pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in request.lines)
     if not request.amount:
-        return f"{request.requested_by} recorded {pieces} without a refund of money.{format_note(request.note)}"
+        recorded = f"{pieces} without a refund of money" if params.without_money else f"that {pieces} do not ship"
+        return f"{request.requested_by} recorded {recorded}.{format_note(request.note)}"
     refund = f"a refund of {format_amount(request.amount, request.currency)}" + (f" for {pieces}" if pieces else "")
     return f"{request.requested_by} requested {refund}.{format_note(request.note)}"
 
@@ -196,16 +220,22 @@ def _named_payment(payments: Sequence[Payment], params: RefundParams) -> Payment
         return payments[0]
     named = next((payment for payment in payments if payment.id == params.payment_id), None)
     if named is None:
-        known = ", ".join(payment.id for payment in payments)
-        raise InvalidRequestError(payment_id=[f"This order has no such payment. Use one of {known}."])
+        usable = payments[:1] if params.lines or params.restock else payments  # the first one has the order's pieces
+        ids = " or ".join(payment.id for payment in usable)
+        raise InvalidRequestError(payment_id=[f"This order has no succeeded payment {params.payment_id}. Use {ids}."])
     return named
 
 
 def _checked_amount(params: RefundParams, payment: Payment) -> int:
     amount = params.amount or 0
+    if payment.currency not in SUPPORTED:  # its step is unknown, and `xxx` is no currency at all
+        advice = "Send all: true instead, or refund in Stripe's dashboard."
+        raise InvalidRequestError(amount=[f"{UNSUPPORTED_CURRENCY} the amount cannot be checked. {advice}"])
     if not is_valid_amount(amount, payment.currency):
-        rule = "In some currencies, amounts must be multiples of 10 or 100 minor units."
-        raise InvalidRequestError(amount=[f"Stripe does not accept {amount} {payment.currency} (minor units). {rule}"])
+        step, code = step_of(payment.currency), payment.currency.upper()
+        raise InvalidRequestError(
+            amount=[f"Send a multiple of {step} minor units: Stripe accepts no other amount in {code}."]
+        )
     if params.restock:
         raise InvalidRequestError(
             restock=["Leave restock out, or send lines instead of an amount: they name the pieces."]
@@ -215,11 +245,14 @@ def _checked_amount(params: RefundParams, payment: Payment) -> int:
 
 def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequence[Mapping[str, Any]]) -> int:
     if payment.currency not in SUPPORTED:
-        raise InvalidRequestError(lines=["This payment's currency is unknown. Send all: true instead, or an amount."])
+        dashboard = "refund in Stripe's dashboard and record the lines with without_money: true."
+        raise InvalidRequestError(
+            lines=[f"{UNSUPPORTED_CURRENCY} lines have no amount. Send all: true instead, or {dashboard}"]
+        )
     paid = goods_amount(order, payment)
     amount = amount_of_pieces(order.lines, paid, payment.currency, goods.refunded, count_pieces(lines))
     if amount == 0:
-        text = "These pieces were free. To record them without money, send without_money: true."
+        text = "The amount of these pieces is 0. To record them without money, send without_money: true."
         raise InvalidRequestError(lines=[text])
     return amount
 
@@ -241,12 +274,15 @@ def _checked_lines(goods: Goods, params: RefundParams) -> list[dict[str, Any]]:
         elif quantity > left:
             errors[number] = {"quantity": [f"Only {left} of {goods.bought[sku]} can still be refunded."]}
         elif own > min(quantity, unshipped[sku]) or quantity - own > shipped[sku]:
-            known = f"{unshipped[sku]} unshipped and {shipped[sku]} shipped"
-            errors[number] = {"unshipped": [f"Of these pieces, {known} can still be refunded."]}
-        shipped[sku] -= quantity - own
-        unshipped[sku] -= own
-        restock = line.get("restock", params.restock)
-        lines.append({"sku": sku, "quantity": quantity, "restock": restock, "unshipped": own})
+            least, most = max(0, quantity - shipped[sku]), min(quantity, unshipped[sku])
+            allowed = f"{most}" if least == most else f"a number from {least} to {most}"
+            known = f"{unshipped[sku]} unshipped and {shipped[sku]} shipped pieces can still be refunded"
+            errors[number] = {"unshipped": [f"Send {allowed}: {known}."]}
+        else:
+            shipped[sku] -= quantity - own
+            unshipped[sku] -= own
+            restock = line.get("restock", params.restock)
+            lines.append({"sku": sku, "quantity": quantity, "restock": restock, "unshipped": own})
     if errors:
         raise InvalidRequestError(lines=errors)
     return lines

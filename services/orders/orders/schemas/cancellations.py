@@ -10,7 +10,7 @@ from orders.schemas.refunds import REFUND_REASONS
 
 
 class NewCancellation(Schema):
-    """A cancellation of a paid order that has not shipped. `refund`: all that is left is refunded."""
+    """A cancellation of a paid order that has not shipped. With `refund`, what is left of its payments is refunded."""
 
     refund = StrictBoolean(required=True)
     restock = StrictBoolean(load_default=True, metadata={"description": "the pieces go back to the stock"})

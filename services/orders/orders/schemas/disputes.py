@@ -10,7 +10,7 @@ from orders.models.orders import Order
 
 
 class DisputeItem(Schema):
-    """A dispute with Stripe's `status`. An inquiry's status begins with `warning_`, and it moves no money."""
+    """A dispute with Stripe's `status`. An inquiry moves no money. Its status begins with `warning_`."""
 
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
@@ -24,7 +24,7 @@ class DisputeItem(Schema):
         required=True, allow_none=True, metadata={"description": "all that the bank returned to the shop"}
     )
     amount_held = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "the part that the bank keeps now"}
+        required=True, allow_none=True, metadata={"description": "the part of `amount` that the bank keeps now"}
     )
     reason = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)

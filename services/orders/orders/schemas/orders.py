@@ -96,6 +96,7 @@ class LineItem(PublicLine):
 
     sku = fields.String(required=True)
     unit_amount = fields.Integer(required=True)
+    amount_total = fields.Integer(required=True, metadata={"description": "as agreed, after the shop's discount"})
 
 
 class TimelineItem(Schema):
@@ -160,14 +161,21 @@ class PaymentsField(fields.List[Any]):
 
 
 class OrderDetail(OrderSummary):
-    """An order with everything that belongs to it."""
+    """An order with everything that belongs to it.
+
+    `amount_subtotal`, `amount_discount` and `amount_shipping` are as agreed in the checkout, like `amount_total`.
+    """
 
     amount_subtotal = fields.Integer(required=True)
     amount_discount = fields.Integer(required=True)
     amount_shipping = fields.Integer(required=True)
     customer_phone = fields.String(required=True, allow_none=True)
     shipping_name = fields.String(required=True, allow_none=True)
-    shipping_address = fields.Dict(required=True, allow_none=True, metadata={"description": "as Stripe has it"})
+    shipping_address = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "as Stripe sent it; only country and state once the customer is erased"},
+    )
     locale = fields.String(required=True, allow_none=True)
     recovery_url = fields.String(required=True, allow_none=True)
     review_detail = fields.String(required=True, allow_none=True)

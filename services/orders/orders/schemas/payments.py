@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 
 
 class Charged(Schema):
-    """Stripe's charge for an order. `amount_tax` has all taxes, and `tax_included` says if the prices include them."""
+    """Stripe's charge for an order. `amount_tax` has all taxes. `tax_included` is true if the prices include them."""
 
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -30,7 +30,8 @@ class PaymentItem(Schema):
         required=True,
         metadata={
             "description": "what a refund with `all` asks Stripe for now: the amount less refunds (made, requested or"
-            " under way), and less what a bank holds or claims"
+            " under way), and less what a bank holds; 0 unless the payment has succeeded, and while a chargeback of it"
+            " is open"
         },
     )
     charged = fields.Nested(Charged, required=True, allow_none=True)

@@ -5,6 +5,7 @@ from typing import Any
 from events.messaging.contracts.reviews import CUSTOMER_REASONS, ReviewDecision
 from marshmallow import Schema, fields, validate
 
+from orders.goods import unshipped_pieces
 from orders.models.orders import FulfillmentStatus, Order, OrderRefundStatus, OrderStatus
 from orders.schemas.shipments import PublicShipment
 
@@ -15,7 +16,6 @@ class PublicLine(Schema):
     name = fields.String(required=True)
     quantity = fields.Integer(required=True)
     amount_subtotal = fields.Integer(required=True, metadata={"description": "the pieces' prices, before discounts"})
-    amount_total = fields.Integer(required=True, metadata={"description": "as agreed, after the shop's discount"})
 
 
 class PublicOrder(Schema):
@@ -24,18 +24,22 @@ class PublicOrder(Schema):
     It shows what the customer's e-mails say. So a review that the customer does not learn about, such as one for
     suspected fraud, is not shown: the order is only not `confirmed`.
 
-    The amounts are what Stripe charges, once the customer has finished the payment page, and what was agreed before.
-    `amount_paid` and `amount_refunded` are in `paid_currency`, which differs from `currency` only in a review.
+    Once the customer has finished the payment page, the amounts are what Stripe charges. Before, they are as agreed.
+    The lines, `amount_paid` and `amount_refunded` are in `paid_currency`: the currency that was agreed. It differs from
+    `currency` only if the customer paid in another currency, which opens a review.
     """
 
     number = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf([*OrderStatus]))
     confirmed = fields.Boolean(
         required=True,
-        metadata={"description": "the order is published as paid; false for a paid order: it is still being checked"},
+        metadata={
+            "description": "the order is published as paid; a paid order that is not is still being checked, or it does"
+            " not ship"
+        },
     )
     needs_review = fields.Boolean(
-        required=True, metadata={"description": "a review is open about which the customer gets an e-mail"}
+        required=True, metadata={"description": "a review is open, for a reason that is not kept from the customer"}
     )
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -47,7 +51,7 @@ class PublicOrder(Schema):
     presentment_currency = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the currency of the customer's statement, if it is another one"},
+        metadata={"description": "the currency on the customer's bank statement, if it is another one"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     paid_currency = fields.String(required=True)
@@ -60,14 +64,25 @@ class PublicOrder(Schema):
     payment_method = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the method of a delayed payment, such as sepa_debit or oxxo, if it is known"},
+        metadata={
+            "description": "the method of a payment that is under way, such as sepa_debit or oxxo; null: unknown, or no"
+            " payment is under way"
+        },
+    )
+    has_instructions = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "the customer must still pay a voucher or send a bank transfer: an e-mail has the link"
+        },
     )
     voucher_expires_at = fields.AwareDateTime(required=True, allow_none=True)
     review_decision = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf([ReviewDecision.REFUND, ReviewDecision.CANCEL]),
-        metadata={"description": "refund or cancel, if a review ended without shipping; otherwise null"},
+        metadata={
+            "description": "refund or cancel, if a review ended without shipping the order or its rest; otherwise null"
+        },
     )
     fulfillment_status = fields.String(required=True, validate=validate.OneOf([*FulfillmentStatus]))
     lines = fields.List(fields.Nested(PublicLine), required=True)
@@ -76,10 +91,13 @@ class PublicOrder(Schema):
 
 
 def public_order(order: Order) -> dict[str, Any]:
-    """Return the values of a `PublicOrder`. What Stripe charges replaces all amounts that were agreed."""
+    """Return the values of a `PublicOrder`. What Stripe charges replaces all amounts that were agreed.
+
+    Its session must be open.
+    """
     agreed = {"amount_tax": 0, "tax_included": False, "presentment_currency": None, "presentment_amount": None}
     payment = order.charged_payment
-    is_pending = payment is not None and order.status == OrderStatus.PAYMENT_PENDING
+    pending = payment if order.status == OrderStatus.PAYMENT_PENDING else None
     own = {name: getattr(order, name) for name in PublicOrder().fields if hasattr(order, name)}
     return {
         **agreed,
@@ -88,8 +106,17 @@ def public_order(order: Order) -> dict[str, Any]:
         "needs_review": any(review.decision is None and review.reason in CUSTOMER_REASONS for review in order.reviews),
         "paid_currency": order.currency,
         "payment_method_types": payment.payment_method_types or [] if payment else [],
-        "payment_method": payment.payment_method if payment and is_pending else None,
-        "voucher_expires_at": payment.voucher_expires_at if payment and is_pending else None,
-        "review_decision": next((review.decision for review in order.reviews if review.blocks_shipping), None),
+        "payment_method": pending.payment_method if pending else None,
+        "has_instructions": pending is not None and pending.voucher_url is not None,
+        "voucher_expires_at": pending.voucher_expires_at if pending else None,
+        "review_decision": _decision_not_to_ship(order),
         **(order.charged or {}),
     }
+
+
+def _decision_not_to_ship(order: Order) -> str | None:
+    """Return the decision of the review because of which pieces did not ship; None if there is no such piece."""
+    for review in order.reviews:
+        if review.blocks_shipping and review.resolved_at and unshipped_pieces(order, review.resolved_at):
+            return review.decision
+    return None

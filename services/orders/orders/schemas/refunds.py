@@ -23,7 +23,7 @@ class RefundedLine(Schema):
 class RefundRequestItem(Schema):
     """A refund request of an operator or the policy.
 
-    `refund_id` is the id of Stripe's refund, once Stripe has answered. A request of the amount 0 only records pieces.
+    `refund_id` is the id of Stripe's refund; null while there is none. A request of the amount 0 only records pieces.
     `error` says why Stripe has not answered or has refused.
     """
 
@@ -58,7 +58,7 @@ class RefundItem(Schema):
     presentment_currency = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the currency of the customer's statement, if it is another one"},
+        metadata={"description": "the currency on the customer's bank statement, if it is another one"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True)
@@ -83,7 +83,8 @@ class PiecesToRefund(Pieces):
 class NewRefund(Schema):
     """A refund of `all` that is left of the payment, of an `amount`, or of `lines`: exactly one of them.
 
-    `restock` is the default for lines without their own `restock`. With `all`, it is for all pieces.
+    `restock` is the default for lines without their own `restock`. With `all`, it is for all pieces. With an `amount`,
+    it is refused, because an amount names no pieces.
     """
 
     all = StrictBoolean(validate=validate.Equal(True))
@@ -97,7 +98,10 @@ class NewRefund(Schema):
     note = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=500))
     restock = StrictBoolean(load_default=False)
     payment_id = fields.String(
-        load_default=None, metadata={"description": "pi_…; the default is the payment that paid the order"}
+        load_default=None,
+        allow_none=False,  # a client that lost the id of a duplicate payment must not refund the order's own
+        error_messages={"null": "Send the payment's id, or leave payment_id out for the payment that paid the order."},
+        metadata={"description": "pi_…; the default is the payment that paid the order"},
     )
 
     @validates_schema

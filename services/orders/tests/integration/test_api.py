@@ -54,7 +54,25 @@ def test_unknown_order_is_a_problem(client: FlaskClient) -> None:
     answer = client.get("/orders/ord_unknown", headers=OPERATOR)
     body: Any = answer.get_json()
     assert (answer.status_code, body["type"]) == (404, "urn:clozit:problem:order-not-found")
-    assert body["detail"] == "There is no order ord_unknown. Check the id."
+    assert body["detail"] == "There is no order ord_unknown. Check its id or number."
+
+
+def test_every_route_of_an_order_takes_its_number(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.completed())
+    routes = f"/orders/{service.order().number.lower()}"
+
+    def post(action: str, **body: Any) -> str:
+        headers = OPERATOR | {"Idempotency-Key": action}
+        answer: Any = client.post(f"{routes}/{action}", json=body, headers=headers).get_json()
+        return str(answer.get("type", "accepted"))
+
+    assert client.get(routes, headers=OPERATOR).status_code == 200
+    assert post("refunds", lines=[{"sku": "TEE-M", "quantity": 1}]) == "accepted"
+    assert post("review", decision="accept") == "urn:clozit:problem:nothing-to-review"
+    assert post("shipments", all=True, carrier="DHL") == "accepted"
+    assert post("cancel", refund=False) == "urn:clozit:problem:order-shipped"
 
 
 def test_operators_see_what_the_customer_entered(

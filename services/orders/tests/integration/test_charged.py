@@ -47,6 +47,16 @@ TRANSFER = {
     "display_bank_transfer_instructions": {"hosted_instructions_url": "https://payments.stripe.com/bank/1"},
 }
 
+QR_CODES = (  # Stripe's actions that have hosted_instructions_url, too
+    "cashapp_handle_redirect_or_display_qr_code",
+    "paynow_display_qr_code",
+    "pix_display_qr_code",
+    "promptpay_display_qr_code",
+    "swish_handle_redirect_or_display_qr_code",
+    "upi_handle_redirect_or_display_qr_code",
+    "wechat_pay_display_qr_code",
+)
+
 
 @pytest.mark.parametrize("kind", ["orders.order.paid", "orders.payment.pending", "orders.payment.failed"])
 def test_every_event_after_the_session_has_what_was_charged(
@@ -100,7 +110,12 @@ def test_currency_of_the_statement_is_published(service: OrdersService, purchase
 @pytest.mark.parametrize(("action", "method"), [(VOUCHER, "oxxo"), (TRANSFER, "bank_transfer")])
 @pytest.mark.parametrize("is_late", [False, True])
 def test_voucher_is_published_whenever_stripe_reports_it(
-    service: OrdersService, purchase: Purchase, action: dict[str, Any], method: str, is_late: bool
+    service: OrdersService,
+    purchase: Purchase,
+    client: FlaskClient,
+    action: dict[str, Any],
+    method: str,
+    is_late: bool,
 ) -> None:
     requires_action = purchase.requires_action(action)
     both = [purchase.unpaid(), requires_action] if is_late else [requires_action, purchase.unpaid()]
@@ -109,6 +124,9 @@ def test_voucher_is_published_whenever_stripe_reports_it(
     assert [data["payment_method"] for data in published] == ([None, method] if is_late else [method])
     assert published[-1]["voucher_url"] == next(iter(action[action["type"]].values()))
     assert (published[-1]["voucher_expires_at"] is not None) == (method == "oxxo")
+    assert client.get(f"/orders/by-session/{purchase.session_id}").get_json()["has_instructions"]
+    service.deliver(purchase.async_succeeded())
+    assert not client.get(f"/orders/by-session/{purchase.session_id}").get_json()["has_instructions"]
 
 
 @pytest.mark.parametrize("is_early", [False, True])
@@ -124,6 +142,43 @@ def test_bank_debit_is_known_from_its_charge(service: OrdersService, purchase: P
 def test_card_authentication_is_no_instruction(service: OrdersService, purchase: Purchase) -> None:
     challenge = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.stripe.com/1"}}
     assert service.deliver(purchase.started(), purchase.requires_action(challenge)) == ["done", "ignored"]
+
+
+@pytest.mark.parametrize("kind", QR_CODES)
+def test_code_to_scan_is_no_bank_transfer(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, kind: str
+) -> None:
+    code = {"type": kind, kind: {"hosted_instructions_url": "https://payments.stripe.com/qr/1", "expires_at": 1}}
+    facts = [purchase.requires_action(code), purchase.charge_pending("us_bank_account"), purchase.unpaid()]
+    assert service.deliver(purchase.started(), *facts) == ["done", "ignored", "done", "done"]
+    (data,) = service.data_of("orders.payment.pending")
+    assert (data["payment_method"], data["voucher_url"]) == ("us_bank_account", None)
+    page = client.get(f"/orders/by-session/{purchase.session_id}").get_json()
+    assert (page["payment_method"], page["has_instructions"]) == ("us_bank_account", False)
+
+
+@pytest.mark.parametrize("action", [VOUCHER, TRANSFER])
+def test_charge_replaces_instructions_of_another_method(
+    sqlite_database: MakeDatabase, purchase: Purchase, action: dict[str, Any]
+) -> None:
+    facts = [purchase.requires_action(action), purchase.requires_action(action, "again"), purchase.unpaid()]
+    for order in itertools.permutations([*facts, purchase.charge_pending("us_bank_account")]):
+        service = OrdersService(sqlite_database(CHAINS))
+        service.deliver(purchase.started(), *order)
+        (payment,) = service.order().payments
+        found = payment.payment_method, payment.voucher_url, payment.voucher_expires_at
+        assert found == ("us_bank_account", None, None), [event.type for event in order]
+
+
+@pytest.mark.parametrize(("action", "method"), [(VOUCHER, "oxxo"), (TRANSFER, "customer_balance")])
+def test_charge_of_the_same_method_keeps_the_instructions(
+    sqlite_database: MakeDatabase, purchase: Purchase, action: dict[str, Any], method: str
+) -> None:
+    for order in itertools.permutations([purchase.requires_action(action), purchase.charge_pending(method)]):
+        service = OrdersService(sqlite_database(CHAINS))
+        service.deliver(purchase.started(), purchase.unpaid(), *order)
+        (payment,) = service.order().payments
+        assert payment.voucher_url == next(iter(action[action["type"]].values()))
 
 
 def test_voucher_after_the_payment_is_not_published(service: OrdersService, purchase: Purchase) -> None:
@@ -181,6 +236,19 @@ def test_refund_of_a_review_says_why(
     (data,) = service.data_of("orders.refund.succeeded")
     assert data["review_reason"] == why
     assert (data["amount_paid"], data["amount_refunded"]) == (11476 if subject == "duplicate" else 5738, 5738)
+
+
+def test_key_of_an_operator_is_never_taken_for_a_review(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    """A review of the order did end in a refund, so a reason would be found."""
+    service.deliver(purchase.started(), purchase.completed())
+    service.deliver(purchase.completed("again", id="cs_2", payment_intent="pi_2"))
+    assert post(client, service, "review", decision="refund").status_code == 200
+    assert post(client, service, "refunds", f"rev_{purchase.intent}", amount=100).status_code == 201
+    assert post(client, service, "refunds", f"rev_1 {purchase.intent}", amount=100).status_code == 422
+    reasons = [data["review_reason"] for data in service.data_of("orders.refund.succeeded")]
+    assert reasons == ["duplicate-payment", None]
 
 
 @pytest.mark.parametrize("is_late", [False, True])

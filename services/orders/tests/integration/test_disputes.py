@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
+from orders.app import create_app
+from orders.chains import CHAINS
+from orders.config import Config
 
 from services.orders.tests.harness import OPERATOR, OrdersService, Purchase
 
@@ -31,8 +35,12 @@ def test_dispute_is_published_with_its_deadline_and_listed(
     )
 
 
-def test_disputes_are_paged_by_deadline(service: OrdersService, client: FlaskClient) -> None:
-    for number, due in enumerate((1_794_000_300, None, 1_794_000_100, 1_794_000_100)):
+@pytest.mark.parametrize("make", ["sqlite_database", "postgres_database"])
+def test_disputes_are_paged_by_deadline(request: pytest.FixtureRequest, config: Config, make: str) -> None:
+    """Several have none, so a page can end with one of them."""
+    database = request.getfixturevalue(make)(CHAINS)
+    service, client = OrdersService(database), create_app(config, database=database).test_client()
+    for number, due in enumerate((1_794_000_300, None, 1_794_000_100, 1_794_000_100, None, None)):
         purchase = Purchase(f"chk_{number}")
         service.deliver(purchase.started(), purchase.completed(), purchase.dispute(evidence_details={"due_by": due}))
     found: list[str] = []
@@ -41,7 +49,7 @@ def test_disputes_are_paged_by_deadline(service: OrdersService, client: FlaskCli
         page: Any = client.get(f"/disputes?limit=1{cursor and f'&cursor={cursor}'}", headers=OPERATOR).get_json()
         found += [dispute["id"] for dispute in page["items"]]
         cursor = page["next_cursor"]
-    assert found == ["dp_chk_2", "dp_chk_3", "dp_chk_0", "dp_chk_1"]
+    assert found == ["dp_chk_2", "dp_chk_3", "dp_chk_0", "dp_chk_1", "dp_chk_4", "dp_chk_5"]
     assert client.get("/disputes?cursor=WzFd", headers=OPERATOR).status_code == 422
 
 
@@ -58,6 +66,7 @@ def test_inquiry_moves_no_money_and_may_become_a_dispute(service: OrdersService,
 def test_closed_inquiry_leaves_no_dispute_status(service: OrdersService, purchase: Purchase) -> None:
     service.deliver(purchase.started(), purchase.completed(), purchase.dispute("closed", "warning_closed"))
     assert (service.order().dispute_status, service.published_types()[-1]) == ("none", "orders.dispute.closed")
+    assert service.entry_texts()[-1] == "The inquiry dp_chk_1 over 57.38 EUR is closed. It did not become a dispute."
 
 
 def test_unknown_dispute_status_counts_as_open(service: OrdersService, purchase: Purchase) -> None:

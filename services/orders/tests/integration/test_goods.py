@@ -1,9 +1,15 @@
 """Goods against money: what ships, what is owed and what is in stock, after refunds, parcels and cancellations."""
 
+import json
+import random
+import re
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import pytest
 from events.clock import utcnow
+from events.testing.arrival import each_order
 from flask.testing import FlaskClient
 from orders.refunds.gateway import StripeAwayError
 from orders.refunds.processor import RefundProcessor
@@ -141,6 +147,31 @@ def test_piece_is_restocked_once_however_many_refunds_it_takes(shop: Shop, *, sh
     assert shop.shelf() == ({"TEE-M": 1} if shipped else {}), "an unshipped piece is owed again"
     shop.do("refunds", lines=[TEE], restock=True)
     assert shop.shelf() == {"TEE-M": 1}
+
+
+def test_failing_restocked_refund_ends_alike_in_any_order(shop: Shop) -> None:
+    """Of two tees, one's refund has an unknown status and fails, and the other one's is pending and succeeds."""
+    shop.gateway.status = "pending"
+    made = [shop.do("refunds", lines=[TEE], restock=True).get_json()["refund_id"] for _ in range(2)]
+    failing, good = (next(one for one in shop.gateway.refunds.values() if one["id"] == each) for each in made)
+    facts = {
+        "unknown": ("created", failing | {"status": "in_transit"}),
+        "fails": ("failed", failing | {"status": "failed"}),
+        "pending": ("created", good | {"status": "pending"}),
+        "succeeds": ("updated", good | {"status": "succeeded"}),
+    }
+
+    def deliver_twice(_before: Sequence[str], name: str) -> None:
+        kind, refund = facts[name]
+        for again in ("", "twin"):
+            shop.service.deliver(shop.purchase.stripe(f"refund.{kind}", refund, f"{name}{again}"))
+
+    orders = random.Random(3).sample(list(permutations(facts)), 12)  # noqa: S311 - the same in every run
+    for order in each_order(shop.service.database, orders, deliver_twice):
+        assert sorted(refund.status for refund in shop.service.order().refunds) == ["failed", "succeeded"], order
+        assert (shop.goods()["TEE-M"], shop.shelf()) == ((0, 1, 1), {"TEE-M": 1}), order
+        assert shop.service.published_types().count("orders.refund.failed") == 1, order
+        assert shop.service.unfinished() == [], order
 
 
 def test_lines_belong_to_the_payment_that_paid_the_order(shop: Shop) -> None:
@@ -317,6 +348,25 @@ def test_cancel_with_a_refund_waits_for_an_open_chargeback(shop: Shop) -> None:
     shop.service.deliver(shop.purchase.dispute(reason="fraudulent"), shop.purchase.dispute("funds_withdrawn"))
     assert problem_of(shop.do("cancel", refund=True)) == (409, "order-disputed")
     assert shop.do("cancel", refund=False).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("before", "way_out"),
+    [("nothing", "cancel"), ("review", "review"), ("parcel", None), ("parcel and review", "review"), ("cancel", None)],
+)
+def test_refused_disputed_refund_advises_only_what_works(shop: Shop, before: str, way_out: str | None) -> None:
+    if "parcel" in before:
+        assert shop.do("shipments", lines=[TEE]).status_code == 201
+    if before == "cancel":
+        assert shop.do("cancel", refund=False).status_code == 200
+    if "review" in before:
+        shop.service.deliver(shop.purchase.fraud_warning())
+    shop.service.deliver(shop.purchase.dispute())
+    detail = shop.do("refunds", all=True).get_json()["detail"]
+    advice = re.search(r"POST /orders/CL-\w+/(\w+) with ({.*})", detail)
+    assert (advice and advice[1]) == way_out
+    if advice:
+        assert shop.do(advice[1], **json.loads(advice[2])).status_code == 200
 
 
 def test_order_refunded_in_the_dashboard_can_be_canceled(shop: Shop) -> None:

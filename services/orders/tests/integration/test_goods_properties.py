@@ -104,7 +104,7 @@ class Store:
         """Check the invariants."""
         order = self.service.order(self.purchase.checkout_id)
         with self.service.database.begin() as session:
-            goods = load_goods(session, lock_order(session, order.id))
+            goods = load_goods(lock_order(session, order.id))
             picked = session.scalars(select(Order.id).where(may_ship(), Order.id == order.id)).all()
         for sku, bought in BOUGHT.items():
             numbers = goods.shipped.get(sku, 0), goods.refunded_unshipped[sku], goods.owed.get(sku, 0)

@@ -83,6 +83,11 @@ def test_sample_of_orders_pays_once_on_postgresql(postgres_database: MakeDatabas
     [
         (("started", "unpaid", "async_succeeded"), "paid", {"orders.payment.pending", "orders.order.paid"}),
         (
+            ("started", "unknown_status", "async_failed"),
+            "payment_failed",
+            {"orders.payment.pending", "orders.payment.failed"},
+        ),
+        (
             ("started", "unpaid", "async_failed"),
             "payment_failed",
             {"orders.payment.pending", "orders.payment.failed"},
@@ -110,6 +115,32 @@ def test_every_order_with_oversold_opens_one_review(service: OrdersService) -> N
         kept = service.order()
         assert (kept.status, kept.needs_review, kept.review_reason) == ("paid", True, "oversold"), order
         assert Counter(service.published_types())["orders.review.opened"] == 1, order
+
+
+@pytest.mark.parametrize("stock", ["committed", "oversold"])
+def test_every_order_of_a_recovered_delayed_cart_ends_alike(service: OrdersService, stock: str) -> None:
+    """Inventory's answer alone decides if the order is confirmed or reviewed."""
+    purchase = Purchase("chk_1")
+    second = {"id": "cs_2", "payment_intent": "pi_2", "recovered_from": purchase.session_id}
+    facts = {
+        "expired": purchase.expired,
+        "unpaid": lambda again: purchase.session("completed", f"2{again}", payment_status="unpaid", **second),
+        "paid": lambda again: purchase.session("async_payment_succeeded", f"2{again}", **second),
+        stock: lambda again: purchase.named(stock, again),
+    }
+    service.deliver(purchase.started())
+
+    def deliver_twice(_before: Sequence[str], name: str) -> None:
+        service.deliver(facts[name](""), facts[name]("twin"))
+
+    for order in each_order(service.database, permutations(facts), deliver_twice):
+        service.retry_waiting()
+        status, needs_review, published = end_of(service, "chk_1")
+        assert (status, needs_review) == ("paid", stock == "oversold"), order
+        assert published.get("orders.order.paid", 0) == (stock == "committed"), order
+        assert set(published.values()) == {1}, order
+        assert [payment.id for payment in service.order().payments] == ["pi_2"], order
+        assert service.unfinished() == [], order
 
 
 def test_facts_before_their_order_wait_for_it(service: OrdersService) -> None:

@@ -180,6 +180,8 @@ def test_unpaid_or_unknown_order_cannot_be_refunded(
         ({"lines": [{"sku": "SOCK", "quantity": 2}]}, "lines"),
         ({"lines": [{"sku": "TEE-M", "quantity": 1}] * 3}, "lines"),
         ({"payment_id": "pi_foreign"}, "payment_id"),
+        ({"payment_id": None}, "payment_id"),
+        ({"payment_id": None, "all": True}, "payment_id"),
         ({"reason": "whim"}, "reason"),
     ],
 )
@@ -187,6 +189,20 @@ def test_invalid_params_are_refused_by_field(case: RefundCase, params: dict[str,
     answer = case.request(**params)
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
     assert case.gateway.request_ids == []
+
+
+def test_payment_in_an_unsupported_currency_is_refunded_whole(
+    service: OrdersService, client: FlaskClient, gateway: FakeRefundGateway, purchase: Purchase
+) -> None:
+    service.deliver(purchase.started(), purchase.completed(currency="zzz"))
+    case = RefundCase(service, client, gateway, purchase)
+    lines = [{"sku": "SOCK", "quantity": 1}]
+    for field, value in (("amount", 100), ("lines", lines)):
+        answer = case.request(f"by-{field}", **{field: value})
+        assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
+    assert case.request("recorded", lines=lines, without_money=True).status_code == 201
+    answer = case.request("whole")
+    assert (answer.status_code, answer.get_json()["amount"], answer.get_json()["currency"]) == (201, TOTAL, "zzz")
 
 
 def test_lines_return_to_the_shelf_once(case: RefundCase) -> None:
@@ -294,6 +310,36 @@ def test_refund_that_fails_days_later_can_be_made_again(case: RefundCase) -> Non
     assert case.totals() == (TOTAL, "full")
 
 
+DISPUTED = "charge_for_pending_refund_disputed"  # Stripe's
+
+
+@pytest.mark.parametrize(
+    ("reason", "dispute_status", "is_disputed"),
+    [
+        (DISPUTED, None, True),  # the dispute's own event is late
+        (DISPUTED, "needs_response", True),
+        ("unknown", "needs_response", True),
+        ("unknown", "warning_needs_response", False),
+        ("unknown", "won", False),
+        ("expired_or_canceled_card", None, False),
+    ],
+)
+def test_failed_refund_of_a_disputed_payment_is_the_banks(
+    case: RefundCase, reason: str, dispute_status: str | None, is_disputed: bool
+) -> None:
+    case.gateway.status = "pending"
+    case.request(amount=1000)
+    if dispute_status:
+        case.service.deliver(case.purchase.dispute(status=dispute_status))
+    case.deliver_webhook("failed", status="failed", failure_reason=reason)
+    (published,) = case.service.data_of("orders.refund.failed")
+    assert (published["failure_reason"], published["is_disputed"]) == (reason, is_disputed)
+    shown = case.client.get(f"/orders/{case.service.order().id}", headers=OPERATOR).get_json()
+    (text_,) = [entry["text"] for entry in shown["timeline"] if entry["kind"] == "refund-failed"]
+    assert ("Pay nothing back: the bank decides" in text_) == is_disputed
+    assert ("The shop has the money again" in text_) != is_disputed
+
+
 def test_refunds_made_in_the_dashboard_are_booked(case: RefundCase) -> None:
     purchase = case.purchase
     case.service.deliver(
@@ -323,9 +369,12 @@ def test_second_payment_is_refunded_alone(case: RefundCase) -> None:
     assert (order.amount_paid, order.amount_refunded, order.refund_status) == (2 * TOTAL, TOTAL, "partial")
 
 
-def test_funds_withdrawn_by_the_bank_are_not_refunded(case: RefundCase) -> None:
-    case.service.deliver(case.purchase.dispute(), case.purchase.dispute("funds_withdrawn"))
-    assert case.request().get_json()["refundable"] == 0
+def test_payment_with_an_open_chargeback_is_not_refunded(case: RefundCase) -> None:
+    case.service.deliver(case.purchase.completed("again", id="cs_2", payment_intent="pi_2"))
+    case.service.deliver(case.purchase.dispute(amount=1500), case.purchase.dispute("funds_withdrawn", amount=1500))
+    assert problem_of(case.request(amount=1)) == (409, "order-disputed")
+    assert case.service.order().refund_requests == []
+    assert case.request(key="other", payment_id="pi_2").get_json()["amount"] == TOTAL
 
 
 def test_two_operators_at_once_refund_no_more_than_was_paid(case_on_postgresql: RefundCase) -> None:
@@ -403,3 +452,16 @@ def test_refund_and_its_payment_at_once_are_matched(case_on_postgresql: RefundCa
         assert payment.result(timeout=10) == ["done"]
     service.retry_waiting()
     assert [one.id for one in service.order().refunds] == ["re_1"]
+
+
+@pytest.mark.parametrize("is_delayed", [False, True], ids=["card", "delayed payment"])
+def test_refund_before_the_address_is_published_again(
+    service: OrdersService, purchase: Purchase, is_delayed: bool
+) -> None:
+    """The session's event can come last, for example from the backfill. Only then is the customer's address known."""
+    without_address = purchase.started(customer_email=None)
+    service.deliver(without_address, purchase.intent_succeeded(), purchase.refund("re_1", 1000))
+    service.deliver(*[purchase.unpaid()] * is_delayed, purchase.completed())
+    addresses = [data["customer_email"] for data in service.data_of("orders.refund.succeeded")]
+    assert (addresses[0], len(addresses)) == (None, 2)
+    assert addresses[1] == service.order("chk_1").customer_email

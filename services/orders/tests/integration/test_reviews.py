@@ -7,12 +7,16 @@ import pytest
 from events.database.engine import Database
 from events.testing.fixtures import MakeDatabase
 from flask.testing import FlaskClient
+from orders import reviews
 from orders.app import create_app
 from orders.chains import CHAINS
 from orders.config import Config
+from orders.models.orders import Order
 from orders.refunds import processor
 from orders.refunds.processor import RefundProcessor
+from orders.refunds.requests import RefundParams, store_request
 from orders.reviews import resolve_by_policy
+from sqlalchemy import select
 
 from services.orders.tests.harness import FakeRefundGateway, OrdersService, Purchase, post, problem_of
 
@@ -110,6 +114,37 @@ def test_policy_refunds_orders_with_its_reasons(
         RefundProcessor(database, gateway).resume_due()
     order = service.order()
     assert (order.refund_status, len(order.refunds), order.reviews[0].resolved_by) == ("full", 1, "policy")
+
+
+def test_failing_decision_delays_no_other_order(
+    service: OrdersService, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest orders are disputed, wait for a person, or have a row that no code can read."""
+    monkeypatch.setattr(reviews, "POLICY_BATCH_SIZE", 2)
+    ids = ["chk_disputed", "chk_other", "chk_broken", "chk_4", "chk_5"]
+    for purchase in map(Purchase, ids):
+        service.deliver(purchase.started(), purchase.oversold(), purchase.completed())
+    service.deliver(Purchase("chk_disputed").dispute(), Purchase("chk_other").fraud_warning())
+    with database.begin() as session:
+        order = session.scalars(select(Order).where(Order.checkout_id == "chk_broken")).one()
+        request = store_request(session, order, order.payments[0], 0, [], RefundParams(), "k", "ana")
+        request.lines = [{"sku": "TEE-M"}]
+    resolve_by_policy(database, ["oversold"])
+    left = [checkout_id for checkout_id in ids if service.order(checkout_id).needs_review]
+    assert left == ["chk_disputed", "chk_other", "chk_broken"]
+
+
+def test_locked_order_delays_no_other_order(postgres_database: MakeDatabase) -> None:
+    database = postgres_database(CHAINS)
+    service = OrdersService(database)
+    for purchase in (Purchase("chk_1"), Purchase("chk_2")):
+        service.deliver(purchase.started(), purchase.oversold(), purchase.completed())
+    with database.begin() as session:
+        session.execute(select(Order).where(Order.checkout_id == "chk_1").with_for_update())
+        resolve_by_policy(database, ["oversold"])
+        assert (service.order("chk_1").needs_review, service.order("chk_2").needs_review) == (True, False)
+    resolve_by_policy(database, ["oversold"])
+    assert not service.order("chk_1").needs_review
 
 
 def test_two_operators_at_once_resolve_a_review_once(

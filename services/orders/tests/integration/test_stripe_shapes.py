@@ -124,6 +124,27 @@ def test_sums_in_the_currency_of_the_payout_count_by_ratio(service: OrdersServic
     assert (dispute.amount_held, dispute.amount_reinstated) == (4304, 1434)
 
 
+@pytest.mark.parametrize(("currency", "unit"), [("isk", 100), ("kwd", 10), ("eur", 1)])
+def test_rest_after_a_dispute_is_a_refund_that_stripe_accepts(
+    service: OrdersService,
+    purchase: Purchase,
+    client: FlaskClient,
+    gateway: FakeRefundGateway,
+    currency: str,
+    unit: int,
+) -> None:
+    moves = moved(-6200, 2067, currency="usd")  # the shop's payouts are in dollars: a third came back
+    total: dict[str, Any] = {"amount_total": 57400, "currency": currency}
+    service.deliver(
+        purchase.started(currency=currency, amount_subtotal=52500, amount_shipping=4900, amount_total=57400)
+    )
+    service.deliver(purchase.completed(**total))
+    service.deliver(purchase.dispute("closed", "lost", amount=57400, currency=currency, balance_transactions=moves))
+    assert 57400 - (service.order().disputes[0].amount_held or 0) == 19136
+    assert refund_all(client, service).status_code == 201
+    assert [made["amount"] for made in gateway.refunds.values()] == [19136 - 19136 % unit]
+
+
 @given(
     st.integers(1, 10**9),
     st.lists(st.integers(-(10**9), 10**9).filter(bool), min_size=1, max_size=8).filter(lambda found: found[0] < 0),
@@ -275,6 +296,28 @@ def test_review_closed_as_fraud_keeps_the_hold(service: OrdersService, purchase:
     closed = purchase.radar_review("closed", closed_reason="refunded_as_fraud")
     service.deliver(purchase.started(), purchase.completed(), closed, purchase.radar_review())
     assert service.order().review_reason == "radar-review"
+
+
+@pytest.mark.parametrize("decision", [None, "accept", "refund"])
+def test_closed_radar_review_holds_only_while_undecided(
+    service: OrdersService, purchase: Purchase, client: FlaskClient, decision: str | None
+) -> None:
+    service.deliver(purchase.started(), purchase.completed(), purchase.radar_review())
+    if decision:
+        assert post(client, service, "review", decision=decision).status_code == 200
+    service.deliver(purchase.radar_review("closed", closed_reason="refunded"))
+    held = " The order is held until an operator decides."
+    assert service.order().needs_review is (decision is None)
+    assert f"Stripe's review prv_chk_1 is closed: refunded.{'' if decision else held}" in service.entry_texts()
+
+
+def test_closed_radar_review_does_not_hold_a_canceled_order(
+    service: OrdersService, purchase: Purchase, client: FlaskClient
+) -> None:
+    service.deliver(purchase.started(), purchase.completed())
+    assert post(client, service, "cancel", refund=False).status_code == 200
+    service.deliver(purchase.radar_review("closed", closed_reason="refunded"))
+    assert "Stripe's review prv_chk_1 is closed: refunded." in service.entry_texts()
 
 
 def test_fraud_warning_holds_unless_nothing_is_to_do(service: OrdersService, purchase: Purchase) -> None:

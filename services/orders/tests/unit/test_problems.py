@@ -21,6 +21,6 @@ def test_review_problem_names_the_route_that_resolves_it() -> None:
         OrderNeedsReviewError("ord_1", "CL-1", "oversold", "Not in stock: 1 of 2 x TEE-M.")
     )
     assert problem.detail == (
-        "Order CL-1 needs a review before it ships (oversold). Not in stock: 1 of 2 x TEE-M."
-        " Resolve the review with POST /orders/ord_1/review."
+        "Order CL-1 has an open review (oversold). Not in stock: 1 of 2 x TEE-M."
+        " First resolve the review with POST /orders/ord_1/review."
     )

@@ -268,6 +268,16 @@ def test_stripe_outage_prints_how_to_continue(
     assert f"--starting-after {broker.ids[-1]}" in result.stderr
 
 
+@pytest.mark.parametrize("refusal", ["api_401", "api_403"])
+def test_refused_key_is_logged_and_says_what_to_do(fake: FakeStripe, run: RunBackfill, refusal: str) -> None:
+    fake.add_fault(refusal, path="/v1/events")
+    result = run("--since", "1h")
+    assert result.exit_code == 1
+    assert "Set STRIPE_API_KEY to a valid key that has the needed rights." in result.stderr
+    [logged] = [json.loads(line) for line in result.stderr.splitlines() if "stripe refused the API key" in line]
+    assert (logged["level"], logged["action"], logged["http_status"]) == ("error", "backfill", int(refusal[-3:]))
+
+
 def test_events_of_the_other_mode_are_skipped(buy: Buy, broker: RecordingPublisher, run: RunBackfill) -> None:
     buy(1)
     result = run("--since", "1h", LIVEMODE="true")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from events.testing import http
 from events.testing.ports import free_port
 from events.testing.servers.watchdog import watch
 from events.testing.waiting import wait_until
@@ -67,13 +68,13 @@ def half_sent_post(base: str, headers: bytes) -> socket.socket:
 
 def answers(base: str) -> bool:
     try:
-        return httpx.get(f"{base}/healthz").status_code == 200
+        return http.get(f"{base}/healthz").status_code == 200
     except httpx.TransportError:
         return False
 
 
 def scrape(base: str) -> httpx.Response:
-    return httpx.get(f"{base}/metrics").raise_for_status()
+    return http.get(f"{base}/metrics").raise_for_status()
 
 
 def process_ids(folder: Path) -> set[int]:
@@ -96,7 +97,7 @@ def test_pinned_process_keeps_its_threads_on_one_core(url: str, tmp_path: Path) 
 
 def test_metrics_of_any_process_include_all_and_dead_ones(url: str, tmp_path: Path) -> None:
     for _ in range(REJECTED_REQUESTS):
-        rejected = httpx.post(f"{url}/webhooks/stripe", content=b"{}", headers={"Content-Type": "application/json"})
+        rejected = http.post(f"{url}/webhooks/stripe", content=b"{}", headers={"Content-Type": "application/json"})
         assert rejected.status_code == 400
     assert len(list(tmp_path.glob("metrics-*/counter_*.db"))) == 2
     for _ in range(20):  # either of the two may answer

@@ -10,7 +10,8 @@ from events.messaging.contracts.shared import Amounts, CheckoutRef, Contract, Li
 class CancelReason(StrEnum):
     """The reasons for which a checkout ended before payment.
 
-    The customer or an operator canceled it. An abandoned one was interrupted: no customer ever got its URL.
+    The customer or an operator canceled it while its payment page was open. An `abandoned` one was interrupted or
+    canceled before that: no customer got its URL.
     """
 
     CUSTOMER = "customer"
@@ -28,7 +29,7 @@ class ShippingOffer(Contract):
 
 
 class CheckoutStarted(CheckoutRef, Amounts):
-    """Checkout created a Stripe session for this cart; amounts and lines are as the customer saw them."""
+    """Checkout created a Stripe session for this cart. Amounts and lines are those that it gave to Stripe."""
 
     livemode = fields.Boolean(required=True)
     promotion_codes = fields.Boolean(
@@ -38,7 +39,7 @@ class CheckoutStarted(CheckoutRef, Amounts):
     needs_shipping = fields.Boolean(
         load_default=False,
         metadata={
-            "description": "it has a shipping option or asks for an address: the order cannot ship without an address"
+            "description": "the session offers shipping or asks for an address: without one, the order cannot ship"
         },
     )
     customer_email = fields.String(allow_none=True, load_default=None)
@@ -54,10 +55,13 @@ class CheckoutStarted(CheckoutRef, Amounts):
 
 
 class CheckoutCanceled(CheckoutRef):
-    """The checkout ended before payment. Its session is expired at Stripe, or will be within minutes."""
+    """The checkout ended before payment.
+
+    Its session is expired at Stripe, or checkout's sweeper expires it as soon as Stripe answers.
+    """
 
     reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": f"{', '.join(CancelReason)}; null: unknown. Readers must accept others"},
+        metadata={"description": f"{', '.join(CancelReason)}; null: unknown. Readers must accept other values"},
     )

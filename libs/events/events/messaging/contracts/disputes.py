@@ -19,14 +19,15 @@ class DisputeChanged(OrderSnapshot):
         metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
     )
     funds_withdrawn = fields.Boolean(
-        required=True, metadata={"description": "the bank holds the disputed amount, or a part of it, now"}
+        required=True, metadata={"description": "the bank withholds the disputed amount, or a part of it, now"}
     )
     amount_held = fields.Integer(
         strict=True,
         allow_none=True,
         load_default=None,
-        metadata={"description": "the part of `dispute_amount` that the bank holds now; null: unknown"},
+        metadata={"description": "the part of `dispute_amount` that the bank withholds now; null: unknown"},
     )
-    order_is_canceled = fields.Boolean(
-        load_default=False, metadata={"description": "the order was canceled: nothing of it ships any more"}
+    is_refund_due = fields.Boolean(
+        load_default=False,
+        metadata={"description": "the order is canceled, and a part of its payments can still be refunded"},
     )

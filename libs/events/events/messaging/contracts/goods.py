@@ -6,7 +6,7 @@ from events.messaging.contracts.shared import Contract, Pieces
 
 
 class StockReturned(Contract):
-    """Sold pieces are back in stock: by a refund with restock, also one that a review ended in."""
+    """Sold pieces go back to the stock: by a refund with restock, a cancellation, or a decision on a review."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)
@@ -32,5 +32,5 @@ class GoodsChanged(Contract):
     canceled = fields.List(
         fields.Nested(Pieces),
         required=True,
-        metadata={"description": "unshipped pieces that are refunded or canceled; empty if refunds of them failed"},
+        metadata={"description": "all unshipped pieces refunded or canceled; empty once their refunds failed"},
     )

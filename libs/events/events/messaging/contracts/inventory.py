@@ -14,7 +14,7 @@ class StockLow(Contract):
 
 
 class MissingLine(Contract):
-    """Of `quantity` paid pieces, `missing` are not in stock."""
+    """One sku of which `missing` of `quantity` paid pieces are not in stock."""
 
     sku = fields.String(required=True)
     quantity = fields.Integer(required=True, strict=True)
@@ -22,7 +22,10 @@ class MissingLine(Contract):
 
 
 class ReservationOversold(Contract):
-    """Pieces of a paid checkout are not in stock: it was paid late, they were lost, or a return was sold again."""
+    """Pieces of a paid checkout are not in stock.
+
+    It was paid late, the pieces were lost or released by an operator, or a return was sold again.
+    """
 
     checkout_id = fields.String(required=True)
     lines = fields.List(fields.Nested(MissingLine), required=True)
@@ -37,14 +40,26 @@ class ReservationOversold(Contract):
 
 
 class ReservationExpiring(Contract):
-    """A delayed payment is still under way, and its pieces are for sale again at `expires_at`."""
+    """A delayed payment is still under way, and its reservation ends soon.
+
+    The pieces are for sale again at `expires_at`, unless the reservation is extended.
+    """
 
     checkout_id = fields.String(required=True)
     expires_at = fields.AwareDateTime(required=True)
     lines = fields.List(fields.Nested(Pieces), required=True, validate=validate.Length(min=1))
 
 
+class ReservationDoubted(Contract):
+    """The reserved pieces of an unpaid checkout may be gone: pieces were lost, or an operator released them.
+
+    Inventory answers the checkout's payment with `inventory.reservation.committed` or `inventory.reservation.oversold`.
+    """
+
+    checkout_id = fields.String(required=True)
+
+
 class ReservationCommitted(Contract):
-    """All pieces of a checkout were still in stock and were taken. It was paid after its session's end."""
+    """All pieces of a checkout were still in stock and were taken. It was paid late, or its pieces were in doubt."""
 
     checkout_id = fields.String(required=True)

@@ -26,7 +26,7 @@ class Charged(Contract):
 
 
 class OrderSnapshot(CheckoutRef, Amounts):
-    """An order at the time of the change, `occurred_at`.
+    """An order as it was when orders wrote the event. `occurred_at` is when the change happened.
 
     Its own amounts are what was agreed. `charged` has what Stripe charges: readers use it wherever it is not null.
     """
@@ -60,6 +60,13 @@ class OrderSnapshot(CheckoutRef, Amounts):
         load_default=None,
         metadata={"description": "all succeeded refunds of the order; null: unknown"},
     )
+    has_other_currencies = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "a payment was made in another currency than the order's:"
+            " neither `amount_paid` nor `amount_refunded` contains it"
+        },
+    )
     lines = fields.List(fields.Nested(Line), required=True)
     occurred_at = fields.AwareDateTime(required=True)
 
@@ -74,7 +81,7 @@ class PaymentPending(OrderSnapshot):
         fields.String(),
         allow_none=True,
         load_default=None,
-        metadata={"description": "Stripe's types that the payment page offered"},
+        metadata={"description": "the types of payment methods that Stripe's page offered"},
     )
     payment_method = fields.String(
         allow_none=True,

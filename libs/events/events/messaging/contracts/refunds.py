@@ -8,13 +8,13 @@ from events.messaging.contracts.orders import OrderSnapshot
 
 
 class RefundStatus(StrEnum):
-    """Stripe's statuses of a refund. Stripe may add others, so no constraint lists them.
+    """Stripe's statuses of a refund. Stripe may add others, so no database constraint lists them.
 
     A refund can change between `requires_action` and `pending` any number of times. A succeeded one can still fail.
     """
 
-    REQUIRES_ACTION = "requires_action"
     PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
     SUCCEEDED = "succeeded"
     CANCELED = "canceled"
     FAILED = "failed"
@@ -25,7 +25,9 @@ class RefundChanged(OrderSnapshot):
 
     refund_id = fields.String(
         required=True,
-        metadata={"description": "at Stripe; the refund request's id if Stripe refused it, so that no refund exists"},
+        metadata={
+            "description": "the refund's id at Stripe; the refund request's id if Stripe refused it and made no refund"
+        },
     )
     refund_request_id = fields.String(
         allow_none=True,
@@ -58,6 +60,13 @@ class RefundChanged(OrderSnapshot):
     review_reason = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "why a review ended in this refund; null: it is not from a review"},
+        metadata={"description": "the reason of the review whose decision was this refund; null: no review led to it"},
     )
     failure_reason = fields.String(allow_none=True, load_default=None)
+    is_disputed = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "the refund failed because the customer disputes the payment: the bank decides, and nothing"
+            " may be paid back in another way"
+        },
+    )

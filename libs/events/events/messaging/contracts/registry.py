@@ -11,6 +11,7 @@ from events.messaging.contracts.disputes import DisputeChanged
 from events.messaging.contracts.goods import GoodsChanged, StockReturned, StockTaken
 from events.messaging.contracts.inventory import (
     ReservationCommitted,
+    ReservationDoubted,
     ReservationExpiring,
     ReservationOversold,
     StockLow,
@@ -47,6 +48,7 @@ SCHEMAS: Mapping[tuple[str, int], Schema] = {
     ("orders.dispute.closed", 1): DisputeChanged(),
     ("orders.customer.erased", 1): CustomerErased(),
     ("inventory.reservation.expiring", 1): ReservationExpiring(),
+    ("inventory.reservation.doubted", 1): ReservationDoubted(),
     ("inventory.reservation.committed", 1): ReservationCommitted(),
     ("inventory.reservation.oversold", 1): ReservationOversold(),
     ("inventory.stock.low", 1): StockLow(),

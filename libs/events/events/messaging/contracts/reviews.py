@@ -47,7 +47,10 @@ POLICY = "policy"  # `resolved_by` of a review that no person resolved
 
 
 class ReviewOpened(OrderSnapshot):
-    """A paid order needs a review for one of `ReviewReason`. An operator or the policy decides."""
+    """A paid order needs a review for one of `ReviewReason`.
+
+    An operator or the shop's policy decides. The review also ends when its cause is gone at Stripe.
+    """
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     detail = fields.String(required=True)
@@ -59,17 +62,24 @@ class ReviewOpened(OrderSnapshot):
             " An order can have several reviews of one reason"
         },
     )
+    is_refunded = fields.Boolean(
+        load_default=False,
+        metadata={"description": "pieces are missing, but refunds cover the order: no parcel waits for the decision"},
+    )
 
 
 class ResolvedReview(Contract):
-    """Another review that a decision has resolved."""
+    """Another open review of the order, which the same decision resolved."""
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     subject = fields.String(required=True, allow_none=True)
 
 
 class ReviewResolved(OrderSnapshot):
-    """An operator decided, or the policy as `resolved_by` policy: ship the order, refund it, or neither."""
+    """A decision on a review: ship the order, refund it, or neither.
+
+    `resolved_by` is the operator's name, `policy`, or `Stripe` when the review's cause is gone there.
+    """
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
     decision = fields.String(required=True, validate=validate.OneOf([*ReviewDecision]))
@@ -92,4 +102,12 @@ class ReviewResolved(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={"description": "pieces in the order's parcels when it was decided; null: unknown"},
+    )
+    unshipped_before = fields.List(
+        fields.Nested(Pieces),
+        allow_none=True,
+        load_default=None,
+        metadata={
+            "description": "pieces that had neither shipped nor been refunded before it was decided; null: unknown"
+        },
     )

@@ -47,7 +47,7 @@ def private_rabbitmq() -> AbstractContextManager[Server]:
 def private_cluster() -> Iterator[Sequence[Server]]:
     """Run a cluster of three RabbitMQ nodes from the programs on this machine. Raises `ServerStartError`."""
     if os.environ.get("TEST_SERVERS") == "docker":
-        raise ServerStartError("TEST_SERVERS is docker, but a cluster needs the programs on this machine")
+        raise ServerStartError("A cluster needs the programs on this machine. Set TEST_SERVERS to local or auto")
     with local.rabbitmq_cluster() as nodes:
         _note(f"rabbitmq cluster from {local.SOURCE}")
         yield nodes

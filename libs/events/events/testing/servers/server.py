@@ -8,7 +8,7 @@ from kombu import Connection
 
 
 class ServerStartError(Exception):
-    """Failure to get a server here; the message says why."""
+    """A failure to start a server for a test; the message says why."""
 
 
 class Server(Protocol):

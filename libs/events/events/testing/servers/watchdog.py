@@ -19,9 +19,9 @@ REMOVAL_TIMEOUT_S = 5.0  # the last process of a killed server may still write i
 
 @contextlib.contextmanager
 def watch(kind: str, *what: str) -> Iterator[None]:
-    """Start a watchdog for a `process` (its group and folder) or a `container` (its id).
+    """Start a watchdog for a `process` (its group and folder) or a `container` (its id), for a block.
 
-    If this process dies inside the block, the watchdog removes them.
+    If this process dies in the block, the watchdog kills the group and deletes its folder, or removes the container.
     """
     command = [sys.executable, "-I", __file__, kind, *what]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watchdog:

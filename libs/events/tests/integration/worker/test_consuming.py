@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from events.clock import utcnow
 from events.database.engine import Database
-from events.messaging import consumer, inbox, worker
+from events.messaging import consumer, deliveries, inbox, worker
 from events.messaging.consumer import Consumer
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.loops import Job
@@ -91,13 +91,13 @@ def test_database_away_holds_messages_until_it_is_back(
     import psycopg
 
     redelivered: list[bool] = []
-    original = consumer._is_redelivered
+    original = deliveries.is_redelivered
 
     def is_redelivered(message: Message) -> bool:
         redelivered.append(original(message))
         return redelivered[-1]
 
-    monkeypatch.setattr(consumer, "_is_redelivered", is_redelivered)
+    monkeypatch.setattr(deliveries, "is_redelivered", is_redelivered)
     name = database.engine.url.database
     start()
     publish(canceled(1))

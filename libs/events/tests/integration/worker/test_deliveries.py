@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import amqp
 import pytest
 from events.database.engine import Database
 from events.messaging import outbox, topology
@@ -110,6 +111,35 @@ def test_undecodable_body_is_dead_lettered(
     )
 
 
+UNSTORABLE: dict[str, dict[str, Any]] = {
+    "NUL in the id": {"message_id": "evt_\0"},
+    "NUL in the checkout id": {"correlation_id": "chk_\0"},
+    "NUL in a header": {"headers": {"version": 1, "causation_id": "evt_\0"}},
+    "long source": {"app_id": "s" * 65},
+    "long key": {"headers": {"version": 1, topology.ORIGINAL_KEY_HEADER: "k" * 256}},
+}
+
+
+@pytest.mark.parametrize("changes", UNSTORABLE.values(), ids=UNSTORABLE)
+def test_envelope_that_no_inbox_stores_is_dead_lettered(
+    publish: Callable[..., None],
+    start: Callable[..., Worker],
+    database: Database,
+    broker_url: str,
+    changes: dict[str, Any],
+) -> None:
+    properties = canceled(1).properties() | changes
+    headers = properties.pop("headers")
+    with Connection(broker_url) as connection:
+        message = amqp.Message(canceled(1).body, application_headers=headers, **properties)
+        connection.default_channel.basic_publish(message, exchange="", routing_key="orders")
+    publish(canceled(2))
+    start()
+    wait_until(
+        lambda: depth(broker_url, topology.dead_letter_queue("orders")) == 1 and effects(database) == ["chk_2"], 30
+    )
+
+
 @pytest.mark.parametrize("deaths", [[], [{"exchange": "events", "routing-keys": ["checkout.checkout.canceled"]}]])
 def test_moved_message_is_handled_by_its_own_key(
     start: Callable[..., Worker], database: Database, broker_url: str, deaths: list[Any]
@@ -132,6 +162,36 @@ def test_moved_message_is_handled_by_its_own_key(
     wait_until(lambda: effects(database) == ["chk_1"] and rows(database, "waiting"), 30)
     [waiting] = rows(database, "waiting")
     assert waiting.routing_key == stripe.routing_key
+
+
+MOVED = {
+    "waiting": as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_waiting"))),
+    "retrying": as_bus_event(stripe_event("checkout.session.completed", checkout_session("chk_x", id="cs_broken"))),
+    "ignored": as_bus_event(stripe_event("charge.updated", {"id": "ch_1", "object": "charge"})),  # has no handler
+}
+
+
+@pytest.mark.parametrize("outcome", MOVED)
+def test_moved_dead_letter_is_stored_with_its_payload(
+    publish: Callable[..., None], start: Callable[..., Worker], database: Database, broker_url: str, outcome: str
+) -> None:
+    """The broker's header `x-death` has a time, which is no JSON."""
+    event, dead = MOVED[outcome], topology.dead_letter_queue("orders")
+    publish(event)
+    with Connection(broker_url) as connection:
+        channel = connection.default_channel
+        wait_until(lambda: depth(broker_url, "orders") == 1, 30)
+        channel.basic_reject(channel.basic_get("orders").delivery_tag, requeue=False)
+        wait_until(lambda: depth(broker_url, dead) == 1, 30)
+        letter = channel.basic_get(dead)
+        assert letter.headers["x-death"]
+        channel.basic_publish(letter, exchange="", routing_key="orders")  # as a shovel does, with all headers
+        channel.basic_ack(letter.delivery_tag)
+    start()
+    wait_until(lambda: rows(database, outcome), 30)
+    [row] = rows(database, outcome)
+    assert (row.routing_key, row.event().object) == (event.routing_key, event.object)
+    assert row.headers == event.headers
 
 
 def test_relay_publishes_outbox_rows(start: Callable[..., Worker], database: Database, broker_url: str) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from events.web.blueprint import MAX_CONTAINERS, MAX_DEPTH
+from events.web.blueprint import MAX_CONTAINERS, MAX_DEPTH, MAX_MEMBERS
+from events.web.parameters import MAX_NAMED
 from events.web.problems import NUL_ERROR
 from flask.testing import FlaskClient
 
@@ -85,6 +86,19 @@ def test_body_with_too_many_lists_is_not_read(client: FlaskClient) -> None:
     response = client.post("/carts", data=body, content_type="application/json")
     errors = problem(response, 422, "invalid-request")["errors"]
     assert errors == {"_schema": [f"Send at most {MAX_CONTAINERS} lists and objects."]}
+
+
+@pytest.mark.parametrize("name", ["{}", "x"])
+def test_body_with_too_many_fields_is_not_read(client: FlaskClient, name: str) -> None:
+    body = "{" + ", ".join(f'"{name.format(number)}" : 1' for number in range(MAX_MEMBERS + 1)) + "}"
+    response = client.post("/carts", data=body, content_type="application/json")
+    errors = problem(response, 422, "invalid-request")["errors"]
+    assert errors == {"_schema": [f"Send at most {MAX_MEMBERS} fields, and as many colons."]}
+
+
+def test_many_unknown_parameters_get_a_short_answer(client: FlaskClient) -> None:
+    response = client.get("/carts?" + "&".join(f"a{number}=1" for number in range(2000)))
+    assert len(problem(response, 422, "invalid-request")["errors"]) == MAX_NAMED
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "9" * 5000, "1e300", "1.5"])

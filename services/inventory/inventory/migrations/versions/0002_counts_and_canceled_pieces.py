@@ -1,4 +1,4 @@
-"""When stock was last counted, and which sold pieces do not ship any more."""
+"""Columns for the time of the last count, and for sold pieces that do not ship any more."""
 
 import sqlalchemy as sa
 from alembic import op

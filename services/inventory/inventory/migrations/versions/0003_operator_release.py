@@ -1,4 +1,4 @@
-"""The time at which an operator released a reservation, so that nothing holds its pieces again."""
+"""A column for the time at which an operator released a reservation. Its pieces are then never held again."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -30,7 +30,7 @@ from services.orders.tests.integration.reconciliation.shop import Reconcile, Sho
             },
         ),
         (Payment, {"currency": "usd"}, {"payment-differs": "but 1999 usd (", "charge-differs": "but 1999 usd ("}),
-        (Payment, {"paid_at": None}, {"not-paid": "paid at Stripe", "not-paid-at-stripe": "has no payment"}),
+        (Payment, {"paid_at": None}, {"not-paid": "paid at Stripe", "not-paid-at-stripe": "none of its payments is"}),
         (Order, {"status": "open"}, {"not-paid": "booked as paid, but the order is open"}),
     ],
 )

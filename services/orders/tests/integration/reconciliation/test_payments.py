@@ -30,7 +30,7 @@ def test_lost_payment_is_printed_and_repaired(shop: Shop, run: Reconcile) -> Non
     assert result.exit_code == 1
     expected = (
         f"{shop.order('chk_1').number} chk_1: {session_id} is paid at Stripe with 1999 eur (19.99 EUR),"
-        " but the order is open."
+        " but not booked as paid. The order is open."
     )
     assert expected in result.stdout.splitlines()
     assert outbox_events(shop.database) == []
@@ -153,7 +153,7 @@ def test_event_that_did_not_repair_is_not_sent_again(shop: Shop, run: Reconcile)
     shop.change(Payment, paid_at=None)
     result = run("--repair")
     assert result.exit_code == 1
-    assert f"evt_recovered_{session_id}_completed_paid was sent before and did not repair it" in result.stdout
+    assert f"evt_recovered_{session_id}_completed_paid was sent before and has not repaired this" in result.stdout
 
 
 def test_recovered_cart_is_two_sessions_of_one_order(shop: Shop, run: Reconcile) -> None:

@@ -12,7 +12,7 @@ def test_lost_refund_is_printed_and_repaired(shop: Shop, run: Reconcile) -> None
     refund_id = refund(shop, session_id, 1998)
     result = run()
     assert result.exit_code == 1
-    assert f"Stripe refunded 1998 eur (19.98 EUR) with {refund_id} (succeeded), which is not booked" in result.stdout
+    assert f"{refund_id} of 1998 eur (19.98 EUR) is succeeded at Stripe, but not booked." in result.stdout
     assert f"evt_recovered_{refund_id}_succeeded" in run("--repair").stdout
     shop.run_workers()
     assert (shop.order("chk_1").amount_refunded, run().exit_code) == (1998, 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from json import loads
 from typing import Any
 
 import pytest
@@ -73,7 +74,17 @@ def test_failing_stripe_ends_the_run_with_an_error(shop: Shop, run: Reconcile) -
     shop.fake.add_fault("api_500", path="/v1/checkout/sessions", count=9)
     result = run()
     assert result.exit_code == 1
-    assert "before everything was compared" in result.stderr
+    assert "Not everything was compared. Run the command again." in result.stderr
+
+
+@pytest.mark.parametrize("refusal", ["api_401", "api_403"])
+def test_refused_key_is_logged_and_says_what_to_do(shop: Shop, run: Reconcile, refusal: str) -> None:
+    shop.fake.add_fault(refusal, path="/v1/checkout/sessions")
+    result = run()
+    assert result.exit_code == 1
+    assert "Set STRIPE_API_KEY to a valid key that has the needed rights." in result.stderr
+    [logged] = [loads(line) for line in result.stderr.splitlines() if "stripe refused the API key" in line]
+    assert (logged["level"], logged["action"], logged["http_status"]) == ("error", "reconcile", int(refusal[-3:]))
 
 
 @pytest.mark.parametrize("age", ["", "h", "-1h", "24", "1w", "99999999999d"])

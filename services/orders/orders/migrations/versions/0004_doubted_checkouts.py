@@ -1,0 +1,21 @@
+"""Checkouts whose reserved pieces may be gone."""
+
+import sqlalchemy as sa
+from alembic import op
+from events.database.types import UtcDateTime
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "doubted_checkouts",
+        sa.Column("checkout_id", sa.String(length=64), nullable=False),
+        sa.Column("doubted_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("checkout_id", name=op.f("pk_doubted_checkouts")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("doubted_checkouts")
