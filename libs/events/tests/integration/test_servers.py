@@ -1,6 +1,5 @@
 """Servers that tests start: they stop with the run, even when it is killed."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import signal, sys
 from pathlib import Path
 from events.testing.servers.process import ProcessServer
 folder = Path(sys.argv[1])
-program = ["sh", "-c", 'echo $$ >"$0/pid"; sleep 600 & wait', str(folder)]
+program = ["sh", "-c", 'sleep 600 & echo $$ >"$0/pid"; wait', str(folder)]
 server = ProcessServer("", program, folder, ready=(folder / "pid").exists, stop=signal.SIGTERM)
 server.start()
 print("started", flush=True)
@@ -24,12 +23,14 @@ def test_server_of_a_killed_run_is_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", RUN, str(folder)], stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "started\n"
-        wait_until((folder / "pid").read_text)
-        group = int((folder / "pid").read_text())
-        assert _processes(group) == 2
-        run.send_signal(signal.SIGKILL)
+        try:
+            assert run.stdout is not None
+            assert run.stdout.readline() == "started\n"
+            wait_until((folder / "pid").read_text)
+            group = int((folder / "pid").read_text())
+            assert _processes(group) == 2
+        finally:
+            run.kill()
     wait_until(lambda: not folder.exists() and _processes(group) == 0, 30, "the end of the server")
 
 

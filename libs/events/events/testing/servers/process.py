@@ -73,20 +73,21 @@ class ProcessServer:
         self._wait()
 
     def freeze(self) -> None:
-        """Suspend the program and all its helpers."""
-        self._signal_all(signal.SIGSTOP)
+        """Suspend the program and all its helpers, and wait until none of their threads runs."""
+        family = self._signal_all(signal.SIGSTOP)
+        wait_until(lambda: all(_is_suspended(pid) for pid in family), what=f"{self._command[0]} to be suspended")
 
     def thaw(self) -> None:
         """Resume the program after `freeze`."""
         self._signal_all(signal.SIGCONT)
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to the program and everything that it started, parents first.
+    def _signal_all(self, number: signal.Signals) -> list[int]:
+        """Send a signal to the program and everything that it started, parents first, and return their process IDs.
 
         PostgreSQL's sessions have process groups of their own.
         """
         if self._process is None:
-            return
+            return []
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
         parents = [(int(pid), int(parent)) for pid, parent in map(str.split, listed.splitlines())]
         family = [self._process.pid]
@@ -94,6 +95,7 @@ class ProcessServer:
             with suppress(ProcessLookupError):
                 os.kill(member, number)
             family += [pid for pid, parent in parents if parent == member]
+        return family
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program's process group."""
@@ -101,7 +103,7 @@ class ProcessServer:
             os.killpg(self._process.pid, number)
 
     def ctl(self, *arguments: str) -> str:
-        """Run the control program and return its output. Raises `CalledProcessError`."""
+        """Run the control program and return its output. Raises `CalledProcessError`, or `TimeoutExpired`."""
         done = subprocess.run(
             [self._control, *arguments],
             env=self._environment,
@@ -125,3 +127,15 @@ class ProcessServer:
             os.killpg(self._process.pid, signal.SIGKILL)  # helper processes that outlived the program
         self._process = None
         self._watchdog.close()
+
+
+def _is_suspended(pid: int) -> bool:
+    """Return True if every thread of a process is suspended or has ended.
+
+    SIGSTOP is handled by one of the threads; on a busy machine the others run on until it has had its turn.
+    """
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            states.append(thread.read_text().rpartition(")")[2].split()[0])
+    return all(state in "TZX" for state in states)
