@@ -165,6 +165,26 @@ def check_unhandled(world: "World") -> Iterator[str]:
                 yield f"{service} has no payload of {row.routing_key} {row.event_id}, which has no handler yet"
 
 
+def check_arrivals(world: "World") -> Iterator[str]:
+    """Yield a sentence for each published event that has not arrived, and each that arrived under a key of no event.
+
+    Check this before any outbox row is pruned, and after operators have repaired what the broker has lost.
+    """
+    arrived = {service: {row.event_id for row in _rows(world, service, InboxEvent)} for service in topology.BINDINGS}
+    in_broker = [message for queue in world.bus.queues.values() for message in queue]
+    for message in (*in_broker, *world.bus.unacked, *world.bus.dead):
+        arrived[message.queue].add(message.event.id)
+    for service in PUBLISHING:
+        for row in _rows(world, service, OutboxEvent):
+            for receiver in topology.queues_for(row.routing_key) if row.published_at else ():
+                if row.event_id not in arrived[receiver]:
+                    yield f"{service} has published {row.event_id} ({row.routing_key}), and {receiver} never got it"
+    for service in topology.BINDINGS:
+        for row in _rows(world, service, InboxEvent):
+            if service not in topology.queues_for(row.routing_key):
+                yield f"{service} has {row.event_id} under the key {row.routing_key}, which its queue does not take"
+
+
 def _rows(world: "World", service: str, model: Any) -> list[Any]:
     with world.installation.databases[service].read() as session:
         return list(session.scalars(select(model)))

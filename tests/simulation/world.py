@@ -331,7 +331,7 @@ class World:
             self.account.faults.add(kind="second_event")
         if self.strikes("stripe forgets an event"):
             about = self.chance.choice(("checkout.session.*", "*refund*", "charge.dispute.*"))
-            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4)))
+            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4, 30)))
 
     def _act(self) -> None:
         self._tempt_stripe()
@@ -448,6 +448,7 @@ class World:
         self.violations += properties.check_unhandled(self)
         if self.bus.has_lost:
             self.people.republish()
+        self.violations += properties.check_arrivals(self)
         self.people.end_exceptions()
         passed, reconciled, jumps = 0.0, False, [*FIRST_JUMPS_S]
         jump: float = 0
