@@ -68,7 +68,7 @@ def test_second_world_of_an_installation_has_the_same_trace(installation: Instal
 
 def test_lost_event_is_a_violation(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.simulation.outside.Bus.route", lambda *_: None)
-    assert "has no row of" in play(installation, Plan(1, Plan.of(1).acts, ())).violations[0]
+    assert "never got it" in play(installation, Plan(1, Plan.of(1).acts, ())).violations[0]
 
 
 def test_fault_happens_at_its_opportunity_only() -> None:

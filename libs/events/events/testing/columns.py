@@ -12,7 +12,8 @@ from events.database.engine import Database
 def columns_with(database: Database, *words: str) -> list[str]:
     """Return every `table.column` that contains one of the words, as plain text or escaped as in JSON, in any case."""
     metadata = MetaData()
-    metadata.reflect(database.engine)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        metadata.reflect(connection)  # many queries: on a busy machine they take longer than a transaction may be idle
     spellings = {spelling for word in words for spelling in (word.lower(), json.dumps(word.lower())[1:-1])}
     found: set[str] = set()
     with database.read() as session:
