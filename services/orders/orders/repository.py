@@ -4,7 +4,9 @@ An order is locked before its facts are recorded, so that transactions record th
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from events.clock import utcnow
 from events.database.email_keys import email_key
@@ -12,8 +14,9 @@ from events.database.transaction import defer_insert, for_update, insert_once, l
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
 from events.messaging.session_payment import check_account
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import ColumnElement, Select, bindparam, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from orders.errors import OrderNotFoundError
 from orders.models.doubted_checkouts import DoubtedCheckout
@@ -28,6 +31,11 @@ NUMBER_ALPHABET = (
 NUMBER_PREFIX = "CL-"
 NUMBER_CHARACTERS = 8  # characters of 5 bits each: 40 bits of a hash
 NUMBER_ATTEMPTS = 3  # with 40 bits, another order seldom has the first number
+Relation = InstrumentedAttribute[Any]
+RARELY_BEFORE_PAYMENT: Sequence[Relation] = (  # what a payment's handler reads, and most orders have none of by then
+    *(Order.refunds, Order.refund_requests, Order.reviews, Order.shipments),
+    Order.stock_doubt,
+)
 PAYING_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
 
@@ -43,13 +51,36 @@ def lock_orders(session: Session, events: Collection[Event]) -> None:
     payment_ids = {payment_id for payment_id in named if isinstance(payment_id, str)}
     known = _checkout_ids_by_payment(session, payment_ids)
     checkout_ids.update(known.values())
-    related = [Order.payments, Order.refunds]
-    if any(event.type in PAYING_TYPES for event in events):
-        related += [Order.reviews, Order.shipments, Order.refund_requests, Order.stock_doubt]
-    options = [selectinload(relation) for relation in related]
-    lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=options)
+    options = [selectinload(Order.payments)]
+    orders = lock_rows(session, Order, checkout_ids, by=Order.checkout_id, options=options).values()
+    is_paying = any(event.type in PAYING_TYPES for event in events)
+    _load_rare(session, orders, RARELY_BEFORE_PAYMENT if is_paying else (Order.refunds,))
     if len(unmatched := payment_ids - known.keys()) > 1:  # a single lock cannot deadlock, and its handler takes it
         lock_payment_ids(session, unmatched)
+
+
+def _load_rare(session: Session, orders: Collection[Order], relations: Sequence[Relation]) -> None:
+    """Load relations of which most orders have no row: one query asks which orders have some, others read those."""
+    by_id, having = {order.id: order for order in orders}, set()
+    for order_id, *found in session.execute(_find_related(relations), {"ids": [*by_id]}) if by_id else ():
+        for relation, is_there in zip(relations, found, strict=True):
+            if is_there:
+                having.add(order_id)
+            elif relation.key not in by_id[order_id].__dict__:  # not loaded or changed before
+                set_committed_value(by_id[order_id], relation.key, [] if relation.property.uselist else None)
+    if having:
+        loaded = select(Order).where(Order.id.in_(having)).options(*map(selectinload, relations))
+        session.scalars(loaded).all()
+
+
+@cache
+def _find_related(relations: Sequence[Relation]) -> Select[*tuple[Any, ...]]:
+    """Return the query of the orders with `ids`: each with True or False for each relation, if it has rows of it."""
+    columns: list[Any] = [
+        Order.id,
+        *(relation.any() if relation.property.uselist else relation.has() for relation in relations),
+    ]
+    return select(*columns).where(Order.id.in_(bindparam("ids", expanding=True)))
 
 
 def _checkout_ids_by_payment(session: Session, payment_ids: Collection[str]) -> Mapping[str, str]:

@@ -206,6 +206,8 @@ def _read_action(action: StripeObject) -> StripeObject:
 def read_object(raw: StripeObject) -> tuple[StripeObject, list[str]]:
     """Return the object with its fields read as `FIELDS` says, and the names of the fields that this changed."""
     found = _read(raw, FIELDS)
+    if found is raw:
+        return raw, []
     return found, [name for name in FIELDS if name in raw and found[name] is not raw[name]]
 
 
@@ -223,10 +225,10 @@ def find_unreadable(found: StripeObject) -> str | None:
 
 def _read(raw: StripeObject, fields: Mapping[str, Reader]) -> StripeObject:
     """Return the object with its fields read; the same object if none of them is odd."""
-    changed = {}
-    for name, value in raw.items():
-        reader = fields.get(name) or fields.get(ANY)
-        if reader is not None and value is not None and _differs(read := reader(value), value):
+    changed, default = {}, fields.get(ANY)
+    for name in raw if default else fields.keys() & raw.keys():  # of many fields, few are read
+        value = raw[name]
+        if value is not None and _differs(read := (fields.get(name) or default)(value), value):  # type: ignore[misc]
             changed[name] = read
     return {**raw, **changed} if changed else raw
 

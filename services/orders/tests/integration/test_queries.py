@@ -43,6 +43,16 @@ def test_batch_of_payments_selects_as_much_as_one(service: OrdersService) -> Non
     assert [service.order(purchase.checkout_id).status for purchase in purchases] == ["paid"] * 7
 
 
+def test_rare_rows_are_looked_for_with_one_query(service: OrdersService) -> None:
+    fresh, returned = Purchase("chk_fresh"), Purchase("chk_returned")
+    handle(service, fresh.started(), returned.started())
+    service.deliver(returned.oversold())  # a review before the payment
+    selects = handle(service, fresh.completed())
+    assert selects.keys() & {"refund_requests", "reviews", "shipments", "doubted_checkouts"} == set()
+    assert handle(service, returned.completed())["reviews"] == 1
+    assert "orders.order.paid" not in service.published_types(returned.checkout_id)
+
+
 @pytest.mark.parametrize("name", ["intent_succeeded", "charge_succeeded"])
 def test_unpaid_order_selects_no_goods(service: OrdersService, purchase: Purchase, name: str) -> None:
     service.deliver(purchase.started())
