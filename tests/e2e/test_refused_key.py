@@ -1,5 +1,6 @@
 """A wrong API key of Stripe's: what operators and callers see, and that nothing is lost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,9 +18,7 @@ def shop(sqlite_database: MakeDatabase) -> Shop:
     return made
 
 
-def test_refund_with_a_refused_key_waits_and_says_why(
-    shop: Shop, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refund_with_a_refused_key_waits_and_says_why(shop: Shop, logged: Callable[[], str]) -> None:
     started = shop.start()
     shop.at_stripe("pay", started, method="card")
     shop.deliver_events()
@@ -31,7 +30,7 @@ def test_refund_with_a_refused_key_waits_and_says_why(
     assert answer.json["error"].startswith("Stripe refused the shop's API key")
     reason = "Stripe refused the shop's API key, so the refund of 19.99 EUR that zoe requested"
     assert shop.timeline()[-1] == f"{reason} waits until the key is corrected."
-    assert "set STRIPE_API_KEY" in "".join(capsys.readouterr()) + caplog.text
+    assert "set STRIPE_API_KEY" in logged()
 
 
 def test_cancel_with_a_refused_key_leaves_the_checkout_open(shop: Shop) -> None:

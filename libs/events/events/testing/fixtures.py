@@ -1,5 +1,6 @@
 """pytest fixtures: separate databases for each test, and a broker whose queues are empty at its start."""
 
+import logging
 import os
 import secrets
 import shutil
@@ -72,6 +73,22 @@ def rabbitmq_url() -> Iterator[str]:
 def patient_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let publishers wait for a confirm for 30 s instead of 3 s, because a busy machine confirms late."""
     monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_S", 30.0)
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return a function that returns what was logged since its last call.
+
+    It was on the standard streams, or went through `logging` if an earlier test has configured it.
+    """
+    caplog.set_level(logging.INFO)
+
+    def read() -> str:
+        text = "".join(capsys.readouterr()) + caplog.text
+        caplog.clear()
+        return text
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -134,8 +134,7 @@ def test_each_event_of_a_retry_batch_gets_its_own_outcome(any_database: MakeData
 def test_failed_retry_logs_what_happens_next(
     sqlite_database: MakeDatabase,
     handlers: Handlers,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    logged: Callable[[], str],
     attempts: int,
     status: str,
     expected: str,
@@ -146,7 +145,7 @@ def test_failed_retry_logs_what_happens_next(
     Runner(database, handlers).retry_batch()
     (row,) = read_rows(database, "evt_broken")
     assert row.status == status
-    lines = logged(capsys, caplog).splitlines()
+    lines = logged().splitlines()
     assert any(expected in line and "checkout.checkout.canceled" in line for line in lines)
 
 
@@ -276,7 +275,7 @@ def test_failed_preparation_of_a_retry_fails_only_its_event(any_database: MakeDa
 
 
 def test_retry_and_its_arriving_cause_do_not_deadlock(
-    postgres_database: MakeDatabase, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    postgres_database: MakeDatabase, logged: Callable[[], str]
 ) -> None:
     """Both lock the row of the checkout and the rows of the inbox, and must do so in the same order."""
     database, registry, started = postgres_database((INBOX,)), Handlers(), threading.Event()
@@ -308,12 +307,7 @@ def test_retry_and_its_arriving_cause_do_not_deadlock(
         assert runner.retry_batch(utcnow() + timedelta(hours=1)) == 1
         assert cause.result() == "done"
     assert [row.status for row in read_rows(database, "evt_early")] == ["done"]
-    assert "deadlock" not in logged(capsys, caplog)
-
-
-def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
-    """Return what was logged: on the standard streams, or through `logging` if an earlier test has configured it."""
-    return "".join(capsys.readouterr()) + caplog.text
+    assert "deadlock" not in logged()
 
 
 def is_lock_awaited(database: Database) -> bool:

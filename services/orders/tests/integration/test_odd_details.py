@@ -1,5 +1,6 @@
 """Odd details in Stripe's objects: no payment, refund or dispute is lost because of one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,12 +155,12 @@ def test_details_with_a_clear_meaning_are_kept(service: OrdersService, purchase:
 
 
 def test_changed_details_are_logged_by_name(
-    service: OrdersService, purchase: Purchase, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    service: OrdersService, purchase: Purchase, logged: Callable[[], str]
 ) -> None:
     details = {"email": "x" * 321, "name": "Zoë", "address": "Berlin"}
     service.deliver(purchase.started(), purchase.completed(customer_details=details, recovered_from=7))
     assert (service.order().customer_email, service.order().customer_name) == (None, "Zoë")
-    text = "".join(capsys.readouterr()) + caplog.text
+    text = logged()
     assert "odd details of a stripe object were changed or left out" in text
     assert "customer_details" in text
     assert "recovered_from" in text
