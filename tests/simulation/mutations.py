@@ -32,9 +32,9 @@ class Mutation:
 GUARDS = (
     Mutation(
         "Stripe gets a 200 only after the broker has confirmed the event.",
-        "webhooks.api",
-        "broker.wait(broker.publish(event))",
-        "broker.publish(event)",
+        "webhooks.receiver",
+        "self.broker.wait(self.broker.publish(event))",
+        "self.broker.publish(event)",
     ),
     Mutation(
         "A signed event is not lost for odd content: a checkout id that is none is dropped.",

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from flask import Flask, Response, current_app, request
@@ -18,9 +18,13 @@ from events.observability.logging import get_logger
 from events.web.health import PATHS as HEALTH_PATHS
 from events.web.problems import Problem
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 MAX_BODY_BYTES = 1024 * 1024  # bytes; far more than any request that these services read
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 USUAL_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8")  # need no parsing; Stripe's is one
+STARTED, ID = "clozit.started", "clozit.request_id"  # in a request's environ; the start is a `time.perf_counter`
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
 REQUESTS = Histogram(
@@ -41,9 +45,10 @@ class Request(FlaskRequest):
 
     def __init__(self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False) -> None:
         super().__init__(environ, populate_request, shallow)
-        self.started = time.perf_counter()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        self.id: str = given if VALID_REQUEST_ID.fullmatch(given) else new_id("req")
+        if STARTED not in environ:
+            begin(environ)
+        self.started: float = environ[STARTED]
+        self.id: str = environ[ID]
 
 
 class App(Flask):
@@ -58,13 +63,12 @@ class App(Flask):
 
 def register(app: Flask) -> None:
     """Apply limits, ids, metrics and log lines to the app's requests. Health requests have no metrics and log lines."""
-    app.before_request(_begin)
+    app.before_request(_check)
     app.after_request(_end)
 
 
-def _begin() -> None:
+def _check() -> None:
     current = current_request()
-    structlog.contextvars.bind_contextvars(request_id=current.id)
     length = current.content_length
     if length is None:
         # Counted while reading. A request that states its length needs no count.
@@ -93,16 +97,27 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = current.id
     if current.path in HEALTH_PATHS:
         return response
-    took = time.perf_counter() - current.started
     route = current.url_rule.rule if current.url_rule else "unknown"
-    method, status = current.method, response.status_code
+    record(current.method, route, response.status_code, time.perf_counter() - current.started)
+    return response
+
+
+def begin(environ: "WSGIEnvironment") -> None:
+    """Note a request's start and id in its environ, and the id for its log lines. A middleware may do it first."""
+    environ[STARTED] = time.perf_counter()
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    environ[ID] = given if VALID_REQUEST_ID.fullmatch(given) else new_id("req")
+    structlog.contextvars.bind_contextvars(request_id=environ[ID])
+
+
+def record(method: str, route: str, status: int, took_s: float) -> None:
+    """Record an answered request in the metrics and the log."""
     # Callers can invent methods, and every label value is a new series.
-    _requests(method if method in METHODS else "other", route, status).observe(took)
+    _requests(method if method in METHODS else "other", route, status).observe(took_s)
     # The histogram counts successes; a log line for each would be a quarter of the ingest's work.
     level = logging.DEBUG if status < 400 else logging.INFO
     if _levels.isEnabledFor(level):
-        log.log(level, "request", method=method, route=route, status=status, ms=round(took * 1000, 1))
-    return response
+        log.log(level, "request", method=method, route=route, status=status, ms=round(took_s * 1000, 1))
 
 
 def current_request() -> Request:
