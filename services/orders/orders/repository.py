@@ -10,7 +10,7 @@ from typing import Any
 
 from events.clock import utcnow
 from events.database.email_keys import email_key
-from events.database.transaction import defer_insert, for_update, insert_once, lock_rows
+from events.database.transaction import defer_insert, for_update, insert_new, insert_once, lock_rows
 from events.errors import Ignored, NotYet
 from events.messaging.event import Event
 from events.messaging.session_payment import check_account
@@ -35,6 +35,9 @@ Relation = InstrumentedAttribute[Any]
 RARELY_BEFORE_PAYMENT: Sequence[Relation] = (  # what a payment's handler reads, and most orders have none of by then
     *(Order.refunds, Order.refund_requests, Order.reviews, Order.shipments),
     Order.stock_doubt,
+)
+NONE_AT_FIRST: Sequence[Relation] = (  # a new order has no such rows, because they refer to it
+    *(Order.payments, Order.refunds, Order.refund_requests, Order.reviews, Order.shipments),
 )
 PAYING_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipping", "amount_total")
@@ -194,12 +197,20 @@ def create_order(session: Session, event: Event) -> Order | None:
         "created_at": utcnow(),
         "updated_at": utcnow(),
     }
-    created = any(insert_once(session, Order, number=number, **values) for number in _numbers(checkout_id))
-    order = get_order_by_checkout(session, event, checkout_id)
-    defer_insert(session, OrderSession, session_id=started["session_id"], order_id=order.id)
-    if not created:
+    opened = (
+        insert_new(session, Order, by=Order.checkout_id, number=number, **values) for number in _numbers(checkout_id)
+    )
+    order = next(filter(None, opened), None)
+    if order is None:
+        existing = get_order_by_checkout(session, event, checkout_id)
+        defer_insert(session, OrderSession, session_id=started["session_id"], order_id=existing.id)
         return None
-    order.lines = [OrderLine(position=position, **line) for position, line in enumerate(started["lines"])]
+    lines = [OrderLine(order_id=order.id, position=position, **line) for position, line in enumerate(started["lines"])]
+    session.add_all(lines)
+    set_committed_value(order, Order.lines.key, lines)
+    for relation in NONE_AT_FIRST:
+        set_committed_value(order, relation.key, [])
+    defer_insert(session, OrderSession, session_id=order.session_id, order_id=order.id)
     return order
 
 

@@ -227,8 +227,10 @@ def _read(raw: StripeObject, fields: Mapping[str, Reader]) -> StripeObject:
     """Return the object with its fields read; the same object if none of them is odd."""
     changed, default = {}, fields.get(ANY)
     for name in raw if default else fields.keys() & raw.keys():  # of many fields, few are read
-        value = raw[name]
-        if value is not None and _differs(read := (fields.get(name) or default)(value), value):  # type: ignore[misc]
+        if (value := raw[name]) is None:
+            continue
+        read = (fields.get(name) or default)(value)  # type: ignore[misc]
+        if read is not value and _differs(read, value):
             changed[name] = read
     return {**raw, **changed} if changed else raw
 

@@ -149,3 +149,32 @@ def test_undone_savepoint_wakes_and_counts_nothing(controls: Database) -> None:
             fail(session)
     assert not controls.signal("outbox").wait(0)
     assert counter._value.get() == 1
+
+
+def test_inserted_row_is_complete_and_counts_as_locked(controls: Database) -> None:
+    with controls.begin() as session, record_statements(controls) as statements:
+        row = transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=True)
+        assert row is not None
+        assert (row.id, row.paused) == (3, True)
+        assert transaction.lock_rows(session, ConsumerControl, [3]) == {3: row}
+        row.paused = False
+    assert [statement.split()[0] for statement in statements] == ["INSERT", "UPDATE"]
+    with controls.read() as session:
+        assert not session.get_one(ConsumerControl, 3).paused
+
+
+def test_existing_row_is_not_inserted_again(controls: Database) -> None:
+    with controls.begin() as session:
+        assert transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=1, paused=True) is None
+        assert not transaction.lock_rows(session, ConsumerControl, [1])[1].paused
+
+
+def test_row_of_a_failed_savepoint_can_be_inserted_again(controls: Database) -> None:
+    with controls.begin() as session:
+        with pytest.raises(LookupError), transaction.savepoint(session):
+            first = transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=True)
+            raise LookupError
+        second = transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=False)
+        assert second is not first
+    with controls.read() as session:
+        assert not session.get_one(ConsumerControl, 3).paused
