@@ -1,10 +1,9 @@
 """The services as they are wired for a simulation. Applications are built once and workers for each world."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import checkout.app
 import checkout.catalog
@@ -24,6 +23,7 @@ import orders.app
 import orders.chains
 import orders.config
 import orders.worker
+import orjson
 import webhooks.app
 import webhooks.config
 from checkout.inventory_client import InventoryClient
@@ -32,9 +32,10 @@ from checkout.stripe_sessions import StripeSessions
 from events import stripe_api
 from events.database.engine import Database
 from events.database.migrations import migrate
+from events.messaging.event import Event
 from events.messaging.inbox_models import InboxEvent
 from events.messaging.worker import Worker
-from flask import Flask, Response, request
+from flask import Flask, request
 from inventory.models import Reservation
 from notifications.models import Email
 from orders.models.disputes import Dispute
@@ -44,6 +45,7 @@ from orders.models.refunds import Refund, RefundRequest
 from orders.refunds.gateway import RefundGateway
 from sqlalchemy import MetaData, inspect, select, text
 from sqlalchemy.event import listen
+from sqlalchemy.orm import Session
 
 from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
@@ -60,6 +62,9 @@ from tests.simulation.outside import (
     WorldDatabase,
     WorldMailServer,
 )
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SERVICE_TOKEN = "service-token-of-simulations"
 OPERATORS = {"zoe": "operator-token-of-zoe", "max": "operator-token-of-max"}
@@ -154,21 +159,33 @@ class Installation:
         )
 
         for service, app in self.apps.items():
-            app.before_request(partial(self._count_route, service))
-        self.apps["webhooks"].after_request(self._check_answer)
+            if service != "webhooks":
+                app.before_request(lambda service=service: self._count_route(service, request.method, request.url_rule))
+        wsgi = self.apps["webhooks"].wsgi_app
+        self.apps["webhooks"].wsgi_app = partial(self._observe_webhook, wsgi)  # type: ignore[method-assign]
         for model, column in STATUSES:
             listen(getattr(model, column), "set", partial(self._count_change, f"{model.__tablename__}.{column}"))
 
-    def _count_route(self, service: str) -> None:
-        name = f"route {service} {request.method} {request.url_rule}"
+    def _count_route(self, service: str, method: str, rule: object) -> None:
+        name = f"route {service} {method} {rule}"
         self.seat.world.visits[name] += 1
         self.seat.world.doing.append(name)
 
-    def _check_answer(self, response: Response) -> Response:
-        """Note a violation if Stripe gets a 200 for an event that the broker has not confirmed."""
-        if request.endpoint == "webhooks.receive" and response.status_code == HTTPStatus.OK:
-            properties.check_confirmed(self.seat.world, response.get_json()["event_id"])
-        return response
+    def _observe_webhook(
+        self, wsgi: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request around all middleware, and check that the broker has confirmed the event of a 200."""
+        self._count_route("webhooks", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        statuses: list[str] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            statuses.append(status)
+            return start_response(status, headers, *exc_info)
+
+        body = b"".join(wsgi(environ, start))
+        if statuses[-1].startswith("200"):
+            properties.check_confirmed(self.seat.world, orjson.loads(body)["event_id"])
+        return [body]
 
     def _count_change(self, name: str, _row: object, value: object, before: object, _initiator: object) -> None:
         if isinstance(before, str) and before != value:
@@ -215,7 +232,14 @@ class Installation:
         }
         worker = makers[service]()
         worker.consumer.background = Inline(service)
+        runner = worker.consumer._runner
+        runner._retry = partial(self._observe_retry, runner._retry)  # type: ignore[method-assign]
         return worker
+
+    def _observe_retry(self, retry: Callable[..., str], session: Session, row: InboxEvent, event: Event) -> str:
+        """Retry an event, and check that it is claimed for this attempt."""
+        properties.check_claimed(self.seat.world, row)
+        return retry(session, row, event)
 
 
 def _template(service: str) -> Database:

@@ -133,8 +133,8 @@ GUARDS = (
     Mutation(
         "Several workers share a backlog and try each event once.",
         "events.messaging.inbox",
-        " and row.attempts == attempts[row.event_id]]",
-        "]",
+        "if row.is_interrupted and row.attempts == attempts[row.event_id]]",
+        "if attempts]",
     ),
     Mutation(
         "A session that is recovered unpaid and again when paid takes effect both times.",

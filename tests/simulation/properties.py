@@ -133,6 +133,12 @@ def check_step(world: "World") -> None:
             world.violate(f"{sku}: {reserved} are reserved, and the held reservations have other sums")
 
 
+def check_claimed(world: "World", row: InboxEvent) -> None:
+    """Check that a retried event is claimed: otherwise another worker tries it, or has tried it, in this attempt."""
+    if not row.is_interrupted:
+        world.violate(f"{row.event_id} is retried without a claim of this attempt")
+
+
 def check_confirmed(world: "World", event_id: str) -> None:
     """Check that the broker has confirmed an event for which Stripe gets a 200: Stripe does not send it again."""
     if event_id not in world.bus.confirmed:

@@ -1,4 +1,4 @@
-"""What happens to a webhook, whichever way the request takes: verified, published with its exact bytes, confirmed."""
+"""The steps of every webhook, whichever way its request takes: verified, published exactly, confirmed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The middleware: which requests it answers without Flask, and that nobody can tell by the answer."""
+"""The middleware: which requests it answers without Flask, and that its answers are those of the route."""
 
 import io
 from collections.abc import Callable, Iterable
