@@ -17,6 +17,7 @@ from bench.soak.customers import START_TIMEOUT_S, Customers
 from bench.soak.report import Findings, commit, section, write
 from bench.soak.sampling import SAMPLE_INTERVAL_S, Sampler
 from bench.soak.system import SoakSystem, soak_system
+from bench.soak.warm_up import fill_thread_pools
 
 MODES = ("idle", "load")
 PROGRESS_INTERVAL_S = 60.0
@@ -58,6 +59,8 @@ def run(mode: str, minutes: float, rate: float, interval_s: float, log: Path | N
         customers = Customers(system, rate)
         with closing(customers), closing(sampler):
             print(f"{mode}: all processes are ready", flush=True)
+            if mode == "load":
+                fill_thread_pools(system.urls.values())
             with sampler.running(), customers.buying() if mode == "load" else nullcontext():
                 _wait(minutes * 60, lambda: _check(mode, system, sampler, customers))
             problems = _audit(system, customers)
