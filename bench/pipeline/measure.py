@@ -112,15 +112,17 @@ class Pipeline:
         return result.began_at
 
     def _drain(self, service: str, first: int, purchases: int) -> Drain:
+        self._system.set_paused(service, True)  # until its process has started: that is not measured
         with self._system.working([service], 1) as processes:
             [process] = processes[service]
-            cpu_before_s, handled_before = process.cpu_s(), self._handled(service)  # without the process's start
+            cpu_before_s = process.cpu_s()
+            self._system.set_paused(service, False)
             self._wait_for(service)
-            cpu_s = (process.cpu_s() - cpu_before_s) / max(1, self._handled(service) - handled_before)
+            cpu_s = process.cpu_s() - cpu_before_s
         moments = commits.commit_times(self._system, service, first, purchases).values()
-        events, first_commit = len(moments), min(moments)
-        later = sum(moment > first_commit for moment in moments)  # the first batch was handled before the clock started
-        return Drain(service, events, later / (max(moments) - first_commit) if later else 0.0, cpu_s)
+        first_commit = min(moments)
+        later = sum(moment > first_commit for moment in moments)  # the first batch has no beginning
+        return Drain(service, len(moments), later / (max(moments) - first_commit), cpu_s / len(moments))
 
     def _latencies(self, service: str, first: int, purchases: int, began_at: float, rate: float) -> Sequence[float]:
         found = commits.commit_times(self._system, service, first, purchases)

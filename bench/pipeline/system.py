@@ -16,6 +16,7 @@ from events.clock import utcnow
 from events.database.engine import Database
 from events.database.migrations import migrate
 from events.messaging import outbox
+from events.operations import inbox
 from events.testing.ports import free_port
 from inventory import models as inventory
 from inventory.chains import CHAINS as INVENTORY_CHAINS
@@ -101,6 +102,13 @@ class System:
         }
         tokens = {"SERVICE_TOKEN": TOKEN, "OPERATOR_TOKENS": f"bench:{TOKEN}"}
         return {"DATABASE_URL": self.urls[service], **tokens, **own.get(service, {})}
+
+    def set_paused(self, service: str, paused: bool) -> None:
+        """Stop a service's workers from taking messages, or let them continue, as an operator does."""
+        database = Database(self.urls[service])
+        with database.begin() as session:
+            inbox.set_paused(session, paused, actor="bench", reason=None)
+        database.dispose()
 
     def _fill_stock(self) -> None:
         with psycopg.connect(self.urls["inventory"]) as connection:
