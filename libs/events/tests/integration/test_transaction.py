@@ -172,11 +172,22 @@ def test_existing_row_is_not_inserted_again(controls: Database) -> None:
 
 
 def test_row_of_a_failed_savepoint_can_be_inserted_again(controls: Database) -> None:
-    with controls.begin() as session:
-        with pytest.raises(LookupError), transaction.savepoint(session):
-            first = transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=True)
+    inserted: list[ConsumerControl | None] = []
+
+    def insert(session: Session, paused: bool) -> None:
+        inserted.append(transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=paused))
+
+    def insert_and_fail(session: Session) -> None:
+        with transaction.savepoint(session):
+            insert(session, True)
             raise LookupError
-        second = transaction.insert_new(session, ConsumerControl, by=ConsumerControl.id, id=3, paused=False)
-        assert second is not first
+
+    with controls.begin() as session:
+        with pytest.raises(LookupError):
+            insert_and_fail(session)
+        insert(session, False)
+    first, second = inserted
+    assert second is not None
+    assert second is not first
     with controls.read() as session:
         assert not session.get_one(ConsumerControl, 3).paused
