@@ -14,7 +14,7 @@ PORTS = {"checkout": 8001, "webhooks": 8002, "orders": 8003, "inventory": 8004, 
 def composed_system() -> System:
     """Return the system at the ports of docker-compose.yml, which environment variables like ORDERS_PORT can change.
 
-    Raise `FileNotFoundError` before `make up` has written the operators' token.
+    Raise `FileNotFoundError` if `make up` has not written the operators' token yet.
     """
     urls = {service: _url(f"{service.upper()}_PORT", port) for service, port in PORTS.items()}
     token = OPERATOR_TOKENS.read_text().split(",")[0].partition(":")[2].strip()

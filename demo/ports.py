@@ -19,7 +19,7 @@ DEFAULTS = {
 
 
 class PortsInUseError(Exception):
-    """Some of the demo's ports cannot be opened: mostly, other programs use them. `ports` has them by name."""
+    """Some of the demo's ports cannot be opened, mostly because other programs use them. `ports` has them by name."""
 
     def __init__(self, ports: Mapping[str, int]) -> None:
         self.ports = ports
@@ -36,7 +36,7 @@ class Ports:
 
     @classmethod
     def from_environment(cls) -> "Ports":
-        """Return the documented ports, or those of the variables DEMO_<NAME>_PORT.
+        """Return the default ports, or those that the variables DEMO_<NAME>_PORT set.
 
         Raise `ValueError` for a number that is not valid or that two names have, and `PortsInUseError` with all ports
         that cannot be opened.

@@ -122,7 +122,8 @@ class Pipeline:
         moments = commits.commit_times(self._system, service, first, purchases).values()
         first_commit = min(moments)
         later = sum(moment > first_commit for moment in moments)  # the first batch has no beginning
-        return Drain(service, len(moments), later / (max(moments) - first_commit), cpu_s / len(moments))
+        rate = later / (max(moments) - first_commit) if later else 0.0
+        return Drain(service, len(moments), rate, cpu_s / len(moments))
 
     def _latencies(self, service: str, first: int, purchases: int, began_at: float, rate: float) -> Sequence[float]:
         found = commits.commit_times(self._system, service, first, purchases)

@@ -102,9 +102,9 @@ class Account:
         cause: Cause = AUTOMATIC,
         connected_account: str | None = None,
     ) -> Object | None:
-        """Create the event, send it to every endpoint and return it; return None if none is created.
+        """Create the event, send it to every endpoint and return it. Return None if no event is created.
 
-        None is created if a fault prevents it, or if the endpoints' API version does not have such events. The id
+        No event is created if a fault prevents it, or if the endpoints' API version does not have such events. The id
         `connected_account` becomes the event's `account` (docs.stripe.com/connect/webhooks).
         """
         if not versions.has_event(self.event_version, type_, previous) or self.faults.take("not_created", type_):

@@ -1,4 +1,4 @@
-"""Payments by bank transfer: one pays a Checkout Session; one or several pay another application's intent.
+"""Payments by bank transfer: of a Checkout Session in one transfer, of another application's intent in one or more.
 
 requires_action ─▶ settle ─▶ succeeded    the transfer of a session's payment has arrived
 """
@@ -58,7 +58,7 @@ def settle(account: Account, intent: Object) -> bool:
 
 
 def fund_balance(account: Account, params: Object, customer_id: str, cause: Cause) -> Object:
-    """Add a transfer to the customer's balance, and pay their oldest open payments in its currency from it."""
+    """Add a transfer to the customer's balance, and use it for their oldest open payments in the same currency."""
     payer = account.store.get("customer", customer_id)
     left: int = params["amount"]
     received = cash_balance_transaction(account.now(), payer, params)

@@ -82,7 +82,8 @@ def create_shipping_rate(account: Account, params: Object, _cause: Cause = AUTOM
 def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
     """Create a coupon for a percentage or for an amount, and emit `coupon.created`.
 
-    Raise `StripeError` for both or neither, a wrong percentage, a missing currency, a used id or an unknown product.
+    Raise `StripeError` if both or none of these are given, or for a wrong percentage, a missing currency, a used id or
+    an unknown product.
     """
     if ("percent_off" in params) == ("amount_off" in params):
         raise StripeError("You must provide either percent_off or amount_off.", param="percent_off")
@@ -103,9 +104,9 @@ def create_coupon(account: Account, params: Object, cause: Cause) -> Object:
 
 
 def create_promotion_code(account: Account, params: Object, cause: Cause) -> Object:
-    """Create a promotion code and emit its event.
+    """Create a promotion code and emit `promotion_code.created`.
 
-    Raise `StripeError` if an active one has the same code, or if its coupon does not exist.
+    Raise `StripeError` if an active promotion code has the same `code`, or if its coupon does not exist.
     """
     account.store.get("coupon", params["promotion"]["coupon"], "promotion[coupon]")
     if any(

@@ -1,4 +1,4 @@
-"""The actions of a fake Stripe that scenarios use, and a client for one in another process."""
+"""The actions of a fake Stripe that scenarios use, and a client for a fake Stripe in another process."""
 
 from typing import Any, Protocol
 
@@ -54,9 +54,9 @@ class Stripe(Protocol):
         """Refund a session's payment as the dashboard does: all that is left, or an `amount` in minor units."""
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+        """Set the first status of the next refund, also one that Stripe does not have. An empty status becomes null.
 
-        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        Each call queues one status, for one more refund. Raise `StripeError` for `failed` and `canceled`.
         """
 
     def advance_refund(self, refund_id: str, status: str, reason: str = "unknown") -> Object:
@@ -100,7 +100,7 @@ class FakeStripeClient:
         return self._read(self._client.get(f"/v1/checkout/sessions/{session_id}"))
 
     def line_items(self, session_id: str) -> list[Object]:
-        """Return the lines of a session. A cart has no more of them than a page of Stripe's lists."""
+        """Return the lines of a session. They all fit into one page of Stripe's list, because carts are smaller."""
         answer = self._client.get(f"/v1/checkout/sessions/{session_id}/line_items", params={"limit": 100})
         items: list[Object] = self._read(answer)["data"]
         return items
@@ -137,9 +137,9 @@ class FakeStripeClient:
         return self._control("refund", session_id=session_id, **params)
 
     def queue_refund_status(self, status: str) -> object:
-        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+        """Set the first status of the next refund, also one that Stripe does not have. An empty status becomes null.
 
-        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        Each call queues one status, for one more refund. Raise `StripeError` for `failed` and `canceled`.
         """
         return self._control("next-refund", status=status)
 

@@ -26,7 +26,7 @@ class Clock:
         return int(self.now())
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward by these seconds. Timers notice it only through `Timers.advance`."""
+        """Move the clock forward by these seconds. Timers notice it only if `Timers.advance` calls this."""
         self._ahead += seconds
 
 
@@ -70,7 +70,7 @@ class Timers:
     def next_at(self) -> float | None:
         """The time of the next action in seconds since the epoch, or None if there is none.
 
-        Callers that run the actions themselves, without `start`, need it.
+        Callers that run the actions with `run_next`, without `start`, need this time.
         """
         with self._changed:
             return self._due[0][0] if self._due else None

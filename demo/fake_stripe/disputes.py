@@ -52,11 +52,13 @@ def open_dispute(
     inquiry: bool = False,
     amount: int | None = None,
 ) -> Object:
-    """Open an inquiry or a chargeback, by default for all that is not refunded. A chargeback withdraws it at once.
+    """Open an inquiry or a chargeback, by default for all that is not refunded.
 
-    A bank can also claim what was refunded before: support.stripe.com, "Dispute for full charge amount after a partial
-    refund was issued". Raise `StripeError` if the charge has not succeeded, is disputed already, is refunded in full,
-    or is smaller than the amount.
+    A chargeback withdraws the amount at once. A bank can also claim what was refunded before: support.stripe.com,
+    "Dispute for full charge amount after a partial refund was issued".
+
+    Raise `StripeError` if the charge has not succeeded, is disputed already, is refunded in full, or is smaller than
+    the amount.
     """
     left = charge["amount"] - charge["amount_refunded"]
     is_disputable = charge["status"] == "succeeded" and not charge["disputed"] and left > 0
@@ -85,7 +87,7 @@ def advance(
     """Move a dispute to its next status. A chargeback takes the money, and a win or `reinstated` returns it.
 
     `reinstated` is the part that the bank returns of a lost dispute, in minor units. With `closed_first`, the dispute
-    is closed before the money returns, as Stripe can do it. An appeal has a new deadline. Raise `StripeError` if
+    is closed before the money returns, as can happen at Stripe. An appeal has a new deadline. Raise `StripeError` if
     this status cannot follow the current one.
     """
     if status not in NEXT_STATUSES[dispute["status"]]:
@@ -162,7 +164,7 @@ def close(account: Account, dispute: Object, cause: Cause = AUTOMATIC) -> Object
 
 
 def close_inquiry(account: Account, charge: Object) -> None:
-    """Close the inquiry about a charge, if it has one. A full refund does this."""
+    """Close the inquiry about a charge, if it has one. Stripe does this after a full refund."""
     dispute = account.store.find(charge["dispute"] or "")
     if dispute and "warning_closed" in NEXT_STATUSES[dispute["status"]]:
         advance(account, dispute, "warning_closed")

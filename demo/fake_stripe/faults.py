@@ -17,10 +17,10 @@ KINDS = {
     "reorder": "`count` events are held back and delivered in reverse order, `seconds` after the first at the latest.",
     "corrupt_signature": "`count` attempts to deliver a matching event have a wrong signature, by default one.",
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
-    "api_401": "The API answers 401 as to a key that was rolled, and does not run the call.",
-    "api_403": "The API answers 403 as to a key with too few rights, and does not run the call.",
-    "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it then answers 500, "
-    "without running the call.",
+    "api_401": "The API answers 401, as for a key that was replaced, and does not run the call.",
+    "api_403": "The API answers 403, as for a key with too few rights, and does not run the call.",
+    "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it answers 500 "
+    "after `seconds`, without running the call.",
 }
 
 

@@ -39,7 +39,7 @@ def confirm_intent(account: Account, params: Object, intent_id: str, cause: Caus
 
 
 def create_method(account: Account, params: Object, _cause: Cause) -> Object:
-    """Create a payment method from a card number, a test token or an IBAN. Raise `StripeError` without one of them."""
+    """Create a payment method from a card number, a test token or an IBAN. Raise `StripeError` if there is none."""
     details = params.get(params["type"], {})
     number = details.get("number") or details.get("iban") or TEST_METHODS.get(details.get("token", ""))
     if not number:

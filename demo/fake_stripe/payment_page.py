@@ -143,7 +143,7 @@ def _update_total(account: Account, session: Object, form: dict[str, str]) -> st
 def apply_choices(account: Account, session: Object, form: dict[str, str]) -> None:
     """Apply what the customer chose on the page: country, shipping option, currencies, promotion code.
 
-    The session's total follows. Raise `StripeError` for a choice that the session does not allow.
+    This updates the session's total. Raise `StripeError` for a choice that the session does not allow.
     """
     sessions.choose_country(account, session, form["country"])
     chosen, cost = form.get("shipping_rate"), session["shipping_cost"]

@@ -28,10 +28,10 @@ SLOW_CARD, FAILING_CARD = "4000000000007726", "4000000000005126"  # docs.stripe.
 
 
 def queue_first_status(account: Account, status: str) -> None:
-    """Set the first status of the next refund, for every payment method. Several calls queue several statuses.
+    """Set the first status of the next refund, for every payment method. Each call queues one more.
 
-    A status that Stripe does not have today represents one that it adds later. An empty one becomes null. Raise
-    `StripeError` for `failed` and `canceled`.
+    A status that Stripe does not have today represents one that Stripe adds later. An empty status becomes null.
+    Raise `StripeError` for `failed` and `canceled`.
     """
     if status in ("failed", "canceled"):
         raise StripeError(f"A refund cannot begin as {status}.", param="status")

@@ -26,8 +26,8 @@ class _Quiet(WSGIRequestHandler):
 class FakeStripe:
     """A fake Stripe on a local port. Its `url` is known from the beginning. It serves between `start` and `stop`.
 
-    Its methods act as the customer, the bank or Stripe's dashboard, and raise `StripeError` if that is refused. As a
-    context manager it starts and stops.
+    Its methods act as the customer, the bank or Stripe's dashboard, and raise `StripeError` if the fake
+    refuses the action. As a context manager, it serves within the block.
     """
 
     def __init__(
@@ -144,9 +144,9 @@ class FakeStripe:
             return refunds.create_refund(self.account, {**params, "charge": charge["id"]}, AUTOMATIC)
 
     def queue_refund_status(self, status: str) -> None:
-        """Set the first status of the next refund. It can be one that Stripe does not have; an empty one becomes null.
+        """Set the first status of the next refund, also one that Stripe does not have. An empty status becomes null.
 
-        Several calls queue several statuses. Raise `StripeError` for `failed` and `canceled`.
+        Each call queues one status, for one more refund. Raise `StripeError` for `failed` and `canceled`.
         """
         with self.account.store.lock:
             refunds.queue_first_status(self.account, status)
@@ -190,7 +190,7 @@ class FakeStripe:
             return radar.warn(self.account, control.get_charge(self.account, session_id))
 
     def forget(self, age_s: float) -> None:
-        """Remove what is finished and older than `age_s` seconds, so that the fake can run for hours."""
+        """Remove finished objects and keys older than `age_s` seconds, so that the fake can run for hours."""
         before = self.account.clock.now() - age_s
         with self.account.store.lock:
             self.account.webhooks.forget(self.account.store.forget(before))

@@ -11,10 +11,10 @@ from .vouchers import VOUCHER_TYPES
 
 
 def pay(account: Account, session: Object, method: Object, payer: Payer) -> Object | None:
-    """Pay the session and return its `checkout.session.completed` event, or None if a fault prevents it.
+    """Pay the session and return its `checkout.session.completed` event, or None if a fault prevents the event.
 
-    Raise `StripeError` (402) if the payment is declined: the session then stays open. Raise it (400), too, if the
-    session is not open or does not take this payment method.
+    Raise `StripeError` (402) if the payment is declined: the session then stays open. Raise `StripeError` (400)
+    if the session is not open or does not take this payment method.
     """
     if session["status"] != "open":
         raise StripeError(f"This Checkout Session is {session['status']}.", code="checkout_session_not_open")
@@ -58,7 +58,7 @@ def finish_delayed(account: Account, session: Object) -> bool:
 
 
 def confirm_page(account: Account, params: Object, session_id: str, _cause: Cause) -> Object:
-    """Pay a session for `/v1/payment_pages/{id}/confirm`. The CLI calls it instead of the customer.
+    """Pay a session for `/v1/payment_pages/{id}/confirm`. Stripe's CLI calls this route.
 
     Raise `StripeError` if the amount is not the expected one, or in the cases of `pay`.
     """

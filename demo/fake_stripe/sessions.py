@@ -138,7 +138,7 @@ def choose_presentment(session: Object, currency: str, amount: int) -> None:
 
 
 def choose_currency(session: Object, currency: str) -> None:
-    """Charge in another currency, as for prices in several currencies. The amounts keep their numbers.
+    """Charge in another currency, as for prices in several currencies. The numbers of the amounts do not change.
 
     See docs.stripe.com/payments/currencies/localize-prices/manual-currency-prices.
     """
@@ -184,7 +184,7 @@ def _update_amounts(account: Account, session: Object, discounts: list[Object], 
 
 
 def complete(account: Account, session: Object, payer: Payer, payment_status: str) -> Object | None:
-    """Complete a session, count the use of its discounts, and return its event, or None if a fault prevents it."""
+    """Complete a session, count the use of its discounts, and return the event: None if a fault prevents the event."""
     address = payer.address or {**payer.billing_details()["address"]}
     shipping = {"address": payer.address, "name": payer.name} if payer.address else None
     session |= {

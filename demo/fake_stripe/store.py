@@ -46,7 +46,7 @@ class Store:
         return obj
 
     def get(self, kind: str, object_id: str, param: str = "id") -> Object:
-        """Return an object. Raise `StripeError` (404) if it does not exist; `param` is its parameter in the error."""
+        """Return an object. Raise `StripeError` (404) if it does not exist; the error names `param`."""
         found = self._objects.get(kind, {}).get(object_id)
         if found is None:
             raise missing_resource(kind, object_id, param)
@@ -60,7 +60,7 @@ class Store:
     def forget(self, before: float) -> list[str]:
         """Remove the objects created before this Unix time, and return the ids of the events among them.
 
-        Open sessions and events that an endpoint still has to accept stay.
+        Open sessions stay, and so do events that an endpoint still has to accept.
         """
         forgotten: list[str] = []
         with self.lock:

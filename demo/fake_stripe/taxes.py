@@ -54,7 +54,7 @@ def check(account: Account, params: Object) -> None:
 
 
 def line_rates(account: Account, session: Object, line: Object, params: Object) -> list[Rate]:
-    """Return the tax rates of a line: automatic ones, or those of the parameters that created it."""
+    """Return the tax rates of a line: automatic ones, or those of the parameters that created the line."""
     if session["automatic_tax"]["enabled"]:
         product = account.store.get("product", line["price"]["product"])
         return automatic_rates(account, session, line["price"]["tax_behavior"], product["tax_code"])

@@ -65,7 +65,7 @@ def _discount(coupon: Object, subtotal: int, currency: str) -> int:
 
 
 def amount_off(coupon: Object, currency: str) -> int | None:
-    """Return the coupon's amount in a currency, or None if it has no amount in it."""
+    """Return the coupon's amount in a currency, or None if it has no amount in that currency."""
     if coupon["currency"] == currency:
         return int(coupon["amount_off"])
     option = coupon["currency_options"].get(currency)

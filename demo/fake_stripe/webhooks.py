@@ -106,7 +106,7 @@ class Webhooks:
             self._deliveries.pop(event_id, None)
 
     def send(self, event: Object) -> None:
-        """Start the deliveries of a new event, with its faults. The caller holds the store's lock."""
+        """Start the deliveries of a new event, with its queued faults. The caller holds the store's lock."""
         body = orjson.dumps(sort_keys(event), option=orjson.OPT_INDENT_2)
         deliveries = [Delivery(event, endpoint, body) for endpoint in self.endpoints]
         self._deliveries[event["id"]] = deliveries
@@ -122,7 +122,7 @@ class Webhooks:
             self._start(deliveries)
 
     def resend(self, event: Object) -> None:
-        """Send an event to every endpoint once more, without a retry of this attempt. Scheduled retries continue."""
+        """Send an event to every endpoint once more. A failure causes no retry, and scheduled retries continue."""
         known = {delivery.endpoint: delivery for delivery in self.deliveries_of(event["id"])}
         body = orjson.dumps(sort_keys(event), option=orjson.OPT_INDENT_2)
         for endpoint in self.endpoints:

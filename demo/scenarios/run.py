@@ -61,7 +61,7 @@ class ScenarioRun:
         self.email = f"{scenario.replace(' ', '-')}-{time.monotonic_ns()}@example.com"
 
     def check(self, effect: str, expected: Any, look: Callable[[], Any]) -> None:
-        """Look until the value is as expected, for at most `CHECK_TIMEOUT_S` seconds. Store the result."""
+        """Call `look` until it returns the expected value, for at most `CHECK_TIMEOUT_S` seconds. Store the result."""
         deadline = time.monotonic() + CHECK_TIMEOUT_S
         seen = look()
         while seen != expected and time.monotonic() < deadline:
@@ -131,7 +131,7 @@ class ScenarioRun:
         deadline, path = time.monotonic() + CHECK_TIMEOUT_S, f"/orders?checkout_id={checkout['checkout_id']}"
         while not (found := self.system.get("orders", path, operator=True).json()["items"]):
             if time.monotonic() > deadline:
-                raise ValueError(f"no order of checkout {checkout['checkout_id']} within {CHECK_TIMEOUT_S:g} s")
+                raise ValueError(f"checkout {checkout['checkout_id']} has no order after {CHECK_TIMEOUT_S:g} s")
             time.sleep(0.05)
         [row] = found
         return self.system.get("orders", f"/orders/{row['id']}", operator=True).raise_for_status().json()  # type: ignore[no-any-return]
@@ -143,7 +143,7 @@ class ScenarioRun:
     def customer_emails(self) -> list[str]:
         """Return the kinds of e-mail that the customer got, sorted.
 
-        If the mailbox has another number of e-mails, the last item says so.
+        If the mailbox caught another number of e-mails, one more item says so.
         """
         answer = self.system.get("notifications", f"/notifications?recipient={self.email}", operator=True)
         rows = answer.raise_for_status().json()["items"]
@@ -162,7 +162,7 @@ class ScenarioRun:
         self.check(effect, [*words], lambda: [word for word in words if word in self.email_text(kind)])
 
     def success_page(self, checkout: Checkout) -> dict[str, Any]:
-        """Return what the success page shows of the order; it is empty if there is no order yet."""
+        """Return the fields of the order that the success page shows, or none if there is no order yet."""
         answer = self.system.get("orders", f"/orders/by-session/{checkout['session_id']}")
         return answer.json() if answer.is_success else {}
 

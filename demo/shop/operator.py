@@ -1,4 +1,4 @@
-"""The operator page, and its proxy to the orders service: orders takes no token from pages of another origin."""
+"""The operator page, and its proxy to the orders service, which accepts no token from pages of another origin."""
 
 import httpx
 from flask import Blueprint, Response, request, send_from_directory
@@ -10,7 +10,7 @@ TIMEOUT_S = 30  # a refund waits for Stripe
 def operator_blueprint(orders_url: str, folder: str) -> Blueprint:
     """Return the operator page's routes. They forward calls with the caller's own token.
 
-    `orders_url` is the orders service's URL for this server, `folder` the one with the page.
+    `orders_url` is the URL at which this server reaches the orders service. `folder` contains the page.
     """
     operator = Blueprint("operator", __name__, url_prefix="/operator")
     client = httpx.Client(base_url=orders_url, timeout=TIMEOUT_S, trust_env=False)

@@ -46,6 +46,7 @@ from orders.refunds.gateway import RefundGateway
 from sqlalchemy import MetaData, inspect, select, text
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
+from webhooks.middleware import PATH as WEBHOOK_PATH
 
 from demo.fake_stripe.account import Account
 from demo.fake_stripe.account import Config as StripeConfig
@@ -183,7 +184,7 @@ class Installation:
             return start_response(status, headers, *exc_info)
 
         body = b"".join(wsgi(environ, start))
-        if statuses[-1].startswith("200"):
+        if environ["PATH_INFO"] == WEBHOOK_PATH and statuses[-1].startswith("200"):
             properties.check_confirmed(self.seat.world, orjson.loads(body)["event_id"])
         return [body]
 

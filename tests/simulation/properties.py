@@ -134,7 +134,7 @@ def check_step(world: "World") -> None:
 
 
 def check_claimed(world: "World", row: InboxEvent) -> None:
-    """Check that a retried event is claimed: otherwise another worker tries it, or has tried it, in this attempt."""
+    """Check that a retried event is claimed: otherwise another worker has already ended this attempt."""
     if not row.is_interrupted:
         world.violate(f"{row.event_id} is retried without a claim of this attempt")
 

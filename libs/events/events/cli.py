@@ -26,10 +26,11 @@ def service_cli(
     create_worker: Callable[[Any], Worker] | None = None,
     chains: Sequence[Chain] = (),
 ) -> click.Group:
-    """Return a service's command group. `app` names the factory that granian's processes import, as module:function.
+    """Return a service's command group. `load` reads the configuration.
 
-    The group has the command web. `create_worker` adds worker and dead-letters. `chains` adds migrate, inbox and, if
-    the outbox's chain is one of them, outbox. `load` reads the configuration.
+    The group has the command `web`, which serves the application that `app` names, as module:function of its factory.
+    `create_worker` adds `worker` and `dead-letters`. `chains` add `migrate`, `inbox` and, with the outbox's chain,
+    `outbox`.
     """
 
     @click.group(name=name, help=f"Clozit Payments: the {name} service.")

@@ -27,7 +27,7 @@ NOT_BLANK = validate.Regexp(r".*\S", error="Environment variable not set.")  # c
 DATABASE = re.compile(r"(postgres|postgresql(\+psycopg)?)://.|sqlite:///.")
 ENCODE_PASSWORDS = "In a user name or password, write / as %2F, : as %3A, @ as %40 and # as %23."
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-RESERVED_NAMES = ("policy", "stripe")  # of those who act beside operators, as their acts record it
+RESERVED_NAMES = ("policy", "stripe")  # recorded as the actor where no operator acted
 MIN_SECRET_CHARACTERS = 16  # characters; a shorter token can be guessed over the network
 
 Check = Callable[[Any], Any]
@@ -48,7 +48,7 @@ class Setting:
     def read(self, env: FileAwareEnv, kind: Any) -> Any:
         """Return the variable's value, converted by `parse` or, without it, to the type `kind`.
 
-        For a missing or invalid value, `env` collects the error until it is sealed.
+        `env` collects the errors of missing and invalid values, and `env.seal` raises all of them.
         """
         default = () if self.default is MISSING else (self.default,)
         if self.parse is not None:
@@ -77,8 +77,8 @@ def setting(
     """Declare a field of a `Config` that an environment variable sets.
 
     The field's type decides how the text is read: str, int, bool, timedelta (in seconds) or Sequence[str] (separated
-    by commas). Another type needs `parse`, which raises `ValueError` with a message for an invalid text; its default
-    is a text, too. `checks` are marshmallow validators. A secret is left out of the configuration's repr.
+    by commas). Another type needs `parse`, which raises `ValueError` with a message for an invalid text; the
+    default is then a text, too. `checks` are marshmallow validators. A secret is left out of the configuration's repr.
     """
     declared = Setting(variable, description, default, secret, checks, parse)
     value = default if parse is None or default is MISSING else parse(default)
@@ -116,7 +116,7 @@ def _check_broker_url(text: str) -> None:
 
 
 def _check_database_url(text: str) -> None:
-    """Raise `ValueError`, without the URL in its text, for a URL of no supported database or with an invalid port."""
+    """Raise `ValueError`, without the URL in its text, if the database is not supported or the port is invalid."""
     if not DATABASE.match(text):
         raise ValueError("Use postgresql://user:password@host/name.")
     try:
@@ -131,7 +131,7 @@ def _check_database_url(text: str) -> None:
 class Common:
     """The settings of every service. A service's `Config` adds its own.
 
-    `port_setting`, `database_url_setting` and the like declare a setting that several services have.
+    Functions such as `database_url_setting` declare the settings that only some services have.
     """
 
     service: str
@@ -227,7 +227,7 @@ def _parse_tokens(text: str) -> dict[str, str]:
         )
     if reserved := [name for name, _ in pairs if name.casefold() in RESERVED_NAMES]:
         raise ValueError(
-            f"Rename {', '.join(reserved)}: the names policy and stripe are reserved for acts that no operator did."
+            f"Rename {', '.join(reserved)}: the names policy and stripe mark actions that no operator took."
         )
     return dict(pairs)
 

@@ -15,7 +15,7 @@ class Ignored(Exception):  # noqa: N818 - a signal, not an error
 class NoHandler(Ignored):
     """A signal that this release has no handler for the event's routing key.
 
-    The inbox keeps the event's payload for a week, since another release may have one.
+    The inbox keeps the event's payload for a week, since another release may have a handler.
     """
 
 

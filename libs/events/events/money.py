@@ -52,14 +52,14 @@ def exponent(currency: str) -> int:
 
 
 def step(currency: str) -> int:
-    """Return the unit that every amount is a multiple of: 100 for ISK and UGX, 10 for three-decimal ones, else 1."""
+    """Return the unit that every amount is a multiple of: 100 for ISK and UGX, 10 with three decimals, else 1."""
     if currency in TWO_DECIMAL_WHOLE:
         return 100
     return 10 if exponent(currency) == 3 else 1
 
 
 def minimum(currency: str) -> int:
-    """Return the minimum charge in minor units, or the currency's step where only Stripe knows it."""
+    """Return the minimum charge in minor units, or the currency's step where only Stripe knows the minimum."""
     return MINIMUM_CHARGES.get(currency, step(currency))
 
 
@@ -81,7 +81,7 @@ def format_amount(minor: int, currency: str) -> str:
 
 
 def is_valid_amount(minor: int, currency: str) -> bool:
-    """Return True if Stripe accepts the amount as a price: not negative, and a multiple of the currency's step."""
+    """Return True if Stripe accepts the price: supported currency, not negative, a multiple of the currency's step."""
     return minor >= 0 and currency in SUPPORTED and minor % step(currency) == 0
 
 
@@ -94,9 +94,9 @@ def percentage(amount: int, percent: int, currency: str) -> int:
 def distribute(amount: int, weights: Sequence[int], currency: str) -> list[int]:
     """Split an amount by weights into multiples of the currency's step that add up to the amount.
 
-    The amount must be such a multiple itself. Each part is rounded down. The steps that are left go to the parts with
-    the largest remainders, of equal ones to the earlier. If the weights are such multiples, too, and their sum is not
-    less than the amount, no part exceeds its weight. All parts are 0 if all weights are.
+    The amount itself must be such a multiple. Each part is rounded down. The remaining steps go, one each, to the parts
+    with the largest remainders; of equal remainders, the earlier part comes first. No part exceeds its weight if the
+    weights are multiples of the step, too, and add up to at least the amount. All parts are 0 if all weights are 0.
     """
     total, unit = sum(weights), step(currency)
     if not total:

@@ -1,7 +1,7 @@
 """Clients for Stripe's API, with timeouts, retries, a limit of concurrent calls, and a count of Stripe's answers.
 
-The package `stripe` is an extra of this library. `StripeClient` ignores that package's module settings, and its
-defaults are no retries and a timeout of 80 s, so everything is set here.
+The package `stripe` is an extra of this library. `StripeClient` ignores the settings of the module `stripe`. By
+default it does not retry, and its timeout is 80 s. So this module sets retries and timeout for each client.
 """
 
 import logging
@@ -104,7 +104,7 @@ def api_base_setting() -> Any:
 
 
 class Failure(StrEnum):
-    """Kinds of Stripe's errors. After REJECTED and UNAUTHORIZED nothing was done; after AWAY this is not known."""
+    """Kinds of Stripe's errors. Only after AWAY, Stripe may have carried out the call."""
 
     REJECTED = "rejected"  # the parameters: nothing was done, and a repeat fails too
     UNAUTHORIZED = "unauthorized"  # our key: nothing was done, and a repeat fails until an operator corrects it
@@ -126,7 +126,7 @@ def log_failure(action: str, about: str | None, error: stripe.StripeError) -> No
     A refused API key is logged as an error, any other failure as a warning.
     """
     is_ours = failure_of(error) == Failure.UNAUTHORIZED
-    answered = "stripe answered with an error" if error.http_status else "no answer from stripe"
+    answered = "stripe answered a call with an error" if error.http_status else "a call to stripe got no answer"
     log.log(
         logging.ERROR if is_ours else logging.WARNING,
         "stripe refused the API key: set STRIPE_API_KEY to a valid key with the needed rights" if is_ours else answered,

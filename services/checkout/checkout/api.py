@@ -59,7 +59,7 @@ def dependencies() -> Dependencies:
 @blueprint.arguments(ProductArgs, location="query")
 @blueprint.response(200, ProductPage)
 def list_products(args: dict[str, Any]) -> dict[str, Any]:
-    """List the products for sale, sorted by sku. Without `currency`, the shop's default currency counts."""
+    """List the products for sale, sorted by sku. Without `currency`, the shop's default currency applies."""
     currency = args["currency"] or dependencies().config.default_currency
     (after,) = decode_cursor(args["cursor"], str) or ("",)
     with dependencies().database.read() as session:
@@ -113,7 +113,7 @@ def show_checkout(checkout_id: str) -> Checkout:
 def cancel_checkout(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout: it can no longer be paid, and its stock is released.
 
-    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed it.
+    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed the checkout.
     """
     return dependencies().checkouts.cancel(checkout_id)
 
@@ -137,7 +137,7 @@ def list_checkouts(args: dict[str, Any]) -> dict[str, Any]:
 def cancel_checkout_for_operator(checkout_id: str) -> Checkout:
     """Cancel a new or open checkout, for example after its price or discount was withdrawn.
 
-    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed it.
+    A checkout that ended unpaid is returned unchanged. The answer is 409 once the customer has completed the checkout.
     """
     return dependencies().checkouts.cancel(checkout_id, operator=g.actor)
 
@@ -180,7 +180,7 @@ def _offered(option: ShippingOption, currency: str) -> dict[str, Any]:
 @blueprint.arguments(ShippingFields)
 @blueprint.response(200, ShippingEntry)
 def put_shipping(values: dict[str, Any], option_id: str) -> dict[str, Any]:
-    """Create or replace a shipping option. Started checkouts keep the options that they were offered."""
+    """Create or replace a shipping option. Started checkouts keep their options and prices."""
     _check_path(ShippingId(), {"id": option_id})
     with dependencies().database.begin() as session:
         catalog.put_entry(session, ShippingOption, option_id, values)

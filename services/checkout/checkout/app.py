@@ -20,7 +20,7 @@ def create_app(
     stripe: StripeSessions | None = None,
     inventory: InventoryClient | None = None,
 ) -> Flask:
-    """Return the application. Clients that are not given are made from the configuration."""
+    """Return the application. Arguments that are not given are made from `config`."""
     database = database or Database(config.database_url)
     stripe = stripe or StripeSessions(config.stripe_api_key, config.stripe_api_base)
     inventory = inventory or InventoryClient(config.inventory_url, config.service_token)

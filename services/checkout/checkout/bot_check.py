@@ -24,7 +24,8 @@ log = get_logger(__name__)
 class BotCheck:
     """The client of the bot check's provider.
 
-    A checkout passes if the provider gives no usable answer: the limits of limits.py still apply.
+    A checkout passes if the provider gives no usable answer or refuses the shop's secret. The limits of limits.py still
+    apply then.
     """
 
     def __init__(self, url: str, secret: str, transport: httpx.BaseTransport | None = None) -> None:

@@ -29,7 +29,10 @@ def list_products(session: Session, currency: str, after: str, limit: int) -> Se
 
 
 def _has_price(session: Session, currency: str) -> ColumnElement[bool]:
-    """Return the condition in the form that PostgreSQL has an index for: anyone can ask for a rare currency."""
+    """Return the condition that a product has a price in the currency.
+
+    In PostgreSQL's form an index serves it. Without the index, a request for a rare currency would read all products.
+    """
     is_postgresql = session.get_bind().dialect.name == "postgresql"
     condition: ColumnElement[bool] = (
         cast(Product.prices, JSONB).has_key(currency)

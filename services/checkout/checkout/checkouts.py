@@ -6,7 +6,7 @@
     4  open     session id and URL, with checkout.checkout.started       transaction
 
 Every phase can be repeated: a repeated request finds the stored cart and repeats phases 2 to 4 until the checkout is
-open. The sweeper cleans up checkouts that are never finished (sweeper.py).
+open. The sweeper cleans up checkouts that never become open (sweeper.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -101,7 +101,7 @@ class Checkouts:
         """Cancel a new or open checkout and return it: end its session at Stripe, and release its stock and discount.
 
         A checkout that ended unpaid is returned unchanged. `operator` is the token's name; None: the customer cancels.
-        Raises `AlreadyPaidError` if the customer completed it first.
+        Raises `AlreadyPaidError` if the customer completed the checkout first.
         """
         checkout = self.get(checkout_id)
         if checkout.status == models.OPEN:
@@ -129,9 +129,9 @@ class Checkouts:
         return self._open(checkout.id, stripe_session)
 
     def _refuse(self, checkout_id: str, error: DomainError) -> None:
-        """Abandon a checkout that cannot be started: release its stock and discount, and free its key.
+        """Abandon a checkout that cannot be started: release its stock and discount, and free its Idempotency-Key.
 
-        The sweeper checks it in its next run, and repeats what failed here.
+        The next run of the sweeper releases the stock again, in case the release failed here.
         """
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
@@ -176,7 +176,10 @@ class Checkouts:
             return stripe_session
 
     def _abandon(self, checkout_id: str, operator: str | None) -> Checkout:
-        """Abandon a new checkout, and release its stock and discount. The sweeper ends the session that it may have."""
+        """Abandon a new checkout, and release its stock and discount.
+
+        If Stripe has already made a session of the checkout, the sweeper ends that session.
+        """
         with self._database.begin() as session:
             checkout = lock_checkout(session, checkout_id)
             is_changed = checkout.abandon(self._clock())
@@ -188,9 +191,9 @@ class Checkouts:
         return checkout
 
     def _record_end(self, checkout_id: str, stripe_session: Mapping[str, Any], operator: str | None) -> Checkout:
-        """Record a checkout as complete if its ended session is, otherwise as canceled.
+        """Record a checkout as complete if its ended session is complete, otherwise as canceled.
 
-        Publish a new cancellation. Release the stock and discount of a canceled checkout.
+        Publish the cancellation if it is new. Release the stock and discount of a canceled checkout.
         """
         is_canceled = False
         with self._database.begin() as session:
@@ -212,7 +215,9 @@ class Checkouts:
         try:
             self._inventory.release(checkout_id)
         except InventoryAwayError:
-            log.info("inventory is away, the stock is released later", checkout_id=checkout_id)
+            log.info(
+                "inventory did not release a checkout's stock, the stock is released later", checkout_id=checkout_id
+            )
 
 
 def _explained(error: StripeRejectedError, checkout: Checkout) -> DomainError:

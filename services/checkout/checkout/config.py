@@ -65,7 +65,7 @@ class Config(Common):
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
     inventory_url: str = setting(
-        "INVENTORY_URL", "The inventory service, as checkout reaches it.", checks=[validate_url]
+        "INVENTORY_URL", "The URL at which checkout reaches the inventory service.", checks=[validate_url]
     )
     shop_url: str = setting(
         "SHOP_URL",
@@ -139,7 +139,7 @@ class Config(Common):
     )
     allow_promotion_codes: bool = setting(
         "ALLOW_PROMOTION_CODES",
-        "Let customers enter Stripe's promotion codes. Not for carts with a discount of the shop.",
+        "Let customers enter Stripe's promotion codes, except for carts with a discount of the shop.",
         default=False,
     )
     shipping_countries: Sequence[str] = setting(
@@ -174,7 +174,8 @@ class Config(Common):
     delayed_payment_days: int = setting(
         "DELAYED_PAYMENT_DAYS",
         "The maximum number of days that the stock stays reserved while a delayed payment is under way."
-        f" Less than {PENDING_HOLD_TIME.days} counts as {PENDING_HOLD_TIME.days}: inventory itself keeps it so long.",
+        f" Less than {PENDING_HOLD_TIME.days} counts as {PENDING_HOLD_TIME.days}: inventory itself keeps"
+        " the stock that long.",
         default=65,  # vouchers live up to 60 days
         checks=[validate.Range(min=1)],
     )

@@ -1,7 +1,7 @@
 """The countries that Stripe's page can ask for a shipping address in.
 
-They are those of the SDK, `allowed_countries` of a session's `shipping_address_collection`; a test compares them. Not
-all ISO 3166 codes are among them, and `ZZ` (unknown) and the exceptional `AC` and `TA` are.
+Stripe's SDK lists them as `allowed_countries` of a session's `shipping_address_collection`. A test compares this list
+with the SDK's. Some ISO 3166 codes are absent, but `ZZ` (unknown) and the exceptional `AC` and `TA` are present.
 """
 
 # fmt: off

@@ -52,7 +52,7 @@ def store_checkout(
     now: datetime,
     network: str | None = None,
 ) -> Checkout:
-    """Price the request, store it as a new checkout and return that; return the stored one for a known key.
+    """Price the request, store it as a new checkout and return the checkout. For a known key, return the stored one.
 
     `network` is the client's IP address or IPv6 network. Raises `KeyReusedError` if the key belongs to a different
     request, and the errors of `limits.check`, `pricing.quote` and `discounts.hold_use`.
@@ -99,7 +99,7 @@ def _same_request(stored: Checkout | None, request: CheckoutRequest) -> Checkout
 
 def _check_cart(config: Config, request: CheckoutRequest) -> None:
     if len(request.items) > config.max_lines:
-        raise InvalidCartError(items=[f"A cart can have at most {config.max_lines} lines."])
+        raise InvalidCartError(items=[f"This cart has too many lines: the maximum is {config.max_lines}. Remove some."])
     message = {"quantity": [f"Order at most {config.max_quantity} of one item."]}
     too_many = {
         str(position): message for position, item in enumerate(request.items) if item.quantity > config.max_quantity

@@ -63,7 +63,7 @@ def hold_use(session: Session, checkout: Checkout) -> None:
     """Hold a use of the checkout's discount, if it has one.
 
     Raises `InvalidCartError` if no use is left, or if the discount is limited per e-mail address and the checkout has
-    none. Roll the transaction back then.
+    none. The transaction must then be rolled back.
     """
     if checkout.discount_code is None:
         return
@@ -75,7 +75,7 @@ def hold_use(session: Session, checkout: Checkout) -> None:
 
 
 def update_use(session: Session, checkout: Checkout) -> None:
-    """Derive the status of the checkout's discount use again, and store it. Without a discount, do nothing.
+    """Derive the status of the checkout's discount use from the checkout, and store it. Without a discount, do nothing.
 
     Lock the checkout first.
     """

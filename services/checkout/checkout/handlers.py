@@ -59,7 +59,10 @@ def record_expiry(event: Event, session: Session) -> None:
 
 @handlers.on(CUSTOMER_ERASED)
 def erase_customer(event: Event, session: Session) -> None:
-    """Erase the customer from the checkout, the inbox and the outbox. Later events are stored without personal data."""
+    """Erase the customer from the checkout, the inbox and the outbox, and the Idempotency-Key from the checkout.
+
+    Later events are stored without personal data.
+    """
     checkout_id = event.data["checkout_id"]
     erase_inbox(session, checkout_id)
     if checkout := lock_checkout_if_known(session, checkout_id):

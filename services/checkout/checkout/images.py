@@ -32,7 +32,7 @@ def encode_image(image: str) -> str:
 
 
 def image_url(shop_url: str, image: str | None) -> str | None:
-    """Return the absolute URL of a product's image; None without one, or if it is too long for Stripe."""
+    """Return the absolute URL of a product's image; None without an image, or if the URL is too long for Stripe."""
     if not image:
         return None
     url = urljoin(f"{shop_url}/", encode_image(image))

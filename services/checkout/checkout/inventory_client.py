@@ -58,8 +58,8 @@ class InventoryClient:
     def release(self, checkout_id: str) -> None:
         """Release the checkout's reservation, if it has one.
 
-        Pieces that are sold, or held for a payment under way, stay so. Inventory then refuses the call, which is no
-        error here.
+        If its pieces are sold, or held for a payment under way, inventory refuses this. That is no error here: the
+        pieces stay sold or held.
         """
         answer = self._send("DELETE", f"/reservations/{checkout_id}")
         if answer.status_code != httpx.codes.CONFLICT:
@@ -84,7 +84,7 @@ class InventoryClient:
     def available(self, skus: Sequence[str]) -> dict[str, int]:
         """Return the available pieces by sku, for at most 200 skus. Unknown skus are left out.
 
-        Inventory's public route caps the numbers.
+        Inventory's public route shows more than 100 pieces as 100.
         """
         answer = self._send("GET", "/availability", params={"sku": list(skus), "limit": len(skus)})
         self._expect_success(answer)

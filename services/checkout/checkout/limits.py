@@ -1,10 +1,10 @@
 """Limits of what one client can hold without paying: open checkouts and their pieces.
 
 A client is an IP address and, if the cart has one, an e-mail address. A new checkout that would exceed a limit is
-refused. An open checkout never ends because of another one: anyone can name a customer's e-mail address.
+refused. A new checkout never ends an open one: anyone can name a customer's e-mail address.
 
-Both are stored as keyed hashes, until the checkout is paid or can no longer be: an ended cart can be recovered with
-Stripe's link (models.py). Only checkouts that can hold pieces count.
+Each checkout has both addresses as keyed hashes, until it is paid or can no longer be paid. An ended checkout can still
+be paid while Stripe's link recovers its cart (models.py). Only checkouts that can hold pieces count.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ HOLDS_PIECES = (
 
 @dataclass(frozen=True)
 class Client:
-    """The client of a request: its network, and the token that the bot check of its page has issued."""
+    """The client of a request: its IP address or IPv6 network, and its token of the bot check."""
 
     network: str | None = None
     bot_token: str | None = None
@@ -65,7 +65,7 @@ def client_limits(config: Config, network: str | None, email: str | None) -> Seq
 
 
 def lock(session: Session, limits: Sequence[Limit]) -> None:
-    """Lock the client's keys until the transaction ends, so that each new checkout counts those before it."""
+    """Lock the client's keys until the transaction ends, so that each new checkout counts the earlier ones."""
     lock_keys(session, [limit.key for limit in limits])
 
 
@@ -77,8 +77,8 @@ def check(session: Session, limits: Sequence[Limit], pieces: int) -> None:
     for limit in limits:
         if limit.max_pieces and pieces > limit.max_pieces:
             REFUSED_CHECKOUTS.labels(limit.kind).inc()
-            message = f"One customer can reserve at most {limit.max_pieces} pieces at a time. Reduce the quantities."
-            raise InvalidCartError(items=[message])
+            message = f"This cart has too many pieces: the maximum for one customer at a time is {limit.max_pieces}."
+            raise InvalidCartError(items=[f"{message} Reduce the quantities."])
         open_checkouts, open_pieces, ends_at = session.execute(
             select(func.count(), func.coalesce(func.sum(Checkout.pieces), 0), func.min(Checkout.expires_at)).where(
                 limit.column == limit.key, *HOLDS_PIECES

@@ -1,6 +1,6 @@
 """The tables of the catalog and of the checkouts, and the changes of status that a checkout allows.
 
-new ─▶ open ─▶ complete        replaces expired, canceled and abandoned too: the customer finished the page
+new ─▶ open ─▶ complete        the customer finished the page; this replaces expired, canceled and abandoned, too
  │      ├────▶ expired         Stripe ended the session before the customer paid
  │      └────▶ canceled        the customer or an operator canceled
  └───────────▶ abandoned       never became open: the customer has no session to pay
@@ -179,7 +179,7 @@ class Checkout(Base):
     `check_at` is when the sweeper looks at this row next. It is null when nothing is left to do.
     `shipping_options` are those that the session offers. The amounts include the first of them, which is `shipping`.
     `client_key` and `email_key` are hashes of the client's IP address and e-mail address (limits.py), until the
-    checkout is paid or can no longer be. `pieces` is the number of pieces in all lines.
+    checkout is paid or can no longer be paid. `pieces` is the number of pieces in all lines.
     `session_payments` has the payment status by session: a recovered cart has several sessions. `pending_at` is when
     the first delayed payment started. `coupon_ends_at` is when the sweeper deletes the coupon that was made for the
     session.
@@ -258,7 +258,8 @@ class Checkout(Base):
     def complete(self, session_id: str) -> bool:
         """Mark the checkout as complete; return False if it is complete already.
 
-        `session_id` is the completed session: the checkout's own, or the one from Stripe's recovery link.
+        `session_id`, the completed session, becomes the checkout's. It is a new session if the customer used Stripe's
+        recovery link.
         """
         if self.status == COMPLETE:
             return False
@@ -298,9 +299,9 @@ class Checkout(Base):
         return self.status in (NEW, OPEN) and self._end(EXPIRED)
 
     def cancel(self) -> bool:
-        """Mark an open checkout as canceled; return False otherwise.
+        """Mark an open or expired checkout as canceled; return False otherwise.
 
-        An expired checkout is canceled too: the webhook about the canceled session may arrive before Stripe's answer.
+        The webhook about the canceled session may arrive before Stripe's answer. The checkout is then expired already.
         """
         return self.status in (OPEN, EXPIRED) and self._end(CANCELED)
 
@@ -335,7 +336,10 @@ class Checkout(Base):
         return True
 
     def forget_ended_client(self) -> None:
-        """Remove the hashes of the client if the checkout has ended or failed. The sweeper calls it at `check_at`."""
+        """Remove the hashes of the client if the checkout is expired or canceled, or its payment has failed.
+
+        The sweeper calls this at `check_at`.
+        """
         if self.status in (EXPIRED, CANCELED) or self.payment_status == PAYMENT_FAILED:
             self._forget_client()
             self.check_at = None

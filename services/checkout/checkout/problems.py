@@ -1,4 +1,4 @@
-"""The problems that the checkout service answers, one for each error of errors.py."""
+"""The problems with which the checkout service answers, one for each error of errors.py."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -68,11 +68,13 @@ def _too_many_open(error: TooManyOpenCheckoutsError) -> Problem:
         detail = "With this cart, the unpaid checkouts of this e-mail address would exceed a limit."
         without = "Or leave customer_email out: the payment page asks for it too."
         return Problem(429, "too-many-open-checkouts", f"{detail} {free} {without}", limited_by=error.kind)
+    checkouts = "1 unpaid checkout" if error.checkouts == 1 else f"{error.checkouts} unpaid checkouts"
+    pieces = "1 piece" if error.pieces == 1 else f"{error.pieces} pieces"
     left = int((error.ends_at - utcnow()).total_seconds()) if error.ends_at else 0
     return Problem(
         429,
         "too-many-open-checkouts",
-        f"Unpaid checkouts of your IP address already hold {error.pieces} pieces. With this cart they would exceed a"
+        f"Your IP address has {checkouts} with {pieces} in total. One more checkout, for this cart, would exceed a"
         f" limit. {free}",
         headers={"Retry-After": str(left)} if left > 0 else RETRY_AFTER,
         limited_by=error.kind,

@@ -13,7 +13,7 @@ MAX_OFFERED_OPTIONS = 5  # shipping options of one session, Stripe's limit
 
 
 def list_options(session: Session, currency: str) -> Sequence[ShippingOption]:
-    """Return the active options with a price in the currency, the cheapest first. Free shipping does not count here."""
+    """Return the active options with a price in the currency, the cheapest first, without regard to free shipping."""
     options = session.scalars(select(ShippingOption).where(ShippingOption.active)).all()
     priced = [option for option in options if currency in option.amounts]
     return sorted(priced, key=lambda option: (option.amounts[currency], option.id))
@@ -23,8 +23,8 @@ def offer_options(session: Session, option_id: str | None, goods: int, currency:
     """Return the options that Stripe's page offers, with their prices for goods of this amount, the cheapest first.
 
     `goods` is the amount after discounts, in minor units. A cart that names an option gets only that one. Any other
-    cart gets the five cheapest with a price in the currency: the address is not known yet, and the cheapest may not go
-    there. The list is empty only if the shop has no active options.
+    cart gets the five cheapest with a price in the currency: the address is not known yet, and the cheapest may not
+    ship to it. The list is empty only if the shop has no active options.
 
     Raises `InvalidCartError` for an option that does not exist, is inactive or has no price in the currency. Raises it
     also for a currency in which none of the shop's options has a price: such a cart must not be shipped for free.

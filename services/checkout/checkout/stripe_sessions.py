@@ -117,7 +117,7 @@ def session_params(checkout: Checkout) -> "SessionCreateParams":
 
 
 def _set_options(params: "SessionCreateParams", options: Mapping[str, Any]) -> None:
-    """Add the parameters of what Stripe's page asks for and offers, from the checkout's `session_options`."""
+    """Set the parameters for what Stripe's page asks for and offers, from the checkout's `session_options`."""
     recovery: Any = {"enabled": True} if options.get("allow_recovery", True) else None
     if options.get("allow_promotion_codes"):
         params["allow_promotion_codes"] = True

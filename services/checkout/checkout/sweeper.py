@@ -89,7 +89,11 @@ class Sweeper:
         try:
             self._stripe.delete_coupon(checkout_id)
         except DomainError as error:
-            log.warning("coupon not deleted, this is tried again later", checkout_id=checkout_id, error=repr(error))
+            log.warning(
+                "stripe did not delete a coupon, the deletion is repeated later",
+                checkout_id=checkout_id,
+                error=repr(error),
+            )
             return
         with self._database.begin() as session:
             lock_checkout(session, checkout_id).coupon_ends_at = None
@@ -102,7 +106,9 @@ class Sweeper:
                 "the check of a checkout failed, it is repeated later", checkout_id=checkout_id, error=repr(error)
             )
         except Exception:  # it is due again after its claim; meanwhile it must not block the other checkouts
-            log.exception("checking a checkout failed", checkout_id=checkout_id)
+            log.exception(
+                "the check of a checkout failed with an unexpected error, it is repeated later", checkout_id=checkout_id
+            )
 
     def _check(self, checkout_id: str, now: datetime) -> None:
         with self._database.begin() as session:
@@ -192,7 +198,9 @@ class Sweeper:
                 correlation_id=current.id,
                 source="checkout",
             )
-        log.warning("stripe event missing, its fact was taken from stripe", checkout_id=checkout.id, fact=fact)
+        log.warning(
+            "a stripe event is missing, its fact was read from stripe and recorded", checkout_id=checkout.id, fact=fact
+        )
 
 
 def _record_end(checkout: Checkout, stripe_session: Mapping[str, Any], now: datetime) -> str | None:

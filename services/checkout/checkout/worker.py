@@ -28,7 +28,7 @@ def create_worker(
     inventory: InventoryClient | None = None,
     broker: Publisher | None = None,
 ) -> Worker:
-    """Return the worker. Clients that are not given are made from the configuration."""
+    """Return the worker. Arguments that are not given are made from `config`."""
     database = database or Database(config.database_url)
     sweeper = Sweeper(
         database,

@@ -164,7 +164,7 @@ def list_reservations(args: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(schemas.ReservationRelease)
 @blueprint.response(200, schemas.ReservationEntry)
 def release_for_operator(release: dict[str, Any], checkout_id: str) -> Reservation:
-    """Release a checkout's pieces for good. If the customer pays after they are sold, the order is oversold.
+    """Release a checkout's pieces for good. If the customer pays after others bought them, the order is oversold.
 
     409 if the pieces are paid for or, without `override`, if a delayed payment is under way. A repeat changes nothing.
     """
@@ -226,8 +226,8 @@ def release(checkout_id: str) -> None:
 def extend(extension: dict[str, datetime], checkout_id: str) -> Reservation:
     """Keep a reservation until a later time. An earlier time does not shorten it.
 
-    An expired reservation is held again if unpaid checkouts may hold all its pieces (MAX_RESERVED_PERCENT). So is a
-    released one while a payment is under way, unless an operator released it. 409 if the pieces are then not held; 404
+    An expired reservation is held again if MAX_RESERVED_PERCENT leaves room for all its pieces. So is a released one
+    while a payment is under way. What an operator released stays released. 409 if the pieces are then not held; 404
     without a reservation.
     """
 

@@ -1,6 +1,6 @@
 """Doubts: unpaid checkouts whose reserved pieces may be gone. Each is published once.
 
-Orders usually confirms a payment without asking, because its pieces are reserved. After
+Orders usually confirms a payment without asking inventory, because its pieces are reserved. After
 `inventory.reservation.doubted` orders waits for inventory's answer, as it does for a late payment: committed or
 oversold. Inventory answers the payment of every doubted checkout.
 """
@@ -40,6 +40,9 @@ def publish_doubts(session: Session, checkout_ids: Collection[str]) -> None:
 
 
 def find_doubted(session: Session, checkout_ids: Collection[str]) -> set[str]:
-    """Return those of the checkouts whose pieces are in doubt. Their stock must be locked, or already taken."""
+    """Return which of these checkouts are in doubt.
+
+    Call it once their stock is locked or has been taken: until then, a loss of pieces can put more of them in doubt.
+    """
     doubted = select(DoubtedReservation.checkout_id).where(DoubtedReservation.checkout_id.in_(checkout_ids))
     return set(session.scalars(doubted))

@@ -3,7 +3,7 @@
 | event | effect |
 |---|---|
 | `stripe.checkout.session.completed` or `.async_payment_succeeded`, paid or free | the reservation is committed |
-| both, with any other `payment_status` | a payment is under way: the reservation is extended |
+| the same two, with any other `payment_status` | a payment is under way: the reservation is extended |
 | `stripe.checkout.session.async_payment_failed` or `.expired` | released, unless another session is paid or pending |
 | `orders.order.shipped` | the pieces no longer wait for their parcel |
 | `orders.goods.changed` | pieces that do not ship any more no longer wait for a parcel |
@@ -40,8 +40,8 @@ def lock_all(events: Sequence[Event], session: Session) -> None:
 def commit_or_extend(event: Event, session: Session, *, max_percent: int) -> None:
     """Commit the stock of a paid or free checkout; keep it longer while its payment is under way.
 
-    If orders waits for an answer, publish before the commit that the stock was taken. Until the stock is locked, a loss
-    of pieces can still put the checkout in doubt. Raises `NotYet` until the reservation exists.
+    If orders waits for an answer, publish that the stock was taken, right before the transaction commits: until the
+    stock is locked, a loss of pieces can still put the checkout in doubt. Raises `NotYet` until the reservation exists.
     """
     reservation, paid = _lock_reservation(event, session), is_paid(event.object)
     _apply(event, session, reservation, SESSION_PAID if paid else SESSION_PENDING, max_percent)
@@ -119,7 +119,7 @@ def erase_customer(event: Event, session: Session) -> None:
 def _lock_reservation(event: Event, session: Session) -> Reservation:
     reservation = reservations.lock_reservation(session, _checkout_id(event))
     if reservation is None:
-        raise NotYet(f"no reservation for {_checkout_id(event)}")
+        raise NotYet(f"{_checkout_id(event)} has no reservation yet")
     return reservation
 
 

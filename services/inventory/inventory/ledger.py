@@ -29,7 +29,7 @@ def record_movement(
 ) -> None:
     """Change `on_hand` by `delta` and add the movement. The item's row must be locked.
 
-    If a loss leaves fewer pieces than are reserved, publish a doubt for each checkout that holds some of them.
+    If pieces leave, and fewer are then on hand than reserved, publish a doubt for each checkout that holds this sku.
     """
     item.on_hand += delta
     note = {"checkout_id": checkout_id, "return_id": return_id, "reason": reason, "actor": actor}

@@ -1,9 +1,10 @@
 """Low stock: an `inventory.stock.low` event when a check finds a sku at or below the threshold.
 
-The event sets `StockItem.is_low`, and no second one follows. Once more pieces than the threshold are available, a check
-resets `is_low`.
+The check then sets `StockItem.is_low`, so no second event follows. Once more pieces than the threshold are available, a
+check resets `is_low`.
 
-A sku that no message can carry is logged instead of published, once each time: it must not block the other skus.
+A sku that does not fit into a message is logged instead of published, so that it does not block the other skus. It is
+also marked as low, and not logged again until it has recovered.
 """
 
 from events.database.engine import Database

@@ -5,8 +5,8 @@
       └────▶ expired        its time is over: the pieces are available again
 
 A late payment commits a `released` or `expired` reservation, too. Pieces that are gone by then are `missing` on their
-line. A delayed payment makes a `released` or `expired` reservation `held` again, if unpaid checkouts may hold all its
-pieces (MAX_RESERVED_PERCENT) and no operator has released them. An extension does so with an `expired` one.
+line. A delayed payment makes a `released` or `expired` reservation `held` again, if MAX_RESERVED_PERCENT leaves room
+for all its pieces and no operator has released them. So does an extension with an `expired` reservation.
 
 Several Stripe sessions can pay one checkout: the customer can follow the recovery link of an expired session. So each
 session's last fact is stored, and the reservation follows from all of them: one paid session commits it. Otherwise a
@@ -69,7 +69,8 @@ class StockItem(Base):
 
     `counted_at` is when the pieces were last counted, or got their opening stock: an older count is refused.
 
-    `is_low` is True after `inventory.stock.low` was published for the sku, until it has recovered (low_stock.py).
+    `is_low` is True after `inventory.stock.low` was published for the sku, until more pieces than the threshold are
+    available (low_stock.py).
     """
 
     __tablename__ = "stock_items"
@@ -91,7 +92,7 @@ class StockItem(Base):
         return max(0, self.on_hand - self.reserved)
 
     def reservable(self, max_percent: int) -> int:
-        """Return the pieces that a new checkout can reserve, if unpaid ones can hold `max_percent` of the stock."""
+        """Return the pieces that a new checkout can reserve, if all unpaid ones can hold `max_percent` of `on_hand`."""
         return max(0, -(-self.on_hand * max_percent // 100) - self.reserved)  # rounded up: one piece is possible
 
     @property
@@ -132,7 +133,7 @@ class Reservation(Base):
 
     @property
     def pending_since(self) -> datetime | None:
-        """The time of the last pending payment's report; None if none is under way or a session is paid."""
+        """The time when a pending payment was last reported; None if none is under way or a session is paid."""
         pending = [session.reported_at for session in self.sessions if session.status == SESSION_PENDING]
         return max(pending, default=None) if not self.is_paid else None
 

@@ -38,14 +38,14 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     BelowZeroError: lambda error: Problem(
         409,
         "below-zero",
-        f"The change would leave {error.on_hand} pieces on hand, and {error.before} are on hand now. Sold pieces do not"
-        " count, even before they ship. Correct the number.",
+        f"The change would make the stock on hand {error.on_hand}. It is {error.before} now: sold pieces do not count,"
+        " even before they ship. Correct the number.",
         on_hand=error.before,
     ),
     StockChangedError: lambda error: Problem(
         409,
         "stock-changed",
-        f"{error.on_hand} pieces are on hand, but the request expected {error.expected}."
+        f"The stock on hand is {error.on_hand}, but the request expected {error.expected}."
         " Check the stock and try again. A count can send counted_at instead of expected.",
         on_hand=error.on_hand,
         expected=error.expected,

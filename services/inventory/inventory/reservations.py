@@ -133,7 +133,7 @@ def commit(session: Session, reservation: Reservation, *, paid_at: datetime, cau
 
 
 def publish_answers(session: Session, payments: Sequence[tuple[Reservation, Event]]) -> None:
-    """Publish that the stock of these paid checkouts was taken, where orders waits for it.
+    """Publish for each of these paid checkouts that its stock was taken, if orders waits for this answer.
 
     Orders waits if the payment is late (`is_late`), or if the pieces were published as in doubt. Checkouts with missing
     pieces are left out: their answer is the oversold event.
@@ -213,9 +213,9 @@ def release_for_operator(session: Session, reservation: Reservation, now: dateti
 def extend(session: Session, reservation: Reservation, expires_at: datetime, *, max_percent: int) -> bool:
     """Keep the pieces until a later time; return True if this changed the end.
 
-    The pieces of an expired reservation are reserved again, if unpaid checkouts may hold all of them: together at most
-    `max_percent` of a sku's stock. So are those of a released one, if a payment is under way: the customer pays after
-    all, for example with a recovery link. What an operator released stays released.
+    An expired reservation is held again, if all its pieces can be reserved: unpaid checkouts hold at most `max_percent`
+    of a sku's stock. So is a released one, if a payment is under way: the customer pays after all, for example with a
+    recovery link. What an operator released stays released.
     """
     ended = reservation.status
     if reservation.hold_again() and not _reserve_again(session, reservation.lines, max_percent):
@@ -359,7 +359,7 @@ def publish_oversold(
 ) -> None:
     """Publish the pieces of a paid checkout that are missing in the stock, if there are any.
 
-    `return_id` is the return that could not be taken back; without one, they were missing when the checkout was paid.
+    `return_id` is the return that could not be taken back. Without it, the pieces were missing at the payment.
     """
     if not missing:
         return

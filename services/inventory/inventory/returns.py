@@ -33,14 +33,14 @@ def record_return(
         counted = min(quantity, max(0, -moved.get(sku, 0)))
         if counted < quantity:
             log.warning(
-                "return has more pieces than are sold and not returned: only the counted ones are added",
+                "a return has more pieces than were sold and not yet returned, only `counted` pieces are added",
                 checkout_id=checkout_id, return_id=return_id, sku=sku, returned=quantity, counted=counted,
             )  # fmt: skip
         if counted:
             capped = (
                 ""
                 if counted == quantity
-                else f", {counted} of {quantity} pieces: only these were sold and not returned"
+                else f", {counted} of {quantity} pieces: no more were sold and not yet returned"
             )
             ledger.record_movement(
                 session, items[sku], RETURN, counted,

@@ -22,7 +22,7 @@ class SkuCheck(validate.Regexp):
     """A pattern whose matches also have at most `MAX_SKU_BYTES`, so that a message can carry them."""
 
     def __call__(self, value: Any) -> Any:
-        """Return the value. Raises `ValidationError` if it does not match, is too long, or has no UTF-8."""
+        """Return the value. Raises `ValidationError` if it does not match, is too long, or is not valid Unicode."""
         super().__call__(value)
         try:
             fits = len(value.encode()) <= MAX_SKU_BYTES
@@ -101,10 +101,10 @@ class NewMovement(Schema):
             raise ValidationError("Send either on_hand or adjust, and not both.", "on_hand")
         if "on_hand" in data and len(data.keys() & {"expected", "counted_at"}) != 1:
             raise ValidationError(
-                "A count needs one of two: expected, the on_hand that you saw, or counted_at, its time.", "expected"
+                "Send a count with either expected (the on_hand that you saw) or counted_at (its time).", "expected"
             )
         if "adjust" in data and "counted_at" in data:
-            raise ValidationError("counted_at belongs to on_hand, a count. Leave it out with adjust.", "counted_at")
+            raise ValidationError("Only a count (on_hand) can have counted_at. Leave it out with adjust.", "counted_at")
 
     @validates("counted_at")
     def _refuse_the_future(self, value: datetime, data_key: str) -> None:  # noqa: ARG002 - marshmallow's

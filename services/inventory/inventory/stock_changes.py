@@ -36,6 +36,8 @@ def change_stock(
 ) -> dict[str, Any]:
     """Apply a count or an adjustment and return the sku's stock; return the first answer for a repeated key.
 
+    A count creates the stock of an unknown sku.
+
     Raises `KeyReusedError`, `UnknownSkuError`, `BelowZeroError`, `StockChangedError`, or `StaleCountError`.
     """
     if key is not None:
@@ -98,7 +100,7 @@ def _check_expected(item: StockItem, expected: int | None) -> None:
 def _check_newest(item: StockItem, counted_at: datetime) -> None:
     """Raise `StaleCountError` if a later count, or a later opening stock, is recorded.
 
-    The later one contains what this count found. Applied after it, the difference would count twice.
+    The later count already includes the difference that this count found, which must not be applied twice.
     """
     if item.counted_at is not None and counted_at < item.counted_at:
         raise StaleCountError(item.sku, counted_at, item.counted_at)

@@ -41,7 +41,8 @@ def create_worker(config: Config, *, database: Database | None = None, broker: P
 def _expire_due(worker: Worker, stock: Database) -> int:
     """Expire the reservations that ended before the time up to which the queue is handled; return their number.
 
-    Payments of later ones may still wait in the queue, after an outage or a pause, although orders has confirmed them.
+    After an outage or a pause, the payment of a reservation that ended later may still wait in inventory's queue,
+    although orders has confirmed it.
     """
     handled_until = worker.consumer.progress.handled_until
     return reservations.expire_due(stock, min(handled_until, utcnow())) if handled_until else 0

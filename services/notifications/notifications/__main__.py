@@ -35,7 +35,7 @@ main = service_cli(
     help="The part to write. The text part begins with the e-mail's headers.",
 )
 @click.option(
-    "--case", default="", help="Another case of the e-mail, such as duplicate. A wrong case lists those of the KIND."
+    "--case", default="", help="Another case of the e-mail, such as duplicate. An unknown case lists those of the KIND."
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of standard output.")
 @click.option(
@@ -48,14 +48,18 @@ main = service_cli(
 def preview(kind: str, locale: str, form: str, case: str, out: Path | None, templates_dir: Path | None) -> None:
     """Render an e-mail from sample data and write it. An error of the shop's own templates ends the command."""
     if case not in cases(kind):
-        raise click.BadParameter(f"{kind} has the cases: {', '.join(cases(kind)[1:]) or 'none'}.", param_hint="--case")
+        raise click.BadParameter(
+            f"{kind} has no case {case}. Its cases: {', '.join(cases(kind)[1:]) or 'none'}.", param_hint="--case"
+        )
     event_data = sample(kind, case)
     try:
         rendered = render(kind, locale, event_data, SHOP, Templates.load(templates_dir))
     except Exception as error:
         if templates_dir is None:
             raise
-        raise click.ClickException(f"{templates_dir}: {type(error).__name__}: {error}") from error
+        raise click.ClickException(
+            f"{kind} cannot be written with {templates_dir}: {type(error).__name__}: {error}"
+        ) from error
     written = rendered.html if form == "html" else _with_headers(kind, event_data, rendered)
     if out:
         out.write_text(written, "utf-8")

@@ -1,8 +1,9 @@
 """The amounts of an e-mail, written as money in the reader's language.
 
-The amounts that Stripe charged replace the agreed ones: the two are never mixed. Amounts of a checkout that no customer
-has completed are as agreed. The sums of payments and refunds are in the order's currency, but a single payment or
-refund can be in another one. An e-mail about such a refund, or about an order with such a payment, shows neither sum.
+The amounts that Stripe charged replace the agreed ones: the two are never mixed. Until the customer completes the
+checkout, its amounts are the agreed ones. The sums of payments and refunds are in the order's currency, but a single
+payment or refund can be in another one. An e-mail about such a refund, or about an order with such a payment, shows
+neither sum.
 """
 
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ def _order_amounts(data: Data) -> dict[str, tuple[int | None, str]]:
 
 
 def charged_amounts(data: Data) -> Data:
-    """Return the amounts that Stripe charges, or the order's own until the customer has completed the checkout."""
+    """Return the amounts that Stripe charges, or the agreed ones until the customer has completed the checkout."""
     return data.get("charged") or data
 
 

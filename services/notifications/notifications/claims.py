@@ -77,7 +77,7 @@ class Claims:
 
         for email in emails:
             if not email.may_be_handed_over:  # its sender died while it waited for the answer
-                email.finish(UNKNOWN, error=email.error or "the sender ended before the mail server's answer")
+                email.finish(UNKNOWN, error=email.error or "the sender's process ended before the mail server answered")
                 stopped.add(email.id)
                 count_outcome(email, "unknown")
             elif email.kind == Kind.REFUND_FAILED and not email.resend_of and not is_announced(session, email):
@@ -88,7 +88,7 @@ class Claims:
         return [email for email in emails if email.id not in stopped]
 
     def count_handover(self, email: Email) -> None:
-        """Count that the server gets the whole e-mail now, and extend the claim.
+        """Count a handover, right before the server gets the whole e-mail, and extend the claim.
 
         Raises `ConnectionLostError` if the claim has ended: another sender has claimed the e-mail, or its customer is
         erased.
@@ -103,5 +103,5 @@ class Claims:
         with self._database.begin() as session:
             if session.execute(count).first() is None:
                 raise ConnectionLostError(
-                    "our claim ended before the e-mail was sent: another sender may have claimed it"
+                    "our claim ended: another sender has claimed the e-mail, or its customer is erased"
                 )

@@ -53,7 +53,7 @@ def _check_secret(value: str) -> None:
 def _checked_folder(value: str) -> Path | None:
     """Return the folder of TEMPLATES_DIR, or None if it is not set.
 
-    Every e-mail is rendered once: a broken template stops the start, and not a customer's e-mail.
+    Every sample e-mail is rendered once, so that a broken template stops the start and not a customer's e-mail.
     """
     if not value:
         return None

@@ -31,7 +31,7 @@ class DigestSchedule:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the schedule for ``off``, ``07:30`` (daily, UTC) or ``4h``. Raises `ValueError`."""
+        """Return the schedule for ``off``, ``07:30`` (daily, UTC) or ``4h``. Raises `ValueError` for other texts."""
         if text == "off":
             return cls()
         if match := re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text):
@@ -58,8 +58,8 @@ def collect_due(session: Session, now: datetime) -> bool:
     """Collect `MAX_ITEMS` due e-mails to staff into a digest, which is due now. Return True if more may be due.
 
     All e-mails about one checkout are in the same digest, also beyond `MAX_ITEMS`, so that no two digests contradict
-    each other. E-mails about skus have no checkout, and each is on its own. A single e-mail stays as it is, and so do
-    resends and e-mails that were attempted before.
+    each other. E-mails about skus have no checkout, so they may be in different digests. A single due e-mail is not
+    collected, and neither are resends and e-mails that were attempted before.
     """
     lock_keys(session, ["digest"])  # another sender would take the e-mails about a checkout that this one has not read
     due = (

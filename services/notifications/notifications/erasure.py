@@ -20,7 +20,8 @@ REASON = "the customer is erased"
 def erase_customer(session: Session, checkout: CheckoutFacts, erased_at: datetime) -> None:
     """Erase the customer of a checkout, whose row must be locked.
 
-    Unsent e-mails to the customer are suppressed. Unsent e-mails to staff are still sent, redacted.
+    All e-mails about the checkout are redacted. Unsent e-mails to the customer are suppressed, and those to staff are
+    still sent. A reminder about this checkout no longer counts as the last one to its address.
     """
     checkout.erased_at = checkout.erased_at or erased_at
     checkout.purchaser = None
@@ -45,7 +46,7 @@ def _redact_digest(session: Session, digest_id: str, checkout_id: str) -> None:
 def _erase_recipient(email: Email) -> None:
     """Remove the recipient and suppress the e-mail if it is not sent yet.
 
-    It must not stay due, because an e-mail without a recipient goes to the staff. An e-mail in flight may still
+    The e-mail must not stay due, because without a recipient it would go to the staff. An e-mail in flight may still
     arrive. If it fails, its sender finds that the claim has ended.
     """
     if email.status in (PENDING, SENDING):

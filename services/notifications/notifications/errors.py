@@ -10,7 +10,7 @@ class NotificationNotFoundError(Exception):
 
 
 class NotificationUnsentError(Exception):
-    """The e-mail or a resend of it is still pending or being sent. `email_id` is the one that is."""
+    """The e-mail or a resend of it is still pending or being sent. `email_id` is the id of that unsent e-mail."""
 
     def __init__(self, email_id: str) -> None:
         self.email_id = email_id

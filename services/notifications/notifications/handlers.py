@@ -199,7 +199,7 @@ def _review_key(event: Event, **other: str | None) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return a key of the dispute's id, status, held money and deadline. Each new one is an occasion for an e-mail."""
+    """Return a key of the dispute's id, status, held money and deadline. Each new key is an occasion for an e-mail."""
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
     withheld = data.get("amount_held")

@@ -32,7 +32,7 @@ class Language:
         return str(self.locale).replace("_", "-")
 
     def text(self, section: str, key: str, variants: Sequence[str] = (), **values: str) -> str:
-        """Return a section's text, or that of the shared sections: [staff], for e-mails to staff, and [common].
+        """Return a text of the section, or else of the shared sections: [staff] for e-mails to staff, and [common].
 
         The first existing variant wins: `lead_part` before `lead`. Raises `KeyError` if there is no such text, or if it
         has a placeholder without a value.
@@ -97,7 +97,8 @@ def format_money(minor: int, currency: str, locale: Locale | str) -> str:
     """Return an amount, given in Stripe's minor units, as the locale writes money: 10,00 €.
 
     The fraction digits are Stripe's, because Babel's differ for some currencies.
-    An unsupported currency stays in minor units, and says so: staff get e-mails about such payments.
+    An amount in an unsupported currency stays in minor units, and the text says so. Staff get e-mails about such
+    payments.
     """
     if currency not in money.SUPPORTED:
         return money.format_amount(minor, currency)

@@ -71,7 +71,7 @@ class CheckoutFacts(Base):
     purchased_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
     def record_purchase(self, address: str | None, at: datetime) -> None:
-        """Record who bought, and the earliest time. An erased customer's address is not added."""
+        """Record who bought, unless that is known, and the earliest time. An erased customer's address is not added."""
         self.purchased_at = min(self.purchased_at or at, at)
         if self.erased_at is None:
             self.purchaser = self.purchaser or (email_key(address) if address else None)
@@ -152,7 +152,7 @@ class Email(Base):
         self.next_attempt_at = now + RETRY_DELAYS[min(self.attempts, len(RETRY_DELAYS)) - 1]
 
     def record_unknown_outcome(self, now: datetime, reason: str) -> None:
-        """Schedule one more attempt after a handover without an answer. After the last one, set `unknown`."""
+        """Schedule one more attempt after a handover without an answer. After `MAX_HANDOVERS`, set `unknown`."""
         if self.may_be_handed_over:
             self.status, self.error, self.next_attempt_at = PENDING, reason, now + UNKNOWN_RETRY_DELAY
         else:

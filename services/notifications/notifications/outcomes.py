@@ -83,7 +83,7 @@ class Outcomes:
             case MailDeferredError() | ConnectionLostError():
                 self.schedule_retry(email, str(error))
             case MailBlockedError():
-                log.error("mail server refuses us", email_id=email.id, answer=str(error))
+                log.error("mail server refuses an e-mail, probably because of us", email_id=email.id, answer=str(error))
                 self.schedule_retry(email, f"{BLOCKED}{error}", "blocked")
             case AnswerLostError():
                 self._record_unknown(email, f"no answer after the whole e-mail: {error}")

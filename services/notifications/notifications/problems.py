@@ -30,7 +30,8 @@ PROBLEMS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     NotificationUnsentError: lambda error: Problem(
         409,
         "notification-unsent",
-        f"{error.email_id} is not sent yet. Wait until its status is neither `pending` nor `sending`.",
+        f"{error.email_id}, this e-mail or a resend of it, is not sent yet."
+        " Wait until its status is neither `pending` nor `sending`.",
         notification_id=error.email_id,
     ),
     CustomerErasedError: lambda _: Problem(

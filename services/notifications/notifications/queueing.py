@@ -31,7 +31,11 @@ def notify_customer(
     """
     recipient, locale = event.data["customer_email"], event.data["locale"]
     if not recipient:
-        log.info("no e-mail address is known", kind=kind, checkout_id=event.data["checkout_id"])
+        log.info(
+            "no e-mail queued, because the customer's address is not known",
+            kind=kind,
+            checkout_id=event.data["checkout_id"],
+        )
         raise Ignored(f"no e-mail address is known, so no {kind} e-mail")
     queue_email(event, session, kind, subject_key, due_at=utcnow() + delay, recipient=recipient, locale=locale)
 

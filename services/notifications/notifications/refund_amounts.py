@@ -1,4 +1,4 @@
-"""Refunds in e-mails: the sums that all of them show, and what the customer knows of a refund."""
+"""Refunds in e-mails: the sums to show, and whether a refund was announced, refused or disputed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from notifications.models import SENDING, SENT, UNKNOWN, Email, subject_of
 
 
 def is_announced(session: Session, email: Email) -> bool:
-    """Return True if the customer got, or may have got, an e-mail that the refund of this e-mail succeeded."""
+    """Return True if the customer knows, or may know, from another e-mail that this e-mail's refund succeeded."""
     announcements = session.scalars(
         select(Email).where(Email.checkout_id == email.checkout_id, Email.kind == Kind.REFUND_SUCCEEDED)
     )
@@ -25,8 +25,9 @@ def is_announced(session: Session, email: Email) -> bool:
 def refund_sums(session: Session, email: Email) -> Mapping[str, int | None]:
     """Return the order's `amount_refunded` and `amount_paid`, from the events of its refunds that have arrived so far.
 
-    Their times do not order them: some are Stripe's in whole seconds, others are ours. Each refund counts once, and
-    not if it failed. An event's sum also contains refunds whose own events have not arrived yet.
+    The times of these events do not show their order: some are Stripe's, in whole seconds, and others are ours. Each
+    refund counts once, or not at all if it failed. An event's `amount_refunded` also contains refunds whose own events
+    have not arrived yet.
     """
     rows = session.execute(
         select(Email.kind, Email.event_data).where(
@@ -53,7 +54,7 @@ def was_refused(data: Mapping[str, Any]) -> bool:
 
 
 def is_disputed(data: Mapping[str, Any]) -> bool:
-    """Return True if the refund failed because the customer disputed the payment: the bank has its money."""
+    """Return True if the refund failed because the customer disputed the payment, so the bank has the money."""
     return bool(data.get("is_disputed"))
 
 

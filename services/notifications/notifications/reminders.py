@@ -19,7 +19,7 @@ from notifications.unsubscribing import UnsubscribeLinks, is_unsubscribed
 
 OPT_IN, OPT_OUT = "opt_in", "opt_out"  # Stripe's `consent.promotions`
 REMINDER_INTERVAL = timedelta(days=7)  # between two reminders to one address, and between a purchase and a reminder
-UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not set, so the e-mail has no unsubscribe link"
+UNCONFIGURED = "PUBLIC_URL and UNSUBSCRIBE_SECRET are not both set, but the unsubscribe link needs them"
 
 
 class ReminderMode(StrEnum):

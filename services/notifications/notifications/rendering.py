@@ -52,7 +52,9 @@ def render_with_fallback(
     try:
         return render(kind, locale, event_data, shop, templates)
     except Exception:  # a template may raise anything
-        log.exception("the shop's template failed, the built-in one is used", kind=kind, locale=locale)
+        log.exception(
+            "rendering with the shop's templates failed, the built-in ones are used", kind=kind, locale=locale
+        )
         FALLBACKS.labels(kind).inc()
         return render(kind, locale, event_data, shop)
 

@@ -1,6 +1,6 @@
-"""Resends: an operator has e-mails sent once more. Each resend is a new row, and the original stays unchanged.
+"""Resends: copies of e-mails, sent at an operator's request. Each copy is a new row. The original stays unchanged.
 
-A request has its effect once for its idempotency key: a repeat returns the e-mails that the first one added.
+A request adds e-mails once per idempotency key: a repeat returns the e-mails that the first request added.
 Promotional e-mails stay subject to the rules of reminders.py.
 """
 
@@ -62,7 +62,7 @@ class ResendMany:
 
 
 def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of filters, whose times are aware datetimes.
+    """Return the SQL conditions for these filters. Times are aware datetimes.
 
     The filter `error` finds suppressed e-mails only if the filter `status` asks for them: they are many, and their
     `error` is no failure.
@@ -81,7 +81,7 @@ def matches(filters: dict[str, Any]) -> Sequence[ColumnElement[bool]]:
 
 
 def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
-    """Add a copy of an e-mail, due now, and return it. A repeat of the key returns the first copy.
+    """Add a copy of an e-mail, due now, and return it. A repeat with the same key returns the first copy.
 
     Raises `NotificationNotFoundError`, `NotificationUnsentError`, `CustomerErasedError`, `StaffRecipientError`, or
     `KeyReusedError` if the key belongs to another request.
@@ -93,8 +93,9 @@ def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
 def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
     """Add copies of the matching e-mails, due now. Return the ids of the e-mails and of their copies.
 
-    An e-mail that was resent is left out. Its last copy is resent instead, if it failed or is unknown. Raises
-    `KeyReusedError` if the key belongs to another request.
+    An e-mail that was resent before is left out. Its last copy is resent instead, if that copy matches and is failed
+    or unknown. A repeat with the same key returns the first result. Raises `KeyReusedError` if the key belongs to
+    another request.
     """
 
     def act() -> Result:
@@ -174,7 +175,7 @@ def _resend_one(session: Session, request: ResendOne, actor: str) -> Email:
 
 
 def _once(session: Session, key: str, request: ResendOne | ResendMany, actor: str, act: Callable[[], Result]) -> Result:
-    """Return the result of the first request under this key; act only for the first one."""
+    """Return the result of the first request under this key. Call `act` only for that request."""
     request_hash = fingerprint(request)
     values = {"fingerprint": request_hash, "result": {}, "requested_by": actor, "created_at": utcnow()}
     is_new = insert_once(session, ResendRequest, idempotency_key=key, **values)

@@ -261,12 +261,12 @@ def sample(kind: str, case: str = "", **changes: Any) -> dict[str, Any]:
         raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
     base = BASES.get(kind, ORDER)
     if case not in cases(kind):
-        raise ValueError(f"{kind} has the cases {', '.join(filter(None, cases(kind))) or 'none'}, not {case!r}")
+        raise ValueError(f"{kind} has no case {case!r}. Its cases: {', '.join(filter(None, cases(kind))) or 'none'}.")
     return {**base, **EXTRAS.get(kind, {}), **CASES.get(kind, {}).get(case, {}), **changes}
 
 
 def cases(kind: str) -> list[str]:
-    """Return the names of a kind's cases; the sample itself is ""."""
+    """Return the names of a kind's cases. The first one is "", the sample without changes."""
     return ["", *CASES.get(kind, {})]
 
 

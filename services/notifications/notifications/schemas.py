@@ -54,7 +54,7 @@ class ResendArgs(Schema):
 
 
 class BulkResendArgs(Filters):
-    """A bulk resend: at least one filter, or `all`. A missing filter must not mean everything."""
+    """A bulk resend: at least one filter, or `all`. A forgotten filter must not resend everything."""
 
     status = fields.String(
         validate=validate.OneOf(RESENT_IN_BULK, error="{input} e-mails are not resent in bulk. Use one of: {choices}.")
@@ -67,7 +67,7 @@ class BulkResendArgs(Filters):
         load_default=100,
         strict=True,
         validate=validate.Range(min=1, max=1000),
-        metadata={"description": "how many e-mails to resend at most"},
+        metadata={"description": "the maximum number of e-mails to resend"},
     )
     dry_run = StrictBoolean(
         load_default=False, metadata={"description": "true: return which e-mails would be resent, and resend none"}
@@ -106,14 +106,15 @@ class Notification(Schema):
     next_attempt_at = fields.AwareDateTime(
         allow_none=True,
         metadata={
-            "description": "when it is due; while it is `sending`, when its claim ends; null: it is not tried again"
+            "description": "when the e-mail is due; with status `sending`, when its claim ends; null: no more attempts"
         },
     )
     message_id = fields.String(allow_none=True)
     created_at = fields.AwareDateTime()
     sent_at = fields.AwareDateTime(allow_none=True)
     error = fields.String(
-        allow_none=True, metadata={"description": "why it is not sent: the server's answer, or what made it stale"}
+        allow_none=True,
+        metadata={"description": "why the e-mail is not sent: the server's answer, or why it is suppressed"},
     )
     resend_of = fields.String(
         allow_none=True, metadata={"description": "for a resend: the id of the e-mail that it copies"}

@@ -137,7 +137,7 @@ class Sender:
             recipient = address(email.recipient or self._config.staff_email).addr_spec
             message = self._composer.compose(email, recipient)
         except Exception as error:  # a defect of this e-mail must not delay the others
-            log.exception("mail cannot be written", email_id=email.id, kind=email.kind)
+            log.exception("e-mail cannot be written, so it is not sent", email_id=email.id, kind=email.kind)
             raise MailRefusedError(f"cannot be written: {type(error).__name__}: {error}") from error
         attributes = {"clozit.email_id": email.id, "clozit.checkout_id": email.checkout_id}
         with tracing.span(f"send {email.kind}", SpanKind.PRODUCER, attributes, parent=email.traceparent):

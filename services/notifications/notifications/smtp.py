@@ -76,7 +76,7 @@ class MailServer:
         )
 
     def connect(self) -> "Connection":
-        """Connect, encrypt and log in. Raises `ServerAwayError` or `BlockedError`."""
+        """Connect, encrypt and log in. Raises `BlockedError` if the server refuses us, else `ServerAwayError`."""
         try:
             return Connection(self._open())
         except smtplib.SMTPNotSupportedError as error:
@@ -139,7 +139,7 @@ class Connection:
         self._is_ours = True
 
     def transmit(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
-        """Send an e-mail without its end: the server has accepted nothing yet.
+        """Send an e-mail without its final dot: the server has accepted nothing yet.
 
         Raises `ConnectionLostError`, `MailDeferredError`, `MailBlockedError` or `MailRefusedError`.
         """
@@ -183,7 +183,7 @@ class Connection:
         self._expect("end of DATA", 250, answer)
 
     def finish_in_background(self, timeout: float) -> "Future[None]":
-        """Call `finish` by `spawn`, and return a future of its result."""
+        """Call `finish` in the background, by `spawn`. Return a future of the result."""
         answer: Future[None] = Future()
 
         def finish() -> None:
@@ -210,7 +210,7 @@ class Connection:
 
     @contextmanager
     def aborted_on_error(self) -> Iterator[None]:
-        """Close the connection if the block raises: the server then drops an e-mail without its end."""
+        """Close the connection if the block raises: the server then drops the unfinished e-mail."""
         try:
             yield
         except BaseException:

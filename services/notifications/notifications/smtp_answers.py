@@ -13,11 +13,11 @@ TOO_BIG_CODE = 552  # the SMTP code of a full mailbox or an e-mail that is too b
 
 
 class ServerAwayError(Exception):
-    """The server accepts no e-mails now: it is away, or TLS failed. No e-mail is the reason, so all of them wait."""
+    """The server accepts no e-mails now: it is away, or TLS failed. No single e-mail causes this, so all wait."""
 
 
 class BlockedError(ServerAwayError):
-    """The server refuses us: no login, no relay, no encryption, or a quota. An operator has to act."""
+    """The server refuses us: no login, no relay, no encryption, or a quota. An operator has to correct this."""
 
 
 class MailNotSentError(Exception):
@@ -25,11 +25,11 @@ class MailNotSentError(Exception):
 
 
 class ConnectionLostError(MailNotSentError):
-    """The connection ended, or the sender's claim did, before the server accepted an e-mail. It did not accept it."""
+    """The connection or the sender's claim ended before the server accepted the e-mail: it was certainly not sent."""
 
 
 class AnswerLostError(MailNotSentError):
-    """The connection broke, or the time ended, after the whole e-mail. The server may or may not have accepted it."""
+    """No answer came after the whole e-mail: the server may have accepted it, or the connection broke before that."""
 
 
 class MailDeferredError(MailNotSentError):
@@ -37,7 +37,7 @@ class MailDeferredError(MailNotSentError):
 
 
 class MailBlockedError(MailNotSentError):
-    """The server refuses this e-mail for a reason that is probably ours, such as relay or quota."""
+    """The server refuses this e-mail, probably because of us and not of the e-mail: relay or quota, for example."""
 
 
 class MailRefusedError(MailNotSentError):
@@ -45,7 +45,10 @@ class MailRefusedError(MailNotSentError):
 
 
 def error_for(command: str, code: int, answer: bytes | str) -> Exception:
-    """Return the error of an answer that refuses a command: about this e-mail, about us, or only for now."""
+    """Return the error for an answer that refuses a command.
+
+    The server refuses this e-mail, refuses it probably because of us, defers it, or closes the connection (421).
+    """
     text = _text(answer)
     description = f"{code} {text}"
     if code == SHUTTING_DOWN_CODE:

@@ -6,7 +6,7 @@ from notifications.template_loader import Templates
 
 
 def check_templates(templates: Templates) -> None:
-    """Render each e-mail in each language. Raises `ValueError` with the first one that fails."""
+    """Render each sample e-mail in each language. Raises `ValueError` that names the first one that fails."""
     for language in sorted(templates.translations):
         for kind, case in all_cases():
             try:

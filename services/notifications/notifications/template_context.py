@@ -39,7 +39,7 @@ class Shop:
     order_url: str = ""
 
     def order_link(self, data: Data) -> str:
-        """Return the URL of the event's order for staff."""
+        """Return the URL of the page on which staff see the event's order."""
         return self.order_url.replace("{order_id}", quote(data.get("order_id", ""), safe=""))
 
 
@@ -101,7 +101,7 @@ def _texts(language: Language, kind: str, variants: Sequence[str], values: Mappi
 
 
 def text_values(data: Data, language: Language, amounts: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the texts' placeholders, as the reader writes them."""
+    """Return the values of the placeholders in texts, formatted for the reader's language."""
     plain = {name: str(data[name]) for name in PLAIN_FIELDS if name in data}
     times = {"due": data.get("evidence_due_by"), "until": data.get("expires_at")}
     moments = {name: language.moment(datetime.fromisoformat(time)) for name, time in times.items() if time}

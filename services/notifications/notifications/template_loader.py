@@ -4,8 +4,8 @@
     TEMPLATES_DIR/translations/de.toml    replaces ours key by key; a new language has all keys
 
 Files and keys that the folder does not have come from the package. The service checks the folder when it starts. If a
-file is broken or an e-mail cannot be rendered, the service names it and stops. A template that fails only with some
-e-mail's data does not cost that e-mail: the package's own template is used (`rendering.render_with_fallback`).
+file is broken or an e-mail cannot be rendered, the service names it and stops. If a template fails only with
+some e-mail's data, that e-mail is rendered with the package's own (`rendering.render_with_fallback`).
 """
 
 import string
@@ -36,7 +36,7 @@ Translations = Mapping[str, Texts]  # language → its texts
 
 @dataclass(frozen=True, eq=False)
 class Templates:
-    """Templates and texts. `overrides` is the shop's folder; None for the package's own alone."""
+    """Templates and texts. `overrides` is the shop's folder. None: only the package's own are used."""
 
     environment: Environment
     translations: Translations
@@ -44,7 +44,10 @@ class Templates:
 
     @classmethod
     def load(cls, overrides: Path | None) -> Self:
-        """Load the folder. Raises `ValueError`, with the file's name, if it or its translations are invalid."""
+        """Load the package's templates and texts. Those of the folder replace them.
+
+        Raises `ValueError`, which names the folder or file, if the folder does not exist or a file of texts is invalid.
+        """
         if overrides is None:
             return cls(_environment(PackageLoader(__package__)), built_in_translations())
         if not overrides.is_dir():

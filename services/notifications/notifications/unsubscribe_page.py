@@ -73,7 +73,7 @@ def _answer(state: str) -> Response:
     try:
         html = _render(state, page.shop, page.templates)
     except Exception:  # a template of the shop may raise anything
-        log.exception("the shop's template failed, the built-in one is used", kind="unsubscribe")
+        log.exception("rendering with the shop's templates failed, the built-in ones are used", kind="unsubscribe")
         html = _render(state, page.shop, built_in_templates())
     return Response(html, 404 if state == INVALID else 200, HEADERS, mimetype="text/html")
 

@@ -59,7 +59,7 @@ class UnsubscribeLinks:
 
 
 def unsubscribe(session: Session, address_key: str, now: datetime) -> bool:
-    """Add an address to the list; return False if it was there."""
+    """Unsubscribe an address from promotional e-mails. Return False if it was unsubscribed already."""
     return insert_once(session, UnsubscribedAddress, address_key=address_key, unsubscribed_at=now)
 
 

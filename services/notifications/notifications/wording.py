@@ -40,7 +40,8 @@ def text_variants(kind: str, data: Data) -> Sequence[str]:
 def is_fully_refunded(data: Data) -> bool:
     """Return True if everything that the customer paid is refunded. A duplicate payment counts as paid.
 
-    False if a payment or the refund is in another currency: the order's sums do not contain it.
+    Return False, too, if nothing was paid, or if a payment or the refund is in another currency: the order's sums do
+    not contain amounts in other currencies.
     """
     paid = data.get("amount_paid")
     if (
@@ -72,7 +73,7 @@ def count_by_sku(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _pays_by_debit(data: Data) -> bool:
-    """Return True if the payment method, or each that the page offered, needs nothing more from the customer."""
+    """Return True if the chosen payment method, or else each offered one, needs nothing more from the customer."""
     method = data.get("payment_method")
     offered = [method] if method else data.get("payment_method_types")
     return bool(offered) and WITHOUT_ACTION.issuperset(offered or ())
@@ -102,7 +103,7 @@ def evidence_deadline(data: Data) -> str | None:
 
 
 def waits_for_parcel(data: Data) -> bool:
-    """Return True if pieces had neither shipped nor been refunded before a decision, or if that is unknown.
+    """Return True if, before a review's decision, pieces were neither shipped nor refunded, or if that is unknown.
 
     A refund counts once it has succeeded: until then the customer does not know of it.
     """

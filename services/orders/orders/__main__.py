@@ -32,7 +32,7 @@ main.add_command(erase_customer)
     default="24h",
     show_default=True,
     type=Instant(),
-    help="Compare objects since then: an age such as 24h or 3d, or an instant.",
+    help="Compare Stripe's objects and paid orders since this time: an age such as 24h or 3d, or an instant.",
 )
 @click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,8 +40,8 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
     Prints every difference, and exits 1 if one was not repaired. With --repair, the missing events are sent and the
-    workers handle them. Run the command again later to check. Refunds and disputes under way are always compared. A
-    delayed payment can take weeks, so sometimes use --since 14d.
+    workers handle them. Run the command again later to check. Refunds and disputes under way are compared even if they
+    are older than --since. A delayed payment can take weeks, so sometimes use --since 14d.
     """
     config: Config = configuration(load)
     configure_logging(config.service, config.log_level)  # to standard error; standard output has the differences
@@ -71,10 +71,10 @@ def _print(since: datetime, compared: int, differences: Sequence[Difference]) ->
     for difference in differences:
         click.echo(f"{difference.order_number or 'no order'} {difference.checkout_id}: {difference.text}")
         if difference.repaired_by:
-            click.echo(f"  repaired: {difference.repaired_by} is on its way to the services.")
+            click.echo(f"  repaired: {difference.repaired_by} is the missing event, on its way to all services.")
     repaired = sum(difference.repaired_by is not None for difference in differences)
     click.echo(
-        f"{compared} sessions since {since:%Y-%m-%dT%H:%M:%SZ}; differences: {len(differences)}, repaired: {repaired}."
+        f"Sessions since {since:%Y-%m-%dT%H:%M:%SZ}: {compared}; differences: {len(differences)}, repaired: {repaired}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Idempotency keys of decisions on reviews and of cancellations. Refunds and shipments have the key in their rows."""
+"""Idempotency keys of review decisions and cancellations. Refund requests and shipments have a column for the key."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,10 @@ from orders.models.orders import Order
 
 @dataclass(frozen=True)
 class Act:
-    """An operator's act: its name and its parameters. All requests with one idempotency key must be for equal acts."""
+    """An operator's decision: `name` is `review` or `cancel`, `params` are the parameters of the request.
+
+    All requests about one order with one idempotency key must have the same name and parameters.
+    """
 
     name: str
     params: Any
@@ -23,7 +26,7 @@ class Act:
 def record_act(session: Session, order: Order, act: Act, key: str | None, actor: str) -> bool:
     """Store the act under its key; return False for a repeat. Without a key, store nothing and return True.
 
-    The order must be locked. Raises `KeyReusedError` if the key was used for another act.
+    The order must be locked. Raises `KeyReusedError` if the order has a different act under this key.
     """
     if key is None:
         return True

@@ -99,7 +99,7 @@ def show_order(order_id: str) -> Order:
     202, schema=RefundRequestItem, description="Stripe has not answered yet. The worker asks again."
 )
 def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -> tuple[RefundRequest, int]:
-    """Refund all that is left of a payment, an amount or lines: exactly one of them, once per Idempotency-Key."""
+    """Refund an amount, lines, or all that is left of a payment: exactly one of these, once per Idempotency-Key."""
     request = dependencies().refunds.request_refund(order_id, params, require_key(headers["key"]), g.actor)
     if request.is_refused:
         raise problems.refund_refused(request)
@@ -112,11 +112,11 @@ def refund_order(headers: dict[str, Any], params: RefundParams, order_id: str) -
 @blueprint.arguments(ReviewResolution)
 @blueprint.response(200, OrderDetail)
 def resolve_review(headers: dict[str, Any], resolution: dict[str, Any], order_id: str) -> Order | None:
-    """Resolve all open reviews of the order: ship the order (accept), refund it (refund), or neither (cancel).
+    """Resolve all open reviews of the order: it can ship (`accept`), is refunded (`refund`), or neither (`cancel`).
 
-    If all of them are about duplicate payments, `refund` refunds only these, and the order can ship.
+    If all open reviews are about duplicate payments, `refund` refunds only these payments, and the order can ship.
 
-    An Idempotency-Key is required: a repeat must not decide a review that was opened in between.
+    An Idempotency-Key is required, so that a repeated request does not resolve a review that was opened since then.
     """
     key, decision = require_key(headers["key"]), ReviewDecision(resolution["decision"])
     with dependencies().database.begin() as session:
@@ -147,9 +147,9 @@ def cancel_order(headers: dict[str, Any], params: CancelParams, order_id: str) -
 @blueprint.arguments(NewShipment)
 @blueprint.response(201, ShipmentItem)
 def ship_order(headers: dict[str, Any], params: ShipmentParams, order_id: str) -> Shipment:
-    """Record a parcel with all pieces that are owed, or with lines. The customer gets an e-mail.
+    """Record a parcel with the given lines, or with all pieces that are owed. The customer gets an e-mail.
 
-    Lines need an Idempotency-Key. Without one, a repeat with `all` finds nothing to ship.
+    Lines need an Idempotency-Key. With `all` it is optional: a repeat without a key finds nothing to ship.
     """
     key = require_key_unless(params.all, headers["key"])
     with dependencies().database.begin() as session:

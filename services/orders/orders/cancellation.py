@@ -68,8 +68,9 @@ def cancel_goods(
 ) -> None:
     """End the fulfillment of an order, and publish the return of its unshipped pieces to the stock.
 
-    Without `restock`, the pieces are only recorded. Pieces that were missing when the order was paid do not return. The
-    return does not depend on a refund: the pieces are in stock again even if the refund fails. A repeat does nothing.
+    Without `restock`, the pieces are recorded as canceled, but do not return. Pieces that were missing when the order
+    was paid never return. The return does not depend on a refund: the pieces stay in stock even if it fails. A repeat
+    does nothing.
     """
     if order.fulfillment_canceled_at is not None:
         return

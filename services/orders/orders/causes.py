@@ -9,7 +9,7 @@ from events.messaging.event import Event
 
 @dataclass(frozen=True)
 class Cause:
-    """The cause of a change: an event, an operator's act, or Stripe's answer to a call.
+    """The cause of a change: an event, an operator's request, or Stripe's answer to a call.
 
     `event` is None unless an event is the cause.
     """
@@ -20,10 +20,10 @@ class Cause:
 
     @classmethod
     def from_event(cls, event: Event) -> "Cause":
-        """Return an event as the cause of the change that it reports."""
+        """Return the cause of the changes that an event reports."""
         return cls(event.id, event.occurred_at, event)
 
     @classmethod
     def now(cls, about: str) -> "Cause":
-        """Return the cause of a change that happens now. `about` is the id of a refund request or of an act."""
+        """Return the cause of a change that happens now. `about` is a refund request's id or a new id."""
         return cls(about, utcnow())

@@ -41,8 +41,8 @@ class Config(Common):
     )
     radar_holds: bool = setting(
         "RADAR_HOLDS",
-        "Hold an order while Stripe Radar reviews its payment, and after an early fraud warning, until an operator"
-        " decides.",
+        "Hold an order after an early fraud warning, or if Stripe Radar reviews its payment, until an operator decides"
+        " or that review approves the payment.",
         default=True,
     )
 

@@ -1,7 +1,8 @@
 """Disputes as Stripe's events report them, in any order.
 
 The status that Stripe reported last counts, because a lost dispute can be appealed and won. The sums that the bank
-withdrew and reinstated do not follow from the status: a partly won dispute is lost, and a part of its money came back.
+withdrew and reinstated do not follow from the status: a partly won dispute has the status `lost`, although a part of
+its money came back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -269,5 +270,5 @@ def _entries(
 def _result_text(dispute: Dispute) -> str:
     returned = dispute.amount_reinstated or 0
     if dispute.status == DisputeStatus.LOST and returned:
-        return f"The shop lost a part: {format_amount(returned, dispute.currency)} came back to the shop"
+        return f"The shop lost only a part and got {format_amount(returned, dispute.currency)} back"
     return RESULT_TEXTS[DisputeStatus(dispute.status)]

@@ -42,7 +42,7 @@ CONFLICT = "Another transaction used this order at the same moment, so it was no
 
 @dataclass(frozen=True)
 class ErasureRequest:
-    """An operator's request to erase a customer. With `even_open`, an unfinished order is no blocker."""
+    """An operator's request to erase a customer. With `even_open`, unfinished orders are erased, too."""
 
     by: str
     reason: str | None = None
@@ -68,7 +68,7 @@ class OrderUnfinishedError(Exception):
 
 
 def find_by_email(database: Database, email: str) -> Sequence[Order]:
-    """Return the orders with this e-mail address, in upper or lower case. Erased orders have none."""
+    """Return the orders with this e-mail address, in upper or lower case. Erased orders have no address any more."""
     with database.read() as session:
         return session.scalars(select(Order).where(FILTERS["email"](email.strip())).order_by(Order.id)).all()
 
@@ -88,7 +88,10 @@ def preview(database: Database, order: Order, request: ErasureRequest) -> Erasur
 
 
 def erase_customer(database: Database, order: Order, request: ErasureRequest) -> ErasureOutcome:
-    """Erase the customer of one order, unless the outcome has blockers. A repeat publishes the erasure event again."""
+    """Erase the customer of one order. If there are blockers, change nothing and return them.
+
+    A repeat publishes the erasure event again.
+    """
     try:
         with database.begin() as session:
             current = lock_order(session, order.id)  # before the inbox, in the lock order of the workers
@@ -123,7 +126,7 @@ def find_blockers(session: Session, order: Order) -> Iterator[str]:
             yield f"Stripe has not answered the refund request {request.id}. Wait until it has."
     not_closed = select(Dispute).where(Dispute.order_id == order.id, Dispute.status.not_in(disputes.CLOSED))
     for dispute in session.scalars(not_closed):
-        yield f"The dispute {dispute.id} is {dispute.status}. Answer or accept it at Stripe, and wait for its end."
+        yield f"The dispute {dispute.id} is {dispute.status}. Answer or accept it at Stripe, and wait until it closes."
 
 
 def _erase(session: Session, order: Order, request: ErasureRequest) -> None:

@@ -19,14 +19,15 @@ from orders.models.orders import Order
 @click.command(name="erase-customer")
 @click.option(
     "--email",
-    help="The customer's e-mail address. If you leave it out, the command asks for it: no shell history keeps it.",
+    help="The customer's e-mail address. To keep it out of your shell's history, leave the option out: the command asks"
+    " for the address.",
 )
 @click.option(
     "--checkout-id",
     "checkout_ids",
     multiple=True,
     help="The id of a checkout whose customer to erase, instead of --email. Repeat the option for several checkouts."
-    " It also finds erased orders.",
+    " Unlike --email, this also finds erased orders.",
 )
 @click.option(
     "--even-open",
@@ -48,9 +49,9 @@ def erase_customer(
 ) -> None:
     """Erase a customer's personal data, here and in all services.
 
-    Amounts, lines, dates and ids stay, and the country and state of the address. An unfinished order is refused, with
-    the reasons. The command then exits 1. It is safe to repeat. docs/security.md lists what it cannot reach: Stripe,
-    backups, sent e-mails.
+    Amounts, lines, dates and ids stay, and the country and state of the address. The command does not erase an
+    unfinished order: it prints the reasons and exits 1. You can safely repeat it. docs/security.md lists what it cannot
+    reach: Stripe, backups, sent e-mails.
     """
     if email and checkout_ids:
         raise click.UsageError("Give either --email or --checkout-id.")
@@ -69,7 +70,7 @@ def _find_orders(database: Database, email: str | None, checkout_ids: Sequence[s
     found = erasure.find_by_checkouts(database, checkout_ids)
     if unknown := set(checkout_ids) - {order.checkout_id for order in found}:
         raise click.ClickException(
-            f"No order has the checkout id {', '.join(sorted(unknown))}. Nothing was erased. Check the ids."
+            f"Checkout ids without an order: {', '.join(sorted(unknown))}. Nothing was erased. Check the ids."
         )
     return found
 
@@ -83,7 +84,7 @@ def _print(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:
     if outcomes:
         click.echo(f"{_word(dry_run)}: {len(outcomes) - refused}, refused: {refused}.")
     else:
-        click.echo("No order has this e-mail address. Check the spelling. Or the customer is erased already.")
+        click.echo("No order has this e-mail address. Check the spelling. Perhaps the customer is already erased.")
 
 
 def _print_json(outcomes: Sequence[ErasureOutcome], dry_run: bool) -> None:

@@ -28,9 +28,9 @@ class KeyReusedError(DomainError):
 
 
 class OrderNotPaidError(DomainError):
-    """The order is not paid, so it cannot ship, be canceled, have its lines refunded or its review resolved.
+    """The order is not paid, so it cannot ship, be canceled, have its lines refunded or its reviews resolved.
 
-    A refund without lines only needs a payment whose money Stripe has.
+    A refund without lines does not need a paid order, only a payment whose money Stripe has.
     """
 
     def __init__(self, number: str, status: str) -> None:
@@ -39,7 +39,7 @@ class OrderNotPaidError(DomainError):
 
 
 class RefundExceedsPaymentError(DomainError):
-    """The payment has less left to refund than requested, or nothing: `refundable` in minor units."""
+    """Less than requested can still be refunded of the payment: `refundable`, in minor units. It can be 0."""
 
     def __init__(self, payment_id: str, refundable: int, currency: str) -> None:
         self.payment_id, self.refundable, self.currency = payment_id, refundable, currency
@@ -105,7 +105,7 @@ class OrderDisputedError(DomainError):
 class DisputedRefundError(DomainError):
     """A payment to refund has an open chargeback, so Stripe refuses the refund.
 
-    `way_out` is the act that still ends the fulfillment now, without a refund: `review`, `cancel` or None.
+    `way_out` is the order's route that can end the fulfillment now without a refund: `review`, `cancel` or None.
     """
 
     def __init__(self, number: str, way_out: str | None) -> None:
@@ -122,7 +122,7 @@ class OrderShippedError(DomainError):
 
 
 class LineAmountsUnknownError(DomainError):
-    """Stripe did not answer what it charged for each line, so the amount of a refund of lines is not known."""
+    """Stripe did not say what it charged for each line, so the amount to refund for the lines is not known."""
 
 
 class NothingToReviewError(DomainError):
@@ -134,7 +134,7 @@ class NothingToReviewError(DomainError):
 
 
 class ReviewResolvedError(DomainError):
-    """The order's last review was resolved before, with another decision."""
+    """All reviews of the order are resolved already, the last one with another decision."""
 
     def __init__(self, resolved_by: str | None, decision: str | None) -> None:
         self.resolved_by, self.decision = resolved_by, decision

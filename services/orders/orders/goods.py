@@ -2,8 +2,9 @@
 
     shipped + refunded_unshipped + owed = bought
 
-Refunds that are requested or under way count as refunded, and a failed refund frees its pieces again. If refunds cover
-all payments, or the fulfillment is canceled, nothing is owed. Before the order is paid, nothing is bought.
+Refunds that are requested or under way count as refunded. If a refund fails, its pieces count as not refunded again.
+If refunds cover all payments, or the fulfillment is canceled, nothing is owed. Before the order is paid, nothing is
+bought.
 """
 
 from collections import Counter
@@ -25,8 +26,9 @@ from orders.models.shipments import Shipment
 class Goods:
     """Numbers of pieces by sku, in the order of the cart.
 
-    `refunded` are the pieces of refund lines, `refunded_before_shipment` those of them that had not shipped.
-    `refunded_unshipped` are all pieces that do not ship any more, also by refunds without lines and by cancellation.
+    `refunded` are all pieces of refund lines. `refunded_before_shipment` are the pieces of refund lines that had not
+    shipped. `refunded_unshipped` are the pieces that do not ship any more: because of refund lines, because refunds
+    cover all payments, or because the fulfillment is canceled.
     """
 
     bought: Mapping[str, int]
@@ -46,7 +48,7 @@ class Goods:
 
     @property
     def refundable_unshipped(self) -> dict[str, int]:
-        """The pieces that have not shipped and that no refund line has yet."""
+        """The pieces that have not shipped and that are not in a refund line yet."""
         known = self.refunded_before_shipment
         return {
             sku: max(0, quantity - self.shipped.get(sku, 0) - known.get(sku, 0))
@@ -55,7 +57,7 @@ class Goods:
 
     @property
     def refundable_shipped(self) -> dict[str, int]:
-        """The pieces that have shipped and that no refund line has yet."""
+        """The pieces that have shipped and that are not in a refund line yet."""
         return {
             sku: max(0, quantity - self.refunded.get(sku, 0) + self.refunded_before_shipment.get(sku, 0))
             for sku, quantity in self.shipped.items()
@@ -91,9 +93,10 @@ def count_goods(order: Order, shipments: Iterable[Shipment], requests: Collectio
 
 
 def unshipped_pieces(order: Order, at: datetime) -> dict[str, int]:
-    """Return the pieces by sku that had neither shipped nor been refunded at an instant, after which nothing ships.
+    """Return the pieces by sku that had neither shipped nor been refunded at the instant `at`.
 
-    A refund counts once it has succeeded: until then it can fail, and its customer does not know of it.
+    All shipments count, so none may be later than `at`. A refund counts once it has succeeded: until then it can fail,
+    and the customer does not know of it.
     """
     left = count_pieces({"sku": line.sku, "quantity": line.quantity} for line in order.lines)
     left -= count_pieces(line for shipment in order.shipments for line in shipment.lines)
@@ -149,8 +152,8 @@ def to_lines(pieces: Mapping[str, int]) -> list[dict[str, Any]]:
 def update_fulfillment(session: Session, order: Order) -> None:
     """Derive the order's owed pieces and fulfillment status again. Call it after each change of pieces or money.
 
-    The order is fulfilled once something has shipped and nothing is owed. If the pieces that do not ship any more have
-    changed, publish them: inventory counts the sold pieces that still have to ship.
+    The order is fulfilled once something has shipped and nothing is owed. If the number of pieces that do not ship any
+    more has changed, publish these pieces, because inventory counts the sold pieces that still have to ship.
     """
     goods = load_goods(order)
     order.pieces_owed = sum(goods.owed.values())

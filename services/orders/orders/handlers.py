@@ -64,7 +64,7 @@ def lock_batch_orders(events: Sequence[Event], session: Session) -> None:
 
 @handlers.on("checkout.checkout.started", unblocks=True)
 def open_order(event: Event, session: Session) -> None:
-    """Create the order of a started checkout. Events that wait for it become due."""
+    """Create the order of a started checkout. Events that wait for the order become due."""
     if order := create_order(session, event):
         total = format_amount(order.amount_total, order.currency)
         text = f"A checkout of {total} was started."  # whether the customer opens its page, Stripe does not say
@@ -96,7 +96,7 @@ def complete_session(event: Event, session: Session) -> None:
 
 
 def await_payment(event: Event, session: Session) -> None:
-    """Record a delayed payment, whose money arrives later. Publish it if the order's status becomes pending."""
+    """Record a delayed payment, whose money arrives later. Publish it if this changes the order's status."""
     order, cause = record_session(session, event), Cause.from_event(event)
     _record_customer(session, order, event, cause)
     payment = payments.record_session_payment(session, order, event)
@@ -154,7 +154,7 @@ def fail_payment(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.checkout.session.expired")
 def expire_order(event: Event, session: Session) -> None:
-    """Record that the session expired unpaid, with Stripe's link to recover the cart, and publish it.
+    """Record that the session expired unpaid, with Stripe's link to recover the cart. Publish the order as expired.
 
     If the order is canceled, or has a payment that is paid, failed or under way, publish nothing: only the link and
     what the customer entered are recorded.
@@ -186,7 +186,10 @@ def record_succeeded_intent(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.payment_intent.requires_action")
 def record_payment_instructions(event: Event, session: Session) -> None:
-    """Record the voucher or bank transfer with which the customer has to pay. Publish it if the order waits for it."""
+    """Record the voucher or bank transfer with which the customer has to pay.
+
+    If the order waits for this payment, publish the payment as pending again, with the voucher or bank transfer.
+    """
     order, cause = get_order_by_metadata(session, event), Cause.from_event(event)
     if order.erased_at is not None:
         raise Ignored("the customer is erased")
@@ -199,7 +202,7 @@ def record_payment_instructions(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.charge.pending")
 def record_payment_method(event: Event, session: Session) -> None:
-    """Record the method of a delayed payment, such as a bank debit. E-mails then say if the customer has to act."""
+    """Record a delayed payment's method, such as a bank debit. E-mails then say if the customer still has to pay."""
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
         raise Ignored("the object has no payment intent: another system made it")
@@ -210,8 +213,9 @@ def record_payment_method(event: Event, session: Session) -> None:
 def record_succeeded_charge(event: Event, session: Session) -> None:
     """Record that Stripe has the money. Book the refunds that the charge lists.
 
-    If the charge counts more than are booked, the worker asks Stripe for the others. API versions before 2022-11-15
-    list refunds in `refunds.data`, and those before 2024-10-28 send no event for each refund.
+    If the charge's sum of refunds is higher than the booked sum, the worker asks Stripe for the missing refunds. API
+    versions before 2022-11-15 list refunds in `refunds.data`, and those before 2024-10-28 send no event for each
+    refund.
     """
     order = get_order_by_metadata(session, event)
     if not event.object.get("payment_intent"):
@@ -239,7 +243,7 @@ def record_doubt(event: Event, session: Session) -> None:
 
 @handlers.on("inventory.reservation.committed")
 def publish_waiting_order(event: Event, session: Session) -> None:
-    """Record that inventory had the order's pieces. Publish the order as paid if it waited only for that."""
+    """Record that the order's pieces were in stock. Publish the order as paid if it waited only for that."""
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
     publish_paid_order(session, order, Cause.from_event(event))
@@ -249,8 +253,8 @@ def publish_waiting_order(event: Event, session: Session) -> None:
 def review_oversold(event: Event, session: Session) -> None:
     """Open a review of an order with pieces that are not in stock.
 
-    They were gone when the order was paid. Or, with a `return_id`, a refund had returned them, then it failed, and they
-    were sold again meanwhile.
+    Without a `return_id`, the pieces were gone when the order was paid. With one, a refund had returned them to the
+    stock and then failed, but they were already sold again.
     """
     order = get_order_by_checkout(session, event, event.data["checkout_id"])
     order.stock_checked_at = order.stock_checked_at or event.occurred_at
@@ -259,7 +263,7 @@ def review_oversold(event: Event, session: Session) -> None:
     missing = {line["sku"]: line["missing"] for line in lines}
     detail, cause, return_id = f"Not in stock: {pieces}.", Cause.from_event(event), event.data["return_id"]
     if return_id:
-        detail = f"Not in stock: {pieces}. Their refund failed, and they were sold again meanwhile."
+        detail = f"Not in stock: {pieces}. Their refund failed, but they were already sold again."
     is_new = open_review(session, order, ReviewReason.OVERSOLD, detail, cause, subject=return_id or "", missing=missing)
     if is_new and return_id:
         correct_taken(session, return_id, missing)
@@ -267,7 +271,7 @@ def review_oversold(event: Event, session: Session) -> None:
 
 @handlers.on("stripe.refund.created", "stripe.refund.updated", "stripe.refund.failed", "stripe.charge.refund.updated")
 def book_reported_refund(event: Event, session: Session) -> None:
-    """Book a refund, made by our request or in Stripe's dashboard. Park the event if its payment is not known."""
+    """Book a refund, made by our request or in Stripe's dashboard. If its payment is not known yet, store the event."""
     if order := get_order_or_park(session, event):
         book_refund(session, order, event.object, Cause.from_event(event))
 
@@ -280,7 +284,7 @@ def book_reported_refund(event: Event, session: Session) -> None:
     "stripe.charge.dispute.funds_reinstated",
 )
 def book_reported_dispute(event: Event, session: Session) -> None:
-    """Book a dispute or an inquiry of the customer's bank. Park the event if its payment is not known."""
+    """Book a dispute or an inquiry of the customer's bank. If its payment is not known yet, store the event."""
     if order := get_order_or_park(session, event):
         book_dispute(session, order, event.object, Cause.from_event(event))
 
@@ -289,7 +293,7 @@ def book_reported_dispute(event: Event, session: Session) -> None:
 def hold_for_review(event: Event, session: Session) -> None:
     """Hold the order of a payment that Stripe Radar or a person placed in review.
 
-    An approval in Stripe's dashboard releases it, or an operator's decision.
+    An approval in Stripe's dashboard or an operator's decision releases the order.
     """
     if order := get_order_or_park(session, event):
         radar.record_radar_review(session, order, event.object, Cause.from_event(event))
@@ -303,7 +307,7 @@ def hold_for_warning(event: Event, session: Session) -> None:
 
 
 def _record_customer(session: Session, order: Order, event: Event, cause: Cause) -> None:
-    """Add what the customer entered. A postal address that arrives late resolves the review for the missing one.
+    """Add what the customer entered. A postal address that arrives late resolves the review of the missing address.
 
     Refunds that were booked before the e-mail address was known are published again.
     """

@@ -1,6 +1,6 @@
 """Holds: the one rule that says whether an order may ship, and if not, why.
 
-It is written in Python for one order, and in SQL for the list.
+`find_hold` is the rule in Python, for one order. `may_ship` is the same rule in SQL, for lists of orders.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ CHARGEBACKS = (OrderDisputeStatus.OPEN, OrderDisputeStatus.LOST)  # the bank tak
 
 
 class Hold(StrEnum):
-    """The reasons why an order does not ship, the first that applies."""
+    """The reasons why an order must not ship. If several apply, the first one counts."""
 
     UNPAID = "unpaid"
     CANCELED = "canceled"
@@ -24,11 +24,11 @@ class Hold(StrEnum):
 
 
 def find_hold(order: Order) -> Hold | None:
-    """Return why the order does not ship, or None if it may. Its derived columns must be up to date.
+    """Return why the order must not ship, or None if it may. The order's derived columns must be up to date.
 
     Nothing is owed if all pieces have shipped, or if refunds cover them. After a late payment, or with stock in
-    doubt, inventory has to confirm the stock. A chargeback holds the order while it is open, and once it is lost. An
-    operator can override that for each shipment.
+    doubt, inventory has to confirm the stock. A chargeback holds the order while the chargeback is open, and once it is
+    lost. An operator can override a chargeback's hold for each shipment.
     """
     rules = (
         (Hold.UNPAID, order.status != OrderStatus.PAID),

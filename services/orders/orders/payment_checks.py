@@ -22,9 +22,9 @@ class Mismatch(NamedTuple):
 
 
 def find_mismatch(order: Order, event: Event, payment: Payment | None = None) -> Mismatch | None:
-    """Return the most severe mismatch between a paid session and its order, with the details of all, or None.
+    """Return the most severe mismatch between a paid session and its order, or None. Its detail describes all of them.
 
-    The session's `payment` has the amounts that an earlier event reported and this event leaves out.
+    Amounts that this event leaves out, but an earlier one reported, are read from `payment`, the session's payment.
     """
     mismatches = list(_mismatches(order, event, _details_of(event.object, payment)))
     if not mismatches:

@@ -41,8 +41,8 @@ def record_charged(payment: Payment, checkout_session: StripeObject, *, agreed: 
     Old API versions leave out some parts. The payment then keeps the part that it has, or takes it from the order
     `agreed`. Pass that order only if its total is the amount of the payment.
 
-    Stripe says whether taxes are part of the prices only where `total_details.breakdown` is expanded, and events do
-    not expand it. The total shows it too: it contains exclusive taxes beside the other amounts.
+    Only an expanded `total_details.breakdown` says whether the prices include the taxes, and events do not expand it.
+    So this is derived: the prices include the taxes if the total is the sum of the other amounts.
     """
     details = checkout_session.get("total_details") or {}
 
@@ -78,7 +78,8 @@ def asks_for_transfer(intent: StripeObject) -> bool:
 def record_instructions(payment: Payment, intent: StripeObject) -> bool:
     """Record the voucher or bank transfer with which the customer has to pay.
 
-    Return False if one is recorded already, or if the payment intent asks for another action.
+    Return False if one is recorded already, if a charge has shown another method, or if the payment intent asks for
+    another action.
     """
     if not (found := _instructions(intent)):
         return False
@@ -89,7 +90,10 @@ def record_instructions(payment: Payment, intent: StripeObject) -> bool:
 
 
 def record_charged_method(payment: Payment, charge: StripeObject) -> None:
-    """Record the method of a delayed payment's charge, if Stripe names it: it is the one that the customer used."""
+    """Set a delayed payment's method to the one that its charge names, if any.
+
+    If the payment had another method, the voucher or transfer instructions of that method are removed.
+    """
     if method := (charge.get("payment_method_details") or {}).get("type"):
         payment.record_charged_method(METHODS_BY_CHARGE.get(method, method))
 
@@ -97,8 +101,8 @@ def record_charged_method(payment: Payment, charge: StripeObject) -> None:
 def _instructions(intent: StripeObject) -> tuple[str, StripeObject] | None:
     """Return the payment method and Stripe's details of a voucher or a bank transfer; None for other actions.
 
-    QR codes, such as those of Cash App and PayNow, have `hosted_instructions_url`, too. The customer scans such a code
-    on Stripe's page, or goes back and uses another method.
+    QR codes, such as those of Cash App and PayNow, have `hosted_instructions_url`, too. They count as other actions:
+    the customer scans the code on Stripe's page, or goes back and uses another method.
     """
     action = intent.get("next_action") or {}
     kind = str(action.get("type") or "")
@@ -124,7 +128,7 @@ def get_or_create_by_charge(session: Session, order: Order, event: Event) -> Pay
 def record_attempt(session: Session, order: Order, event: Event) -> PaymentAttempt | None:
     """Add and return a failed payment attempt; return None if it is known.
 
-    Stripe reports an attempt by two events, of the payment intent and of the charge.
+    Stripe reports each attempt by two events: one of the payment intent and one of the charge.
     """
     reported = event.object
     is_charge = event.type.startswith("charge.")

@@ -1,4 +1,4 @@
-"""The problems that the orders service answers, one for each error of errors.py."""
+"""The problems with which the orders service answers: one for each error of errors.py, and a few others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def no_order_yet() -> Problem:
 
 
 def not_a_session(session_id: str) -> Problem:
-    """Return the problem for a text that is no session's id: no order will ever have it."""
+    """Return the problem for a text that cannot be the id of a Stripe session."""
     return Problem(404, "order-not-found", f"{session_id} is not the id of a Stripe session. Check the link.")
 
 
@@ -42,9 +42,9 @@ def review_refund_refused(requests: Sequence[RefundRequest]) -> Problem:
         for request in requests
     )
     detail = (
-        "The decision about the order is stored, but Stripe refused a refund. If the refund is still needed once"
-        f" Stripe's reason is gone, request it with POST /orders/{requests[0].order_id}/refunds."
-        f" Stripe's reason for {refused}"
+        "The decision about the order is stored, but Stripe refused a refund. To try again after you have dealt with"
+        f" Stripe's reason, use POST /orders/{requests[0].order_id}/refunds."
+        f" Refused: {refused}"
     )
     return Problem(409, "refund-refused", detail, refund_request_id=requests[0].id)
 

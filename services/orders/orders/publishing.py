@@ -32,7 +32,7 @@ LINE_COLUMNS = ("sku", "name", "quantity", "unit_amount", "amount_total")
 
 
 def publish(session: Session, order: Order, event_type: str, cause: Cause, **fields: Any) -> None:
-    """Add an event with the order's current snapshot to the outbox. `fields` are the fields of this event type."""
+    """Add an event with the order's current snapshot to the outbox. `fields` are those that only this type has."""
     data = {
         "order_id": order.id,
         **{name: getattr(order, name) for name in SNAPSHOT_COLUMNS},

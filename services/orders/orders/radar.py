@@ -1,7 +1,7 @@
 """Stripe Radar: reviews and early fraud warnings hold an order until an operator decides.
 
-Both name only a payment, so their events find the order as refunds do. An approval in Stripe's dashboard is a decision,
-too: it releases the hold. Any other end of a review keeps it.
+Their events name only a payment, so the order is found by its payment, as for refunds. An approval in Stripe's
+dashboard counts as a decision and releases the hold. If a review at Stripe ends in any other way, the hold stays.
 """
 
 from events.messaging.contracts.reviews import ReviewReason

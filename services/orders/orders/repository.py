@@ -46,8 +46,8 @@ AMOUNT_FIELDS = ("currency", "amount_subtotal", "amount_discount", "amount_shipp
 def lock_orders(session: Session, events: Collection[Event]) -> None:
     """Lock the orders of a batch of events, and load the rows that their handlers read.
 
-    Refund, dispute and Radar events name only their payment. If several such payments have no order yet, lock their
-    ids.
+    Refund, dispute and Radar events name only their payment. If several of these payments have no order yet, lock the
+    ids of these payments, too.
     """
     checkout_ids = {event.correlation_id for event in events if event.correlation_id}
     named = (event.object.get("payment_intent") for event in events if not event.correlation_id)
@@ -119,8 +119,8 @@ def get_order_by_checkout(session: Session, event: Event, checkout_id: str) -> O
 def get_order_by_metadata(session: Session, event: Event) -> Order:
     """Lock and return the order that the event's object names in its metadata.
 
-    Our checkout puts its id on every object that it creates at Stripe. Raises `Ignored` for an object without this id
-    or of a connected account (except a paid session), and `NotYet` before the order exists.
+    The metadata of every object that our shop creates at Stripe has the checkout's id. Raises `Ignored` for an object
+    without this id or of a connected account (except a paid session), and `NotYet` before the order exists.
     """
     check_account(event)
     checkout_id = checkout_id_of(event.object)
@@ -143,9 +143,9 @@ def record_session(session: Session, event: Event) -> Order:
 def get_order_or_park(session: Session, event: Event) -> Order | None:
     """Lock and return the order of a refund, dispute or Radar event, by its payment.
 
-    If the payment is not known and the event names no checkout, park the event and return None. A connected account's
-    event finds its order only by the payment, which a reviewed session has recorded. Raises `Ignored` for an event
-    without a payment intent, and `NotYet` before the order of the named checkout exists.
+    If the payment is not known and the event names no checkout, park the event (`unmatched_events`) and return None.
+    For an event of a connected account, only the payment counts, not a checkout in the metadata. Raises `Ignored` for
+    an event without a payment intent, and `NotYet` before the order of the named checkout exists.
     """
     payment_id = event.object.get("payment_intent")
     if not payment_id:
@@ -159,7 +159,7 @@ def get_order_or_park(session: Session, event: Event) -> Order | None:
 
 
 def record_stock_doubt(session: Session, event: Event, checkout_id: str) -> None:
-    """Store that the reserved pieces of a checkout may be gone, also before its order exists.
+    """Store that the reserved pieces of a checkout may be gone, even if its order does not exist yet.
 
     Raises `Ignored` if the order is published as paid already.
     """
@@ -174,8 +174,8 @@ def record_stock_doubt(session: Session, event: Event, checkout_id: str) -> None
 def create_order(session: Session, event: Event) -> Order | None:
     """Create and return the order of a started checkout; return None if the order exists.
 
-    Its id and number are derived from the checkout id, so a database restored from a backup creates the same order
-    again. The customer and the other services know that id and number.
+    Its id and number are derived from the checkout id. So an order that is created again, after a restored backup,
+    has the id and number that the customer and the other services know.
     """
     started = event.data
     checkout_id, email = started["checkout_id"], started["customer_email"]

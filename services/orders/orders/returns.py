@@ -1,8 +1,9 @@
 """Returns to the stock: each piece goes back once, also if several refunds name it.
 
-Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of them returns
-nothing again. Pieces that never shipped leave the stock again if their refund fails, because they are owed again.
-Pieces that were missing when the order was paid never return: the pieces that are there go to the owed ones first.
+Pieces that came back from the customer stay in stock, even if their refund fails. A later refund of the same pieces
+does not return them again. Pieces that never shipped leave the stock again if their refund fails, because they are owed
+again. Pieces that were missing when the order was paid never return. If some pieces were missing, the others are first
+kept for what is still owed, and only the rest returns.
 Inventory books each return once, by its id.
 """
 
@@ -24,8 +25,9 @@ from orders.models.stock_returns import StockReturn
 def publish_returns(session: Session, order: Order, request: RefundRequest) -> None:
     """Publish the pieces that go to the stock or leave it because of this refund request's current status.
 
-    A request that failed takes its own pieces out of the stock again, once. The order must be locked. A repeat
-    publishes nothing.
+    If the refund failed or was canceled, its pieces that had not shipped are owed again and leave the stock, once.
+    Pieces that the customer sent back stay in stock. If the order's fulfillment is canceled, nothing leaves the stock.
+    The order must be locked. A repeat publishes nothing.
     """
     session.flush()
     done, wanted = _done(session, order), _wanted(order)
@@ -94,7 +96,7 @@ def _wanted(order: Order) -> Counter[tuple[str, bool]]:
     """Return the pieces that belong in the stock, by sku and shipped.
 
     These are the restocked pieces of all refund requests except unanswered, failed and canceled ones. Unshipped
-    pieces count only as far as they are in the shop and are not owed: missing pieces never were there.
+    pieces count only if they were in stock when the order was paid and are not owed.
     """
     goods, pieces = load_goods(order), Counter[tuple[str, bool]]()
     for request in order.refund_requests:
@@ -115,8 +117,8 @@ def _wanted(order: Order) -> Counter[tuple[str, bool]]:
 def _done(session: Session, order: Order) -> Counter[tuple[str, bool]]:
     """Return the pieces that earlier returns put in stock, by sku and shipped.
 
-    A return before orders knew that pieces are missing can be for more pieces than there were. Inventory counts only
-    those that were there.
+    Old returns, from before orders recorded which pieces are missing, can be for more pieces than there were. Only
+    pieces that were there count, as in inventory.
     """
     pieces: Counter[tuple[str, bool]] = Counter()
     for row in session.scalars(select(StockReturn).where(StockReturn.order_id == order.id)):

@@ -52,10 +52,11 @@ def open_review(
 ) -> bool:
     """Open a review of the order, with a timeline entry and an event. Return False if this review exists.
 
-    A review of missing pieces needs no decision once the order is canceled. It is stored as decided and not published:
-    returns to the stock need its pieces. If refunds cover the order, the event says so with `is_refunded`.
+    A review of missing pieces needs no decision if the order is already canceled. It is stored as accepted, because
+    returns to the stock need the number of missing pieces, and no event is published. If refunds cover all payments of
+    an order with missing pieces, the event says so with `is_refunded`.
 
-    The order shows the most severe of its open reviews, the timeline shows all.
+    The order shows the most severe of its open reviews. The timeline shows all of them.
     """
     key = {"order_id": order.id, "reason": reason, "subject": subject}
     values = {"detail": detail, "missing": dict(missing or {}), "opened_at": cause.occurred_at}
@@ -90,7 +91,7 @@ def resolve(
     """Resolve all open reviews of the order and return the refund requests that follow.
 
     The order must be locked. The worker sends the refund requests at `due_at`, unless the caller sends them before.
-    A repeat of the last decision does nothing, nor does a repeat under the same key. Raises `NothingToReviewError`,
+    A repeat of the last decision or of the same key does nothing. Raises `NothingToReviewError`,
     `ReviewResolvedError`, `OrderNotPaidError`, `DisputedRefundError` and `KeyReusedError`.
     """
     if not record_act(session, order, Act("review", {"decision": decision, "note": note}), key, actor):
@@ -213,11 +214,11 @@ def _resolve_and_log(database: Database, order_id: str, reasons: Collection[str]
             if unresolved and all(review.reason in reasons for review in unresolved):
                 resolve(session, order, ReviewDecision.REFUND, POLICY, due_at=utcnow())
     except DisputedRefundError:
-        log.debug("the policy leaves a disputed order to an operator", order_id=order_id)
+        log.debug("REVIEW_AUTO_REFUND does not refund an order with an open chargeback", order_id=order_id)
     except Exception as error:  # the next run tries again; meanwhile it must not block the other orders
         if is_away(error):
             raise
-        log.exception("the policy could not decide about an order", order_id=order_id)
+        log.exception("REVIEW_AUTO_REFUND could not refund an order: the next run tries again", order_id=order_id)
 
 
 def _request_refunds(

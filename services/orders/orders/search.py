@@ -97,7 +97,7 @@ def dispute_sort_key(dispute: Dispute) -> tuple[datetime, str]:
 
 
 def _order_ids_by_intent(intent: str) -> CompoundSelect[Any]:
-    """Return a query for the ids of the orders with this payment intent, or with a payment by it.
+    """Return a query for the ids of the orders with this payment intent, or with a payment that has its id.
 
     UNION uses two indexes. With OR, PostgreSQL would read all orders.
     """

@@ -73,7 +73,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
     carrier = f" with {params.carrier}" if params.carrier else ""
     text = f"{actor} shipped {pieces}{carrier}{tracking_text(params.tracking)}."
     if is_override:
-        text += f" The payment has a chargeback.{format_note(params.override)}"
+        text += f" A payment has a chargeback.{format_note(params.override)}"
     add_entry(session, order, cause, EntryKind.SHIPPED, text)
     publish(
         session,
@@ -93,7 +93,7 @@ def ship(session: Session, order: Order, params: ShipmentParams, key: str | None
 
 
 def tracking_text(tracking: str | None) -> str:
-    """Return the tracking number as it follows in a timeline entry, after a comma; an empty text without one."""
+    """Return the part of a timeline entry with the tracking number; an empty text if there is none."""
     return f", tracking number {tracking}" if tracking else ""
 
 

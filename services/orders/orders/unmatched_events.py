@@ -26,7 +26,7 @@ from orders.models.unmatched_events import UnmatchedEvent
 def park_if_unmatched(session: Session, event: Event, payment_id: str) -> bool:
     """Store the event without personal data and return True, unless its payment is known.
 
-    The event names no checkout, so an erasure could not find it. So it is redacted before it is stored.
+    An erasure finds events by their checkout, and this event names none. So it is redacted before it is stored.
     """
     lock_payment_ids(session, [payment_id])
     if session.get(Payment, payment_id) is not None:

@@ -90,8 +90,7 @@ def run_backfill(since: datetime, types: list[str], rate: float, starting_after:
     click.echo(json.dumps({"since": _iso(since), "dry_run": dry_run, "complete": failure is None, **vars(report)}))
     if report.skipped_livemode:
         click.echo(
-            f"{report.skipped_livemode} events are from Stripe's other mode (test or live) and were skipped."
-            " Check LIVEMODE.",
+            f"Skipped events of Stripe's other mode (test or live): {report.skipped_livemode}. Check LIVEMODE.",
             err=True,
         )
     if failure:

@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 
 def create_blueprint(receiver: Receiver) -> Blueprint:
-    """Return the service's only route, which receives with `receiver`."""
+    """Return the blueprint with the service's only route, which passes events to `receiver`."""
     blueprint = Blueprint("webhooks", __name__, description="Stripe posts its events here.")
 
     @blueprint.route(PATH, methods=["POST"])
@@ -33,8 +33,8 @@ def create_blueprint(receiver: Receiver) -> Blueprint:
         """
         request = current_request()
         try:
-            if failure := request.environ.get(FAILURE):
-                raise failure
+            if FAILURE in request.environ:
+                raise request.environ.pop(FAILURE)  # nothing may keep it: its traceback holds the body
             read_body = partial(request.get_data, cache=False)
             event = receiver.receive(request.headers.get("Stripe-Signature", ""), read_body)
         except RejectedEventError as error:

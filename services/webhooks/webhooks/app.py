@@ -16,7 +16,7 @@ from webhooks.receiver import Receiver
 
 
 def create_app(config: Config, broker: Publisher | None = None) -> Flask:
-    """Return the application. A publisher that is not given is connected, and closed at exit."""
+    """Return the application. Without `broker`, connect a publisher and close it at exit."""
     if broker is None:
         broker = publisher.connect(config.broker_url, declare=config.declare_topology)
         atexit.register(broker.close)

@@ -1,4 +1,4 @@
-"""The backfill: lists Stripe's events and publishes them again, as the ingest would have.
+"""The backfill: lists Stripe's events and publishes them again, as the ingest would.
 
 It lists all events: `delivery_success=false` cannot show an event that was acknowledged and then lost. Duplicates are
 harmless, because the consumers' inboxes remove them. Stripe lists the newest events first. So an interrupted run can
@@ -57,7 +57,10 @@ class StripeEvents:
         self._events = client.v1.events
 
     def list_since(self, since: datetime, types: Sequence[str], starting_after: str | None) -> Iterator[dict[str, Any]]:
-        """Yield the events since an instant, newest first. Without `types`, all; after the id `starting_after`."""
+        """Yield the events since an instant, newest first.
+
+        With `types`, yield only these types. With `starting_after`, yield only events older than the one with this id.
+        """
         params: EventListParams = {"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
         if types:
             params["types"] = list(types)
@@ -73,9 +76,10 @@ class StripeEvents:
 
 
 class Backfill:
-    """Publishes events, at most `rate` per second, and counts them in `report`; without a publisher it only counts.
+    """A run that publishes at most `rate` events per second and counts them in `report`.
 
-    Events of the other `livemode` are skipped: they belong to another installation.
+    Without a publisher, it only counts.
+    Events of the other mode (`livemode`) are skipped: they belong to another installation.
     """
 
     def __init__(self, broker: Publisher | None, report: Report, *, livemode: bool, rate: float) -> None:
@@ -83,7 +87,7 @@ class Backfill:
         self._interval_s, self._next_at = 1 / rate, 0.0
 
     def process(self, document: dict[str, Any]) -> None:
-        """Publish one event, unless this is a dry run. One that is malformed or of the other mode is only reported.
+        """Publish one event, unless this is a dry run. A malformed event or one of the other mode is only counted.
 
         Raises `PublishUnconfirmedError` after the last attempt.
         """

@@ -25,7 +25,7 @@ class Config(Common):
     )
     stripe_api_key: str = setting(
         "STRIPE_API_KEY",
-        "Stripe's secret key. Only `backfill` needs it: keep it from the web process.",
+        "Stripe's secret key. Only `backfill` needs it: do not set it for the web process.",
         default="",
         secret=True,
     )

@@ -2,7 +2,7 @@
 
 
 class RejectedEventError(Exception):
-    """A request without an event for this installation: `reason` is a short code, `detail` says what to correct."""
+    """A request without a valid event for this installation: `reason` is a code, `detail` says what to correct."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -19,10 +19,10 @@ FAILURE = "clozit.failure"  # in a request's environ: why this middleware could 
 
 
 class ReceiveFirst:
-    """Receives Stripe's events; hands all other requests, and the events that fail, to the application.
+    """A middleware that receives Stripe's events, and passes failed events and all other requests to the application.
 
-    A failed event brings its error along in `FAILURE`, and the route raises it. So problems, log lines and the metrics
-    of failures have one home, and nothing is verified or published twice.
+    The error of a failed event is in `FAILURE`, and the route raises it. So the application answers every failure, and
+    no event is verified or published twice.
     """
 
     def __init__(self, receiver: Receiver, application: "WSGIApplication") -> None:

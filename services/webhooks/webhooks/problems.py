@@ -1,4 +1,4 @@
-"""The problems that the ingest answers. With any of them, Stripe sends the event again later."""
+"""The problems that the ingest answers. After each of them, Stripe sends the event again later."""
 
 from events.errors import PublishUnconfirmedError
 from events.web.problems import Problem

@@ -1,4 +1,4 @@
-"""The steps of every webhook, whichever way its request takes: verified, published exactly, confirmed."""
+"""The steps for every webhook, in middleware and route: verify, publish the exact bytes, wait for the confirm."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Receiver:
-    """Takes Stripe's events in, with the settings and the publisher of this process."""
+    """The receiver of Stripe's events, with the settings and the publisher of this process."""
 
     config: Config
     broker: Publisher

@@ -1,9 +1,9 @@
-"""The verification of Stripe's events, and the envelope with which they travel on the bus.
+"""The verification of Stripe's events, and the properties and headers of their messages.
 
 Anyone can post here. So every invalid input raises `RejectedEventError`, and never another error. `check_header` needs
 no body: a request without a plausible signature costs neither a thread that waits for its body nor a hash over it.
 
-A signed event is never refused for a field that only helps to read it: such a field is dropped or corrected.
+A signed event is never refused for an optional field or an unusual time: these are dropped or corrected.
 """
 
 import re
@@ -29,7 +29,7 @@ REQUIRED_FIELDS = {"id": str, "type": str, "created": int, "livemode": bool, "da
 
 
 def check_header(signature: str) -> None:
-    """Raise `RejectedEventError` for a signature header that cannot belong to a new event of Stripe."""
+    """Raise `RejectedEventError` for a malformed signature header, or one that is not from the last few minutes."""
     if not signature or len(signature) > MAX_HEADER_LENGTH or not signature.isascii():
         raise _bad_signature("The Stripe-Signature header is missing, too long or not ASCII.")
     try:
@@ -108,7 +108,7 @@ def _bad_event(detail: str) -> RejectedEventError:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Return the document, whose fields for the envelope exist and have the right types."""
+    """Return the document in a body. Raises `RejectedEventError` if a required field is missing or invalid."""
     try:
         document = orjson.loads(without_unstorable(body))
     except orjson.JSONDecodeError as error:

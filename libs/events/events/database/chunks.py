@@ -1,4 +1,4 @@
-"""Changes of many rows: in chunks, each in a transaction of its own, so that none runs into a timeout."""
+"""Changes to many rows, in chunks with one transaction each, so that no transaction runs into a timeout."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,9 +19,10 @@ def change_in_chunks(
     *,
     lock: Callable[[Session, Select[Any]], Select[Any]] = skip_locked,
 ) -> int:
-    """Call `change` for all rows that the query `keys` finds, `CHUNK_SIZE` in a transaction, and return their number.
+    """Call `change` with all keys that the query `keys` finds, and return their number.
 
-    A changed row must not match `keys` any more. By default, rows that another transaction has locked are left out.
+    Each transaction changes at most `CHUNK_SIZE` rows. A changed row must not match `keys` any more. By default, rows
+    that another transaction has locked are left out.
     """
     changed, found = 0, CHUNK_SIZE
     while found == CHUNK_SIZE:

@@ -67,7 +67,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             if time.monotonic() - began < self.answer_timeout_s:
                 raise
             self.close()  # the answer may still come, and must not be taken for the next statement's
-            raise psycopg.OperationalError(f"no answer within {self.answer_timeout_s:g} s") from error
+            raise psycopg.OperationalError(f"PostgreSQL sent no answer within {self.answer_timeout_s:g} s") from error
 
 
 def connect(url: URL) -> BoundedConnection:

@@ -2,8 +2,8 @@
 
 
 def email_key(address: str) -> str:
-    """Return an address in lower case and without surrounding spaces. Other spellings of an address have other keys.
+    """Return an address in lower case and without surrounding spaces. No other difference in spelling is removed.
 
-    Services store this key, also as a keyed hash. A change of this rule must still find the stored keys.
+    Services store this key or a keyed hash of it. If this rule changes, the stored keys must still be found.
     """
     return address.strip().lower()

@@ -1,7 +1,7 @@
 """One service's own database: PostgreSQL through psycopg 3, or an SQLite file to try things out.
 
-SQLite runs in WAL mode and begins write transactions with BEGIN IMMEDIATE: a row that was read in one cannot change
-before the commit. FOR UPDATE gives the same on PostgreSQL.
+SQLite runs in WAL mode and begins write transactions with BEGIN IMMEDIATE: a row that such a transaction has read
+cannot change before the commit. On PostgreSQL, FOR UPDATE has the same effect.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ Execute = Callable[[Executable, Mapping[str, Any]], object]
 
 
 class Database:
-    """One service's database: its connections and transactions, and a signal for each channel that changes notify."""
+    """One service's database: its connections, its transactions, and a signal for each channel (notify.py)."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -40,7 +40,7 @@ class Database:
     def begin(self, *, lock_timeout_s: float | None = None) -> Iterator[Session]:
         """Provide a write transaction: committed at the end of the block, rolled back when the block raises.
 
-        `lock_timeout_s` replaces the session's own on PostgreSQL.
+        On PostgreSQL, `lock_timeout_s` replaces the database session's lock timeout for this transaction.
         """
         with self._sessions.begin() as session:
             if self.is_postgresql and lock_timeout_s is not None:
@@ -74,7 +74,7 @@ class Database:
             session.execute(text("SELECT 1"))
 
     def signal(self, channel: str) -> Signal:
-        """Return the signal that wakes this process's waiters on a channel (notify.py)."""
+        """Return the signal that wakes the thread of this process that waits on a channel (notify.py)."""
         return self._signals.setdefault(channel, Signal())
 
     def dispose(self) -> None:

@@ -59,7 +59,7 @@ def migrate(database: Database, chains: Sequence[Chain], revision: str = "head")
 
 
 def check(database: Database, chains: Sequence[Chain]) -> None:
-    """Raise `RuntimeError` if a chain's tables are missing or those of an earlier release.
+    """Raise `RuntimeError` if a chain's tables are missing or from an earlier release.
 
     Raises SQLAlchemy's `DBAPIError` or `TimeoutError` if the database is away or has no free connection.
     A later release's tables are accepted: migrations only expand, and this release may run beside it or after it.
@@ -68,7 +68,9 @@ def check(database: Database, chains: Sequence[Chain]) -> None:
         for chain in chains:
             revisions, current = _revisions(chain), _current_heads(connection, chain)
             if current <= revisions.known and current != revisions.heads:
-                raise RuntimeError(f"the tables of {chain.name} are not at this release: run the migrate command")
+                raise RuntimeError(
+                    f"the {chain.name} tables are missing or from an earlier release: run the migrate command"
+                )
 
 
 class _Revisions(NamedTuple):

@@ -2,7 +2,7 @@
 
 A transaction with NOTIFY holds a lock of the whole PostgreSQL cluster while it commits, so such commits happen one
 after the other. Therefore each process notifies after its commits, in a transaction without changes (`Notifier`). If it
-dies between the two, the waiters find the change at their next poll.
+dies between commit and notification, the waiters find the change at their next poll.
 """
 
 import atexit
@@ -33,7 +33,7 @@ class Signal:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Wake the thread that waits, or the next one that will."""
+        """Wake the waiting thread. If none waits, the next `wait` returns at once."""
         self._event.set()
 
     def wait(self, timeout: float) -> bool:
@@ -55,7 +55,7 @@ def notify_after_commit(session: Session, channel: str) -> None:
 
 
 def increment_after_commit(session: Session, counter: Counter) -> None:
-    """Increment a counter once the transaction has committed: a rollback must not be counted."""
+    """Increment a counter once the transaction has committed. After a rollback, it stays as it was."""
     session.info.setdefault("counters", []).append(counter)
 
 
@@ -109,7 +109,11 @@ class Notifier:
             try:
                 self._send(channels)
             except Exception as error:  # noqa: BLE001 - after any error, the next notification is worth a try
-                log.warning("notification not sent, other processes poll", channels=channels, error=str(error))
+                log.warning(
+                    "NOTIFY failed: other processes find the changes at their next poll",
+                    channels=channels,
+                    error=str(error),
+                )
             finally:
                 with self._changed:
                     self._is_sending = False

@@ -1,4 +1,4 @@
-"""Refusal of connection poolers such as pgbouncer, which give a client's connection to others between transactions.
+"""Refusal of connection poolers such as pgbouncer, which give a connection to another client after each transaction.
 
 Through a pooler, LISTEN gets nothing, a database session's timeouts are lost, and the migrations' lock excludes no one.
 A process keeps few connections and pools them itself, so a pooler has no use here. Plain TCP proxies are no poolers.

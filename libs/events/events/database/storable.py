@@ -37,9 +37,9 @@ def has_nul(json_text: bytes) -> bool:
 
 
 def find_nul(document: Any) -> list[str] | None:
-    """Return the keys and positions on the way to the first NUL in a JSON document, or None without one.
+    """Return the path, as keys and positions, to the first NUL in a JSON document; None if it has no NUL.
 
-    For a NUL in a key, they lead to the object that has the key.
+    For a NUL in a key, the path leads to the object that has the key.
     """
     if isinstance(document, str):
         return [] if NUL in document else None

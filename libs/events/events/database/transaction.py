@@ -31,7 +31,7 @@ def lock_rows(
     by: "InstrumentedAttribute[Any] | None" = None,
     options: Sequence[ORMOption] = (),
 ) -> dict[Any, Row]:
-    """Lock the rows with these keys until the transaction ends and return them by key, without the missing ones.
+    """Lock the rows with these keys until the transaction ends, and return them by key. Keys without a row are omitted.
 
     One call locks rows in the order of their keys, so that two calls for the same rows cannot deadlock. Rows that this
     transaction has already locked are not queried again. `by` is a unique column; the default is the primary key.
@@ -70,7 +70,10 @@ def insert(session: Session, target: Any) -> Any:
 
 
 def insert_once(session: Session, model: Any, **values: Any) -> bool:
-    """Insert a row unless one with its key or another of its unique values exists; return True if it was inserted."""
+    """Insert a row unless one with its key or another of its unique values exists; return True if it was inserted.
+
+    `values` has the names of the table's columns.
+    """
     key = next(iter(model.__table__.primary_key))
     return _insert_once(session, model, key, values).first() is not None  # psycopg reports no row count here
 
@@ -78,8 +81,8 @@ def insert_once(session: Session, model: Any, **values: Any) -> bool:
 def insert_new(session: Session, model: type[Row], *, by: "InstrumentedAttribute[Any]", **values: Any) -> Row | None:
     """Insert a row unless one with its key or another of its unique values exists; return it, or None.
 
-    The row counts as locked for `lock_rows` with the same `by`: until the commit, no other transaction sees it. It must
-    not refer to a row that is not flushed.
+    The row counts as locked for `lock_rows` with the same `by`, because no other transaction sees it before the commit.
+    It must not refer to a row that is not flushed yet.
     """
     with session.no_autoflush:  # the rows that wait for a flush are written together, after all these
         inserted = _insert_once(session, model, model.__table__, values).mappings().first()  # type: ignore[attr-defined]
@@ -123,9 +126,10 @@ def _supports_row_locks(session: Session) -> bool:
 
 
 def lock_keys(session: Session, keys: Iterable[str]) -> None:
-    """Lock keys until the transaction ends: for something that has no row, or not yet. SQLite has one writer.
+    """Lock keys until the transaction ends, for things that have no row yet or never get one.
 
-    The keys of one call are locked in their order, so that two calls cannot deadlock.
+    One call locks its keys in sorted order, so that two calls cannot deadlock. On SQLite, which has one writer, nothing
+    needs to be locked.
     """
     if _supports_row_locks(session) and (ordered := sorted(set(keys))):
         wanted = value_table(named_column("key", String), name="wanted").data([(key,) for key in ordered])
@@ -133,14 +137,17 @@ def lock_keys(session: Session, keys: Iterable[str]) -> None:
 
 
 def defer_insert(session: Session, model: Any, **values: Any) -> None:
-    """Insert a row at the end of the transaction, with all others of its table; existing rows are kept."""
+    """Insert a row before the commit, in one statement with the other deferred rows of its table.
+
+    If a row with its key or another of its unique values exists, that row stays as it is.
+    """
     session.info.setdefault("deferred_rows", {}).setdefault(model, []).append(values)
 
 
 def before_commit(session: Session, do: Callable[[Session, Sequence[Item]], object], item: Item) -> None:
-    """Call `do` before the commit, after the deferred inserts, with the items that were given since its last call.
+    """Call `do` before the commit, after the deferred inserts, with the items added since its last call.
 
-    For a batch without savepoints it is called once, else once in each savepoint. A failed savepoint undoes what `do`
+    For a batch without savepoints `do` is called once, else once in each savepoint. A failed savepoint undoes what `do`
     wrote. So `do` must only write to the database.
     """
     session.info.setdefault("before_commit", {}).setdefault(do, []).append(item)
@@ -159,7 +166,7 @@ def flush_deferred(session: Session) -> None:
 
 @contextmanager
 def savepoint(session: Session) -> Iterator[None]:
-    """Run a block in a savepoint; when it raises, its writes and deferred writes are undone, and no others."""
+    """Run a block in a savepoint. If the block raises, only its writes and deferred writes are undone."""
     flush_deferred(session)
     before = {name: copy(kept) for name, kept in session.info.items() if name != "locked"}
     try:

@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Background:
-    """A thread that runs one call after another. It is a daemon: a call that never returns does not stop the exit."""
+    """A thread that runs one call after another. It is a daemon: a call that never returns does not block the exit."""
 
     def __init__(self, name: str) -> None:
         self._name = name

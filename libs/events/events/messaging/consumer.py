@@ -11,8 +11,8 @@ The runner works on a thread of its own. So heartbeats and a stop never wait for
 A requeue and a lost connection count as deliveries, of which a message has few. So messages are held while the database
 is away. RabbitMQ closes a consumer that holds a message for 30 minutes, and that counts, too. So after `HOLD_LIMIT_S`
 the messages are released: a copy goes to the end of the queue, and the original is acknowledged. A locked row concerns
-few messages. So each message of the batch is handled alone, and those for the row are released together after at most
-`LOCK_HOLD_LIMIT_S`: the others must not wait for the database session that locks it.
+few messages. So each message of the batch is handled alone, and those that need the row are released together after at
+most `LOCK_HOLD_LIMIT_S`: other messages must not wait for the database session that locks the row.
 
 A redelivered message may have killed its last consumer, and each such death costs every unacknowledged message one of
 its deliveries. So a connection starts with one message at a time and takes more after the first message that is not
@@ -64,7 +64,7 @@ class _HeldTooLongError(Exception):
 
 
 class _StoppingError(Exception):
-    """A stop was requested while there is no broker, nothing to take, or no end of the current messages in sight."""
+    """A stop was requested while the consumer waits for the broker or the gate, or a call did not end in time."""
 
 
 class Consumer(ConsumerMixin):
@@ -145,9 +145,9 @@ class Consumer(ConsumerMixin):
 
     @contextmanager
     def extra_context(self, connection: Connection, channel: Any) -> Iterator[None]:
-        """Consume in this block: kombu then cancels the consumers and closes the channel and the connection.
+        """Consume in this block. Afterwards, kombu cancels the consumers and closes the channel and the connection.
 
-        These steps wait for the broker's answers: after an error not at all, at a stop not longer than it allows.
+        After an error, kombu does not wait for the broker's answers. At a stop, it waits at most until `_stop_by`.
         """
         with dropped_on_error(connection):
             yield
@@ -223,7 +223,7 @@ class Consumer(ConsumerMixin):
                 self.progress.note_empty(began_at)
 
     def _probe_other_node(self, connection: Connection) -> None:
-        """Raise `ConnectionResetError` if another node says that messages wait which this node does not deliver.
+        """Raise `ConnectionResetError` if another node says that the queue has messages, but this node delivers none.
 
         After a network partition a node can drop our consumer while the TCP connection stays open. `run` then
         reconnects to the next node.
@@ -233,17 +233,20 @@ class Consumer(ConsumerMixin):
             return
         self._receive(connection)
         if not self._unacked:
-            raise ConnectionResetError("messages wait, but this node delivers none")
+            raise ConnectionResetError(f"queue {self._queue.name} has messages, but this node delivers none")
 
     def _ask_next_node_for_messages(self) -> bool:
-        """Ask the next node, to which new connections go from here on; return False if it does not answer."""
+        """Return True if the next node says that the queue has messages, and False if it does not answer.
+
+        From now on, new connections go to that node.
+        """
         self.connection.maybe_switch_next()
         try:
             with self.connection.clone() as other:
                 other.ensure_connection(max_retries=0, reraise_as_library_errors=False)
                 return bool(other.default_channel.queue_declare(self._queue.name, passive=True).message_count)
         except (*self.connection.connection_errors, *self.connection.channel_errors) as error:
-            log.warning("cannot ask another node for waiting messages", error=str(error))
+            log.warning("could not ask another node whether the queue has messages", error=str(error))
             return False
 
     def _process_batch(self, connection: Connection) -> None:
@@ -323,10 +326,10 @@ class Consumer(ConsumerMixin):
         return locked
 
     def _acknowledge(self, handled: list[tuple[Message, Event]]) -> None:
-        """Acknowledge handled messages, after the consumers are canceled if none may be taken any more.
+        """Acknowledge handled messages. If the service is paused, cancel the consumers first.
 
-        Each acknowledgment lets the broker send another message. One that is on the wire at the cancel goes back to the
-        queue, and the broker counts a delivery of it.
+        Each acknowledgment lets the broker send another message. A message on its way to a canceled consumer goes back
+        to the queue, and the broker counts that as a delivery.
         """
         if self._is_paused():
             self._cancel()
@@ -437,4 +440,7 @@ class Consumer(ConsumerMixin):
 
 def _log_abandoned(future: "Future[Any]") -> None:
     if error := future.exception():
-        log.error("abandoned work has failed; the broker redelivers unacknowledged messages", error=str(error))
+        log.error(
+            "a call failed after the consumer stopped waiting for it; the broker redelivers unacknowledged messages",
+            error=str(error),
+        )

@@ -1,7 +1,7 @@
-"""The declaration of the bus by a publisher, queue by queue: one that fails must not keep the others from working.
+"""A publisher's declaration of the topology, queue by queue: a queue that fails must not keep the others from working.
 
-A queue without a majority of its members, or one that exists with other arguments, fails or gives no answer. The
-failure is logged and counted, which raises an alert. Every other queue is declared and used.
+RabbitMQ refuses a declaration, or does not answer it, if the queue has no majority of its members or exists with other
+arguments. The failure is logged and counted, which raises an alert. Every other queue is declared and used.
 """
 
 import time
@@ -36,10 +36,10 @@ def report_failure(queue: str, reason: object) -> None:
 
 
 class Declaration:
-    """The declaration of the bus on a publisher's first connection and after `request`. It runs on the I/O thread.
+    """The declaration of the topology on a publisher's first connection and after `request`. It runs on the I/O thread.
 
-    A queue that fails is tried again later, with growing delays. Declaring one may end the connection; the publisher
-    then reconnects and does not wait for this queue.
+    A queue that cannot be declared is tried again later, with growing delays. An attempt may end the connection: the
+    publisher then reconnects and does not wait for this queue.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class Declaration:
         self.request()
 
     def request(self) -> None:
-        """Make the next `run` declare all parts, also those that are declared. Failed queues keep their delay."""
+        """Make the next `run` declare all exchanges and queues again. Queues that failed still wait for their delay."""
         self._exchanges: Sequence[topology.ExchangeSpec] = topology.EXCHANGES
         self._queues = {queue.name: queue for queue in topology.QUEUES}  # those that are not declared
 
     def run(self, connection: Any, then: Then) -> None:
-        """Declare the parts that are due, one after the other, then call `then`. Do nothing on a closed connection."""
+        """Declare the due exchanges and queues one by one, then call `then`. Do nothing on a closed connection."""
         if not connection.is_open:
             return
         now = time.monotonic()
@@ -74,7 +74,7 @@ class Declaration:
     def _declare(
         self, connection: Any, name: str, declare: Callable[[Channel], None], forget: Then, then: Then
     ) -> None:
-        """Declare the exchanges or one queue on a separate channel. Its end, also a failure, starts the next part."""
+        """Declare the exchanges or one queue on a separate channel. Once it closes or fails, declare the next."""
 
         def on_closed(_channel: Channel, reason: Any) -> None:
             connection.ioloop.remove_timeout(timer)
@@ -90,7 +90,8 @@ class Declaration:
 
         def on_timeout() -> None:
             if connection.is_open:  # an answer that comes later must not meet the next part
-                connection._terminate_stream(TimeoutError(f"no answer to the declaration of {name}"))
+                part = f"queue {name} was" if name in self._queues else f"the {name} were"
+                connection._terminate_stream(TimeoutError(f"RabbitMQ did not answer when {part} declared"))
 
         timer = connection.ioloop.call_later(ANSWER_TIMEOUT_S, on_timeout)
         connection.channel(on_open_callback=on_open)

@@ -1,8 +1,8 @@
 """Erasure of a customer from the inbox and outbox of a service, in the transaction that erases its other tables.
 
 No event is lost. Waiting, retrying and failed events can still be handled, unpublished ones are still published, and
-published ones can be published again after a restore: all of them without the customer. Later events about the
-checkout find it in `erased_checkouts` and are stored without the customer (inbox.py, outbox.py).
+published ones can be published again after a restore: all of them without the customer's personal data. The checkout is
+recorded in `erased_checkouts`, so that later events about it are stored without that data, too (inbox.py, outbox.py).
 """
 
 from sqlalchemy import or_, select
@@ -34,7 +34,7 @@ def erase_inbox(session: Session, checkout_id: str) -> None:
 def erase_outbox(session: Session, checkout_id: str) -> None:
     """Redact the checkout's outbox rows. The service's row of the checkout must be locked, so that no more are added.
 
-    A relay that has claimed a row before may still publish it as it was. Flushes deferred writes.
+    A relay that claimed a row earlier may still publish it with the personal data. Flushes deferred writes.
     """
     flush_deferred(session)
     rows = select(OutboxEvent).where(OutboxEvent.correlation_id == checkout_id).order_by(OutboxEvent.event_id)

@@ -64,7 +64,7 @@ class Event:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The parsed body: Stripe's event without text that no database stores, an own event loaded by its contract.
+        """The parsed body: Stripe's event without text that PostgreSQL cannot store, or an own event by its contract.
 
         Raises `DecodeError` when the body is not a JSON object, or an own event does not match its contract.
         """
@@ -119,7 +119,7 @@ class Event:
     def from_delivery(cls, routing_key: str, properties: Mapping[str, Any], body: bytes) -> "Event":
         """Return the event in a delivered message.
 
-        Raises `DecodeError` when the envelope is incomplete, or when no inbox can store it.
+        Raises `DecodeError` when the envelope is incomplete or the inbox cannot store it.
         """
         event_id, timestamp = properties.get("message_id"), properties.get("timestamp")
         if not event_id or not routing_key:
@@ -208,9 +208,9 @@ def deaths_of(headers: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def original_routing_key(exchange: str, routing_key: str, message_type: str | None, headers: Mapping[str, Any]) -> str:
     """Return the routing key under which a message was first published.
 
-    Requeued messages keep it in a header of ours, dead letters in `x-death`. RabbitMQ's management page and its shovels
-    publish by the queue's name. Then the message's type has the key, without `stripe.` for Stripe's events: these have
-    no version header.
+    Messages that our code requeued have it in a header, dead letters in `x-death`. RabbitMQ's management page and its
+    shovels publish under the queue's name. Then the key is the message's type, with `stripe.` before it if the message
+    has no `version` header: only our own events have one.
     """
     if exchange == topology.EVENTS:
         return routing_key

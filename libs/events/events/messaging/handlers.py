@@ -11,7 +11,7 @@ Handler = Callable[[Event, Session], None]
 Preparation = Callable[[Sequence[Event], Session], None]
 
 NO_HANDLER = "no handler for such events"
-NOT_NEEDED = "not needed"
+NOT_NEEDED = "this service does not need such events"
 
 
 class Handlers:
@@ -27,7 +27,7 @@ class Handlers:
         self._preparations: list[Preparation] = []
 
     def on(self, *routing_keys: str, unblocks: bool = False) -> Callable[[Handler], Handler]:
-        """Register a handler. With `unblocks`, its success makes events due that wait for the same checkout."""
+        """Register a handler. With `unblocks`, its success makes the waiting events of the same checkout due."""
 
         def register(handler: Handler) -> Handler:
             for key in routing_keys:
@@ -82,7 +82,10 @@ class Handlers:
         return event.routing_key in self._unblocking
 
     def run(self, event: Event, session: Session) -> None:
-        """Run the event's handlers. Raises `Ignored` if not needed, `NoHandler` without one, and a handler's errors."""
+        """Run the event's handlers, and raise their errors.
+
+        Raises `Ignored` if the service does not need the event, and `NoHandler` if the event has no handler.
+        """
         if not self.is_needed(event):
             raise Ignored(NOT_NEEDED)
         if not self.has_handler(event):

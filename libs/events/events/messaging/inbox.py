@@ -50,7 +50,7 @@ def release_claim(session: Session, event: Event) -> None:
 
 
 def keep_unhandled(session: Session, event: Event, reason: str) -> None:
-    """Set a claimed event without a handler to ignored, with its payload. Call it last: it locks the checkout."""
+    """Set a claimed event without a handler to ignored and store its payload. Call it last: it locks the checkout."""
     row = session.get_one(InboxEvent, event.id)
     row.status, row.error = IGNORED, reason
     _store_payload(session, row, event)
@@ -64,7 +64,10 @@ def mark_ignored(session: Session, event_ids: Sequence[str], reason: str) -> Non
 
 
 def store_unhandled(session: Session, event: Event, status: str, error: BaseException) -> str:
-    """Store an event whose first attempt did not succeed; return its status, or `DUPLICATE` if it is there already."""
+    """Store an event whose first attempt did not succeed, and schedule its retry.
+
+    Return its status, or `DUPLICATE` if the inbox already has the event.
+    """
     if session.get(InboxEvent, event.id) is not None:
         return DUPLICATE
     row = InboxEvent(**_row(event, status, received_at=utcnow()))
@@ -115,7 +118,7 @@ def wake_waiting(session: Session, correlation_ids: Iterable[str]) -> None:
 
 
 def claim_due(session: Session, now: datetime) -> Sequence[InboxEvent]:
-    """Claim the rows that have been due longest, without their payload. Commit before they are tried.
+    """Claim the rows that have been due longest and return them without their payload. Commit before the retries.
 
     Interrupted rows are claimed one at a time, when no other row of the batch is due.
 
@@ -149,7 +152,7 @@ def lock_claimed(session: Session, claimed: Sequence[InboxEvent]) -> Sequence[In
 
 
 def give_back(session: Session, claimed: Sequence[InboxEvent]) -> None:
-    """Make claimed rows due now and take back the attempt: the database went away before it ended."""
+    """Make claimed rows due now and do not count the attempt, which ended because the database went away."""
     for row in lock_claimed(session, claimed):
         row.give_back()
 
@@ -185,8 +188,8 @@ def is_paused(session: Session) -> bool:
 def drop_unhandled(database: Database, before: datetime) -> int:
     """Drop the payload of unhandled events received before an instant and return their number.
 
-    Look only at those received in the `UNHANDLED_RETENTION` before it, so that a run reads few rows. `prune` deletes
-    any older ones.
+    Leave out events received more than `UNHANDLED_RETENTION` before that instant, so that a run reads few rows. `prune`
+    deletes these.
     """
     expired = select(InboxEvent.event_id).where(
         InboxEvent.status == IGNORED,

@@ -5,9 +5,9 @@
         ├──▶ waiting   its cause has not arrived  ──┐
         └──▶ retrying  its handler failed         ──┴──▶ done | ignored | failed ──▶ discarded (by an operator)
 
-The payload is kept while a retry may need it and dropped with success. "No handler" is a verdict of one release: such
-an event is ignored and keeps its payload for a week, in which an operator can retry it. The payload is redacted
-(redaction.py) where the customer is erased, and where the event names no checkout by which it could be erased later.
+The payload is kept while a retry may need it and dropped with success. An event without a handler is ignored, but
+another release may have one: so it keeps its payload for a week, in which an operator can retry it. The payload is
+redacted (redaction.py) if the customer is erased, or if the event names no checkout, so that no erasure would find it.
 """
 
 import random
@@ -108,9 +108,9 @@ class InboxEvent(Base):
     def begin_attempt(self) -> None:
         """Count an attempt before it starts, and schedule the next one in case the process dies.
 
-        An interrupted event may only have shared a batch with the one that killed the worker. So it is due again soon,
-        and is then tried alone. If that is interrupted too, it follows its status's schedule plus one attempt, and then
-        gets `failed`.
+        An interrupted event may only have shared a batch with the event that killed the worker. So it is due again
+        soon, and is then tried alone. If that attempt is interrupted, too, the event follows the schedule of its
+        status, gets one attempt more than the schedule has, and then becomes `failed`.
         """
         schedule = WAITING_DELAYS if self.status == WAITING else RETRY_DELAYS
         if self.is_interrupted and self.attempts > len(schedule) + 1:
@@ -148,9 +148,9 @@ class InboxEvent(Base):
         self.traceback = None
 
     def schedule_retry(self, status: str, error: BaseException) -> None:
-        """Schedule the next attempt after one that `attempts` has counted, or set `failed` at the end of the schedule.
+        """Schedule the next attempt, or set `failed` at the end of the schedule. `attempts` includes the last attempt.
 
-        `status` is waiting or retrying and selects the schedule. A change of the status starts at its beginning.
+        `status` is waiting or retrying and selects the schedule. If the status changes, `attempts` is 1 again.
         The error's text is stored, and for retrying also its traceback.
         """
         schedule = WAITING_DELAYS if status == WAITING else RETRY_DELAYS
@@ -166,7 +166,7 @@ class InboxEvent(Base):
 
 
 class InboxAuditEntry(Base):
-    """One act of an operator on an event, a dead letter or, without `event_id`, the consumers. `reason` is optional."""
+    """An operator's action on an event, a dead letter or, without `event_id`, the consumers. `reason` is optional."""
 
     __tablename__ = "inbox_audit_entries"
     __table_args__ = (Index("ix_inbox_audit_entries_event_id_id", "event_id", "id"),)

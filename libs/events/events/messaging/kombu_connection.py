@@ -17,10 +17,10 @@ MEMORY_POLL_S = 0.01  # a memory:// queue must be polled: it wakes no consumer
 
 
 class BoundedConnection(pyamqp.Connection):
-    """An AMQP connection that ends when the broker leaves a request without an answer.
+    """An AMQP connection that ends if the broker does not answer a request within `answer_timeout_s`.
 
-    py-amqp waits for answers without a limit. It also waits for the answer to a goodbye. So an ended connection is
-    collected: there is no goodbye on it.
+    py-amqp waits for answers without a limit, also for the answer to a close request. So once an answer is missing, the
+    socket is closed without a close request.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -28,15 +28,16 @@ class BoundedConnection(pyamqp.Connection):
         self.answer_timeout_s = ANSWER_TIMEOUT_S
 
     def connect(self, callback: Callable[[], object] | None = None) -> Any:
-        """Connect, and limit each later write: a frozen broker reads nothing, too."""
+        """Connect, and limit the time of each later write: a frozen broker does not read, either."""
         connected = super().connect(callback)
         self.sock.settimeout(ANSWER_TIMEOUT_S)
         return connected
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Wait for an event: for an answer without `timeout`, else for anything.
+        """Wait for data of the broker. Without `timeout`, this is the answer to a request.
 
-        Raises `TimeoutError` after `timeout`, and `ConnectionResetError` without an answer.
+        Raises `TimeoutError` after `timeout`. If an answer does not come, closes the socket and raises
+        `ConnectionResetError`.
         """
         try:
             super().drain_events(self.answer_timeout_s if timeout is None else timeout)
@@ -47,7 +48,7 @@ class BoundedConnection(pyamqp.Connection):
             raise ConnectionResetError(f"the broker did not answer within {self.answer_timeout_s:g} s") from error
 
     def collect(self) -> None:
-        """Close the socket at once, without TLS's wait for the other side's goodbye."""
+        """Close the socket at once, without TLS's wait for the broker's close message."""
         if self._transport is not None and self._transport.sock is not None:
             self._transport.sock.settimeout(0)
         super().collect()
@@ -72,7 +73,7 @@ def connect(broker_url: str) -> Connection:
 
 @contextmanager
 def dropped_on_error(connection: Connection) -> Iterator[None]:
-    """Drop the connection when the block raises: a goodbye would wait for a broker that may be frozen."""
+    """Drop the connection when the block raises: a close request would wait for a broker that may be frozen."""
     try:
         yield
     except Exception:

@@ -26,7 +26,7 @@ class MemoryPublisher:
         """Put the event into its queues, see `Publisher.publish`."""
         future: Future[None] = Future()
         if self._closed:
-            future.set_exception(PublishUnconfirmedError("shutting down"))
+            future.set_exception(PublishUnconfirmedError("the publisher is shutting down"))
             return future
         try:
             encode(event)  # what RabbitMQ could not carry fails here, too
@@ -56,7 +56,7 @@ class MemoryPublisher:
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` after `close`."""
         if self._closed:
-            raise PublishUnconfirmedError("shutting down")
+            raise PublishUnconfirmedError("the publisher is shutting down")
 
     def close(self) -> None:
         """Reject new events and close the connection."""

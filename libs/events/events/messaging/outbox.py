@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
 class OutboxEvent(Base):
     """One event to publish; `published_at` is set once the broker has confirmed it.
 
-    Until `claimed_until`, one relay publishes it, and the others leave it out.
+    Until `claimed_until`, only the relay that claimed the row publishes it.
     """
 
     __tablename__ = "outbox"
@@ -120,7 +120,7 @@ def add_recovered_stripe_event(
 def recovered_event_id(checkout_session: Mapping[str, Any], fact: str) -> str:
     """Return the id of a recovered session event: the same one in checkout and in orders.
 
-    It includes the payment status: `completed` is a different change while unpaid than once it is paid.
+    It includes the payment status: a session that is completed unpaid, and paid later, has changed twice.
     """
     return f"evt_recovered_{checkout_session['id']}_{fact}_{checkout_session['payment_status']}"
 
@@ -170,10 +170,10 @@ def published_since(session: Session, since: datetime) -> int:
 
 
 def republish(database: Database, since: datetime) -> int:
-    """Mark rows published since an instant as unpublished; return their number. Consumers ignore the duplicates.
+    """Mark rows published since an instant as unpublished, so that the relay publishes them again; return their number.
 
-    The relay publishes the first rows again while later ones are marked. So rows that were published after the start
-    of this call are left out.
+    Consumers ignore the duplicates. The relay already publishes the first rows while later ones are marked. So rows
+    published after the start of this call are left out.
     """
     published = _published(OutboxEvent.published_at >= since, OutboxEvent.published_at < utcnow())
 

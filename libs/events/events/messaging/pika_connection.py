@@ -1,7 +1,7 @@
-"""pika's connection, with its frames written in one call per block. It overrides private methods of pika 1.4.
+"""pika's connection, extended to write the frames of a block in one call. It overrides private methods of pika 1.4.
 
 A caller encodes its event's envelope with `encode`, before the I/O thread sees it. An envelope that AMQP cannot carry
-then fails its own publish. On the I/O thread it would fail the connection, and with it every other publish.
+then fails only its own publish. On the I/O thread it would fail the connection, and with it every other publish.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ class BufferedConnection(pika.SelectConnection):
             self._transport._close_and_finalize()
 
     def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
-        """Make an exception of an exception class. pika passes the class if the handshake fails, and rejects it."""
+        """Replace an exception class by an instance: pika passes the class if the handshake fails, and rejects it."""
         super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:

@@ -2,10 +2,11 @@
 
 One pika `SelectConnection` runs on one I/O thread. Callers pass a message and wait for its future, so many confirms
 are in flight at once. Anything that leaves a message unconfirmed (no answer within the timeout, a nack, a return, a
-closed channel) fails that publish and discards the channel: a late ack must never count for another message.
+closed channel) fails that publish and drops the connection, so that all publishes in flight fail: a late ack must never
+count for another message.
 
-Callers encode their events, so a bad one fails alone. If the I/O thread fails nevertheless, it fails all publishes in
-flight and starts over with a new connection.
+Callers encode their events, so an event that AMQP cannot carry fails alone. If the I/O thread fails for another reason,
+all publishes in flight fail, and the thread starts over with a new connection.
 """
 
 import threading
@@ -42,7 +43,7 @@ NOT_FOUND = 404  # the code with which the broker closes the channel when the ex
 CONNECT_TIMEOUT_S = 3.0  # for TCP, TLS and AMQP together
 NOT_SENT = "not sent within the timeout, the broker was not ready"
 
-PUBLISHED = Counter("clozit_messages_published_total", "Messages by the broker's answer", ["outcome"])
+PUBLISHED = Counter("clozit_messages_published_total", "Messages to publish, by outcome", ["outcome"])
 _CONFIRMED, _UNCONFIRMED = PUBLISHED.labels("confirmed"), PUBLISHED.labels("unconfirmed")  # looked up once
 IN_FLIGHT = Gauge("clozit_publish_in_flight", "Messages awaiting their confirm", multiprocess_mode="livesum")
 LATENCY = Histogram(
@@ -140,7 +141,7 @@ class PikaPublisher:
     def _rejection(self) -> PublishUnconfirmedError | None:
         away_since = self._away_since
         if self._closing:
-            return PublishUnconfirmedError("shutting down")
+            return PublishUnconfirmedError("the publisher is shutting down")
         if away_since is not None and time.monotonic() - away_since > OUTAGE_GRACE_S:
             return PublishUnconfirmedError(f"the broker is not ready: {self._state}")
         if self._unanswered >= self._window:
@@ -158,8 +159,11 @@ class PikaPublisher:
                 failure = failure or PublishUnconfirmedError(f"no confirm within {CONFIRM_TIMEOUT_S:g} s")
             except PublishUnconfirmedError as error:
                 failure = failure or error
-        if failure:
-            raise failure
+        try:
+            if failure:
+                raise failure
+        finally:
+            del failure  # its traceback would keep it alive, with all that the callers hold
 
     def check(self) -> None:
         """Raise `PublishUnconfirmedError` while nothing can be published."""
@@ -367,9 +371,9 @@ class PikaPublisher:
         return RECONNECT_DELAYS_S[min(self._attempt, len(RECONNECT_DELAYS_S)) - 1]
 
     def _on_stop(self) -> None:
-        self._fail_in_flight("shutting down")
+        self._fail_in_flight("the publisher is shutting down")
         while self._queue:
-            self._fail(self._queue.popleft(), "shutting down")
+            self._fail(self._queue.popleft(), "the publisher is shutting down")
         self._stopping = True
         if self._connection is None or self._connection.is_closed:
             self._loop.stop()
@@ -380,7 +384,7 @@ class PikaPublisher:
 
     def _on_close_timeout(self) -> None:
         if self._connection is not None and not self._connection.is_closed:
-            self._connection._terminate_stream(PublishUnconfirmedError("shutting down"))
+            self._connection._terminate_stream(PublishUnconfirmedError("the publisher is shutting down"))
 
     def _fail(self, pending: _Pending, why: str) -> None:
         self._finish([pending], PublishUnconfirmedError(f"{pending.event.id}: {why}"))
@@ -409,7 +413,8 @@ def _parameters(broker_url: str) -> list[pika.URLParameters]:
 def connect(broker_url: str, *, declare: bool = True) -> Publisher:
     """Return a publisher: pika's for RabbitMQ, kombu's for `memory://`, which always declares the topology.
 
-    `declare` makes pika's declare the topology on its first connection, and again when a part is missing.
+    With `declare`, pika's publisher declares the topology on its first connection, and again if the broker returns a
+    message or does not find the exchange.
     The URLs of a cluster's nodes are separated by `;`. After a failure the publisher connects to the next node.
     """
     if broker_url.startswith("memory://"):

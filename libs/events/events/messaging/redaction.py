@@ -36,7 +36,7 @@ KEPT_METADATA = frozenset({"checkout_id", "order_id", "refund_request", "tracepa
 
 
 def redacted(routing_key: str, body: bytes) -> bytes:
-    """Return the body without personal data: the same bytes if it has none, no bytes if it is no JSON object."""
+    """Return the body without personal data: unchanged if it has none, empty if it is not a JSON object."""
     try:
         document = orjson.loads(without_unstorable(body))
     except orjson.JSONDecodeError:

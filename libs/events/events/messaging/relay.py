@@ -16,8 +16,8 @@ RELAYED = Counter("clozit_outbox_relayed_total", "Outbox events confirmed by the
 class Relay:
     """A publisher of outbox rows. Several relays may run in parallel: each claims rows that no other has claimed.
 
-    No transaction is open while the broker is waited for. Rows of a relay that died, and rows that were not confirmed,
-    are published again after their lease. The consumers' inboxes make that harmless.
+    No transaction is open while a relay waits for the broker. Rows of a relay that died, and unconfirmed rows, are
+    published again after their lease. The consumers' inboxes make that harmless.
     """
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
@@ -26,11 +26,11 @@ class Relay:
         self._has_failed = False
 
     def run_once(self) -> int:
-        """Publish one claim, pipelined, and return the number of confirmed rows.
+        """Claim rows, publish them all before waiting for the confirms, and return the number of confirmed rows.
 
-        Raises `PublishUnconfirmedError` when the broker left some unconfirmed; the confirmed ones are marked first.
-        The next call raises it too if the broker is still away. Otherwise that call claims the newest rows first: rows
-        for a queue that takes nothing must not hold up all others.
+        If the broker left some rows unconfirmed, marks the confirmed ones and raises `PublishUnconfirmedError`. While
+        the broker is away, the next call raises it again and claims nothing. Otherwise that call claims the newest rows
+        first: rows for a queue that accepts no messages must not block all others.
         """
         if self._has_failed:
             self._publisher.check()  # while the broker is away, nothing is claimed

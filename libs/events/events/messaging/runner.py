@@ -215,8 +215,8 @@ class Runner:
         """Retry the events that have been due longest and return the number of claimed ones.
 
         The attempt is counted in a transaction of its own before it is made: an event that kills the process would
-        otherwise be claimed without end. Then all share one transaction, each in a savepoint. Raises the driver's error
-        while the database is away; `give_back` then makes the events due again.
+        otherwise be claimed without end. Then all events share one transaction, each in a savepoint. Raises the
+        driver's error while the database is away; `give_back` then makes the events due again.
         """
         with self._database.begin() as session:
             claimed = inbox.claim_due(session, now or utcnow())

@@ -27,7 +27,7 @@ def is_paid(stripe_session: Mapping[str, Any]) -> bool:
 def check_account(event: Event) -> None:
     """Raise `Ignored` for a connected account's event, unless it reports a paid session.
 
-    A paid session ends its checkout and sells its stock from any account. Orders opens a review of it. A session that
+    A paid session of any account ends its checkout and sells its stock, and orders opens a review. A session that
     expires can have the payment status `no_payment_required`, so the event's type counts, too.
     """
     account = event.headers.get("account")
@@ -39,7 +39,8 @@ def is_late(event: Event) -> bool:
     """Return True if a session event came after the session's end, or is about a recovered cart.
 
     The stock of the checkout may be for sale again by then. So inventory publishes whether it took the pieces, and
-    orders waits for that. Both decide by the same values: the arrival at the ingest, or the time of a recovered event.
+    orders waits for that. Both use the same time: when the ingest received the event, or its `occurred_at` if the
+    event did not come from the ingest.
     """
     if event.object.get("recovered_from"):
         return True

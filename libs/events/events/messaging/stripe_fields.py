@@ -1,4 +1,4 @@
-"""The one reader of Stripe's objects: the fields that services use, each with the form that they can store.
+"""The only code that reads Stripe's objects: it brings each field that a service uses into a form that can be stored.
 
 A payment is real, however odd a detail of its event is. An odd detail is converted where its meaning is clear, such as
 "5738" for 5738. A long text is clipped, and any other odd detail counts as null. Fields that no service reads are kept.
@@ -219,7 +219,7 @@ def find_unreadable(found: StripeObject) -> str | None:
             return f"{name} is not a text of at most {MAX_ID} characters"
     for name in AMOUNTS:
         if (value := found.get(name)) is not None and _amount(value) is None:
-            return f"{name} is not an amount"
+            return f"{name} is not an amount: an integer of at most {MAX_AMOUNT}"
     return None
 
 

@@ -123,7 +123,7 @@ def queues_for(routing_key: str) -> list[str]:
 
 
 def headers_of_copy(headers: Mapping[str, Any], routing_key: str) -> dict[str, Any]:
-    """Return the headers of a copy that is routed by its queue's name: `routing_key` added, the broker's left out."""
+    """Return headers for a copy routed by its queue's name: with `routing_key`, without the headers of the broker."""
     return {**without_broker_headers(headers), ORIGINAL_KEY_HEADER: routing_key}
 
 

@@ -39,8 +39,8 @@ log = get_logger(__name__)
 class Worker:
     """A service's background work. Call `run` in a process of its own, or `start` and `stop` within another process.
 
-    `loops` and `consumer` are for a caller that takes each step itself, without threads. Without a `broker`, the worker
-    connects its own publisher.
+    `loops` and `consumer` are for a caller that runs each step itself, without threads. `broker` is the publisher to
+    use: without it, a worker that `publishes` connects its own.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Worker:
         threading.Thread(target=wait, name="stop", daemon=True).start()
 
     def _request_stop(self) -> float:
-        """Let everything end, and return when it must have ended."""
+        """Ask the consumer and the loops to end. Return the time by which all threads must have ended."""
         if self._stop_by is None:
             self._stop_by = time.monotonic() + STOP_TIMEOUT_S
         self.consumer.stop()
@@ -189,7 +189,7 @@ class Worker:
         return 0 if self._relay.run_once() else RELAY_POLL_S
 
     def _listen(self) -> float:
-        """Pass on what other processes notify, until the connection breaks or the worker stops."""
+        """Wake the loops that other processes notify, until the connection breaks or the worker stops."""
         database = self._database
         listen(database.engine.url, self._channels, database.signal, lambda: self._loops.is_stopping)
         return 0

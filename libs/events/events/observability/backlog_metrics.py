@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class InboxBacklog(Collector):
-    """The number of unfinished inbox events by status, and the seconds since the oldest of each was received."""
+    """The number of unfinished inbox events by status, and the seconds since the oldest of each status arrived."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -77,7 +77,7 @@ class Backlog(Collector):
 
     @abstractmethod
     def select(self) -> Select[int, Any]:
-        """Return the query of the number of rows and the time since which the oldest waits."""
+        """Return the query of the number of rows and the time at which the oldest began to wait."""
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the metrics without values, so that registering them needs no database."""
@@ -112,7 +112,7 @@ def _age(oldest: datetime | None) -> float:
 
 
 def _unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
-    """Return no metrics while the database is away or too busy, so that the others can be scraped."""
+    """Return no metrics while the database is away or too busy, so that the other metrics can be scraped."""
     if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error
     log.warning("database away or too busy, this scrape has no backlog metrics", error=str(error))

@@ -26,7 +26,7 @@ def from_zero(counter: Counter, *labels: Sequence[str]) -> None:
 
 @contextmanager
 def shared_between(processes: int) -> Iterator[None]:
-    """Let the processes that start within the block share metrics, so that each of them reports those of all."""
+    """Let the processes that start within the block share metrics, so that each process reports the metrics of all."""
     if processes == 1 or MULTIPROCESS_DIR in os.environ:
         yield
         return

@@ -1,8 +1,8 @@
 """Tracing: one trace from the checkout request through Stripe and the broker to the e-mail.
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT nothing here has an effect. The context travels as W3C's `traceparent`: in HTTP
-headers between services, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so it
-travels in the metadata of Stripe's objects, too. https://www.w3.org/TR/trace-context/
+headers between services, message headers, and the rows of outbox and e-mails. Stripe passes no headers on, so
+the context travels in the metadata of Stripe's objects, too. https://www.w3.org/TR/trace-context/
 """
 
 import os
@@ -29,7 +29,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def configure(service: str) -> None:
-    """Export this process's spans if an endpoint is set, including its calls by httpx and requests."""
+    """Export this process's spans if an endpoint is set, including spans of its calls by httpx and requests."""
     if not os.environ.get(ENDPOINT) or is_on():
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -49,8 +49,8 @@ def configure(service: str) -> None:
 def instrument(app: Flask, is_trusted: "Callable[[WSGIEnvironment], bool]") -> None:
     """Record each request of the application as a span, except those for health and metrics.
 
-    Only a request for which `is_trusted` returns True continues the trace of its caller. Any other one begins a trace,
-    which links to the caller's: strangers must not decide what is sampled, nor add to traces of the shop.
+    Only a request for which `is_trusted` returns True continues the trace of its caller. Any other request begins
+    a new trace with a link to the caller's: strangers must not decide what is sampled, nor add to traces of the shop.
     """
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor

@@ -45,7 +45,7 @@ class Rate(click.FloatRange):
         """Return the rate. Fails the command for other text."""
         rate = float(super().convert(value, param, ctx))
         if not math.isfinite(rate):
-            self.fail(f"{value!r} is no rate. Give a number of events per second.", param, ctx)
+            self.fail(f"{value!r} is not a rate. Give a finite number of events per second.", param, ctx)
         return rate
 
 

@@ -1,10 +1,10 @@
 """Dead letters of one service: list the messages in `<service>.dead`, requeue or delete them.
 
-A message is read by taking it without an ack. Closing the connection puts back every message that was not
-acknowledged. The broker puts back and dead-letters with a delay, and its count includes only messages that are ready:
-0.4 to 3.2 ms after the close on an idle RabbitMQ 4, more on a busy one. So a count is used only once it is stable.
-A requeued message is acknowledged only after the broker has confirmed the copy in the service's queue. A crash in
-between leaves both, and the inbox makes the second one harmless.
+To read a message is to take it without an ack. Closing the connection puts back every message that was not acked.
+The broker needs a moment to put a message back or to dead-letter it: 0.4 to 3.2 ms after the close on an idle
+RabbitMQ 4, more on a busy one. Until then, its count leaves the message out. So a count is used only once it is stable.
+A requeued message is acked only after the broker has confirmed the copy in the service's queue. A crash in between
+leaves both messages. If both reach the service, its inbox ignores the second.
 """
 
 import hashlib

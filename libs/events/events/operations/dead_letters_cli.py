@@ -17,7 +17,7 @@ from events.operations.inbox_cli import actor
 
 REQUEUE, DELETE = "requeue", "delete"
 DONE = {REQUEUE: "requeued", DELETE: "deleted"}
-HELP = """Inspect, requeue or delete messages that could not be decoded or that killed their consumer too often.
+HELP = """Inspect, requeue or delete messages that cannot be decoded, or that were redelivered too often without an ack.
 
 The user in BROKER_URL must be allowed to read <service>.dead and, to requeue, to write to the default exchange."""
 
@@ -63,7 +63,9 @@ def dead_letters_group(load: Callable[[], Common]) -> click.Group:
 def _action(load: Callable[[], Common], action: str, summary: str) -> click.Command:
     @click.command(name=action, help=summary)
     @click.argument("references", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="Act on all dead letters that are in the queue now.")
+    @click.option(
+        "--all", "everything", is_flag=True, help=f"{action.capitalize()} all dead letters that are in the queue now."
+    )
     @click.option("--reason", required=action == DELETE, help="The reason, for the audit.")
     def command(references: tuple[str, ...], everything: bool, reason: str | None) -> None:
         if bool(references) == everything:

@@ -53,7 +53,10 @@ def search(
 def unfinished(
     session: Session, filters: Mapping[str, Any], *, limit: int | None, after: tuple[Any, ...] | None = None
 ) -> Sequence[InboxEvent]:
-    """Return the matching unfinished rows, oldest first. With the status `ignored`, those that still have a payload."""
+    """Return the matching unfinished rows, oldest first.
+
+    With the status `ignored` in `filters`, return instead the ignored rows that still have a payload.
+    """
     statement = select(InboxEvent).where(_can_change(filters), *_conditions(filters))
     if after:
         statement = statement.where(tuple_(InboxEvent.received_at, InboxEvent.event_id) > after)
@@ -77,8 +80,8 @@ def apply_action(
 ) -> list[str]:
     """Make unfinished events due for a retry, or discard them; return the ids of those that were changed.
 
-    A retry starts the schedule from its beginning, at `due` or now. It also takes events that had no handler, while
-    their payload is kept. A discarded event keeps its payload until pruned.
+    A retry starts the schedule from its beginning, at `due` or now. It also covers events that had no handler, while
+    their payload is kept. A discarded event keeps its payload until it is pruned. Every change is audited.
     """
     values = _retry_values(due or utcnow()) if action == RETRY else _discard_values()
     statement = (
@@ -106,8 +109,8 @@ def apply_action_to_all(
 ) -> Iterator[list[str]]:
     """Apply an action to all matching events, oldest first, in small transactions; yield the changed ids of each.
 
-    With a `rate` in events per second, each transaction covers at most one second, and retries become due at that
-    rate. The schedule is in the database, so the command may end.
+    With a `rate` in events per second, each transaction changes the events of about one second, and retries become due
+    at that rate. Their due times are in the database, so the command need not wait for them.
     """
     chunk = EVENTS_PER_TRANSACTION if rate is None else min(EVENTS_PER_TRANSACTION, max(1, int(rate)))
     start, found_count, after = utcnow(), 0, None
@@ -146,7 +149,7 @@ def audit(session: Session, action: str, event_ids: Sequence[str | None], *, act
 def audit_trail(
     session: Session, *, limit: int, event_id: str | None = None, before: int | None = None
 ) -> Sequence[InboxAuditEntry]:
-    """Return audit entries, newest first: of one event, and with an id below `before`, where these are not None."""
+    """Return audit entries, newest first. `event_id` selects those of one event, `before` those with a lower id."""
     statement = select(InboxAuditEntry).order_by(InboxAuditEntry.id.desc()).limit(limit)
     if event_id is not None:
         statement = statement.where(InboxAuditEntry.event_id == event_id)

@@ -62,9 +62,13 @@ def inbox_blueprint(database: Database) -> Blueprint:  # noqa: C901 - one route 
             by = {"actor": g.actor, "reason": args["reason"]}
             chunks = operations.apply_action_to_all(database, action, filters, limit=limit, **by)
             event_ids = [event_id for chunk in chunks for event_id in chunk]
-        verb = "would be" if args["dry_run"] else "are"
         done = "due now" if action == RETRY else "discarded"
-        message = f"{len(event_ids)} of {matching} {verb} {done}." if matching else "No unfinished event matches."
+        result = f"Would be {done}" if args["dry_run"] else done.capitalize()
+        message = (
+            f"{result}: {len(event_ids)} of {matching} matching events."
+            if matching
+            else "No matching event can be changed."
+        )
         return {"event_ids": event_ids, "matching": matching, "message": message, "dry_run": args["dry_run"]}
 
     @blueprint.route("/inbox/retry", methods=["POST"])

@@ -24,7 +24,7 @@ DONE = {RETRY: "scheduled for a retry", DISCARD: "discarded"}
 
 
 def actor() -> str:
-    """Return `cli:` and the system user's name, for the audit; its number if it has no name, as in a container."""
+    """Return the actor for the audit: `cli:` and the system user's name, or number if there is no name (containers)."""
     try:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):
@@ -111,7 +111,7 @@ def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command af
         _action(
             connect,
             RETRY,
-            "Make unfinished events due now, or those without a handler (--status ignored). Their schedule restarts.",
+            "Make unfinished events due now and restart their schedule. --status ignored: events that had no handler.",
         )
     )
     group.add_command(
@@ -129,7 +129,7 @@ def _action(connect: Connect, action: str, summary: str) -> click.Command:
     @click.argument("event_ids", nargs=-1)
     @filters((*UNFINISHED, IGNORED) if action == RETRY else UNFINISHED)
     @click.option("--all", "everything", is_flag=True, help="All unfinished events.")
-    @click.option("--limit", type=click.IntRange(min=1), help="At most this many, oldest first.")
+    @click.option("--limit", type=click.IntRange(min=1), help="At most this many events, oldest first.")
     @click.option("--rate", type=Rate(), help="At most this many events per second.")
     @click.option("--dry-run", is_flag=True, help="List the events and change nothing.")
     @click.option("--reason", required=action == DISCARD, help="The reason, for the audit.")
@@ -186,4 +186,4 @@ def _act_on_all(
             click.echo(f"{event_id} {DONE[action]}")
         if rate and action == DISCARD:  # the schedule of retries is in the database
             time.sleep(len(event_ids) / rate)
-    click.echo(f"{changed} changed." if changed else "No unfinished event matches.", err=True)
+    click.echo(f"{changed} changed." if changed else "No matching event can be changed.", err=True)

@@ -63,7 +63,7 @@ class BulkRetryArgs(BulkArgs):
 
 
 class BulkDiscardArgs(BulkArgs):
-    """A bulk discard: its reason is required."""
+    """A bulk discard. It needs a reason."""
 
     reason = fields.String(required=True, validate=validate.Length(min=1))
 

@@ -20,9 +20,9 @@ def outbox_group(connect: Callable[[], Database]) -> click.Group:
     @click.option("--since", type=Instant(), required=True, help="Start: an age such as 30m, 24h or 3d, or an instant.")
     @click.option("--dry-run", is_flag=True, help="Print the number of events and publish nothing.")
     def republish(since: datetime, dry_run: bool) -> None:
-        """Publish again the events published since an instant, so that a restored consumer catches up.
+        """Publish again the events that were published since an instant, so that a restored consumer catches up.
 
-        Consumers ignore the events that they already have. Published rows are kept for a week.
+        Consumers ignore the events that they already have. Events published over a week ago are deleted.
         """
         database = connect()
         if dry_run:
@@ -30,6 +30,6 @@ def outbox_group(connect: Callable[[], Database]) -> click.Group:
                 count = outbox.published_since(session, since)
         else:
             count = outbox.republish(database, since)
-        click.echo(f"{count} events {'would be published again' if dry_run else 'will be published again'}")
+        click.echo(f"Events that {'would' if dry_run else 'will'} be published again: {count}")
 
     return group

@@ -1,4 +1,4 @@
-"""Tests of facts in many sequences, on one SQLite database. A common beginning of sequences is delivered once."""
+"""Delivery of facts in many orders to one SQLite database. A beginning that several orders share is delivered once."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +15,9 @@ def each_order(
 ) -> Iterator[Sequence[Fact]]:
     """Deliver each sequence of facts in `orders` to the database as it is now, and yield the sequence.
 
-    `deliver` gets the sequence's earlier facts, and the fact to deliver. Its effect may depend on nothing else, since a
-    common beginning of sequences is delivered once. Facts must be sortable, so that such sequences follow each other.
-    At the end the database is as it was before.
+    `deliver` gets the sequence's earlier facts, and the fact to deliver. Its effect may depend on nothing else: for
+    sequences that begin with the same facts, these are delivered once. Facts must be sortable, so that such sequences
+    follow each other. At the end, the database is as it was before.
     """
     saved, previous = [_save(database)], ()  # type: tuple[list[sqlite3.Connection], Sequence[Fact]]
     try:

@@ -39,7 +39,7 @@ class Bus:
         return {name: deliver(*self._services[name], event) for name in receivers}
 
     def run_until_idle(self) -> None:
-        """Relay the outboxes and retry the events that are due within `RETRY_AHEAD`, until neither finds any."""
+        """Relay the outboxes and retry the events that are due within `RETRY_AHEAD`, until no such event is left."""
         later = utcnow() + RETRY_AHEAD
         while self._relay() or any(Runner(*service).retry_due(later) for service in self._services.values()):
             pass

@@ -77,9 +77,9 @@ def patient_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Return a function that returns what was logged since its last call.
+    """Return a function that returns the text logged since its last call.
 
-    It was on the standard streams, or went through `logging` if an earlier test has configured it.
+    It reads the standard streams, and pytest's log capture, which has the logs if an earlier test configured `logging`.
     """
     caplog.set_level(logging.INFO)
 
@@ -93,7 +93,7 @@ def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture)
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Chain]], Path]:
-    """Return a function that migrates a database file, once for the same chains, and returns its path to copy it."""
+    """Return a function that returns the path of a migrated database file, to copy. Equal chains share one file."""
     made: dict[Sequence[Chain], Path] = {}
 
     def template(chains: Sequence[Chain]) -> Path:
@@ -123,7 +123,7 @@ def sqlite_database(tmp_path: Path, sqlite_template: Callable[[Sequence[Chain]],
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[Callable[[Sequence[Chain]], str]]:
-    """Yield a function that migrates a database, once for the same chains, and returns its name to copy it."""
+    """Yield a function that returns the name of a migrated database, to copy. Equal chains share one database."""
     made: dict[Sequence[Chain], str] = {}
 
     def template(chains: Sequence[Chain]) -> str:

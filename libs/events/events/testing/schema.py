@@ -10,9 +10,9 @@ from events.database.migrations import Chain
 
 
 def schema_differences(database: Database, chain: Chain) -> list[Any]:
-    """Return what a further migration of the chain would have to change, as Alembic sees it. Empty: nothing.
+    """Return the changes that Alembic would make to the chain's tables so that they match its models; [] if they match.
 
-    Each query is a transaction of its own: a comparison on a busy machine takes longer than one may be idle.
+    Each query is a transaction of its own: a comparison on a busy machine takes longer than a transaction may be idle.
     """
 
     def is_own(name: str | None, kind: str, _parents: object) -> bool:

@@ -75,7 +75,7 @@ def as_bus_event(event: dict[str, Any]) -> Event:
 
 
 def checkout_session(checkout_id: str | None, **overrides: Any) -> dict[str, Any]:
-    """Return a completed, paid Checkout Session of 57.38 EUR. Without a checkout id, it is like one of another shop."""
+    """Return a completed, paid Checkout Session of 57.38 EUR. Without a checkout id, it resembles another shop's."""
     return {
         "id": stripe_id("cs"),
         "object": "checkout.session",

@@ -29,7 +29,7 @@ def create_app(
     """Return a service's application.
 
     Each of `checks` raises while the service cannot work; /readyz shows the result of each. `collectors` add metrics to
-    those of the process in /metrics. Browsers may call from `allowed_origins`.
+    those of the process in /metrics. Websites of `allowed_origins` may call the service from a browser (CORS).
     """
     configure_logging(config.service, config.log_level)
     tracing.configure(config.service)

@@ -28,7 +28,7 @@ def service_required(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def make_service_check(token: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Return a function that says whether a WSGI request has the service token; if `token` is empty, none has."""
+    """Return a function that says whether a WSGI request has the service token. An empty `token` matches no request."""
     expected = f"Bearer {token}".encode()
 
     def check(environ: Mapping[str, Any]) -> bool:

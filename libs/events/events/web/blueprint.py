@@ -23,7 +23,7 @@ MAX_DEPTH = 32  # no request of these services has more than five; Python's own 
 
 
 class _StrictParser(FlaskParser):
-    """A parser that also refuses NaN, lone surrogates, NUL, repeated fields, and too many or too deep containers."""
+    """A parser that refuses NaN, lone surrogates, NUL, repeated fields, and too many or too deeply nested values."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs' signature
         """Return the parsed body; `missing` without a JSON body. Raises `Problem`: 400 for invalid JSON, else 422."""
@@ -34,7 +34,7 @@ class _StrictParser(FlaskParser):
         if containers > MAX_CONTAINERS:  # counted before any work with them
             raise invalid_request(_schema=[f"Send at most {MAX_CONTAINERS} lists and objects."])
         if body.count(b":") > MAX_MEMBERS:  # those in texts are counted, too: no text needs so many
-            raise invalid_request(_schema=[f"Send at most {MAX_MEMBERS} fields, and as many colons."])
+            raise invalid_request(_schema=[f"Send at most {MAX_MEMBERS} fields. Colons in texts count, too."])
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -68,6 +68,6 @@ def _refused(place: list[str]) -> Problem:
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """A group of routes that refuse JSON bodies with repeated fields, NUL, or too many or too deep containers."""
+    """A group of routes that refuse JSON bodies with repeated fields, NUL, or too many or too deeply nested values."""
 
     ARGUMENTS_PARSER = _StrictParser()

@@ -16,7 +16,7 @@ WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")  # some proxies add
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Return the networks in a text, which separates them by commas. Raises `ValueError` for any other content."""
+    """Return the networks in a comma-separated text. Raises `ValueError` for any other text."""
     try:
         return tuple(ipaddress.ip_network(entry.strip()) for entry in text.split(",") if entry.strip())
     except ValueError as error:
@@ -26,7 +26,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 def client_network(remote: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str | None:
     """Return the client's IPv4 address or IPv6 network (/64); None if the connection has no IP address.
 
-    `remote` is the address of the connection. If `forwarded_for` names only trusted proxies, its first one counts.
+    `remote` is the address of the connection. If `forwarded_for` has only trusted proxies, its first address counts.
     """
     address = _parse(remote or "")
     for text in reversed(forwarded_for.split(",")):

@@ -16,7 +16,7 @@ class StrictBoolean(fields.Boolean):
 
 
 class SearchText(fields.String):
-    """The text of a filter. Blank text is refused: it would find everything, and a bulk action would change it."""
+    """The text of a filter. Blank text is refused: it would match everything, and a bulk action would change all."""
 
     def __init__(self, **kwargs: Any) -> None:
         found = validate.Regexp(r"\s*\S", error="Give the text to search for, or leave this filter out.")
@@ -35,7 +35,7 @@ class Instant(fields.AwareDateTime):
 
 
 def to_utc(instant: datetime) -> datetime:
-    """Return the instant in UTC. Raises `ValueError` for one in the years 1 and 9999: a sum with it could overflow."""
+    """Return the instant in UTC. Raises `ValueError` for the years 1 and 9999, near which sums can overflow."""
     if not 1 < instant.year < 9999:  # MINYEAR and MAXYEAR of datetime
         raise ValueError(f"{instant} is at the edge of the calendar")
     return instant.astimezone(UTC)

@@ -80,7 +80,7 @@ class Health:
         try:
             return self._backlog.result()
         except TimeoutError:  # the metrics of the process itself are worth a scrape
-            log.warning("the backlog metrics took too long, this scrape has none", deadline_s=DEADLINE_S)
+            log.warning("reading the backlog metrics took too long: this scrape has none", deadline_s=DEADLINE_S)
             return b""
 
 
@@ -94,7 +94,7 @@ class _Recent(Generic[ResultT]):
         self._began_at = 0.0
 
     def refresh(self) -> "Future[ResultT]":
-        """Return the latest call's future. If that has ended and is too old (`MAX_AGE_S`), start a new call first."""
+        """Return the latest call's future. If it has ended and began over `MAX_AGE_S` ago, start a new call first."""
         with self._lock:
             age = time.monotonic() - self._began_at
             if self._latest is None or (self._latest.done() and age > MAX_AGE_S):
@@ -190,7 +190,7 @@ class HealthServer(ThreadingHTTPServer):
         """Log the error as JSON, where the parent would print it. A connection's errors (`OSError`) are not logged."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            log.error("health request failed", exc_info=error)
+            log.error("answering a request for health or metrics failed", exc_info=error)
 
     def close(self) -> None:
         """Stop serving and free the port."""

@@ -35,7 +35,7 @@ class KeyHeader(Schema):
 
 
 def fingerprint(request: "DataclassInstance") -> str:
-    """Return a hash of a request, which a repeat of the request has, too, and a different request has not."""
+    """Return a hash of a request: equal for a repeat of it, different for any other request."""
     return hashlib.sha256(json.dumps(asdict(request), sort_keys=True).encode()).hexdigest()
 
 

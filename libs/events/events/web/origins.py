@@ -45,7 +45,7 @@ def url_origin(url: str) -> str:
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Return the origins in a text, which separates them by commas. Raises `ValueError` for any other content.
+    """Return the origins in a comma-separated text. Raises `ValueError` for any other text.
 
     Spaces and a slash at the end are allowed. Wildcards and paths are not: a browser compares whole origins.
     """

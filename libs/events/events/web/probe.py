@@ -20,7 +20,7 @@ def unready_reason(port: int) -> str | None:
         answer = connection.getresponse()
         return None if answer.status == 200 else answer.read().decode("utf-8", "replace")
     except (OSError, HTTPException) as error:
-        return f"no valid answer on port {port}: {error}"
+        return f"/readyz on port {port} gave no valid answer: {error}"
     finally:
         connection.close()
 

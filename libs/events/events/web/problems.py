@@ -56,7 +56,7 @@ def register(app: Flask) -> None:
 
 
 def register_errors(app: Flask, problems: Mapping[type[Any], Callable[[Any], Problem]]) -> None:
-    """Make the app answer each error class in `problems`, and its subclasses, with what its function returns."""
+    """Make the app answer each error class in `problems`, and its subclasses, with the problem from its function."""
     for error_type, make in problems.items():
         app.register_error_handler(error_type, lambda error, make=make: make(error).response())
 
@@ -78,9 +78,9 @@ def _fields(data: Mapping[str, Any]) -> Any:
 
 def from_defect(error: Exception) -> Response:
     """Log an error that no caller can act on, and answer 500 without its details."""
-    log.error("request failed", exc_info=error)
+    log.error("an unexpected error ended a request", exc_info=error)
     return Problem(
         500,
         "internal-error",
-        "An error in this service. Try again, and report the request_id if it happens again.",
+        "An error occurred in this service. Try again, and report the request_id if it happens again.",
     ).response()

@@ -62,7 +62,7 @@ class App(Flask):
 
 
 def register(app: Flask) -> None:
-    """Apply limits, ids, metrics and log lines to the app's requests. Health requests have no metrics and log lines."""
+    """Apply limits, ids, metrics and log lines to the app's requests. Health requests get neither metrics nor logs."""
     app.before_request(_check)
     app.after_request(_end)
 
@@ -103,7 +103,7 @@ def _end(response: Response) -> Response:
 
 
 def begin(environ: "WSGIEnvironment") -> None:
-    """Note a request's start and id in its environ, and the id for its log lines. A middleware may do it first."""
+    """Store a request's start and id in its environ, and the id in its log lines. A middleware may call this first."""
     environ[STARTED] = time.perf_counter()
     given = environ.get("HTTP_X_REQUEST_ID", "")
     environ[ID] = given if VALID_REQUEST_ID.fullmatch(given) else new_id("req")

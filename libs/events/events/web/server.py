@@ -25,11 +25,11 @@ THREADS = 32  # a request mostly waits for a confirm, a query or Stripe
 def serve(
     app: str, port: int, *, health_port: int = 0, threads: int = THREADS, workers: int = 1, pin: bool = False
 ) -> None:
-    """Serve HTTP on `port` until SIGTERM. `app` names the factory that granian's processes import, as module:function.
+    """Serve HTTP on `port` until SIGTERM. `app` names the application's factory, as module:function.
 
     With a `health_port`, health and metrics are served there, too, from threads that no other request can occupy.
     `pin` keeps the threads of each of the `workers` processes on one core. Python runs one thread at a time, and
-    handing its lock to another core costs more than on the same one: a third of the ingest's CPU (bench/).
+    handing its lock to another core costs more than on the same core: a third of the ingest's CPU (bench/).
     """
     granian = Granian(
         app,

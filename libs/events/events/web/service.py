@@ -60,6 +60,6 @@ def _from_database(error: DBAPIError) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
-    log.error("database away or too busy", error=str(error))
+    log.error("request answered with 503: the database is away or too busy, or a row is locked", error=str(error))
     detail = "The database is unavailable. Repeat the same request, with the same Idempotency-Key, in a few seconds."
     return Problem(503, "database-unavailable", detail, headers=RETRY_AFTER).response()

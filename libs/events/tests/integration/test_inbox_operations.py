@@ -202,12 +202,12 @@ def test_operator_retry_keeps_a_waiting_event_waiting(database: Database, run: R
 
 
 def test_bulk_action_without_match_says_so(database: Database, run: Running, client: FlaskClient) -> None:
-    assert "No unfinished event matches." in run("retry", "--status", "failed").stderr
+    assert "No matching event can be changed." in run("retry", "--status", "failed").stderr
     answer = client.post("/ops/inbox/retry", json={"status": "failed"})
     assert answer.json == {
         "event_ids": [],
         "matching": 0,
-        "message": "No unfinished event matches.",
+        "message": "No matching event can be changed.",
         "dry_run": False,
     }
 

@@ -122,4 +122,4 @@ def test_notification_without_a_server_is_only_logged(
     notifier = Notifier(create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"))
     notifier.notify("outbox")
     notifier.close()
-    assert "notification not sent, other processes poll" in caplog.text
+    assert "NOTIFY failed: other processes find the changes at their next poll" in caplog.text

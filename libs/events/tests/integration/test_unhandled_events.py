@@ -108,7 +108,7 @@ def test_event_that_is_not_needed_keeps_no_payload(database: Database) -> None:
     Runner(database, handlers).handle([started(0), started(1)])
     Runner(database, handlers).handle([started(2)])
     assert {(row(database, n).status, row(database, n).error, row(database, n).body) for n in range(3)} == {
-        ("ignored", "not needed", None)
+        ("ignored", "this service does not need such events", None)
     }
 
 

@@ -47,7 +47,7 @@ class ProductFields(Schema):
             raise ValidationError("Use an https URL, or a path below the shop's URL: /img/shirt.jpg.")
         if len(encode_image(image)) > MAX_IMAGE_URL_CHARACTERS:
             error = (
-                f"Use a shorter image: its URL, encoded in ASCII, has at most {MAX_IMAGE_URL_CHARACTERS} characters."
+                f"Use a shorter image URL: encoded in ASCII, it can have {MAX_IMAGE_URL_CHARACTERS} characters at most."
             )
             raise ValidationError(error)
 

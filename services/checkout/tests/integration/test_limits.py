@@ -37,6 +37,13 @@ def start(client: Any, address: str = CLIENT, pieces: int = 1, key: str | None =
     return client.post("/checkout/sessions", json={"items": items, **fields}, headers=headers)
 
 
+def limit_client(shop: Any, **limits: int) -> None:
+    """Replace the limits in the settings of the shop."""
+    shop.checkouts = Checkouts(
+        replace(shop.config, **limits), shop.database, shop.stripe_sessions, shop.inventory_client, shop.clock
+    )
+
+
 def refused(answer: Any) -> Any:
     assert (answer.status_code, answer.json["type"]) == (429, "urn:clozit:problem:too-many-open-checkouts")
     return answer.json["limited_by"]
@@ -47,6 +54,7 @@ def test_one_address_cannot_hold_the_whole_catalog(client: Any, shop: Any) -> No
     answer = start(client, pieces=40)
     assert refused(answer) == "address"
     assert (answer.json["open_checkouts"], answer.json["open_pieces"]) == (2, 80)
+    assert answer.json["detail"].startswith("Your IP address has 2 unpaid checkouts with 80 pieces in total. ")
     assert "/checkout/sessions/{checkout_id}/cancel" in answer.json["detail"]
     assert int(answer.headers["Retry-After"]) > 0
     assert len(shop.inventory.reservations) == 2
@@ -56,8 +64,19 @@ def test_one_address_cannot_hold_the_whole_catalog(client: Any, shop: Any) -> No
 
 def test_open_checkouts_of_an_address_are_limited(client: Any) -> None:
     assert {start(client).status_code for _ in range(20)} == {201}
-    assert refused(start(client)) == "address"
+    answer = start(client)
+    assert refused(answer) == "address"
+    assert answer.json["detail"].startswith("Your IP address has 20 unpaid checkouts with 20 pieces in total. ")
     assert start(client, OTHER).status_code == 201
+
+
+def test_refusal_after_one_checkout_of_one_piece_is_singular(shop: Any) -> None:
+    limit_client(shop, max_open_checkouts_per_address=1)
+    client = shop.create_app().test_client()
+    assert start(client).status_code == 201
+    answer = start(client)
+    assert refused(answer) == "address"
+    assert answer.json["detail"].startswith("Your IP address has 1 unpaid checkout with 1 piece in total. ")
 
 
 def test_canceled_checkout_makes_room_for_another(client: Any) -> None:
@@ -94,17 +113,11 @@ def test_probe_of_an_email_address_learns_no_numbers(client: Any) -> None:
 
 
 def test_cart_above_the_limit_is_invalid_by_itself(shop: Any) -> None:
-    shop.checkouts = Checkouts(
-        replace(shop.config, max_open_pieces_per_address=30),
-        shop.database,
-        shop.stripe_sessions,
-        shop.inventory_client,
-        shop.clock,
-    )
+    limit_client(shop, max_open_pieces_per_address=30)
     answer = start(shop.create_app().test_client(), pieces=31)
     assert answer.status_code == 422
     assert answer.json["errors"]["items"] == [
-        "One customer can reserve at most 30 pieces at a time. Reduce the quantities."
+        "This cart has too many pieces: the maximum for one customer at a time is 30. Reduce the quantities."
     ]
 
 

@@ -30,7 +30,7 @@ def seed(tmp_path: Path, document: object) -> tuple[int, str]:
 
 
 def test_seed_fills_only_new_skus(url: str, tmp_path: Path) -> None:
-    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "Opening stock set for 1 new skus.\n")
+    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "Opening stock set. New skus: 1.\n")
     assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 9}, {"sku": "HAT", "stock": 1}]})[0] == 0
     database = Database(url)
     with database.read() as session:

@@ -74,8 +74,8 @@ def test_return_adds_at_most_the_sold_pieces(sold: Any, database: Database) -> N
     assert sold.pieces() == {"TEE": (5, 0), "SOCK": (2, 0)}
     assert recorded_returns(database) == [
         ("TEE", 2, "returned (ret_1)"),
-        ("SOCK", 1, "returned (ret_2), 1 of 9 pieces: only these were sold and not returned"),
-        ("TEE", 1, "returned (ret_2), 1 of 2 pieces: only these were sold and not returned"),
+        ("SOCK", 1, "returned (ret_2), 1 of 9 pieces: no more were sold and not yet returned"),
+        ("TEE", 1, "returned (ret_2), 1 of 2 pieces: no more were sold and not yet returned"),
     ]
 
 

@@ -39,7 +39,7 @@ CLOSED = tuple(DisputeStatus(status) for status in CLOSED_STATUSES)
 class Dispute(Base):
     """A dispute or an inquiry by the customer's bank, under Stripe's id.
 
-    `status` is the one that Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
+    `status` is what Stripe reported last, at `status_at`. `movements` are the balance transactions by id, as
     `{amount, created, currency}` in the currency of the payout. `amount_withdrawn`, `amount_reinstated` and
     `amount_held` (what the bank keeps now) derive from the movements, or from the status if Stripe listed none. They
     are in minor units of the dispute's currency, as the disputed `amount` is.
@@ -95,7 +95,7 @@ class Dispute(Base):
 
     @property
     def blocks_refunds(self) -> bool:
-        """True while a chargeback is open, also one about a part: Stripe then refunds nothing of the payment."""
+        """True for an open chargeback, even about a part of the payment: Stripe then refunds nothing of the payment."""
         return not (self.is_closed or self.is_inquiry)
 
 

@@ -12,7 +12,7 @@ from orders.models.base import Base
 class DoubtedCheckout(Base):
     """A checkout whose order is not published as paid until inventory has published whether it took the pieces.
 
-    It has no foreign key, because the doubt can arrive before the order.
+    The table has no foreign key, because the doubt can arrive before the order.
     """
 
     __tablename__ = "doubted_checkouts"

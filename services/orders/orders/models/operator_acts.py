@@ -1,4 +1,4 @@
-"""Acts of operators by their idempotency keys, where the act itself leaves no row with the key."""
+"""Idempotency keys of decisions on reviews and of cancellations, which no other row stores."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from orders.models.base import Base
 
 
 class OperatorAct(Base):
-    """One act on an order: a review's resolution or a cancellation."""
+    """One act of an operator on an order: a review's resolution or a cancellation."""
 
     __tablename__ = "operator_acts"
 

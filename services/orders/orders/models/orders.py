@@ -5,8 +5,8 @@ the status. A repeated fact changes nothing. A weaker fact that arrives late is 
 
     paid  >  payment_failed  >  payment_pending  >  canceled  >  expired  >  open
 
-The failure of one payment says nothing about the others. So an unpaid order with several sessions reads
-`payment_pending` while the money of any of them is under way.
+If one payment fails, another can still succeed. So an unpaid order with several sessions is `payment_pending` while
+the money of any payment is under way.
 
 Refund, dispute, review and fulfillment statuses are separate columns. They are derived from the rows of the other
 tables (totals.py, disputes.py, reviews.py, goods.py).
@@ -194,7 +194,7 @@ class Order(Base):
 
     @property
     def sums(self) -> list[dict[str, Any]]:
-        """The sums paid and refunded by currency, the order's own first: a payment can be in another currency."""
+        """The sums paid and refunded by currency, the order's currency first. A payment can have another currency."""
         paid, refunded = Counter[str](), Counter[str]()
         for payment in self.payments:
             paid[payment.currency] += payment.amount if payment.status == PaymentStatus.SUCCEEDED else 0
@@ -262,7 +262,7 @@ class Order(Base):
     def mark_payment_failed(self, at: datetime) -> bool:
         """Record that a delayed payment failed; return True if the status changed.
 
-        A declined card is only a failed attempt.
+        A declined card is only a failed attempt, which is stored as a `PaymentAttempt`.
         """
         return self._record_fact("failed_at", at)
 
@@ -288,7 +288,7 @@ class Order(Base):
         return True
 
     def record_customer(self, session: dict[str, Any]) -> None:
-        """Add what the customer entered on Stripe's page. Known values are kept, and an erased customer is not added.
+        """Add what the customer entered on Stripe's page. Known values are kept. After an erasure, nothing is added.
 
         `session` is Stripe's Checkout Session.
         """
@@ -306,7 +306,7 @@ class Order(Base):
             self.record_address(session)
 
     def record_address(self, session: dict[str, Any]) -> None:
-        """Replace the address by the one of a Checkout Session, if it has one and the customer is not erased."""
+        """Replace shipping name and address by those of a Checkout Session, if any, unless the customer is erased."""
         shipping = shipping_of(session)
         if shipping and self.erased_at is None:
             self.shipping_name, self.shipping_address = shipping.get("name"), shipping["address"]

@@ -22,11 +22,11 @@ class PaymentStatus(StrEnum):
 class Payment(Base):
     """A payment for an order. Its id is that of the payment intent, or of the session if the order is free.
 
-    `status` says whether Stripe has the money. `paid_at` is set once a session reports that this payment paid it.
-    Only that fulfills the order, because only the session has the amounts that the order is checked against.
+    `status` says whether Stripe has the money. `paid_at` is set once a session reports that it is paid by this payment.
+    Only then is the order paid, because only the session has the amounts that the order is checked against.
 
-    `amount` is the total. The amounts that make up the total come from the completed session. Before it, they are null,
-    and `amount_tax` is 0. `shipping_total` is the shipping with its taxes. The presentment amount is what the
+    `amount` is the total. The amounts that make up the total come from the completed session. Until then, they are
+    null, and `amount_tax` is 0. `shipping_total` is the shipping with its taxes. The presentment amount is what the
     customer's bank statement shows, if it is in another currency. `recovered_from` is the expired session of a
     recovered cart. A payment `is_late` if it paid a recovered cart, or if its event arrived after the session's end:
     its stock may be for sale again. `payment_method` is known from the charge of a debit, or once Stripe asks the
@@ -84,7 +84,7 @@ class Payment(Base):
     def record_instructions(self, method: str, url: str | None, expires_at: datetime | None) -> bool:
         """Record how the customer has to pay: a voucher or a bank transfer.
 
-        Return False if that is known already, or if a charge shows that the customer used another method.
+        Return False and change nothing if a link is stored already, or if another method is recorded.
         """
         if self.voucher_url is not None or self.payment_method not in (None, method):
             return False
@@ -92,7 +92,7 @@ class Payment(Base):
         return True
 
     def record_charged_method(self, method: str) -> None:
-        """Record the method that a charge shows. Instructions for another method are not valid any more."""
+        """Record the method that a charge shows. A change removes the link of the voucher or transfer."""
         if self.payment_method != method:
             self.payment_method, self.voucher_url, self.voucher_expires_at = method, None, None
 
@@ -111,7 +111,7 @@ class Payment(Base):
         return True
 
     def mark_paid(self, at: datetime) -> bool:
-        """Record that a session is paid with this payment; return False if that is already recorded."""
+        """Record that this payment succeeded and paid a session; return False if a paid session was recorded before."""
         self.mark_succeeded()
         if self.paid_at is not None:
             return False

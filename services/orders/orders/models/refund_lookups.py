@@ -10,9 +10,10 @@ from orders.models.base import Base
 
 
 class RefundLookup(Base):
-    """The lookup of one payment's refunds. Stripe reported `amount_refunded`, in minor units of the payment's currency.
+    """The lookup of one payment's refunds.
 
-    The worker compares this sum with the booked refunds at `next_attempt_at`.
+    `amount_refunded` is the sum that Stripe reported, in minor units of the payment's currency. At `next_attempt_at`,
+    the worker compares this sum with the booked refunds.
     """
 
     __tablename__ = "refund_lookups"

@@ -15,7 +15,7 @@ from orders.models.base import Base
 class RefundRequestStatus(StrEnum):
     """The statuses of a refund request: `requested` until Stripe answers, then the status of its refund.
 
-    A failed request has a refund that failed, or none, because Stripe refused it: `RefundRequest.is_refused`.
+    `failed` means that the refund failed, or that Stripe refused to make one (`RefundRequest.is_refused`).
     """
 
     REQUESTED = "requested"
@@ -74,8 +74,8 @@ class RefundRequest(Base):
     `idempotency_key` is the operator's, or derives from a decision. It is unique within the order.
 
     `lines` are `{sku, quantity, restock, unshipped}`: `unshipped` of the pieces had not shipped. With `restock`,
-    all of them go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe has
-    answered. A request of the amount 0 only records pieces. Stripe never gets such a request.
+    all `quantity` pieces go to the stock. The worker sends the request at `next_attempt_at`, which is None once Stripe
+    has answered. A request of the amount 0 only records pieces. Stripe never gets such a request.
     """
 
     __tablename__ = "refund_requests"
@@ -117,7 +117,7 @@ class RefundRequest(Base):
         return self.status not in NOT_REFUNDED
 
     def link_refund(self, refund: Refund) -> bool:
-        """Take over the status of the refund that Stripe made; return False if the request has another refund."""
+        """Record Stripe's refund and its status, and end retries; return False if the request has another refund."""
         if self.refund_id not in (None, refund.id):
             return False
         self.refund_id, self.status, self.next_attempt_at, self.error = refund.id, refund.status, None, None
@@ -134,7 +134,7 @@ def can_follow(status: str, earlier: str) -> bool:
 
 
 def _phase(status: str) -> int:
-    """Return 0 for a refund that is under way, as one with an unknown status is, and more for each final status."""
+    """Return 0 for an unknown status or one under way; for a final status, its place in `FINAL`, from 1."""
     return FINAL.index(RefundStatus(status)) + 1 if status in FINAL else 0
 
 

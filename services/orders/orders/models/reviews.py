@@ -37,7 +37,7 @@ class Review(Base):
 
     @property
     def blocks_shipping(self) -> bool:
-        """True if the decision was not to ship; False before it. A refund of a duplicate payment does not block."""
+        """True if the decision was not to ship; False without a decision, and for a refund of a duplicate payment."""
         if self.decision == ReviewDecision.REFUND:
             return self.reason != ReviewReason.DUPLICATE_PAYMENT
         return self.decision == ReviewDecision.CANCEL

@@ -45,7 +45,11 @@ class EntryKind(StrEnum):
 
 
 class TimelineEntry(Base):
-    """One entry of an order's timeline. `cause_id` is the event, refund request, shipment or act that it is about."""
+    """One entry of an order's timeline.
+
+    `cause_id` is the id of what the entry is about: an event, a refund or its request, a shipment, a review decision,
+    a cancellation or an erasure.
+    """
 
     __tablename__ = "timeline_entries"
     __table_args__ = (UniqueConstraint("order_id", "cause_id", "kind"), one_of("kind", EntryKind))

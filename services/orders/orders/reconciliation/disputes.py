@@ -43,7 +43,10 @@ def compare_dispute(order: Order, booked: Dispute | None, stripe_dispute: Stripe
 
 
 def recovered_dispute_event_id(stripe_dispute: StripeObject) -> str:
-    """Return the id of a recovered dispute event. Statuses can come again, so it includes movements and deadline."""
+    """Return the id of a recovered dispute event.
+
+    A dispute can have a status twice, so the id also has the number of movements and the evidence's deadline.
+    """
     due = (stripe_dispute.get("evidence_details") or {}).get("due_by") or 0
     moved = len(stripe_dispute.get("balance_transactions") or [])
     return f"evt_recovered_{stripe_dispute['id']}_{stripe_dispute.get('status') or UNKNOWN_STATUS}_{moved}_{due}"

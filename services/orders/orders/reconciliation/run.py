@@ -2,7 +2,7 @@
 
 To repair a difference, it makes the missing event from the object at Stripe and adds it to the outbox. So every service
 gets the event through RabbitMQ and handles it as any other. Checkout's sweeper derives the same event id for the same
-change of a session. So the services get one event, even if both find the change.
+change of a session. So the services handle one event, even if reconciliation and the sweeper both publish it.
 
 Refunds and disputes are compared one by one: those since the instant, and all that are under way. To find a refund
 that failed long after it was created, or an old dispute that was appealed, use an earlier instant.
@@ -37,7 +37,7 @@ MIN_CHANGE_AGE = timedelta(minutes=2)  # events of younger changes may still be 
 
 
 class Reconciliation:
-    """A comparison of what Stripe created and what the orders say was paid, both since an instant."""
+    """A comparison of the objects that Stripe created since an instant, and of the orders paid since then."""
 
     def __init__(self, database: Database, stripe: StripeRecords, since: datetime) -> None:
         self._database, self._stripe, self._since = database, stripe, since
@@ -130,7 +130,9 @@ class Reconciliation:
         """Yield the differences of the order's payments whose sessions were not listed, however old these are."""
         paid = [payment for payment in order.payments if payment.paid_at]
         if not paid:
-            yield session_difference(order, "not-paid-at-stripe", "The order is paid, but none of its payments is.")
+            yield session_difference(
+                order, "not-paid-at-stripe", "The order is paid, but none of its payments is booked as paid."
+            )
         for payment in paid:
             if payment.session_id is None or payment.session_id in self._seen:
                 continue

@@ -27,7 +27,7 @@ SUFFIXES = {ADDRESS_MISSING: "_address", STOCK_UNKNOWN: "_stock"}
 
 
 def compare_session(order: Order, stripe_session: StripeObject, intent: Intent | None) -> Iterator[Difference]:
-    """Yield the differences between an order and one of its sessions at Stripe. `intent` is the session's, if any."""
+    """Yield the differences between an order and one of its sessions at Stripe. `intent` is its payment intent."""
     payment = _payment_of_session(order, stripe_session)
     if stripe_session["status"] == "complete" and is_paid(stripe_session):
         if payment is None or payment.paid_at is None:

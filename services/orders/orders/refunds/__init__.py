@@ -17,8 +17,8 @@
                             ├─────▶ canceled
                             └─────▶ failed
 
-A process can die between any two steps. The stored request has a lease, and after it the worker continues.
-lookups.py asks Stripe for refunds that a charge only counts. allocation.py says how much a piece is worth when lines
-are refunded, and charged_lines.py fetches Stripe's amounts of the lines for that.
-review_reasons.py says which review ended in a refund.
+A process can die between any two steps. The stored request has a lease. After the lease, the worker continues.
+lookups.py asks Stripe for refunds that are only part of a charge's sum. allocation.py calculates the amount of a refund
+of lines, and charged_lines.py fetches Stripe's amounts of the lines for that.
+review_reasons.py finds the reason of the review that ended in a refund.
 """

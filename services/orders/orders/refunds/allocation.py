@@ -17,7 +17,8 @@ from orders.stripe_objects import StripeObject
 def goods_amount(order: Order, payment: Payment) -> int:
     """Return the part of a payment that is for the goods and their taxes, without shipping, in minor units.
 
-    The shipping's taxes are part of `shipping_total`, which Stripe's session has.
+    The shipping is `shipping_total`, which includes its taxes. If that is unknown, it is the payment's
+    `amount_shipping`, or else the order's.
     """
     known = (payment.shipping_total, payment.amount_shipping, order.amount_shipping)
     shipping = next(amount for amount in known if amount is not None)
@@ -25,10 +26,10 @@ def goods_amount(order: Order, payment: Payment) -> int:
 
 
 def needs_charged_lines(order: Order, payment: Payment) -> bool:
-    """Return True if Stripe's line amounts must be fetched, because the agreed totals may have another proportion.
+    """Return True if Stripe's line amounts must be fetched before a refund of lines.
 
-    They need not be fetched for a single line, or if they are stored. Tax rates can differ by product, and a promotion
-    code can be for some products only.
+    Tax rates can differ by product, and a promotion code can be for some products only. So the charged amounts may be
+    in another proportion than the agreed totals. A single line, or stored line amounts, need no fetch.
     """
     if len(order.lines) == 1 or all(line.charged_total is not None for line in order.lines):
         return False
@@ -37,9 +38,10 @@ def needs_charged_lines(order: Order, payment: Payment) -> bool:
 
 
 def record_charged_lines(order: Order, payment: Payment, items: Sequence[StripeObject]) -> bool:
-    """Store what Stripe charged for each line, from the session's line items; return False if they do not fit.
+    """Store what Stripe charged for each line, from the session's line items.
 
-    A line item has the sku in its product's metadata. Without it, the position counts.
+    A line item has the sku in its product's metadata. An item without a sku is matched by its position. Return False
+    and store nothing if items and lines do not match, or if the items do not add up to the `goods_amount`.
     """
     left = list(items)
     found: list[tuple[OrderLine, int]] = []

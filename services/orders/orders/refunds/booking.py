@@ -1,7 +1,7 @@
 """Booking of Stripe's refunds in the order: from overlapping events, from the answer to our call, and from lookups.
 
-A refund is booked once, by its id. Repeats change nothing. A charge has a sum of refunds, which is not booked. The
-refunds that the charge lists are booked, and lookups.py fetches the others.
+A refund is booked once, by its id. Repeats change nothing. The sum of refunds in a charge is not booked: only the
+refunds that the charge lists are, and lookups.py fetches the refunds that it does not list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,9 +51,9 @@ log = get_logger(__name__)
 
 
 def book_refund(session: Session, order: Order, stripe_refund: StripeObject, cause: Cause) -> Refund:
-    """Book and return Stripe's refund: its status, the order's totals and pieces, returns, timeline and events.
+    """Book Stripe's refund and return it. Update the order's totals, pieces and timeline, and publish the changes.
 
-    A repeat without news changes nothing. The order must be locked.
+    A refund of a request updates the request, too. A repeat without news changes nothing. The order must be locked.
     """
     request, status = _request_of(session, order, stripe_refund), stripe_refund.get("status") or UNKNOWN_STATUS
     # An answer of Stripe's has no time of its own, and our clock differs: its status is as old as the refund.
@@ -106,7 +106,7 @@ def publish_refunds_again(session: Session, orders: Sequence[tuple[Order, Cause]
 
 
 def _request_of(session: Session, order: Order, stripe_refund: StripeObject) -> RefundRequest | None:
-    """Return the request that the refund's metadata name, if it is of this order: metadata can be copied by hand."""
+    """Return the request named in the refund's metadata, if it is of this order: people can copy metadata by hand."""
     request_id = (stripe_refund.get("metadata") or {}).get(REQUEST_ID_KEY)
     found = session.get(RefundRequest, request_id) if request_id else None
     return found if found is not None and found.order_id == order.id else None
@@ -152,7 +152,7 @@ def _publish_refund(session: Session, order: Order, refund: Refund, event_type: 
 def _is_disputed(order: Order, refund: Refund) -> bool:
     """Return True if the bank, and not the shop, has the money of a failed refund: the customer disputes the payment.
 
-    The refund's reason says so, too, because the event of the dispute can arrive later.
+    Stripe's failure reason counts, too, because the event of the dispute can arrive later.
     """
     has_failed = _known(refund.status) in (RefundStatus.FAILED, RefundStatus.CANCELED)
     return has_failed and (refund.failure_reason == DISPUTED or has_open_chargeback(order, {refund.payment_id}))

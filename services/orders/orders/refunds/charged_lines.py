@@ -17,8 +17,8 @@ log = get_logger(__name__)
 def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: str) -> None:
     """Store what Stripe charged for each line, if a refund of lines needs it (`needs_charged_lines`).
 
-    Raises `LineAmountsUnknownError` if Stripe does not answer. If Stripe refuses, or if its lines do not fit the order,
-    nothing is stored, and the agreed totals count.
+    Raises `LineAmountsUnknownError` if Stripe does not answer. If Stripe refuses, or if its line items do not match
+    the order, nothing is stored, and the agreed totals count.
     """
     with database.read() as session:
         order = session.scalar(select(Order).where(has_id_or_number(order_id)))
@@ -33,7 +33,7 @@ def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: st
         raise LineAmountsUnknownError from error
     except RefundRefusedError as reason:
         log.warning(
-            "stripe refused to list the lines of a session, using the agreed totals",
+            "stripe refused to list the line items of a session, refunding lines by their agreed totals",
             order_id=order_id,
             reason=str(reason),
         )
@@ -41,4 +41,7 @@ def fetch_charged_lines(database: Database, gateway: RefundGateway, order_id: st
     with database.begin() as session:
         order = lock_order(session, order_id)
         if not record_charged_lines(order, succeeded_payments(order)[0], items):
-            log.warning("stripe's lines of a session do not fit the order, using the agreed totals", order_id=order_id)
+            log.warning(
+                "the line items of a stripe session do not match the order, refunding lines by their agreed totals",
+                order_id=order_id,
+            )

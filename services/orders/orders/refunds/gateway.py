@@ -30,7 +30,10 @@ class StripeUnauthorizedError(StripeAwayError):
 
 
 class RefundGateway:
-    """The calls to Stripe. Each method raises `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`."""
+    """The calls to Stripe about refunds and line items.
+
+    Each method can raise `RefundRefusedError`, `StripeAwayError` and `StripeUnauthorizedError`.
+    """
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds, self._sessions = client.v1.refunds, client.v1.checkout.sessions
@@ -64,7 +67,10 @@ class RefundGateway:
 
 
 def _params(request: RefundRequest) -> "RefundCreateParams":
-    """Return Stripe's parameters from stored values only: under one key Stripe requires the same ones every time."""
+    """Return the parameters of a new refund, from stored values only.
+
+    For a repeat under the same idempotency key, Stripe requires the same parameters.
+    """
     params: RefundCreateParams = {
         "payment_intent": request.payment_id,
         "amount": request.amount,

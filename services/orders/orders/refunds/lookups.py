@@ -30,13 +30,16 @@ log = get_logger(__name__)
 
 
 def refunds_of(charge: StripeObject) -> Sequence[StripeObject]:
-    """Return the refunds that a charge lists, each with the charge's payment intent: old API versions leave it out."""
+    """Return the refunds that a charge lists. Those without a payment intent (old API versions) get the charge's."""
     listed = (charge.get("refunds") or {}).get("data") or []
     return [{**one, "payment_intent": one.get("payment_intent") or charge["payment_intent"]} for one in listed]
 
 
 def request_lookup(session: Session, order: Order, charge: StripeObject) -> None:
-    """Store a lookup if the charge's sum of refunds is higher than the booked sum. The order must be locked."""
+    """Store or renew the payment's lookup if the charge's sum of refunds is higher than the booked sum.
+
+    The lookup is due after `LOOKUP_DELAY`. The order must be locked.
+    """
     payment_id, refunded = charge["payment_intent"], charge.get("amount_refunded") or 0
     if not refunded or refunded <= _amount_booked(session, order, payment_id):
         return
@@ -111,7 +114,7 @@ class RefundLookups:
 
 
 def _amount_booked(session: Session, order: Order, payment_id: str) -> int:
-    """Return the sum of a payment's booked refunds that did not fail, in minor units."""
+    """Return the sum of a payment's booked refunds that neither failed nor were canceled, in minor units."""
     session.flush()
     booked = session.scalars(select(Refund).where(Refund.order_id == order.id, Refund.payment_id == payment_id))
     return sum(refund.amount for refund in booked if refund.counts_as_refunded)

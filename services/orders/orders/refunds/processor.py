@@ -138,7 +138,7 @@ class RefundProcessor:
                 )
             add_entry(session, order, Cause.now(request.id), EntryKind.REFUND_UNANSWERED, text)
         log.warning(
-            "a refund request is still unanswered, the worker asks stripe again",
+            "stripe has not returned a refund or a refusal for a refund request yet, the worker tries again",
             refund_request_id=request_id,
             error=str(error),
         )

@@ -76,7 +76,7 @@ def create_request(session: Session, order: Order, params: RefundParams, key: st
     if payment is not owner and (params.lines or params.restock):
         belongs = f"The order's pieces belong to the payment {owner.id}."
         if params.lines:
-            raise InvalidRequestError(lines=[f"{belongs} Use this payment_id, or none."])
+            raise InvalidRequestError(lines=[f"{belongs} Send this payment_id, or leave it out."])
         raise InvalidRequestError(restock=[f"{belongs} Leave restock out."])
     if not params.without_money:
         check_disputes(order, {payment.id})
@@ -148,9 +148,9 @@ def request_rest(
     payments: Collection[str] | None = None,
     due_at: datetime | None = None,
 ) -> list[RefundRequest]:
-    """Store and return requests, without lines, for what is left of all payments, or of those in `payments`.
+    """Store and return one refund request for the refundable rest of each succeeded payment.
 
-    The order must be locked.
+    With `payments`, only these payments get one. The requests have no lines. The order must be locked.
     """
     requests = []
     for payment in succeeded_payments(order):
@@ -163,9 +163,9 @@ def request_rest(
 
 
 def decision_key(decision_id: str, about: str) -> str:
-    """Return the key of a request that follows from a decision or a cancellation, which begins with its id.
+    """Return the key of a refund request that follows from a decision or a cancellation: `decision_id`, space, `about`.
 
-    It has a space. A client's Idempotency-Key has none (`KeyHeader`), so the two are never the same.
+    A client's Idempotency-Key has no space (`KeyHeader`), so it never equals such a key.
     """
     return f"{decision_id}{KEY_SEPARATOR}{about}"
 
@@ -173,14 +173,14 @@ def decision_key(decision_id: str, about: str) -> str:
 def check_disputes(order: Order, payments: Collection[str] | None = None) -> None:
     """Raise `DisputedRefundError` while a chargeback of the order's payments, or of those in `payments`, is open.
 
-    Stripe then refuses every refund. A request or a decision must not be stored without its refund.
+    Stripe then refuses every refund, so neither a refund request nor a decision to refund may be stored.
     """
     if has_open_chargeback(order, payments):
         raise DisputedRefundError(order.number, _way_out(order))
 
 
 def _way_out(order: Order) -> str | None:
-    """Return the act that still ends the order's fulfillment without a refund, `review` or `cancel`, or None."""
+    """Return how an operator can still end the fulfillment without a refund: `review`, `cancel`, or None for no way."""
     if order.status != OrderStatus.PAID or order.fulfillment_canceled_at is not None or not order.pieces_owed:
         return None
     if order.needs_review:
@@ -194,7 +194,7 @@ def has_open_chargeback(order: Order, payments: Collection[str] | None = None) -
 
 
 def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
-    """Return refund lines of all pieces that no refund line has yet."""
+    """Return refund lines for all pieces that no earlier refund line contains."""
     shipped, unshipped = goods.refundable_shipped, goods.refundable_unshipped
     left = {sku: (shipped.get(sku, 0), unshipped[sku]) for sku in goods.bought}
     return [
@@ -205,10 +205,10 @@ def remaining_lines(goods: Goods, *, restock: bool) -> list[dict[str, Any]]:
 
 
 def _entry_text(request: RefundRequest, params: RefundParams) -> str:
-    """Return the timeline's sentence. A request of the amount 0 is the operator's own, or ends the fulfillment."""
+    """Return the timeline's sentence. A request of the amount 0 only records pieces, or that pieces will not ship."""
     pieces = ", ".join(f"{line['quantity']} x {line['sku']}" for line in request.lines)
     if not request.amount:
-        recorded = f"{pieces} without a refund of money" if params.without_money else f"that {pieces} do not ship"
+        recorded = f"{pieces} without a refund of money" if params.without_money else f"that {pieces} will not ship"
         return f"{request.requested_by} recorded {recorded}.{format_note(request.note)}"
     refund = f"a refund of {format_amount(request.amount, request.currency)}" + (f" for {pieces}" if pieces else "")
     return f"{request.requested_by} requested {refund}.{format_note(request.note)}"
@@ -247,7 +247,7 @@ def _amount_of_lines(order: Order, payment: Payment, goods: Goods, lines: Sequen
     if payment.currency not in SUPPORTED:
         dashboard = "refund in Stripe's dashboard and record the lines with without_money: true."
         raise InvalidRequestError(
-            lines=[f"{UNSUPPORTED_CURRENCY} lines have no amount. Send all: true instead, or {dashboard}"]
+            lines=[f"{UNSUPPORTED_CURRENCY} the amount of the lines is unknown. Send all: true instead, or {dashboard}"]
         )
     paid = goods_amount(order, payment)
     amount = amount_of_pieces(order.lines, paid, payment.currency, goods.refunded, count_pieces(lines))

@@ -31,7 +31,7 @@ class SearchArgs(PageArgs):
     refund_status = fields.String(validate=validate.OneOf([*OrderRefundStatus]))
     dispute_status = fields.String(validate=validate.OneOf([*OrderDisputeStatus]))
     fulfillment_status = fields.String(validate=validate.OneOf([*FulfillmentStatus]))
-    to_ship = fields.Boolean(metadata={"description": "the pick list: owed pieces, and no hold"})
+    to_ship = fields.Boolean(metadata={"description": "true: the pick list (pieces owed, no hold); false: all others"})
     created_from = Instant()
     created_to = Instant(metadata={"description": "exclusive"})
 
@@ -76,7 +76,7 @@ class OrderSummary(Schema):
         required=True,
         allow_none=True,
         validate=validate.OneOf([*Hold]),
-        metadata={"description": "why the order does not ship; null: it may"},
+        metadata={"description": "why the order must not ship now; null if it may ship"},
     )
     customer_email = fields.String(required=True, allow_none=True)
     customer_name = fields.String(required=True, allow_none=True)
@@ -100,7 +100,11 @@ class LineItem(PublicLine):
 
 
 class TimelineItem(Schema):
-    """A timeline entry. `cause_id` is the event, refund request, shipment or act that it is about."""
+    """A timeline entry.
+
+    `cause_id` is the id of what the entry is about: an event, a refund or its request, a shipment, a review decision,
+    a cancellation or an erasure.
+    """
 
     happened_at = fields.AwareDateTime(required=True)
     kind = fields.String(required=True)
@@ -115,7 +119,7 @@ class SessionItem(Schema):
 
 
 class GoodsItem(Schema):
-    """The pieces of one sku: shipped + refunded_unshipped + owed = bought. Nothing is bought before the payment."""
+    """The pieces of one sku: shipped + refunded_unshipped + owed = bought. An unpaid order has none."""
 
     sku = fields.String(required=True)
     bought = fields.Integer(required=True)

@@ -4,7 +4,10 @@ from marshmallow import Schema, fields
 
 
 class Charged(Schema):
-    """Stripe's charge for an order. `amount_tax` has all taxes. `tax_included` is true if the prices include them."""
+    """The amounts that Stripe charges for an order.
+
+    `amount_tax` is the sum of all taxes. `tax_included` is true if the prices include them.
+    """
 
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -29,9 +32,9 @@ class PaymentItem(Schema):
     amount_refundable = fields.Integer(
         required=True,
         metadata={
-            "description": "what a refund with `all` asks Stripe for now: the amount less refunds (made, requested or"
-            " under way), and less what a bank holds; 0 unless the payment has succeeded, and while a chargeback of it"
-            " is open"
+            "description": "what a refund with `all` would refund now: the amount less refunds (made, requested or"
+            " under way) and less what the customer's bank keeps; 0 if the payment has not succeeded, and while a"
+            " chargeback of it is open"
         },
     )
     charged = fields.Nested(Charged, required=True, allow_none=True)

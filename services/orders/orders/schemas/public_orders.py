@@ -22,7 +22,7 @@ class PublicOrder(Schema):
     """An order for the success page, without personal data: a session id may become known to others.
 
     It shows what the customer's e-mails say. So a review that the customer does not learn about, such as one for
-    suspected fraud, is not shown: the order is only not `confirmed`.
+    suspected fraud, is not shown: such an order only has `confirmed` false.
 
     Once the customer has finished the payment page, the amounts are what Stripe charges. Before, they are as agreed.
     The lines, `amount_paid` and `amount_refunded` are in `paid_currency`: the currency that was agreed. It differs from
@@ -34,12 +34,12 @@ class PublicOrder(Schema):
     confirmed = fields.Boolean(
         required=True,
         metadata={
-            "description": "the order is published as paid; a paid order that is not is still being checked, or it does"
-            " not ship"
+            "description": "the order is published as paid; false for a paid order: it is still being checked, or it"
+            " does not ship"
         },
     )
     needs_review = fields.Boolean(
-        required=True, metadata={"description": "a review is open, for a reason that is not kept from the customer"}
+        required=True, metadata={"description": "a review is open whose reason the customer may learn"}
     )
     currency = fields.String(required=True)
     amount_subtotal = fields.Integer(required=True)
@@ -51,7 +51,7 @@ class PublicOrder(Schema):
     presentment_currency = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the currency on the customer's bank statement, if it is another one"},
+        metadata={"description": "the currency on the customer's bank statement, if it is not `currency`"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     paid_currency = fields.String(required=True)
@@ -93,7 +93,7 @@ class PublicOrder(Schema):
 def public_order(order: Order) -> dict[str, Any]:
     """Return the values of a `PublicOrder`. What Stripe charges replaces all amounts that were agreed.
 
-    Its session must be open.
+    The order's database session must be open.
     """
     agreed = {"amount_tax": 0, "tax_included": False, "presentment_currency": None, "presentment_amount": None}
     payment = order.charged_payment
@@ -115,7 +115,7 @@ def public_order(order: Order) -> dict[str, Any]:
 
 
 def _decision_not_to_ship(order: Order) -> str | None:
-    """Return the decision of the review because of which pieces did not ship; None if there is no such piece."""
+    """Return the decision of the review that kept pieces from shipping; None if no review did."""
     for review in order.reviews:
         if review.blocks_shipping and review.resolved_at and unshipped_pieces(order, review.resolved_at):
             return review.decision

@@ -52,13 +52,15 @@ class RefundItem(Schema):
     id = fields.String(required=True)
     payment_id = fields.String(required=True)
     refund_request_id = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True, metadata={"description": "Stripe's; an unknown one counts as under way"})
+    status = fields.String(
+        required=True, metadata={"description": "Stripe's status; an unknown status counts as under way"}
+    )
     amount = fields.Integer(required=True)
     currency = fields.String(required=True)
     presentment_currency = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "the currency on the customer's bank statement, if it is another one"},
+        metadata={"description": "the currency on the customer's bank statement, if it is not `currency`"},
     )
     presentment_amount = fields.Integer(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True)
@@ -83,8 +85,8 @@ class PiecesToRefund(Pieces):
 class NewRefund(Schema):
     """A refund of `all` that is left of the payment, of an `amount`, or of `lines`: exactly one of them.
 
-    `restock` is the default for lines without their own `restock`. With `all`, it is for all pieces. With an `amount`,
-    it is refused, because an amount names no pieces.
+    `restock` is the default for lines without their own `restock`. With `all`, it is for all pieces. With an
+    `amount`, `restock: true` is refused, because an amount names no pieces.
     """
 
     all = StrictBoolean(validate=validate.Equal(True))

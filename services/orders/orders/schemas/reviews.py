@@ -10,7 +10,10 @@ class ReviewItem(Schema):
     reason = fields.String(required=True)
     subject = fields.String(
         required=True,
-        metadata={"description": "The payment, warning, Radar review or return that it is about; empty: the order."},
+        metadata={
+            "description": "The payment, warning, Radar review or return that the review is about; empty if it is about"
+            " the whole order."
+        },
     )
     detail = fields.String(required=True)
     opened_at = fields.AwareDateTime(required=True)

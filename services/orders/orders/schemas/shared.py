@@ -1,4 +1,4 @@
-"""The parts of several schemas: pieces of one sku, and the check that exactly one field was sent."""
+"""Parts that several schemas share: pieces of one sku, and the check that exactly one field was sent."""
 
 from collections.abc import Mapping
 from typing import Any

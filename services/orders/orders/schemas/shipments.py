@@ -30,7 +30,7 @@ class ShipmentItem(PublicShipment):
 
 
 class NewShipment(Schema):
-    """A parcel with `all` that is owed, or with `lines`: exactly one of them."""
+    """A new parcel with `all` owed pieces, or with `lines`: exactly one of them."""
 
     all = StrictBoolean(validate=validate.Equal(True))
     carrier = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=64))

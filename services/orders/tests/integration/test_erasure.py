@@ -377,7 +377,7 @@ def test_wrong_options_are_refused(service: OrdersService, erase: EraseCustomer)
     assert erase("--email", "a@b.c", "--checkout-id", "chk_1").exit_code == 2
     unknown = erase("--checkout-id", "chk_9")
     assert unknown.exit_code == 1
-    assert unknown.output == "Error: No order has the checkout id chk_9. Nothing was erased. Check the ids.\n"
+    assert unknown.output == "Error: Checkout ids without an order: chk_9. Nothing was erased. Check the ids.\n"
 
 
 def test_key_of_an_erased_refund_request_is_refused(

@@ -415,7 +415,7 @@ def test_chargeback_holds_the_parcel_unless_a_reason_is_given(shop: Shop) -> Non
     assert shop.do("shipments", all=True, override=" ").status_code == 422
     answer = shop.do("shipments", all=True, override="The customer confirmed by phone")
     assert (answer.status_code, answer.get_json()["override"]) == (201, "The customer confirmed by phone")
-    assert "The payment has a chargeback. “The customer confirmed by phone”" in shop.service.entry_texts()[-1]
+    assert "A payment has a chargeback. “The customer confirmed by phone”" in shop.service.entry_texts()[-1]
 
 
 def test_inquiry_ships(shop: Shop) -> None:

@@ -54,7 +54,7 @@ def test_unsupported_currency_leaves_all_or_the_dashboard(currency: str) -> None
         " Send all: true instead, or refund in Stripe's dashboard."
     )
     assert lines_text == (
-        "The currency of this payment is not supported, so lines have no amount."
+        "The currency of this payment is not supported, so the amount of the lines is unknown."
         " Send all: true instead, or refund in Stripe's dashboard and record the lines with without_money: true."
     )
 

@@ -1,7 +1,10 @@
 """The middleware: which requests it answers without Flask, and that its answers are those of the route."""
 
+import gc
 import io
+import weakref
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, cast
 
 import pytest
@@ -11,8 +14,8 @@ from events.testing.stripe import checkout_session, sign, stripe_event, to_bytes
 from flask.testing import FlaskClient
 from webhooks.app import create_app
 from webhooks.config import Config
-from webhooks.middleware import ReceiveFirst
-from werkzeug.test import Client, TestResponse
+from webhooks.middleware import PATH, ReceiveFirst
+from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 SECRET = "whsec_" + "n" * 24
 BODY = to_bytes(stripe_event("checkout.session.completed", checkout_session("chk_1")))
@@ -33,7 +36,7 @@ class CountingPublisher(MemoryPublisher):
 
     def wait(self, *futures: Any) -> None:
         if self.error:
-            raise self.error
+            raise copy(self.error)  # its traceback belongs to one request
 
 
 @pytest.fixture
@@ -161,3 +164,30 @@ def test_duration_of_a_failure_has_the_wait_for_the_broker(
     monkeypatch.setattr("time.perf_counter", lambda: now)
     post(middleware, environ())
     assert durations == [3]
+
+
+@pytest.mark.parametrize(("secret", "status"), [("whsec_stranger", "400"), (SECRET, "503")])
+def test_failed_event_does_not_stay_in_memory(
+    publisher: CountingPublisher, middleware: ReceiveFirst, secret: str, status: str
+) -> None:
+    """Anyone can post bodies with a bad signature. A cycle of references would keep each until the next collection."""
+
+    class Body(io.BytesIO):
+        """A body that can be watched."""
+
+    publisher.error = PublishUnconfirmedError("broker frozen")
+    body = Body(BODY)
+    request = EnvironBuilder(path=PATH, method="POST", input_stream=body, content_type="application/json").get_environ()
+    request |= {"CONTENT_LENGTH": str(len(BODY)), "HTTP_STRIPE_SIGNATURE": sign(BODY, secret)}
+    gc.collect()
+    gc.disable()
+    try:
+        statuses: list[str] = []
+        for part in middleware(request, lambda status, *_: statuses.append(status)):  # type: ignore[arg-type]
+            assert part
+        kept = weakref.ref(body)
+        del body, request
+        assert kept() is None
+    finally:
+        gc.enable()
+    assert [text[:3] for text in statuses] == [status]

@@ -10,8 +10,8 @@ from events.messaging.contracts.shared import Amounts, CheckoutRef, Contract, Li
 class CancelReason(StrEnum):
     """The reasons for which a checkout ended before payment.
 
-    The customer or an operator canceled it while its payment page was open. An `abandoned` one was interrupted or
-    canceled before that: no customer got its URL.
+    `customer` and `operator` say who canceled it while its payment page was open. An `abandoned` checkout was
+    interrupted or canceled earlier, so no customer got the URL of its page.
     """
 
     CUSTOMER = "customer"
@@ -29,12 +29,12 @@ class ShippingOffer(Contract):
 
 
 class CheckoutStarted(CheckoutRef, Amounts):
-    """Checkout created a Stripe session for this cart. Amounts and lines are those that it gave to Stripe."""
+    """Checkout created a Stripe session for this cart. The amounts and lines are those given to Stripe."""
 
     livemode = fields.Boolean(required=True)
     promotion_codes = fields.Boolean(
         load_default=False,
-        metadata={"description": "Stripe's page accepted promotion codes: the customer may pay less by their discount"},
+        metadata={"description": "Stripe's page accepted promotion codes: with one, the customer pays less"},
     )
     needs_shipping = fields.Boolean(
         load_default=False,

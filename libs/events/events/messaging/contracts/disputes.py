@@ -6,7 +6,7 @@ from events.messaging.contracts.orders import OrderSnapshot
 
 
 class DisputeChanged(OrderSnapshot):
-    """One dispute of an order's payment: `dispute_status` is Stripe's word; inquiries (`warning_…`) move no money."""
+    """One dispute of an order's payment: `dispute_status` is Stripe's status; inquiries (`warning_…`) move no money."""
 
     dispute_id = fields.String(required=True)
     dispute_status = fields.String(required=True)
@@ -16,7 +16,7 @@ class DisputeChanged(OrderSnapshot):
     dispute_currency = fields.String(
         allow_none=True,
         load_default=None,
-        metadata={"description": "of `dispute_amount` and `amount_held`; null: the order's"},
+        metadata={"description": "the currency of `dispute_amount` and `amount_held`; null: the order's"},
     )
     funds_withdrawn = fields.Boolean(
         required=True, metadata={"description": "the bank withholds the disputed amount, or a part of it, now"}

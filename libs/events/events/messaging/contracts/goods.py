@@ -21,9 +21,9 @@ class StockTaken(StockReturned):
 
 
 class GoodsChanged(Contract):
-    """The pieces of a paid order that do not ship any more have changed: a refund, a failed refund, a cancellation.
+    """A refund, a failed refund or a cancellation changed which pieces of a paid order do not ship any more.
 
-    The numbers are totals. Of several events about one order, the one with the highest revision counts.
+    The quantities are totals. Of several events about one order, the one with the highest revision counts.
     """
 
     order_id = fields.String(required=True)

@@ -24,7 +24,8 @@ class MissingLine(Contract):
 class ReservationOversold(Contract):
     """Pieces of a paid checkout are not in stock.
 
-    It was paid late, the pieces were lost or released by an operator, or a return was sold again.
+    The checkout was paid late, an operator released its pieces, pieces were lost, or a return whose refund later failed
+    was sold again.
     """
 
     checkout_id = fields.String(required=True)
@@ -60,6 +61,6 @@ class ReservationDoubted(Contract):
 
 
 class ReservationCommitted(Contract):
-    """All pieces of a checkout were still in stock and were taken. It was paid late, or its pieces were in doubt."""
+    """A checkout was paid late, or its pieces were in doubt, but all of them were still in stock and were taken."""
 
     checkout_id = fields.String(required=True)

@@ -28,7 +28,8 @@ class Charged(Contract):
 class OrderSnapshot(CheckoutRef, Amounts):
     """An order as it was when orders wrote the event. `occurred_at` is when the change happened.
 
-    Its own amounts are what was agreed. `charged` has what Stripe charges: readers use it wherever it is not null.
+    `amount_total` and its parts are those of the checkout. `charged` has what Stripe charges: readers use it wherever
+    it is not null.
     """
 
     order_id = fields.String(required=True)
@@ -144,7 +145,7 @@ class OrderShipped(OrderSnapshot):
 
 
 class CustomerErased(Contract):
-    """A customer whom orders has erased: every other service erases them, too. The event has no personal data."""
+    """Orders has erased a customer, and every other service must do the same. The event has no personal data."""
 
     order_id = fields.String(required=True)
     checkout_id = fields.String(required=True)

@@ -42,7 +42,8 @@ class RefundChanged(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={
-            "description": "of `refund_amount`; null: the order's. It differs only after a payment in another currency"
+            "description": "the currency of `refund_amount`; null: the order's. It differs only after a"
+            " payment in another currency"
         },
     )
     presentment_currency = fields.String(

@@ -58,7 +58,7 @@ class ReviewOpened(OrderSnapshot):
         allow_none=True,
         load_default=None,
         metadata={
-            "description": "the payment, warning, Radar review or return that it is about; null: the order itself."
+            "description": "the payment, warning, Radar review or return that the review is about; null: the order."
             " An order can have several reviews of one reason"
         },
     )
@@ -78,7 +78,7 @@ class ResolvedReview(Contract):
 class ReviewResolved(OrderSnapshot):
     """A decision on a review: ship the order, refund it, or neither.
 
-    `resolved_by` is the operator's name, `policy`, or `Stripe` when the review's cause is gone there.
+    `resolved_by` is the operator's name, `policy`, or `Stripe` when the review's cause is gone at Stripe.
     """
 
     reason = fields.String(required=True, validate=validate.OneOf([*ReviewReason]))
@@ -101,13 +101,13 @@ class ReviewResolved(OrderSnapshot):
         fields.Nested(Pieces),
         allow_none=True,
         load_default=None,
-        metadata={"description": "pieces in the order's parcels when it was decided; null: unknown"},
+        metadata={"description": "pieces in the order's parcels when the review was decided; null: unknown"},
     )
     unshipped_before = fields.List(
         fields.Nested(Pieces),
         allow_none=True,
         load_default=None,
         metadata={
-            "description": "pieces that had neither shipped nor been refunded before it was decided; null: unknown"
+            "description": "pieces that had neither shipped nor been refunded before the decision; null: unknown"
         },
     )

@@ -20,8 +20,8 @@ def test_equal_orders_have_no_differences(shop: Shop, run: Reconcile) -> None:
     shop.deliver_webhooks()
     result = run()
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("2 sessions since")
-    assert "differences: 0" in result.stdout
+    assert result.stdout.startswith("Sessions since ")
+    assert "Z: 2; differences: 0" in result.stdout
 
 
 def test_lost_payment_is_printed_and_repaired(shop: Shop, run: Reconcile) -> None:
