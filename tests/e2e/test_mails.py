@@ -108,7 +108,7 @@ def pay_again(shopper: Shopper, times: int) -> Checkout:
 def test_each_duplicate_payment_has_its_mails(system: System) -> None:
     shopper = Shopper(system, "paid three times")
     checkout = pay_again(shopper, 2)
-    assert "Another payment" in mails(shopper, "order_in_review", 1)[0].subject
+    assert "extra payment" in mails(shopper, "order_in_review", 1)[0].subject
     act(shopper, checkout, "review", decision="refund")
     refunded = flat(shopper.mail("refund_succeeded"))
     assert "This order had been paid more than once." in refunded

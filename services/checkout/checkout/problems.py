@@ -108,7 +108,8 @@ PROBLEMS: Mapping[type[DomainError], Callable[[Any], Problem]] = {
     AlreadyPaidError: lambda _: Problem(
         409,
         "already-paid",
-        "The customer has completed this checkout. It can no longer be canceled. Once it is paid, refund its order.",
+        "The customer has completed this checkout, so it can no longer be canceled."
+        " If its order is paid, an operator can refund it.",
     ),
     CheckoutNotFoundError: lambda _: Problem(404, "checkout-not-found", "No checkout has this id. Check it."),
     DiscountNotFoundError: lambda _: Problem(

@@ -24,7 +24,7 @@ def seed(file: Path) -> None:
         added = ledger.seed(Database(configuration(load).database_url), json.loads(file.read_text("utf-8")))
     except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file} is not a catalog, and nothing was changed: {error}") from error
-    click.echo(f"Opening stock set. New skus: {added}.")
+    click.echo(f"Opening stock set for new skus: {added}. The stock of known skus did not change.")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class ReservationCommittedError(Exception):
 
 
 class PaymentPendingError(Exception):
-    """The reservation cannot be released: a delayed payment of its checkout is under way."""
+    """The reservation is not released without `override`: a delayed payment of its checkout is under way."""
 
     def __init__(self, checkout_id: str) -> None:
         self.checkout_id = checkout_id

@@ -58,7 +58,7 @@ class BrokerConnection(Connection):
     """kombu's connection to RabbitMQ, with a `BoundedConnection` to each node."""
 
     def create_transport(self) -> Any:
-        """Return a transport for the current node, with or without TLS."""
+        """Return the current node's transport, with or without TLS, which connects with a `BoundedConnection`."""
         transport = super().create_transport()
         transport.Connection = BoundedConnection
         return transport

@@ -142,7 +142,7 @@ class Runner:
                 raise
             if is_conflict(error):
                 log.warning(
-                    "batch rolled back after a conflict, its events are tried again",
+                    "batch rolled back after a conflict with another transaction, its events are tried again",
                     events=len(events),
                     error=str(error),
                 )

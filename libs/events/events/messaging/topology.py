@@ -118,7 +118,7 @@ def matches(pattern: str, routing_key: str) -> bool:
 
 
 def queues_for(routing_key: str) -> list[str]:
-    """Return the services that receive events with this routing key."""
+    """Return the queues that receive events with this routing key. Each has the name of its service."""
     return [name for name, keys in BINDINGS.items() if any(matches(key, routing_key) for key in keys)]
 
 

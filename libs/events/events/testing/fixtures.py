@@ -42,7 +42,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
-    """Yield what the server's context manager yields, for a fixture. Without a server, skip or fail the test."""
+    """Start a server for a fixture and yield its value. If it cannot start, skip the test, or fail it with CI=true."""
     try:
         with server() as served:
             yield served

@@ -60,7 +60,7 @@ class Health:
         self._backlog = _Recent(lambda: generate_latest(own))
 
     def answer(self, path: str) -> Answer | None:
-        """Return the answer to GET of a path; None for an unknown path."""
+        """Return the answer to a GET request for a path; None for an unknown path."""
         if path == "/healthz":
             return _json(200, {"status": "alive"})
         if path == "/readyz":

@@ -30,7 +30,8 @@ def seed(tmp_path: Path, document: object) -> tuple[int, str]:
 
 
 def test_seed_fills_only_new_skus(url: str, tmp_path: Path) -> None:
-    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, "Opening stock set. New skus: 1.\n")
+    answer = "Opening stock set for new skus: 1. The stock of known skus did not change.\n"
+    assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 5}]}) == (0, answer)
     assert seed(tmp_path, {"products": [{"sku": "TEE", "stock": 9}, {"sku": "HAT", "stock": 1}]})[0] == 0
     database = Database(url)
     with database.read() as session:
