@@ -111,7 +111,7 @@ def test_partly_won_dispute_frees_only_what_came_back(
     )
     [dispute] = service.order().disputes
     assert (dispute.amount_withdrawn, dispute.amount_reinstated, dispute.amount_held) == (4738, 1000, 3738)
-    assert "10.00 EUR came back" in service.entry_texts()[-1]
+    assert "got 10.00 EUR back" in service.entry_texts()[-1]
     refund_all(client, service)
     assert [made["amount"] for made in gateway.refunds.values()] == [1000]
 
