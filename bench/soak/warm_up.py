@@ -16,7 +16,8 @@ TIMEOUT_S = 30.0
 
 def fill_thread_pools(urls: Iterable[str]) -> None:
     """Send each web process twice as many requests at once as it has threads, several times."""
-    with httpx.Client(timeout=TIMEOUT_S) as http, ThreadPoolExecutor(2 * THREADS) as at_once:
+    kept = httpx.Limits(max_keepalive_connections=2 * THREADS)  # else one thread may close what another begins to use
+    with httpx.Client(timeout=TIMEOUT_S, limits=kept) as http, ThreadPoolExecutor(2 * THREADS) as at_once:
         for url in urls:
             for answer in at_once.map(http.get, [f"{url}/openapi.json"] * (2 * THREADS * BURSTS)):
                 answer.raise_for_status()
