@@ -94,9 +94,12 @@ docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md and t
 	$(BIN)/python -m tools.configuration_docs
 	$(BIN)/python -m tools.kubernetes_alerts
 
-lint: $(READY) ## check rules and format with ruff
+lint: $(READY) ## check rules and format with ruff, and GitHub's workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 format: $(READY) ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
@@ -120,15 +123,44 @@ lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
 	$(LOCK) -c requirements/dev.txt requirements/demo.in -o requirements/demo.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
 	$(LOCK) -c requirements/dev.txt demo/requirements.in -o demo/requirements.txt
 	@for service in $(SERVICES); do \
 		echo "services/$$service/requirements.txt"; \
 		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \
 	done
 
+LOCKED := requirements/dev.txt requirements/audit.txt demo/requirements.txt $(SERVICES:%=services/%/requirements.txt)
+
+# --strict: a package that the database does not know fails, too.
+.PHONY: audit
+audit: ## ask a public database for advisories about the locked packages
+	test -x .venv/audit/bin/pip || $(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(LOCKED:%=-r %) $(ARGS)
+
 migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
 	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
+
+# From the files of the commit alone: a leftover build/ would put deleted modules into a wheel.
+.PHONY: wheels version
+wheels: ## build the wheels of the commit in dist/, with the license in each
+	rm -rf dist
+	test -x .venv/build/bin/pip || $(PYTHON) -m venv .venv/build
+	.venv/build/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@set -e; sources=$$(mktemp -d); trap 'rm -rf "$$sources"' EXIT; \
+	git archive HEAD libs services LICENSE | tar -x -C "$$sources"; \
+	for package in $(PACKAGES); do \
+		cp "$$sources/LICENSE" "$$sources/$$package/"; \
+		SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/build/bin/pip wheel --quiet --disable-pip-version-check \
+			--no-deps --no-index --no-build-isolation -w dist "$$sources/$$package"; \
+	done; \
+	for wheel in dist/*.whl; do $(PYTHON) -m zipfile --list "$$wheel" | grep -q licenses/LICENSE; echo "$$wheel"; done
+
+version: ## write a version to all files that have one: make version VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "usage: make version VERSION=0.2.0"; exit 2; }
+	@$(PYTHON) tools/release.py write $(VERSION)
 
 # The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo

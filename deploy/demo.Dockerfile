@@ -8,6 +8,7 @@ RUN --mount=type=secret,id=pip_conf --mount=type=secret,id=ca \
     useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin clozit && python -m venv --without-pip /app && \
     python -m pip --python /app/bin/python install --quiet --no-cache-dir --require-hashes --only-binary :all: \
     -r demo/requirements.txt
+COPY LICENSE ./
 COPY deploy/catalog.json deploy/
 COPY demo demo
 ARG VERSION=dev
