@@ -21,7 +21,7 @@ REASONS = ("away", "blocked", "deferred", "due")
 
 
 class EmailBacklog(Collector):
-    """The e-mails that wait although they are due or were tried, without reminders, which nobody expects."""
+    """The e-mails that wait although they are due or were tried, without reminders, which no customer expects."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
