@@ -39,6 +39,7 @@ def main() -> None:
     keep("smtp_url", lambda: os.environ.get("SMTP_URL") or "smtp://mailpit:1025?starttls=never")
     keep("unsubscribe_secret", token)
     keep("grafana_password", token)
+    keep("monitoring_password", token)
 
 
 def keep(name: str, make: Callable[[], str]) -> str:

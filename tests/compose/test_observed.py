@@ -18,7 +18,14 @@ from demo.system import System
 from .containers import CONSUMERS, PROMETHEUS, ROOT, SERVICES, compose, run_compose
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "clozit.json").read_text())
-ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+RULES = [
+    rule
+    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+METRICS = {name for rule in RULES for name in re.findall(r"\b(?:clozit|pg|rabbitmq)_\w+", rule["expr"])}
+RARE = {"clozit_queue_declare_failures_total"}  # a series begins with the first failure
+NOT_STARTED = re.compile(r"\b(pg|cnpg)_|database_connections|ALERTS|slo_budget_left|queue_declare_failures")
 QUERIES = {
     f"{panel['title']} {target['refId']}": target["expr"]
     for panel in DASHBOARD["panels"]
@@ -32,7 +39,6 @@ GROWING = {  # panels that all purchases together must change, and their label v
 }
 WINDOW = "1h"  # longer than all these tests take together, in any order
 RANGE_SELECTOR = re.compile(r"\[(?:\$__rate_interval|\d+[smh])\]")
-COMPARISON = re.compile(r"\s*(>|==)\s*[\d.]+$")
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("results")]
 
@@ -45,7 +51,7 @@ def prometheus(system: System) -> Iterator[httpx.Client]:
 
 def query(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
     """Return the series of a query's answer that have a number."""
-    widened = RANGE_SELECTOR.sub(f"[{WINDOW}]", expression)
+    widened = RANGE_SELECTOR.sub(f"[{WINDOW}]", expression).replace("$service", ".*")
     answer = prometheus.get("/query", params={"query": widened}).raise_for_status().json()
     return [series for series in answer["data"]["result"] if not math.isnan(float(series["value"][1]))]
 
@@ -58,11 +64,12 @@ def test_every_process_is_scraped(prometheus: httpx.Client) -> None:
             (each["labels"]["job"], each["labels"].get("service", "")) for each in targets if each["health"] == "up"
         }
 
-    wanted = {("rabbitmq", ""), *(("web", name) for name in SERVICES), *(("worker", name) for name in CONSUMERS)}
-    wait_until(lambda: up() == wanted, 60, "every target")
+    servers = {("rabbitmq", ""), ("rabbitmq-node", "")}
+    wanted = {*servers, *(("web", name) for name in SERVICES), *(("worker", name) for name in CONSUMERS)}
+    wait_until(lambda: up() >= wanted, 60, "every target")
 
 
-@pytest.mark.parametrize("panel", QUERIES)
+@pytest.mark.parametrize("panel", [name for name, query in QUERIES.items() if not NOT_STARTED.search(query)])
 def test_dashboard_panel_has_data_after_purchases(prometheus: httpx.Client, panel: str) -> None:
     wait_until(lambda: query(prometheus, QUERIES[panel]), 60, QUERIES[panel])
 
@@ -76,20 +83,17 @@ def test_dashboard_panel_shows_what_has_happened(prometheus: httpx.Client, panel
     wait_until(lambda: grown() >= GROWING[panel], 60, panel)
 
 
-@pytest.mark.parametrize(
-    "alert",
-    [rule for rule in ALERTS if rule["alert"] not in ("StripeFails", "StripeRefusesKey")],
-    ids=lambda rule: rule["alert"],
-)
-def test_alert_compares_a_series_that_exists(prometheus: httpx.Client, alert: dict[str, Any]) -> None:
-    wait_until(lambda: query(prometheus, COMPARISON.sub("", alert["expr"])), 60, alert["expr"])
+@pytest.mark.parametrize("metric", sorted(name for name in METRICS - RARE if not name.startswith("pg_")))
+def test_rules_use_metrics_that_exist(prometheus: httpx.Client, metric: str) -> None:
+    wait_until(lambda: query(prometheus, f"count({metric})"), 60, metric)
 
 
 def test_alerts_are_evaluated_and_an_oversold_order_raises_one(prometheus: httpx.Client) -> None:
     def states() -> dict[str, str]:
-        [group] = prometheus.get("/rules").raise_for_status().json()["data"]["groups"]
-        assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}, "before its first evaluation: unknown"
-        return {rule["name"]: rule["state"] for rule in group["rules"]}
+        groups = prometheus.get("/rules").raise_for_status().json()["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, "before its first evaluation: unknown"
+        return {rule["name"]: rule["state"] for rule in rules if rule["type"] == "alerting"}
 
     wait_until(
         lambda: states().get("StockOversold") == "firing", 60, "the scenario `review` sells pieces that are gone"
@@ -98,7 +102,8 @@ def test_alerts_are_evaluated_and_an_oversold_order_raises_one(prometheus: httpx
 
 def test_promtool_accepts_configuration_and_alerts(prometheus: httpx.Client) -> None:
     compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/prometheus/prometheus.yml")
-    compose("exec", "-T", "prometheus", "promtool", "test", "rules", "/etc/prometheus/alerts_test.yml")
+    for tests in ("alerts_test.yml", "quiet_test.yml"):
+        compose("exec", "-T", "prometheus", "promtool", "test", "rules", f"/etc/prometheus/{tests}")
 
 
 def test_grafana_has_the_dashboard(system: System) -> None:

@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -202,11 +202,13 @@ class Rig:
 
 
 @contextmanager
-def running_rig(folder: Path) -> Iterator[Rig]:
+def running_rig(
+    folder: Path, private_broker: Callable[[], AbstractContextManager[Server]] = private_rabbitmq
+) -> Iterator[Rig]:
     """Start everything, with stock for all loads. Raises `ServerStartError` without private servers."""
     with ExitStack() as stack:
         postgres = stack.enter_context(private_postgres())
-        broker = stack.enter_context(private_rabbitmq())
+        broker = stack.enter_context(private_broker())
         proxy, database_proxy = _proxy_before(broker.url), _proxy_before(postgres.url)
         stack.callback(proxy.close)
         stack.callback(database_proxy.close)

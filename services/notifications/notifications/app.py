@@ -8,6 +8,7 @@ from notifications import problems, unsubscribe_page
 from notifications.api import blueprint
 from notifications.chains import CHAINS
 from notifications.config import Config, load
+from notifications.email_backlog import EmailBacklog
 from notifications.template_loader import Templates
 from notifications.unsubscribe_page import UnsubscribePage
 
@@ -22,6 +23,7 @@ def create_app(config: Config, *, database: Database | None = None) -> Flask:
         blueprint,
         dependencies=database,
         register_problems=problems.register,
+        collectors=[EmailBacklog(database)],
     )
     app.extensions["clozit.unsubscribe"] = UnsubscribePage(
         database, config.unsubscribe_links, config.shop, Templates.load(config.templates_dir)

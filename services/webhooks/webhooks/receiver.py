@@ -18,7 +18,7 @@ from webhooks.config import Config
 from webhooks.verification import check_header, verify_event
 
 RECEIVED = Counter("clozit_webhook_requests_total", "Webhook requests by outcome", ["outcome"])
-from_zero(RECEIVED, ["confirmed", "unconfirmed", "bad-signature", "bad-event"])
+from_zero(RECEIVED, ["confirmed", "unconfirmed", "bad-signature", "bad-event", "wrong-livemode", "thin-event"])
 _CONFIRMED = RECEIVED.labels("confirmed")  # looked up once
 
 log = get_logger(__name__)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from events.clock import utcnow
 from events.database.engine import Database
 from events.database.errors import is_away
+from events.messaging.inbox import is_paused
 from events.messaging.inbox_models import UNFINISHED, InboxEvent
 from events.messaging.outbox import OutboxEvent
 from events.observability.logging import get_logger
@@ -26,7 +27,10 @@ log = get_logger(__name__)
 
 
 class InboxBacklog(Collector):
-    """The number of unfinished inbox events by status, and the seconds since the oldest of each status arrived."""
+    """The number of unfinished inbox events by status, and the seconds since the oldest of each status arrived.
+
+    It also says if an operator has paused the service's consumers.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,13 +50,15 @@ class InboxBacklog(Collector):
         try:
             with self._database.read() as session:
                 found |= {status: (count, oldest) for status, count, oldest in session.execute(unfinished)}
+                paused = is_paused(session)
         except (DBAPIError, PoolTimeoutError) as error:
-            return _unknown(error)
-        rows, ages = self._families()
+            return unknown(error)
+        rows, ages, pause = self._families()
         for status, (count, oldest) in found.items():
             rows.add_metric([status], count)
-            ages.add_metric([status], _age(oldest))
-        return [rows, ages]
+            ages.add_metric([status], age_s(oldest))
+        pause.add_metric([], paused)
+        return [rows, ages, pause]
 
     def _families(self) -> list[GaugeMetricFamily]:
         return [
@@ -60,6 +66,7 @@ class InboxBacklog(Collector):
             GaugeMetricFamily(
                 "clozit_inbox_oldest_age_seconds", "Age of the oldest unfinished inbox event", labels=["status"]
             ),
+            GaugeMetricFamily("clozit_consumer_paused", "1 while an operator has paused the consumers", labels=[]),
         ]
 
 
@@ -89,8 +96,8 @@ class Backlog(Collector):
             with self._database.read() as session:
                 count, oldest = session.execute(self.select()).one()
         except (DBAPIError, PoolTimeoutError) as error:
-            return _unknown(error)
-        return self._families(count, _age(oldest))
+            return unknown(error)
+        return self._families(count, age_s(oldest))
 
     def _families(self, count: float | None = None, age: float | None = None) -> list[GaugeMetricFamily]:
         return [GaugeMetricFamily(*self.rows, count), GaugeMetricFamily(*self.age, age)]
@@ -107,11 +114,12 @@ class OutboxBacklog(Backlog):
         return select(func.count(), func.min(OutboxEvent.occurred_at)).where(OutboxEvent.published_at.is_(None))
 
 
-def _age(oldest: datetime | None) -> float:
+def age_s(oldest: datetime | None) -> float:
+    """Return the seconds since an instant; 0 without one."""
     return max(0.0, (utcnow() - oldest).total_seconds()) if oldest else 0.0
 
 
-def _unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
+def unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
     """Return no metrics while the database is away or too busy, so that the other metrics can be scraped."""
     if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error

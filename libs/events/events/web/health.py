@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from events.observability import metrics
@@ -28,6 +29,8 @@ from events.web.parameters import ignores_query
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 DEADLINE_S = 2.0  # for a check, and for the backlog metrics; probes wait three seconds
+CHECK_METRIC = "clozit_ready"
+PASSED = "ok"  # the state of a check in /readyz
 MAX_AGE_S = 1.0  # a younger result is used again, so that no caller can flood the database by probing
 SEND_TIMEOUT_S = 5.0  # a connection is closed when its client neither sends nor reads for so long
 MAX_CONNECTIONS = 100  # at once; slow clients must not use up the file descriptors that the process works with
@@ -49,7 +52,8 @@ class Answer(NamedTuple):
 class Health:
     """The answers of one process to /healthz, /readyz and /metrics.
 
-    `checks` raise while the process cannot work. `collectors` are queried at each scrape, at most once a second.
+    `checks` raise while the process cannot work. `collectors` are queried at each scrape, at most once a second. The
+    metrics have the result of each check, too: readiness takes traffic away, and with it the errors that alerts count.
     """
 
     def __init__(self, checks: Mapping[str, Check], collectors: Sequence[Collector] = ()) -> None:
@@ -66,15 +70,26 @@ class Health:
         if path == "/readyz":
             return self._readiness()
         if path == "/metrics":
-            return Answer(200, CONTENT_TYPE_LATEST, metrics.latest() + self._backlog_metrics())
+            self._refresh_checks()  # they run while the backlog is read
+            return Answer(200, CONTENT_TYPE_LATEST, metrics.latest() + self._backlog_metrics() + self._check_metrics())
         return None
 
     def _readiness(self) -> Answer:
-        for check in self._checks.values():
-            check.refresh()  # all of them, before the first one is waited for
+        self._refresh_checks()
         states = {name: _state(check) for name, check in self._checks.items()}
-        is_ready = all(state == "ok" for state in states.values())
+        is_ready = all(state == PASSED for state in states.values())
         return _json(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "checks": states})
+
+    def _refresh_checks(self) -> None:
+        """Start all checks that are due, before the first one is waited for."""
+        for check in self._checks.values():
+            check.refresh()
+
+    def _check_metrics(self) -> bytes:
+        family = GaugeMetricFamily(CHECK_METRIC, "1 if this check of /readyz passes", labels=["check"])
+        for name, check in self._checks.items():
+            family.add_metric([name], _state(check) == PASSED)
+        return generate_latest(_Families([family]))
 
     def _backlog_metrics(self) -> bytes:
         try:
@@ -82,6 +97,18 @@ class Health:
         except TimeoutError:  # the metrics of the process itself are worth a scrape
             log.warning("reading the backlog metrics took too long: this scrape has none", deadline_s=DEADLINE_S)
             return b""
+
+
+class _Families(CollectorRegistry):
+    """A registry of values that are known already."""
+
+    def __init__(self, families: Sequence[GaugeMetricFamily]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the values."""
+        return self._families
 
 
 class _Recent(Generic[ResultT]):
@@ -121,7 +148,7 @@ def _state(check: _Recent[None]) -> str:
         return str(error) or f"no answer within {DEADLINE_S:g} s"
     except Exception as error:  # noqa: BLE001 - this route reports errors of every class
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    return "ok"
+    return PASSED
 
 
 def _json(status: int, document: Mapping[str, Any]) -> Answer:

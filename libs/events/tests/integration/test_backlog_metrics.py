@@ -10,6 +10,7 @@ from events.messaging.chains import INBOX, OUTBOX
 from events.messaging.event import own_event
 from events.messaging.inbox_models import InboxEvent
 from events.observability.backlog_metrics import InboxBacklog, OutboxBacklog
+from events.operations import inbox as inbox_operations
 from events.testing.fixtures import MakeDatabase
 from events.web.app import create_app
 from prometheus_client.parser import text_string_to_metric_families
@@ -45,6 +46,14 @@ def test_scrape_reports_backlog_and_age(any_database: MakeDatabase) -> None:
     assert scraped["clozit_inbox_events", "failed"] == scraped["clozit_inbox_oldest_age_seconds", "waiting"] == 0
     assert scraped["clozit_outbox_unpublished_events", None] == 1
     assert scraped["clozit_outbox_oldest_age_seconds", None] < 60
+
+
+def test_scrape_reports_a_pause(any_database: MakeDatabase) -> None:
+    database = any_database([INBOX, OUTBOX])
+    assert scrape(database)["clozit_consumer_paused", None] == 0
+    with database.begin() as session:
+        inbox_operations.set_paused(session, True, actor="ana", reason="a bad deploy")
+    assert scrape(database)["clozit_consumer_paused", None] == 1
 
 
 def test_database_away_hides_only_the_backlog_metrics() -> None:

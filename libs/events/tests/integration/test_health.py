@@ -59,6 +59,22 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10)
 
 
+def ready_metrics(url: str) -> set[str]:
+    return {line for line in http.get(f"{url}/metrics").text.splitlines() if line.startswith("clozit_ready{")}
+
+
+def test_metrics_have_the_result_of_each_check(serve: Serve, hang: Callable[[], None]) -> None:
+    def fail() -> None:
+        raise RuntimeError("away")
+
+    url = serve({"database": lambda: None, "broker": fail, "worker": hang})
+    assert ready_metrics(url) == {
+        'clozit_ready{check="database"} 1.0',
+        'clozit_ready{check="broker"} 0.0',
+        'clozit_ready{check="worker"} 0.0',
+    }
+
+
 def test_silent_connections_do_not_block_liveness(serve: Serve) -> None:
     url = serve()
     with ExitStack() as silent:

@@ -47,9 +47,11 @@ def postgres(settings: Sequence[str] = POSTGRES_SETTINGS) -> Iterator[ProcessSer
 
 
 @contextmanager
-def rabbitmq() -> Iterator[ProcessServer]:
-    """Run a private RabbitMQ. Raises `ServerStartError`."""
-    with port_mapper() as environment, _node(environment, free_port()) as server:
+def rabbitmq(metrics_port: int = 0) -> Iterator[ProcessServer]:
+    """Run a private RabbitMQ. With a `metrics_port` it has metrics for Prometheus. Raises `ServerStartError`."""
+    settings = [f"prometheus.tcp.port = {metrics_port}", "prometheus.tcp.ip = 127.0.0.1"] if metrics_port else []
+    plugins = ["rabbitmq_prometheus"] if metrics_port else []
+    with port_mapper() as environment, _node(environment, free_port(), settings, plugins) as server:
         yield server
 
 
@@ -74,11 +76,13 @@ def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
 
 
 @contextmanager
-def _node(environment: Mapping[str, str], port: int, settings: Sequence[str] = ()) -> Iterator[ProcessServer]:
+def _node(
+    environment: Mapping[str, str], port: int, settings: Sequence[str] = (), plugins: Sequence[str] = ()
+) -> Iterator[ProcessServer]:
     """Run one node with the Erlang cookie and port mapper of `environment`. Raises `ServerStartError`."""
     program = _program("rabbitmq-server", RABBITMQ_PROGRAMS)
     with _folder("clozit-rabbitmq-") as folder:
-        (folder / "plugins").write_text("[].")
+        (folder / "plugins").write_text(f"[{','.join(plugins)}].")
         own = [f"listeners.tcp.1 = 127.0.0.1:{port}", "vm_memory_high_watermark.relative = 0.3"]
         (folder / "rabbitmq.conf").write_text("\n".join([*own, *settings, ""]))
         url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
