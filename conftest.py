@@ -26,7 +26,7 @@ GROUPS = {  # by the beginnings of their paths; the first match counts
         "libs/events/tests/integration/test_broker_outage.py",
     ),
     "whole system": ("tests/e2e/", "tests/fuzz/"),
-    "broker": ("libs/events/tests/integration/",),
+    "broker": ("libs/events/tests/integration/", "services/webhooks/tests/integration/test_watermark.py"),
 }
 UNIT = "/tests/unit/"  # the folder of every unit suite
 SERVERS = ("postgres_url", "rabbitmq_url")  # the fixtures of all shared servers

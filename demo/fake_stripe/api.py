@@ -57,6 +57,8 @@ def _fault_answer(fault: Fault) -> Answer:
         return _error_answer(
             StripeError(f"The provided key does not have the required permissions {queued}", status=403)
         )
+    if fault.kind == "api_429":
+        return _error_answer(StripeError(f"Request rate limit exceeded {queued}", status=429))
     return _error_answer(StripeError(f"An unknown error occurred at Stripe {queued}.", status=500, type_="api_error"))
 
 

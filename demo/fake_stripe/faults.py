@@ -19,6 +19,7 @@ KINDS = {
     "api_500": "The API answers 500 without running the call. With `performed`, it answers 500 after running the call.",
     "api_401": "The API answers 401, as for a key that was replaced, and does not run the call.",
     "api_403": "The API answers 403, as for a key with too few rights, and does not run the call.",
+    "api_429": "The API answers 429, as for too many calls in a second, and does not run the call.",
     "api_timeout": "The API runs the call and answers `seconds` later. With `performed` false, it answers 500 "
     "after `seconds`, without running the call.",
 }

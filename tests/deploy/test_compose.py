@@ -66,10 +66,10 @@ def test_containers_have_only_the_secrets_that_they_use(compose: dict[str, Any])
 
 def test_services_read_only_their_own_queues() -> None:
     users = yaml.safe_load((ROOT / "deploy" / "rabbitmq" / "users.json").read_text())
-    queues = [*topology.BINDINGS, *map(topology.dead_letter_queue, topology.BINDINGS), topology.UNROUTED]
+    queues = [queue.name for queue in topology.QUEUES]
 
     for service in SERVICES:
-        own = {service, topology.dead_letter_queue(service)} if service in topology.BINDINGS else set()
+        own = {service, topology.dead_letter_queue(service)} if service in topology.BINDINGS else {topology.WATERMARK}
         assert {queue for queue in queues if re.search(users[service]["read"], queue)} == own
         assert not [queue for queue in queues if re.search(users[service]["configure"], queue)]
         assert not [queue for queue in queues if re.search(users[service]["write"], queue)]

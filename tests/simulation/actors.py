@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from events.database.engine import Database
 from events.messaging import outbox
 from events.messaging.inbox_models import InboxEvent
+from events.messaging.topology import STRIPE_TYPES
 from notifications.models import Email
 from orders import erasure
 from orders.models.orders import Order
@@ -357,13 +359,18 @@ class People:
 
     def backfill(self, back_s: float) -> bool:
         """Publish again what Stripe lists of the last `back_s` seconds. Return True if the command came to its end."""
-        client = StripeEvents(self.world.installation.stripe)
-        since = self.world.nature.utcnow() - timedelta(seconds=back_s)
+        listed, now = StripeEvents(self.world.installation.stripe), self.world.nature.utcnow()
+        broker = self.world.installation.broker
+
+        def run_at_once(call: Callable[[], None]) -> "Future[None]":
+            done: Future[None] = Future()
+            done.set_result(call())
+            return done
 
         def run() -> None:
-            job = Backfill(self.world.installation.broker, Report(), livemode=False, rate=1e6)
-            for document in list(client.list_since(since, [], None))[::-1]:
-                job.process(document)
+            job = Backfill(broker, listed, Report(), run_at_once, livemode=False, types=STRIPE_TYPES)
+            for _ in job.run(now - timedelta(seconds=back_s), now):
+                pass
 
         return self.world.run_command("webhooks backfill", run)
 

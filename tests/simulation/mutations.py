@@ -97,7 +97,7 @@ GUARDS = (
     Mutation(
         "An event that Stripe delivered and the system lost comes back.",
         "webhooks.backfill",
-        "            publish_with_retries(self._broker, event)\n",
+        "            publish_with_retries(self._broker, *batch)\n",
         "",
     ),
     Mutation(

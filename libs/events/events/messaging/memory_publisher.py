@@ -34,7 +34,7 @@ class MemoryPublisher:
             future.set_exception(error)
             return future
         properties = event.properties()
-        routed = bool(topology.queues_for(event.routing_key))  # this transport has no alternate exchange
+        routed = topology.is_routed(event.routing_key)  # this transport has no alternate exchange
         with self._lock:
             self._producer.publish(
                 event.body,

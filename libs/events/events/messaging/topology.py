@@ -3,7 +3,8 @@
 With `DECLARE_TOPOLOGY=false`, only the command `webhooks declare-topology` declares it.
 
 A service's queue has no length limit: if one service's queue were full, the broker would refuse events that the other
-services' queues had stored. `events.unrouted` has a limit, because no service consumes it.
+services' queues had stored. `events.unrouted` has a limit, because no service consumes it. `webhooks.backfill` keeps
+one message: the newest watermark of the backfill.
 """
 
 import re
@@ -19,6 +20,8 @@ BROKER_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count"
 INSPECTION_LIMIT = 1_000_000  # redeliveries in queues that operators inspect; RabbitMQ 4 would drop messages after 20
 DELIVERY_LIMIT = 20  # redeliveries in which a message may kill its consumer before it is a dead letter
 UNROUTED_LIMIT = 100_000  # newest events without a consumer, kept for operators
+WATERMARK = "webhooks.backfill"  # the queue whose newest message says how far the backfill has come
+WATERMARK_KEY = "webhooks.backfill.advanced"  # the routing key of its messages
 
 BINDINGS: Mapping[str, Sequence[str]] = {
     "checkout": ("stripe.checkout.session.#", "orders.customer.#"),
@@ -43,6 +46,34 @@ BINDINGS: Mapping[str, Sequence[str]] = {
     ),
     "notifications": ("orders.#", "inventory.stock.#", "inventory.reservation.expiring"),
 }
+
+# Stripe's types that a service handles: the ones to subscribe an endpoint to, and the ones that the backfill lists.
+STRIPE_TYPES: Sequence[str] = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "payment_intent.succeeded",
+    "payment_intent.requires_action",
+    "payment_intent.payment_failed",
+    "charge.pending",
+    "charge.succeeded",
+    "charge.failed",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refund.updated",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "review.opened",
+    "review.closed",
+    "radar.early_fraud_warning.created",
+    "radar.early_fraud_warning.updated",
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +116,16 @@ QUEUES = (
         },
         [(UNROUTED, "")],
     ),
+    QueueSpec(
+        WATERMARK,
+        {
+            "x-queue-type": "quorum",
+            "x-max-length": 1,
+            "x-overflow": "drop-head",
+            "x-delivery-limit": INSPECTION_LIMIT,
+        },
+        [(EVENTS, WATERMARK_KEY)],
+    ),
     *(
         QueueSpec(
             dead_letter_queue(name),
@@ -120,6 +161,12 @@ def matches(pattern: str, routing_key: str) -> bool:
 def queues_for(routing_key: str) -> list[str]:
     """Return the queues that receive events with this routing key. Each has the name of its service."""
     return [name for name, keys in BINDINGS.items() if any(matches(key, routing_key) for key in keys)]
+
+
+def is_routed(routing_key: str) -> bool:
+    """Return True if a queue is bound to the exchange `events` for this routing key."""
+    keys = [key for queue in QUEUES for exchange, key in queue.bindings if exchange == EVENTS]
+    return any(matches(key, routing_key) for key in keys)
 
 
 def headers_of_copy(headers: Mapping[str, Any], routing_key: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 MIN_RATE = 0.001  # per second; the pause after each event stays within hours
+MIN_INTERVAL = timedelta(seconds=1)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -31,6 +32,24 @@ class Instant(click.ParamType[datetime]):
                 param,
                 ctx,
             )
+
+
+class Interval(click.ParamType[timedelta]):
+    """The type of an option that accepts a span of time: 30s, 5m, 1h, 1d. At least `MIN_INTERVAL`."""
+
+    name = "interval"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the span. Fails the command for other text."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            span = _age(str(value))
+        except OverflowError:
+            span = None
+        if span is None or span < MIN_INTERVAL:
+            self.fail(f"{value!r} is not an interval such as 30s, 5m or 1h, of at least 1s.", param, ctx)
+        return span
 
 
 class Rate(click.FloatRange):
@@ -61,9 +80,16 @@ class FilterText(click.ParamType[str]):
         return str(value)
 
 
-def _instant(text: str) -> datetime:
+def _age(text: str) -> timedelta | None:
+    """Return the span of time that a text names, or None."""
     if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in UNITS:
-        return datetime.now(UTC) - timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+        return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+    return None
+
+
+def _instant(text: str) -> datetime:
+    if (age := _age(text)) is not None:
+        return datetime.now(UTC) - age
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(text)

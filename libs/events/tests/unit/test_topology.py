@@ -5,6 +5,7 @@ from importlib import import_module
 import pytest
 from events.messaging import topology
 from events.messaging.contracts.registry import SCHEMAS
+from events.messaging.event import STRIPE
 
 SERVICES = sorted(topology.BINDINGS)
 
@@ -59,6 +60,11 @@ def test_every_handlers_key_is_bound_to_its_queue(service: str) -> None:
     assert not unbound
 
 
+def test_backfilled_types_are_those_that_services_handle() -> None:
+    handled = {key for service in SERVICES for key in handled_keys(service) if key.startswith(STRIPE)}
+    assert sorted(topology.STRIPE_TYPES) == sorted(key.removeprefix(STRIPE) for key in handled)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_handled_own_event_has_a_contract(service: str) -> None:
     own = {key for key in handled_keys(service) if not key.startswith("stripe.")}
@@ -102,3 +108,9 @@ def test_exchanges_are_declared_before_their_references() -> None:
 
 def test_unbound_stripe_event_reaches_no_service() -> None:
     assert topology.queues_for("stripe.payout.paid") == []
+    assert not topology.is_routed("stripe.payout.paid")
+
+
+def test_watermark_reaches_its_queue_and_no_service() -> None:
+    assert topology.queues_for(topology.WATERMARK_KEY) == []
+    assert topology.is_routed(topology.WATERMARK_KEY)
