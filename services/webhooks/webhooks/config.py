@@ -20,9 +20,7 @@ class Config(Common):
         secret=True,
         checks=[validate.Length(min=1)],
     )
-    livemode: bool = setting(
-        "LIVEMODE", "`true` for Stripe's live mode, `false` for test mode. Events of the other mode are refused."
-    )
+    livemode: bool = stripe_api.livemode_setting()
     stripe_api_key: str = setting(
         "STRIPE_API_KEY",
         "Stripe's secret key. Only `backfill` needs it: do not set it for the web process.",
@@ -34,4 +32,6 @@ class Config(Common):
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    stripe_api.check_key_mode(config.stripe_api_key, livemode=config.livemode)
+    return config

@@ -10,6 +10,7 @@ REQUIRED = {
     "OPERATOR_TOKENS": "zoe:0123456789abcdef",
     "SERVICE_TOKEN": "0123456789abcdef",
     "STRIPE_API_KEY": "sk_test_1",
+    "LIVEMODE": "false",
     "INVENTORY_URL": "http://inventory:8004",
     "SHOP_URL": "https://Shop.test/start",
 }
