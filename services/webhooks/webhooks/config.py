@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from environs import validate
 from events import stripe_api
-from events.config import Common, load_settings, port_setting, setting
+from events.config import Common, load_settings, port_setting, setting, trusted_proxies_setting
+from events.web.client_address import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Config(Common):
         secret=True,
     )
     stripe_api_base: str = stripe_api.api_base_setting()
+    trusted_proxies: Sequence[Network] = trusted_proxies_setting()
 
 
 def load() -> Config:
