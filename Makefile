@@ -153,8 +153,9 @@ down: ## stop and remove the containers; VOLUMES=-v removes the data, too
 smoke-compose: $(DEMO_READY) ## run `make smoke` through the containers of `make up`
 	@$(BIN)/python -m demo --smoke --composed
 
-test-compose: $(READY) ## test the containers under load: purchases, scaling, kills, restarts, an upgrade
+test-compose: $(READY) ## test the containers under load: purchases, kills, and every command of docs/operations.md
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/operations -n0 -s -p no:cacheprovider $(ARGS)
 
 logs: ## follow the containers' logs; SERVICE=orders-worker for one of them
 	docker compose logs --follow --tail 100 $(SERVICE)
