@@ -20,7 +20,7 @@ from settings_file import ROOT, RefusedError, is_demo
 from settings_file import read as read_settings
 
 GIVEN = {**OF_OTHER_SYSTEMS, "operator_tokens": "OPERATOR_TOKENS"}  # secrets that a person brings: their variables
-READY_TIMEOUT_S = 180  # on a busy machine a process starts in a minute
+READY_TIMEOUT_S = 600  # a container that cannot start is unhealthy earlier; a busy machine needs minutes
 POLL_S = 2
 FIXED = {
     "unsubscribe_secret": "A new one would break the links in sent e-mails and forget who unsubscribed.",
@@ -125,11 +125,19 @@ def restart_users(secret: str) -> None:
     else:
         run("docker", "compose", "restart", *users)
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while waiting := [name for name in users if states().get(name, set()) - {"healthy", ""} or name not in states()]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not healthy after {READY_TIMEOUT_S} s: {', '.join(waiting)}. See docker compose logs.")
+    while waiting := _not_ready(users):
+        if time.monotonic() > deadline or any("unhealthy" in state for state in waiting.values()):
+            listed = ", ".join(f"{name} is {state}" for name, state in waiting.items())
+            raise TimeoutError(f"{listed}. See docker compose logs.")
         time.sleep(POLL_S)
     print(f"healthy with the new secret: {', '.join(users)}")  # noqa: T201 - a command
+
+
+def _not_ready(services: list[str]) -> dict[str, str]:
+    """Return the state of each service that has a container which is not healthy, or no container."""
+    found = states()
+    waiting = {name: (found.get(name) or {"not running"}) - {"healthy", ""} for name in services}
+    return {name: ", ".join(sorted(health)) for name, health in waiting.items() if health}
 
 
 def states() -> dict[str, set[str]]:

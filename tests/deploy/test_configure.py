@@ -100,6 +100,14 @@ def test_new_secret_after_a_demo_run_is_refused(demo: Installation, name: str) -
         assert ANSWERS[name] not in done.stderr
 
 
+def test_demo_with_an_own_key_in_the_shell_is_refused(fresh: Installation) -> None:
+    done = fresh.check(STRIPE_API_KEY="sk_live_1")
+
+    assert done.returncode == 2
+    assert "unset STRIPE_API_KEY" in done.stderr
+    assert not (fresh.folder / ".secrets").exists()
+
+
 @pytest.mark.parametrize("name", ["stripe_api_key", "stripe_webhook_secrets", "smtp_url"])
 def test_demos_secrets_are_refused_in_production(demo: Installation, name: str) -> None:
     (demo.folder / ".env").unlink()
