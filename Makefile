@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration configure secrets rotate up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -165,22 +165,22 @@ version: ## write a version to all files that have one: make version VERSION=0.2
 	@test -n "$(VERSION)" || { echo "usage: make version VERSION=0.2.0"; exit 2; }
 	@$(PYTHON) tools/release.py write $(VERSION)
 
-# The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
-PROFILES ?= demo
-COMPOSE = COMPOSE_PROFILES=$(PROFILES) docker compose
-DEMO_SETTINGS := STRIPE_API_BASE=http://fake-stripe:12111 ABANDONED_CART_DELAY=2 ABANDONED_CART_EMAILS=all \
-	COLLECT_PHONE=true ALLOW_PROMOTION_CODES=true
-ifneq (,$(findstring demo,$(PROFILES)))
-COMPOSE := $(DEMO_SETTINGS) $(COMPOSE)
-endif
+# The system in containers. Its settings are in .env, which Docker Compose reads for every command.
+configure: ## write the settings and secrets of the containers: asks, or make configure LIVEMODE=true SHOP_URL=…
+	@$(PYTHON) deploy/configure.py
 
 secrets: ## write the missing secrets of the containers to .secrets/
 	@$(PYTHON) deploy/make_secrets.py
 
+rotate: ## replace a secret and restart the containers that use it: make rotate SECRET=orders_database_url
+	@$(PYTHON) deploy/rotate_secret.py $(SECRET)
+
 export REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-up: secrets ## start the whole system in containers; PROFILES=demo,observe adds Prometheus and Grafana
-	$(COMPOSE) up --build --wait
+up: ## start the whole system in containers; without settings, the demo. PROFILES=demo,observe adds Prometheus and Grafana
+	@$(PYTHON) deploy/configure.py --check
+	@$(PYTHON) deploy/make_secrets.py
+	docker compose up --build --wait
 
 down: ## stop and remove the containers; VOLUMES=-v removes the data, too
 	COMPOSE_PROFILES=demo,observe docker compose down $(VOLUMES)
@@ -188,8 +188,9 @@ down: ## stop and remove the containers; VOLUMES=-v removes the data, too
 smoke-compose: $(DEMO_READY) ## run `make smoke` through the containers of `make up`
 	@$(BIN)/python -m demo --smoke --composed
 
-test-compose: $(READY) secrets ## test the containers under load: purchases, scaling, kills, restarts, an upgrade
-	$(DEMO_SETTINGS) COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
+test-compose: $(READY) ## test the containers under load: purchases, kills, and every command of docs/operations.md
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -n0 -p no:cacheprovider $(ARGS)
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/operations -n0 -s -p no:cacheprovider $(ARGS)
 
 logs: ## follow the containers' logs; SERVICE=orders-worker for one of them
 	docker compose logs --follow --tail 100 $(SERVICE)

@@ -123,7 +123,7 @@ def create_configs(
         shared = {"operator_tokens": operators, "service_token": service_token, "broker_url": BROKER_URL}
         return {"service": name, "port": ports[name], "database_url": url, "log_level": "ERROR", **shared}
 
-    at_stripe: dict[str, Any] = {"stripe_api_key": api_key, "stripe_api_base": api_base}
+    at_stripe: dict[str, Any] = {"stripe_api_key": api_key, "stripe_api_base": api_base, "livemode": False}
     return {
         "inventory": inventory.config.Config(**base("inventory"), allowed_origins=origins),
         "checkout": checkout.config.Config(

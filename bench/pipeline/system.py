@@ -90,7 +90,7 @@ class System:
 
     def _settings(self, service: str) -> Mapping[str, str]:
         unused_url = "http://127.0.0.1:9"
-        for_stripe = {"STRIPE_API_KEY": "sk_test_bench", "STRIPE_API_BASE": unused_url}
+        for_stripe = {"STRIPE_API_KEY": "sk_test_bench", "STRIPE_API_BASE": unused_url, "LIVEMODE": "false"}
         own = {
             "checkout": for_stripe | {"INVENTORY_URL": unused_url, "SHOP_URL": unused_url},
             "orders": for_stripe,

@@ -110,7 +110,7 @@ def _settings(
     ports: Ports, databases: Mapping[str, str], broker_url: str, stripe_url: str, smtp_port: int, secret: str
 ) -> Mapping[str, Mapping[str, str]]:
     shop_url = ports.url("shop")
-    for_stripe = {"STRIPE_API_KEY": "sk_test_soak", "STRIPE_API_BASE": stripe_url}
+    for_stripe = {"STRIPE_API_KEY": "sk_test_soak", "STRIPE_API_BASE": stripe_url, "LIVEMODE": "false"}
     for_inventory = {"SERVICE_TOKEN": secrets.token_hex(16)}
     own: Mapping[str, Mapping[str, str]] = {
         "checkout": {

@@ -12,6 +12,8 @@ for service in checkout orders inventory notifications; do
   password=${url#*://*:}
   psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 -h postgres -U postgres -d postgres \
     -v name="$service" -v password="${password%%@*}" <<'SQL'
+SET log_min_duration_statement = -1; -- no password in the log
+SET log_min_error_statement = panic;
 SELECT format('CREATE ROLE %I', :'name') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \gexec
 ALTER ROLE :"name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT 100 PASSWORD :'password';
 SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'name')

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from events.messaging import topology
 
+from .log_sizes import PROXY_LINE_BYTES
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 
@@ -40,6 +42,51 @@ def test_every_container_is_limited_and_rotates_its_log(compose: dict[str, Any])
     for name, spec in compose["services"].items():
         assert "memory" in spec["deploy"]["resources"]["limits"], name
         assert {"max-size", "max-file"} <= spec["logging"]["options"].keys(), name
+
+
+def megabytes(text: str) -> int:
+    assert text.endswith("m"), text
+    return int(text[:-1])
+
+
+def test_proxys_log_reaches_back_as_long_as_documented(compose: dict[str, Any]) -> None:
+    [(gigabytes, days, rate)] = re.findall(
+        r"Compose: (\d+) GB before compression, which is (\d+) days at (\d+) requests/s",
+        (ROOT / "docs" / "security.md").read_text(),
+    )
+    options = compose["services"]["proxy"]["logging"]["options"]
+    size = megabytes(options["max-size"]) * int(options["max-file"]) * 10**6
+
+    assert size == int(gigabytes) * 10**9
+    assert size >= int(days) * 86_400 * int(rate) * PROXY_LINE_BYTES
+    assert options["compress"] == "true"
+
+
+def test_images_of_others_have_a_full_version(compose: dict[str, Any]) -> None:
+    images = {spec["image"] for spec in compose["services"].values() if not spec["image"].startswith("clozit/")}
+
+    assert len(images) >= 5
+    assert [image for image in images if not re.fullmatch(r"[\w/.-]+:v?\d+\.\d+(\.\d+)?(-management)?", image)] == []
+
+
+def test_own_images_are_built_and_never_pulled(compose: dict[str, Any]) -> None:
+    for name, spec in own_services(compose).items():
+        assert spec["pull_policy"] == "never", name
+        assert "build" in spec, name
+
+
+def test_mailbox_and_fake_stripe_are_only_in_the_demo(compose: dict[str, Any]) -> None:
+    for name in ("mailpit", "fake-stripe", "shop", "checkout-seed", "inventory-seed"):
+        assert compose["services"][name]["profiles"] == ["demo"], name
+    ours = [spec for spec in own_services(compose).values() if "profiles" not in spec]
+    assert not [spec for spec in ours if "mailpit" in spec.get("depends_on", {})]
+
+
+def test_postgres_logs_no_values_of_customers(compose: dict[str, Any]) -> None:
+    command = compose["services"]["postgres"]["command"]
+    wanted = ("log_parameter_max_length=0", "log_parameter_max_length_on_error=0", "log_error_verbosity=terse")
+    for setting in wanted:
+        assert f"-c {setting}" in command
 
 
 def test_services_have_web_processes_and_consumers_workers(compose: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from events.config import read_environment, settings
 from demo.embedded import create_configs
 from demo.ports import DEFAULTS, Ports
 
+from .configuring import configuration
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 # Addresses and the like, which differ in containers.
@@ -19,16 +21,15 @@ OF_THE_PLACE |= {"PUBLIC_URL", "DECLARE_TOPOLOGY"}  # in containers, one command
 
 
 def demo_settings() -> dict[str, str]:
-    """Return what the Makefile sets for the containers of the demo."""
-    [line] = re.findall(r"^DEMO_SETTINGS := (.*)$", (ROOT / "Makefile").read_text().replace("\\\n", ""), re.MULTILINE)
-    return dict(pair.split("=", 1) for pair in line.split())
+    """Return what `make up` writes to the settings file of the demo."""
+    return configuration().demo_settings({})
 
 
 def passed_to(service: str) -> dict[str, str]:
     """Return the environment of a service's containers in the demo."""
     given = demo_settings()
     environment = yaml.safe_load(COMPOSE)["services"][service]["environment"]
-    variable = r"\$\{(\w+):-([^}]*)\}"
+    variable = r"\$\{(\w+):[-?]([^}]*)\}"
     return {
         name: re.sub(variable, lambda found: given.get(found[1], found[2]), str(value))
         for name, value in environment.items()
@@ -53,4 +54,6 @@ def test_composed_demo_is_set_like_the_embedded_one(
 
 
 def test_compose_passes_on_every_setting_of_the_demo() -> None:
-    assert [name for name in demo_settings() if f"${{{name}:-" not in COMPOSE] == []
+    read = {*re.findall(r"\$\{(\w+):", COMPOSE), "COMPOSE_PROFILES"}
+
+    assert demo_settings().keys() - read == set()

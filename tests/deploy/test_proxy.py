@@ -12,15 +12,19 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from events.testing.ports import free_port
 from events.testing.waiting import wait_until
 
+from .log_sizes import DOCKERS_BYTES_PER_LINE, OF_ADDRESSES_IN_CONTAINERS, PROXY_LINE_BYTES
+
 PROXY = Path(__file__).parents[2] / "deploy" / "proxy"
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 CLIENT, OTHER = "192.0.2.9", "192.0.2.10"
+LINES_AT_ONCE = 600  # that a client can write into the log
 BURST = 21  # checkouts that one client can start at once: the burst, and one
 
 
@@ -30,7 +34,7 @@ class Stub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = json.dumps(dict(self.headers)).encode()
-        self.send_response(204 if self.command == "OPTIONS" else 200)
+        self.send_response(204 if self.command == "OPTIONS" else int(self.headers.get("X-Answer", 200)))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -133,12 +137,59 @@ def test_service_that_is_away_is_a_problem(shop: httpx.Client) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_logs_have_no_client_address(shop: httpx.Client, tmp_path: Path) -> None:
-    for _ in range(BURST + 1):
-        start(shop, CLIENT)
-    logs = [tmp_path / "access.log", tmp_path / "error.log"]
-    wait_until(lambda: logs[0].read_text().count("\n") >= BURST + 1, what="the access log")
-    assert CLIENT not in "".join(log.read_text() for log in logs)
+def logged(tmp_path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+
+
+def wait_for_marker(shop: httpx.Client, tmp_path: Path) -> None:
+    """Send a request of another client and wait for its line: all lines before it are written then."""
+    shop.get("/products", headers={"X-Forwarded-For": "198.51.100.1"})
+    wait_until(lambda: any(line["client"] == "198.51.100.1" for line in logged(tmp_path)), 30, "the last line")
+
+
+def test_access_log_names_the_client_and_error_log_does_not(shop: httpx.Client, tmp_path: Path) -> None:
+    for _ in range(BURST + 5):
+        start(shop, f"203.0.113.5, {CLIENT}")
+    wait_for_marker(shop, tmp_path)
+
+    accepted = [line["client"] for line in logged(tmp_path) if line["status"] == 200 and "checkout" in line["path"]]
+    assert accepted == [CLIENT] * BURST
+    assert CLIENT not in (tmp_path / "error.log").read_text()
+
+
+@pytest.mark.parametrize("path", ["/wp-login.php", "/products"])
+def test_flood_of_one_client_leaves_its_first_lines(shop: httpx.Client, tmp_path: Path, path: str) -> None:
+    for _ in range(LINES_AT_ONCE + 200):
+        shop.get(path, headers={"X-Forwarded-For": CLIENT})
+    wait_for_marker(shop, tmp_path)
+
+    lines = [line for line in logged(tmp_path) if line["client"] == CLIENT]
+    assert LINES_AT_ONCE <= len(lines) <= LINES_AT_ONCE + 100, "the flood lasted at most a minute or so"
+
+
+def test_flood_of_refused_checkouts_leaves_few_lines(shop: httpx.Client, tmp_path: Path) -> None:
+    statuses = [start(shop, CLIENT).status_code for _ in range(400)]
+    wait_for_marker(shop, tmp_path)
+
+    refused = [line for line in logged(tmp_path) if line["status"] == 429]
+    assert 0 < len(refused) < statuses.count(429) / 8
+
+
+def test_rejected_webhook_is_logged_by_the_service_alone(shop: httpx.Client, tmp_path: Path) -> None:
+    for status in ("400", "200"):
+        assert shop.post("/webhooks/stripe", headers={"X-Answer": status}).status_code == int(status)
+    wait_for_marker(shop, tmp_path)
+
+    assert [line["status"] for line in logged(tmp_path) if line["path"] == "/webhooks/stripe"] == [200]
+
+
+def test_line_is_no_longer_than_the_stated_size(shop: httpx.Client, tmp_path: Path) -> None:
+    """docs/security.md says how long the proxy's log reaches back. That needs the size of a line."""
+    shop.post("/webhooks/stripe", headers={"X-Forwarded-For": "2001:db8:1111:2222:3333:4444:5555:6666"})
+    wait_for_marker(shop, tmp_path)
+
+    [line] = [line for line in (tmp_path / "access.log").read_text().splitlines() if "/webhooks/stripe" in line]
+    assert len(line) + DOCKERS_BYTES_PER_LINE + OF_ADDRESSES_IN_CONTAINERS <= PROXY_LINE_BYTES
 
 
 @pytest.mark.parametrize("body", [b"{", b""])

@@ -83,8 +83,9 @@ class Shop:
         self.inventory = self._inventory()
         self.config = Config(
             service="checkout", port=0, broker_url="memory://", database_url="",
-            operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1", inventory_url="http://inventory.test",
-            shop_url="https://shop.test", **{"shipping_countries": ("DE",)} | settings,
+            operator_tokens={"zoe": OPERATOR_TOKEN}, service_token=SERVICE_TOKEN, stripe_api_key="sk_test_1",
+            livemode=False, inventory_url="http://inventory.test", shop_url="https://shop.test",
+            **{"shipping_countries": ("DE",)} | settings,
         )  # fmt: skip
         self.checkouts = Checkouts(self.config, self.databases["checkout"], self.stripe, self.inventory, self.now)
         self.web = checkout.app.create_app(
@@ -167,7 +168,7 @@ class Shop:
         """Return a client of the orders service, whose refunds go to the fake Stripe with this key."""
         config = orders.config.Config(
             service="orders", port=0, broker_url="memory://", database_url="",
-            operator_tokens={"zoe": OPERATOR_TOKEN}, stripe_api_key="sk_test_1",
+            operator_tokens={"zoe": OPERATOR_TOKEN}, stripe_api_key="sk_test_1", livemode=False,
         )  # fmt: skip
         client = stripe_api.client(api_key, "https://stripe.test", retries=0, http_client=self.stripe_http)
         database, gateway = self.databases["orders"], RefundGateway(client)

@@ -188,7 +188,8 @@ def _environments(
     token: str,
 ) -> dict[str, dict[str, str]]:
     shop_url = ports.url("shop")
-    for_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "ALLOWED_ORIGINS": shop_url}
+    at_stripe = {"STRIPE_API_KEY": "sk_test_e2e", "STRIPE_API_BASE": stripe_url, "LIVEMODE": "false"}
+    for_stripe = {**at_stripe, "ALLOWED_ORIGINS": shop_url}
     for_inventory = {"SERVICE_TOKEN": secrets.token_hex(16)}
     special = {
         "checkout": for_stripe

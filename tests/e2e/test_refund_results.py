@@ -47,6 +47,7 @@ def reconcile(system: System, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "BROKER_URL": "memory://",
         "OPERATOR_TOKENS": "ana:operator-token-of-ana",
         "STRIPE_API_KEY": "sk_test_demo",
+        "LIVEMODE": "false",
         "STRIPE_API_BASE": stripe_of(system).url,
     }
 

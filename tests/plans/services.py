@@ -177,12 +177,15 @@ def _config(module: ModuleType, **values: Any) -> Any:
     return module.Config(**{**COMMON, "service": service, "database_url": "unused", **values})
 
 
-ORDERS = _config(orders.config, stripe_api_key="sk_test_1", stripe_api_base=CLOSED, review_auto_refund=("oversold",))
+ORDERS = _config(
+    orders.config, stripe_api_key="sk_test_1", stripe_api_base=CLOSED, livemode=False, review_auto_refund=("oversold",)
+)
 CHECKOUT = _config(
     checkout.config,
     service_token=SERVICE_TOKEN,
     stripe_api_key="sk_test_1",
     stripe_api_base=CLOSED,
+    livemode=False,
     inventory_url=CLOSED,
     shop_url="https://shop.example",
 )

@@ -278,7 +278,7 @@ def _copy_rows(template: Database, database: Database) -> None:
 def _configs() -> dict[str, Any]:
     base: dict[str, Any] = {"port": 0, "broker_url": "memory://", "log_level": "CRITICAL"}
     operated: dict[str, Any] = {**base, "database_url": "", "operator_tokens": OPERATORS}
-    at_stripe: dict[str, Any] = {"stripe_api_key": API_KEY, "stripe_api_base": STRIPE_URL}
+    at_stripe: dict[str, Any] = {"stripe_api_key": API_KEY, "stripe_api_base": STRIPE_URL, "livemode": False}
     return {
         "checkout": checkout.config.Config(
             service="checkout",

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from events.config import setting, validate_url
 from events.database.storable import without_unstorable
+from events.errors import ConfigError
 from events.observability.logging import get_logger
 
 API = "https://api.stripe.com"
@@ -25,6 +26,7 @@ TIMEOUT_S = 10  # per attempt; Stripe's slow answers take about five, and a cust
 MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
 RESOURCE_MISSING = "resource_missing"  # Stripe's error code for an unknown id
 MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
+KEY_MODE = re.compile(r"(?:sk|rk)(?:_org)?_(live|test)_")  # secret, restricted and organization keys
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
@@ -101,6 +103,31 @@ def api_base_setting() -> Any:
         default=API,
         checks=[validate_url],
     )
+
+
+def livemode_setting() -> Any:
+    """Declare the setting LIVEMODE."""
+    return setting(
+        "LIVEMODE",
+        "`true` for Stripe's live mode, `false` for test mode. A key of the other mode is refused at start, and so are"
+        " events of the other mode.",
+    )
+
+
+def check_key_mode(key: str, *, livemode: bool) -> None:
+    """Raise `ConfigError` if the key is of Stripe's other mode: its payments would be refused, or not be real.
+
+    A key whose prefix names no mode is accepted.
+    """
+    mode = KEY_MODE.match(key)
+    if mode and (mode[1] == "live") != livemode:
+        wanted = f"LIVEMODE={str(livemode).lower()}"
+        raise ConfigError(
+            {
+                "LIVEMODE": [f"STRIPE_API_KEY is a {mode[1]} key, which {wanted} excludes. Change one of the two."],
+                "STRIPE_API_KEY": [f"This {mode[1]} key does not fit {wanted}. Use a key of the same mode."],
+            }
+        )
 
 
 class Failure(StrEnum):

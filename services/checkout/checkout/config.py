@@ -64,6 +64,7 @@ class Config(Common):
     service_token: str = service_token_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
+    livemode: bool = stripe_api.livemode_setting()
     inventory_url: str = setting(
         "INVENTORY_URL", "The URL at which checkout reaches the inventory service.", checks=[validate_url]
     )
@@ -189,6 +190,7 @@ class Config(Common):
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
     config = load_settings(Config)
+    stripe_api.check_key_mode(config.stripe_api_key, livemode=config.livemode)
     if bool(config.bot_check_url) != bool(config.bot_check_secret):
         raise ConfigError({"BOT_CHECK_SECRET": ["Set both BOT_CHECK_URL and BOT_CHECK_SECRET, or neither."]})
     return config

@@ -278,6 +278,7 @@ def config() -> Config:
         operator_tokens={"zoe": OPERATOR},
         service_token="service-token-0123",
         stripe_api_key="sk_test_1",
+        livemode=False,
         inventory_url="http://inventory.test",
         shop_url="https://shop.test",
         allowed_origins=("https://staging.shop.test:8443",),

@@ -29,6 +29,7 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
+    livemode: bool = stripe_api.livemode_setting()
     allowed_origins: Sequence[str] = allowed_origins_setting(
         "Origins from which browsers may read an order by its session, separated by commas:"
     )
@@ -49,4 +50,6 @@ class Config(Common):
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    stripe_api.check_key_mode(config.stripe_api_key, livemode=config.livemode)
+    return config

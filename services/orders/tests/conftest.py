@@ -25,6 +25,7 @@ def config() -> Config:
         database_url="sqlite://",
         operator_tokens={"ana": "operator-token-of-ana"},
         stripe_api_key="sk_test_made_up",
+        livemode=False,
         allowed_origins=["https://shop.example"],
     )
 

@@ -6,8 +6,8 @@
 from functools import partial
 
 import orjson
-from events.observability.logging import get_logger
 from events.web.blueprint import Blueprint
+from events.web.client_address import client_network
 from events.web.parameters import ignores_query
 from events.web.requests import current_request
 from flask import Response
@@ -15,12 +15,12 @@ from flask import Response
 from webhooks.errors import RejectedEventError
 from webhooks.middleware import FAILURE, PATH
 from webhooks.receiver import RECEIVED, Receiver
-
-log = get_logger(__name__)
+from webhooks.rejections import RejectionLog
 
 
 def create_blueprint(receiver: Receiver) -> Blueprint:
     """Return the blueprint with the service's only route, which passes events to `receiver`."""
+    rejections = RejectionLog()
     blueprint = Blueprint("webhooks", __name__, description="Stripe posts its events here.")
 
     @blueprint.route(PATH, methods=["POST"])
@@ -39,7 +39,8 @@ def create_blueprint(receiver: Receiver) -> Blueprint:
             event = receiver.receive(request.headers.get("Stripe-Signature", ""), read_body)
         except RejectedEventError as error:
             RECEIVED.labels(error.reason).inc()
-            log.warning("webhook rejected", reason=error.reason, detail=error.detail)
+            forwarded_for = request.headers.get("X-Forwarded-For", "")
+            rejections.add(error, client_network(request.remote_addr, forwarded_for, receiver.config.trusted_proxies))
             raise
         return Response(orjson.dumps({"event_id": event.id}), content_type="application/json")
 

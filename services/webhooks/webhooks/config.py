@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from environs import validate
 from events import stripe_api
-from events.config import Common, load_settings, port_setting, setting
+from events.config import Common, load_settings, port_setting, setting, trusted_proxies_setting
+from events.web.client_address import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +21,7 @@ class Config(Common):
         secret=True,
         checks=[validate.Length(min=1)],
     )
-    livemode: bool = setting(
-        "LIVEMODE", "`true` for Stripe's live mode, `false` for test mode. Events of the other mode are refused."
-    )
+    livemode: bool = stripe_api.livemode_setting()
     stripe_api_key: str = setting(
         "STRIPE_API_KEY",
         "Stripe's secret key. Only `backfill` needs it: do not set it for the web process.",
@@ -30,8 +29,11 @@ class Config(Common):
         secret=True,
     )
     stripe_api_base: str = stripe_api.api_base_setting()
+    trusted_proxies: Sequence[Network] = trusted_proxies_setting()
 
 
 def load() -> Config:
     """Return the settings from the environment. Raises `ConfigError` with every missing or invalid one."""
-    return load_settings(Config)
+    config = load_settings(Config)
+    stripe_api.check_key_mode(config.stripe_api_key, livemode=config.livemode)
+    return config

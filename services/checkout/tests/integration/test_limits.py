@@ -320,6 +320,7 @@ def test_bot_check_needs_url_and_secret(monkeypatch: pytest.MonkeyPatch) -> None
         "OPERATOR_TOKENS": "zoe:0123456789abcdef",
         "SERVICE_TOKEN": "0123456789abcdef",
         "STRIPE_API_KEY": "sk_test_1",
+        "LIVEMODE": "false",
         "INVENTORY_URL": "http://inventory:8004",
         "SHOP_URL": "https://shop.test",
         "BOT_CHECK_URL": "https://check.test/siteverify",

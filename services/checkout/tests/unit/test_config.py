@@ -10,6 +10,7 @@ REQUIRED = {
     "OPERATOR_TOKENS": "zoe:0123456789abcdef",
     "SERVICE_TOKEN": "0123456789abcdef",
     "STRIPE_API_KEY": "sk_test_1",
+    "LIVEMODE": "false",
     "INVENTORY_URL": "http://inventory:8004",
     "SHOP_URL": "https://Shop.test/start",
 }
@@ -76,3 +77,22 @@ def test_country_that_stripe_does_not_know_is_named(environment: pytest.MonkeyPa
         load()
     [message] = raised.value.problems["SHIPPING_COUNTRIES"]
     assert message.startswith(f"Stripe's page cannot ask for addresses in {country}. Use ISO 3166 codes")
+
+
+@pytest.mark.parametrize(
+    ("livemode", "key"), [("true", "sk_test_1"), ("true", "rk_test_1"), ("false", "sk_live_1"), ("false", "rk_live_1")]
+)
+def test_key_of_the_other_mode_names_both_settings(environment: pytest.MonkeyPatch, livemode: str, key: str) -> None:
+    for name, value in (REQUIRED | {"LIVEMODE": livemode, "STRIPE_API_KEY": key}).items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigError) as raised:
+        load()
+    assert raised.value.problems.keys() == {"LIVEMODE", "STRIPE_API_KEY"}
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize(("livemode", "key"), [("true", "sk_live_1"), ("true", "rk_live_1"), ("true", "other_1")])
+def test_key_of_the_same_or_no_mode_is_accepted(environment: pytest.MonkeyPatch, livemode: str, key: str) -> None:
+    for name, value in (REQUIRED | {"LIVEMODE": livemode, "STRIPE_API_KEY": key}).items():
+        environment.setenv(name, value)
+    assert load().livemode is True

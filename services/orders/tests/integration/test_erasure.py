@@ -50,7 +50,7 @@ def erase(service: OrdersService, monkeypatch: pytest.MonkeyPatch) -> EraseCusto
     """The command `orders erase-customer`, by default with the customer's e-mail address."""
     url = service.database.engine.url.render_as_string(hide_password=False)
     environment = {"DATABASE_URL": url, "BROKER_URL": "memory://", "OPERATOR_TOKENS": "ana:operator-token-of-ana"}
-    for name, value in {**environment, "STRIPE_API_KEY": "sk_test_x"}.items():
+    for name, value in {**environment, "STRIPE_API_KEY": "sk_test_x", "LIVEMODE": "false"}.items():
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str, **options: Any) -> Result:

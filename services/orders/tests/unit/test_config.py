@@ -1,12 +1,24 @@
-"""The settings of the orders service."""
+"""The settings of orders: Stripe's key must be of the mode that LIVEMODE names."""
 
 import pytest
 from events.errors import ConfigError
 from orders.config import load
 
+REQUIRED = {
+    "DATABASE_URL": "sqlite:///x.db",
+    "BROKER_URL": "memory://",
+    "OPERATOR_TOKENS": "zoe:0123456789abcdef",
+    "LIVEMODE": "true",
+}
 
-def test_unknown_review_reasons_are_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REVIEW_AUTO_REFUND", "oversold,whim")
-    with pytest.raises(ConfigError) as error:
+
+@pytest.mark.parametrize(("key", "problems"), [("sk_live_1", set()), ("sk_test_1", {"LIVEMODE", "STRIPE_API_KEY"})])
+def test_key_of_the_other_mode_is_refused(monkeypatch: pytest.MonkeyPatch, key: str, problems: set[str]) -> None:
+    for name, value in (REQUIRED | {"STRIPE_API_KEY": key}).items():
+        monkeypatch.setenv(name, value)
+    found: set[str] = set()
+    try:
         load()
-    assert "REVIEW_AUTO_REFUND" in error.value.problems
+    except ConfigError as error:
+        found = set(error.problems)
+    assert found == problems

@@ -41,6 +41,7 @@ def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Reconcile:
         "BROKER_URL": "memory://",
         "OPERATOR_TOKENS": "ana:operator-token-of-ana",
         "STRIPE_API_KEY": "sk_test_x",
+        "LIVEMODE": "false",
         "STRIPE_API_BASE": shop.fake.url,
     }
     return lambda *arguments: CliRunner().invoke(main, ["reconcile", *arguments], env=environment)
