@@ -4,7 +4,7 @@ SERVICES := checkout webhooks orders notifications inventory
 PACKAGES := libs/events $(SERVICES:%=services/%)
 CODE := libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench tools
 TESTS := libs/events/tests $(SERVICES:%=services/%/tests) demo/tests bench/tests tests
-UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) bench/tests/unit tests/prose tests/deploy tests/faults/test_auditor.py
+UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) bench/tests/unit tests/prose tests/deploy tests/faults/test_auditor.py tests/upgrade/test_revisions.py
 READY := .venv/.ready
 # The demo needs fewer packages. They are installed only if the development packages are not.
 DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)

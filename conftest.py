@@ -19,7 +19,12 @@ pytest_plugins = ["events.testing.fixtures"]
 
 BROKER = ("broker", "whole system")  # the groups that have a broker
 GROUPS = {  # by the beginnings of their paths; the first match counts
-    "broken servers": ("tests/faults/", "tests/cluster/", "libs/events/tests/integration/test_broker_outage.py"),
+    "broken servers": (
+        "tests/faults/",
+        "tests/upgrade/",
+        "tests/cluster/",
+        "libs/events/tests/integration/test_broker_outage.py",
+    ),
     "whole system": ("tests/e2e/", "tests/fuzz/"),
     "broker": ("libs/events/tests/integration/",),
 }

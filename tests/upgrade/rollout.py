@@ -1,0 +1,125 @@
+"""A rig whose processes run either release, and customers who buy all the time."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+
+from events.database.engine import Database
+from events.database.migrations import migrate
+from events.messaging import topology
+from events.testing import http
+from events.testing.waiting import wait_until
+from sqlalchemy import text
+
+from tests.e2e.processes import WITH_DATABASE
+from tests.faults.auditor import Auditor
+from tests.faults.customers import Customers
+from tests.faults.rig import Rig, create_database
+from tests.upgrade.previous import PreviousRelease
+
+TODAY = ""  # the PYTHONPATH of today's release: it is installed
+# The order of docs/operations.md.
+PROCESSES = (("webhooks", "web"), *((service, kind) for service in WITH_DATABASE for kind in ("web", "worker")))
+RATE = 2.0  # purchases per second, a dozen of Stripe's events and twice as many of our own
+
+DESCRIPTIONS = {
+    "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
+    " FROM information_schema.columns WHERE table_schema = 'public'",
+    "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "constraints": "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace",
+    "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+}
+
+
+@dataclass
+class Rollout(Rig):
+    """The running system. Each process runs the code of a PYTHONPATH, and can be replaced by another."""
+
+    mail_lease_s: str = ""  # no sender is killed
+
+    def __post_init__(self) -> None:
+        """Create the auditor. Stock comes from the seed, because today's code cannot write to yesterday's tables."""
+        self.auditor = Auditor(self.databases, lambda: dict(self.mail_counter.counts), self.queued_routing_keys)
+
+    def migrate(self) -> None:
+        """Migrate all databases and declare the topology by today's release."""
+        for service in WITH_DATABASE:
+            self.processes.run_command(service, "migrate", PYTHONPATH=TODAY)
+        self.processes.run_command("webhooks", "declare-topology", PYTHONPATH=TODAY)
+
+    def replace(self, service: str, kind: str, python_path: str, *, probe: str = "/readyz") -> None:
+        """Stop a process in the usual way, and start it with the code of `python_path`.
+
+        Wait until a web process answers 200 to `probe`, or until a worker consumes.
+        """
+        assert self.processes.stop(service, kind) == 0, f"{service} {kind} did not stop cleanly"
+        self.processes.start(service, kind, PYTHONPATH=python_path)
+        if kind == "web":
+            url = f"{self.system.urls[service]}{probe}"
+            wait_until(lambda: http.get(url).status_code == 200, what=url)
+        else:
+            wait_until(lambda: 0 not in self.consumer_counts(), what=f"a consumer in each of {list(topology.BINDINGS)}")
+
+    def tables_of_today(self, service: str, release: PreviousRelease) -> Mapping[str, Sequence[str]]:
+        """Return the tables that today's code makes of the revisions that an earlier release has, too."""
+        database = Database(create_database(self.postgres.url, service))
+        for chain in import_module(f"{service}.chains").CHAINS:
+            migrate(database, [chain], release.newest_revision(chain))
+        found = tables_of(database)
+        database.dispose()
+        return found
+
+    def code_of(self, service: str, python_path: str) -> str:
+        """Return the file that a service's commands run with this PYTHONPATH."""
+        return subprocess.run(
+            [sys.executable, "-c", f"import {service}, events; print({service}.__file__, events.__file__)"],
+            env={"PYTHONPATH": python_path},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+
+def tables_of(database: Database) -> Mapping[str, Sequence[str]]:
+    """Return PostgreSQL's own description of all columns, indexes, constraints and triggers."""
+    with database.read() as session:
+        return {kind: sorted(map(str, session.execute(text(query)))) for kind, query in DESCRIPTIONS.items()}
+
+
+class SteadyCustomers(Customers):
+    """Customers who start `RATE` purchases per second while the context is entered."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig, count=0, pause_s=0.0)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._start_purchases, name="customers", daemon=True)
+
+    def __enter__(self) -> "SteadyCustomers":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def wait_for_purchases(self, count: int, within: float) -> None:
+        """Wait until `count` more purchases are paid."""
+        wanted = self._paid() + count
+        wait_until(lambda: self._paid() >= wanted, within, f"{count} purchases", progress=self._paid)
+
+    def _paid(self) -> int:
+        done = [purchase for purchase in self._purchases if purchase.done()]
+        for purchase in done:
+            purchase.result()  # raises a customer's error
+        return len(done)
+
+    def _start_purchases(self) -> None:
+        while not self._is_over.wait(1 / RATE):
+            self._purchases.append(self._pool.submit(self._buy, 0))
