@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration secrets up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration migration-times secrets up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +129,9 @@ lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
 migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
 	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
+
+migration-times: $(READY) ## measure each migration on tables of 10^6 rows, write bench/results/migrations.md; ARGS="--rows 10000"
+	$(BIN)/python -m tests.upgrade.times $(ARGS)
 
 # The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
@@ -24,7 +26,8 @@ from tests.upgrade.previous import PreviousRelease
 TODAY = ""  # the PYTHONPATH of today's release: it is installed
 # The order of docs/operations.md.
 PROCESSES = (("webhooks", "web"), *((service, kind) for service in WITH_DATABASE for kind in ("web", "worker")))
-RATE = 2.0  # purchases per second, a dozen of Stripe's events and twice as many of our own
+RATE = 1.0  # purchases per second, each with six of Stripe's events and a dozen of our own
+SUPERVISION_S = 0.5  # between two looks at the processes
 
 DESCRIPTIONS = {
     "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
@@ -45,6 +48,38 @@ class Rollout(Rig):
     def __post_init__(self) -> None:
         """Create the auditor. Stock comes from the seed, because today's code cannot write to yesterday's tables."""
         self.auditor = Auditor(self.databases, lambda: dict(self.mail_counter.counts), self.queued_routing_keys)
+        self.restarts: Counter[str] = Counter()
+        self._python_paths: dict[str, str] = {}  # of the processes that were replaced
+        self._changing = threading.Lock()
+
+    @contextmanager
+    def supervised(self) -> Iterator[None]:
+        """Start processes again that end by themselves, as Compose and Kubernetes do.
+
+        On a busy machine a worker may find no broker within its timeout at start, and then exits.
+        """
+        is_over = threading.Event()
+        thread = threading.Thread(target=self._supervise, args=(is_over,), name="supervisor", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _supervise(self, is_over: threading.Event) -> None:
+        while not is_over.wait(SUPERVISION_S):
+            with self._changing:
+                for name in list(self.processes.running):
+                    service, kind = name.split()
+                    if self.processes.has_ended(service, kind):
+                        self.restarts[name] += 1
+                        self.processes.wait(service, kind)
+                        self._start(service, kind)
+
+    def _start(self, service: str, kind: str) -> None:
+        path = self._python_paths.get(f"{service} {kind}")
+        self.processes.start(service, kind, **({} if path is None else {"PYTHONPATH": path}))
 
     def migrate(self) -> None:
         """Migrate all databases and declare the topology by today's release."""
@@ -57,8 +92,11 @@ class Rollout(Rig):
 
         Wait until a web process answers 200 to `probe`, or until a worker consumes.
         """
-        assert self.processes.stop(service, kind) == 0, f"{service} {kind} did not stop cleanly"
-        self.processes.start(service, kind, PYTHONPATH=python_path)
+        with self._changing:
+            code = self.processes.stop(service, kind)
+            self._python_paths[f"{service} {kind}"] = python_path
+            self._start(service, kind)
+        assert code == 0, f"{service} {kind} did not stop cleanly"
         if kind == "web":
             url = f"{self.system.urls[service]}{probe}"
             wait_until(lambda: http.get(url).status_code == 200, what=url)
@@ -94,6 +132,8 @@ def tables_of(database: Database) -> Mapping[str, Sequence[str]]:
 class SteadyCustomers(Customers):
     """Customers who start `RATE` purchases per second while the context is entered."""
 
+    checkout_timeout_s = 600.0  # each web process is away while it is replaced; a real service has replicas
+
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, count=0, pause_s=0.0)
         self._is_over = threading.Event()
@@ -106,18 +146,24 @@ class SteadyCustomers(Customers):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> "SteadyCustomers":
+        """Let no new customer come."""
         self._is_over.set()
         self._thread.join()
+        return self
 
     def wait_for_purchases(self, count: int, within: float) -> None:
         """Wait until `count` more purchases are paid."""
-        wanted = self._paid() + count
-        wait_until(lambda: self._paid() >= wanted, within, f"{count} purchases", progress=self._paid)
+        wanted = self.paid() + count
+        wait_until(lambda: self.paid() >= wanted, within, f"{count} purchases", progress=self.paid)
 
-    def _paid(self) -> int:
+    def paid(self) -> int:
+        """Return how many purchases are paid. Raises a customer's error."""
         done = [purchase for purchase in self._purchases if purchase.done()]
         for purchase in done:
-            purchase.result()  # raises a customer's error
+            purchase.result()
         return len(done)
 
     def _start_purchases(self) -> None:

@@ -1,5 +1,6 @@
 """An upgrade from the previous release's real code and the way back while customers buy: nothing lost or twice."""
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.faults.rig import running_rig
 from tests.upgrade.previous import NoHistoryError, PreviousRelease, unpack
 from tests.upgrade.rollout import PROCESSES, TODAY, Rollout, SteadyCustomers, tables_of
 
-PURCHASES = 12  # in each phase
+PURCHASES = 10  # in each phase
 STALL_TIMEOUT_S = 150.0  # without progress; the third retry of an event comes up to 144 seconds after the second
 
 pytestmark = pytest.mark.timeout(1800)  # the shorter limit above finds what is stuck
@@ -38,23 +39,32 @@ def rollout(tmp_path: Path, previous: PreviousRelease) -> Iterator[Rollout]:
 
 
 def test_upgrade_and_way_back_under_load_lose_nothing(rollout: Rollout, previous: PreviousRelease) -> None:
+    began = time.monotonic()
     for service in WITH_DATABASE:
         assert str(previous.folder) in rollout.code_of(service, previous.python_path)
         assert str(ROOT) in rollout.code_of(service, TODAY)
         released = tables_of(rollout.databases[service])
         assert released == rollout.tables_of_today(service, previous), f"a released revision of {service} has changed"
-    with SteadyCustomers(rollout) as customers:
+    with rollout.supervised(), SteadyCustomers(rollout) as customers:
+
+        def log(words: str) -> None:
+            print(f"{time.monotonic() - began:7.1f} s: {customers.paid()} purchases {words}")
+
         buy = partial(customers.wait_for_purchases, PURCHASES, STALL_TIMEOUT_S)
         buy()
+        log("on the previous release")
         rollout.migrate()
-        buy()  # the previous release on today's tables
+        buy()
+        log("on today's tables")
         for process in PROCESSES:
             rollout.replace(*process, TODAY)
         buy()
+        log("on today's release")
         for process in PROCESSES:
             rollout.replace(*process, previous.python_path, probe="/healthz")  # see PREVIOUS_RELEASE
         buy()
-    rollout.ledger.add(customers.wait_until_delivered(STALL_TIMEOUT_S))
-    rollout.wait_until_drained(STALL_TIMEOUT_S)
-    print(f"\n{len(rollout.ledger.purchases)} purchases, {len(rollout.ledger.events)} of Stripe's events")
+        log("on the previous release again")
+        rollout.ledger.add(customers.end().wait_until_delivered(STALL_TIMEOUT_S))
+        rollout.wait_until_drained(STALL_TIMEOUT_S)
+    log(f"{len(rollout.ledger.events)} of Stripe's events; processes that were started again: {dict(rollout.restarts)}")
     assert rollout.auditor.audit(rollout.ledger) == []

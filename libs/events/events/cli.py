@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from events.config import Common
 from events.database.engine import Database
-from events.database.errors import is_locked
+from events.database.errors import is_away, is_locked
 from events.database.migrations import LOCK_TIMEOUT, Chain, MigrationError, migrate
 from events.database.moves import DeletionError, move, parse_target
 from events.errors import ConfigError
@@ -127,6 +127,11 @@ def _explained_errors() -> Iterator[None]:
     except MigrationError as error:
         raise click.ClickException(f"{error}.") from error
     except DBAPIError as error:
+        if is_away(error):
+            raise click.ClickException(
+                f"The database did not answer: {error.orig}. Revisions that were finished before stay. Repeat the"
+                " command when the database is back."
+            ) from error
         if not is_locked(error):
             raise
         raise click.ClickException(

@@ -24,6 +24,7 @@ LOCK_KEY = 0x636C6F7A  # "cloz": one migration at a time in a database
 LOCK_POLL_S = 0.1  # between attempts to get the lock, while another process migrates
 LOCK_TIMEOUT = "5s"  # DDL that waits longer for its lock would block the service's traffic behind it
 STATEMENT_TIMEOUT = "10min"  # an index on a large table takes minutes
+IDLE_TIMEOUT = "60s"  # a busy machine can need many seconds from one statement of a revision to the next
 TIMEOUTS = f"SET statement_timeout = '{STATEMENT_TIMEOUT}'; SET lock_timeout = '{LOCK_TIMEOUT}'"
 ANSWER_TIMEOUT_S = 11 * 60.0  # longer than a statement's
 
@@ -165,6 +166,7 @@ def exclusive(database: Database) -> Iterator[Connection]:
         assert isinstance(connection.connection.driver_connection, BoundedConnection)  # noqa: S101 - for the type checker
         connection.connection.driver_connection.answer_timeout_s = ANSWER_TIMEOUT_S
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+        connection.execute(text(f"SET idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}'"))
         connection.commit()
         # Not pg_advisory_lock: an index that is built concurrently waits for all statements, also for one that waits.
         while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
@@ -175,7 +177,8 @@ def exclusive(database: Database) -> Iterator[Connection]:
         try:
             yield connection
         finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
-            connection.commit()
+            if not connection.invalidated:  # a lost session has lost its lock, too
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+                connection.commit()
             connection.invalidate()  # the pool must not reuse a connection with these timeouts

@@ -185,3 +185,16 @@ def test_lock_that_is_not_free_ends_with_the_remedy(
     assert "End the idle transactions in pg_stat_activity" in refused.output
     assert command_of(url, (OUTBOX,))().exit_code == 0
     database.dispose()
+
+
+def test_database_that_ends_the_session_is_named(
+    new_postgres_url: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the migration ends with its session, so nothing hides the reason."""
+    monkeypatch.setattr(migrations, "TIMEOUTS", "SELECT pg_terminate_backend(pg_backend_pid())")
+    url = new_postgres_url()
+    refused = command_of(url, (OUTBOX,))()
+    assert refused.exit_code == 1
+    assert "The database did not answer: terminating connection" in refused.output
+    monkeypatch.undo()
+    assert command_of(url, (OUTBOX,))().exit_code == 0
