@@ -4,14 +4,14 @@ SERVICES := checkout webhooks orders notifications inventory
 PACKAGES := libs/events $(SERVICES:%=services/%)
 CODE := libs/events/events $(foreach service,$(SERVICES),services/$(service)/$(service)) demo bench tools
 TESTS := libs/events/tests $(SERVICES:%=services/%/tests) demo/tests bench/tests tests
-UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) bench/tests/unit tests/prose tests/deploy tests/faults/test_auditor.py
+UNIT := libs/events/tests/unit $(SERVICES:%=services/%/tests/unit) bench/tests/unit tests/prose tests/deploy tests/faults/test_auditor.py tests/upgrade/test_revisions.py
 READY := .venv/.ready
 # The demo needs fewer packages. They are installed only if the development packages are not.
 DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration configure secrets rotate up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration migration-times configure secrets rotate up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,6 +145,9 @@ audit: ## ask a public database for advisories about the locked packages
 migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
 	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
+
+migration-times: $(READY) ## measure each migration on tables of 10^6 rows, write bench/results/migrations.md; ARGS="--rows 10000"
+	$(BIN)/python -m tests.upgrade.times $(ARGS)
 
 # From the files of the commit alone: a leftover build/ would put deleted modules into a wheel.
 .PHONY: wheels version

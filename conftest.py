@@ -22,6 +22,7 @@ GROUPS = {  # by the beginnings of their paths; the first match counts
     "broken servers": (
         "tests/faults/",
         "tests/gameday/",
+        "tests/upgrade/",
         "tests/cluster/",
         "libs/events/tests/integration/test_broker_outage.py",
     ),

@@ -63,7 +63,7 @@ class Rigs:
     def current(self) -> Rig:
         """Return the running rig; start one if there is none."""
         if self._rig is None:
-            self._rig = self._stack.enter_context(running_rig(self._folders.mktemp("faults")))
+            self._rig = self._stack.enter_context(running_rig(self._folders.mktemp("faults"), Rig))
             self._report.versions = {
                 "PostgreSQL": _postgresql_version(self._rig),
                 "RabbitMQ": _rabbitmq_version(self._rig),

@@ -28,6 +28,8 @@ class Customers:
     Each customer first waits 0 to 3 times `pause_s` seconds, so that the purchases do not start together.
     """
 
+    checkout_timeout_s = CHECKOUT_TIMEOUT_S
+
     def __init__(self, rig: Rig, count: int, pause_s: float) -> None:
         self._system, self._stripe, self._pause_s = rig.system, rig.stripe, pause_s
         self._known_event_ids = [event["id"] for event in rig.stripe.ledger["events"]]
@@ -75,7 +77,7 @@ class Customers:
             "customer_email": email,
             "shipping_option": "standard",
         }
-        deadline = time.monotonic() + CHECKOUT_TIMEOUT_S
+        deadline = time.monotonic() + self.checkout_timeout_s
         while True:
             try:
                 answer = self._system.post("checkout", "/checkout/sessions", body, **{"Idempotency-Key": key})
@@ -85,5 +87,5 @@ class Customers:
                 return answer.raise_for_status().json()  # type: ignore[no-any-return]
             self.repeated_requests += 1
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no checkout within {CHECKOUT_TIMEOUT_S:g} s: {answer and answer.text}")
+                raise TimeoutError(f"no checkout within {self.checkout_timeout_s:g} s: {answer and answer.text}")
             threading.Event().wait(RETRY_DELAY_S)

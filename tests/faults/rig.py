@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import pika
@@ -201,27 +202,36 @@ class Rig:
         return found
 
 
+AnyRig = TypeVar("AnyRig", bound=Rig)
+
+
 @contextmanager
 def running_rig(
-    folder: Path, private_broker: Callable[[], AbstractContextManager[Server]] = private_rabbitmq
-) -> Iterator[Rig]:
-    """Start everything, with stock for all loads. Raises `ServerStartError` without private servers."""
+    folder: Path,
+    make_rig: Callable[..., AnyRig],
+    settings: Mapping[str, str] = MappingProxyType({}),
+    private_broker: Callable[[], AbstractContextManager[Server]] = private_rabbitmq,
+) -> Iterator[AnyRig]:
+    """Start everything, with stock for all loads. All services get `settings`.
+
+    Raises `ServerStartError` without private servers.
+    """
     with ExitStack() as stack:
         postgres = stack.enter_context(private_postgres())
         broker = stack.enter_context(private_broker())
         proxy, database_proxy = _proxy_before(broker.url), _proxy_before(postgres.url)
         stack.callback(proxy.close)
         stack.callback(database_proxy.close)
-        urls = {service: _create_database(postgres.url, service) for service in WITH_DATABASE}
+        urls = {service: create_database(postgres.url, service) for service in WITH_DATABASE}
         unused_urls = iter([_through(database_proxy, url) for url in urls.values()])
         mail_counter = MailCounter()
         installed = stack.enter_context(
-            installation(folder, lambda: next(unused_urls), _through(proxy, broker.url), mail_counter)
+            installation(folder, lambda: next(unused_urls), _through(proxy, broker.url), mail_counter, settings)
         )
         databases = {service: Database(url) for service, url in urls.items()}
         for database in databases.values():
             stack.callback(database.dispose)
-        rig = Rig(
+        rig = make_rig(
             installed.system,
             installed.stripe,
             installed.processes,
@@ -232,7 +242,8 @@ def running_rig(
             mail_counter,
             databases,
         )
-        rig.restart("notifications", "worker")  # with the shorter lease
+        if rig.mail_lease_s:
+            rig.restart("notifications", "worker")  # with the shorter lease
         yield rig
 
 
@@ -247,7 +258,8 @@ def _through(proxy: Proxy, url: str) -> str:
     return urlunsplit(address._replace(netloc=f"{address.username}:{address.password}@127.0.0.1:{proxy.port}"))
 
 
-def _create_database(server_url: str, service: str) -> str:
+def create_database(server_url: str, service: str) -> str:
+    """Create an empty database for a service and return its URL."""
     name = f"{service}_{secrets.token_hex(4)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")

@@ -4,7 +4,7 @@ A value is SQL with `n`, from 1 to the number of rows. Higher numbers are newer.
 oldest rows, so a plan that reads the newest ones first reads nearly all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import psycopg
 from events.database.migrations import Chain
@@ -200,22 +200,40 @@ FIXED = {"discounts": 1000, "shipping_options": 3, "consumer_controls": 0}
 
 
 def fill(url: str, service: str, chains: Sequence[Chain], rows: int) -> Mapping[str, int]:
-    """Fill all tables of a migrated database, and return the number of rows by table."""
+    """Fill all tables of a migrated database, and return the number of rows by table.
+
+    The revision can be an early one: tables and columns that it does not have yet are left out.
+    """
     filled = {}
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")  # no checks of foreign keys
         connection.execute("SET statement_timeout = 0")
+        existing = _existing_columns(connection)
         for chain in chains:
             for table in chain.metadata.sorted_tables:
+                if table.name not in existing:
+                    continue
                 filled[table.name] = FIXED.get(table.name, rows // FEWER.get(table.name, 1))
-                _fill_table(connection, table, service, filled[table.name], rows)
+                _fill_table(connection, table, existing[table.name], service, filled[table.name], rows)
         connection.execute("VACUUM ANALYZE")
     return filled
 
 
-def _fill_table(connection: "psycopg.Connection", table: Table, service: str, count: int, rows: int) -> None:
+def _existing_columns(connection: "psycopg.Connection") -> Mapping[str, Set[str]]:
+    query = "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns"
+    found = connection.execute(f"{query} WHERE table_schema = 'public' GROUP BY table_name").fetchall()
+    return {name: set(columns) for name, columns in found}
+
+
+def _fill_table(
+    connection: "psycopg.Connection", table: Table, existing: Set[str], service: str, count: int, rows: int
+) -> None:
     values = {**SERVICES[service].get("*", {}), **LIBRARY.get(table.name, {}), **SERVICES[service].get(table.name, {})}
-    columns = [column for column in table.columns if column.name in values or not _has_default(column)]
+    columns = [
+        column
+        for column in table.columns
+        if column.name in existing and (column.name in values or not _has_default(column))
+    ]
     expressions = [values.get(column.name) or _usual_value(column) for column in columns]
     statement = "INSERT INTO {} ({}) SELECT {} FROM generate_series(1, {}) AS n"
     connection.execute(

@@ -1,14 +1,18 @@
 """The commands that services share. Each service gets those that it needs."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from events.config import Common
 from events.database.engine import Database
-from events.database.migrations import Chain, migrate
+from events.database.errors import is_away, is_locked
+from events.database.migrations import LOCK_TIMEOUT, Chain, MigrationError, migrate
+from events.database.moves import DeletionError, move, parse_target
 from events.errors import ConfigError
 from events.messaging.chains import OUTBOX
 from events.messaging.worker import Worker
@@ -80,9 +84,57 @@ def configuration(load: Callable[[], Any]) -> Any:
 
 
 def _migrate(load: Callable[[], Common], chains: Sequence[Chain]) -> click.Command:
-    @click.command(name="migrate", help="Migrate the database to this release's tables. Safe to repeat.")
-    def command() -> None:
-        migrate(Database(configuration(load).database_url), chains)
-        click.echo("migrated")
+    names = ", ".join(chain.name for chain in chains)
+
+    @click.command(name="migrate")
+    @click.option(
+        "--to",
+        "targets",
+        multiple=True,
+        metavar="CHAIN@REVISION",
+        help=f"Move only this chain ({names}) to this revision, such as {chains[-1].name}@0001, @head or @base.",
+    )
+    @click.option("--delete-data", is_flag=True, help="Allow a way back that deletes tables or columns.")
+    def command(targets: Sequence[str], delete_data: bool) -> None:
+        """Migrate the database to this release's tables. Safe to repeat.
+
+        Tables of a later release stay as they are: this release runs on them, so an undone upgrade needs no way back.
+        """
+        database = Database(configuration(load).database_url)
+        with _explained_errors():
+            if not targets:
+                migrate(database, chains)
+                click.echo("migrated")
+            for target in [parse_target(chains, each) for each in targets]:
+                made = move(database, target, may_delete=delete_data)
+                click.echo(f"{target.chain.name}: {made.start} -> {target.revision}")
+                for deleted in made.deletions:
+                    click.echo(f"  deleted: {deleted}")
 
     return command
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    """Turn the expected errors of a migration into messages that say what to do."""
+    try:
+        yield
+    except DeletionError as error:
+        raise click.ClickException(
+            f"{error}. The previous release runs on the present tables without it. To delete the data, stop the"
+            " service's processes, make a backup, and repeat the command with --delete-data."
+        ) from error
+    except MigrationError as error:
+        raise click.ClickException(f"{error}.") from error
+    except DBAPIError as error:
+        if is_away(error):
+            raise click.ClickException(
+                f"The database did not answer: {error.orig}. Revisions that were finished before stay. Repeat the"
+                " command when the database is back."
+            ) from error
+        if not is_locked(error):
+            raise
+        raise click.ClickException(
+            f"Another database session holds its lock for longer than {LOCK_TIMEOUT}. Revisions that were finished"
+            " before stay. End the idle transactions in pg_stat_activity, then repeat the command."
+        ) from error

@@ -7,6 +7,8 @@ from typing import Any
 from alembic import op
 from sqlalchemy import text
 
+from events.database.migrations import LOCK_TIMEOUT
+
 VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
@@ -17,11 +19,11 @@ def create_index(name: str, table: str, columns: Sequence[str], *, where: str | 
     indexes that are complete, and replaces one that is not. `where` makes the index partial.
     """
     condition = text(where) if where else None
-    if op.get_bind().dialect.name != "postgresql":
+    if not is_postgresql():
         op.create_index(name, table, columns, sqlite_where=condition, **options)
         return
     with _outside_transaction():
-        if op.get_bind().scalar(VALID, {"name": name}):
+        if not op.get_context().as_sql and op.get_bind().scalar(VALID, {"name": name}):
             return
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(name, table, columns, postgresql_concurrently=True, postgresql_where=condition, **options)
@@ -32,18 +34,22 @@ def drop_index(name: str, table: str) -> None:
 
     Another index must serve the queries of the previous release, which may still run.
     """
-    if op.get_bind().dialect.name != "postgresql":
+    if not is_postgresql():
         op.drop_index(name, table)
         return
     with _outside_transaction():
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
 
 
+def is_postgresql() -> bool:
+    """Return True if the running migration is for PostgreSQL."""
+    return op.get_context().dialect.name == "postgresql"
+
+
 @contextmanager
 def _outside_transaction() -> Iterator[None]:
     """Run a block without a transaction and without a lock timeout: no other session waits behind its locks."""
     with op.get_context().autocommit_block():
-        timeout = op.get_bind().scalar(text("SELECT current_setting('lock_timeout')"))
         op.execute("SET lock_timeout = 0")
         yield
-        op.execute(f"SET lock_timeout = '{timeout}'")
+        op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")

@@ -1,4 +1,7 @@
-"""Alembic's entry point, which runs one chain on the given connection, with a transaction per revision."""
+"""Alembic's entry point: runs one chain on the given connection, with a transaction per revision.
+
+Without a connection, it writes the statements for PostgreSQL instead of running them.
+"""
 
 from typing import Literal
 
@@ -15,6 +18,7 @@ chain = context.config.attributes["chain"]
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
+    dialect_name=None if connection else "postgresql",
     target_metadata=chain.metadata,
     version_table=chain.version_table,
     transaction_per_migration=True,

@@ -1,6 +1,5 @@
 """Indexes for every filter of the inbox, for its pruning and for the audit. Done events need no status index."""
 
-from alembic import op
 from events.database.indexes import create_index, drop_index
 
 revision = "0002"
@@ -18,9 +17,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.create_index("ix_inbox_status_received_at", "inbox", ["status", "received_at"])
-    op.drop_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries")
-    op.drop_index("ix_inbox_error", "inbox")
-    op.drop_index("ix_inbox_not_done", "inbox")
-    op.drop_index("ix_inbox_routing_key", "inbox")
-    op.drop_index("ix_inbox_received_at", "inbox")
+    create_index("ix_inbox_status_received_at", "inbox", ["status", "received_at"])
+    drop_index("ix_inbox_audit_entries_event_id_id", "inbox_audit_entries")
+    drop_index("ix_inbox_error", "inbox")
+    drop_index("ix_inbox_not_done", "inbox")
+    drop_index("ix_inbox_routing_key", "inbox")
+    drop_index("ix_inbox_received_at", "inbox")

@@ -1,7 +1,6 @@
 """An index of unhandled events that still have their payload, for the job that drops it."""
 
-from alembic import op
-from events.database.indexes import create_index
+from events.database.indexes import create_index, drop_index
 
 revision = "0003"
 down_revision = "0002"
@@ -12,4 +11,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_inbox_unhandled", "inbox")
+    drop_index("ix_inbox_unhandled", "inbox")

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from events.database.indexes import is_postgresql
 from events.database.types import Json, UtcDateTime
 
 revision = "0001"
@@ -30,7 +31,7 @@ def upgrade() -> None:
         sqlite_where=unpublished,
     )
     op.create_index("ix_outbox_correlation_id", "outbox", ["correlation_id"])
-    if op.get_bind().dialect.name == "postgresql":
+    if is_postgresql():
         op.execute(
             "CREATE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN PERFORM pg_notify('outbox', ''); RETURN NULL; END $$"
@@ -42,5 +43,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("outbox")
-    if op.get_bind().dialect.name == "postgresql":
+    if is_postgresql():
         op.execute("DROP FUNCTION notify_outbox()")

@@ -5,22 +5,22 @@ still works without the trigger: its events wait for the relay's next poll, at m
 """
 
 from alembic import op
-from events.database.indexes import create_index
+from events.database.indexes import create_index, drop_index, is_postgresql
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":
+    if is_postgresql():
         op.execute("DROP TRIGGER IF EXISTS notify_outbox ON outbox")
         op.execute("DROP FUNCTION IF EXISTS notify_outbox()")
     create_index("ix_outbox_published_at", "outbox", ["published_at"], where="published_at IS NOT NULL")
 
 
 def downgrade() -> None:
-    op.drop_index("ix_outbox_published_at", "outbox")
-    if op.get_bind().dialect.name == "postgresql":
+    drop_index("ix_outbox_published_at", "outbox")
+    if is_postgresql():
         op.execute(
             "CREATE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS"
             " $$ BEGIN PERFORM pg_notify('outbox', ''); RETURN NULL; END $$"
