@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs lint format types types-code types-tests lock migration migration-times configure secrets rotate up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs crds lint format types types-code types-tests lock migration migration-times configure secrets rotate up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,10 @@ docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md and t
 	$(BIN)/python -m tools.asyncapi
 	$(BIN)/python -m tools.configuration_docs
 	$(BIN)/python -m tools.kubernetes_alerts
+
+crds: $(READY) ## check the resources of Kubernetes operators with their CRDs: make crds CRDS=folder
+	@test -n "$(CRDS)" || { echo "usage: make crds CRDS=folder, with <operator>-<version>/*.yaml in it"; exit 2; }
+	$(BIN)/python -m tools.operator_fields $(CRDS)
 
 lint: $(READY) ## check rules and format with ruff, and GitHub's workflows
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / ".secrets"
 USERS = Path(__file__).parent / "rabbitmq" / "users.json"
 POLICIES = Path(__file__).parent / "rabbitmq" / "policies.json"
 WITH_DATABASE = ("checkout", "orders", "inventory", "notifications")
-TAGS = {"admin": ["administrator"], "prometheus": ["monitoring"]}
+TAGS = {"admin": ["administrator"], "monitoring": ["monitoring"]}
 DEFINITIONS = "rabbitmq_definitions.json"
 OF_OTHER_SYSTEMS = {  # file: variable
     "stripe_api_key": "STRIPE_API_KEY",

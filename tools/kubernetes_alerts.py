@@ -10,7 +10,7 @@ HEAD = """\
 # Written by `make docs` from deploy/prometheus/alerts.yml.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
-metadata: {name: clozit}
+metadata: {name: clozit, labels: {release: kube-prometheus-stack}}
 spec:
 """
 

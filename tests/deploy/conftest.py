@@ -7,17 +7,32 @@ import pytest
 from .manifests import Manifest, render
 
 
-def render_or_skip(overlay: str) -> list[Manifest]:
+def render_or_skip(folder: str) -> list[Manifest]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    return render(overlay)
+    return render(folder)
 
 
 @pytest.fixture(scope="session", params=("local", "production"))
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return render_or_skip(request.param)
+    return render_or_skip(f"overlays/{request.param}")
+
+
+@pytest.fixture(scope="session")
+def local() -> list[Manifest]:
+    return render_or_skip("overlays/local")
 
 
 @pytest.fixture(scope="session")
 def production() -> list[Manifest]:
-    return render_or_skip("production")
+    return render_or_skip("overlays/production")
+
+
+@pytest.fixture(scope="session")
+def recovery() -> list[Manifest]:
+    return render_or_skip("overlays/recovery")
+
+
+@pytest.fixture(scope="session")
+def gateway() -> list[Manifest]:
+    return render_or_skip("components/gateway")

@@ -12,9 +12,9 @@ KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 Manifest = dict[str, Any]
 
 
-def render(overlay: str) -> list[Manifest]:
-    """Return all manifests of an overlay."""
-    command = ["kubectl", "kustomize", str(KUBERNETES / "overlays" / overlay)]
+def render(folder: str) -> list[Manifest]:
+    """Return all manifests of a folder of deploy/kubernetes."""
+    command = ["kubectl", "kustomize", str(KUBERNETES / folder)]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return list(yaml.safe_load_all(rendered))
 
@@ -35,6 +35,23 @@ def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
         else:
             continue
         yield name, template["metadata"]["labels"], template["spec"]
+
+
+def operator_pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Yield (name, labels) of the pods that RabbitMQ's operator and CloudNativePG make, with the labels they set."""
+    for manifest in manifests:
+        name = manifest["metadata"]["name"]
+        app = "app.kubernetes.io"
+        if manifest["kind"] == "RabbitmqCluster":
+            yield name, {f"{app}/name": name, f"{app}/component": "rabbitmq", f"{app}/part-of": "rabbitmq"}
+        elif manifest["kind"] == "Cluster":
+            inherited = manifest["spec"]["inheritedMetadata"]["labels"]
+            yield name, {**inherited, "cnpg.io/cluster": name, f"{app}/name": "postgresql"}
+
+
+def is_own(image: str) -> bool:
+    """Return True for an image that is built from this repository."""
+    return "clozit/" in image
 
 
 def containers(pod: Manifest) -> list[Manifest]:

@@ -8,7 +8,7 @@ from events.messaging import topology
 
 from tools import kubernetes_alerts
 
-from .manifests import KUBERNETES, Manifest, matches, of_kind, pods
+from .manifests import KUBERNETES, Manifest, is_own, matches, of_kind, pods
 
 SERVICES = {"checkout", "webhooks", "orders", "inventory", "notifications"}
 CONSUMERS = set(topology.BINDINGS)
@@ -18,7 +18,7 @@ DEPLOY = KUBERNETES.parent
 def own_deployments(manifests: list[Manifest]) -> dict[str, Manifest]:
     """Return our own Deployments by name."""
     found = of_kind(manifests, "Deployment")
-    return {name: each for name, each in found.items() if "clozit/" in str(each["spec"]["template"])}
+    return {name: each for name, each in found.items() if is_own(str(each["spec"]["template"]))}
 
 
 def pod_labels(deployment: Manifest) -> Manifest:
@@ -124,32 +124,49 @@ def test_alerts_and_dashboard_match_the_composed_system(production: list[Manifes
     assert of_kind(production, "ConfigMap")["clozit-dashboard"]["data"] == {"clozit.json": dashboard.read_text()}
 
 
-def test_broker_survives_the_loss_of_a_node(production: list[Manifest]) -> None:
-    [broker] = of_kind(production, "RabbitmqCluster").values()
-    settings = dict(re.findall(r"(\S+) = (\S+)", broker["spec"]["rabbitmq"]["additionalConfig"]))
-
-    assert broker["spec"]["replicas"] == 3
-    assert settings["default_queue_type"] == "quorum"
-    assert settings["cluster_partition_handling"] == "autoheal"
-    assert 10 <= int(settings["net_ticktime"]) <= 30
-
-
-def test_role_may_use_only_its_own_database(production: list[Manifest]) -> None:
-    [cluster] = of_kind(production, "Cluster").values()
-    roles = ",".join(role["name"] for role in cluster["spec"]["managed"]["roles"])
-
-    assert set(roles.split(",")) == CONSUMERS
-    assert cluster["spec"]["postgresql"]["pg_hba"] == [
-        f"host sameuser {roles} all scram-sha-256",
-        f"host all {roles} all reject",
-    ]
-
-
-def test_ingress_keeps_the_problems_of_services(manifests: list[Manifest]) -> None:
-    """Controllers refuse snippets by default, and custom errors would replace the services' problem details."""
+def test_ingress_belongs_to_no_controller(manifests: list[Manifest]) -> None:
     for name, ingress in of_kind(manifests, "Ingress").items():
-        annotations = ingress["metadata"].get("annotations", {})
-        assert not [key for key in annotations if "snippet" in key or "custom-http-errors" in key], name
+        assert "annotations" not in ingress["metadata"], name
+        assert "ingressClassName" not in ingress["spec"], name
+
+
+def test_gateway_has_the_routes_of_the_ingress(production: list[Manifest], gateway: list[Manifest]) -> None:
+    kinds = {"Prefix": "PathPrefix", "Exact": "Exact"}
+    routes = {
+        (kinds[path["pathType"]], path["path"], path["backend"]["service"]["name"])
+        for ingress in of_kind(production, "Ingress").values()
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    }
+    route = of_kind(gateway, "HTTPRoute")["shop"]["spec"]
+    ports = {name: each["spec"]["ports"][0]["port"] for name, each in of_kind(production, "Service").items()}
+
+    assert routes == {
+        (match["path"]["type"], match["path"]["value"], backend["name"])
+        for rule in route["rules"]
+        for match in rule["matches"]
+        for backend in rule["backendRefs"]
+    }
+    assert all(backend["port"] == ports[backend["name"]] for rule in route["rules"] for backend in rule["backendRefs"])
+
+
+def test_certificate_is_that_of_ingress_and_gateway(production: list[Manifest], gateway: list[Manifest]) -> None:
+    [certificate] = of_kind(production, "Certificate").values()
+    [ingress] = of_kind(production, "Ingress").values()
+    [entry] = of_kind(gateway, "Gateway").values()
+    [https] = [each for each in entry["spec"]["listeners"] if each["protocol"] == "HTTPS"]
+    secret, hosts = certificate["spec"]["secretName"], certificate["spec"]["dnsNames"]
+
+    assert ingress["spec"]["tls"] == [{"hosts": hosts, "secretName": secret}]
+    assert https["tls"]["certificateRefs"] == [{"name": secret}]
+    assert {each["hostname"] for each in entry["spec"]["listeners"]} == set(hosts)
+
+
+def test_prometheus_of_the_stack_selects_monitors_and_rules(production: list[Manifest]) -> None:
+    selected = of_kind(production, "PodMonitor", "PrometheusRule")
+
+    assert len(selected) >= 5
+    assert {each["metadata"]["labels"].get("release") for each in selected.values()} == {"kube-prometheus-stack"}
 
 
 def test_every_pod_has_a_policy_and_no_open_ingress(manifests: list[Manifest]) -> None:
