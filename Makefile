@@ -115,21 +115,6 @@ types-code: $(READY)
 types-tests: $(READY)
 	$(BIN)/mypy --cache-dir .mypy_cache/tests --explicit-package-bases $(TESTS)
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
-
-lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
-	@test -x $(BIN)/uv || $(MAKE) setup # only if uv is missing: an incomplete lock file would make setup fail
-	$(LOCK) requirements/dev.in -o requirements/dev.txt
-	$(LOCK) -c requirements/dev.txt requirements/demo.in -o requirements/demo.txt
-	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
-	$(LOCK) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
-	$(LOCK) -c requirements/dev.txt demo/requirements.in -o demo/requirements.txt
-	@for service in $(SERVICES); do \
-		echo "services/$$service/requirements.txt"; \
-		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \
-	done
-
 LOCKED := requirements/dev.txt requirements/audit.txt demo/requirements.txt $(SERVICES:%=services/%/requirements.txt)
 
 # --strict: a package that the database does not know fails, too.
@@ -138,10 +123,6 @@ audit: ## ask a public database for advisories about the locked packages
 	test -x .venv/audit/bin/pip || $(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(LOCKED:%=-r %) $(ARGS)
-
-migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
-	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
-	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
 
 # From the files of the commit alone: a leftover build/ would put deleted modules into a wheel.
 .PHONY: wheels version
@@ -161,6 +142,25 @@ wheels: ## build the wheels of the commit in dist/, with the license in each
 version: ## write a version to all files that have one: make version VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "usage: make version VERSION=0.2.0"; exit 2; }
 	@$(PYTHON) tools/release.py write $(VERSION)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
+
+lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
+	@test -x $(BIN)/uv || $(MAKE) setup # only if uv is missing: an incomplete lock file would make setup fail
+	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt requirements/demo.in -o requirements/demo.txt
+	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
+	$(LOCK) -c requirements/dev.txt demo/requirements.in -o demo/requirements.txt
+	@for service in $(SERVICES); do \
+		echo "services/$$service/requirements.txt"; \
+		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \
+	done
+
+migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
+	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }
+	@$(BIN)/python -m tools.new_migration $(SERVICE) $(NAME)
 
 # The system in containers. PROFILES=demo adds a fake Stripe and a shop. For your own account: PROFILES= STRIPE_API_KEY=…
 PROFILES ?= demo
