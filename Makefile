@@ -122,6 +122,15 @@ types-code: $(READY)
 types-tests: $(READY)
 	$(BIN)/mypy --cache-dir .mypy_cache/tests --explicit-package-bases $(TESTS)
 
+LOCKED := requirements/dev.txt requirements/audit.txt demo/requirements.txt $(SERVICES:%=services/%/requirements.txt)
+
+# --strict: a package that the database does not know fails, too.
+.PHONY: audit
+audit: ## ask a public database for advisories about the locked packages
+	test -x .venv/audit/bin/pip || $(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(LOCKED:%=-r %) $(ARGS)
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCKARGS)
 
@@ -136,15 +145,6 @@ lock: ## compile all requirements.txt; LOCKARGS=--upgrade uses newer versions
 		echo "services/$$service/requirements.txt"; \
 		$(LOCK) -c requirements/dev.txt services/$$service/requirements.in -o services/$$service/requirements.txt || exit 1; \
 	done
-
-LOCKED := requirements/dev.txt requirements/audit.txt demo/requirements.txt $(SERVICES:%=services/%/requirements.txt)
-
-# --strict: a package that the database does not know fails, too.
-.PHONY: audit
-audit: ## ask a public database for advisories about the locked packages
-	test -x .venv/audit/bin/pip || $(PYTHON) -m venv .venv/audit
-	.venv/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
-	.venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(LOCKED:%=-r %) $(ARGS)
 
 migration: $(READY) ## write a service's next migration: make migration SERVICE=orders NAME=add_x
 	@test -n "$(SERVICE)" -a -n "$(NAME)" || { echo "usage: make migration SERVICE=orders NAME=add_x"; exit 2; }

@@ -13,12 +13,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSION = r"\d+\.\d+\.\d+"
+PACKAGE = rf'(?m)^(?P<before>version = ")(?P<version>{VERSION})(?P<after>")$'
 PLACES = {  # files, and how a version is written in them
-    "libs/*/pyproject.toml": rf'(?m)^(?P<before>version = ")(?P<version>{VERSION})(?P<after>")$',
-    "services/*/pyproject.toml": rf'(?m)^(?P<before>version = ")(?P<version>{VERSION})(?P<after>")$',
-    "deploy/kubernetes/base/kustomization.yaml": rf"(?P<before>newTag: \"?)(?P<version>{VERSION})(?P<after>\b)",
-    "deploy/**/Chart.yaml": rf"(?m)^(?P<before>(?:version|appVersion): \"?)(?P<version>{VERSION})(?P<after>\"?)$",
+    "libs/*/pyproject.toml": PACKAGE,
+    "services/*/pyproject.toml": PACKAGE,
+    "deploy/kubernetes/**/kustomization.yaml": rf'(?P<before>newTag: "?)(?P<version>{VERSION})(?P<after>\b)',
+    "deploy/**/Chart.yaml": rf'(?m)^(?P<before>(?:version|appVersion): "?)(?P<version>{VERSION})(?P<after>"?)$',
+    "deploy/**/README.md": rf"(?P<before>\btag: )(?P<version>{VERSION})(?P<after>\b)",
 }
+NEEDS_NONE = {"kustomization.yaml", "README.md"}  # an overlay can have other tags, or none
 UNRELEASED = "## Unreleased\n"
 DRAFT = "<!-- draft"  # begins a comment in the notes that says what is missing in them
 
@@ -28,8 +31,13 @@ class ReleaseError(Exception):
 
 
 def version_files(root: Path) -> dict[Path, str]:
-    """Return the files that contain the version, with the pattern of the version in each."""
-    return {path: pattern for glob, pattern in PLACES.items() for path in sorted(root.glob(glob))}
+    """Return the files that contain the version, or must contain it, with the pattern of the version in each."""
+    return {
+        path: pattern
+        for glob, pattern in PLACES.items()
+        for path in sorted(root.glob(glob))
+        if path.name not in NEEDS_NONE or re.search(pattern, path.read_text())
+    }
 
 
 def read_version(root: Path = ROOT) -> str:

@@ -22,9 +22,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_all_files_have_one_version() -> None:
-    packages = {path.parent for path in release.version_files(ROOT) if path.name == "pyproject.toml"}
+    files = release.version_files(ROOT)
+    packages = {path.parent for path in files if path.name == "pyproject.toml"}
 
     assert re.fullmatch(release.VERSION, release.read_version())
+    assert ROOT / "deploy/kubernetes/base/kustomization.yaml" in files
     assert packages == {path.parent for path in ROOT.glob("*/*/pyproject.toml")}
 
 
