@@ -105,7 +105,7 @@ def configure(ask: Callable[[str], str] | None) -> None:
 def _complete(wanted: dict[str, str], ask: Callable[[str], str] | None) -> dict[str, str]:
     """Return the settings with the answers for those that are missing."""
     answers = {
-        name: ask(f"{required.question} {required.expected}").strip()
+        name: ask(f"{required.question} ({required.expected})").strip()
         for name, required in REQUIRED.items()
         if ask and name not in wanted
     }

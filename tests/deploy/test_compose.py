@@ -70,9 +70,12 @@ def test_images_of_others_have_a_full_version(compose: dict[str, Any]) -> None:
 
 
 def test_own_images_are_built_and_never_pulled(compose: dict[str, Any]) -> None:
+    builders: dict[str, list[str]] = {}
     for name, spec in own_services(compose).items():
         assert spec["pull_policy"] == "never", name
-        assert "build" in spec, name
+        builders.setdefault(spec["image"], []).extend([name] if "build" in spec else [])
+    assert len(builders) == 6
+    assert {image: names for image, names in builders.items() if len(names) != 1} == {}, "a second build replaces it"
 
 
 def test_mailbox_and_fake_stripe_are_only_in_the_demo(compose: dict[str, Any]) -> None:

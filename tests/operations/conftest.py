@@ -28,7 +28,9 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         pytest.skip("only `make test-compose` runs it: it builds and runs containers")
     folder = tmp_path_factory.mktemp("installation")
     copy_repository(folder)
-    if override := os.environ.get("OPERATIONS_OVERRIDE"):  # for a busy machine: a compose file with slower health checks
+    if override := os.environ.get(
+        "OPERATIONS_OVERRIDE"
+    ):  # for a busy machine: a compose file with slower health checks
         shutil.copy(override, folder / "docker-compose.override.yml")
     installation = Installation(folder)
     try:

@@ -78,6 +78,10 @@ class Installation:
             if "demo" not in container["Config"]["Image"]
         }
 
+    def running_ids(self) -> set[str]:
+        """Return the ids of the running containers."""
+        return {container["Id"] for container in self.containers() if container["State"]["Running"]}
+
     def count(self, service: str) -> int:
         """Return how many containers of a service run."""
         return len(self.run(f"docker compose ps -q {service}").split())

@@ -56,7 +56,7 @@ def wait_until_handled(system: System, ids: list[str]) -> None:
 def handled_ids(system: System) -> set[str]:
     """Return the ids of the load's events that orders has handled."""
     found: set[str] = set()
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         path = f"/ops/inbox?limit={PAGE}&type={TYPE}{cursor}"
         page = system.get("orders", path, operator=True).raise_for_status().json()

@@ -132,8 +132,10 @@ def test_documented_commands_lose_nothing_under_load(installation: Installation,
     [charge] = system.stripe.ledger["charges"]
 
     with EventSource(STRIPE_URL, charge["id"]) as source:
+        before = installation.running_ids()
         with same_settings(installation):
             installation.run_documented(steps.SCALE, {})
+        assert before - installation.running_ids() == set(), "a change of scale replaces no container"
         assert (installation.count("orders-worker"), installation.count("webhooks")) == (4, 3)
         upgrade(installation, "next")
         upgrade(installation, "dev")
