@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from tests.e2e.processes import WITH_DATABASE
 from tests.faults.auditor import Auditor
-from tests.faults.customers import Customers
+from tests.faults.customers import SKU, Customers
 from tests.faults.rig import Rig, create_database
 from tests.upgrade.previous import PreviousRelease
 
@@ -29,6 +29,11 @@ PROCESSES = (("webhooks", "web"), *((service, kind) for service in WITH_DATABASE
 RATE = 1.0  # purchases per second, each with six of Stripe's events and a dozen of our own
 SUPERVISION_S = 0.5  # between two looks at the processes
 
+STOCK_PIECES = 1_000_000  # no run sells out
+MORE_STOCK = (
+    "UPDATE stock_items SET on_hand = on_hand + :pieces WHERE sku = :sku",
+    "UPDATE movements SET delta = delta + :pieces WHERE sku = :sku AND kind = 'opening'",
+)
 DESCRIPTIONS = {
     "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
     " FROM information_schema.columns WHERE table_schema = 'public'",
@@ -46,11 +51,14 @@ class Rollout(Rig):
     mail_lease_s: str = ""  # no sender is killed
 
     def __post_init__(self) -> None:
-        """Create the auditor. Stock comes from the seed, because today's code cannot write to yesterday's tables."""
+        """Create the auditor, and stock for all customers by SQL: today's code cannot write to yesterday's tables."""
         self.auditor = Auditor(self.databases, lambda: dict(self.mail_counter.counts), self.queued_routing_keys)
         self.restarts: Counter[str] = Counter()
         self._python_paths: dict[str, str] = {}  # of the processes that were replaced
         self._changing = threading.Lock()
+        with self.databases["inventory"].begin() as session:
+            for statement in MORE_STOCK:
+                session.execute(text(statement), {"sku": SKU, "pieces": STOCK_PIECES})
 
     @contextmanager
     def supervised(self) -> Iterator[None]:

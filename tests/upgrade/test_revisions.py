@@ -59,7 +59,7 @@ def test_ways_back_block_no_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chain", all_chains(), ids=lambda chain: chain.name)
 def test_revisions_are_consecutive_numbers(chain: Chain) -> None:
-    """The readiness tells a later release's tables from foreign ones by the number."""
+    """The readiness distinguishes the tables of a later release from foreign ones by the number."""
     assert known_revisions(chain) == tuple(f"{number:04d}" for number in range(1, len(known_revisions(chain)) + 1))
 
 
