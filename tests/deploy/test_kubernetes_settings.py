@@ -1,12 +1,13 @@
 """The settings of the manifests, read by the services themselves, with the secrets as files."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 from events.config import settings
 
-from .manifests import Manifest, is_own, of_kind, pods
+from .manifests import KUBERNETES, Manifest, is_own, of_kind, pods
 
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
 SECRETS = {
@@ -58,6 +59,19 @@ def test_service_starts_with_the_settings_of_its_pods(
             config = module.load()
         assert config.broker_url == SECRETS["BROKER_URL"], pod
         assert config.declare_topology is False, pod
+
+
+def test_secret_store_has_every_file_that_settings_name(production: list[Manifest]) -> None:
+    """The comment above an entry of the store lists its keys. Settings name each of them, also the optional ones."""
+    text = (KUBERNETES / "overlays" / "production" / "secrets.yaml").read_text()
+    listed = re.findall(r"^# (.*)\nmetadata: {name: (\w+)}$", text, re.MULTILINE)
+    keys = {name: set(line.split(", ")) for line, name in listed if name in SERVICES}
+    named = {
+        name.rpartition("-")[0]: {key.removesuffix("_FILE") for key in each["data"] if key.endswith("_FILE")}
+        for name, each in of_kind(production, "ConfigMap").items()
+        if name.rpartition("-")[0] in SERVICES
+    }
+    assert keys == named
 
 
 def test_production_takes_live_events(production: list[Manifest], local: list[Manifest]) -> None:
