@@ -91,11 +91,12 @@ soak: $(READY) ## run idle and at RATE=50 events/s for MINUTES=60, write bench/r
 	SOAK=1 $(BIN)/python -m pytest -n0 -q bench/tests -k soak
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) $(ARGS)
 
-docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md and the alerts for Kubernetes
+docs: $(READY) ## generate docs/events.md, asyncapi.json, configuration.md, alerts for Kubernetes, the chart
 	$(BIN)/python -m tools.event_docs
 	$(BIN)/python -m tools.asyncapi
 	$(BIN)/python -m tools.configuration_docs
 	$(BIN)/python -m tools.kubernetes_alerts
+	$(BIN)/python -m tools.helm_chart
 
 crds: $(READY) ## check the resources of Kubernetes operators with their CRDs: make crds CRDS=folder
 	@test -n "$(CRDS)" || { echo "usage: make crds CRDS=folder, with <operator>-<version>/*.yaml in it"; exit 2; }

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from .manifests import Manifest, render
+from tools.operator_fields import render
+
+from .manifests import Manifest
 
 
 def render_or_skip(folder: str) -> list[Manifest]:

@@ -1,22 +1,12 @@
-"""The manifests that `kubectl kustomize` renders, and functions that read them as Kubernetes does."""
+"""Functions that read rendered manifests as Kubernetes does."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
 Manifest = dict[str, Any]
-
-
-def render(folder: str) -> list[Manifest]:
-    """Return all manifests of a folder of deploy/kubernetes."""
-    command = ["kubectl", "kustomize", str(KUBERNETES / folder)]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return list(yaml.safe_load_all(rendered))
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> dict[str, Manifest]:

@@ -6,9 +6,10 @@ import kubernetes_validate
 
 from tools.operator_fields import is_of_operator
 
-from .manifests import Manifest, containers, is_own, matches, of_kind, operator_pods, pods
+from .manifests import KUBERNETES, Manifest, containers, is_own, matches, of_kind, operator_pods, pods
 
 VERSION = "1.32"
+OLDEST_VERSION = "1.30"  # as docs/operations.md says
 SECRET_WORDS = ("PASSWORD", "TOKEN", "SECRET", "API_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL")
 
 
@@ -17,6 +18,14 @@ def test_every_manifest_matches_the_schema_of_kubernetes(manifests: list[Manifes
     for manifest in checked:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
     assert len(checked) > 40
+
+
+def test_oldest_kubernetes_knows_every_field(production: list[Manifest]) -> None:
+    text = (KUBERNETES.parents[1] / "docs" / "operations.md").read_text()
+    assert f"| Kubernetes | everything | {OLDEST_VERSION} | {VERSION} |" in text
+    for manifest in production:
+        if manifest["kind"] in ("Deployment", "Job", "CronJob", "HorizontalPodAutoscaler", "Ingress"):
+            kubernetes_validate.validate(manifest, OLDEST_VERSION, strict=True)
 
 
 def test_every_pod_is_confined(manifests: list[Manifest]) -> None:

@@ -270,12 +270,16 @@ def test_recovery_reads_the_archive_and_writes_a_new_one(
     ]
 
 
-def test_backup_alerts_are_tested_and_have_a_section() -> None:
+def test_backup_alerts_are_tested_and_have_a_section(production: list[Manifest]) -> None:
     folder = KUBERNETES / "components" / "monitoring"
     [group] = yaml.safe_load((folder / "backup-alerts.yaml").read_text())["spec"]["groups"]
     raised = re.findall(r'alertname="(\w+)"', (folder / "backup_alerts_test.yml").read_text())
 
+    [endpoint] = of_kind(production, "PodMonitor")["postgres"]["spec"]["podMetricsEndpoints"]
+    [job] = [each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job"]
+
     assert sorted(set(raised)) == sorted(rule["alert"] for rule in group["rules"])
+    assert all(f'{{job="{job}"' in rule["expr"] for rule in group["rules"])
     for rule in group["rules"]:
         assert rule["annotations"]["runbook_url"] == "docs/operations.md#backups-of-cloudnativepg"
         assert f"**{rule['alert']}**" in OPERATIONS.read_text()
