@@ -71,7 +71,9 @@ def metrics_port() -> int:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, ports: Ports, metrics_port: int) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("rig"), Rig, private_broker=partial(local.rabbitmq, metrics_port)) as running:
+    with running_rig(
+        tmp_path_factory.mktemp("rig"), Rig, private_broker=partial(local.rabbitmq, metrics_port)
+    ) as running:
         for process in ports.numbers:
             ports.restart(running, *process)
         wait_until_ready(running.system)
