@@ -1,6 +1,7 @@
 """The packages: their data files, the library's extras, and what the images leave out."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,18 @@ def test_library_in_images_has_everything_but_testing(build_context: set[str], t
     built = wheel_files(tmp_path / "libs" / "events", tmp_path)
 
     assert modules - built == {module for module in modules if module.startswith("events/testing/")}
+
+
+def test_wheels_in_images_contain_the_license(build_context: set[str], tmp_path: Path) -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    source = shutil.copytree(
+        ROOT / "services" / "webhooks", tmp_path / "source", ignore=shutil.ignore_patterns("*.egg-info", "build")
+    )
+    shutil.copy(ROOT / "LICENSE", source)
+
+    assert re.findall(r"^COPY LICENSE (\S+)$", dockerfile, re.MULTILINE) == ["libs/events/", "services/${SERVICE}/"]
+    assert "LICENSE" in build_context
+    assert [name for name in wheel_files(source, tmp_path) if name.endswith("/licenses/LICENSE")] != []
 
 
 def product_modules() -> Iterator[Path]:
