@@ -157,9 +157,10 @@ class SteadyCustomers(Customers):
         self.end()
 
     def end(self) -> "SteadyCustomers":
-        """Let no new customer come."""
+        """Let no new customer come, and send those away who have not asked for a checkout yet."""
         self._is_over.set()
         self._thread.join()
+        self._purchases = [purchase for purchase in self._purchases if not purchase.cancel()]
         return self
 
     def wait_for_purchases(self, count: int, within: float) -> None:

@@ -1,5 +1,6 @@
 """Every revision expands only, and blocks no one: squawk reads the SQL that each one runs on PostgreSQL."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,24 @@ def test_upgrades_only_expand_and_block_no_one(tmp_path: Path) -> None:
 def test_ways_back_block_no_one(tmp_path: Path) -> None:
     found = squawk([file for chain in all_chains() for file in write_ways_back(chain, tmp_path)], DELETING)
     assert found == {}
+
+
+def test_rows_change_in_another_transaction_than_tables(tmp_path: Path) -> None:
+    """A new column's lock blocks the service until its transaction ends. An update of all rows takes long."""
+    files = [file for chain in all_chains() for file in write_upgrades(chain, tmp_path)]
+    assert [file.stem for file in files if changes_rows_under_lock(file.read_text())] == []
+
+
+def changes_rows_under_lock(statements: str) -> bool:
+    rows = re.compile(r"^(UPDATE|DELETE FROM|INSERT INTO) (?!\w+_version\b)", re.MULTILINE)
+    return any("ALTER TABLE" in block and rows.search(block) for block in statements.split("COMMIT;"))
+
+
+def test_update_under_the_lock_of_a_new_column_is_found(chain: Chain) -> None:
+    add, update = "op.add_column('orders', sa.Column('n', sa.BigInteger()))", "op.execute('UPDATE orders SET n = 1')"
+    text = REVISION.format(revision="0002", before="0001", statement=f"{add}; {update}")
+    (chain.versions / "0002_second.py").write_text(text)
+    assert changes_rows_under_lock(statements(chain, "0001", "0002"))
 
 
 @pytest.mark.parametrize("chain", all_chains(), ids=lambda chain: chain.name)
