@@ -200,6 +200,18 @@ def test_ingress_takes_class_and_annotations(own: list[Manifest]) -> None:
     assert ingress["metadata"]["annotations"] == {"example.org/buffer": "on"}
 
 
+def test_values_of_the_readme_render() -> None:
+    [example] = re.findall(r"```yaml\n(.*?)```", (helm_chart.CHART / "README.md").read_text(), re.DOTALL)
+    values = yaml.safe_load(example)
+    with helm.Chart.load(str(helm_chart.CHART)) as chart:
+        chart.validate_schema(chart.merge_values(values))
+    text = yaml.safe_dump(render_chart(values))
+
+    assert "registry.your-company.example/clozit/orders:0.1.0" in text
+    assert "example.com" not in text
+    assert "registry.invalid" not in text
+
+
 def test_chart_has_the_version_of_the_packages() -> None:
     chart = yaml.safe_load((helm_chart.CHART / "Chart.yaml").read_text())
     package = (operator_fields.ROOT / "libs" / "events" / "pyproject.toml").read_text()
