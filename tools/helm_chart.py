@@ -4,6 +4,7 @@ Both describe the same system: tests render the chart with its default values an
 The chart's values.yaml is generated, too. Chart.yaml and README.md are written by hand.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -59,8 +60,12 @@ def main() -> None:
 def chart() -> dict[str, str]:
     """Return the generated files of the chart by name."""
     manifests = [each for each in render("overlays/production") if each["kind"] != "Namespace"]
-    defaults = VALUES_HEAD + yaml.safe_dump(values(manifests), sort_keys=False, width=1000)
-    files = {"values.yaml": defaults}
+    defaults = values(manifests)
+    schema = {"$schema": "https://json-schema.org/draft-07/schema#", **schema_of(defaults)}
+    files = {
+        "values.yaml": VALUES_HEAD + yaml.safe_dump(defaults, sort_keys=False, width=1000),
+        "values.schema.json": json.dumps(schema, indent=2) + "\n",
+    }
     sources = [(each, group_of(each)) for each in manifests]
     sources += [(each, "gateway") for each in render("components/gateway")]
     for manifest, group in sources:
@@ -347,6 +352,21 @@ def values(manifests: list[Manifest]) -> Manifest:
         "keda": {"enabled": True},
         "monitoring": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
     }
+
+
+def schema_of(value: Any, name: str = "") -> Manifest:
+    """Return the JSON schema of the values, so that Helm refuses a misspelled one."""
+    if name in (*SERVICES, "annotations", "labels") and (
+        not value or all(isinstance(each, str) for each in value.values())
+    ):
+        return {"type": "object", "additionalProperties": {"type": "string"}}
+    if isinstance(value, dict):
+        properties = {key: schema_of(each, key) for key, each in value.items()}
+        # Helm adds `global` to the values of every chart.
+        extra = {} if name else {"global": {"type": "object"}}
+        return {"type": "object", "properties": {**properties, **extra}, "additionalProperties": False}
+    types = {bool: "boolean", int: "integer", str: "string", list: "array"}
+    return {"type": types[type(value)]}
 
 
 def settings(manifest: Manifest) -> Manifest:

@@ -77,7 +77,7 @@ def test_generated_chart_is_up_to_date() -> None:
     for name, text in generated.items():
         assert (helm_chart.CHART / name).read_text() == text, f"run `make docs`: {name}"
     written = {f"templates/{file.name}" for file in (helm_chart.CHART / "templates").iterdir()}
-    assert written | {"values.yaml"} == generated.keys()
+    assert written | {"values.yaml", "values.schema.json"} == generated.keys()
 
 
 def test_chart_is_the_overlay_for_production(default: list[Manifest], production: list[Manifest]) -> None:
@@ -90,9 +90,26 @@ def test_chart_is_the_overlay_for_production(default: list[Manifest], production
 
 
 def test_chart_passes_helms_lint() -> None:
-    result = json.dumps(helm.lint(str(helm_chart.CHART)), default=str)
+    result = helm.lint(str(helm_chart.CHART))
 
-    assert '"severity": "error"' not in result.lower(), result
+    assert result["total_charts_linted"] == 1
+    assert result["errors"] == []
+    assert {each["error"] for each in result["messages"]} == {"icon is recommended"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"regsitry": "registry.example.org"}},
+        {"replicas": {"orders": {"worker": {"max": "many"}}}},
+        {"settings": {"orders": {"LOG_LEVEL": 1}}},
+    ],
+)
+def test_misspelled_values_are_refused(values: dict[str, Any]) -> None:
+    with helm.Chart.load(str(helm_chart.CHART)) as chart:
+        chart.validate_schema(chart.merge_values(OWN_VALUES))
+        with pytest.raises(helm.HelmValuesError):
+            chart.validate_schema(chart.merge_values(values))
 
 
 def test_rendered_charts_match_the_schemas(default: list[Manifest], own: list[Manifest]) -> None:
@@ -181,6 +198,18 @@ def test_ingress_takes_class_and_annotations(own: list[Manifest]) -> None:
 
     assert ingress["spec"]["ingressClassName"] == "public"
     assert ingress["metadata"]["annotations"] == {"example.org/buffer": "on"}
+
+
+def test_values_of_the_readme_render() -> None:
+    [example] = re.findall(r"```yaml\n(.*?)```", (helm_chart.CHART / "README.md").read_text(), re.DOTALL)
+    values = yaml.safe_load(example)
+    with helm.Chart.load(str(helm_chart.CHART)) as chart:
+        chart.validate_schema(chart.merge_values(values))
+    text = yaml.safe_dump(render_chart(values))
+
+    assert "registry.your-company.example/clozit/orders:0.1.0" in text
+    assert "example.com" not in text
+    assert "registry.invalid" not in text
 
 
 def test_chart_has_the_version_of_the_packages() -> None:

@@ -29,8 +29,9 @@ def environment_of(manifests: list[Manifest], pod: str, secrets: Path) -> dict[s
     [source] = container["envFrom"]
     found = dict(of_kind(manifests, "ConfigMap")[source["configMapRef"]["name"]]["data"])
     found |= {each["name"]: each["value"] for each in container.get("env", [])}
+    mode = "test" if found.get("LIVEMODE") == "false" else "live"
     for key, value in SECRETS.items():
-        (secrets / key).write_text(value + "\n")
+        (secrets / key).write_text(value.replace("sk_live", f"sk_{mode}") + "\n")
     return {key: value.replace("/run/secrets", str(secrets)) for key, value in found.items()}
 
 
