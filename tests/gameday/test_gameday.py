@@ -26,7 +26,7 @@ from tests.gameday.report import Report, Row
 from tests.gameday.scaling import waits_s
 from tests.gameday.shoppers import Shoppers
 
-FACTOR = float(os.environ.get("GAMEDAY_FACTOR") or 12)
+FACTOR = float(os.environ.get("GAMEDAY_FACTOR") or 15)
 SLACK_S = 40.0  # two scrapes, a message's way, and a busy machine
 QUIET_TIMEOUT_S = 420.0  # until all alerts of a fault have ended
 RULES = [
