@@ -124,18 +124,18 @@ def down(service: str, kind: str) -> dict[str, str]:
 
 OTHER_MODE, OTHER_SECRET = {"LIVEMODE": "true"}, {"STRIPE_WEBHOOK_SECRETS": "whsec_wrong"}
 FAULTS = (
-    GameDayFault("RabbitMQ killed", of_suite(faults.killed_broker), "BrokerDown"),
-    GameDayFault("RabbitMQ frozen", of_suite(faults.frozen_broker), "BrokerDown"),
-    GameDayFault("RabbitMQ's memory alarm", of_suite(faults.memory_alarm), "BrokerBlocked"),
-    GameDayFault("PostgreSQL stopped", of_suite(faults.restarted_database), "DatabaseDown"),
-    GameDayFault("PostgreSQL frozen", of_suite(faults.frozen_database), "DatabaseDown"),
-    GameDayFault("orders' worker killed", gone("orders", "worker"), "ServiceDown", down("orders", "worker")),
-    GameDayFault("orders' worker frozen", frozen("orders", "worker"), "ServiceDown", down("orders", "worker")),
-    GameDayFault("ingest killed", gone("webhooks", "web"), "ServiceDown", down("webhooks", "web")),
-    GameDayFault("inventory's web killed", gone("inventory", "web"), "ServiceDown", down("inventory", "web")),
-    GameDayFault("orders paused by an operator", paused_orders, "ConsumerPaused", {"service": "orders"}),
     GameDayFault("Stripe's API answers 500", stripe_away, "StripeAway", {"service": "checkout"}),
+    GameDayFault("PostgreSQL stopped", of_suite(faults.restarted_database), "DatabaseDown"),
+    GameDayFault("ingest killed", gone("webhooks", "web"), "ServiceDown", down("webhooks", "web")),
+    GameDayFault("RabbitMQ's memory alarm", of_suite(faults.memory_alarm), "BrokerBlocked"),
     GameDayFault("mail server away", of_suite(faults.stopped_mail_server), "MailsNotSent"),
+    GameDayFault("orders paused by an operator", paused_orders, "ConsumerPaused", {"service": "orders"}),
     GameDayFault("LIVEMODE of the other mode", with_setting("webhooks", "web", OTHER_MODE), "SignedEventsRejected"),
+    GameDayFault("PostgreSQL frozen", of_suite(faults.frozen_database), "DatabaseDown"),
+    GameDayFault("inventory's web killed", gone("inventory", "web"), "ServiceDown", down("inventory", "web")),
+    GameDayFault("orders' worker killed", gone("orders", "worker"), "ServiceDown", down("orders", "worker")),
+    GameDayFault("RabbitMQ frozen", of_suite(faults.frozen_broker), "BrokerDown"),
+    GameDayFault("orders' worker frozen", frozen("orders", "worker"), "ServiceDown", down("orders", "worker")),
     GameDayFault("wrong webhook secret", with_setting("webhooks", "web", OTHER_SECRET), "NoWebhooks"),
+    GameDayFault("RabbitMQ killed", of_suite(faults.killed_broker), "BrokerDown"),
 )

@@ -46,12 +46,19 @@ class Monitoring:
 
     def firing(self) -> list[dict[str, str]]:
         """Return the labels of the alerts that fire, without the Watchdog."""
-        alerts = self.prometheus.get("/api/v1/alerts").raise_for_status().json()["data"]["alerts"]
         return [
             alert["labels"]
-            for alert in alerts
+            for alert in self._alerts()
             if alert["state"] == "firing" and alert["labels"]["alertname"] != "Watchdog"
         ]
+
+    def coming_pages(self) -> list[str]:
+        """Return the names of the pages that fire, or will when their wait is over."""
+        return [alert["labels"]["alertname"] for alert in self._alerts() if alert["labels"]["severity"] == "page"]
+
+    def _alerts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.prometheus.get("/api/v1/alerts").raise_for_status().json()["data"]["alerts"]
+        return found
 
     def sent(self, since: int) -> list[tuple[str, str]]:
         """Return (kind, alert) of each message about a new alert, after the first `since` messages."""
@@ -174,7 +181,14 @@ def _start_alertmanager(stack: ExitStack, folder: Path, smtp_port: int, factor: 
 
 def _start(stack: ExitStack, folder: Path, command: Sequence[str], **environment: str) -> None:
     log = stack.enter_context((folder / f"{Path(command[0]).name}.log").open("ab"))
-    process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=folder, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,  # the watchdog ends a process group
+    )
     stack.enter_context(watch("process", str(process.pid), str(folder)))
 
     def stop() -> None:

@@ -1,7 +1,9 @@
-"""The report of the game day: a table, printed at the end and written to the file that GAMEDAY_REPORT names."""
+"""The report of the game day: a table, printed at the end, and written to a file after each fault."""
 
 import os
 from dataclasses import dataclass, field
+
+from tests.gameday.scaling import MIN_WAIT_S
 
 HEAD = ("fault", "page", "fires (s)", "sent (s)", "limit (s)", "other pages", "symptoms, not sent", "tickets")
 
@@ -43,7 +45,8 @@ class Report:
 processes. Each fault lasts until its page has arrived as an e-mail. {os.cpu_count()} cores. {self.versions}
 
 **Each time of the rules and of Alertmanager is divided by {self.factor:g}**: windows, waits, ages. The services' times
-are not divided. So a page of production comes after up to {self.factor:g} times as long.
+are not divided. An alert waits at least {MIN_WAIT_S} s, because a scrape takes as long as in production. So a page of
+production comes after up to {self.factor:g} times as long.
 
 {chr(10).join("| " + " | ".join(line) + " |" for line in lines)}
 

@@ -10,6 +10,7 @@ WINDOW = re.compile(r"\[(\d+[smhd])\]")
 AGE = re.compile(r"(_seconds(?:\{[^}]*\})?\)*\s*>\s*)(\d+)")  # the limit of an age, and no bucket
 WITHOUT = {"jobs"}  # groups whose processes the game day does not run
 TIMES = ("for", "keep_firing_for")
+MIN_WAIT_S = 10  # of an alert that waits: two or three scrapes, which take as long as in production
 
 
 def seconds(duration: str) -> float:
@@ -40,7 +41,7 @@ def scale_rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
     """Return one rule with its times divided by the factor."""
     expression = WINDOW.sub(lambda found: f"[{scale(found[1], factor)}]", rule["expr"])
     expression = AGE.sub(lambda found: f"{found[1]}{int(found[2]) / factor:g}", expression)
-    times = {key: scale(rule[key], factor) for key in TIMES if key in rule}
+    times = {key: scale(rule[key], min(factor, seconds(rule[key]) / MIN_WAIT_S)) for key in TIMES if key in rule}
     return {**rule, **times, "expr": expression}
 
 

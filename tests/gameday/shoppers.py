@@ -10,8 +10,8 @@ import httpx
 from tests.faults.rig import Rig
 
 SKU = "TEE-ORG-WHT-S"
-SHOPPERS = 3  # so that one who waits for an answer does not stop the others
-PAUSE_S = 3.0  # of each shopper between two purchases
+SHOPPERS = 2  # so that one who waits for an answer does not stop the other
+PAUSE_S = 4.0  # of each shopper between two purchases
 TIMEOUT_S = 8.0
 
 

@@ -18,6 +18,10 @@ def test_rule_times_are_divided_and_counts_are_kept() -> None:
     }
 
 
+def test_short_wait_is_not_shorter_than_some_scrapes() -> None:
+    assert scale_rule({**RULE, "for": "1m"}, 12)["for"] == "10000ms"
+
+
 def test_buckets_of_histograms_are_not_divided() -> None:
     rule = {"expr": "histogram_quantile(0.99, rate(clozit_event_lag_seconds_bucket[5m])) > 60"}
 
