@@ -127,26 +127,26 @@ class Records(StripeRecords):
 
     def __init__(self) -> None: ...
 
-    def sessions(self, since: datetime) -> Iterator[StripeObject]:
+    def sessions(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
         session = checkout_session("chk_000000000009", id="cs_000000000009", payment_intent="pi_000000000009")
         yield {**session, "created": int(since.timestamp())}
 
     def session(self, session_id: str) -> StripeObject | None:
         return None
 
-    def intents(self, since: datetime) -> Iterator[Intent]:
+    def intents(self, since: datetime, until: datetime | None = None) -> Iterator[Intent]:
         return iter(())
 
     def intent(self, intent_id: str) -> Intent:
         return Intent(intent_id, None, "requires_payment_method", 0, "eur", 0)
 
-    def refunds(self, since: datetime) -> Iterator[StripeObject]:
+    def refunds(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
         yield {**refund(id="re_new", amount=1, payment_intent="pi_000000000009"), "created": int(since.timestamp())}
 
     def refund(self, refund_id: str) -> StripeObject | None:
         return next(self.refunds(utcnow() - timedelta(days=1))) if refund_id == "re_new" else None
 
-    def disputes(self, since: datetime) -> Iterator[StripeObject]:
+    def disputes(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
         yield {**dispute(id="dp_new", payment_intent="pi_000000000009"), "created": int(since.timestamp())}
 
     def dispute(self, dispute_id: str) -> StripeObject | None:

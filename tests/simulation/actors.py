@@ -363,8 +363,9 @@ class People:
         broker = self.world.installation.broker
 
         def run_at_once(call: Callable[[], None]) -> "Future[None]":
+            call()
             done: Future[None] = Future()
-            done.set_result(call())
+            done.set_result(None)
             return done
 
         def run() -> None:

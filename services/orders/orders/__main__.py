@@ -2,25 +2,32 @@
 
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import click
 import stripe
+from click.core import ParameterSource
 from events import stripe_api
 from events.cli import configuration, service_cli
 from events.database.engine import Database
-from events.observability.logging import configure_logging
-from events.operations.click_types import Instant
+from events.database.migrations import check
+from events.observability.logging import configure_logging, get_logger
+from events.operations.click_types import Instant, Interval
+from events.operations.jobs import Outcome, ScheduledJob, repeat
 
 from orders.chains import CHAINS
 from orders.config import Config, load
 from orders.erasure_cli import erase_customer
 from orders.reconciliation.difference import Difference
 from orders.reconciliation.run import Reconciliation
+from orders.reconciliation.schedule import JOB, ScheduledReconciliation
 from orders.reconciliation.stripe import StripeRecords
 from orders.worker import create_worker
+
+log = get_logger(__name__)
 
 main = service_cli("orders", load=load, app="orders.app:create_wsgi", create_worker=create_worker, chains=CHAINS)
 main.add_command(erase_customer)
@@ -34,9 +41,15 @@ main.add_command(erase_customer)
     type=Instant(),
     help="Compare Stripe's objects and paid orders since this time: an age such as 24h or 3d, or an instant.",
 )
+@click.option(
+    "--every",
+    type=Interval(),
+    help="Repeat the run this often, until SIGTERM, each since the one before, with health and metrics on HEALTH_PORT.",
+)
 @click.option("--repair", is_flag=True, help="Publish the missing Stripe events to all services.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
+@click.pass_context
+def reconcile(context: click.Context, since: datetime, every: timedelta | None, repair: bool, as_json: bool) -> None:
     """Compare Stripe's sessions, payments, refunds and disputes with the orders.
 
     Prints every difference, and exits 1 if one was not repaired. With --repair, the missing events are sent and the
@@ -44,6 +57,12 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
     are older than --since. A delayed payment can take weeks, so sometimes use --since 14d.
     """
     config: Config = configuration(load)
+    if every:
+        if context.get_parameter_source("since") is ParameterSource.COMMANDLINE or as_json:
+            raise click.UsageError("--every takes neither --since nor --json: it keeps how far it has come, and logs.")
+        with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
+            repeat(config, _job(Database(config.database_url), StripeRecords(client), every, repair=repair))
+        return
     configure_logging(config.service, config.log_level)  # to standard error; standard output has the differences
     differences: list[Difference] = []
     with stripe_api.closing_client(config.stripe_api_key, config.stripe_api_base) as client:
@@ -54,6 +73,22 @@ def reconcile(since: datetime, repair: bool, as_json: bool) -> None:
         raise click.ClickException(f"{error} Not everything was compared. Run the command again.")
     if not all(difference.repaired_by for difference in differences):
         sys.exit(1)
+
+
+def _job(database: Database, records: StripeRecords, every: timedelta, *, repair: bool) -> ScheduledJob:
+    def run(stop: threading.Event) -> Outcome:
+        scheduled = ScheduledReconciliation(database, records, repair=repair)
+        try:
+            is_complete = scheduled.run(stop)
+        except stripe.StripeError as error:
+            stripe_api.report_failure(JOB, error)
+            return Outcome.FAILED
+        log.info("reconciled", sessions=scheduled.compared, open_differences=scheduled.count_open())
+        return Outcome.SUCCEEDED if is_complete else Outcome.INCOMPLETE
+
+    state = ScheduledReconciliation(database, records, repair=repair)
+    checks = {"database": lambda: check(database, CHAINS)}
+    return ScheduledJob(JOB, every, run, checks=checks, last_success=state.last_success)
 
 
 def _collect(run: Reconciliation, differences: list[Difference], *, repair: bool) -> str | None:

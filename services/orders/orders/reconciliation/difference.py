@@ -1,8 +1,19 @@
 """A difference between Stripe and the orders."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from events.money import format_amount
+
+
+class About(StrEnum):
+    """The kinds of objects that differ."""
+
+    SESSION = "session"
+    INTENT = "intent"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    ORDER = "order"
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,18 @@ class Difference:
     dispute_id: str | None = None
     missing_event: str | None = None
     repaired_by: str | None = None
+
+    @property
+    def subject(self) -> tuple[About, str]:
+        """The object that differs: its kind and id."""
+        ids = {
+            About.REFUND: self.refund_id,
+            About.DISPUTE: self.dispute_id,
+            About.SESSION: self.session_id,
+            About.INTENT: self.payment_intent,
+        }
+        found = next(((about, object_id) for about, object_id in ids.items() if object_id), None)
+        return found or (About.ORDER, self.checkout_id)
 
 
 def describe_amount(amount: int, currency: str) -> str:

@@ -35,9 +35,9 @@ class StripeRecords:
         self._refunds = client.v1.refunds
         self._disputes = client.v1.disputes
 
-    def sessions(self, since: datetime) -> Iterator[StripeObject]:
-        """Yield the sessions created since an instant, newest first."""
-        page = self._sessions.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+    def sessions(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
+        """Yield the sessions created since an instant, and before another one if it is given, newest first."""
+        page = self._sessions.list({"created": _created(since, until), "limit": PAGE_SIZE})
         for session in page.auto_paging_iter():
             yield read_answer(session)
 
@@ -50,10 +50,10 @@ class StripeRecords:
         found = self._sessions.list({"payment_intent": intent_id}).data
         return read_answer(found[0]) if found else None
 
-    def intents(self, since: datetime) -> Iterator[Intent]:
-        """Yield the payment intents created since an instant, newest first."""
+    def intents(self, since: datetime, until: datetime | None = None) -> Iterator[Intent]:
+        """Yield the payment intents created in a window, as `sessions` does."""
         expanded = ["data.latest_charge"]
-        page = self._intents.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE, "expand": expanded})
+        page = self._intents.list({"created": _created(since, until), "limit": PAGE_SIZE, "expand": expanded})
         for intent in page.auto_paging_iter():
             yield _intent(read_answer(intent))
 
@@ -62,9 +62,9 @@ class StripeRecords:
         found = self._intents.retrieve(intent_id, {"expand": ["latest_charge"]})
         return _intent(read_answer(found))
 
-    def refunds(self, since: datetime) -> Iterator[StripeObject]:
-        """Yield the refunds created since an instant, newest first."""
-        page = self._refunds.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+    def refunds(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
+        """Yield the refunds created in a window, as `sessions` does."""
+        page = self._refunds.list({"created": _created(since, until), "limit": PAGE_SIZE})
         for refund in page.auto_paging_iter():
             yield read_answer(refund)
 
@@ -72,15 +72,20 @@ class StripeRecords:
         """Return a refund, or None if Stripe does not know it."""
         return _retrieve(self._refunds, refund_id)
 
-    def disputes(self, since: datetime) -> Iterator[StripeObject]:
-        """Yield the disputes opened since an instant, newest first."""
-        page = self._disputes.list({"created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE})
+    def disputes(self, since: datetime, until: datetime | None = None) -> Iterator[StripeObject]:
+        """Yield the disputes opened in a window, as `sessions` does."""
+        page = self._disputes.list({"created": _created(since, until), "limit": PAGE_SIZE})
         for dispute in page.auto_paging_iter():
             yield read_answer(dispute)
 
     def dispute(self, dispute_id: str) -> StripeObject | None:
         """Return a dispute, or None if Stripe does not know it."""
         return _retrieve(self._disputes, dispute_id)
+
+
+def _created(since: datetime, until: datetime | None) -> Any:
+    """Return the filter for objects created in a window."""
+    return {"gte": int(since.timestamp())} | ({"lt": int(until.timestamp())} if until else {})
 
 
 def _retrieve(service: Any, object_id: str) -> StripeObject | None:
