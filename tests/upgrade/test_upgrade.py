@@ -17,7 +17,7 @@ from tests.upgrade.rollout import PROCESSES, TODAY, Rollout, SteadyCustomers, ta
 PURCHASES = 10  # in each phase
 STALL_TIMEOUT_S = 150.0  # without progress; the third retry of an event comes up to 144 seconds after the second
 
-pytestmark = pytest.mark.timeout(1800)  # the shorter limit above finds what is stuck
+pytestmark = pytest.mark.timeout(3600)  # the shorter limit above finds what is stuck
 
 
 @pytest.fixture(scope="module")
