@@ -32,7 +32,7 @@ from orders.reconciliation.stripe import StripeRecords
 JOB = "reconcile"
 OVERLAP = timedelta(minutes=10)  # compared again by the next run: Stripe's lists may show an object late
 SESSION_LIFE = timedelta(hours=25)  # a session ends after 24 hours at the latest; one more for its last webhook
-FIRST_WINDOW = timedelta(hours=24)  # of the first run
+FIRST_WINDOW = SESSION_LIFE  # of the first run: its early and its late pass leave no gap
 FIRST_SLICE = timedelta(minutes=5)  # before the density of sessions is known
 MAX_SLICE = timedelta(hours=6)
 SESSIONS_PER_SLICE = 2_000  # 20 pages: a failed slice is compared again, and its intents are held in memory

@@ -304,3 +304,11 @@ def test_repeated_job_serves_metrics_and_stops_at_sigterm(
     ended = [line for line in lines if line["event"] == "backfill ended"]
     assert [ended[0]["complete"], ended[-1]["complete"]] == [True, False]
     assert "Stripe did not answer" in ended[-1]["failure"]
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 60, 61])
+def test_slices_leave_nothing_out_and_do_not_overlap(minutes: int) -> None:
+    slices = list(backfill._cut(NOW - timedelta(hours=1), NOW, timedelta(minutes=minutes)))
+    assert [slices[0].start, slices[-1].end] == [NOW - timedelta(hours=1), NOW]
+    assert [each.end for each in slices[:-1]] == [each.start for each in slices[1:]]
+    assert [each.is_last for each in slices] == [False] * (len(slices) - 1) + [True]

@@ -73,8 +73,8 @@ def test_next_run_compares_only_what_is_new(shop: Shop, run_job: RunJob, clock: 
 def test_all_slices_are_compared_once(
     shop: Shop, run_job: RunJob, clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule, "SESSIONS_PER_SLICE", 1)
-    ages = [3, 5, 6, 7, 60, 61, 300, 1439, 1441, 1500, 1501, 2000, 2938]
+    monkeypatch.setattr(schedule, "SESSIONS_PER_SLICE", 4)
+    ages = [3, 6, 7, 61, 300, 1441, 1499, 1501, 1505, 2938]
     for minutes in ages:
         clock["behind"] = 60.0 * minutes
         shop.start(f"chk_{minutes}")
