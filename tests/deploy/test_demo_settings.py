@@ -22,7 +22,8 @@ OF_THE_PLACE |= {"PUBLIC_URL", "DECLARE_TOPOLOGY"}  # in containers, one command
 
 def demo_settings() -> dict[str, str]:
     """Return what `make up` writes to the settings file of the demo."""
-    return configuration().demo_settings({})
+    settings: dict[str, str] = configuration().demo_settings({})
+    return settings
 
 
 def passed_to(service: str) -> dict[str, str]:

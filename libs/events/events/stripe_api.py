@@ -27,6 +27,7 @@ MAX_RETRIES = 2  # by the SDK, for lost connections, timeouts, 409 and 5xx
 RESOURCE_MISSING = "resource_missing"  # Stripe's error code for an unknown id
 MAX_CONCURRENT_CALLS = 16  # by a process, half of a web server's threads: a hanging Stripe leaves the others free
 KEY_MODE = re.compile(r"(?:sk|rk)(?:_org)?_(live|test)_")  # secret, restricted and organization keys
+LIVEMODES = {"true": True, "false": False, "": None}
 ID = re.compile(r"(?<=/)[a-z]+_(?=\w*[A-Z0-9])\w+")
 
 CALLS = Counter("clozit_stripe_calls_total", "Attempts to call Stripe's API by outcome", ["operation", "outcome"])
@@ -114,13 +115,29 @@ def livemode_setting() -> Any:
     )
 
 
-def check_key_mode(key: str, *, livemode: bool) -> None:
+def key_mode_setting() -> Any:
+    """Declare the setting LIVEMODE of a service that needs it only to check its key."""
+    return setting(
+        "LIVEMODE",
+        "`true` or `false`: a key of Stripe's other mode is refused at start. Without it, any key is accepted.",
+        default="",
+        parse=_parse_livemode,
+    )
+
+
+def _parse_livemode(text: str) -> bool | None:
+    if text not in LIVEMODES:
+        raise ValueError("Not true or false.")
+    return LIVEMODES[text]
+
+
+def check_key_mode(key: str, *, livemode: bool | None) -> None:
     """Raise `ConfigError` if the key is of Stripe's other mode: its payments would be refused, or not be real.
 
-    A key whose prefix names no mode is accepted.
+    A key whose prefix names no mode is accepted, and every key if `livemode` is None.
     """
     mode = KEY_MODE.match(key)
-    if mode and (mode[1] == "live") != livemode:
+    if livemode is not None and mode and (mode[1] == "live") != livemode:
         wanted = f"LIVEMODE={str(livemode).lower()}"
         raise ConfigError(
             {

@@ -64,7 +64,7 @@ class Config(Common):
     service_token: str = service_token_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
-    livemode: bool = stripe_api.livemode_setting()
+    livemode: bool | None = stripe_api.key_mode_setting()
     inventory_url: str = setting(
         "INVENTORY_URL", "The URL at which checkout reaches the inventory service.", checks=[validate_url]
     )

@@ -29,7 +29,7 @@ class Config(Common):
     operator_tokens: Mapping[str, str] = operator_tokens_setting()
     stripe_api_key: str = setting("STRIPE_API_KEY", "Stripe's secret key.", secret=True)
     stripe_api_base: str = stripe_api.api_base_setting()
-    livemode: bool = stripe_api.livemode_setting()
+    livemode: bool | None = stripe_api.key_mode_setting()
     allowed_origins: Sequence[str] = allowed_origins_setting(
         "Origins from which browsers may read an order by its session, separated by commas:"
     )

@@ -10,12 +10,11 @@ REQUIRED = {
     "OPERATOR_TOKENS": "zoe:0123456789abcdef",
     "SERVICE_TOKEN": "0123456789abcdef",
     "STRIPE_API_KEY": "sk_test_1",
-    "LIVEMODE": "false",
     "INVENTORY_URL": "http://inventory:8004",
     "SHOP_URL": "https://Shop.test/start",
 }
 OPTIONAL = (
-    "ALLOWED_ORIGINS", "CHECKOUT_SESSION_MINUTES", "STRIPE_API_BASE", "SHIPPING_COUNTRIES", "BILLING_ADDRESS",
+    "LIVEMODE", "ALLOWED_ORIGINS", "CHECKOUT_SESSION_MINUTES", "STRIPE_API_BASE", "SHIPPING_COUNTRIES", "BILLING_ADDRESS",
     "MAX_LINES", "DEFAULT_CURRENCY", "COLLECT_PHONE", "ALLOW_PROMOTION_CODES",
 )  # fmt: skip
 
@@ -44,6 +43,7 @@ def test_invalid_settings_are_all_named(environment: pytest.MonkeyPatch) -> None
         "BILLING_ADDRESS": "never",
         "MAX_LINES": "101",
         "DEFAULT_CURRENCY": "xyz",
+        "LIVEMODE": "perhaps",
     }
     for name, value in (REQUIRED | invalid).items():
         environment.setenv(name, value)
@@ -96,3 +96,10 @@ def test_key_of_the_same_or_no_mode_is_accepted(environment: pytest.MonkeyPatch,
     for name, value in (REQUIRED | {"LIVEMODE": livemode, "STRIPE_API_KEY": key}).items():
         environment.setenv(name, value)
     assert load().livemode is True
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "sk_test_1"])
+def test_any_key_is_accepted_without_a_mode(environment: pytest.MonkeyPatch, key: str) -> None:
+    for name, value in (REQUIRED | {"STRIPE_API_KEY": key}).items():
+        environment.setenv(name, value)
+    assert load().livemode is None
