@@ -42,7 +42,7 @@ WRONG_BY_S = (-7200, -600, -45, 45, 240, 600, 7200)  # how wrong a host's clock 
 LONG_JUMP_S = DAY_S  # before one, operators have repaired what the broker has lost
 REPAIR_WEIGHT = 0.5
 SESSIONS = "checkout.session.*"
-FOREVER = 1_000_000  # events that Stripe does not make: no world has as many
+ALL_EVENTS = 1_000_000  # events that Stripe does not make: no world has as many
 RELAY_RUNS = 3  # until a relay must have published what working queues take
 BLOCKING = "listen"  # the loop that waits for PostgreSQL's notifications; the others poll, too
 SELDOM = ("prune", "prune-abandoned", "unmatched-events")  # they have work after days: once on the way to rest
@@ -356,7 +356,7 @@ class World:
             self.account.faults.add(kind="second_event")
         if self.strikes("stripe forgets an event"):
             about = self.chance.choice((SESSIONS, "*refund*", "charge.dispute.*"))
-            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4, 30, FOREVER)))
+            self.account.faults.add(kind="not_created", type=about, count=self.chance.choice((1, 4, 30, ALL_EVENTS)))
 
     def _act(self) -> None:
         self._tempt_stripe()
@@ -499,11 +499,11 @@ class World:
     def _end_stripe_faults(self) -> None:
         """Let Stripe make all events again, except those of sessions that it never makes: jobs find these changes."""
         lasting = [
-            fault for fault in self.account.faults.queued() if fault.type == SESSIONS and fault.count > FOREVER / 2
+            fault for fault in self.account.faults.queued() if fault.type == SESSIONS and fault.count > ALL_EVENTS / 2
         ]
         self.account.faults.clear()
         if lasting:
-            self.account.faults.add(kind="not_created", type=SESSIONS, count=FOREVER)
+            self.account.faults.add(kind="not_created", type=SESSIONS, count=ALL_EVENTS)
 
     def _drain(self) -> None:
         for _ in range(MAX_STEPS):
