@@ -17,12 +17,12 @@ UPDATE stock_items SET counted_at = (
 
 def upgrade() -> None:
     # After an interrupted update of the rows, the columns are there already. SQLite keeps all in one transaction.
-    again = {"if_not_exists": True} if is_postgresql() else {}
+    again = is_postgresql() or None
     canceled = sa.Column("canceled", sa.Integer(), server_default="0", nullable=False)
     goods_revision = sa.Column("goods_revision", sa.Integer(), server_default="0", nullable=False)
-    op.add_column("reservation_lines", canceled, **again)
-    op.add_column("reservations", goods_revision, **again)
-    op.add_column("stock_items", sa.Column("counted_at", UtcDateTime(), nullable=True), **again)
+    op.add_column("reservation_lines", canceled, if_not_exists=again)
+    op.add_column("reservations", goods_revision, if_not_exists=again)
+    op.add_column("stock_items", sa.Column("counted_at", UtcDateTime(), nullable=True), if_not_exists=again)
     # The new columns are committed first: their locks would block the service while the rows are updated.
     with op.get_context().autocommit_block():
         op.execute(OPENED_AT)

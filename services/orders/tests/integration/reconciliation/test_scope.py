@@ -54,7 +54,7 @@ def test_payment_during_the_run_is_no_difference(shop: Shop, run: Reconcile, mon
     session_id = shop.start("chk_1")
     listed = stripe_records.StripeRecords.sessions
 
-    def sessions(records: Any, *window: datetime | None) -> Iterator[dict[str, Any]]:
+    def sessions(records: Any, *window: Any) -> Iterator[dict[str, Any]]:
         found = list(listed(records, *window))
         shop.fake.pay(session_id)
         shop.deliver_webhooks()
