@@ -26,6 +26,8 @@ METRIC = re.compile(r"\bclozit_\w+")
 RECORDED = re.compile(r"\bclozit:[\w:]+")
 FOREIGN_METRIC = re.compile(r"\b(?:rabbitmq|pg|cnpg)_\w+")
 SERVICES = ("checkout", "webhooks", "orders", "inventory", "notifications")
+
+
 # Scheduled jobs report these. Their module is not loaded by an application or a worker.
 @pytest.fixture(scope="module")
 def exported() -> set[str]:
@@ -34,7 +36,7 @@ def exported() -> set[str]:
         importlib.import_module(f"{service}.app")
         if service != "webhooks":
             importlib.import_module(f"{service}.worker")
-    for job in ("webhooks.backfill", "orders.reconciliation.schedule"):
+    for job in ("events.operations.jobs", "webhooks.backfill", "orders.reconciliation.schedule"):
         importlib.import_module(job)
     names: set[str] = {*REGISTRY._names_to_collectors, CHECK_METRIC}
     for collector in (backlog_metrics.InboxBacklog, backlog_metrics.OutboxBacklog, StockBacklog, EmailBacklog):

@@ -8,6 +8,7 @@ HEADING = re.compile(r"^#{2,3} (.+)$")
 COMPOSE_SECTIONS = (  # the sections about one machine; Kubernetes and single processes have others
     "On one machine",
     "Upgrade",
+    "Back to the previous release",
     "Rotate secrets",
     "Scale",
     "Backup and restore",
@@ -16,7 +17,7 @@ COMPOSE_SECTIONS = (  # the sections about one machine; Kubernetes and single pr
 
 
 def blocks(section: str) -> list[str]:
-    """Return the code blocks of a section, without those of its subsections."""
+    """Return the code blocks of a section, without those of its subsections and those for Kubernetes."""
     found: list[list[str]] = []
     current, is_block = "", False
     for line in (ROOT / "docs" / "operations.md").read_text().splitlines():
@@ -28,7 +29,7 @@ def blocks(section: str) -> list[str]:
                 found.append([])
             found[-1].append(line[4:])
         is_block = is_code
-    return ["\n".join(lines) for lines in found]
+    return ["\n".join(lines) for lines in found if not lines[0].startswith("kubectl")]
 
 
 def block(section: str, containing: str) -> str:

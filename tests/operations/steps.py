@@ -19,5 +19,7 @@ RUN = (CONFIGURE, START, SCALE, UPGRADE, ROTATE_OWN, ROTATE_GIVEN, BACKUP, RESTO
 NOT_RUN = {
     "# asks for each setting": "a person answers; test_configure.py runs it with no person to ask",
     "make up PROFILES=demo,observe": "the demo: the other tests of make test-compose run it",
+    "make configure VERSION=0.1.0": "the test goes back to the version with which it started, by the blocks of UPGRADE",
+    "migrate --to orders@0003": "it deletes data; test_migrate_command.py runs it",
     "git pull && make up": "the test has no newer commit; UPGRADE does the same step by step",
 }

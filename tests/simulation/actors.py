@@ -362,10 +362,9 @@ class People:
         listed, now = StripeEvents(self.world.installation.stripe), self.world.nature.utcnow()
         broker = self.world.installation.broker
 
-        def run_at_once(call: Callable[[], None]) -> "Future[None]":
-            call()
-            done: Future[None] = Future()
-            done.set_result(None)
+        def run_at_once(call: Callable[[], Any]) -> "Future[Any]":
+            done: Future[Any] = Future()
+            done.set_result(call())
             return done
 
         def run() -> None:

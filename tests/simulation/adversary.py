@@ -52,6 +52,7 @@ KINDS = {
     "mail answer lost": Kind(12, "the mail server takes an e-mail, and its answer is lost"),
     "lease lapses": Kind(60, "an answer comes so late that a claim has ended"),
     "others act meanwhile": Kind(300, "other processes work between two steps of this one"),
+    "process pauses": Kind(60, "the process does nothing for longer than its claims last, and its replica works"),
     "clock jumps": Kind(400, "nothing happens for minutes, hours or days"),
     "clock is wrong": Kind(400, "the clock of one service's host is wrong from now on"),
 }

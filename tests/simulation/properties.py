@@ -42,6 +42,7 @@ PUBLISHING = ("checkout", "orders", "inventory")
 COPYING = (
     *("mail answer lost", "crash after mail", "crash before commit", "crash after commit", "lease lapses"),
     *("database away", "database frozen", "commit answer lost", "others act meanwhile"),
+    "process pauses",
     *("clock is wrong", "clock jumps"),
 )
 STEPS_PER_CHECK = 8
