@@ -209,11 +209,6 @@ def edit_job(manifest: Manifest, expression: Expressions) -> None:
         manifest["spec"]["template"]["spec"] = {expression(text): None, **pod}
 
 
-def edit_cron_job(manifest: Manifest, expression: Expressions) -> None:
-    """Set the image."""
-    edit_pod(manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"], expression)
-
-
 def edit_autoscaler(manifest: Manifest, expression: Expressions) -> None:
     """Take the least and the largest number of web processes from the values."""
     name = manifest["metadata"]["name"]
@@ -297,7 +292,6 @@ EDITS: dict[str, Callable[[Manifest, Expressions], None]] = {
     "ConfigMap": edit_settings,
     "Deployment": edit_deployment,
     "Job": edit_job,
-    "CronJob": edit_cron_job,
     "HorizontalPodAutoscaler": edit_autoscaler,
     "ScaledObject": edit_scaled_object,
     "Ingress": edit_ingress,

@@ -20,11 +20,7 @@ def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
         if manifest["kind"] in ("Deployment", "StatefulSet", "Job"):
             template = manifest["spec"]["template"]
-        elif manifest["kind"] == "CronJob":
-            template = manifest["spec"]["jobTemplate"]["spec"]["template"]
-        else:
-            continue
-        yield name, template["metadata"]["labels"], template["spec"]
+            yield name, template["metadata"]["labels"], template["spec"]
 
 
 def operator_pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:

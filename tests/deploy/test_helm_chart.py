@@ -153,7 +153,11 @@ def test_new_settings_restart_only_their_pods(default: list[Manifest], own: list
 
     changed = render_chart({"settings": {"orders": {"LOG_LEVEL": "DEBUG"}}})
     before, after = dict(checksums(default)), dict(checksums(changed))
-    assert {name for name in before if before[name] != after[name]} == {"orders", "orders-worker"}
+    assert {name for name in before if before[name] != after[name]} == {
+        "orders",
+        "orders-worker",
+        "orders-reconcile",
+    }
     assert all(before[name] != checksum for name, checksum in checksums(own) if name.startswith("checkout"))
 
 

@@ -63,7 +63,7 @@ def test_only_what_calls_stripe_reaches_the_internet(manifests: list[Manifest]) 
     """Check IPv4 and IPv6. No one reaches private networks or a cloud's metadata by these policies."""
     for name, pod in own_pods(manifests).items():
         service, component = (pod.labels[f"app.kubernetes.io/{key}"] for key in ("name", "component"))
-        calls = service in ("checkout", "orders") or (service, component) == ("webhooks", "cron")
+        calls = service in ("checkout", "orders") or (service, component) == ("webhooks", "scheduled")
         for address in PUBLIC:
             assert allowed(policies(manifests), pod, address, 443) == calls, (name, address)
         for address in INTERNAL:

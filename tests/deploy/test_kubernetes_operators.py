@@ -21,7 +21,7 @@ CONSUMERS = set(topology.BINDINGS)
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
 EXTRA_CONNECTIONS = 2  # of a process, beside its pool: one listens, one notifies
-COMMAND_CONNECTIONS = 10  # of a job, which has one thread
+COMMAND_CONNECTIONS = 10  # of a job, scheduled or not, which has one thread
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +217,9 @@ def test_every_process_gets_its_connections(production: list[Manifest], cluster:
         (each["spec"]["scaleTargetRef"]["name"], each["spec"].get("maxReplicas") or each["spec"]["maxReplicaCount"])
         for each in of_kind(production, "HorizontalPodAutoscaler", "ScaledObject").values()
     ]
-    jobs = of_kind(production, "Job", "CronJob")
-    surge = {
-        name: each["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-        for name, each in of_kind(production, "Deployment").items()
-    }
+    deployments, scaled_names = of_kind(production, "Deployment"), {name for name, _replicas in scaled}
+    jobs = of_kind(production, "Job").keys() | (deployments.keys() - scaled_names)
+    surge = {name: deployments[name]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for name in scaled_names}
     limits = {role["name"]: role["connectionLimit"] for role in cluster["managed"]["roles"]}
     for service in CONSUMERS:
         processes = sum(replicas + surge[name] for name, replicas in scaled if name in (service, f"{service}-worker"))
