@@ -11,7 +11,7 @@ DEMO_READY := $(if $(wildcard $(READY)),$(READY),.venv/.demo-ready)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke dev check unit test test-docker faults gameday fuzz simulate simulate-twice plans bench soak docs crds lint format types types-code types-tests lock migration migration-times configure secrets rotate up down logs smoke-compose test-compose clean
+.PHONY: help setup demo smoke dev check unit test test-docker faults upgrade gameday fuzz simulate simulate-twice plans bench soak docs crds lint format types types-code types-tests lock migration migration-times configure secrets rotate up down logs smoke-compose test-compose clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test-docker: $(READY) ## run the tests that need servers on Docker's PostgreSQL 
 
 faults: $(READY) ## run the fault suite, write bench/results/faults.md; FAULTS_EVENTS=100000 adds a long run
 	FAULTS_ALL=1 FAULTS_REPORT=bench/results/faults.md $(BIN)/python -m pytest tests/faults -s -p no:randomly $(ARGS)
+
+upgrade: $(READY) ## upgrade from the previous release's real code and go back, while customers buy
+	UPGRADE=1 $(BIN)/python -m pytest tests/upgrade -n0 -s -p no:randomly $(ARGS)
 
 gameday: $(READY) ## break the running system in 14 ways, check that one right page comes; writes bench/results/gameday.md
 	GAMEDAY=1 GAMEDAY_REPORT=bench/results/gameday.md $(BIN)/python -m pytest tests/gameday -n0 -s -p no:randomly $(ARGS)
