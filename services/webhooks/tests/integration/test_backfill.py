@@ -340,9 +340,13 @@ def test_refused_key_is_logged_and_says_what_to_do(fake: FakeStripe, run: RunBac
     assert (logged["level"], logged["action"], logged["http_status"]) == ("error", "backfill", int(refusal[-3:]))
 
 
-def test_events_of_the_other_mode_are_skipped(buy: Buy, broker: RecordingPublisher, run: RunBackfill) -> None:
+def test_events_of_the_other_mode_are_skipped(
+    fake: FakeStripe, buy: Buy, broker: RecordingPublisher, run: RunBackfill
+) -> None:
     buy(1)
-    result = run("--since", "1h", LIVEMODE="true", STRIPE_API_KEY="rk_live_x")
+    for event in fake.events():
+        event["livemode"] = True
+    result = run("--since", "1h")
     assert (result.exit_code, broker.events) == (0, [])
     assert summary(result)["skipped_livemode"] == summary(result)["listed"] > 0
     assert "other mode" in result.stderr
