@@ -16,7 +16,7 @@ from demo.shop.mailpit import Mailpit
 from demo.system import System
 
 from .documented import ROOT
-from .installation import Installation
+from .installation import PROJECT, Installation
 
 PORTS = {"checkout": 8001, "webhooks": 8002, "orders": 8003, "inventory": 8004, "notifications": 8005}
 
@@ -33,6 +33,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     ):  # for a busy machine: a compose file with slower health checks
         shutil.copy(override, folder / "docker-compose.override.yml")
     installation = Installation(folder)
+    # A run that was killed has left its data, which know other passwords.
+    installation.run(f"cd / && docker compose --project-name {PROJECT} down -v --timeout 5")  # no settings yet
     try:
         yield installation
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .documented import block
 
+PROJECT = "clozit-operations"  # of Docker Compose
 COMMAND_TIMEOUT_S = 1800  # a build on a busy machine
 
 

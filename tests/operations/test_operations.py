@@ -15,7 +15,7 @@ from demo.scenarios.totals import compare_totals
 from demo.system import System
 
 from . import steps
-from .installation import Installation
+from .installation import PROJECT, Installation
 from .load import EventSource, wait_until_handled
 
 SKU = "BEA-RIB-RUS-OS"
@@ -33,7 +33,7 @@ def configure(installation: Installation) -> None:
         "smtps://user:password@mail.example": "'smtp://mailpit:1025/?starttls=never'",
         "LIVEMODE=true": "LIVEMODE=false",
     }
-    extra = {"STRIPE_API_BASE": "http://fake-stripe:12111", "COMPOSE_PROJECT_NAME": "clozit-operations"}
+    extra = {"STRIPE_API_BASE": "http://fake-stripe:12111", "COMPOSE_PROJECT_NAME": PROJECT}
     installation.run_documented(steps.CONFIGURE, replaced, **extra)
     (installation.folder / ".secrets" / "operator_tokens").write_text(f"ana:{installation.OPERATOR_TOKEN}")
 
