@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 STRIPE_RETENTION = timedelta(days=30)  # Stripe lists no older events
 MAX_LISTED_TYPES = 20  # Stripe's limit for one list
 PAGE_SIZE = 100  # events; Stripe's maximum
-PARALLEL_LISTS = (
-    8  # at 0.3 s for a page: 27 pages and 2,700 events/s; half of the calls that a process may make at once
-)
+# At 0.3 s for a page: 27 pages and 2,700 events/s. It is half of the calls that a process may make at once.
+PARALLEL_LISTS = 8
 PUBLISH_BATCH = 25  # unconfirmed events of one list: all lists together just fill the publisher's window
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # after an unconfirmed publish; together longer than a broker's restart
 LIMITED_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # after Stripe's 429: its limits are per second (25 calls in test mode)

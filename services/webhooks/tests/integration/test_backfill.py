@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import datetime
@@ -69,21 +69,6 @@ class RecordingPublisher:
     @property
     def ids(self) -> list[str]:
         return [event.id for event in self.events]
-
-
-@pytest.fixture
-def clock() -> dict[str, float]:
-    """The seconds by which Stripe's clock is behind, so that a test can buy at several times."""
-    return {"behind": 0.0}
-
-
-@pytest.fixture
-def fake(clock: dict[str, float]) -> Iterator[FakeStripe]:
-    """A fake Stripe without webhook endpoints: every webhook is lost."""
-    with FakeStripe(
-        followup_delay=36000, sepa_delay=36000, time_source=lambda: time.time() - clock["behind"]
-    ) as running:
-        yield running
 
 
 @pytest.fixture

@@ -124,20 +124,6 @@ def test_missing_queue_is_an_error_and_no_empty_watermark(broker_url: str, monke
 
 
 @pytest.fixture
-def clock() -> dict[str, float]:
-    return {"behind": 0.0}
-
-
-@pytest.fixture
-def fake(clock: dict[str, float]) -> Iterator[FakeStripe]:
-    """A fake Stripe without webhook endpoints: every webhook is lost."""
-    with FakeStripe(
-        followup_delay=36000, sepa_delay=36000, time_source=lambda: time.time() - clock["behind"]
-    ) as running:
-        yield running
-
-
-@pytest.fixture
 def environment(fake: FakeStripe, broker_url: str) -> dict[str, str]:
     return {
         "BROKER_URL": broker_url,
