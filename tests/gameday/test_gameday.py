@@ -127,11 +127,11 @@ def test_fault_causes_the_right_page_in_time_and_no_other(
             time.sleep(0.5)
         sent_s = time.monotonic() - began
 
-    def has_ended() -> bool:
+    def watch() -> bool:
         seen.update(alert["alertname"] for alert in monitoring.firing())
         return not monitoring.coming_pages()
 
-    wait_until(has_ended, QUIET_TIMEOUT_S, "an end of all pages", progress=monitoring.coming_pages)
+    wait_until(watch, QUIET_TIMEOUT_S, "an end of all pages", progress=monitoring.coming_pages)
     sent = monitoring.sent(before)
     pages = {name for kind, name in sent if kind == "PAGE"}
     tickets = {name for kind, name in sent if kind == "ticket"}

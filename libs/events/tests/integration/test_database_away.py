@@ -138,11 +138,11 @@ def redeliveries(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     seen: list[bool] = []
     original = deliveries.is_redelivered
 
-    def is_redelivered(message: Message) -> bool:
+    def record(message: Message) -> bool:
         seen.append(original(message))
         return seen[-1]
 
-    monkeypatch.setattr(deliveries, "is_redelivered", is_redelivered)
+    monkeypatch.setattr(deliveries, "is_redelivered", record)
     return seen
 
 

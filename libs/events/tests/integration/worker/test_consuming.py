@@ -93,11 +93,11 @@ def test_database_away_holds_messages_until_it_is_back(
     redelivered: list[bool] = []
     original = deliveries.is_redelivered
 
-    def is_redelivered(message: Message) -> bool:
+    def record(message: Message) -> bool:
         redelivered.append(original(message))
         return redelivered[-1]
 
-    monkeypatch.setattr(deliveries, "is_redelivered", is_redelivered)
+    monkeypatch.setattr(deliveries, "is_redelivered", record)
     name = database.engine.url.database
     start()
     publish(canceled(1))
