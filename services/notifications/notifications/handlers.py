@@ -1,9 +1,8 @@
 """Handlers: the events that send e-mails. An e-mail is queued here and sent after the commit (sender.py).
 
-docs/architecture.md lists which event sends which e-mail. Some events have an effect without an e-mail:
-`orders.order.canceled` of an unpaid order makes the reminder of its cart stale, `orders.review.resolved` suppresses the
-unsent e-mails about the open review, and `orders.customer.erased` erases the customer. With STAFF_DIGEST, e-mails to
-staff wait for the next digest (digest.py).
+docs/architecture.md lists which event sends which e-mail, and which unsent e-mails it suppresses. Two effects have no
+e-mail: `orders.order.canceled` of an unpaid order makes the reminder of its cart stale, and `orders.customer.erased`
+erases the customer. With STAFF_DIGEST, e-mails to staff wait for the next digest (digest.py).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Functions that read Stripe's objects, which are plain JSON values here."""
+"""Functions that read facts from Stripe's objects. `stripe_fields` has brought their fields into a storable form."""
 
 import re
 from datetime import UTC, datetime
