@@ -1,4 +1,4 @@
-"""Reads Stripe's objects before other code sees them. It brings each field that a service uses into a form that can be stored.
+"""Reads Stripe's objects before other code does, and brings each field that a service uses into a storable form.
 
 A payment is real, however odd a detail of its event is. An odd detail is converted where its meaning is clear, such as
 "5738" for 5738. A long text is clipped, and any other odd detail counts as null. Fields that no service reads are kept.
