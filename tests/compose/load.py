@@ -49,11 +49,11 @@ class WebhookPoster:
         """Wait until every accepted event is in the inbox of orders."""
         missing = set(self.accepted)
 
-        def are_all_handled() -> bool:
+        def discard_handled() -> bool:
             missing.difference_update(_ids_in_inbox(self._system, missing))
             return not missing
 
-        wait_until(are_all_handled, HANDLED_TIMEOUT_S, "all accepted events in the inbox of orders")
+        wait_until(discard_handled, HANDLED_TIMEOUT_S, "all accepted events in the inbox of orders")
 
     def _post_all(self) -> None:
         with httpx.Client(timeout=10) as client:

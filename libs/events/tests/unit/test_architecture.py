@@ -13,9 +13,6 @@ PACKAGES = [LIBRARY, *sorted(path.parent for path in ROOT.glob("services/*/*/__i
             *(ROOT / name for name in ("bench", "demo", "tools"))]  # fmt: skip
 MAX_ENTRIES = 14  # a newcomer reads the list of files at one glance
 
-# These packages still re-export. The list only gets shorter.
-RE_EXPORTING = ("demo/fake_stripe", "libs/events/events/testing", "services/orders/orders/models")
-
 
 def imported_names(file: Path, module: str) -> Iterator[str]:
     """Yield the absolute names that a module imports, also within functions. A name may be a module or its member."""
@@ -40,13 +37,9 @@ def modules(package: Path) -> Mapping[str, Path]:
     return names
 
 
-def is_re_exporting(file: Path) -> bool:
-    return file.name == "__init__.py" and file.parent.relative_to(ROOT).as_posix().startswith(RE_EXPORTING)
-
-
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 def test_modules_import_each_other_without_cycles(package: Path) -> None:
-    files = {name: file for name, file in modules(package).items() if not is_re_exporting(file)}
+    files = modules(package)
     graph = {
         name: {each for each in imported_names(file, name) if each in files} - {name} for name, file in files.items()
     }
@@ -59,7 +52,7 @@ def test_modules_import_each_other_without_cycles(package: Path) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 def test_package_init_imports_nothing(package: Path) -> None:
     inits = {name: file for name, file in modules(package).items() if file.name == "__init__.py"}
-    importing = [name for name, file in inits.items() if [*imported_names(file, name)] and not is_re_exporting(file)]
+    importing = [name for name, file in inits.items() if [*imported_names(file, name)]]
     assert importing == []
 
 
