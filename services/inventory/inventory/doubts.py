@@ -40,7 +40,7 @@ def publish_doubts(session: Session, checkout_ids: Collection[str]) -> None:
 
 
 def find_doubted(session: Session, checkout_ids: Collection[str]) -> set[str]:
-    """Return which of these checkouts are in doubt.
+    """Return which of these checkouts have a published doubt, so that orders waits for inventory's answer.
 
     Call it once their stock is locked or has been taken: until then, a loss of pieces can put more of them in doubt.
     """

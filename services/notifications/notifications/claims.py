@@ -28,7 +28,7 @@ CLAIM_BATCH_SIZE = 20  # e-mails for one connection; after a crash, so many wait
 
 
 class Claims:
-    """Claims due e-mails for one sender. Those that must not be sent any more are suppressed first."""
+    """The claims of one sender. Claimed e-mails that must not be sent any more are suppressed instead."""
 
     def __init__(self, config: Config, database: Database, clock: Callable[[], datetime]) -> None:
         self._config = config
@@ -45,7 +45,7 @@ class Claims:
         """Claim at most `CLAIM_BATCH_SIZE` due e-mails, and return those that may be sent.
 
         With STAFF_DIGEST, collect the due e-mails to staff into digests first, each in its own transaction. Set the
-        Message-ID of each e-mail. An e-mail about a refund gets the order's sums as they are now.
+        Message-ID of each e-mail. An e-mail to the customer about a refund gets the order's sums as they are now.
         """
         now = self._clock()
         while self._config.staff_digest and self._collect_digest(now):
@@ -63,9 +63,10 @@ class Claims:
             return collect_due(session, now)
 
     def _without_stopped(self, session: Session, emails: Sequence[Email]) -> Sequence[Email]:
-        """Return the claimed e-mails that may be sent, and end the others as suppressed.
+        """Return the claimed e-mails that may be sent, and end the others.
 
-        An e-mail that was handed over `MAX_HANDOVERS` times without an answer becomes unknown.
+        Suppressed are reminders that `take_turn` refuses, and e-mails about the failure of a refund of which the
+        customer does not know. An e-mail that was handed over `MAX_HANDOVERS` times without an answer becomes unknown.
         """
         reminders = [email for email in emails if email.kind in PROMOTIONAL_KINDS and email.may_be_handed_over]
         stopped = set()

@@ -53,7 +53,8 @@ def _check_secret(value: str) -> None:
 def _checked_folder(value: str) -> Path | None:
     """Return the folder of TEMPLATES_DIR, or None if it is not set.
 
-    Every sample e-mail is rendered once, so that a broken template stops the start and not a customer's e-mail.
+    Every sample e-mail is rendered in every language, so that a broken template stops the start and not a customer's
+    e-mail. Raises `ValueError` for a folder that does not exist, an invalid file or an e-mail that cannot be rendered.
     """
     if not value:
         return None

@@ -55,7 +55,7 @@ NO_DIGEST = DigestSchedule()
 
 
 def collect_due(session: Session, now: datetime) -> bool:
-    """Collect `MAX_ITEMS` due e-mails to staff into a digest, which is due now. Return True if more may be due.
+    """Collect at most `MAX_ITEMS` due e-mails to staff into a digest, which is due now. Return True if more may be due.
 
     All e-mails about one checkout are in the same digest, also beyond `MAX_ITEMS`, so that no two digests contradict
     each other. E-mails about skus have no checkout, so they may be in different digests. A single due e-mail is not

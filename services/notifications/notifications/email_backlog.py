@@ -21,7 +21,10 @@ REASONS = ("away", "blocked", "deferred", "due")
 
 
 class EmailBacklog(Collector):
-    """The e-mails that wait although they are due or were tried, without reminders, which no customer expects."""
+    """A Prometheus collector of e-mails that are due, or that wait for another attempt after an error.
+
+    Reminders are left out, because no customer expects them.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -166,13 +166,16 @@ def _record_outcome(event: Event, session: Session, outcome: CheckoutOutcome) ->
 
 
 def _record_purchase(event: Event, session: Session) -> None:
-    """Record that the customer has bought, so that no other checkout of the same address sends a reminder."""
+    """Record a purchase by the event's address, also if its payment is pending or in review.
+
+    It stops reminders to this address that are queued before it or within `REMINDER_INTERVAL` after it.
+    """
     checkout = lock_or_insert_checkout(session, event.data["checkout_id"])
     checkout.record_purchase(event.data["customer_email"], event.data["occurred_at"])
 
 
 def _kind_of_decision(event: Event) -> Kind | None:
-    """Return the e-mail with which the customer learns the decision, if no other event sends one.
+    """Return the kind of the e-mail with which the customer learns a review's decision; None if no e-mail is needed.
 
     A refund has its own e-mail, which replaces this one if it comes within `REFUND_WAIT`. An order that was not
     confirmed before the review gets its confirmation by another event. The acceptance of a duplicate payment has this
@@ -189,7 +192,7 @@ def _kind_of_decision(event: Event) -> Kind | None:
 
 
 def _review_key(event: Event, **other: str | None) -> str:
-    """Return the key of the event's review or of the `other` one.
+    """Return the subject key of the event's review. Fields in `other` replace the event's, for another review.
 
     An order can have several reviews of one reason, such as two duplicate payments.
     """
@@ -198,7 +201,11 @@ def _review_key(event: Event, **other: str | None) -> str:
 
 
 def _dispute_state_key(event: Event) -> str:
-    """Return a key of the dispute's id, status, held money and deadline. Each new key is an occasion for an e-mail."""
+    """Return a key of the dispute's id, status, withheld amount and deadline.
+
+    Each new key is an occasion for an e-mail. If the withheld amount is not known, the key says if the money was
+    withdrawn from the shop.
+    """
     data = event.data
     due = data["evidence_due_by"].isoformat() if data["evidence_due_by"] else ""
     withheld = data.get("amount_held")

@@ -114,5 +114,5 @@ def format_money(minor: int, currency: str, locale: Locale | str) -> str:
 
 
 def _with_plain_spaces(text: str) -> str:
-    """Replace narrow no-break spaces: many fonts show a box for them."""
+    """Replace narrow no-break spaces by no-break spaces of normal width: many fonts show a box for narrow ones."""
     return text.replace("\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")

@@ -42,7 +42,7 @@ def compose(
     sent_at: datetime,
     unsubscribe_url: str = "",
 ) -> EmailMessage:
-    """Return the message. Raises `ValueError` if the recipient is not exactly one plain address.
+    """Return the e-mail: headers, text and HTML. Raises `ValueError` if the recipient is not exactly one plain address.
 
     With an `unsubscribe_url`, headers let mail programs offer a button that unsubscribes with one click (RFC 8058).
     """
@@ -81,7 +81,10 @@ def sender_address(text: str) -> Address:
 
 
 def message_id(kind: str, checkout_id: str | None, subject_key: str, sender: str) -> str:
-    """Return the Message-ID of an occasion: always the same one, so that a copy of the e-mail can be recognized."""
+    """Return the Message-ID of an occasion: the same one in each attempt, so that mail programs can drop a duplicate.
+
+    A resend has a separate Message-ID, because it has a separate subject key.
+    """
     readable = ".".join((kind, checkout_id, subject_key) if checkout_id else (kind, subject_key))
     if len(readable) > MAX_ID_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", readable):
         readable = f"{kind}.{hashlib.sha256(readable.encode()).hexdigest()[:HASH_DIGITS]}"

@@ -91,7 +91,10 @@ class Outcomes:
                 raise error
 
     def mark_sent(self, email: Email, execute: Execute) -> None:
-        """Mark an e-mail as sent. If the server refused us before, the e-mails that waited become due."""
+        """Mark an e-mail as sent, also if its claim has ended.
+
+        If the server refused us before, the e-mails that waited because of that become due.
+        """
         execute(MARK_SENT, {"email": email.id, "at": self._clock()})
         count_outcome(email, "sent")
         self._blocked_recipients.clear()
@@ -148,7 +151,10 @@ class Outcomes:
             self._update_claimed(email, lambda claimed: claimed.release_claim(self._clock()))
 
     def _update_claimed(self, email: Email, change: Callable[[Email], None]) -> None:
-        """Change the e-mail unless the claim has ended: another sender can claim it after our lease."""
+        """Change the e-mail unless the claim has ended: another sender can claim it after our lease.
+
+        Then suppress the stale e-mails of its checkout, because the e-mail may have become stale while it was claimed.
+        """
         with self._database.begin() as session:
             checkout = lock_or_insert_checkout(session, email.checkout_id) if email.checkout_id else None
             claimed = session.get(Email, email.id, with_for_update=True)

@@ -47,7 +47,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class ResendOne:
-    """A request to resend one e-mail, also to a corrected address."""
+    """A request to resend one e-mail: to the corrected address `recipient`, or to its own one if that is None."""
 
     email_id: str
     recipient: str | None = None
@@ -91,7 +91,7 @@ def resend(session: Session, request: ResendOne, actor: str, key: str) -> Email:
 
 
 def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> Result:
-    """Add copies of the matching e-mails, due now. Return the ids of the e-mails and of their copies.
+    """Add copies of the matching e-mails, due now. Return the ids of both, and how many match without the limit.
 
     An e-mail that was resent before is left out. Its last copy is resent instead, if that copy matches and is failed
     or unknown. A repeat with the same key returns the first result. Raises `KeyReusedError` if the key belongs to
@@ -115,7 +115,7 @@ def resend_many(session: Session, request: ResendMany, actor: str, key: str) -> 
 
 
 def count_matching(session: Session, request: ResendMany) -> int:
-    """Return the number of e-mails that match, without the limit."""
+    """Return how many e-mails the request would resend now if it had no limit."""
     return session.scalar(select(func.count()).select_from(Email).where(*_conditions(request))) or 0
 
 

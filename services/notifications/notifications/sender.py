@@ -98,7 +98,9 @@ class Sender:
     def _send_all(self, remaining: list[Email], until: datetime) -> int:
         """Send e-mails over one connection until it breaks, waits for an answer, or the time is over.
 
-        Removes the e-mails with an outcome from `remaining`. Raises `ServerAwayError` if the server accepts none now.
+        Returns how many the server accepted. Removes an e-mail from `remaining` when its outcome is recorded, or when
+        another thread waits for its answer. Raises `ServerAwayError` if the server accepts none now, and
+        `_TooManyWaitingError` if no more answers can be awaited.
         """
         accepted = 0
         with self._server.connect() as connection, self._database.autocommit() as execute:

@@ -76,7 +76,10 @@ class MailServer:
         )
 
     def connect(self) -> "Connection":
-        """Connect, encrypt and log in. Raises `BlockedError` if the server refuses us, else `ServerAwayError`."""
+        """Connect, encrypt by smtps or as `starttls` says, log in if there is a user, and return the connection.
+
+        Raises `BlockedError` if the server refuses us, and `ServerAwayError` if another reason prevents the connection.
+        """
         try:
             return Connection(self._open())
         except smtplib.SMTPNotSupportedError as error:

@@ -47,7 +47,8 @@ class MailRefusedError(MailNotSentError):
 def error_for(command: str, code: int, answer: bytes | str) -> Exception:
     """Return the error for an answer that refuses a command.
 
-    The server refuses this e-mail, refuses it probably because of us, defers it, or closes the connection (421).
+    Code 421 is a `ConnectionLostError`. A code from 500 to 599 is a `MailRefusedError`, or a `MailBlockedError` if the
+    reason is probably ours. Any other code is a `MailDeferredError`.
     """
     text = _text(answer)
     description = f"{code} {text}"

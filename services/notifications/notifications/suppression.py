@@ -82,16 +82,17 @@ def _subject_of_stale(row: Any) -> str:
 
 
 def _result_of(row: Any) -> str:
-    """Return the dispute and its status, without its sums: a first result is news, also after an appeal changed it."""
+    """Return the dispute's id and status from the subject key, without its sums: only a new status is a new result."""
     return str(row.subject_key.partition(":")[0])
 
 
 def _is_newer(cause: str, occurred_at: str, stale_kind: str, stale_at: str) -> bool:
-    """Return True unless the stale e-mail is about something later than its cause, and so must still be sent.
+    """Return True if the cause makes the e-mail stale, so that the e-mail is not sent.
 
-    An appeal comes after its dispute was closed, a second decision after the refund of the first, and another attempt
-    after a failed payment. Times are compared in whole seconds, as Stripe reports them. Two results of a dispute in one
-    second are both sent.
+    `TIMELESS_CAUSES` always do. Any other cause does so unless the e-mail is about a later fact: an appeal comes after
+    its dispute was closed, a second decision after the refund of the first, and another attempt after a failed payment.
+    Times are compared in whole seconds, as Stripe reports them. Two results of a dispute are compared exactly, and both
+    are sent if their times are equal.
     """
     if cause in TIMELESS_CAUSES:
         return True

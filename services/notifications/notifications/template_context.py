@@ -44,7 +44,10 @@ class Shop:
 
 
 def template_context(kind: str, data: Data, language: Language, shop: Shop) -> dict[str, Any]:
-    """Return the context of an e-mail. Raises `KeyError` if the data has no value for a placeholder."""
+    """Return the context of an e-mail. Raises `KeyError` if a field of the data is missing.
+
+    Placeholders get their values when a template calls `t`, which raises `KeyError` for one without a value.
+    """
     if kind == Kind.STAFF_DIGEST:
         return _digest_context(data, language, shop)
     amounts = format_amounts(data, language)

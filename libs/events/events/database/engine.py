@@ -78,7 +78,7 @@ class Database:
         return self._signals.setdefault(channel, Signal())
 
     def dispose(self) -> None:
-        """Wait at most `FLUSH_TIMEOUT_S` until the last notifications are sent, then close the pooled connections."""
+        """Wait at most `FLUSH_TIMEOUT_S` until the last `NOTIFY` is sent to waiting processes, then close the pool."""
         if self._notifier:
             self._notifier.close()
         self.engine.dispose()

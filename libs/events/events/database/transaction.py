@@ -97,7 +97,10 @@ def insert_new(session: Session, model: type[Row], *, by: "InstrumentedAttribute
 
 
 def _insert_once(session: Session, model: Any, returned: Any, values: Mapping[str, Any]) -> Result[Any]:
-    """Insert without the ORM, which needs four times as long."""
+    """Insert a row and return the `returned` columns of it: no row if one with its unique values exists.
+
+    It does not use the ORM, which needs four times as long.
+    """
     statement = insert(session, model.__table__).on_conflict_do_nothing().returning(returned)
     return session.execute(statement, values)
 

@@ -236,7 +236,7 @@ class Runner:
         return len(claimed)
 
     def give_back(self) -> None:
-        """Make events due again whose retries ended because the database went away, and do not count these attempts.
+        """Make claimed events due again whose retry the database cut short by going away. That attempt does not count.
 
         Raises the driver's error while the database is still away.
         """

@@ -120,7 +120,10 @@ def age_s(oldest: datetime | None) -> float:
 
 
 def unknown(error: DBAPIError | PoolTimeoutError) -> list[GaugeMetricFamily]:
-    """Return no metrics while the database is away or too busy, so that the other metrics can be scraped."""
+    """Return an empty list if the error means that the database is away or too busy, else raise the error.
+
+    Collectors call it, so that the other metrics can still be scraped.
+    """
     if not isinstance(error, PoolTimeoutError) and not is_away(error):
         raise error
     log.warning("database away or too busy, this scrape has no backlog metrics", error=str(error))

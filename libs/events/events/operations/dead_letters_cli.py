@@ -23,7 +23,7 @@ The user in BROKER_URL must be allowed to read <service>.dead and, to requeue, t
 
 
 def dead_letters_group(load: Callable[[], Common]) -> click.Group:
-    """Return the command group. `load` returns the service's configuration."""
+    """Return the group `dead-letters` with its commands. `load` returns the service's configuration."""
 
     @click.group(name="dead-letters", help=HELP)
     def group() -> None: ...

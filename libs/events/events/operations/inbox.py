@@ -173,7 +173,10 @@ _RETRYABLE = or_(_UNFINISHED, _UNHANDLED)
 
 
 def _can_change(filters: Mapping[str, Any]) -> ColumnElement[bool]:
-    """Return the condition of a bulk action: events without a handler only where the filter asks for them."""
+    """Return the condition of the rows that a bulk action may change: the unfinished ones.
+
+    With the status `ignored` in `filters`, they are instead the ignored ones that still have a payload.
+    """
     return _UNHANDLED if filters.get("status") == IGNORED else _UNFINISHED
 
 

@@ -55,7 +55,7 @@ def filters(statuses: tuple[str, ...]) -> Callable[[Command], Command]:
 
 
 def inbox_group(connect: Connect) -> click.Group:  # noqa: C901 - one command after the other
-    """Return the command group. `connect` returns the service's database."""
+    """Return the group `inbox` with its commands. `connect` returns the service's database."""
 
     @click.group(
         name="inbox", help="Search the events that this service has received; retry or discard unfinished ones."

@@ -94,7 +94,10 @@ def run_until_signal(work: Callable[[threading.Event], ResultT]) -> ResultT:
 
 
 def _wait_for(ended: "SimpleQueue[bool]") -> bool:
-    """Return the queue's first value. Wakes now and then: the handler of a signal runs only while this thread does."""
+    """Wait for the queue's first value and return it: True if the work ended, False if a stop signal came first.
+
+    Wakes every `SIGNAL_POLL_S`, because the handler of a signal runs only while this thread does.
+    """
     while True:
         with suppress(Empty):
             return ended.get(timeout=SIGNAL_POLL_S)

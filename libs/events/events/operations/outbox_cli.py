@@ -11,7 +11,7 @@ from events.operations.click_types import Instant
 
 
 def outbox_group(connect: Callable[[], Database]) -> click.Group:
-    """Return the command group. `connect` returns the service's database."""
+    """Return the group `outbox` with the command `republish`. `connect` returns the service's database."""
 
     @click.group(name="outbox", help="Publish events of this service again, after a restore from a backup.")
     def group() -> None: ...

@@ -1,4 +1,4 @@
-"""Delivery of facts in many orders to one SQLite database. A beginning that several orders share is delivered once."""
+"""Delivery of facts to one SQLite database in many sequences. A beginning that sequences share is delivered once."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,11 +13,11 @@ Fact = TypeVar("Fact")
 def each_order(
     database: Database, orders: Iterable[Sequence[Fact]], deliver: Callable[[Sequence[Fact], Fact], object]
 ) -> Iterator[Sequence[Fact]]:
-    """Deliver each sequence of facts in `orders` to the database as it is now, and yield the sequence.
+    """Deliver each sequence of facts in `orders`, and yield it while the database shows its effects.
 
-    `deliver` gets the sequence's earlier facts, and the fact to deliver. Its effect may depend on nothing else: for
-    sequences that begin with the same facts, these are delivered once. Facts must be sortable, so that such sequences
-    follow each other. At the end, the database is as it was before.
+    Each sequence begins with the database as it was before the first one, and so it is at the end. `deliver` gets the
+    sequence's earlier facts, and the fact to deliver. Its effect may depend on nothing else: for sequences that begin
+    with the same facts, these are delivered once. Facts must be sortable, so that such sequences follow each other.
     """
     saved, previous = [_save(database)], ()  # type: tuple[list[sqlite3.Connection], Sequence[Fact]]
     try:
@@ -38,7 +38,7 @@ def each_order(
 
 
 def _count_shared(one: Sequence[Fact], other: Sequence[Fact]) -> int:
-    """Return how many facts at their beginnings two orders share."""
+    """Return the number of equal facts with which both sequences begin."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 

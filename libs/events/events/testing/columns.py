@@ -10,7 +10,10 @@ from events.database.engine import Database
 
 
 def columns_with(database: Database, *words: str) -> list[str]:
-    """Return every `table.column` that contains one of the words, as plain text or escaped as in JSON, in any case."""
+    """Return every `table.column` with a value that contains one of the words, as plain text or escaped as in JSON.
+
+    Upper and lower case are not distinguished.
+    """
     metadata = MetaData()
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         metadata.reflect(connection)  # many queries: on a busy machine they take longer than a transaction may be idle

@@ -1,4 +1,4 @@
-"""pytest fixtures: separate databases for each test, and a broker whose queues are empty at its start."""
+"""pytest fixtures: separate databases for each test, and a broker whose queues are empty when a test starts."""
 
 import logging
 import os
@@ -30,19 +30,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send the names of the used servers to the process that prints the summary."""
+    """Send the sources of the used servers from a pytest-xdist worker to the process that prints the summary."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["servers"] = choice.used
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Collect the names of the servers that another process of this run used."""
+    """Collect the sources of the servers that a pytest-xdist worker used, after the worker has ended."""
     choice.used.extend(getattr(node, "workeroutput", {}).get("servers", ()))
 
 
 def serve(server: Callable[[], AbstractContextManager[Served]]) -> Iterator[Served]:
-    """Start a server for a fixture and yield its value. If it cannot start, skip the test, or fail it with CI=true."""
+    """Enter the context of `server` for a fixture and yield its value, such as a URL.
+
+    If the server cannot start, skip the test, or fail it with CI=true.
+    """
     try:
         with server() as served:
             yield served

@@ -13,7 +13,10 @@ used: list[str] = []  # the source of each server, and why it is not Docker; for
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Yield the URL of a PostgreSQL in which tests may create databases. Raises `ServerStartError`."""
+    """Yield the URL in TEST_DATABASE_URL, or that of a PostgreSQL started for this run. Raises `ServerStartError`.
+
+    Tests may create databases in it.
+    """
     if url := os.environ.get("TEST_DATABASE_URL"):
         _note("postgres from TEST_DATABASE_URL")
         yield url

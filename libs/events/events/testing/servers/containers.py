@@ -80,7 +80,7 @@ class ContainerServer:
         self._watchdog.close()
 
     def stop(self) -> None:
-        """Stop the container by its normal shutdown."""
+        """Stop the container by its normal shutdown. Docker kills it after `STOP_TIMEOUT_S`."""
         self._docker.stop(timeout=STOP_TIMEOUT_S)
 
     def kill(self) -> None:
@@ -97,11 +97,14 @@ class ContainerServer:
         self._docker.unpause()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the container's first process. SIGKILL ends all processes."""
+        """Send a signal to the container's first process only, but SIGKILL ends all processes.
+
+        Use `freeze` to suspend all of them.
+        """
         self._docker.kill(signal=number.name)
 
     def ctl(self, *arguments: str) -> str:
-        """Run the control program in the container and return its output. Raises `CalledProcessError`."""
+        """Run rabbitmqctl in the container and return its output. Raises `CalledProcessError` if it fails."""
         command = [self._control, *arguments]
         code, (output, errors) = self._docker.exec_run(command, demux=True)
         if code:

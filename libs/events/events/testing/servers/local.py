@@ -57,7 +57,7 @@ def rabbitmq(metrics_port: int = 0) -> Iterator[ProcessServer]:
 
 @contextmanager
 def rabbitmq_cluster(size: int = 3) -> Iterator[list[ProcessServer]]:
-    """Run a private cluster and yield its nodes. Raises `ServerStartError`."""
+    """Run a private RabbitMQ cluster of `size` nodes, and yield the nodes. Raises `ServerStartError`."""
     ports = [free_port() for _ in range(size)]
     settings = [
         "cluster_formation.peer_discovery_backend = classic_config",
@@ -151,7 +151,7 @@ def _listens(port: int) -> bool:
 
 
 def _program(name: str, folders: tuple[str, ...]) -> Path:
-    """Return the path of a server program.
+    """Return the path of a server program. Raises `ServerStartError` if this machine has none.
 
     The package's folders come first, since Debian's wrappers on PATH run only as their own user.
     """

@@ -78,13 +78,13 @@ class ProcessServer:
         wait_until(lambda: all(_is_suspended(pid) for pid in family), what=f"{self._command[0]} to be suspended")
 
     def thaw(self) -> None:
-        """Resume the program after `freeze`."""
+        """Resume the program and all its helpers after `freeze`."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: signal.Signals) -> list[int]:
         """Send a signal to the program and everything that it started, parents first, and return their process IDs.
 
-        PostgreSQL's sessions have process groups of their own.
+        A signal to the process group would miss PostgreSQL's sessions, which have separate groups.
         """
         if self._process is None:
             return []
@@ -98,12 +98,18 @@ class ProcessServer:
         return family
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program's process group."""
+        """Send a signal to the program and the helpers in its process group. Do nothing if the program was stopped.
+
+        Helpers with separate groups, such as PostgreSQL's sessions, do not get it. `freeze` and `thaw` reach them, too.
+        """
         if self._process is not None:
             os.killpg(self._process.pid, number)
 
     def ctl(self, *arguments: str) -> str:
-        """Run the control program and return its output. Raises `CalledProcessError`, or `TimeoutExpired`."""
+        """Run the server's control program (rabbitmqctl) and return its output.
+
+        Raises `CalledProcessError` if it fails, and `TimeoutExpired` after `CTL_TIMEOUT_S`.
+        """
         done = subprocess.run(
             [self._control, *arguments],
             env=self._environment,

@@ -32,7 +32,10 @@ class Server(Protocol):
         """Resume the server after `freeze`."""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server."""
+        """Send a signal to the program's process group or to the container's first process.
+
+        Some helpers may not get it. `freeze` suspends all of them.
+        """
 
     def ctl(self, *arguments: str) -> str:
         """Run the server's control program (rabbitmqctl) and return its output. Raises `CalledProcessError`."""
